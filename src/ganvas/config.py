@@ -1,0 +1,303 @@
+"""A component and its arguments before it exists, and what everything one run is made of.
+
+The signature of a component is its schema: there is no second list of options anywhere.  `Spec` remembers
+a class and the arguments it will be given; it is written by class in source and by name in files.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from typing import Any
+
+
+class UserError(Exception):
+    """One sentence for a person: the thing, what was found, and the way out."""
+
+
+class UsageError(UserError):
+    """A `UserError` about how something was asked for (exit code 2)."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'x'?"` for the nearest known word, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+@cache
+def options(target: type) -> Mapping[str, inspect.Parameter]:
+    """The keyword options of a component, with resolved annotations."""
+    parameters = inspect.signature(target).parameters
+    try:
+        hints = typing.get_type_hints(target.__init__)  # type: ignore[misc]
+    except (NameError, TypeError):  # a foreign class whose annotations cannot be resolved here
+        hints = {}
+    return {
+        name: p.replace(annotation=hints.get(name, p.annotation))
+        for name, p in parameters.items()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+
+
+def accepts(annotation: Any, value: Any) -> bool:
+    """Whether a value may stand where `annotation` is written; annotations beyond plain data accept anything."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return any(accepts(a, value) for a in args)
+    if origin is typing.Literal:
+        return value in args
+    if origin is tuple and isinstance(value, (tuple, list)):
+        inner = [args[0]] * len(value) if args[-1:] == (...,) else args
+        return len(inner) == len(value) and all(accepts(a, v) for a, v in zip(inner, value))
+    if origin in (tuple, list):
+        return isinstance(value, (tuple, list)) and all(accepts(args[0], v) for v in value)
+    if annotation is float:  # as in Python's typing, an int will do
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation is None:
+        return value is None
+    if annotation in (inspect.Parameter.empty, Any, object) or not isinstance(annotation, type):
+        return True
+    return isinstance(value, annotation)
+
+
+def wants_text(annotation: Any, text: str) -> bool:
+    """Whether `text` is the value itself (a word or a choice) rather than a literal to be read."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return text != "none" and any(wants_text(a, text) for a in typing.get_args(annotation))
+    return annotation is str or (typing.get_origin(annotation) is typing.Literal and accepts(annotation, text))
+
+
+def type_name(annotation: Any) -> str:
+    """An annotation as a person reads it: `int`, `float or none`, `one of 'a', 'b'`."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(type_name(a) for a in args)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(repr(a) for a in args)
+    if annotation in (None, type(None)):
+        return "none"
+    if annotation is inspect.Parameter.empty:
+        return "any"
+    if origin in (tuple, list):
+        inner = ", ".join("..." if a is ... else type_name(a) for a in args)
+        return f"{origin.__name__}[{inner}]"
+    if annotation is Spec:
+        return "component"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+class Spec:
+    """A class and the keyword arguments it will be built with.
+
+    Raises `UsageError` where it is written, if an option is unknown or its value has the wrong type.
+    """
+
+    def __init__(self, target: type, /, **kwargs: Any):
+        self.target, self.kwargs = target, {}
+        for name, value in kwargs.items():
+            self.put(name, value)
+
+    def put(self, name: str, value: Any) -> None:
+        """Give one option its value, checked against the signature."""
+        known = options(self.target)
+        if name not in known:
+            raise UsageError(
+                f"{self.target.__qualname__} has no option {name!r}.{did_you_mean(name, known)}"
+                f" It has: {', '.join(known)}."
+            )
+        if not accepts(known[name].annotation, value):
+            raise UsageError(f"{name} must be {type_name(known[name].annotation)}, got {value!r}.")
+        self.kwargs[name] = value
+
+    def build(self, **facts: Any) -> Any:
+        """Construct the component; of `facts` (what only the data knows) it is given those it names."""
+        known = options(self.target)
+        return self.target(**self.kwargs, **{k: v for k, v in facts.items() if k in known and k not in self.kwargs})
+
+    def replace(self, **kwargs: Any) -> Spec:
+        """A copy with some options changed."""
+        return Spec(self.target, **{**self.kwargs, **kwargs})
+
+    def copy(self) -> Spec:
+        """A copy whose nested specs can be changed without touching this one."""
+        return Spec(self.target, **{k: _copied(v) for k, v in self.kwargs.items()})
+
+    def get(self, name: str) -> Any:
+        """The value an option has now: as written here, or its default."""
+        return self.kwargs[name] if name in self.kwargs else options(self.target)[name].default
+
+    def set(self, path: str, text: str, components: Mapping[str, type]) -> None:
+        """`spec.set("generator.width", "64", ...)`: override one option, by the type its signature gives it."""
+        head, _, rest = path.partition(".")
+        known = options(self.target)
+        if head not in known:
+            raise UsageError(
+                f"{self.target.__qualname__} has no option {head!r}.{did_you_mean(head, known)}"
+                f" It has: {', '.join(known)}."
+            )
+        if rest:
+            value = self.kwargs[head] = _copied(self.get(head))
+            _set_inside(value, rest, text, components, path)
+        else:
+            self.put(head, parse(text, known[head].annotation, components, path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The spec as JSON: `{"()": "module:Class", option: value, ...}`."""
+        return {"()": address(self.target), **{k: encode(v) for k, v in self.kwargs.items()}}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Spec) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Spec({', '.join([self.target.__qualname__, *(f'{k}={v!r}' for k, v in self.kwargs.items())])})"
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return value.copy()
+    return type(value)(_copied(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def _set_inside(value: Any, path: str, text: str, components: Mapping[str, type], whole: str) -> None:
+    """Follow a dotted path into a nested spec, or into a list of specs by position."""
+    if isinstance(value, Spec):
+        return value.set(path, text, components)
+    place, _, rest = path.partition(".")
+    if isinstance(value, list) and place.isdecimal() and int(place) < len(value) and rest:
+        return _set_inside(value[int(place)], rest, text, components, whole)
+    raise UsageError(f"{whole}: there is no component to look into at {path!r} (found {value!r}).")
+
+
+def parse(text: str, annotation: Any, components: Mapping[str, type], path: str) -> Any:
+    """Read an option's value from text: numbers, words, lists, and components as `name` or `name(option=value)`."""
+    if wants_text(annotation, text):
+        return text
+    if typing.get_origin(annotation) is list and not text.startswith("["):
+        text = f"[{text}]"
+    try:
+        value = _read(ast.parse(text.strip(), mode="eval").body, components)
+    except (SyntaxError, ValueError):
+        raise UsageError(f"{path} must be {type_name(annotation)}, got {text!r}.") from None
+    if not accepts(annotation, value):
+        raise UsageError(f"{path} must be {type_name(annotation)}, got {text!r}.")
+    return value
+
+
+def _read(node: ast.expr, components: Mapping[str, type]) -> Any:
+    """A literal, a list of them, or a component; never an evaluation."""
+    match node:
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return [_read(i, components) for i in items]
+        case ast.Name(id=name) if name in ("none", "true", "false"):
+            return {"none": None, "true": True, "false": False}[name]
+        case ast.Name(id=name):
+            return Spec(_component(name, components))
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=given):
+            return Spec(_component(name, components), **{str(k.arg): _read(k.value, components) for k in given})
+    return ast.literal_eval(node)
+
+
+def _component(name: str, components: Mapping[str, type]) -> type:
+    if name not in components:
+        raise UsageError(f"No component is called {name!r}.{did_you_mean(name, components)}")
+    return components[name]
+
+
+def address(target: type) -> str:
+    """How files name a class: `module:Class`."""
+    return f"{target.__module__}:{target.__qualname__}"
+
+
+def encode(value: Any) -> Any:
+    """A value of a recipe as JSON."""
+    if isinstance(value, Spec):
+        return value.to_dict()
+    if isinstance(value, (list, tuple)):
+        return [encode(v) for v in value]
+    if isinstance(value, (str, int, float, bool, type(None))):
+        return value
+    raise TypeError(f"{value!r} cannot be written to a config; wrap it in a Spec")
+
+
+def decode(value: Any, trusted: Mapping[str, type]) -> Any:
+    """The inverse of `encode`.  A file may name the classes of `trusted` (by address) and nothing else."""
+    if isinstance(value, list):
+        return [decode(v, trusted) for v in value]
+    if isinstance(value, dict):
+        name = value.get("()")
+        if name not in trusted:
+            raise UserError(f"The config names {name!r}, which is not in the catalogue, so it is not built.")
+        return Spec(trusted[name], **{k: decode(v, trusted) for k, v in value.items() if k != "()"})
+    return value
+
+
+@dataclass
+class Recipe:
+    """Everything one training run is made of; every length is counted in real images."""
+
+    task: Spec  # what is trained: networks, losses, penalties
+    g_optimizer: Spec  # how the generator moves
+    d_optimizer: Spec | None = None  # how the discriminator moves, if there is one
+    batch: int = 64  # images per optimiser step, over all processes and accumulation
+    images: int = 200_000  # planned length of the run; schedules are fractions of it
+    d_steps: int = 1  # discriminator updates per step of the game
+    g_steps: int = 1  # generator updates per step of the game
+    accumulate: int = 1  # parts a batch is split into to save memory
+    d_warmup_images: int = 0  # images the discriminator sees before the generator starts
+    lr_schedule: Spec | None = None  # factor on both learning rates over the run
+    clip_norm: float | None = None  # largest gradient norm per player; none: as it comes
+    ema_images: float = 10_000.0  # half-life of the averaged generator
+    ema_ramp: float = 0.1  # the half-life is at most this share of the images seen so far
+    sync_batch_norm: bool = False  # batch statistics over all processes
+    transforms: list[Spec] = field(default_factory=list)  # random changes to the real images
+
+    def set(self, path: str, text: str, components: Mapping[str, type]) -> None:
+        """Override one option by its dotted path; a path that is not the recipe's own is the task's."""
+        hints, (head, _, rest) = typing.get_type_hints(Recipe), path.partition(".")
+        if head == "task" and rest:
+            head, rest, path = "", "", rest
+        if head not in hints:
+            return self._set_in_task(path, text, components)
+        if rest:
+            _set_inside(getattr(self, head), rest, text, components, path)
+        else:
+            setattr(self, head, parse(text, hints[head], components, path))
+
+    def _set_in_task(self, path: str, text: str, components: Mapping[str, type]) -> None:
+        known, head = [f.name for f in fields(self)], path.partition(".")[0]
+        if head not in options(self.task.target):
+            near = did_you_mean(head, [*known, *options(self.task.target)])
+            raise UsageError(f"There is no option {head!r}.{near} `ganvas show RECIPE` lists them all.")
+        self.task.set(path, text, components)
+
+    def copy(self) -> Recipe:
+        """A copy that can be changed without touching this one."""
+        return replace(self, **{f.name: _copied(getattr(self, f.name)) for f in fields(self)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON."""
+        return {f.name: encode(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any], trusted: Mapping[str, type]) -> Recipe:
+        """Read what `to_dict` wrote, refusing options and classes that are not ours."""
+        hints = typing.get_type_hints(cls)
+        unknown = sorted(set(saved) - set(hints))
+        if unknown or not isinstance(saved.get("task"), dict):
+            raise UserError(f"This is not a recipe of ganvas: {', '.join(unknown) or 'it has no task'}.")
+        values = {k: decode(v, trusted) for k, v in saved.items()}
+        for name, value in values.items():
+            if not accepts(hints[name], value):
+                raise UserError(f"The recipe's {name} must be {type_name(hints[name])}, got {value!r}.")
+        return cls(**values)

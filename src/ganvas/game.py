@@ -1,0 +1,76 @@
+"""What passes between a task, its losses and its penalties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Scores(NamedTuple):
+    """A discriminator's verdict on N images."""
+
+    logits: Tensor  # (N, 1), or (N, 1, h, w) for a discriminator of patches
+    label_logits: Tensor | None = None  # (N, classes)
+    features: tuple[Tensor, ...] = ()
+
+
+class Draw(NamedTuple):
+    """What a generator made, and from what."""
+
+    image: Tensor  # (N, C, H, W) in [-1, 1]
+    label: Tensor | None = None  # (N,) int64
+    latent: Tensor | None = None  # (N, latent)
+    code: Tensor | None = None
+
+
+@dataclass
+class Match:
+    """One confrontation: real and fake images, how they were scored, and by whom.
+
+    `judge` scores images in float32 and outside any compiled graph, so that it can be differentiated twice.
+    """
+
+    real: Tensor
+    fake: Tensor
+    real_scores: Scores
+    fake_scores: Scores
+    judge: Callable[[Tensor], Scores]
+
+
+@dataclass
+class Objective:
+    """Named terms, all minimised; named statistics, only logged."""
+
+    terms: dict[str, Tensor]
+    stats: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Tensor:
+        """The sum of the terms: a float32 scalar."""
+        return sum(t.float() for t in self.terms.values())  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, and which part of the whole batch this process works on."""
+
+    images: int = 0  # real images drawn so far
+    total: int = 1  # planned images
+    step: int = 0  # steps of the game so far
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def fraction(self) -> float:
+        """How much of the planned run is behind us, in [0, 1]."""
+        return min(self.images / max(self.total, 1), 1.0)
+
+    def mine(self, whole: Tensor) -> Tensor:
+        """This process's part of what every process drew alike for the whole batch.
+
+        Drawing for all and keeping a part makes N processes train exactly as one with the whole batch.
+        """
+        return whole if self.world == 1 else whole.chunk(self.world)[self.rank]

@@ -1,0 +1,96 @@
+"""DCGAN (Radford, Metz and Chintala 2015): strided convolutions, batch norm, nothing else.
+
+At 64x64 it is the published network, weight for weight; at other sizes the number of stages follows from the
+shorter side, and a generator whose stages give a few pixels more than asked crops them evenly.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Spec, UsageError
+from ..game import Scores
+from .heads import Plain
+from .layers import Init, as_size, halvings, initialise
+from .strided import DownConv, UpConv
+
+
+def stages_for(resolution: tuple[int, int]) -> int:
+    """How many times the picture is halved on the way to a map of at least 4 pixels a side.
+
+    Raises `UsageError` under 8 pixels.
+    """
+    if min(resolution) < 8:
+        height, width = resolution
+        raise UsageError(
+            f"DCGAN needs pictures of at least 8x8 pixels, these are {width}x{height};"
+            " for points and tiny pictures use the fully connected recipe `gan`."
+        )
+    return halvings(resolution)
+
+
+class Generator(nn.Module):
+    """Noise (N, latent) to pictures (N, channels, H, W) in [-1, 1]."""
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        latent: int = 100,  # size of the noise
+        width: int = 64,  # channels of the last hidden map; doubled with every halving
+        max_width: int = 1024,  # no map has more channels than this
+        init: Init = "normal",
+    ):
+        super().__init__()
+        self.latent, self.resolution = latent, as_size(resolution)
+        stages = stages_for(self.resolution)
+        self.base = tuple(-(-side // 2**stages) for side in self.resolution)  # rounded up, cropped at the end
+        widths = [min(width << k, max_width) for k in reversed(range(stages))]
+        self.widest = widths[0]
+        self.project = nn.Linear(latent, self.widest * self.base[0] * self.base[1], bias=False)
+        layers: list[nn.Module] = [nn.BatchNorm2d(self.widest), nn.ReLU(inplace=True)]
+        for narrow, wide in zip(widths[1:], widths):
+            layers += [UpConv(wide, narrow), nn.BatchNorm2d(narrow), nn.ReLU(inplace=True)]
+        self.body = nn.Sequential(*layers, UpConv(widths[-1], channels))
+        initialise(self, init)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        h = self.project(z).view(len(z), *self.base, self.widest)  # (N, h, w, C): channels-last as it is
+        image = torch.tanh(self.body(h.permute(0, 3, 1, 2)))  # (N, channels, >= H, >= W)
+        top, left = ((have - want) // 2 for have, want in zip(image.shape[2:], self.resolution))
+        return image[:, :, top : top + self.resolution[0], left : left + self.resolution[1]]
+
+
+class Discriminator(nn.Module):
+    """Pictures (N, channels, H, W) to `Scores`."""
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        width: int = 64,  # channels of the first map; doubled with every halving
+        max_width: int = 1024,
+        batch_norm: bool = True,  # after every stage but the first
+        init: Init = "normal",
+        head: Spec = Spec(Plain),
+    ):
+        super().__init__()
+        size = as_size(resolution)
+        stages = stages_for(size)
+        widths = [channels, *(min(width << k, max_width) for k in range(stages))]
+        layers: list[nn.Module] = []
+        for k, (narrow, wide) in enumerate(zip(widths, widths[1:])):
+            norm = [nn.BatchNorm2d(wide)] if batch_norm and k else []
+            layers += [DownConv(narrow, wide), *norm, nn.LeakyReLU(0.2, inplace=True)]
+        self.body = nn.Sequential(*layers)
+        features = widths[-1] * (size[0] >> stages) * (size[1] >> stages)
+        self.head = head.build(features=features, classes=classes)
+        initialise(self, init)
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        h = self.body(x)  # (N, C, h, w)
+        return self.head(h.permute(0, 2, 3, 1).flatten(1), label)

@@ -1,0 +1,45 @@
+"""Initialisation by name, and the sizes every network has to reckon with."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from torch import nn
+
+Init = Literal["normal", "kaiming", "xavier", "orthogonal"]
+
+WEIGHTS = {
+    "normal": lambda w: nn.init.normal_(w, 0.0, 0.02),  # Radford et al. 2015
+    "kaiming": lambda w: nn.init.kaiming_normal_(w, a=0.2),  # He et al. 2015, for LeakyReLU 0.2
+    "xavier": nn.init.xavier_normal_,  # Glorot and Bengio 2010
+    "orthogonal": nn.init.orthogonal_,  # Saxe et al. 2014
+}
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
+
+
+def initialise(module: nn.Module, init: Init) -> nn.Module:
+    """Set every weight by the scheme of that name, every bias to zero; returns the module.
+
+    Batch-norm scales are one, or N(1, 0.02) with `normal`, as in DCGAN's code.
+    """
+    for layer in module.modules():
+        if isinstance(layer, LINEAR):
+            WEIGHTS[init](layer.weight)
+        elif isinstance(layer, NORMS) and layer.affine:
+            nn.init.normal_(layer.weight, 1.0, 0.02) if init == "normal" else nn.init.ones_(layer.weight)
+        bias = getattr(layer, "bias", None)
+        if bias is not None and isinstance(layer, LINEAR + NORMS):
+            nn.init.zeros_(bias)
+    return module
+
+
+def halvings(resolution: tuple[int, int], smallest: int = 4) -> int:
+    """How often the shorter side of (H, W) can be halved before it is under `smallest` pixels."""
+    return int(math.log2(min(resolution) / smallest))
+
+
+def as_size(resolution: int | tuple[int, int] | list[int]) -> tuple[int, int]:
+    """A resolution as (height, width); one number means a square."""
+    return (resolution, resolution) if isinstance(resolution, int) else (resolution[0], resolution[1])

@@ -1,0 +1,103 @@
+"""The two sides of the game as the trainer sees them: weights, an optimiser, and what they report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from .config import Spec
+from .policy import fused
+
+
+class Group:
+    """The processes that train together; this one is alone."""
+
+    rank, world = 0, 1
+
+    def average(self, tensors: list[Tensor]) -> None:
+        """Replace each tensor by its mean over the processes."""
+
+
+class Diverged(ArithmeticError):
+    """A loss or a gradient is no longer a number; the weights have not been touched by it."""
+
+
+class Player:
+    """One side of the game: the weights it may move and how it moves them.
+
+    Weights that were frozen when the game began (a pretrained feature network, freeze-D) stay frozen.
+    """
+
+    def __init__(self, module: nn.Module, optimizer: Spec, device: torch.device, clip_norm: float | None = None):
+        self.weights = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = optimizer.build(params=self.weights, **fused(optimizer.target, device))
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.clip_norm = clip_norm
+        self.bad = torch.zeros((), device=device)  # set on a GPU by a step that was skipped
+        self.skips_by_itself = device.type == "cuda" and "fused" in fused(optimizer.target, device)
+
+    def freeze(self, frozen: bool = True) -> None:
+        for p in self.weights:
+            p.requires_grad_(not frozen)
+
+    def set_rate(self, factor: float) -> None:
+        for group, rate in zip(self.optimizer.param_groups, self.rates):
+            group["lr"] = rate * factor
+
+    def step(self, total: Tensor) -> Tensor:
+        """Move the weights unless the objective or a gradient is not finite; returns the gradient norm.
+
+        Raises `Diverged`: at once where looking costs nothing, on a GPU when `check` is next called (the fused
+        optimiser skips the step on the device, so nobody waits for it).
+        """
+        gradients = [p.grad for p in self.weights if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        bad = (~torch.isfinite(norm + total.detach())).float()
+        if self.skips_by_itself:
+            self.optimizer.found_inf, self.bad = bad, torch.maximum(self.bad, bad)
+        elif bad.item():
+            raise Diverged
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.weights, self.clip_norm, norm)
+        self.optimizer.step()
+        return norm
+
+    def check(self) -> None:
+        if self.bad.item():
+            raise Diverged
+
+
+class Tally:
+    """Running means of what the players report, kept on the device until somebody reads them."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, name: str, value: Tensor) -> None:
+        value = value.detach().float()
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def read(self) -> dict[str, float]:
+        """The means since the last reading: one transfer from the device."""
+        names, counts = list(self.sums), list(self.counts.values())
+        values = torch.stack(list(self.sums.values())).tolist() if names else []
+        self.sums, self.counts = {}, {}
+        return {name: value / count for name, value, count in zip(names, values, counts)}
+
+
+@contextmanager
+def frozen(player: Player | None) -> Iterator[None]:
+    """A player whose weights get no gradient meanwhile."""
+    if player is None:
+        yield
+        return
+    player.freeze()
+    try:
+        yield
+    finally:
+        player.freeze(False)

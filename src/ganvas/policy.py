@@ -1,0 +1,122 @@
+"""How fast and how exactly to compute: device, number format, memory layout, compilation.
+
+Decided once, before a run; the trainer, the tasks and the metrics only ask it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from .config import UsageError
+
+PrecisionName = Literal["auto", "fp32", "bf16"]
+COMPILE_PAYS_AFTER = 500_000  # images; below this a GPU run is over before compilation has paid for itself
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether this processor multiplies bfloat16 matrices faster than float32 ones."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return has_amx() or _cpu_says("_is_avx512_bf16_supported")
+    return False
+
+
+def has_amx() -> bool:
+    """Whether this is an x86 processor with matrix tiles (AMX)."""
+    return _cpu_says("_is_amx_tile_supported")
+
+
+def _cpu_says(question: str) -> bool:
+    return bool(getattr(torch.cpu, question, bool)())
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` takes a CUDA GPU, then Apple's, then the CPU.
+
+    Raises `UsageError` if the device is not one torch knows or cannot be used here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UsageError(f"The device {name!r} cannot be used here; try --device cpu, or auto.") from None
+    return device
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The device and the number format of a run."""
+
+    device: torch.device
+    bf16: bool = False
+    compiled: bool = False
+
+    @classmethod
+    def choose(
+        cls,
+        device: str = "auto",
+        precision: PrecisionName = "auto",
+        compile: Literal["auto", "on", "off"] = "auto",
+        images: int = 0,
+    ) -> Policy:
+        """bf16 where it is fast; compilation on a GPU when the run is long enough to pay for it.
+
+        On the CPU compiling was measured to gain nothing over bf16 in channels-last (benchmarks/README.md).
+        """
+        if precision not in ("auto", "fp32", "bf16"):
+            raise UsageError(f"--precision is auto, fp32 or bf16, not {precision!r}.")
+        if compile not in ("auto", "on", "off"):
+            raise UsageError(f"--compile is auto, on or off, not {compile!r}.")
+        place = pick_device(device)
+        bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(place))
+        long = place.type == "cuda" and images >= COMPILE_PAYS_AFTER
+        return cls(place, bf16, compile == "on" or (compile == "auto" and long))
+
+    @property
+    def precision(self) -> str:
+        """`bf16` or `fp32`."""
+        return "bf16" if self.bf16 else "fp32"
+
+    def autocast(self) -> torch.autocast:
+        """A context in which matrix products run in the chosen format; weights stay float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def place(self, module: nn.Module) -> nn.Module:
+        """Move a module to the device, its convolutions channels-last."""
+        return module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def full_precision(device: torch.device) -> torch.autocast:
+    """A context in which everything is float32, whatever surrounds it."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def fused(optimizer: type, device: torch.device) -> dict[str, Any]:
+    """The fastest implementation that an optimiser has on a device, as keyword arguments."""
+    if optimizer in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD) and device.type in ("cpu", "cuda"):
+        return {"fused": True}
+    return {"foreach": True} if optimizer is torch.optim.RMSprop else {}
+
+
+def keep_large_buffers() -> bool:
+    """Stop glibc from returning large temporaries to the kernel after every step; True where it was done.
+
+    By default each tensor over 32 MB is mapped anew, and paid for page by page, every time it is made.
+    Done once at the start of the command, on Linux with glibc only; it affects this process alone.
+    """
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3  # malloc.h
+    mallopt = ctypes.CDLL(None).mallopt
+    largest = 2**31 - 1
+    settings = ((m_mmap_threshold, largest), (m_trim_threshold, largest), (m_top_pad, 64 << 20))
+    return all(mallopt(name, value) == 1 for name, value in settings)
