@@ -1,0 +1,31 @@
+"""Ganvas trains, judges and applies adversarial image models.
+
+    run = ganvas.train("dcgan", data="digits", outdir="runs/digits", images=20_000)
+    model = ganvas.load("runs/digits")
+    images = model.sample(16, seed=0)          # (16, C, H, W) in [-1, 1]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .api import Model, load, train
+    from .config import Recipe, Spec, UserError
+    from .run import Run
+
+__all__ = ["Model", "Recipe", "Run", "Spec", "UserError", "__version__", "load", "train"]
+
+_HOMES = {"Model": "api", "load": "api", "train": "api", "Recipe": "config", "Spec": "config"}
+_HOMES |= {"UserError": "config", "Run": "run"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `ganvas --help` need not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ganvas' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"ganvas.{_HOMES[name]}"), name)

@@ -20,6 +20,16 @@ class Group:
     def average(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its mean over the processes."""
 
+    def agree(self, flag: bool) -> bool:
+        """Whether any process raised the flag."""
+        return flag
+
+    def wait(self) -> None:
+        """Go on when every process is here."""
+
+    def close(self) -> None:
+        """Leave."""
+
 
 class Diverged(ArithmeticError):
     """A loss or a gradient is no longer a number; the weights have not been touched by it."""

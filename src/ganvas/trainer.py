@@ -1,4 +1,4 @@
-"""The one training loop.  It holds the only `backward` and the only optimiser `step`, and never learns what it trains."""
+"""The one training loop, which holds the only `backward` and never learns what it trains."""
 
 from __future__ import annotations
 
@@ -148,11 +148,15 @@ class Trainer:
             self.task.generator = generator
             self.task.train(mode)
 
-    def read(self) -> dict[str, float]:
-        """Every term and statistic since the last reading; raises `Diverged` if a step was skipped since."""
+    def check(self) -> None:
+        """Raise `Diverged` if a step was skipped on the device since the last state."""
         for player in (self.g, self.d):
             if player:
                 player.check()
+
+    def read(self) -> dict[str, float]:
+        """Every term and statistic since the last reading; raises `Diverged` as `check` does."""
+        self.check()
         return self.tally.read()
 
     @property

@@ -54,7 +54,13 @@ class Task(nn.Module):
 class Adversary(nn.Module):
     """One discriminator with its loss, penalties and augmentation: the half every GAN shares."""
 
-    def __init__(self, discriminator: nn.Module, loss: Spec, penalties: Sequence[Spec] = (), augment: Spec | None = None):
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        loss: Spec,
+        penalties: Sequence[Spec] = (),
+        augment: Spec | None = None,
+    ):
         super().__init__()
         self.net, self.loss = discriminator, loss.build()
         self.penalties = nn.ModuleList(p.build() for p in penalties)

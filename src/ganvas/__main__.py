@@ -1,0 +1,5 @@
+"""`python -m ganvas`, which is what torchrun starts."""
+
+from .cli import main
+
+main()

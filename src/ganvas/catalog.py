@@ -1,0 +1,109 @@
+"""Everything that can be asked for by name, on one page.
+
+A new variant is a class or a function in its own file and one line here; the command line, the tests and the
+documentation tables follow.  Only what is listed here may be named by a saved config.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from . import schedule
+from .config import Recipe, address
+from .data.sources import SOURCES
+from .data.transforms import TRANSFORMS
+from .losses import adversarial, penalties
+from .networks import dcgan, heads, mlp
+from .recipes import generation
+from .tasks.generation import Generation
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "gan": generation.gan,
+    "dcgan": generation.dcgan,
+    "dcgan_small": generation.dcgan_small,
+}
+
+LOSSES: dict[str, type] = {
+    "non_saturating": adversarial.NonSaturating,
+    "minimax": adversarial.Minimax,
+    "least_squares": adversarial.LeastSquares,
+    "wasserstein": adversarial.Wasserstein,
+    "hinge": adversarial.Hinge,
+}
+
+PENALTIES: dict[str, type] = {"r1": penalties.R1}
+
+HEADS: dict[str, type] = {"plain": heads.Plain}
+
+NETWORKS: dict[str, type] = {
+    "dcgan_generator": dcgan.Generator,
+    "dcgan_discriminator": dcgan.Discriminator,
+    "mlp_generator": mlp.Generator,
+    "mlp_discriminator": mlp.Discriminator,
+}
+
+AUGMENT: dict[str, type] = dict(TRANSFORMS)
+
+OPTIMIZERS: dict[str, type] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+
+SCHEDULES: dict[str, type] = {
+    "constant": schedule.Constant,
+    "linear": schedule.Linear,
+    "cosine": schedule.Cosine,
+}
+
+TASKS: dict[str, type] = {"generation": Generation}
+
+SHELVES: dict[str, Mapping[str, Any]] = {
+    "recipes": RECIPES,
+    "data": SOURCES,
+    "losses": LOSSES,
+    "penalties": PENALTIES,
+    "heads": HEADS,
+    "networks": NETWORKS,
+    "augment": AUGMENT,
+    "optimizers": OPTIMIZERS,
+    "schedules": SCHEDULES,
+}
+
+COMPONENTS: dict[str, type] = {
+    **LOSSES,
+    **PENALTIES,
+    **HEADS,
+    **NETWORKS,
+    **AUGMENT,
+    **OPTIMIZERS,
+    **SCHEDULES,
+    **TASKS,
+}
+
+TRUSTED: dict[str, type] = {address(target): target for target in COMPONENTS.values()}
+
+NAMES: dict[str, str] = {address(target): name for name, target in COMPONENTS.items()}
+
+
+def sentence(thing: Any) -> str:
+    """The first sentence of a docstring, or the description itself; for what is not ours, its name."""
+    if isinstance(thing, str):
+        return thing
+    ours = getattr(thing, "__module__", "").startswith("ganvas.")
+    text = (inspect.getdoc(thing) or "") if ours else f"PyTorch's {thing.__name__}."
+    return text.partition("\n\n")[0].replace("\n", " ").strip()
+
+
+def citation(thing: Any) -> str:
+    """The paper that a docstring names, as `Authors YEAR`, or nothing."""
+    import re
+
+    text = "" if isinstance(thing, str) else (inspect.getdoc(thing) or "")
+    found = re.search(r"([A-Z][\w'-]+(?:,? (?:and )?[A-Z][\w'-]+)*(?: et al\.)? (?:19|20)\d\d)", text)
+    return found[1] if found else ""

@@ -1,0 +1,320 @@
+"""The command `ganvas`.  Nothing here imports torch until a command needs it, so that help is instant."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from .version import __version__
+
+app = typer.Typer(
+    name="ganvas",
+    help="Train, judge and apply adversarial image models.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Where to write.")]
+
+
+def main() -> None:
+    """Run the command; a person's mistake ends in one sentence, never in a traceback."""
+    from .config import UsageError, UserError
+
+    try:
+        app()
+    except UserError as problem:
+        _say(f"[bold red]ganvas:[/] {_plain(problem)}")
+        raise SystemExit(2 if isinstance(problem, UsageError) else 1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _plain(problem: object) -> str:
+    return str(problem).replace("[", r"\[")
+
+
+def _console() -> Console:
+    """Where progress and notes go: stderr, so that stdout is the answer alone."""
+    return Console(stderr=True, highlight=False)
+
+
+def _say(text: str) -> None:
+    _console().print(text, soft_wrap=True)
+
+
+def _answer(result: dict[str, Any]) -> None:
+    typer.echo(json.dumps(result, ensure_ascii=False))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ganvas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train, judge and apply adversarial image models."""
+
+
+@app.command("list")
+def list_(
+    shelf: Annotated[
+        str | None, typer.Argument(help="recipes, data, losses, penalties, heads, networks, augment, ...")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """What there is: names, one sentence each, and where it was published."""
+    from .catalog import SHELVES, citation, sentence
+    from .config import UsageError, did_you_mean
+
+    if shelf is not None and shelf not in SHELVES:
+        raise UsageError(f"There is no list {shelf!r}.{did_you_mean(shelf, SHELVES)} There are: {', '.join(SHELVES)}.")
+    shelves = {shelf: SHELVES[shelf]} if shelf else SHELVES
+    found = {
+        title: [{"name": n, "sentence": sentence(t), "citation": citation(t)} for n, t in shelf.items()]
+        for title, shelf in shelves.items()
+    }
+    if as_json:
+        return _answer(found)
+    for title, entries in found.items():
+        _table(
+            title,
+            ["name", "what it is", "published"],
+            [[e["name"], e["sentence"], e["citation"]] for e in entries],
+        )
+
+
+@app.command()
+def show(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a saved config.json.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """A recipe as built: every option with its value, its type and what it means."""
+    from dataclasses import asdict
+
+    from .api import find_recipe
+    from .catalog import RECIPES, sentence
+    from .describe import describe
+
+    rows = describe(find_recipe(recipe))
+    about = sentence(RECIPES[recipe]) if recipe in RECIPES else f"The recipe saved in {recipe}."
+    if as_json:
+        return _answer({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
+    Console(highlight=False).print(about, "\n")
+    _table(
+        "",
+        ["option", "value", "type", "what it means"],
+        [[r.path, _short(r.value), r.type, r.meaning] for r in rows],
+    )
+    Console(highlight=False).print("\nChange any of them with --set option=value.", style="dim")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_short(v) for v in value) or "-"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for k, column in enumerate(columns):
+        table.add_column(column, no_wrap=k == 0, style="cyan" if k == 0 else None)
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A name from `ganvas list`, or a saved config.json.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder, zip, IDX, .npz, or a name: `ganvas list data`.")] = None,
+    outdir: Annotated[Path | None, typer.Option(help="The run's folder: new, empty, or a run to --resume.")] = None,
+    images: Annotated[int | None, typer.Option(help="Length of the run, in real images.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes at the latest.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides weights, noise and data order. (0)")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per step. (the recipe's)")] = None,
+    resolution: Annotated[str | None, typer.Option(help="64 or WIDTHxHEIGHT. (as the data)")] = None,
+    device: Device = "auto",
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16. (auto)")] = None,
+    compile_: Annotated[str, typer.Option("--compile", help="auto, on or off.")] = "auto",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="path=value, as `ganvas show` lists.")] = None,
+    augment: Annotated[str, typer.Option(help="Random changes to the data: flip,rotate=10,noise=0.05")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --outdir.")] = False,
+    snapshot_images: Annotated[int | None, typer.Option(help="Images between snapshots. (a 20th)")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that read the data ahead.")] = 0,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a recipe on data; stop with Ctrl-C, continue with --resume."""
+    from .config import UsageError
+
+    options = {k: v for k, v in locals().items() if k not in ("UsageError", "as_json", "compile_", "set_")}
+    if outdir is None:
+        raise UsageError("Where to? Give --outdir FOLDER.")
+    result = _train(as_json, **options, compile=compile_, set=set_ or [])
+    raise typer.Exit(SIGNAL_EXITS.get(result["stopped"], 0))
+
+
+def _train(as_json: bool, **options: Any) -> dict[str, Any]:
+    """Train with a progress bar; the result as the JSON answer has it."""
+    from .policy import keep_large_buffers
+
+    keep_large_buffers()
+    from .api import Request, prepare
+
+    with _reading() as progress:
+        session = prepare(Request(**options), progress)
+    try:
+        first = session.group.rank == 0
+        result = _watch(session, first)
+    finally:
+        session.close()
+    if first and as_json:
+        _answer(result)
+    elif first:
+        _say(f"Samples: {result['grid']}\nNext:    ganvas sample {result['run']} -o samples.png --seeds 0-63")
+        if result["stopped"] != "done":
+            _say(f"         ganvas train --resume --outdir {result['run']}")
+    return result
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[Any]:
+    """A bar while pictures are decoded for the first time."""
+    from rich.progress import Progress
+
+    with Progress(console=_console(), transient=True) as bar:
+        task: list[Any] = []
+
+        def tell(done: int, total: int) -> None:
+            if not task:
+                task.append(bar.add_task("reading pictures", total=total))
+            bar.update(task[0], completed=done, total=total)
+
+        yield tell
+
+
+def _watch(session: Any, visible: bool) -> dict[str, Any]:
+    """Drain the events of a session into a progress bar; returns the result."""
+    from .progress import Watcher
+
+    watcher = Watcher(session, _console() if visible else Console(quiet=True))
+    watcher.introduce()
+    return watcher.watch()
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="A run or a model folder.")],
+    output: Output,
+    seeds: Annotated[str, typer.Option(help="Which latents: 0-63, or 0,3,9-12.")] = "0-63",
+    label: Annotated[str | None, typer.Option(help="A class, by name or number.")] = None,
+    trunc: Annotated[float, typer.Option(help="Scale of the noise: under 1 less variety, fewer failures.")] = 1.0,
+    grid: Annotated[int | None, typer.Option(help="Columns of the grid.")] = None,
+    device: Device = "auto",
+    as_json: JsonFlag = False,
+) -> None:
+    """Pictures from a trained model: a grid (.png), a folder of PNGs, or an .npz."""
+    from .api import load
+    from .output import class_index, save_samples
+
+    wanted = parse_seeds(seeds)
+    model = load(run, device=device)
+    images = model.sample_seeds(wanted, label=class_index(model, label), trunc=trunc)
+    written = save_samples(images, wanted, output, grid)
+    if as_json:
+        return _answer({"output": str(output), "images": len(wanted), "files": written})
+    _say(f"{len(wanted)} pictures in {output}")
+
+
+@app.command()
+def interpolate(
+    run: Annotated[Path, typer.Argument(help="A run or a model folder.")],
+    output: Output,
+    seeds: Annotated[str, typer.Option(help="The latents to pass through: 0-7, or 0,3,9-12.")] = "0-7",
+    steps: Annotated[
+        int | None, typer.Option(help="Pictures from one latent to the next. [default: 24; 8 for .png]")
+    ] = None,
+    fps: Annotated[int, typer.Option(help="Pictures a second of a .gif or .mp4.")] = 24,
+    label: Annotated[str | None, typer.Option(help="A class, by name or number.")] = None,
+    device: Device = "auto",
+    as_json: JsonFlag = False,
+) -> None:
+    """Walk between latents: a strip (.png), an animation (.gif) or a film (.mp4)."""
+    from .api import load
+    from .output import class_index, save_interpolation
+
+    model, wanted = load(run, device=device), parse_seeds(seeds)
+    steps = steps or (8 if output.suffix.lower() == ".png" else 24)
+    frames = model.walk(wanted, steps=steps, label=class_index(model, label))
+    save_interpolation(frames, output, fps=fps, columns=steps)
+    if as_json:
+        return _answer({"output": str(output), "frames": len(frames), "seeds": wanted})
+    _say(f"{len(frames)} pictures in {output}")
+
+
+@app.command()
+def demo(
+    outdir: Annotated[Path, typer.Option(help="The run's folder.")] = Path("demo-run"),
+    minutes: Annotated[float, typer.Option(help="Stop after so many minutes at the latest.")] = 2.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Watch a DCGAN learn handwritten digits, in about a minute and without a GPU."""
+    while outdir.exists() and any(outdir.iterdir()):  # never over another run
+        outdir = _next_name(outdir)
+    _say("Training a DCGAN on 1,797 handwritten digits (embedded) ...")
+    result = _train(as_json, recipe="dcgan_small", data="digits", outdir=outdir, minutes=minutes)
+    if as_json:
+        return
+    from .output import terminal_preview
+
+    _console().print(terminal_preview(result["run"]))
+    _say(
+        "\nThese digits were never written by anybody. Now your own pictures:\n"
+        "         ganvas train dcgan --data FOLDER --outdir runs/mine --images 200000\n"
+        "         ganvas interpolate " + result["run"] + " -o walk.gif\n"
+        "         ganvas list"
+    )
+
+
+def _next_name(folder: Path) -> Path:
+    stem, _, number = folder.name.rpartition("-")
+    return folder.with_name(f"{stem}-{int(number) + 1}" if stem and number.isdecimal() else f"{folder.name}-2")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0,3,9-12` as [0, 3, 9, 10, 11, 12]; raises `UsageError` for anything else or over a million seeds."""
+    from .config import UsageError
+
+    seeds: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,18})(?:\s*-\s*(\d{1,18}))?\s*", part)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if last < first or last - first + len(seeds) >= 1_000_000:
+            raise UsageError(
+                f"--seeds takes numbers and ranges such as 0-63 or 0,3,9-12 (at most a million), got {text!r}."
+            )
+        seeds += range(first, last + 1)
+    return seeds

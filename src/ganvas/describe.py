@@ -1,0 +1,96 @@
+"""What components and recipes are made of, read from their signatures and the comments beside them.
+
+The help of the command, the studio's forms and the tables of the documentation all come from here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, get_type_hints
+
+from .catalog import NAMES
+from .config import Recipe, Spec, address, options, type_name
+
+
+@dataclass(frozen=True)
+class Option:
+    """One thing that `--set path=value` can change."""
+
+    path: str
+    value: Any
+    type: str
+    meaning: str
+
+
+def describe(recipe: Recipe) -> list[Option]:
+    """Every option of a recipe with its value, its type and what it means."""
+    hints, said = get_type_hints(Recipe), meanings(Recipe)
+    found: list[Option] = []
+    for field in fields(recipe):
+        prefix = "" if field.name == "task" else field.name
+        annotation = hints[field.name]
+        found += _rows(field.name, prefix, getattr(recipe, field.name), annotation, said.get(field.name, ""))
+    return found
+
+
+def _rows(path: str, prefix: str, value: Any, annotation: Any, meaning: str) -> Iterator[Option]:
+    """The row of one option, and those of the component that it holds."""
+    yield Option(path, text(value), type_name(annotation), meaning)
+    parts = value if isinstance(value, list) else [value]
+    for place, part in enumerate(parts):
+        if isinstance(part, Spec):
+            inside = f"{prefix}.{place}" if isinstance(value, list) else prefix
+            yield from _inside(part, inside)
+
+
+def _inside(spec: Spec, prefix: str) -> Iterator[Option]:
+    said = meanings(spec.target)
+    for name, parameter in options(spec.target).items():
+        value = spec.get(name)
+        if value is inspect.Parameter.empty or name in (
+            "params",
+            "foreach",
+            "fused",
+            "capturable",
+            "differentiable",
+        ):
+            continue  # what only the data or the machine decides
+        path = f"{prefix}.{name}" if prefix else name
+        yield from _rows(path, path, value, parameter.annotation, said.get(name, ""))
+
+
+def text(value: Any) -> Any:
+    """A value as `--set` would take it; plain JSON values stay what they are."""
+    if isinstance(value, Spec):
+        return NAMES.get(address(value.target), value.target.__qualname__)
+    if isinstance(value, (list, tuple)):
+        return [text(v) for v in value]
+    return value
+
+
+@cache
+def meanings(target: type) -> dict[str, str]:
+    """What each option of a class means: the comment on the line that declares it, else torch's docstring."""
+    if not target.__module__.startswith("ganvas."):
+        return _from_docstring(inspect.getdoc(target) or "")
+    source = inspect.getsource(target)
+    lines = source.splitlines()
+    found = {}
+    for token in tokenize.generate_tokens(io.StringIO(inspect.cleandoc(source)).readline):
+        if token.type == tokenize.COMMENT and not token.string.startswith("# noqa"):
+            declared = re.match(r"\s*(\w+)\s*:", token.line)
+            if declared:
+                found.setdefault(declared[1], token.string.lstrip("# "))
+    return found if lines else {}
+
+
+def _from_docstring(text: str) -> dict[str, str]:
+    """`name (type, optional): meaning` as torch writes it, up to the default."""
+    rows = re.findall(r"^\s+(\w+) \([^)\n]*(?:\([^)]*\))?[^)\n]*\): (.+)$", text, re.MULTILINE)
+    return {name: meaning.partition(" (default")[0].strip() for name, meaning in rows}

@@ -1,0 +1,115 @@
+"""A trained model, wherever it came from: a run, a model folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import catalog
+from .config import UsageError, UserError, decode
+from .policy import Policy, PrecisionName
+from .run import read_json, read_weights
+from .tasks.base import Task
+
+BATCH = 64
+
+
+class Model:
+    """A generator ready to use: `model.sample(n)` gives pictures."""
+
+    def __init__(self, task: Task, policy: Policy, config: dict[str, Any]):
+        self.task, self.policy, self.config = task, policy, config
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(self.config["data"].get("class_names", []))
+
+    def sample(self, n: int, *, seed: int = 0, label: int | None = None) -> Tensor:
+        """Pictures (n, C, H, W), float32 in [-1, 1], from the seeds `seed`, `seed + 1`, ...
+
+        A seed gives the same picture in every batch size.  Raises `UsageError` for a label the model lacks.
+        """
+        return self.sample_seeds(range(seed, seed + n), label=label)
+
+    def sample_seeds(self, seeds: Sequence[int], *, label: int | None = None, trunc: float = 1.0) -> Tensor:
+        """One picture a seed; `trunc` under 1 draws the noise nearer to its centre: less variety, fewer failures."""
+        if not seeds:
+            raise UsageError("There are no seeds to sample from.")
+        parts = [self.task.inputs(seeds[k : k + BATCH], label) for k in range(0, len(seeds), BATCH)]
+        return torch.cat([self.generate({**part, "z": part["z"] * trunc}) for part in parts])
+
+    def walk(self, seeds: Sequence[int], *, steps: int = 24, label: int | None = None) -> Tensor:
+        """Pictures on the way from seed to seed and back to the first, `steps` between neighbours.
+
+        The way is an arc of the noise's sphere (slerp), on which every point is as likely as a drawn one.
+        """
+        z = self.task.inputs([*seeds, seeds[0]], label)["z"]
+        t = torch.arange(steps) / steps
+        path = torch.cat([slerp(a, b, t) for a, b in zip(z, z[1:])])
+        return torch.cat([self.generate({"z": part}) for part in path.split(BATCH)])
+
+    @torch.inference_mode()
+    def generate(self, inputs: dict[str, Any]) -> Tensor:
+        """Pictures on the CPU from what the task samples from."""
+        device = self.policy.device
+        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in inputs.items()}
+        with self.policy.autocast():
+            return self.task.sample(moved).float().cpu()
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Points (len(t), D) on the great arc from a to b, their length changing evenly (Shoemake 1985)."""
+    t = t[:, None]
+    angle = torch.acos(torch.clamp(torch.dot(a, b) / (a.norm() * b.norm()), -1, 1))
+    if angle < 1e-4:
+        return a + t * (b - a)
+    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+
+
+def load(path: str | os.PathLike[str], *, device: str = "auto", precision: PrecisionName = "auto") -> Model:
+    """A model from a run or a model folder, on any machine.
+
+    Raises `UsageError` if there is none, `UserError` if its files are damaged or name what is not in the catalogue.
+    """
+    folder = _model_folder(Path(path))
+    config = read_json(folder / "config.json")
+    if config.get("format") != 1 or "task" not in config or "data" not in config:
+        raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
+    policy = Policy.choose(device, precision)
+    task = _build(config, folder)
+    weights = read_weights(folder / "generator.safetensors")
+    try:
+        task.generator.load_state_dict(weights)
+    except RuntimeError as problem:
+        raise UserError(
+            f"The weights in {folder} do not fit its config: {str(problem).splitlines()[-1].strip()}"
+        ) from None
+    policy.place(task)
+    return Model(task.eval().requires_grad_(False), policy, config)
+
+
+def _model_folder(path: Path) -> Path:
+    for folder in (path / "model", path):
+        if (folder / "generator.safetensors").is_file():
+            return folder
+    if (path / "config.json").is_file():
+        raise UsageError(f"{path} holds no model yet; its first snapshot has not been taken.")
+    raise UsageError(f"{path} {'holds no model' if path.exists() else 'does not exist'}; give a run or a model folder.")
+
+
+def _build(config: dict[str, Any], folder: Path) -> Task:
+    """The task of a saved model, its weights still random."""
+    spec = decode(config["task"], catalog.TRUSTED)
+    facts = {k: config["data"].get(k) for k in ("resolution", "channels", "classes")}
+    if not all(isinstance(v, (int, list)) for v in facts.values()) or not hasattr(spec, "build"):
+        raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
+    task = spec.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()})
+    if not isinstance(task, Task):
+        raise UserError(f"{folder / 'config.json'} names {spec.target.__name__}, which is not a task.")
+    task.discriminator = None  # it judged; it is not needed to make pictures
+    return task

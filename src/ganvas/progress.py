@@ -1,0 +1,96 @@
+"""What a person sees while a run trains: a table of the data, a bar with speed and losses, and news."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .api import Session
+from .run import weights_hash
+from .training import Finished, Logged, Snapshot, Stepped, Told
+
+
+class Watcher:
+    """Draws the events of a session on a console."""
+
+    def __init__(self, session: Session, console: Console):
+        self.session, self.console = session, console
+        self.grid, self.reason = "", "done"
+        self.last: dict[str, Any] = session.last()
+
+    def introduce(self) -> None:
+        """Say what was found and how it will be trained."""
+        s = self.session
+        table = Table.grid(padding=(0, 2))
+        for name, value in s.dataset.summary():
+            table.add_row(f"[cyan]{name}[/]", value.replace("[", r"\["))
+        where = f"{s.policy.device}, {s.policy.precision}, batch {s.recipe.batch}"
+        if s.group.world > 1:
+            where += f", {s.group.world} processes"
+        table.add_row("[cyan]training[/]", f"{s.recipe.images:,} images on {where}, into {s.run.path}")
+        self.console.print(table)
+        for sentence in s.told:
+            self.console.print(f"[yellow]{sentence}[/]", soft_wrap=True)
+
+    def watch(self) -> dict[str, Any]:
+        """Train to the end; the bar is live on a terminal, a line at every log elsewhere."""
+        total = self.session.recipe.images
+        columns = (
+            TextColumn("{task.fields[images]:>11}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[news]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as bar:
+            task = bar.add_task("", total=total, images="", news="")
+            for event in self.session.training:
+                self._show(event, bar, task)
+        return self._result()
+
+    def _show(self, event: Any, bar: Progress, task: Any) -> None:
+        match event:
+            case Stepped(progress):
+                bar.update(task, completed=progress.images, images=f"{progress.images:,}")
+            case Logged(line):
+                self.last = line
+                bar.update(task, news=summary(line))
+                if not self.console.is_terminal:
+                    self.console.print(f"{line['images']:>11,}  {summary(line)}")
+            case Snapshot(_, grid):
+                self.grid = str(grid)
+            case Told(sentence):
+                bar.console.print(f"[yellow]{sentence}[/]", soft_wrap=True)
+            case Finished(reason):
+                self.reason = reason
+                if reason != "done":
+                    why = "the minutes are over" if reason == "minutes" else reason
+                    bar.console.print(
+                        f"Stopped ({why}) at {self.session.training.trainer.images:,} images; all is saved."
+                    )
+
+    def _result(self) -> dict[str, Any]:
+        """The JSON answer of `ganvas train`."""
+        session = self.session
+        terms = {k: v for k, v in self.last.items() if k not in ("images", "seconds", "images_per_second")}
+        newest = max(session.run.samples.glob("*.png"), default=None)
+        return {
+            "run": str(session.run.path),
+            "recipe": session.run.config()["recipe_name"],
+            "stopped": self.reason,
+            "images": session.training.trainer.images,
+            "seconds": round(session.training.seconds, 1),
+            "images_per_second": self.last.get("images_per_second"),
+            "losses": terms,
+            "grid": self.grid or str(newest or ""),
+            "weights_sha256": weights_hash(session.run),
+        }
+
+
+def summary(line: dict[str, Any]) -> str:
+    """Speed and both losses of a log line, as the bar shows them."""
+    losses = "  ".join(f"{name} {line[key]:.3f}" for name in "dg" if (key := f"{name}/adversarial") in line)
+    return f"{line['images_per_second']:,.0f} img/s  {losses}"

@@ -1,0 +1,240 @@
+"""A run is a folder: config, log, samples, the model to ship, and the state to continue from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .config import UsageError, UserError
+
+KEPT_STATES = 2
+OURS = ("config.json", "log.jsonl")  # what makes a folder a run
+
+
+class Run:
+    """The folder of one training run.  Every file appears whole or not at all."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str]) -> Run:
+        """A new run in a folder that does not exist or is empty; anything else is refused and left untouched."""
+        run = cls(path)
+        if run.path.exists() and not run.path.is_dir():
+            raise UsageError(f"{run.path} is a file; --outdir needs a folder.")
+        if run.path.exists() and any(run.path.iterdir()):
+            holds = "another run; add --resume to continue it" if run.exists() else "files that are not a run"
+            raise UsageError(f"{run.path} holds {holds}, or give --outdir a new name. Nothing was changed.")
+        try:
+            for folder in (run.path, run.samples, run.path / "state"):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise UserError(f"The folder {run.path} cannot be made: {problem.strerror}.") from None
+        return run
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Run:
+        """An existing run; raises `UsageError` if the folder does not hold one."""
+        run = cls(path)
+        if not run.exists():
+            found = "is not a run of ganvas (no config.json)" if run.path.exists() else "does not exist"
+            raise UsageError(f"{run.path} {found}.")
+        return run
+
+    def exists(self) -> bool:
+        return self.config_file.is_file()
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        write_json(self.config_file, config)
+
+    def config(self) -> dict[str, Any]:
+        return read_json(self.config_file)
+
+    # --- the log -----------------------------------------------------------------------------------------
+
+    def append_log(self, line: Mapping[str, Any]) -> None:
+        """Add one JSON object to log.jsonl."""
+        with self.log_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def log(self) -> list[dict[str, Any]]:
+        """Every line of the log; a line that a kill left incomplete is dropped."""
+        lines = self.log_file.read_text(encoding="utf-8").splitlines() if self.log_file.exists() else []
+        parsed = []
+        for line in lines:
+            with contextlib.suppress(json.JSONDecodeError):
+                parsed.append(json.loads(line))
+        return parsed
+
+    def rewind_log(self, images: int) -> None:
+        """Forget the lines after `images`: they describe work that is about to be done again."""
+        kept = [line for line in self.log() if line.get("images", 0) <= images]
+        write_bytes(self.log_file, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    # --- the training state ------------------------------------------------------------------------------
+
+    def states(self) -> list[Path]:
+        """State files, newest first."""
+        return sorted((self.path / "state").glob("[0-9]*.pt"), reverse=True)
+
+    def save_state(self, state: Mapping[str, Any], images: int) -> Path:
+        """Write the full training state atomically and keep the last two.
+
+        Raises `UserError` if it cannot be written; the previous states are then as they were.
+        """
+        file = self.path / "state" / f"{images:012d}.pt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary:
+            torch.save(dict(state), temporary)
+        for old in self.states()[KEPT_STATES:]:
+            old.unlink()
+        return file
+
+    def load_state(self, tell: Any = None) -> dict[str, Any]:
+        """The newest state that is whole; `tell(sentence)` hears about each one that is not."""
+        for file in self.states():
+            try:
+                return read_state(file)
+            except UserError as problem:
+                if tell:
+                    tell(f"{problem} The one before it is used.")
+        raise UserError(f"{self.path} holds no training state to continue from; start again with a new --outdir.")
+
+    # --- the model to ship -------------------------------------------------------------------------------
+
+    def save_model(self, generator: nn.Module, config: Mapping[str, Any], card: str) -> None:
+        """Write the model folder: averaged weights, what to build them into, and a card."""
+        self.model.mkdir(exist_ok=True)
+        write_json(self.model / "config.json", config)
+        write_bytes(self.model / "README.md", card.encode())
+        weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
+        with replacing(self.model / "generator.safetensors") as temporary:
+            save_file(weights, str(temporary))
+
+
+def weights_hash(run: Run) -> str:
+    """SHA-256 over every tensor of the newest state: networks, averages, optimisers, random numbers."""
+    digest = hashlib.sha256()
+
+    def take(value: Any, name: str) -> None:
+        if isinstance(value, Tensor):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, Mapping):
+            for key in value:
+                take(value[key], f"{name}/{key}")
+
+    take(run.load_state()["trainer"], "")
+    return digest.hexdigest()
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """A training state, checked whole and read without unpickling code; raises `UserError` otherwise."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+        if damaged is None:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+            if isinstance(state, dict) and "trainer" in state:
+                return state
+        reason = "is damaged" if damaged else "was not written by ganvas"
+    except (OSError, zipfile.BadZipFile):
+        reason = "is truncated or not a state file"
+    except Exception:  # whatever a hostile or foreign file makes torch raise
+        reason = "was not written by ganvas, so it is not read"
+    raise UserError(f"The state file {file} {reason}.")
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; raises `UserError` if it is not one."""
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as problem:
+        raise UserError(f"The weights {file} cannot be read: {problem}.") from None
+
+
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A temporary path whose content becomes `file` at the end, on disk and at once.
+
+    Whatever goes wrong before that leaves `file` as it was and nothing behind; a full disk raises `UserError`.
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(file)
+        _sync_folder(file.parent)
+    except (OSError, RuntimeError, SafetensorError) as problem:  # torch reports a full disk as RuntimeError
+        free = shutil.disk_usage(file.parent).free >> 20 if file.parent.exists() else 0
+        reason = getattr(problem, "strerror", None) or str(problem).splitlines()[0]
+        raise UserError(
+            f"{file} could not be written ({reason}; {free} MB free). What was saved before is untouched:"
+            " make room and continue with --resume."
+        ) from problem
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power failure (where the system can)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with replacing(file) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file atomically."""
+    write_bytes(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object from a file; raises `UserError` if it is not one."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise UserError(f"{file} cannot be read: {problem.strerror}.") from None
+    except ValueError:
+        raise UserError(f"{file} is not valid JSON.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file} does not hold a JSON object.")
+    return content

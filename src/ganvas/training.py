@@ -1,0 +1,253 @@
+"""One training run from the first image to the last: what happens around the steps of the game.
+
+A `Training` is an iterator of events.  The command line draws a progress bar from them, Python just drains them;
+sampling, logging, saving and coming back from a divergence happen here, between the steps.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .config import UserError
+from .game import Progress
+from .imaging.present import grid
+from .run import Run
+from .trainer import Diverged, Trainer
+
+RETRIES = 3
+GRID = 64  # samples in the grid of a snapshot
+
+ADVICE = (
+    "Try a lower learning rate (--set g_optimizer.lr=1e-4 --set d_optimizer.lr=1e-4), --precision fp32,"
+    " or gradient clipping (--set clip_norm=1.0)."
+)
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """The game moved on by one step."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A line was written to the log."""
+
+    line: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Samples, model and state were saved."""
+
+    images: int
+    grid: Path
+
+
+@dataclass(frozen=True)
+class Told:
+    """Something a person should know."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run is over for now: `done`, `minutes`, or the name of a signal."""
+
+    reason: str
+
+
+Event = Stepped | Logged | Snapshot | Told | Finished
+
+
+@dataclass
+class Plan:
+    """What to do between the steps."""
+
+    log_images: int
+    snapshot_images: int
+    minutes: float | None = None
+    tensorboard: bool = False
+    model_config: dict[str, Any] = field(default_factory=dict)
+    card: str = ""
+    seed: int = 0
+
+
+class Training:
+    """A trainer at work in a run folder: `for event in training:`."""
+
+    def __init__(self, run: Run, trainer: Trainer, plan: Plan):
+        self.run, self.trainer, self.plan = run, trainer, plan
+        self.writes = trainer.group.rank == 0
+        self.retries = 0
+        self.seconds = 0.0  # of training, over all sessions of the run
+        self.started = self.since = time.perf_counter()
+        self.since_images = 0
+        self.board = _board(run.path) if plan.tensorboard and self.writes else None
+
+    def resume(self) -> list[str]:
+        """Take up the newest whole state; returns what a person should know about it."""
+        told: list[str] = []
+        self._restore(self.run.load_state(told.append))
+        if self.writes:
+            self.run.rewind_log(self.trainer.images)
+        return told
+
+    def __iter__(self) -> Iterator[Event]:
+        trainer = self.trainer
+        self.started = self.since = time.perf_counter()
+        self.since_images = trainer.images
+        with _signals() as caught:
+            if not self.run.states():
+                trainer.group.wait()  # everybody has looked before anybody writes
+                yield self.snapshot()
+            while trainer.images < trainer.recipe.images:
+                reason = ""
+                try:
+                    before = trainer.images
+                    yield Stepped(trainer.advance())
+                    yield from self._between(before)
+                    reason = self._why_stop(caught)
+                    if reason or trainer.images >= trainer.recipe.images:
+                        yield from self._save_last()
+                except Diverged:
+                    yield Told(self._back())
+                    continue
+                if reason:
+                    break
+            else:
+                reason = "done"
+        if self.board:
+            self.board.close()
+        yield Finished(reason)
+
+    def _between(self, before: int) -> Iterator[Event]:
+        """Log and snapshot when their number of images has been crossed by this step."""
+        now = self.trainer.images
+        if crossed(before, now, self.plan.log_images):
+            yield self.log()
+        if crossed(before, now, self.plan.snapshot_images) and now < self.trainer.recipe.images:
+            yield self.snapshot()
+
+    def _save_last(self) -> Iterator[Event]:
+        images = self.trainer.images
+        if not any(int(file.stem) == images for file in self.run.states()):
+            yield self.snapshot()
+
+    def _why_stop(self, caught: list[str]) -> str:
+        """`minutes`, the name of a signal, or nothing; every process comes to the same answer."""
+        late = self.plan.minutes is not None and time.perf_counter() - self.started >= 60 * self.plan.minutes
+        if not self.trainer.group.agree(bool(caught) or late):
+            return ""
+        return caught[0] if caught else "minutes"
+
+    def log(self) -> Logged:
+        """Write one line: images, seconds, speed and the mean of every term and statistic since the last."""
+        now = time.perf_counter()
+        took, images = now - self.since, self.trainer.images - self.since_images
+        terms = self.trainer.read()
+        self.seconds, self.since, self.since_images = self.seconds + took, now, self.trainer.images
+        counters = {"images": self.trainer.images, "seconds": round(self.seconds, 3)}
+        line = {**counters, "images_per_second": round(images / took, 2), **terms}
+        if self.writes:
+            self.run.append_log(line)
+        if self.board:
+            for name in line.keys() - {"images"}:
+                self.board.add_scalar(name, line[name], self.trainer.images)
+        return Logged(line)
+
+    def snapshot(self) -> Snapshot:
+        """Save the sample grid, the model and the state; a step that was skipped on the device is found out first."""
+        trainer, images = self.trainer, self.trainer.images
+        trainer.check()
+        file = self.run.samples / f"{images:012d}.png"
+        if self.writes:
+            sheet = grid(self.sample())
+            sheet.save(file)
+            if self.board:
+                self.board.add_image("samples", torch.frombuffer(sheet.tobytes(), dtype=torch.uint8).view(
+                    sheet.height, sheet.width, 3), images, dataformats="HWC")  # fmt: skip
+            config = {**self.plan.model_config, "images": images}
+            self.run.save_model(trainer.average, config, self.plan.card.format(images=images))
+            state = {"trainer": trainer.state_dict(), "retries": self.retries, "seconds": self.seconds}
+            self.run.save_state(state, images)
+        trainer.group.wait()
+        self.since = time.perf_counter() if self.since_images == images else self.since
+        return Snapshot(images, file)
+
+    def sample(self, count: int = GRID) -> Tensor:
+        """The averaged generator's pictures of the same latents at every snapshot."""
+        with self.trainer.averaged() as task, torch.no_grad(), self.trainer.policy.autocast():
+            inputs = task.inputs(range(count))
+            inputs = {k: v.to(self.trainer.policy.device) if isinstance(v, Tensor) else v for k, v in inputs.items()}
+            return task.sample(inputs).float().cpu()
+
+    def _back(self) -> str:
+        """Return to the last good state with other random numbers; says so, or gives up after three times."""
+        at, retries = self.trainer.images, self.retries + 1
+        what = f"A loss or gradient was not finite at {at:,} images; the step was not taken."
+        if retries > RETRIES:
+            raise UserError(f"{what} It happened {retries} times, so training ends here. {ADVICE}")
+        self._restore(self.run.load_state())
+        self.retries = retries
+        torch.manual_seed(self.plan.seed + 1_000_003 * retries)  # the same numbers would end the same way
+        if self.writes:
+            self.run.rewind_log(self.trainer.images)
+        back = f"Back to the state at {self.trainer.images:,} images, with other noise"
+        return f"{what} {back} (try {retries} of {RETRIES})."
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        try:
+            self.trainer.load_state_dict(state["trainer"])
+        except (KeyError, ValueError, RuntimeError, TypeError) as problem:
+            reason = str(problem).splitlines()[0]
+            raise UserError(f"The state in {self.run.path} does not fit this recipe: {reason}.") from None
+        self.retries, self.seconds = state["retries"], state["seconds"]
+        self.since, self.since_images = time.perf_counter(), self.trainer.images
+
+
+def crossed(before: int, now: int, every: int) -> bool:
+    """Whether a multiple of `every` lies in (before, now]."""
+    return before // every != now // every
+
+
+def _board(path: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except Exception:
+        raise UserError("--tensorboard needs its package: pip install 'ganvas[tensorboard]'.") from None
+    return SummaryWriter(str(path / "tensorboard"))
+
+
+@contextmanager
+def _signals() -> Iterator[list[str]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; a second one ends the process at once."""
+    caught: list[str] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
