@@ -1,0 +1,146 @@
+"""Pictures that already are one array: .npy and .npz files."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganvas.config import UserError
+from ganvas.data.dataset import Dataset, classes_of
+from ganvas.data.prepare import Content, Progress, Rows, choose_resolution, content_key, file_digest, prepare
+from ganvas.pixels import fit, whiten_hidden
+
+IMAGE_KEYS = ("images", "image", "x", "x_train", "data", "arr_0")
+LABEL_KEYS = ("labels", "label", "y", "y_train", "targets")
+CHUNK = 64  # pictures converted at a time
+
+
+def write_pictures(
+    file: Path,
+    pictures: Iterable[np.ndarray],
+    *,
+    count: int,
+    shape: tuple[int, int, int],
+    dtype: np.dtype | type,
+    name: str,
+    resolution: tuple[int, int] | None,
+    progress: Progress | None,
+) -> list[str]:
+    """Write `count` pictures (H, W, C) of one shape, brought to `resolution`; gives the notes."""
+    size, notes = choose_resolution(Counter({shape[:2]: count}), resolution, name)
+    with Rows(file, (*size, shape[2]), dtype) as rows:
+        for done, picture in enumerate(pictures, 1):
+            scaled = fit(picture, size)
+            rows.append(whiten_hidden(scaled) if shape[2] == 4 else scaled)
+            if progress and (done % CHUNK == 0 or done == count):
+                progress(done, count)
+    return notes
+
+
+def open_arrays(
+    path: Path,
+    *,
+    name: str,
+    resolution: tuple[int, int] | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """An .npy, or an .npz with `images` and perhaps `labels`, as a data set.
+
+    (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (grey), or numbers whose range says how to read them.
+    """
+
+    def build(file: Path) -> Content:
+        images, labels = _load(path)
+        images, notes = _channels_last(images, path)
+        dtype, convert, said = _reading(images, path)
+        count, height, width, channels = images.shape
+        content = _labelled(labels, count, path)
+        pictures = (convert(p) for i in range(0, count, CHUNK) for p in np.asarray(images[i : i + CHUNK]))
+        shape = (height, width, channels)
+        sized = write_pictures(
+            file, pictures, count=count, shape=shape, dtype=dtype, name=name, resolution=resolution, progress=progress
+        )
+        content.notes = [*notes, *said, *sized]
+        return content
+
+    return prepare(content_key("arrays", file_digest(path), resolution), build, name=name, cache=cache)
+
+
+def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        if path.suffix.lower() == ".npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False), None
+        with np.load(path, allow_pickle=False) as archive:
+            images = next((k for k in IMAGE_KEYS if k in archive), None)
+            if images is None:
+                raise UserError(
+                    f"{path} holds {', '.join(archive.files) or 'nothing'}; the pictures should be called 'images'."
+                )
+            labels = next((k for k in LABEL_KEYS if k in archive), None)
+            return archive[images], archive[labels] if labels else None
+    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
+        raise UserError(f"{path} cannot be read as an array of numbers: {e}.") from None
+
+
+def _channels_last(images: np.ndarray, path: Path) -> tuple[np.ndarray, list[str]]:
+    if images.size and images.ndim == 3:
+        return images[..., None], []
+    if images.size and images.ndim == 4 and images.shape[3] in (1, 3, 4):
+        return images, []
+    if images.size and images.ndim == 4 and images.shape[1] in (1, 3, 4):
+        return images.transpose(0, 2, 3, 1), ["the array is read as (N, C, H, W)"]
+    raise UserError(
+        f"{path} holds an array of shape {images.shape}; pictures are (N, H, W), (N, H, W, C) or (N, C, H, W)"
+        " with 1, 3 or 4 channels."
+    )
+
+
+def _reading(images: np.ndarray, path: Path) -> tuple[type, Any, list[str]]:
+    """The dtype to keep, how to get there, and what was assumed."""
+    if images.dtype == np.uint8:
+        return np.uint8, lambda p: p, []
+    if images.dtype == np.uint16 and images.shape[3] == 1:
+        return np.uint16, lambda p: p.astype(np.uint16), []
+    if images.dtype == np.uint16:
+        return np.uint8, lambda p: ((p.astype(np.uint32) + 128) // 257).astype(np.uint8), ["16 bits reduced to 8"]
+    kind, low, high = images.dtype.kind, 0.0, 0.0
+    if kind in "iufb":
+        low, high = float(images.min()), float(images.max())
+    said = f"numbers from {low:g} to {high:g} are read as"
+    if kind in "iu" and low >= 0 and high <= 255:
+        return np.uint8, lambda p: p.astype(np.uint8), [f"{said} levels from 0 to 255"]
+    if kind in "fb" and low >= 0 and high <= 1:
+        return np.uint8, lambda p: _levels(p.astype(np.float64) * 255), [f"{said} [0, 1] and kept with 8 bits"]
+    if kind == "f" and low >= -1 and high <= 1:
+        return np.uint8, lambda p: _levels((p.astype(np.float64) + 1) * 127.5), [f"{said} [-1, 1] and kept with 8 bits"]
+    if kind == "f" and low >= 0 and 2 <= high <= 255:
+        return np.uint8, _levels, [f"{said} levels from 0 to 255"]
+    found = f"{images.dtype} from {low:g} to {high:g}" if kind in "iufb" else str(images.dtype)
+    raise UserError(f"{path} holds {found}; pictures are uint8, uint16, or numbers in [0, 1] or [-1, 1].")
+
+
+def _levels(picture: np.ndarray) -> np.ndarray:
+    return np.floor(picture + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def _labelled(labels: np.ndarray | None, count: int, path: Path) -> Content:
+    if labels is None:
+        return Content()
+    if labels.shape == (count, 1):
+        labels = labels[:, 0]
+    if labels.shape != (count,) or labels.dtype.kind not in "iubU":
+        raise UserError(
+            f"{path} holds labels of shape {labels.shape} and type {labels.dtype} for {count:,} pictures;"
+            f" they should be ({count},) whole numbers or words."
+        )
+    if labels.dtype.kind == "U":
+        names, indices = np.unique(labels, return_inverse=True)
+        return Content(indices.astype(np.int64), tuple(names.tolist()))
+    return Content(*classes_of(labels))

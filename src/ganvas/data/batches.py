@@ -1,0 +1,209 @@
+"""The endless, shuffled order of a data set, as random access: what stands where follows from the seed alone."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from ganvas.config import UsageError
+from ganvas.data.dataset import Dataset
+
+Transform = Callable[[Tensor], Tensor]
+
+IN_MEMORY = 512 << 20  # bytes: a data set up to this size is one tensor
+ON_DEVICE = 0.25  # share of an accelerator's free memory that a data set may take
+MASK = (1 << 64) - 1
+
+
+class Batches:
+    """Random access to the endless, shuffled order of a data set.
+
+    A batch is a pure function of (data set, seed, transforms, position): the same with worker processes or without,
+    in any order, after a restart.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+        transforms: Sequence[Transform] = (),
+        workers: int = 0,
+    ):
+        self.dataset, self.seed, self.transforms = dataset, seed & MASK, tuple(transforms)
+        self.device, self.workers = torch.device(device), workers
+        self.captions, self.labels = dataset.captions, None
+        if dataset.labels is not None:
+            self.labels = torch.from_numpy(np.array(dataset.labels, np.int64))
+        self._orders: dict[int, np.ndarray] = {}
+        self._running: list[Iterator[Any]] = []
+        self._rows = self._resident()
+        for transform in self.transforms:
+            check = getattr(transform, "check", None)
+            if check:
+                check(dataset.facts)
+
+    def _resident(self) -> Tensor | None:
+        """The whole data set as one tensor (N, H * W * C), where indexing is fastest; None if it is too large."""
+        images = self.dataset.images
+        if self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            if images.nbytes > ON_DEVICE * free:
+                return None
+        elif images.nbytes > IN_MEMORY:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the file is read-only, and is only read
+            return _indexable(torch.from_numpy(images.reshape(len(images), -1))).to(self.device)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def indices(self, start: int, count: int) -> np.ndarray:
+        """Which pictures stand at positions start to start + count of the endless order, as (count,) int64.
+
+        Epoch e is a permutation drawn from Philox(seed, e); position p belongs to epoch p // N.
+        """
+        n, parts = len(self.dataset), []
+        while count > 0:
+            epoch, offset = divmod(start, n)
+            parts.append(self._order(epoch)[offset : offset + count])
+            start, count = start + len(parts[-1]), count - len(parts[-1])
+        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if epoch not in self._orders:
+            # sorting raw bits: unlike Generator.permutation, they are the same in every version of NumPy
+            bits = np.random.Philox(key=np.array([self.seed, epoch], np.uint64)).random_raw(len(self.dataset))
+            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
+            self._orders[epoch] = np.argsort(bits, kind="stable")
+        return self._orders[epoch]
+
+    def at(self, start: int, count: int) -> dict[str, Any]:
+        """The batch at a position: `image` (count, C, H, W) float32 in [-1, 1], channels last in memory; `index`
+        (count,) int64; `label` (count,) int64 and `text` (list of str) where the data has them.
+        """
+        self._check(count)
+        return self._finish(self._gather(start, count), start)
+
+    def _check(self, count: int) -> None:
+        if not 0 < count <= len(self.dataset):
+            raise UsageError(
+                f"A batch of {count} cannot be drawn from the {len(self.dataset):,} pictures of {self.dataset.name!r};"
+                f" give --batch {len(self.dataset)} or less."
+            )
+
+    def _gather(self, start: int, count: int) -> dict[str, Any]:
+        """The batch as it is stored: rows (count, H * W * C) of integers, on the device only if the data is there."""
+        where = self.indices(start, count)
+        index = torch.from_numpy(where)
+        if self._rows is not None:
+            rows = self._rows.index_select(0, index.to(self._rows.device))
+        else:
+            rows = _indexable(torch.from_numpy(_read(self.dataset.images, where)))
+        batch: dict[str, Any] = {"image": rows, "index": index}
+        if self.labels is not None:
+            batch["label"] = self.labels.index_select(0, index)
+        if self.captions is not None:
+            batch["text"] = [self.captions[i] for i in where]
+        return batch
+
+    def _finish(self, batch: dict[str, Any], start: int) -> dict[str, Any]:
+        """Onto the device, into [-1, 1], and transformed."""
+        for name, value in batch.items():
+            if isinstance(value, Tensor):
+                batch[name] = value.to(self.device, non_blocking=True)
+        height, width = self.dataset.facts.resolution
+        image = _floats(batch["image"], self.dataset.images.dtype)
+        batch["image"] = image.view(len(image), height, width, -1).permute(0, 3, 1, 2)
+        if self.transforms:
+            batch["image"] = self._transformed(batch["image"], start)
+        return batch
+
+    def _transformed(self, image: Tensor, start: int) -> Tensor:
+        """What is drawn here follows from (seed, position), and leaves the global generators alone."""
+        cuda = [self.device] if self.device.type == "cuda" else []
+        seed = np.random.SeedSequence([self.seed, start]).generate_state(1, np.uint64)[0]
+        with torch.random.fork_rng(devices=cuda):
+            torch.default_generator.manual_seed(int(seed))
+            for device in cuda:
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(int(seed))
+            for transform in self.transforms:
+                image = transform(image)
+        return image.contiguous(memory_format=torch.channels_last)
+
+    def stream(self, starts: Iterable[int], count: int) -> Iterator[dict[str, Any]]:
+        """The batches at many positions, in order; `starts` may be endless, and is read a little ahead.
+
+        With `workers`, other processes read ahead; not when the data already is on an accelerator.
+        """
+        self._check(count)
+        if self.workers and not (self._rows is not None and self.device.type == "cuda"):
+            running = self._with_workers(starts, count)
+        else:
+            running = (self.at(start, count) for start in starts)
+        self._running = [*self._running[-8:], running]
+        return running
+
+    def _with_workers(self, starts: Iterable[int], count: int) -> Iterator[dict[str, Any]]:
+        loader = DataLoader(
+            _Positions(self, count),
+            batch_size=None,
+            sampler=starts,
+            num_workers=self.workers,
+            prefetch_factor=4,
+            pin_memory=self.device.type == "cuda",
+            multiprocessing_context="fork" if sys.platform == "linux" else None,  # shares the memory-mapped pictures
+        )
+        for start, batch in loader:
+            yield batch if self.device.type == "cpu" else self._finish(batch, start)
+
+    def close(self) -> None:
+        """End the worker processes of streams that were not read to the end."""
+        for running in self._running:
+            running.close()  # type: ignore[attr-defined]
+        self._running = []
+
+
+class _Positions(TorchDataset[tuple[int, dict[str, Any]]]):
+    """A position's batch, as a worker process makes it: complete on the CPU, raw if an accelerator waits for it."""
+
+    def __init__(self, batches: Batches, count: int):
+        self.batches, self.count = batches, count
+
+    def __getitem__(self, start: int) -> tuple[int, dict[str, Any]]:
+        batch = self.batches._gather(start, self.count)
+        return start, self.batches._finish(batch, start) if self.batches.device.type == "cpu" else batch
+
+
+def _indexable(rows: Tensor) -> Tensor:
+    # torch.uint16 knows few operators; its bits travel as int16
+    return rows.view(torch.int16) if rows.dtype == torch.uint16 else rows
+
+
+def _floats(rows: Tensor, stored: np.dtype) -> Tensor:
+    """Stored rows as float32 in [-1, 1]; points already are."""
+    if stored == np.float32:
+        return rows
+    if stored == np.uint16:
+        return rows.view(torch.uint16).to(torch.float32).mul_(1 / 32767.5).sub_(1)
+    return rows.to(torch.float32).mul_(1 / 127.5).sub_(1)
+
+
+def _read(images: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Rows of a large file, (count, H * W * C), read in the order in which they lie there."""
+    rows = images.reshape(len(images), -1)
+    out = np.empty((len(where), rows.shape[1]), rows.dtype)
+    for place in np.argsort(where):
+        out[place] = rows[where[place]]
+    return out

@@ -1,0 +1,127 @@
+"""What every data source becomes: pictures (or points) of one size, with what is known about them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+NAMES_SHOWN = 12  # classes and reasons listed in a summary before it says how many more there are
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What only the data knows, and networks have to be built for."""
+
+    resolution: tuple[int, int]  # (height, width); (1, 1) for points
+    channels: int  # 1, 3 or 4; 2 for points
+    classes: int  # 0 without labels
+    kind: Literal["images", "points"] = "images"
+
+
+@dataclass
+class Dataset:
+    """Pictures of one size, or 2-D points, with their labels and captions."""
+
+    images: np.ndarray  # (N, H, W, C) uint8 or uint16, usually a memmap; float32 (N, 1, 1, 2) for points
+    labels: np.ndarray | None = None  # (N,) int64 class indices; -1: unlabelled
+    class_names: tuple[str, ...] = ()
+    captions: list[str] | None = None  # N texts; "" where there is none
+    name: str = ""  # as given to --data
+    notes: list[str] = field(default_factory=list)  # sentences worth telling
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
+    fingerprint: str = ""  # hash of the content that was prepared, in hex
+
+    def __post_init__(self) -> None:
+        self.fingerprint = self.fingerprint or fingerprint(self.images, self.labels)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def facts(self) -> Facts:
+        """Size, channels and classes."""
+        _, height, width, channels = self.images.shape
+        classes = len(self.class_names) if self.labels is not None else 0
+        kind: Literal["images", "points"] = "points" if self.images.dtype == np.float32 else "images"
+        return Facts((height, width), channels, classes, kind)
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
+        """Some of the pictures, in the order given.
+
+        An unbroken run of them stays a view of the file; any other choice is copied into memory.
+        """
+        chosen = np.asarray(indices, np.int64)
+        if chosen.ndim != 1 or not chosen.size or chosen.min() < 0 or chosen.max() >= len(self):
+            raise IndexError(f"a subset of {len(self)} pictures is a list of indices from 0 to {len(self) - 1}")
+        run = bool((np.diff(chosen) == 1).all())
+        where = slice(int(chosen[0]), int(chosen[-1]) + 1) if run else chosen
+        return replace(
+            self,
+            images=self.images[where],
+            labels=None if self.labels is None else self.labels[where],
+            captions=None if self.captions is None else [self.captions[i] for i in chosen],
+            fingerprint=hashlib.blake2b(self.fingerprint.encode() + chosen.tobytes(), digest_size=16).hexdigest(),
+        )
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What was found, as rows (what, how much) to be printed before training."""
+        height, width = self.facts.resolution
+        if self.facts.kind == "points":
+            rows = [("points", f"{len(self):,} in 2 dimensions")]
+        else:
+            colours = {1: "grey", 3: "RGB", 4: "RGBA"}[self.facts.channels]
+            rows = [
+                ("images", f"{len(self):,}"),
+                ("size", f"{width}x{height}"),
+                ("channels", f"{colours}, {8 * self.images.dtype.itemsize} bits"),
+            ]
+        if self.labels is not None:
+            rows.append(("classes", self._classes()))
+        if self.captions is not None:
+            rows.append(("captions", f"{sum(map(bool, self.captions)):,}"))
+        if self.skipped:
+            rows.append(("skipped", self._skipped()))
+        return rows + [("note", note) for note in self.notes]
+
+    def _classes(self) -> str:
+        assert self.labels is not None
+        counts = np.bincount(self.labels + 1, minlength=len(self.class_names) + 1)
+        named = [f"{name} {count:,}" for name, count in zip(self.class_names, counts[1:])]
+        text = f"{len(self.class_names)}: {_listed(named, ', ')}"
+        return text + (f"; {counts[0]:,} unlabelled" if counts[0] else "")
+
+    def _skipped(self) -> str:
+        groups = defaultdict(list)
+        for file, reason in self.skipped:
+            groups[reason].append(file)
+        largest = sorted(groups.items(), key=lambda g: -len(g[1]))
+        parts = [f"{reason}: {len(files):,} ({files[0]}{', ...' if files[1:] else ''})" for reason, files in largest]
+        return f"{len(self.skipped):,} files; {_listed(parts, '; ')}"
+
+
+def _listed(items: list[str], comma: str) -> str:
+    more = len(items) - NAMES_SHOWN
+    return comma.join(items[:NAMES_SHOWN]) + (f"{comma}and {more:,} more" if more > 0 else "")
+
+
+def fingerprint(*arrays: np.ndarray | None) -> str:
+    """A hash of what arrays hold, in hex."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        if array is not None:
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def classes_of(values: Sequence[int] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Class indices and class names of integer labels; a negative label means unlabelled (-1)."""
+    array = np.asarray(values, np.int64)
+    present = np.unique(array[array >= 0])
+    indices = np.searchsorted(present, array)
+    return np.where(array < 0, -1, indices).astype(np.int64), tuple(str(v) for v in present)

@@ -1,0 +1,271 @@
+"""Pictures are decoded once, into a memory-mapped file that is named after its content.
+
+`CACHE/data/KEY/` holds `images.npy`, `labels.npy` and `meta.json`.  It is written beside its place and renamed, so
+whatever is there under its own name is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import platform
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ganvas.config import UserError
+from ganvas.data.dataset import Dataset
+
+FORMAT = 1  # raise it when the same files must be prepared differently
+SMALLEST = 8  # pixels: no network here takes less
+LONGEST = 128  # pixels: what the longer side is scaled to when nobody said how large
+SQUARE = 64  # pixels: the side when the pictures have different sizes and nobody said how large
+TRIAL = 16  # items done before threads are considered
+QUICK = 0.0005  # seconds an item may take and still be quicker without threads
+STALE = 24 * 3600.0  # seconds after which an unfinished folder of another machine is taken for abandoned
+
+Progress = Callable[[int, int], None]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass
+class Content:
+    """What stands beside the pictures of a data set."""
+
+    labels: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    captions: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def content_key(*parts: Any) -> str:
+    """The name of a prepared data set: a hash of everything that decides what is in it."""
+    text = json.dumps([FORMAT, *parts], default=lambda v: v.hex() if isinstance(v, bytes) else v.tolist())
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """A hash of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def cache_folder(cache: Path | None = None) -> Path:
+    """Where prepared data lives: `cache`, or $GANVAS_CACHE, or ~/.cache/ganvas; and there in `data`."""
+    root = cache or os.environ.get("GANVAS_CACHE") or "~/.cache/ganvas"
+    return Path(root).expanduser() / "data"
+
+
+def prepare(key: str, build: Callable[[Path], Content], *, name: str, cache: Path | None = None) -> Dataset:
+    """The data set called `key`: as found in the cache, or built.
+
+    `build` writes the pictures to the .npy path it is given.  Raises `UserError` if the disk is full or read-only.
+    """
+    place = cache_folder(cache)
+    done = load(place / key)
+    if done is None:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            _clean(place)
+            done = _build(place, key, build)
+        except OSError as e:
+            raise _disk_error(e, place) from e
+    done.name, done.fingerprint = name, key
+    return done
+
+
+def load(folder: Path) -> Dataset | None:
+    """A prepared data set, with its pictures memory-mapped; None if there is none or it is damaged."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text("ascii"))
+        file = folder / "images.npy"
+        images = np.load(file, mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / "labels.npy", allow_pickle=False) if meta["labelled"] else None
+        whole = file.stat().st_size == images.offset + images.nbytes
+        written = (meta["format"], meta["shape"], meta["dtype"])
+        as_told = written == (FORMAT, list(images.shape), str(images.dtype))
+        if not whole or not as_told or (labels is not None and labels.shape != images.shape[:1]):
+            return None
+        skipped = [(str(file), str(reason)) for file, reason in meta["skipped"]]
+        names = tuple(meta["class_names"])
+        return Dataset(images, labels, names, meta["captions"], "", meta["notes"], skipped, folder.name)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError):
+        return None
+
+
+def _build(place: Path, key: str, build: Callable[[Path], Content]) -> Dataset:
+    part = place / f".{key}.{platform.node()}.{os.getpid()}"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        content = build(part / "images.npy")
+        images = np.load(part / "images.npy", mmap_mode="r", allow_pickle=False)
+        if content.labels is not None:
+            with open(part / "labels.npy", "wb") as file:
+                np.save(file, content.labels, allow_pickle=False)
+                _settle(file)
+        meta = {"format": FORMAT, "shape": images.shape, "dtype": str(images.dtype)}
+        meta |= {"labelled": content.labels is not None, "class_names": content.class_names}
+        meta |= {"captions": content.captions, "notes": content.notes, "skipped": content.skipped}
+        with open(part / "meta.json", "w", encoding="ascii") as file:
+            json.dump(meta, file)
+            _settle(file)
+        return _move(part, place / key)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _move(part: Path, folder: Path) -> Dataset:
+    """Give a finished folder its name, unless someone else was quicker."""
+    if load(folder) is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            part.rename(folder)
+        except OSError:
+            if load(folder) is None:
+                raise
+    done = load(folder)
+    if done is None:
+        raise UserError(f"{folder} was written but cannot be read back; is the disk in order?")
+    return done
+
+
+def _settle(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _clean(place: Path) -> None:
+    """Remove what killed processes left behind."""
+    for part in place.glob(".*.*.*"):
+        host, _, pid = part.name.partition(".")[2].partition(".")[2].rpartition(".")
+        try:
+            ours = host == platform.node() and pid.isdecimal() and os.name == "posix"
+            if time.time() - part.stat().st_mtime > STALE or (ours and not _alive(int(pid))):
+                shutil.rmtree(part, ignore_errors=True)
+        except OSError:  # another process has just removed it
+            continue
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _disk_error(error: OSError, place: Path) -> UserError:
+    way_out = "name another folder in GANVAS_CACHE"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"The disk is full: prepared data is kept in {place}. Free some space, or {way_out}.")
+    return UserError(f"Prepared data cannot be kept in {place}: {error.strerror or error}. To go on, {way_out}.")
+
+
+class Rows:
+    """Pictures of one shape on their way into an .npy file, whose number is known only at the end.
+
+    Written rather than memory-mapped: a full disk is then an error that can be caught, not a signal that kills.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype | type):
+        self.shape, self.dtype, self.count = shape, np.dtype(dtype), 0
+        self.file = open(path, "wb")  # noqa: SIM115 - closed by __exit__
+        self._header()
+
+    def _header(self) -> None:
+        # numpy leaves room in the header for the first axis to grow
+        header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.count, *self.shape)}
+        np.lib.format.write_array_header_1_0(self.file, header)
+
+    def append(self, picture: np.ndarray) -> None:
+        """Write one picture."""
+        if (picture.shape, picture.dtype) != (self.shape, self.dtype):
+            raise ValueError(f"{picture.shape} {picture.dtype} does not belong among {self.shape} {self.dtype}")
+        self.file.write(np.ascontiguousarray(picture).data)
+        self.count += 1
+
+    def __enter__(self) -> Rows:
+        return self
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        try:
+            if kind is None:
+                self.file.seek(0)
+                self._header()
+                _settle(self.file)
+        finally:
+            self.file.close()
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ordered(work: Callable[[T], R], items: Iterable[T], *, ahead: int = 32) -> Iterator[R]:
+    """`map` over threads, in order, with never more than about `ahead` results waiting to be taken.
+
+    Where an item takes next to no time, threads would only fight for the interpreter, and there are none.
+    """
+    remaining, began = iter(items), time.perf_counter()
+    for item in itertools.islice(remaining, TRIAL):
+        yield work(item)
+    if time.perf_counter() - began < TRIAL * QUICK or cores() == 1:
+        yield from map(work, remaining)
+        return
+    with ThreadPoolExecutor(min(cores(), 8)) as pool:
+        waiting = deque(pool.submit(work, item) for item in itertools.islice(remaining, ahead))
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(work, item) for item in itertools.islice(remaining, 1))
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def choose_resolution(
+    sizes: Counter[tuple[int, int]], asked: tuple[int, int] | None, name: str
+) -> tuple[tuple[int, int], list[str]]:
+    """The (height, width) that pictures are brought to, and what there is to say about it.
+
+    Raises `UserError` if nobody asked for a size and the pictures' own is smaller than 8 pixels.
+    """
+    count = sizes.total()
+    if asked:
+        small = sum(n for (h, w), n in sizes.items() if h < asked[0] or w < asked[1])
+        return asked, [f"{small:,} of {count:,} images are enlarged to {asked[1]}x{asked[0]}"] if small else []
+    if len(sizes) == 1:
+        (height, width), notes = next(iter(sizes)), []
+        if max(height, width) > LONGEST:
+            scale = LONGEST / max(height, width)
+            size = round(height * scale), round(width * scale)
+            notes = [f"{count:,} images of {width}x{height} are scaled to {size[1]}x{size[0]}; --resolution chooses"]
+            height, width = size
+    else:
+        shorter = np.repeat([min(size) for size in sizes], list(sizes.values()))
+        height = width = min(SQUARE, int(np.median(shorter)))
+        low, high = min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1])
+        spread = f"{count:,} images of {len(sizes):,} sizes from {low[1]}x{low[0]} to {high[1]}x{high[0]}"
+        notes = [f"{spread} are scaled and cropped to {width}x{height}; --resolution chooses"]
+    if min(height, width) < SMALLEST:
+        raise UserError(
+            f"{name}: the images would become {width}x{height}, and the smallest size is {SMALLEST}x{SMALLEST};"
+            f" give --resolution {SMALLEST} or more to enlarge them."
+        )
+    return (height, width), notes

@@ -1,0 +1,47 @@
+"""Points in the plane whose distribution is known, for watching a GAN find or lose modes.
+
+Coordinates are those of the literature, divided so that everything lies in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ganvas.config import UsageError, did_you_mean
+from ganvas.data.dataset import Dataset
+
+POINTS = 50_000
+RING_SCALE = 2.5  # radius 2, sigma 0.02 -> 0.8, 0.008
+GRID_SCALE = 5.0  # {-4, -2, 0, 2, 4}, sigma 0.05 -> {-0.8, ..., 0.8}, 0.01
+ROLL_SCALE = 15.0  # radius 1.5 pi to 4.5 pi -> 0.31 to 0.94
+ROLL_NOISE = 0.1  # before scaling
+
+
+def modes(name: str) -> tuple[np.ndarray, float]:
+    """The Gaussians of `ring` or `grid`: centres (K, 2) float64 and their common sigma, in scaled units."""
+    if name == "ring":
+        angle = 2 * np.pi * np.arange(8) / 8
+        return 2 / RING_SCALE * np.stack([np.cos(angle), np.sin(angle)], 1), 0.02 / RING_SCALE
+    if name == "grid":
+        x, y = np.meshgrid(*[np.array([-4.0, -2.0, 0.0, 2.0, 4.0])] * 2, indexing="ij")
+        return np.stack([x.ravel(), y.ravel()], 1) / GRID_SCALE, 0.05 / GRID_SCALE
+    raise UsageError(f"{name!r} has no modes: 'ring' and 'grid' do.{did_you_mean(name, ['ring', 'grid'])}")
+
+
+def open_toy(name: str) -> Dataset:
+    """50,000 points (N, 1, 1, 2) float32 in [-1, 1], the same ones every time; labels are the modes, if any."""
+    random = np.random.RandomState(0)  # frozen for ever, unlike default_rng's distributions
+    if name == "swissroll":
+        turn = 1.5 * np.pi * (1 + 2 * random.uniform(size=POINTS))
+        points = np.stack([turn * np.cos(turn), turn * np.sin(turn)], 1)
+        points = (points + ROLL_NOISE * random.standard_normal(points.shape)) / ROLL_SCALE
+        return Dataset(_as_images(points), name=name)
+    centres, sigma = modes(name)
+    labels = np.arange(POINTS, dtype=np.int64) % len(centres)
+    points = centres[labels] + sigma * random.standard_normal((POINTS, 2))
+    names = tuple(f"({x:.1f} {y:.1f})" for x, y in centres.round(1) + 0.0)  # + 0.0: no "-0.0"
+    return Dataset(_as_images(points), labels, names, name=name)
+
+
+def _as_images(points: np.ndarray) -> np.ndarray:
+    return points.astype(np.float32).clip(-1, 1).reshape(-1, 1, 1, 2)
