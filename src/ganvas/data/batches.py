@@ -162,11 +162,19 @@ class Batches:
             sampler=starts,
             num_workers=self.workers,
             prefetch_factor=4,
+            generator=torch.Generator(),  # or the loader seeds its workers from the global generator, and moves it
             pin_memory=self.device.type == "cuda",
             multiprocessing_context="fork" if sys.platform == "linux" else None,  # shares the memory-mapped pictures
         )
         for start, batch in loader:
-            yield batch if self.device.type == "cpu" else self._finish(batch, start)
+            yield batch if self.complete_in_worker else self._finish(batch, start)
+
+    @property
+    def complete_in_worker(self) -> bool:
+        """Whether a worker does everything.  Bytes travel four times lighter than floats, so conversion alone stays
+        here, and what runs on an accelerator has to.
+        """
+        return bool(self.transforms) and self.device.type == "cpu"
 
     def close(self) -> None:
         """End the worker processes of streams that were not read to the end."""
@@ -176,14 +184,14 @@ class Batches:
 
 
 class _Positions(TorchDataset[tuple[int, dict[str, Any]]]):
-    """A position's batch, as a worker process makes it: complete on the CPU, raw if an accelerator waits for it."""
+    """A position's batch, as a worker process makes it."""
 
     def __init__(self, batches: Batches, count: int):
         self.batches, self.count = batches, count
 
     def __getitem__(self, start: int) -> tuple[int, dict[str, Any]]:
         batch = self.batches._gather(start, self.count)
-        return start, self.batches._finish(batch, start) if self.batches.device.type == "cpu" else batch
+        return start, self.batches._finish(batch, start) if self.batches.complete_in_worker else batch
 
 
 def _indexable(rows: Tensor) -> Tensor:

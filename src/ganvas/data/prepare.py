@@ -222,10 +222,13 @@ def ordered(work: Callable[[T], R], items: Iterable[T], *, ahead: int = 32) -> I
 
     Where an item takes next to no time, threads would only fight for the interpreter, and there are none.
     """
-    remaining, began = iter(items), time.perf_counter()
+    remaining, took = iter(items), []
     for item in itertools.islice(remaining, TRIAL):
-        yield work(item)
-    if time.perf_counter() - began < TRIAL * QUICK or cores() == 1:
+        began = time.perf_counter()
+        done = work(item)
+        took.append(time.perf_counter() - began)
+        yield done
+    if not took or np.median(took) < QUICK or cores() == 1:
         yield from map(work, remaining)
         return
     with ThreadPoolExecutor(min(cores(), 8)) as pool:
