@@ -125,7 +125,7 @@ def prepare(request: Request, progress: Progress | None = None) -> Session:
 
 def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy, group: Group) -> Session:
     seed = request.seed or 0
-    _check_sizes(recipe, dataset, group.world)
+    _check_sizes(request, recipe, dataset, group.world)
     torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
     transforms = [spec.build() for spec in recipe.transforms]
     batches = Batches(dataset, seed=seed, device=policy.device, transforms=transforms, workers=request.workers)
@@ -198,10 +198,18 @@ def _open_data(
             group.wait()
 
 
-def _check_sizes(recipe: Recipe, dataset: Dataset, world: int) -> None:
+def _check_sizes(request: Request, recipe: Recipe, dataset: Dataset, world: int) -> None:
+    """Raise `UsageError` for numbers that cannot work, before anything is written."""
     for name in ("batch", "images", "d_steps", "g_steps", "accumulate"):
         if getattr(recipe, name) < 1:
             raise UsageError(f"{name} must be at least 1, got {getattr(recipe, name)}.")
+    for name, value, least in (
+        ("--snapshot-images", request.snapshot_images, 1),
+        ("--minutes", request.minutes, 0),
+        ("--workers", request.workers, 0),
+    ):
+        if value is not None and value < least:
+            raise UsageError(f"{name} must be at least {least}, got {value}.")
     if recipe.batch > len(dataset):
         raise UsageError(
             f"A batch of {recipe.batch} is larger than the data ({len(dataset)} images);"
@@ -261,8 +269,6 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
 def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, Any]) -> Plan:
     """How often to log and to save: about 200 lines and 20 snapshots a run unless asked otherwise."""
     snapshot = request.snapshot_images or max(recipe.images // 20, recipe.batch)
-    if snapshot < 1:
-        raise UsageError(f"--snapshot-images must be at least 1, got {request.snapshot_images}.")
     model = {"format": 1, "task": recipe.task.to_dict(), "data": config["data"], "ganvas": __version__}
     return Plan(
         log_images=min(max(recipe.images // 200, recipe.batch), snapshot),

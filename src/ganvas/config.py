@@ -185,25 +185,27 @@ def parse(text: str, annotation: Any, components: Mapping[str, type], path: str)
         return text
     if typing.get_origin(annotation) is list and not text.startswith("["):
         text = f"[{text}]"
+    wrong = UsageError(f"{path} must be {type_name(annotation)}, got {text!r}.")
+    takes_components = "Spec" in str(annotation)
     try:
-        value = _read(ast.parse(text.strip(), mode="eval").body, components)
+        value = _read(ast.parse(text.strip(), mode="eval").body, components if takes_components else None)
     except (SyntaxError, ValueError):
-        raise UsageError(f"{path} must be {type_name(annotation)}, got {text!r}.") from None
+        raise wrong from None
     if not accepts(annotation, value):
-        raise UsageError(f"{path} must be {type_name(annotation)}, got {text!r}.")
+        raise wrong
     return value
 
 
-def _read(node: ast.expr, components: Mapping[str, type]) -> Any:
-    """A literal, a list of them, or a component; never an evaluation."""
+def _read(node: ast.expr, components: Mapping[str, type] | None) -> Any:
+    """A literal, a list of them, or (where one may stand) a component; never an evaluation."""
     match node:
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_read(i, components) for i in items]
         case ast.Name(id=name) if name in ("none", "true", "false"):
             return {"none": None, "true": True, "false": False}[name]
-        case ast.Name(id=name):
+        case ast.Name(id=name) if components is not None:
             return Spec(_component(name, components))
-        case ast.Call(func=ast.Name(id=name), args=[], keywords=given):
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=given) if components is not None:
             return Spec(_component(name, components), **{str(k.arg): _read(k.value, components) for k in given})
     return ast.literal_eval(node)
 

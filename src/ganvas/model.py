@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import catalog
-from .config import UsageError, UserError, decode
+from .config import Spec, UsageError, UserError, decode
 from .policy import Policy, PrecisionName
 from .run import read_json, read_weights
 from .tasks.base import Task
@@ -106,10 +106,13 @@ def _build(config: dict[str, Any], folder: Path) -> Task:
     """The task of a saved model, its weights still random."""
     spec = decode(config["task"], catalog.TRUSTED)
     facts = {k: config["data"].get(k) for k in ("resolution", "channels", "classes")}
-    if not all(isinstance(v, (int, list)) for v in facts.values()) or not hasattr(spec, "build"):
+    if not isinstance(spec, Spec) or spec.target not in catalog.TASKS.values():
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
-    task = spec.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()})
-    if not isinstance(task, Task):
-        raise UserError(f"{folder / 'config.json'} names {spec.target.__name__}, which is not a task.")
+    try:
+        task: Task = spec.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()})
+    except UserError:
+        raise
+    except Exception as problem:  # whatever a damaged or hostile config makes a constructor raise
+        raise UserError(f"{folder / 'config.json'} cannot be built: {problem}.") from None
     task.discriminator = None  # it judged; it is not needed to make pictures
     return task

@@ -92,12 +92,15 @@ class Tally:
         self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.counts[name] = self.counts.get(name, 0) + 1
 
-    def read(self) -> dict[str, float]:
-        """The means since the last reading: one transfer from the device."""
+    def read(self, group: Group) -> dict[str, float]:
+        """The means since the last reading, over all processes: one transfer from the device."""
+        if not self.sums:
+            return {}
         names, counts = list(self.sums), list(self.counts.values())
-        values = torch.stack(list(self.sums.values())).tolist() if names else []
+        sums = torch.stack(list(self.sums.values()))
+        group.average([sums])
         self.sums, self.counts = {}, {}
-        return {name: value / count for name, value, count in zip(names, values, counts)}
+        return {name: value / count for name, value, count in zip(names, sums.tolist(), counts)}
 
 
 @contextmanager

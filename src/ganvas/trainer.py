@@ -55,7 +55,9 @@ class Trainer:
 
     @property
     def progress(self) -> Progress:
-        return Progress(self.images, self.recipe.images, self.step, self.group.rank, self.group.world)
+        once = (self.recipe.accumulate, self.recipe.d_steps, self.recipe.g_steps) == (1, 1, 1)
+        paired = once and self.images >= self.recipe.d_warmup_images
+        return Progress(self.images, self.recipe.images, self.step, paired, self.group.rank, self.group.world)
 
     @property
     def draws(self) -> int:
@@ -76,7 +78,7 @@ class Trainer:
         for player in players:
             player.set_rate(self.schedule(now.fraction))
         if self.d:
-            with frozen(self.g):
+            with frozen(None if now.paired else self.g):
                 for parts in batches[: self.recipe.d_steps]:
                     self._update("d", self.d, self.task.d_loss, parts, now)
         if self.images >= self.recipe.d_warmup_images:
@@ -157,7 +159,7 @@ class Trainer:
     def read(self) -> dict[str, float]:
         """Every term and statistic since the last reading; raises `Diverged` as `check` does."""
         self.check()
-        return self.tally.read()
+        return self.tally.read(self.group)
 
     @property
     def _parts(self) -> dict[str, Any]:

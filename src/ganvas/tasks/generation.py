@@ -45,13 +45,16 @@ class Generation(Task):
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real = batch["image"]
-        with torch.no_grad():
-            fake = self.draw(real, progress).image
-        return self.discriminator.d_loss(real, fake, progress)[0]
+        with torch.set_grad_enabled(progress.paired):
+            draw = self.draw(real, progress)
+        if progress.paired:  # as in DCGAN's code: the generator is paid for the fakes that were just judged
+            batch["draw"] = draw
+        return self.discriminator.d_loss(real, draw.image, progress)[0]
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real = batch["image"]
-        return Objective({"adversarial": self.discriminator.g_loss(self.draw(real, progress).image, real)[0]})
+        draw = batch.pop("draw", None) or self.draw(real, progress)
+        return Objective({"adversarial": self.discriminator.g_loss(draw.image, real)[0]})
 
     def draw(self, like: Tensor, progress: Progress) -> Draw:
         """As many fakes as there are images in `like`, on its device."""

@@ -1,0 +1,37 @@
+# Two commands: `make demo` and `make test`. Everything they need is installed into .venv.
+PY       ?= $(shell command -v python3.11 || command -v python3)
+VENV     ?= .venv
+BIN      := $(VENV)/bin
+PIP_ARGS ?=
+
+.PHONY: demo test test-slow lint types check clean
+
+$(VENV)/.ok: pyproject.toml constraints.txt
+	$(PY) -m venv $(VENV)
+	@echo "Installing into $(VENV) (a minute or so the first time) ..."
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e .
+	@touch $@
+
+$(VENV)/.ok-dev: $(VENV)/.ok
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.ok  ## train a DCGAN on handwritten digits
+	$(BIN)/ganvas demo
+
+test: $(VENV)/.ok-dev  ## the default suite
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(VENV)/.ok-dev  ## what takes minutes
+	$(BIN)/python -m pytest -q -m slow --timeout 3600
+
+lint: $(VENV)/.ok-dev
+	$(BIN)/ruff check .
+
+types: $(VENV)/.ok-dev
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,37 @@
+"""What the tests share: one thread, a cache and a working folder of their own, and where real data may be found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Nothing that a test prepares lands in the user's cache; subprocesses inherit it."""
+    before = os.environ.get("GANVAS_CACHE")
+    os.environ["GANVAS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["GANVAS_CACHE"]
+    else:
+        os.environ["GANVAS_CACHE"] = before
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data, where there is one."""
+    folder = Path(os.environ.get("GANVAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real data here: set GANVAS_DATA")
+    return folder

@@ -1,0 +1,85 @@
+"""Two CPU processes train as one with the whole batch, and a run goes on with another number of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganvas import catalog
+
+SCRIPT = Path(__file__).with_name("two_processes.py")
+
+
+def torchrun(processes, *command):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+    launcher += ["--master_addr", "127.0.0.1", "--master_port", str(free_port())]
+    done = subprocess.run([*launcher, *command], capture_output=True, text=True, timeout=240, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.mark.parametrize("name", ["dcgan", "dcgan_small"])
+def test_two_processes_are_one_with_the_whole_batch(name, tmp_path):
+    """Only the order of summation differs: gradients, weights, batch statistics and logs."""
+    recipe = catalog.RECIPES[name]()
+    changes = {"generator.width": "4", "discriminator.width": "4", "batch": "8"}
+    changes |= {"g_optimizer": "sgd(lr=0.01)", "d_optimizer": "sgd(lr=0.01)"}  # Adam would magnify rounding
+    for path, value in changes.items():
+        recipe.set(path, value, catalog.COMPONENTS)
+    found = {}
+    for processes in (1, 2):
+        out = tmp_path / f"{processes}.pt"
+        torchrun(processes, str(SCRIPT), str(out), json.dumps(recipe.to_dict()), "3")
+        found[processes] = torch.load(out, weights_only=True)
+    one, two = found[1], found[2]
+    for player in "gd":
+        for a, b in zip(one["gradients"][player], two["gradients"][player]):
+            assert (a - b).norm() <= 1e-4 * a.norm() + 1e-7
+    for key, value in one["task"].items():
+        torch.testing.assert_close(two["task"][key], value, rtol=1e-4, atol=1e-5, msg=key)
+    for key, value in one["terms"].items():
+        assert two["terms"][key] == pytest.approx(value, rel=1e-3, abs=1e-5), key
+
+
+def ganvas(*arguments):
+    return ["-m", "ganvas", "train", *arguments]
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+    run = tmp_path / "run"
+    common = ["--outdir", str(run), "--device", "cpu", "--precision", "fp32", "--json"]
+    small = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "sync_batch_norm=true"]
+    start = ["dcgan", "--data", "digits", "--resolution", "8", "--batch", "8", "--images", "64", *small]
+    first = torchrun(2, *ganvas(*start, *common))
+    assert json.loads(first.stdout)["images"] == 64  # one object, from one process
+    second = torchrun(1, *ganvas("--resume", "--images", "128", "--outdir", str(run), "--json"))
+    assert json.loads(second.stdout)["images"] == 128
+    third = torchrun(2, *ganvas("--resume", "--images", "192", "--outdir", str(run), "--json"))
+    assert json.loads(third.stdout)["images"] == 192
+    images = [json.loads(line)["images"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert images == sorted(set(images))
+
+
+def test_a_batch_that_does_not_split_is_a_sentence(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
+    command += ganvas("dcgan", "--data", "digits", "--resolution", "8", "--batch", "9", "--outdir", str(tmp_path / "r"))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+    assert done.returncode != 0
+    assert "does not split" in done.stderr
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,335 @@
+"""The one loop: who moves when, what is averaged, what is saved, and what stops it."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from ganvas import catalog
+from ganvas.config import Recipe, Spec
+from ganvas.policy import Policy
+from ganvas.trainer import Diverged, Trainer
+
+CPU = torch.device("cpu")
+SMALL = {"generator.width": "4", "discriminator.width": "4"}
+
+
+class Fixed:
+    """Data whose batch depends on its position alone."""
+
+    def __init__(self, channels=1, size=(8, 8), classes=3):
+        self.channels, self.size, self.classes, self.asked = channels, size, classes, []
+
+    def stream(self, starts, count):
+        for start in starts:
+            self.asked.append(start)
+            source = torch.Generator().manual_seed(start)
+            rows = [torch.rand(self.channels, *self.size, generator=source.manual_seed(start + k)) for k in range(count)]
+            yield {"image": torch.stack(rows) * 2 - 1, "label": torch.zeros(count, dtype=torch.int64)}
+
+
+def small(name="dcgan", **changes):
+    recipe = catalog.RECIPES[name]()
+    for path, value in {**SMALL, "batch": "4", "images": "4000", **changes}.items():
+        recipe.set(path, value, catalog.COMPONENTS)
+    return recipe
+
+
+def trainer(recipe, bf16=False, data=None, seed=0):
+    torch.manual_seed(seed)
+    task = recipe.task.build(resolution=(8, 8), channels=1, classes=0)
+    return Trainer(task, recipe, data or Fixed(), Policy(CPU, bf16))
+
+
+def weights(module):
+    return {k: v.clone() for k, v in module.state_dict().items()}
+
+
+def moved(before, module):
+    return {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}
+
+
+@pytest.mark.parametrize("name", catalog.RECIPES)
+def test_every_recipe_moves_both_players(name):
+    t = trainer(small(name))
+    before = weights(t.task)
+    for _ in range(3):
+        t.advance()
+    changed = moved(before, t.task)
+    for key in before:
+        if key.endswith("weight") or key.endswith("bias"):
+            assert key in changed, key
+    assert all(v == v for v in t.read().values())
+
+
+@pytest.mark.parametrize("name", catalog.RECIPES)
+def test_gradient_routing(name):
+    """The discriminator's objective reaches no weight of the generator, nor the other way round."""
+    t = trainer(small(name))
+    g, d = list(t.task.generator.parameters()), list(t.task.discriminator.parameters())
+    batch = next(t.batches)
+    t.task.d_loss(batch, t.progress).total.backward()
+    assert all(p.grad is None for p in g)
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in d)
+    for p in d:
+        p.grad = None
+    t.d.freeze()
+    t.task.g_loss(batch, t.progress).total.backward()
+    assert all(p.grad is None for p in d)
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in g)
+
+
+def test_only_the_player_whose_turn_it_is_moves():
+    t = trainer(small(d_warmup_images="8"))
+    before = weights(t.task.generator)
+    t.advance(), t.advance()
+    learnt = {k for k in moved(before, t.task.generator) if "running" not in k and "tracked" not in k}
+    assert not learnt  # the discriminator warms up
+    before = weights(t.task.generator)
+    t.advance()
+    assert "project.weight" in moved(before, t.task.generator)
+
+
+@pytest.mark.parametrize(("d_steps", "g_steps", "drawn"), [(1, 1, 1), (3, 1, 3), (1, 2, 2), (2, 3, 3)])
+def test_steps_per_player(d_steps, g_steps, drawn):
+    t = trainer(small(d_steps=str(d_steps), g_steps=str(g_steps)))
+    t.advance()
+    assert t.images == 4 * drawn
+    assert int(next(iter(t.d.optimizer.state.values()))["step"]) == d_steps
+    assert int(next(iter(t.g.optimizer.state.values()))["step"]) == g_steps
+    assert t.data.asked == [4 * k for k in range(drawn)]
+
+
+def test_schedule_sets_both_rates():
+    recipe = small(images="40", lr_schedule="linear(begin=0.5, to=0.1)")
+    recipe.set("d_optimizer.lr", "4e-4", catalog.COMPONENTS)
+    t = trainer(recipe)
+    rates = []
+    for _ in t:
+        rates.append((t.g.optimizer.param_groups[0]["lr"], t.d.optimizer.param_groups[0]["lr"]))
+    factors = [1.0] * 6 + [1 - 0.9 * k / 5 for k in range(1, 5)]
+    assert [r[0] for r in rates] == pytest.approx([2e-4 * f for f in factors])
+    assert [r[1] for r in rates] == pytest.approx([4e-4 * f for f in factors])
+
+
+def test_average_has_its_half_life():
+    t = trainer(small(ema_images="100.0", ema_ramp="1e9"))
+    for p in t.average.parameters():
+        p.zero_()
+    for p in t.task.generator.parameters():
+        p.data.fill_(1.0)
+    for k in range(1, 26):
+        t.images = 4 * k
+        t._average(4)
+    value = next(t.average.parameters()).flatten()[0].item()
+    assert value == pytest.approx(0.5, abs=1e-5)  # 100 images: half the way
+
+
+def test_average_is_shorter_at_the_start():
+    t = trainer(small(ema_images="1e9", ema_ramp="0.1"))
+    for p in t.average.parameters():
+        p.zero_()
+    for p in t.task.generator.parameters():
+        p.data.fill_(1.0)
+    t.images = 400
+    t._average(40)  # half-life is 0.1 x 400 = 40 images
+    assert next(t.average.parameters()).flatten()[0].item() == pytest.approx(0.5, abs=1e-5)
+
+
+def test_average_copies_batch_statistics():
+    t = trainer(small())
+    for _ in range(3):
+        t.advance()
+    ours, theirs = dict(t.average.named_buffers()), dict(t.task.generator.named_buffers())
+    assert ours
+    assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
+    assert int(ours["body.0.num_batches_tracked"]) > 0
+
+
+def test_sampling_uses_the_average_and_restores_everything():
+    t = trainer(small())
+    for _ in range(2):
+        t.advance()
+    for p in t.average.parameters():
+        p.fill_(0.0)
+    generator = t.task.generator
+    with pytest.raises(RuntimeError, match="on purpose"), t.averaged() as task:  # noqa: PT012
+        assert not task.training
+        assert task.sample(task.inputs([0, 1])).abs().max() == 0
+        raise RuntimeError("on purpose")
+    assert t.task.generator is generator
+    assert t.task.training
+    assert generator.training
+
+
+def test_accumulation_is_the_whole_batch():
+    """Without batch norm, two halves give the gradient of the whole."""
+    found = {}
+    for parts in (1, 2):
+        recipe = small(**{"accumulate": str(parts), "discriminator.batch_norm": "false", "prior": "uniform"})
+        t = trainer(recipe)
+        seen = []
+        whole = torch.randn(4, 100, generator=torch.Generator().manual_seed(5))
+        t.task.draw = _drawing(t, whole, seen)
+        t.advance()
+        found[parts] = weights(t.task.discriminator)
+    for key, value in found[1].items():
+        torch.testing.assert_close(found[2][key], value, rtol=1e-4, atol=2e-5)
+
+
+def _drawing(t, whole, seen):
+    from ganvas.game import Draw
+
+    def draw(real, progress):
+        start = sum(seen) % 4
+        seen.append(len(real))
+        z = whole[start : start + len(real)]
+        t.task.generator.eval()
+        return Draw(t.task.generator(z), latent=z)
+
+    return draw
+
+
+def test_clipping_bounds_the_step():
+    recipe = small(clip_norm="1e-3", **{"g_optimizer": "sgd(lr=1.0)", "d_optimizer": "sgd(lr=1.0)"})
+    t = trainer(recipe)
+    before = weights(t.task.discriminator)
+    t.advance()
+    after = dict(t.task.discriminator.named_parameters())
+    change = torch.cat([(after[k] - before[k]).flatten() for k in after]).norm().item()
+    assert change == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["adam(lr=1e-3)", "adamw(lr=1e-3)", "rmsprop(lr=1e-3)", "sgd(lr=1e-3)"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_touches_nothing(optimizer, bad):
+    t = trainer(small(g_optimizer=optimizer, d_optimizer=optimizer))
+    t.advance()
+    before, states = weights(t.task), copy.deepcopy(t.d.optimizer.state_dict())
+    right = t.task.discriminator.loss.d
+    t.task.discriminator.loss.d = lambda real, fake: right(real, fake) * bad
+    with pytest.raises(Diverged):
+        t.advance()
+    learnt = {k for k in moved(before, t.task) if "running" not in k and "tracked" not in k}
+    assert not learnt
+    after = t.d.optimizer.state_dict()["state"]
+    for key, state in states["state"].items():
+        for name, value in state.items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(after[key][name])), (key, name)
+
+
+def test_the_skip_on_a_device_is_found_out_when_the_log_is_read():
+    """The path of a GPU, where nobody waits for the check: the fused optimiser skips by itself."""
+    t = trainer(small())
+    t.advance()
+    for player in (t.g, t.d):
+        player.skips_by_itself = True
+    t.read()
+    t.advance()
+    assert t.read()
+    before = weights(t.task.discriminator)
+    right = t.task.discriminator.loss.d
+    t.task.discriminator.loss.d = lambda real, fake: right(real, fake) * float("nan")
+    t.advance()
+    learnt = {k for k in moved(before, t.task.discriminator) if "running" not in k and "tracked" not in k}
+    assert not learnt
+    with pytest.raises(Diverged):
+        t.read()
+
+
+@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("name", catalog.RECIPES)
+def test_resume_is_exact(name, bf16):
+    recipe = small(name)
+    one = trainer(recipe, bf16)
+    for _ in range(3):
+        one.advance()
+    saved = copy.deepcopy(one.state_dict())
+    for _ in range(3):
+        one.advance()
+    two = trainer(recipe, bf16, seed=7)
+    two.load_state_dict(saved)
+    for _ in range(3):
+        two.advance()
+    assert_same(one.state_dict(), two.state_dict())
+
+
+def assert_same(a, b, path=""):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), path
+        for k in a:
+            assert_same(a[k], b[k], f"{path}/{k}")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), path
+    elif isinstance(a, list):
+        for k, (x, y) in enumerate(zip(a, b)):
+            assert_same(x, y, f"{path}/{k}")
+    else:
+        assert a == b, path
+
+
+def test_weights_that_were_frozen_on_purpose_stay_frozen():
+    recipe = small()
+    torch.manual_seed(0)
+    task = recipe.task.build(resolution=(8, 8), channels=1)
+    first = task.discriminator.net.body[0].requires_grad_(False)
+    before = first.weight.clone()
+    t = Trainer(task, recipe, Fixed(), Policy(CPU))
+    t.advance(), t.advance()
+    assert torch.equal(first.weight, before)
+    assert not first.weight.requires_grad
+
+
+def test_without_a_discriminator():
+    """A task with one player trains in the same loop."""
+    from ganvas.game import Objective
+    from ganvas.tasks.base import Task
+
+    class Mean(Task):
+        def __init__(self):
+            super().__init__()
+            self.generator = nn.Linear(1, 1)
+            nn.init.constant_(self.generator.weight, 3.0)
+
+        def g_loss(self, batch, progress):
+            return Objective({"distance": (self.generator.weight.sum() - batch["image"].mean()).square()})
+
+    recipe = Recipe(task=Spec(torch.nn.Identity), g_optimizer=Spec(torch.optim.SGD, lr=0.1), batch=4, images=80)
+    t = Trainer(Mean(), recipe, Fixed(), Policy(CPU))
+    values = [t.read()["g/distance"] for _ in t]
+    assert values[-1] < 0.1 * values[0]
+    assert t.images == 80
+
+
+def test_terms_are_read_as_means_since_the_last_reading():
+    t = trainer(small())
+    singles = []
+    for _ in range(4):
+        t.advance()
+        singles.append(t.read()["g/adversarial"])
+    again = trainer(small())
+    for _ in range(4):
+        again.advance()
+    assert again.read()["g/adversarial"] == pytest.approx(sum(singles) / 4, rel=1e-5)
+
+
+def test_bf16_keeps_float32_weights_and_statistics():
+    t = trainer(small(), bf16=True)
+    t.advance()
+    kinds = {v.dtype for v in t.task.state_dict().values()} | {
+        v.dtype for s in t.d.optimizer.state.values() for v in s.values() if isinstance(v, torch.Tensor)
+    }
+    assert kinds <= {torch.float32, torch.int64}
+
+
+def test_penalties_are_computed_in_float32():
+    recipe, seen = small("dcgan_small"), []
+    t = trainer(recipe, bf16=True)
+    right = t.task.discriminator.net.head.forward
+    t.task.discriminator.net.head.forward = lambda h, label=None: (seen.append(h.dtype), right(h, label))[1]
+    t.advance()
+    assert seen.count(torch.float32) == 1  # R1's own look at the real images
+    assert seen.count(torch.bfloat16) == 3  # real, fake, and the generator's fakes

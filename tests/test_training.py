@@ -1,0 +1,300 @@
+"""A run from start to end: stopped by a signal, by kill -9, by the clock, by a loss that is not a number; resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from PIL import Image
+
+import ganvas
+from ganvas import api, catalog
+from ganvas.config import UsageError, UserError
+from ganvas.run import Run, weights_hash
+from ganvas.training import Finished, Logged, Snapshot, Told
+
+SMALL = {"generator.width": 4, "discriminator.width": 4}
+TINY = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL}
+
+
+def narrow(name):
+    """Overrides that make any recipe tiny."""
+    return {**SMALL} if name != "gan" else {**SMALL, "generator.depth": 1}
+
+
+@pytest.mark.parametrize("name", catalog.RECIPES)
+def test_every_recipe_trains_samples_and_loads(name, tmp_path):
+    run = ganvas.train(name, outdir=tmp_path / "run", images=64, **{**TINY, "set": narrow(name)})
+    assert {p.name for p in run.path.iterdir()} >= {"config.json", "log.jsonl", "samples", "model", "state"}
+    model = ganvas.load(run.path, device="cpu", precision="fp32")
+    images = model.sample(5, seed=3)
+    assert images.shape == (5, 1, 8, 8)
+    assert images.abs().max() <= 1
+    torch.testing.assert_close(images[1:], model.sample(4, seed=4), rtol=1e-5, atol=1e-6)
+    line = run.log()[-1]
+    assert {"images", "seconds", "images_per_second", "d/adversarial", "g/adversarial"} <= line.keys()
+    assert line["images"] == 64
+    grid = Image.open(sorted(run.samples.glob("*.png"))[-1])
+    assert min(grid.size) > 64
+
+
+@pytest.mark.parametrize("name", catalog.RECIPES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_stopped_and_resumed_is_never_stopped(name, precision, tmp_path):
+    """A run of 64 images, against 40, a new start from the files, and 24 more; with worker processes after it."""
+    options = {**TINY, "precision": precision, "set": narrow(name), "snapshot_images": 16}
+    whole = ganvas.train(name, outdir=tmp_path / "whole", images=64, **options)
+    torch.manual_seed(99)
+    recipe = {**options, "images": 64}
+    part = tmp_path / "part"
+    session = api.prepare(api.Request(name, outdir=part, **recipe))
+    for event in session.training:
+        if isinstance(event, Snapshot) and event.images == 32:
+            break  # as kill -9 would: nothing is closed, the state of 32 images is the last
+    session.close()
+    torch.manual_seed(123)
+    resumed = ganvas.train(outdir=part, resume=True, device="cpu", workers=2)
+    assert weights_hash(resumed) == weights_hash(whole)
+    assert [line["images"] for line in resumed.log()] == [line["images"] for line in whole.log()]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "ganvas", "train", *map(str, arguments)]
+
+
+START = ["dcgan", "--data", "digits", "--resolution", "8", "--batch", "8", "--device", "cpu", "--precision", "fp32"]
+START += ["--set", "generator.width=4", "--set", "discriminator.width=4", "--json"]
+
+
+def start(outdir, images, *more):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = [*START, "--outdir", outdir, "--images", images, *more]
+    return subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for_states(outdir, count, process):
+    for _ in range(1200):
+        if len(list((outdir / "state").glob("*.pt"))) >= count and (outdir / "log.jsonl").exists():
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise AssertionError("no snapshot appeared")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_killed_at_any_moment(how, tmp_path):
+    """The real command, really killed, resumed to the end: the same weights as without."""
+    run = tmp_path / "killed"
+    process = start(run, 4000, "--snapshot-images", 160)
+    wait_for_states(run, 2, process)
+    process.send_signal(how)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[how]
+    reached = max(int(f.stem) for f in (run / "state").glob("*.pt"))
+    assert reached < 4000, "it was too quick for this test"
+    if how != signal.SIGKILL:
+        assert json.loads(out)["stopped"] == how.name
+        assert json.loads(out)["images"] == reached
+    resumed = ganvas.train(outdir=run, resume=True, device="cpu", images=4000)
+    whole = ganvas.train("dcgan", outdir=tmp_path / "whole", images=4000, **TINY, snapshot_images=4000)
+    assert weights_hash(resumed) == weights_hash(whole)
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_minutes_end_a_run(tmp_path):
+    events = []
+    ganvas.train("dcgan", outdir=tmp_path / "r", images=10**9, minutes=0.02, on_event=events.append, **TINY)
+    assert events[-1] == Finished("minutes")
+    assert isinstance(events[-2], Snapshot)
+
+
+def test_resuming_a_finished_run_does_nothing(tmp_path):
+    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=16, **TINY)
+    before = weights_hash(run)
+    events = []
+    ganvas.train(outdir=run.path, resume=True, device="cpu", on_event=events.append)
+    assert events == [Finished("done")]
+    assert weights_hash(run) == before
+
+
+def broken(session, at, times):
+    """Make the discriminator's loss a NaN when `at` images have been seen, so many times."""
+    loss = session.training.trainer.task.discriminator.loss
+    right, left = loss.d, [times]
+
+    def d(real, fake):
+        value = right(real, fake)
+        if session.training.trainer.images == at and left[0]:
+            left[0] -= 1
+            return value * float("nan")
+        return value
+
+    loss.d = d
+
+
+def test_a_nan_goes_back_to_the_last_state_and_on(tmp_path):
+    session = api.prepare(api.Request("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
+    broken(session, at=40, times=2)
+    events = list(session.training)
+    told = [e.sentence for e in events if isinstance(e, Told)]
+    assert len(told) == 2
+    assert "not finite at 40 images" in told[0]
+    assert "Back to the state at 32 images" in told[0]
+    assert "try 2 of 3" in told[1]
+    assert events[-1] == Finished("done")
+    images = [line["images"] for line in session.run.log()]
+    assert images == sorted(set(images))
+    assert session.run.load_state()["retries"] == 2
+
+
+def test_a_nan_three_times_ends_with_advice(tmp_path):
+    session = api.prepare(api.Request("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
+    broken(session, at=40, times=99)
+    with pytest.raises(UserError, match=r"happened 4 times, so training ends here. Try a lower learning rate"):
+        list(session.training)
+    assert int(session.run.states()[0].stem) == 32
+    for value in session.run.load_state()["trainer"]["task"].values():
+        assert torch.isfinite(value.double()).all()
+
+
+def test_a_truncated_state_is_told_when_resuming(tmp_path):
+    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=32, **TINY, snapshot_images=16)
+    newest = run.states()[0]
+    newest.write_bytes(newest.read_bytes()[:-200])
+    session = api.prepare(api.Request(None, None, run.path, resume=True, device="cpu", images=64))
+    assert "truncated" in session.told[0]
+    assert session.training.trainer.images == 16
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"recipe": "gan"}, "started with recipe dcgan (asked: gan)"),
+        ({"data": "ring"}, "data digits (asked: ring)"),
+        ({"seed": 4}, "seed 0 (asked: 4)"),
+        ({"precision": "bf16"}, "precision fp32 (asked: bf16)"),
+        ({"batch": 16}, "batch 8 (asked: 16)"),
+        ({"set": ["generator.width=8"]}, "its own options"),
+    ],
+)
+def test_resuming_as_something_else_is_refused(asked, said, tmp_path):
+    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=16, **TINY)
+    before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
+    request = {"recipe": None, "data": None, **asked}
+    with pytest.raises(UsageError) as problem:
+        ganvas.train(request.pop("recipe"), outdir=run.path, resume=True, device="cpu", **request)
+    assert said in str(problem.value)
+    assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*")} == before
+
+
+def test_resuming_on_changed_data_is_refused(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for k in range(8):
+        Image.new("L", (8, 8), k * 30).save(folder / f"{k}.png")
+    options = {**TINY, "data": str(folder), "resolution": None}
+    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=16, **options)
+    Image.new("L", (8, 8), 255).save(folder / "0.png")
+    with pytest.raises(UsageError, match="data have changed"):
+        ganvas.train(outdir=run.path, resume=True, device="cpu", images=32)
+
+
+def test_an_output_folder_that_holds_a_run_is_not_touched(tmp_path):
+    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=16, **TINY)
+    before = weights_hash(run)
+    with pytest.raises(UsageError, match="holds another run"):
+        ganvas.train("dcgan", outdir=run.path, images=16, **TINY)
+    assert weights_hash(run) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"recipe": "dcgann"}, "no recipe 'dcgann'. Did you mean 'dcgan'"),
+        ({"batch": 5000}, "larger than the data"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"resolution": 7}, "7"),
+        ({"set": ["generator.widht=3"]}, "Did you mean 'width'"),
+        ({"set": ["width"]}, "takes path=value"),
+        ({"data": "digitz"}, "Did you mean 'digits'"),
+        ({"data": None}, "needs data"),
+        ({"device": "tpu9"}, "cannot be used here"),
+        ({"precision": "fp8"}, "auto, fp32 or bf16"),
+        ({"augment": "flop"}, "flip"),
+        ({"data": "ring", "resolution": None}, "use the fully connected recipe"),
+        ({"snapshot_images": -5}, "at least 1"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_and_nothing_is_written(changed, said, tmp_path):
+    asked = {"recipe": "dcgan", **TINY, "images": 16, **changed}
+    with pytest.raises(UsageError) as problem:
+        ganvas.train(asked.pop("recipe"), outdir=tmp_path / "r", **asked)
+    assert said in str(problem.value)
+    assert not (tmp_path / "r").exists()
+
+
+def test_points_train_with_the_fully_connected_recipe(tmp_path):
+    run = ganvas.train("gan", data="ring", outdir=tmp_path / "r", images=200, device="cpu")
+    assert ganvas.load(run.path, device="cpu").sample(7).shape == (7, 2, 1, 1)
+    assert Image.open(sorted(run.samples.glob("*.png"))[-1]).size == (512, 512)
+
+
+def test_the_same_seed_is_the_same_run_and_another_is_not(tmp_path):
+    runs = [
+        ganvas.train("dcgan", outdir=tmp_path / str(k), images=24, seed=seed, **TINY) for k, seed in enumerate((1, 1, 2))
+    ]
+    one, two, three = map(weights_hash, runs)
+    assert one == two
+    assert one != three
+
+
+def test_a_saved_config_is_a_recipe(tmp_path):
+    run = ganvas.train("dcgan", outdir=tmp_path / "a", images=24, **TINY)
+    options = {**TINY, "set": (), "batch": None}
+    again = ganvas.train(str(run.config_file), outdir=tmp_path / "b", images=24, **options)
+    assert weights_hash(again) == weights_hash(run)
+
+
+def test_log_lines_add_up(tmp_path):
+    events = []
+    ganvas.train("dcgan", outdir=tmp_path / "r", images=80, on_event=events.append, **TINY)
+    lines = [e.line for e in events if isinstance(e, Logged)]
+    assert lines == Run(tmp_path / "r").log()
+    assert all(json.dumps(line, allow_nan=False) for line in lines)
+    assert [line["seconds"] for line in lines] == sorted(line["seconds"] for line in lines)
+
+
+def test_a_model_of_hostile_files_is_refused(tmp_path):
+    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=16, **TINY)
+    file = run.model / "config.json"
+    good = json.loads(file.read_text())
+    for bad in (
+        {**good, "task": {"()": "os:system"}},
+        {**good, "format": 2},
+        {**good, "data": {}},
+        {**good, "task": {"()": "torch.optim.adam:Adam"}},
+        {**good, "data": {**good["data"], "resolution": [16, 16]}},
+    ):
+        file.write_text(json.dumps(bad))
+        with pytest.raises(UserError):
+            ganvas.load(run.path, device="cpu")
+    file.write_text(json.dumps(good))
+    (run.model / "generator.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UserError, match="cannot be read"):
+        ganvas.load(run.path, device="cpu")
+
+
+def test_a_model_folder_travels_alone(tmp_path):
+    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=16, **TINY)
+    before = ganvas.load(run.path, device="cpu", precision="fp32").sample(3)
+    moved = tmp_path / "elsewhere"
+    run.model.rename(moved)
+    assert torch.equal(ganvas.load(moved, device="cpu", precision="fp32").sample(3), before)
+    assert "ganvas.load" in (moved / "README.md").read_text()

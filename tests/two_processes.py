@@ -1,0 +1,51 @@
+"""What each process of test_distributed runs: train a few steps and write down what came of it.
+
+    torchrun --nproc_per_node N two_processes.py OUT RECIPE_JSON STEPS
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import torch
+
+from ganvas import catalog, distributed
+from ganvas.config import Recipe
+from ganvas.players import Group
+from ganvas.policy import Policy
+from ganvas.trainer import Trainer
+
+
+class Fixed:
+    """Data whose images depend on their position alone."""
+
+    def stream(self, starts, count):
+        for start in starts:
+            source = torch.Generator()
+            rows = [torch.rand(1, 8, 8, generator=source.manual_seed(start + k)) for k in range(count)]
+            yield {"image": torch.stack(rows) * 2 - 1}
+
+
+def main(out: str, recipe: str, steps: int) -> None:
+    torch.set_num_threads(1)
+    device = torch.device("cpu")
+    group = distributed.Processes(device) if distributed.launched_together() else Group()
+    made = Recipe.from_dict(json.loads(recipe), catalog.TRUSTED)
+    torch.manual_seed(0)
+    task = made.task.build(resolution=(8, 8), channels=1, classes=0)
+    if group.world > 1:
+        distributed.synchronise_batch_norm(task)
+    trainer = Trainer(task, made, Fixed(), Policy(device), group=group)
+    gradients = {}
+    for _ in range(steps):
+        trainer.advance()
+        for name, player in (("g", trainer.g), ("d", trainer.d)):
+            gradients[name] = [p.grad.clone() for p in player.weights]
+    if group.rank == 0:
+        torch.save({"gradients": gradients, "task": task.state_dict(), "terms": trainer.read()}, out)
+    group.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
