@@ -114,7 +114,8 @@ def test_class_names_that_differ_only_in_case_are_refused(root: Path) -> None:
 
 
 METADATA = {
-    "metadata.jsonl": '{"file_name": "b.png", "label": "x", "text": "a bee"}\n\n{"file_name": "./in/c.png", "label": "w"}\n',
+    "metadata.jsonl": '{"file_name": "b.png", "label": "x", "text": "a bee"}\n\n'
+    '{"file_name": "./in/c.png", "label": "w"}\n',
     "metadata.csv": "\ufefffile_name,label,text\nb.png,x,a bee\nin\\c.png,w,\n",
     "about.csv": 'label,text,file_name\nx,"a bee",b.png\nw,,in/c.png\n',
 }

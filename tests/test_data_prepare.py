@@ -130,6 +130,11 @@ def test_an_interruption_leaves_nothing(root: Path, cache: Path) -> None:
     assert keys(cache) == []
 
 
+def rewrite(file: Path, old: str, new: str) -> None:
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
 DAMAGES = {
     "cut short": lambda f: os.truncate(f / "images.npy", 2000),
     "too long": lambda f: (f / "images.npy").open("ab").write(b"more"),
@@ -137,7 +142,7 @@ DAMAGES = {
     "another shape": lambda f: np.save(f / "images.npy", np.zeros((COUNT, 2, 2, 3), np.uint8)),
     "no meta": lambda f: (f / "meta.json").write_text('{"format": 1}'),
     "no JSON": lambda f: (f / "meta.json").write_text("\0" * 50),
-    "an older format": lambda f: (f / "meta.json").write_text((f / "meta.json").read_text().replace('at": 1', 'at": 0')),
+    "an older format": lambda f: rewrite(f / "meta.json", '"format": 1', '"format": 0'),
     "other labels": lambda f: np.save(f / "labels.npy", np.zeros(3, np.int64)),
     "pickled labels": lambda f: np.save(f / "labels.npy", np.array([{}] * COUNT), allow_pickle=True),
 }

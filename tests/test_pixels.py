@@ -54,7 +54,10 @@ HAND_MADE = {
     "RGB 16 bit": (png(1, 1, 16, RGB, [b"\x01\xff\x02\xff\x03\xff"]), [[[1, 2, 3]]]),
     "RGBA": (png(1, 2, 8, RGBA, [b"\x01\x02\x03\x04", b"\x05\x06\x07\x08"]), [[[1, 2, 3, 4]], [[5, 6, 7, 8]]]),
     "grey and alpha": (png(2, 1, 8, GREY_ALPHA, [b"\x09\x80\x0a\xff"]), [[[9, 9, 9, 128], [10, 10, 10, 255]]]),
-    "palette": (png(2, 1, 8, PALETTE, [b"\x01\x00"], (b"PLTE", b"\x01\x02\x03\x09\x08\x07")), [[[9, 8, 7], [1, 2, 3]]]),
+    "palette": (
+        png(2, 1, 8, PALETTE, [b"\x01\x00"], (b"PLTE", b"\x01\x02\x03\x09\x08\x07")),
+        [[[9, 8, 7], [1, 2, 3]]],
+    ),
     "grey palette": (png(2, 1, 8, PALETTE, [b"\x01\x00"], (b"PLTE", b"\x05\x05\x05\xf0\xf0\xf0")), [[[240], [5]]]),
     "palette with transparency": (
         png(3, 1, 8, PALETTE, [b"\x00\x01\x02"], (b"PLTE", bytes(range(9))), (b"tRNS", b"\x00\x80")),
@@ -67,7 +70,7 @@ HAND_MADE = {
     "PPM": (b"P6 2 1 255\n\x01\x02\x03\x04\x05\x06", [[[1, 2, 3], [4, 5, 6]]]),
     "PGM of 16 bits": (b"P5 2 1 65535\n\x01\x02\xff\xfe", [[[0x0102], [0xFFFE]]]),
     "BMP, which is BGR and upside down": (
-        b"BM" + struct.pack("<IIIIiiHHIIiiII", 70, 0, 54, 40, 1, 2, 1, 24, 0, 8, 0, 0, 0, 0) + b"\3\2\1\0" + b"\6\5\4\0",
+        b"BM" + struct.pack("<IIIIiiHHIIiiII", 70, 0, 54, 40, 1, 2, 1, 24, 0, 8, 0, 0, 0, 0) + b"\3\2\1\0\6\5\4\0",
         [[[4, 5, 6]], [[1, 2, 3]]],
     ),
 }
@@ -151,13 +154,14 @@ def test_of_an_animation_the_first_frame_is_used_and_said() -> None:
 
 
 BOMB = png(60000, 60000, 8, RGB, [b""])
+NOISE = png(64, 64, 8, GREY, [np.random.RandomState(r).bytes(64) for r in range(64)])
 BAD = {
     "empty": (b"", "is empty (0 bytes)"),
     "text": (b"this is no picture at all", "is not a picture in a format that is known here"),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in a format"),
     "truncated JPEG": (jpeg()[:3000], "truncated"),
     "JPEG without its last byte of data": (jpeg()[:-40], "truncated"),
-    "truncated PNG": (png(64, 64, 8, GREY, [np.random.RandomState(r).bytes(64) for r in range(64)])[:2000], "truncated"),
+    "truncated PNG": (NOISE[:2000], "truncated"),
     "PNG with a flipped bit": (HAND_MADE["RGB"][0].replace(b"IDAT\x78", b"IDAT\x79"), "damaged"),
     "header only": (jpeg()[:20], "damaged"),
     "bomb": (BOMB, "refused: 60000x60000 = 3600 megapixels is over the limit of 200"),

@@ -68,17 +68,22 @@ class Batches:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker process needs where it is not forked; streams that are running stay here."""
+        return {**self.__dict__, "_running": [], "_orders": {}}
+
     def indices(self, start: int, count: int) -> np.ndarray:
         """Which pictures stand at positions start to start + count of the endless order, as (count,) int64.
 
         Epoch e is a permutation drawn from Philox(seed, e); position p belongs to epoch p // N.
         """
-        n, parts = len(self.dataset), []
-        while count > 0:
-            epoch, offset = divmod(start, n)
-            parts.append(self._order(epoch)[offset : offset + count])
-            start, count = start + len(parts[-1]), count - len(parts[-1])
-        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+        n, out, done = len(self.dataset), np.empty(count, np.int64), 0
+        while done < count:
+            epoch, offset = divmod(start + done, n)
+            part = self._order(epoch)[offset : offset + count - done]
+            out[done : done + len(part)] = part
+            done += len(part)
+        return out
 
     def _order(self, epoch: int) -> np.ndarray:
         if epoch not in self._orders:

@@ -6,7 +6,8 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from mmap import mmap
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,6 +42,16 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A file that is memory-mapped travels to another process as its name."""
+        mapped = isinstance(self.images, np.memmap) and isinstance(self.images.base, mmap)
+        return {**self.__dict__, "images": str(self.images.filename)} if mapped else self.__dict__  # type: ignore
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if isinstance(self.images, str):
+            self.images = np.load(self.images, mmap_mode="r", allow_pickle=False)
 
     @property
     def facts(self) -> Facts:
