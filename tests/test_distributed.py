@@ -77,7 +77,8 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
 
 def test_a_batch_that_does_not_split_is_a_sentence(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    command += ["--master_addr", "127.0.0.1", "--master_port", str(free_port())]
     command += ganvas("dcgan", "--data", "digits", "--resolution", "8", "--batch", "9", "--outdir", str(tmp_path / "r"))
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode != 0

@@ -27,7 +27,8 @@ class Fixed:
         for start in starts:
             self.asked.append(start)
             source = torch.Generator().manual_seed(start)
-            rows = [torch.rand(self.channels, *self.size, generator=source.manual_seed(start + k)) for k in range(count)]
+            shape = (self.channels, *self.size)
+            rows = [torch.rand(shape, generator=source.manual_seed(start + k)) for k in range(count)]
             yield {"image": torch.stack(rows) * 2 - 1, "label": torch.zeros(count, dtype=torch.int64)}
 
 

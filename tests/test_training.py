@@ -75,7 +75,8 @@ START += ["--set", "generator.width=4", "--set", "discriminator.width=4", "--jso
 def start(outdir, images, *more):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     arguments = [*START, "--outdir", outdir, "--images", images, *more]
-    return subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command(*arguments), stdout=pipe, stderr=pipe, text=True, env=environment)
 
 
 def wait_for_states(outdir, count, process):
@@ -247,10 +248,10 @@ def test_points_train_with_the_fully_connected_recipe(tmp_path):
 
 
 def test_the_same_seed_is_the_same_run_and_another_is_not(tmp_path):
-    runs = [
-        ganvas.train("dcgan", outdir=tmp_path / str(k), images=24, seed=seed, **TINY) for k, seed in enumerate((1, 1, 2))
-    ]
-    one, two, three = map(weights_hash, runs)
+    def train(name, seed):
+        return weights_hash(ganvas.train("dcgan", outdir=tmp_path / name, images=24, seed=seed, **TINY))
+
+    one, two, three = train("a", 1), train("b", 1), train("c", 2)
     assert one == two
     assert one != three
 

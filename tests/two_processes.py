@@ -42,8 +42,9 @@ def main(out: str, recipe: str, steps: int) -> None:
         trainer.advance()
         for name, player in (("g", trainer.g), ("d", trainer.d)):
             gradients[name] = [p.grad.clone() for p in player.weights]
+    terms = trainer.read()  # of all processes together
     if group.rank == 0:
-        torch.save({"gradients": gradients, "task": task.state_dict(), "terms": trainer.read()}, out)
+        torch.save({"gradients": gradients, "task": task.state_dict(), "terms": terms}, out)
     group.close()
 
 

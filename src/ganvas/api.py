@@ -300,7 +300,7 @@ def _continued(request: Request) -> Request:
     known = {"recipe_name", "recipe", "data", "seed", "precision"}
     if not known <= config.keys():
         raise UsageError(f"{request.outdir}/config.json was not written by ganvas train; it cannot be resumed.")
-    asked = {"seed": request.seed, "precision": request.precision, "batch": request.batch}
+    asked: dict[str, Any] = {"seed": request.seed, "precision": request.precision, "batch": request.batch}
     saved = {"seed": config["seed"], "precision": config["precision"], "batch": config["recipe"].get("batch")}
     if isinstance(request.recipe, str) and not request.recipe.endswith(".json"):
         asked, saved = {**asked, "recipe": request.recipe}, {**saved, "recipe": config["recipe_name"]}

@@ -7,6 +7,7 @@ documentation tables follow.  Only what is listed here may be named by a saved c
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 
 from . import schedule
 from .config import Recipe, address
-from .data.sources import SOURCES
+from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
 from .losses import adversarial, penalties
 from .networks import dcgan, heads, mlp
@@ -92,18 +93,17 @@ NAMES: dict[str, str] = {address(target): name for name, target in COMPONENTS.it
 
 
 def sentence(thing: Any) -> str:
-    """The first sentence of a docstring, or the description itself; for what is not ours, its name."""
-    if isinstance(thing, str):
-        return thing
-    ours = getattr(thing, "__module__", "").startswith("ganvas.")
-    text = (inspect.getdoc(thing) or "") if ours else f"PyTorch's {thing.__name__}."
-    return text.partition("\n\n")[0].replace("\n", " ").strip()
+    """What an entry is, in one sentence without its citation; for what is not ours, its name."""
+    if isinstance(thing, Source):
+        return f"{thing.summary[0].upper()}{thing.summary[1:]}."
+    if not thing.__module__.startswith("ganvas."):
+        return f"PyTorch's {thing.__name__}."
+    first = (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ").strip()
+    return re.sub(r" \([^()]*(19|20)\d\d[^()]*\)", "", first)
 
 
 def citation(thing: Any) -> str:
-    """The paper that a docstring names, as `Authors YEAR`, or nothing."""
-    import re
-
-    text = "" if isinstance(thing, str) else (inspect.getdoc(thing) or "")
-    found = re.search(r"([A-Z][\w'-]+(?:,? (?:and )?[A-Z][\w'-]+)*(?: et al\.)? (?:19|20)\d\d)", text)
+    """The paper that a docstring names first, as `Authors YEAR`, or nothing."""
+    text = "" if isinstance(thing, Source) else " ".join((inspect.getdoc(thing) or "").split())
+    found = re.search(r"(?!After|As|See)\b([A-Z][\w'-]+(?:,? (?:and )?[A-Z][\w'-]+)*(?: et al\.)? (?:19|20)\d\d)", text)
     return found[1] if found else ""

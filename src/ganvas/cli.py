@@ -35,7 +35,7 @@ def main() -> None:
     from .config import UsageError, UserError
 
     try:
-        app()
+        app(prog_name="ganvas")
     except UserError as problem:
         _say(f"[bold red]ganvas:[/] {_plain(problem)}")
         raise SystemExit(2 if isinstance(problem, UsageError) else 1) from None
@@ -120,11 +120,8 @@ def show(
     if as_json:
         return _answer({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
     Console(highlight=False).print(about, "\n")
-    _table(
-        "",
-        ["option", "value", "type", "what it means"],
-        [[r.path, _short(r.value), r.type, r.meaning] for r in rows],
-    )
+    meanings = [f"{r.meaning} ({r.type})" if r.meaning else r.type for r in rows]
+    _table("", ["option", "value", "what it means"], [[r.path, _short(r.value), m] for r, m in zip(rows, meanings)])
     Console(highlight=False).print("\nChange any of them with --set option=value.", style="dim")
 
 
@@ -138,11 +135,12 @@ def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     from rich import box
     from rich.table import Table
 
+    shown = [k for k in range(len(columns)) if any(row[k] for row in rows)]
     table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for k, column in enumerate(columns):
-        table.add_column(column, no_wrap=k == 0, style="cyan" if k == 0 else None)
+    for k in shown:
+        table.add_column(columns[k], no_wrap=k == 0, style="cyan" if k == 0 else None)
     for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        table.add_row(*(row[k].replace("[", r"\[") for k in shown))
     Console(highlight=False).print(table)
 
 

@@ -80,7 +80,7 @@ def type_name(annotation: Any) -> str:
     """An annotation as a person reads it: `int`, `float or none`, `one of 'a', 'b'`."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(type_name(a) for a in args)
+        return " or ".join(type_name(a) for a in args if getattr(a, "__name__", "") != "Tensor")
     if origin is typing.Literal:
         return "one of " + ", ".join(repr(a) for a in args)
     if annotation in (None, type(None)):
@@ -102,7 +102,8 @@ class Spec:
     """
 
     def __init__(self, target: type, /, **kwargs: Any):
-        self.target, self.kwargs = target, {}
+        self.target = target
+        self.kwargs: dict[str, Any] = {}
         for name, value in kwargs.items():
             self.put(name, value)
 
@@ -238,9 +239,10 @@ def decode(value: Any, trusted: Mapping[str, type]) -> Any:
         return [decode(v, trusted) for v in value]
     if isinstance(value, dict):
         name = value.get("()")
-        if name not in trusted:
+        target = trusted.get(name) if isinstance(name, str) else None
+        if target is None:
             raise UserError(f"The config names {name!r}, which is not in the catalogue, so it is not built.")
-        return Spec(trusted[name], **{k: decode(v, trusted) for k, v in value.items() if k != "()"})
+        return Spec(target, **{k: decode(v, trusted) for k, v in value.items() if k != "()"})
     return value
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import io
 import re
+import textwrap
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -16,6 +17,10 @@ from typing import Any, get_type_hints
 
 from .catalog import NAMES
 from .config import Recipe, Spec, address, options, type_name
+
+BY_THE_DATA = {"resolution", "channels", "classes", "features"}
+BY_THE_MACHINE = {"params", "foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay"}
+DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,8 @@ def _inside(spec: Spec, prefix: str) -> Iterator[Option]:
     said = meanings(spec.target)
     for name, parameter in options(spec.target).items():
         value = spec.get(name)
-        if value is inspect.Parameter.empty or name in (
-            "params",
-            "foreach",
-            "fused",
-            "capturable",
-            "differentiable",
-        ):
-            continue  # what only the data or the machine decides
+        if name in DECIDED_ELSEWHERE:
+            continue
         path = f"{prefix}.{name}" if prefix else name
         yield from _rows(path, path, value, parameter.annotation, said.get(name, ""))
 
@@ -79,18 +78,18 @@ def meanings(target: type) -> dict[str, str]:
     """What each option of a class means: the comment on the line that declares it, else torch's docstring."""
     if not target.__module__.startswith("ganvas."):
         return _from_docstring(inspect.getdoc(target) or "")
-    source = inspect.getsource(target)
-    lines = source.splitlines()
-    found = {}
-    for token in tokenize.generate_tokens(io.StringIO(inspect.cleandoc(source)).readline):
-        if token.type == tokenize.COMMENT and not token.string.startswith("# noqa"):
+    found: dict[str, str] = {}
+    for base in reversed([c for c in target.__mro__ if c.__module__.startswith("ganvas.")]):
+        source = textwrap.dedent(inspect.getsource(base))
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
             declared = re.match(r"\s*(\w+)\s*:", token.line)
-            if declared:
-                found.setdefault(declared[1], token.string.lstrip("# "))
-    return found if lines else {}
+            if token.type == tokenize.COMMENT and declared:
+                found[declared[1]] = re.sub(r"^#\s*(noqa: \w+\s*)?", "", token.string)
+    return found
 
 
 def _from_docstring(text: str) -> dict[str, str]:
     """`name (type, optional): meaning` as torch writes it, up to the default."""
-    rows = re.findall(r"^\s+(\w+) \([^)\n]*(?:\([^)]*\))?[^)\n]*\): (.+)$", text, re.MULTILINE)
-    return {name: meaning.partition(" (default")[0].strip() for name, meaning in rows}
+    ends = r"(?=\(default|;|\. |\n\s*\n|\n\s+\w+ \(|\Z)"
+    rows = re.findall(r"^\s+(\w+) \([^\n]*\):\s+(.+?)" + ends, text, re.MULTILINE | re.DOTALL)
+    return {name: " ".join(meaning.split()) for name, meaning in rows}

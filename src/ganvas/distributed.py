@@ -79,7 +79,7 @@ class _Sum(Function):
         return x
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> Tensor:
         return _Sum.apply(g.contiguous())
 
 
@@ -103,7 +103,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, unbiased: Tensor) -> None:
-        self.num_batches_tracked += 1  # type: ignore[operator]
+        self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
         self.running_var.lerp_(unbiased, self.momentum)  # type: ignore[union-attr, arg-type]
 

@@ -8,7 +8,11 @@ import math
 class Constant:
     """Always the same factor."""
 
-    def __init__(self, *, value: float = 1.0):
+    def __init__(
+        self,
+        *,
+        value: float = 1.0,  # the factor
+    ):
         self.value = value
 
     def __call__(self, fraction: float) -> float:
@@ -18,7 +22,13 @@ class Constant:
 class Linear:
     """One until `begin`, then a straight line to `to` at `end` (both shares of the run, 0 to 1)."""
 
-    def __init__(self, *, begin: float = 0.5, end: float = 1.0, to: float = 0.0):
+    def __init__(
+        self,
+        *,
+        begin: float = 0.5,  # share of the run until which the factor is one
+        end: float = 1.0,  # share of the run from which it is `to`
+        to: float = 0.0,  # the last factor
+    ):
         if not 0 <= begin < end <= 1:
             raise ValueError(f"a schedule needs 0 <= begin < end <= 1, got begin={begin} and end={end}")
         self.begin, self.end, self.to = begin, end, to
@@ -35,7 +45,13 @@ class Linear:
 class Cosine(Linear):
     """One until `begin`, then half a cosine to `to` at `end` (both shares of the run, 0 to 1)."""
 
-    def __init__(self, *, begin: float = 0.0, end: float = 1.0, to: float = 0.0):
+    def __init__(
+        self,
+        *,
+        begin: float = 0.0,  # share of the run until which the factor is one
+        end: float = 1.0,  # share of the run from which it is `to`
+        to: float = 0.0,  # the last factor
+    ):
         super().__init__(begin=begin, end=end, to=to)
 
     def shape(self, t: float) -> float:

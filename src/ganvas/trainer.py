@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from .config import Recipe
 from .game import Objective, Progress
@@ -48,7 +49,8 @@ class Trainer:
             self.d = Player(task.discriminator, recipe.d_optimizer, device, clip)
         self.schedule: Callable[[float], float] = recipe.lr_schedule.build() if recipe.lr_schedule else lambda _: 1.0
         self.images = self.step = 0
-        self.tally, self.stream = Tally(), None
+        self.tally = Tally()
+        self.stream: Iterator[Batch] | None = None
         if policy.compiled:
             for network in task.adversarial():
                 network.compile()
@@ -116,7 +118,8 @@ class Trainer:
         """Move the averaged generator towards the present one; buffers (batch statistics) are copied."""
         half_life = min(self.recipe.ema_images, self.recipe.ema_ramp * self.images)
         keep = 0.5 ** (images / half_life) if half_life > 0 else 0.0
-        ours, theirs = list(self.average.parameters()), list(self.task.generator.parameters())
+        ours: list[Tensor] = list(self.average.parameters())
+        theirs: list[Tensor] = list(self.task.generator.parameters())
         torch._foreach_lerp_(ours, theirs, 1 - keep)
         for a, b in zip(self.average.buffers(), self.task.generator.buffers()):
             a.copy_(b)

@@ -24,7 +24,12 @@ class R1(nn.Module):
     Lazy evaluation is StyleGAN2's (Karras et al. 2020, section 3.1).
     """
 
-    def __init__(self, *, gamma: float = 10.0, every: int = 1):
+    def __init__(
+        self,
+        *,
+        gamma: float = 10.0,  # weight
+        every: int = 1,  # steps from one evaluation to the next
+    ):
         super().__init__()
         self.gamma, self.every = gamma, every
 

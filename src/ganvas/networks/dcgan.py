@@ -31,7 +31,7 @@ def stages_for(resolution: tuple[int, int]) -> int:
 
 
 class Generator(nn.Module):
-    """Noise (N, latent) to pictures (N, channels, H, W) in [-1, 1]."""
+    """DCGAN's generator: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1] (Radford et al. 2015)."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Generator(nn.Module):
         latent: int = 100,  # size of the noise
         width: int = 64,  # channels of the last hidden map; doubled with every halving
         max_width: int = 1024,  # no map has more channels than this
-        init: Init = "normal",
+        init: Init = "normal",  # how the weights begin
     ):
         super().__init__()
         self.latent, self.resolution = latent, as_size(resolution)
@@ -64,7 +64,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, channels, H, W) to `Scores`."""
+    """DCGAN's discriminator: pictures (N, channels, H, W) to `Scores` (Radford et al. 2015)."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class Discriminator(nn.Module):
         channels: int = 3,
         classes: int = 0,
         width: int = 64,  # channels of the first map; doubled with every halving
-        max_width: int = 1024,
-        batch_norm: bool = True,  # after every stage but the first
-        init: Init = "normal",
-        head: Spec = Spec(Plain),
+        max_width: int = 1024,  # no map has more channels than this
+        batch_norm: bool = True,  # after every stage but the first; without it every stage has a bias instead
+        init: Init = "normal",  # how the weights begin
+        head: Spec = Spec(Plain),  # how features become a verdict
     ):
         super().__init__()
         size = as_size(resolution)
@@ -85,7 +85,9 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = []
         for k, (narrow, wide) in enumerate(zip(widths, widths[1:])):
             norm = [nn.BatchNorm2d(wide)] if batch_norm and k else []
-            layers += [DownConv(narrow, wide), *norm, nn.LeakyReLU(0.2, inplace=True)]
+            # with neither norm nor bias anywhere D(s x) = s D(x): blind to contrast
+            bias = not batch_norm or stages == 1
+            layers += [DownConv(narrow, wide, bias=bias), *norm, nn.LeakyReLU(0.2, inplace=True)]
         self.body = nn.Sequential(*layers)
         features = widths[-1] * (size[0] >> stages) * (size[1] >> stages)
         self.head = head.build(features=features, classes=classes)

@@ -13,7 +13,13 @@ from ..game import Scores
 class Plain(nn.Module):
     """One number an image, the label unused: a bias-free linear map, which is DCGAN's last convolution."""
 
-    def __init__(self, *, features: int, classes: int = 0, bias: bool = False):
+    def __init__(
+        self,
+        *,
+        features: int,
+        classes: int = 0,
+        bias: bool = False,  # add a constant to the logit
+    ):
         super().__init__()
         self.score = nn.Linear(features, 1, bias=bias)
 

@@ -30,7 +30,10 @@ class Maxout(nn.Module):
 
 
 class Generator(nn.Module):
-    """Noise (N, latent) to pictures (N, channels, H, W) in [-1, 1]."""
+    """Fully connected generator: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1].
+
+    Goodfellow et al. 2014.
+    """
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class Generator(nn.Module):
         latent: int = 100,  # size of the noise
         width: int = 1200,  # units of each hidden layer
         depth: int = 2,  # hidden layers
-        init: Init = "xavier",
+        init: Init = "xavier",  # how the weights begin
     ):
         super().__init__()
         self.latent = latent
@@ -55,7 +58,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, channels, H, W) to `Scores`."""
+    """Fully connected maxout discriminator: pictures (N, channels, H, W) to `Scores`.
+
+    Goodfellow et al. 2014.
+    """
 
     def __init__(
         self,
@@ -66,10 +72,10 @@ class Discriminator(nn.Module):
         width: int = 240,  # maxout units of each hidden layer
         pieces: int = 5,  # linear maps a maxout unit chooses from
         depth: int = 2,  # hidden layers
-        input_dropout: float = 0.2,
-        dropout: float = 0.5,
-        init: Init = "xavier",
-        head: Spec = Spec(Plain, bias=True),
+        input_dropout: float = 0.2,  # share of the pixels hidden at each look
+        dropout: float = 0.5,  # share of the hidden units silenced at each look
+        init: Init = "xavier",  # how the weights begin
+        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
     ):
         super().__init__()
         height, wide = as_size(resolution)

@@ -72,7 +72,7 @@ class Down(Function):
         return (windows(x) @ matrix(w).t()).view(n, h // 2, wd // 2, -1).permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, w = ctx.saved_tensors
         need_x, need_w = ctx.needs_input_grad
         return (Up.apply(g, w) if need_x else None), (Weight.apply(x, g) if need_w else None)
@@ -90,7 +90,7 @@ class Up(Function):
         return overlap_add(rows(g) @ matrix(w), n, h, wd)
 
     @staticmethod
-    def backward(ctx: Any, gx: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, gx: Tensor) -> tuple[Tensor | None, Tensor | None]:
         g, w = ctx.saved_tensors
         need_g, need_w = ctx.needs_input_grad
         return (Down.apply(gx, w) if need_g else None), (Weight.apply(gx, g) if need_w else None)
@@ -106,7 +106,7 @@ class Weight(Function):
         return columns.view(g.shape[1], 4, 4, x.shape[1]).permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, gw: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, gw: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, g = ctx.saved_tensors
         need_x, need_g = ctx.needs_input_grad
         return (Up.apply(g, gw) if need_x else None), (Down.apply(x, gw) if need_g else None)
@@ -125,16 +125,18 @@ def _operands(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class DownConv(nn.Conv2d):
-    """A bias-free 4x4 convolution of stride 2: (N, I, H, W) -> (N, O, H // 2, W // 2)."""
+    """A 4x4 convolution of stride 2: (N, I, H, W) -> (N, O, H // 2, W // 2)."""
 
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(inputs, outputs, 4, 2, 1, bias=False)
+    def __init__(self, inputs: int, outputs: int, bias: bool = False):
+        super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         x, weight = _operands(x, self.weight)
-        if worthwhile(x, (x.shape[2], x.shape[3]), self.in_channels, x.dtype):
-            return Down.apply(x, weight)
-        return F.conv2d(x, weight, stride=2, padding=1)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        if not worthwhile(x, (x.shape[2], x.shape[3]), self.in_channels, x.dtype):
+            return F.conv2d(x, weight, bias, stride=2, padding=1)
+        y: Tensor = Down.apply(x, weight)
+        return y if bias is None else y + bias[:, None, None]
 
 
 class UpConv(nn.ConvTranspose2d):

@@ -25,14 +25,15 @@ class Generation(Task):
     """One generator, one discriminator, one kind of image."""
 
     needs = frozenset({"image"})
+    discriminator: Adversary
 
     def __init__(
         self,
         *,
-        generator: Spec,
-        discriminator: Spec,
-        loss: Spec,
-        penalties: list[Spec] = [],  # noqa: B006 - read only
+        generator: Spec,  # noise to images
+        discriminator: Spec,  # images to verdicts
+        loss: Spec,  # what the two are paid
+        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
         prior: Literal["normal", "uniform"] = "normal",  # distribution of the noise
         resolution: tuple[int, int],
         channels: int = 3,

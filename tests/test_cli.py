@@ -1,0 +1,264 @@
+"""The command as a person meets it: answers, exit codes, sentences, and nothing but JSON on stdout when asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ganvas
+from ganvas import catalog, cli
+from ganvas.config import UsageError
+
+SMALL = {"generator.width": 4, "discriminator.width": 4}
+TINY = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One small trained run for every command that needs one."""
+    return ganvas.train("dcgan", outdir=tmp_path_factory.mktemp("cli") / "run", images=32, **TINY).path
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `ganvas ...` in this process: (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+            raise SystemExit(0)
+        out, err = capsys.readouterr()
+        return end.value.code or 0, out, err
+
+    return call
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("name", ["", "list", "show", "train", "sample", "interpolate", "demo"])
+def test_help_says_what_it_does(name, flag, command):
+    code, out, _ = command(*[name] * bool(name), flag)
+    assert code == 0
+    assert "Usage: ganvas" in out
+
+
+def test_version(command):
+    assert command("--version")[:2] == (0, f"ganvas {ganvas.__version__}\n")
+
+
+@pytest.mark.parametrize("shelf", catalog.SHELVES)
+def test_list(shelf, command):
+    code, out, _ = command("list", shelf, "--json")
+    assert code == 0
+    entries = json.loads(out)[shelf]
+    assert [e["name"] for e in entries] == list(catalog.SHELVES[shelf])
+    assert all(e["sentence"] for e in entries)
+    code, out, _ = command("list", shelf)
+    assert code == 0
+    assert all(name in out for name in catalog.SHELVES[shelf])
+
+
+def test_list_all(command):
+    code, out, _ = command("list", "--json")
+    assert code == 0
+    assert json.loads(out).keys() == catalog.SHELVES.keys()
+
+
+@pytest.mark.parametrize("name", catalog.RECIPES)
+def test_show_lists_every_option_with_what_it_means(name, command):
+    code, out, _ = command("show", name, "--json")
+    assert code == 0
+    options = {o["path"]: o for o in json.loads(out)["options"]}
+    assert options["generator.width"]["type"] == "int"
+    assert options["g_optimizer.lr"]["value"] == catalog.RECIPES[name]().g_optimizer.get("lr")
+    silent = [p for p, o in options.items() if not o["meaning"] and o["type"] != "component"]
+    assert not silent, f"these say nothing of themselves: {silent}"
+    code, out, _ = command("show", name)
+    assert code == 0
+    assert "generator.width" in out
+
+
+@pytest.mark.parametrize("name", catalog.RECIPES)
+def test_everything_that_show_lists_can_be_set(name, command):
+    _, out, _ = command("show", name, "--json")
+    recipe = catalog.RECIPES[name]()
+    for option in json.loads(out)["options"]:
+        value = option["value"]
+        if option["type"] == "component" or value == [] or (isinstance(value, list) and isinstance(value[0], str)):
+            continue
+        recipe.set(option["path"], "none" if value is None else str(value), catalog.COMPONENTS)
+    assert json.dumps(recipe.to_dict())
+
+
+def test_show_a_saved_config(run, command):
+    code, out, _ = command("show", run / "config.json", "--json")
+    assert code == 0
+    options = {o["path"]: o["value"] for o in json.loads(out)["options"]}
+    assert options["generator.width"] == 4
+
+
+def test_train_answers_with_one_object(tmp_path, command):
+    code, out, err = command(
+        "train", "dcgan", "--data", "digits", "--outdir", tmp_path / "r", "--resolution", 8, "--images", 32,
+        "--batch", 8, "--set", "generator.width=4", "--set", "discriminator.width=4", "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert code == 0
+    answer = json.loads(out)
+    assert answer["images"] == 32
+    assert answer["stopped"] == "done"
+    assert "d/adversarial" in answer["losses"]
+    assert "1,797" in err  # what was found is said before training
+    again, out, err = command("train", "--resume", "--outdir", tmp_path / "r", "--images", 48, "--json")
+    assert again == 0
+    assert json.loads(out)["images"] == 48
+
+
+WRONG = [
+    (["trian"], 2, "trian"),
+    (["train", "dcgan", "--dtaa", "x"], 2, "--data"),
+    (["train", "dcgna", "--data", "digits", "--outdir", "OUT"], 2, "Did you mean 'dcgan'"),
+    (["train", "dcgan", "--data", "digits"], 2, "--outdir"),
+    (["train", "dcgan", "--outdir", "OUT"], 2, "needs data"),
+    (["train", "dcgan", "--data", "digits", "--outdir", "OUT", "--resolution", "7"], 2, "7"),
+    (["train", "dcgan", "--data", "digits", "--outdir", "OUT", "--batch", "5000"], 2, "larger than the data"),
+    (["train", "dcgan", "--data", "digits", "--outdir", "OUT", "--set", "generator.wdth=3"], 2, "Did you mean 'width'"),
+    (["train", "dcgan", "--data", "EMPTY", "--outdir", "OUT"], 1, "EMPTY"),
+    (["train", "dcgan", "--data", "digits", "--outdir", "RUN"], 2, "holds another run"),
+    (["train", "--resume", "--outdir", "OUT"], 2, "does not exist"),
+    (["show", "nothing.json"], 1, "No such file"),
+    (["show", "dcgn"], 2, "Did you mean 'dcgan'"),
+    (["list", "recipe"], 2, "Did you mean 'recipes'"),
+    (["sample", "EMPTY", "-o", "x.png"], 2, "holds no model"),
+    (["sample", "RUN", "-o", "x.bmp"], 2, "not .bmp"),
+    (["sample", "RUN", "-o", "x.png", "--seeds", "9-3"], 2, "--seeds takes"),
+    (["sample", "RUN", "-o", "x.png", "--label", "cat"], 2, "no class 'cat'"),
+    (["sample", "RUN", "-o", "x.png", "--label", "3"], 2, "without labels"),
+    (["sample", "RUN", "-o", "x.png", "--grid", "0"], 2, "at least 1"),
+    (["interpolate", "RUN", "-o", "x.webp"], 2, "not .webp"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"), WRONG, ids=lambda a: " ".join(a)[:60] if isinstance(a, list) else ""
+)
+def test_a_mistake_is_a_sentence_with_the_right_code(arguments, code, said, run, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "EMPTY").mkdir()
+    places = {"RUN": run, "OUT": tmp_path / "OUT", "EMPTY": tmp_path / "EMPTY"}
+    found, out, err = command(*(places.get(a, a) for a in arguments))
+    assert found == code, err
+    assert said in err.replace("\n", " ").replace("│", "")
+    assert "Traceback" not in err
+    assert out == ""
+    assert not (tmp_path / "OUT").exists()
+
+
+def test_sample_as_grid_folder_and_archive(run, tmp_path, command):
+    assert command("sample", run, "-o", tmp_path / "grid.png", "--seeds", "0-7", "--grid", 4)[0] == 0
+    width, height = Image.open(tmp_path / "grid.png").size
+    assert width == pytest.approx(2 * height, rel=0.05)
+    code, out, _ = command("sample", run, "-o", tmp_path / "folder", "--seeds", "3,9-11", "--json")
+    assert code == 0
+    assert json.loads(out)["images"] == 4
+    names = sorted(p.name for p in (tmp_path / "folder").iterdir())
+    assert names == ["seed000003.png", "seed000009.png", "seed000010.png", "seed000011.png"]
+    assert command("sample", run, "-o", tmp_path / "x.npz", "--seeds", "9-11")[0] == 0
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as archive:
+        assert archive["images"].shape == (3, 8, 8, 1)
+        assert archive["seeds"].tolist() == [9, 10, 11]
+        one = np.asarray(Image.open(tmp_path / "folder" / "seed000010.png"))
+        assert np.abs(one.astype(int) - archive["images"][1, ..., 0]).max() <= 1  # bf16 in other batches
+
+
+def test_truncation_moves_samples_to_the_centre(run):
+    model = ganvas.load(run, device="cpu", precision="fp32")
+    wide, narrow = (model.sample_seeds(range(32), trunc=t) for t in (1.0, 0.3))
+    assert narrow.var(0).mean() < 0.5 * wide.var(0).mean()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif", ".mp4"])
+def test_interpolate(suffix, run, tmp_path, command):
+    if suffix == ".mp4":
+        pytest.importorskip("av")
+    file = tmp_path / f"walk{suffix}"
+    code, out, _ = command("interpolate", run, "-o", file, "--seeds", "0-2", "--steps", 4, "--json")
+    assert code == 0
+    assert json.loads(out)["frames"] == 12
+    if suffix == ".gif":
+        assert Image.open(file).n_frames == 12
+    elif suffix == ".mp4":
+        import av
+
+        with av.open(str(file)) as film:
+            assert sum(1 for _ in film.decode(video=0)) == 12
+    else:
+        assert Image.open(file).size[1] > 64
+
+
+def test_a_walk_begins_and_passes_at_its_seeds(run):
+    model = ganvas.load(run, device="cpu", precision="fp32")
+    walk = model.walk([5, 6], steps=10)
+    ends = model.sample_seeds([5, 6])
+    assert len(walk) == 20
+    torch.testing.assert_close(walk[0], ends[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(walk[10], ends[1], rtol=1e-4, atol=1e-4)
+
+
+def test_slerp_stays_on_the_sphere():
+    from ganvas.model import slerp
+
+    a, b = torch.randn(2, 100, dtype=torch.float64)
+    path = slerp(a / a.norm(), b / b.norm(), torch.linspace(0, 1, 9))
+    torch.testing.assert_close(path.norm(dim=1), torch.ones(9, dtype=torch.float64))
+    steps = (path[1:] - path[:-1]).norm(dim=1)
+    torch.testing.assert_close(steps, steps[:1].expand(8))
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("0", [0]), ("0-3", [0, 1, 2, 3]), ("0,3,9-12", [0, 3, 9, 10, 11, 12]), (" 1 , 2 - 3", [1, 2, 3])],
+)
+def test_seeds(text, seeds):
+    assert cli.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "-3", "5-2", "0-2000000", "1,,2", "0-999999999999999999999"])
+def test_seeds_that_are_none(text):
+    with pytest.raises(UsageError, match="--seeds takes"):
+        cli.parse_seeds(text)
+
+
+def test_the_demo_never_writes_over_another_run(tmp_path, monkeypatch, command):
+    monkeypatch.setitem(catalog.RECIPES, "dcgan_small", tiny_demo)
+    answers = [json.loads(command("demo", "--outdir", tmp_path / "demo", "--json")[1]) for _ in range(3)]
+    assert [a["run"].rsplit("/")[-1] for a in answers] == ["demo", "demo-2", "demo-3"]
+    code, _, err = command("demo", "--outdir", tmp_path / "shown")
+    assert code == 0
+    assert "ganvas train dcgan --data FOLDER" in err
+
+
+def tiny_demo():
+    from ganvas.recipes.generation import dcgan_small
+
+    recipe = dcgan_small()
+    for path, value in {"generator.width": "4", "discriminator.width": "4", "batch": "8", "images": "16"}.items():
+        recipe.set(path, value, catalog.COMPONENTS)
+    return recipe
+
+
+def test_progress_is_readable_without_a_terminal(tmp_path):
+    """Piped into a file, the command says what it found and a line at every log; stdout stays empty."""
+    arguments = ["train", "dcgan", "--data", "digits", "--outdir", str(tmp_path / "r"), "--resolution", "8"]
+    arguments += ["--images", "64", "--batch", "8", "--device", "cpu", "--set", "generator.width=4"]
+    done = subprocess.run([sys.executable, "-m", "ganvas", *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert "img/s" in done.stderr
+    assert "ganvas sample" in done.stderr
+    assert "\x1b" not in done.stderr
