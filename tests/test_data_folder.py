@@ -141,6 +141,16 @@ def test_metadata_gives_labels_and_captions(root: Path, name: str, form: Callabl
         assert open_source(str(root / name)).captions == data.captions
 
 
+def test_of_two_descriptions_the_one_that_is_named_counts(root: Path) -> None:
+    put(root / "a.png")
+    (root / "coarse.csv").write_text("file_name,label\na.png,animal\n")
+    (root / "fine.csv").write_text("file_name,label\na.png,cat\n")
+    with pytest.raises(UserError, match=r"several files with a file_name column \(coarse.csv, fine.csv\); keep one"):
+        open_source(str(root))
+    assert open_source(str(root / "coarse.csv")).class_names == ("animal",)
+    assert open_source(str(root / "fine.csv")).class_names == ("cat",)
+
+
 def test_labels_that_are_numbers_are_ordered_as_numbers(root: Path) -> None:
     lines = []
     for i, label in enumerate([10, 2, "2", None, 2.0, 0]):
