@@ -31,11 +31,13 @@ def command(monkeypatch, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
+        code: object = 0
+        try:
             cli.main()
-            raise SystemExit(0)
+        except SystemExit as end:
+            code = end.code or 0
         out, err = capsys.readouterr()
-        return end.value.code or 0, out, err
+        return code, out, err
 
     return call
 

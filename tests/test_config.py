@@ -115,7 +115,8 @@ def test_recipe_survives_json(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["os:system", "torch.hub:load", "torch:load", "ganvas.config:decode", "builtins:eval", None, 3, ["os:system"]]
+    "name",
+    ["os:system", "torch.hub:load", "torch:load", "ganvas.config:decode", "builtins:eval", None, 3, ["os:system"]],
 )
 def test_a_file_may_name_only_what_the_catalogue_lists(name):
     with pytest.raises(UserError, match="not in the catalogue"):

@@ -299,3 +299,24 @@ def test_a_model_folder_travels_alone(tmp_path):
     run.model.rename(moved)
     assert torch.equal(ganvas.load(moved, device="cpu", precision="fp32").sample(3), before)
     assert "ganvas.load" in (moved / "README.md").read_text()
+
+
+def test_tensorboard_hears_what_the_log_says(tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=64, tensorboard=True, **TINY)
+    events = reader.EventAccumulator(str(run.path / "tensorboard")).Reload()
+    scalars = [(e.step, e.value) for e in events.Scalars("d/adversarial")]
+    assert scalars == [(line["images"], pytest.approx(line["d/adversarial"], rel=1e-6)) for line in run.log()]
+    assert events.Images("samples")
+
+
+def test_augmentation_is_named_in_the_recipe_and_resumes(tmp_path):
+    options = {**TINY, "augment": "flip,noise=0.1", "snapshot_images": 16}
+    whole = ganvas.train("dcgan", outdir=tmp_path / "whole", images=32, **options)
+    part = ganvas.train("dcgan", outdir=tmp_path / "part", images=32, minutes=0, **options)
+    assert part.states()[0].stem.endswith("8")
+    resumed = ganvas.train(outdir=part.path, resume=True, device="cpu")
+    assert weights_hash(resumed) == weights_hash(whole)
+    assert [t["()"].rpartition(":")[2] for t in whole.config()["recipe"]["transforms"]] == ["Flip", "Noise"]
+    plain = ganvas.train("dcgan", outdir=tmp_path / "plain", images=32, **TINY)
+    assert weights_hash(plain) != weights_hash(whole)

@@ -314,7 +314,7 @@ def _continued(request: Request) -> Request:
             f"{request.outdir} was started with {', '.join(changed)}; resume as it was, or start a new run."
         )
     return Request(
-        Recipe.from_dict(config["recipe"], catalog.TRUSTED),
+        _saved_recipe(request, config),
         request.data or config["data"]["source"],
         request.outdir,
         images=request.images,
@@ -330,6 +330,15 @@ def _continued(request: Request) -> Request:
         tensorboard=request.tensorboard,
         cache=request.cache,
     )
+
+
+def _saved_recipe(request: Request, config: dict[str, Any]) -> Recipe:
+    """The recipe of a run; one with components of your own has to be handed over again, unchanged."""
+    if not isinstance(request.recipe, Recipe):
+        return Recipe.from_dict(config["recipe"], catalog.TRUSTED)
+    if {**request.recipe.to_dict(), "images": 0} != {**config["recipe"], "images": 0}:
+        raise UsageError(f"{request.outdir} was started with another recipe; resume as it was, or start a new run.")
+    return request.recipe
 
 
 def _saved_resolution(config: dict[str, Any]) -> tuple[int, int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import catalog
-from .config import Spec, UsageError, UserError, decode
+from .config import Spec, UsageError, UserError, address, decode
 from .policy import Policy, PrecisionName
 from .run import read_json, read_weights
 from .tasks.base import Task
@@ -71,9 +71,16 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
 
 
-def load(path: str | os.PathLike[str], *, device: str = "auto", precision: PrecisionName = "auto") -> Model:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    precision: PrecisionName = "auto",
+    trust: Sequence[type] = (),
+) -> Model:
     """A model from a run or a model folder, on any machine.
 
+    Its config may name classes of the catalogue, and those of `trust`: your own components.
     Raises `UsageError` if there is none, `UserError` if its files are damaged or name what is not in the catalogue.
     """
     folder = _model_folder(Path(path))
@@ -81,7 +88,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: Preci
     if config.get("format") != 1 or "task" not in config or "data" not in config:
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
     policy = Policy.choose(device, precision)
-    task = _build(config, folder)
+    task = _build(config, folder, {**catalog.TRUSTED, **{address(c): c for c in trust}})
     weights = read_weights(folder / "generator.safetensors")
     try:
         task.generator.load_state_dict(weights)
@@ -102,11 +109,11 @@ def _model_folder(path: Path) -> Path:
     raise UsageError(f"{path} {'holds no model' if path.exists() else 'does not exist'}; give a run or a model folder.")
 
 
-def _build(config: dict[str, Any], folder: Path) -> Task:
+def _build(config: dict[str, Any], folder: Path, trusted: Mapping[str, type]) -> Task:
     """The task of a saved model, its weights still random."""
-    spec = decode(config["task"], catalog.TRUSTED)
+    spec = decode(config["task"], trusted)
     facts = {k: config["data"].get(k) for k in ("resolution", "channels", "classes")}
-    if not isinstance(spec, Spec) or spec.target not in catalog.TASKS.values():
+    if not isinstance(spec, Spec) or not issubclass(spec.target, Task):
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
     try:
         task: Task = spec.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ganvas.data.layout import Layout, by_reason, kept, read_layout
 from ganvas.data.prepare import Content, Progress, Rows, choose_resolution, content_key, ordered, prepare
 from ganvas.data.tree import Tree
 from ganvas.pixels import BadPicture, Header, fit, peek, read, to_8bit, to_channels, transparent, whiten_hidden
+
+Loaded = tuple[np.ndarray, list[str]] | str
 
 TINY = 4  # pixels: a picture with a shorter side is an icon or an accident
 
@@ -95,19 +98,9 @@ def _build(
     shape, dtype, changes = (*size, survey.channels), survey.dtype, Counter[str]()
     written, bad = set(), list(survey.bad)
 
-    def load(path: str) -> tuple[np.ndarray, list[str]] | str:
-        try:
-            with tree.open(path) as stream:
-                picture = read(stream)
-        except BadPicture as e:
-            return e.reason
-        array = fit(picture.array if dtype == np.uint16 else to_8bit(picture.array), size)
-        array = to_channels(array, shape[2])
-        return whiten_hidden(array) if shape[2] == 4 else array, picture.notes
-
     ahead = min(64, max(2, (64 << 20) // (shape[0] * shape[1] * shape[2] * dtype().itemsize)))
     with Rows(file, shape, dtype) as rows:
-        for done, (path, made) in enumerate(zip(survey.files, ordered(load, survey.files, ahead=ahead)), 1):
+        for done, (path, made) in enumerate(zip(survey.files, ordered(_loader(tree, shape, dtype), survey.files, ahead=ahead)), 1):
             if isinstance(made, str):
                 bad.append((path, made))
             else:
@@ -121,6 +114,22 @@ def _build(
     left = kept(layout, np.array([f in written for f in layout.files]))
     notes += survey.notes() + [f"{count:,} images: {change}" for change, count in changes.most_common()]
     return Content(left.labels, left.class_names, left.captions, left.notes + notes, left.skipped + bad)
+
+
+def _loader(tree: Tree, shape: tuple[int, int, int], dtype: type) -> Callable[[str], Loaded]:
+    """How one file becomes an array of this shape and dtype (and notes), or a reason why not."""
+
+    def load(path: str) -> Loaded:
+        try:
+            with tree.open(path) as stream:
+                picture = read(stream)
+        except BadPicture as e:
+            return e.reason
+        array = fit(picture.array if dtype == np.uint16 else to_8bit(picture.array), shape[:2])
+        array = to_channels(array, shape[2])
+        return whiten_hidden(array) if shape[2] == 4 else array, picture.notes
+
+    return load
 
 
 def _unusable(name: str, bad: list[tuple[str, str]]) -> UserError:

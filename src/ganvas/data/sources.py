@@ -42,7 +42,7 @@ SOURCES = {
     "swissroll": Source("points on a spiral, in the plane", partial(_points, name="swissroll")),
     "folder": Source("a folder of images, however deep; first-level sub-folders become labels"),
     "zip": Source("a zip of such a folder; nothing is unpacked to disk"),
-    "metadata": Source("metadata.jsonl or a CSV beside the images: file_name, and label or text (captions)"),
+    "metadata": Source("a metadata.jsonl or CSV beside the images: file_name, and label or text (captions)"),
     "idx": Source("the IDX files of MNIST, or the folder that holds them; labels are found beside them"),
     "npz": Source("an .npz (images, labels) or .npy: (N, H, W), (N, H, W, C) or (N, C, H, W)"),
 }
