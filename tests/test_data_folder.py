@@ -33,10 +33,6 @@ def put(file: Path, colour: Colour = (1, 2, 3), size: tuple[int, int] = (16, 16)
     return file
 
 
-def reasons(data: Dataset) -> dict[str, str]:
-    return dict(data.skipped)
-
-
 def colours(data: Dataset) -> list[tuple[int, ...]]:
     return [tuple(image[0, 0].tolist()) for image in data.images]
 

@@ -99,8 +99,9 @@ def _build(
     written, bad = set(), list(survey.bad)
 
     ahead = min(64, max(2, (64 << 20) // (shape[0] * shape[1] * shape[2] * dtype().itemsize)))
+    loaded = ordered(_loader(tree, shape, dtype), survey.files, ahead=ahead)
     with Rows(file, shape, dtype) as rows:
-        for done, (path, made) in enumerate(zip(survey.files, ordered(_loader(tree, shape, dtype), survey.files, ahead=ahead)), 1):
+        for done, (path, made) in enumerate(zip(survey.files, loaded), 1):
             if isinstance(made, str):
                 bad.append((path, made))
             else:
