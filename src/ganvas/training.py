@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -178,8 +179,7 @@ class Training:
             sheet = grid(self.sample())
             sheet.save(file)
             if self.board:
-                self.board.add_image("samples", torch.frombuffer(sheet.tobytes(), dtype=torch.uint8).view(
-                    sheet.height, sheet.width, 3), images, dataformats="HWC")  # fmt: skip
+                self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
             config = {**self.plan.model_config, "images": images}
             self.run.save_model(trainer.average, config, self.plan.card.format(images=images))
             state = {"trainer": trainer.state_dict(), "retries": self.retries, "seconds": self.seconds}
