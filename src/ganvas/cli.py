@@ -288,7 +288,8 @@ def demo(
         return
     from .output import terminal_preview
 
-    _console().print(terminal_preview(result["run"]))
+    if _console().is_terminal:
+        _console().print(terminal_preview(result["run"]))
     _say(
         "\nThese digits were never written by anybody. Now your own pictures:\n"
         "         ganvas train dcgan --data FOLDER --outdir runs/mine --images 200000\n"

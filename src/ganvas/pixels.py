@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from ganvas.config import UserError
+from .config import UserError
 
 if TYPE_CHECKING:  # torch takes a second to import, and listing the data sources needs none of it
     from torch import Tensor

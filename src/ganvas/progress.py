@@ -18,7 +18,7 @@ class Watcher:
 
     def __init__(self, session: Session, console: Console):
         self.session, self.console = session, console
-        self.grid, self.reason = "", "done"
+        self.grid, self.reason, self.told = "", "done", 0
         self.last: dict[str, Any] = session.last()
 
     def introduce(self) -> None:
@@ -36,7 +36,7 @@ class Watcher:
             self.console.print(f"[yellow]{sentence}[/]", soft_wrap=True)
 
     def watch(self) -> dict[str, Any]:
-        """Train to the end; the bar is live on a terminal, a line at every log elsewhere."""
+        """Train to the end; the bar is live on a terminal, elsewhere there are about twenty lines."""
         total = self.session.recipe.images
         columns = (
             TextColumn("{task.fields[images]:>11}"),
@@ -58,7 +58,9 @@ class Watcher:
             case Logged(line):
                 self.last = line
                 bar.update(task, news=summary(line))
-                if not self.console.is_terminal:
+                twentieth = line["images"] * 20 // self.session.recipe.images
+                if not self.console.is_terminal and twentieth > self.told:
+                    self.told = twentieth
                     self.console.print(f"{line['images']:>11,}  {summary(line)}")
             case Snapshot(_, grid):
                 self.grid = str(grid)

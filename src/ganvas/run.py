@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -83,8 +84,16 @@ class Run:
 
     def append_log(self, line: Mapping[str, Any]) -> None:
         """Add one JSON object to log.jsonl."""
-        with self.log_file.open("a", encoding="utf-8") as file:
+        with telling(self.log_file), self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+    def save_grid(self, sheet: Image.Image, images: int) -> Path:
+        """Keep the sample grid of a snapshot."""
+        file = self.samples / f"{images:012d}.png"
+        self.samples.mkdir(exist_ok=True)
+        with replacing(file) as temporary:
+            sheet.save(temporary, "PNG")
+        return file
 
     def log(self) -> list[dict[str, Any]]:
         """Every line of the log; a line that a kill left incomplete is dropped."""
@@ -190,11 +199,21 @@ def replacing(file: Path) -> Iterator[Path]:
     """
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(file)
-        _sync_folder(file.parent)
+        with telling(file):
+            yield temporary
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(file)
+            _sync_folder(file.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def telling(file: Path) -> Iterator[None]:
+    """Turn what the system says when a file cannot be written into a sentence."""
+    try:
+        yield
     except (OSError, RuntimeError, SafetensorError) as problem:  # torch reports a full disk as RuntimeError
         free = shutil.disk_usage(file.parent).free >> 20 if file.parent.exists() else 0
         reason = getattr(problem, "strerror", None) or str(problem).splitlines()[0]
@@ -202,8 +221,6 @@ def replacing(file: Path) -> Iterator[Path]:
             f"{file} could not be written ({reason}; {free} MB free). What was saved before is untouched:"
             " make room and continue with --resume."
         ) from problem
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -34,6 +34,10 @@ ADVICE = (
     " or gradient clipping (--set clip_norm=1.0)."
 )
 
+OUT_OF_MEMORY = (
+    "The device ran out of memory at a batch of {}. Try a smaller --batch, or the same in parts: --set accumulate=2."
+)
+
 
 @dataclass(frozen=True)
 class Stepped:
@@ -127,6 +131,8 @@ class Training:
                 except Diverged:
                     yield Told(self._back())
                     continue
+                except torch.OutOfMemoryError:
+                    raise UserError(OUT_OF_MEMORY.format(trainer.recipe.batch)) from None
                 if reason:
                     break
             else:
@@ -177,7 +183,7 @@ class Training:
         file = self.run.samples / f"{images:012d}.png"
         if self.writes:
             sheet = grid(self.sample())
-            sheet.save(file)
+            self.run.save_grid(sheet, images)
             if self.board:
                 self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
             config = {**self.plan.model_config, "images": images}

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ganvas.config import UserError
-from ganvas.data.dataset import Dataset, classes_of
-from ganvas.data.prepare import Content, Progress, Rows, choose_resolution, content_key, file_digest, prepare
-from ganvas.pixels import fit, whiten_hidden
+from ..config import UserError
+from ..pixels import fit, whiten_hidden
+from .dataset import Dataset, classes_of
+from .prepare import Content, Progress, Rows, choose_resolution, content_key, file_digest, prepare
 
 IMAGE_KEYS = ("images", "image", "x", "x_train", "data", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "y_train", "targets")

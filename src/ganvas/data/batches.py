@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from ganvas.config import UsageError
-from ganvas.data.dataset import Dataset
+from ..config import UsageError
+from .dataset import Dataset
 
 Transform = Callable[[Tensor], Tensor]
 

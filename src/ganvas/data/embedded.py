@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ganvas.config import UserError
-from ganvas.data.dataset import Dataset
-from ganvas.pixels import BadPicture, fit, read, to_channels
+from ..config import UserError
+from ..pixels import BadPicture, fit, read, to_channels
+from .dataset import Dataset
 
 PHOTOGRAPHS = {  # the colour photographs, by package and file
     ("sklearn", "datasets/images"): ("china.jpg", "flower.jpg"),

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ganvas.config import UserError
-from ganvas.data.dataset import Dataset
-from ganvas.data.layout import Layout, by_reason, kept, read_layout
-from ganvas.data.prepare import Content, Progress, Rows, choose_resolution, content_key, ordered, prepare
-from ganvas.data.tree import Tree
-from ganvas.pixels import BadPicture, Header, fit, peek, read, to_8bit, to_channels, transparent, whiten_hidden
+from ..config import UserError
+from ..pixels import BadPicture, Header, fit, peek, read, to_8bit, to_channels, transparent, whiten_hidden
+from .dataset import Dataset
+from .layout import Layout, by_reason, kept, read_layout
+from .prepare import Content, Progress, Rows, choose_resolution, content_key, ordered, prepare
+from .tree import Tree
 
 Loaded = tuple[np.ndarray, list[str]] | str
 

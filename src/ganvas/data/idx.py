@@ -13,11 +13,11 @@ from typing import IO
 
 import numpy as np
 
-from ganvas.config import UsageError, UserError
-from ganvas.data.arrays import write_pictures
-from ganvas.data.dataset import Dataset, classes_of
-from ganvas.data.prepare import Content, Progress, content_key, file_digest, prepare
-from ganvas.pixels import MAX_PIXELS
+from ..config import UsageError, UserError
+from ..pixels import MAX_PIXELS
+from .arrays import write_pictures
+from .dataset import Dataset, classes_of
+from .prepare import Content, Progress, content_key, file_digest, prepare
 
 IMAGES = re.compile(r"(?P<pile>.*?)images[.-]idx3-ubyte(?P<gz>\.gz)?$")
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from ganvas.config import UserError
-from ganvas.data.dataset import classes_of
-from ganvas.data.tree import Tree, is_image
-from ganvas.pixels import SUFFIXES, BadPicture
+from ..config import UserError
+from ..pixels import SUFFIXES, BadPicture
+from .dataset import classes_of
+from .tree import Tree, is_image
 
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 

@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ganvas.config import UserError
-from ganvas.data.dataset import Dataset
+from ..config import UserError
+from .dataset import Dataset
 
 FORMAT = 1  # raise it when the same files must be prepared differently
 SMALLEST = 8  # pixels: no network here takes less

@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ganvas.config import UsageError, did_you_mean
-from ganvas.data.arrays import open_arrays
-from ganvas.data.dataset import Dataset
-from ganvas.data.embedded import open_digits, open_photos
-from ganvas.data.folder import open_tree
-from ganvas.data.idx import is_idx, open_idx
-from ganvas.data.prepare import SMALLEST, Progress
-from ganvas.data.toy import open_toy
-from ganvas.data.tree import Folder, Zip
+from ..config import UsageError, did_you_mean
+from .arrays import open_arrays
+from .dataset import Dataset
+from .embedded import open_digits, open_photos
+from .folder import open_tree
+from .idx import is_idx, open_idx
+from .prepare import SMALLEST, Progress
+from .toy import open_toy
+from .tree import Folder, Zip
 
 LARGEST = 4096  # pixels
 

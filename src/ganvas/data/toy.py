@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ganvas.config import UsageError, did_you_mean
-from ganvas.data.dataset import Dataset
+from ..config import UsageError, did_you_mean
+from .dataset import Dataset
 
 POINTS = 50_000
 RING_SCALE = 2.5  # radius 2, sigma 0.02 -> 0.8, 0.008

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganvas.config import UsageError, did_you_mean, options
-from ganvas.data.dataset import Facts
+from ..config import UsageError, did_you_mean, options
+from .dataset import Facts
 
 
 class Transform:

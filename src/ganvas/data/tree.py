@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ganvas.config import UserError
-from ganvas.data.prepare import file_digest
-from ganvas.pixels import SUFFIXES, BadPicture
+from ..config import UserError
+from ..pixels import SUFFIXES, BadPicture
+from .prepare import file_digest
 
 MAX_MEMBER = 1 << 28  # bytes one member of a zip may declare
 MAX_TOTAL = 1 << 38  # bytes all members of a zip may declare

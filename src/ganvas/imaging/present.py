@@ -40,7 +40,7 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
     if is_points(images):
         return scatter(images)
     n, _, height, width = images.shape
-    columns = columns or math.ceil(math.sqrt(n * height / width))
+    columns = columns or _columns(n, height / width)
     rows, factor = math.ceil(n / columns), max(1, READABLE // max(height, width))
     cell_w, cell_h = width * factor + GAP, height * factor + GAP
     sheet = Image.new("RGB", (columns * cell_w + GAP, rows * cell_h + GAP), "white")
@@ -49,6 +49,13 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
         place = (GAP + k % columns * cell_w, GAP + k // columns * cell_h)
         sheet.paste(one.convert("RGB"), place, one.getchannel("A") if one.mode == "RGBA" else None)
     return sheet
+
+
+def _columns(n: int, aspect: float) -> int:
+    """Columns that make the sheet about square, in full rows if that is nearly so."""
+    ideal = math.sqrt(n * aspect)
+    full = [c for c in range(1, n + 1) if n % c == 0 and 0.6 <= c / ideal <= 1.7]
+    return min(full, key=lambda c: abs(math.log(c / ideal)), default=math.ceil(ideal))
 
 
 def scatter(points: Tensor, size: int = 512) -> Image.Image:
