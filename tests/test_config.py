@@ -30,7 +30,7 @@ def test_wrong_type_is_refused_where_it_is_written(value):
 
 def test_build_gives_the_facts_that_a_component_names():
     assert Spec(Hinge).build(resolution=(8, 8), channels=3)
-    generator = Spec(dcgan.Generator, width=8).build(resolution=(16, 16), channels=1, classes=7)
+    generator = Spec(dcgan.Generator, width=8).build(resolution=(16, 16), channels=1, features=7)
     assert generator(torch.randn(2, 100)).shape == (2, 1, 16, 16)
 
 

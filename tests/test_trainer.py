@@ -184,7 +184,7 @@ def test_accumulation_is_the_whole_batch():
 def _drawing(t, whole, seen):
     from ganvas.game import Draw
 
-    def draw(real, progress):
+    def draw(real, progress, label=None):
         start = sum(seen) % 4
         seen.append(len(real))
         z = whole[start : start + len(real)]

@@ -38,7 +38,12 @@ LOSSES: dict[str, type] = {
 
 PENALTIES: dict[str, type] = {"r1": penalties.R1}
 
-HEADS: dict[str, type] = {"plain": heads.Plain}
+HEADS: dict[str, type] = {
+    "plain": heads.Plain,
+    "projection": heads.Projection,
+    "auxiliary_classifier": heads.AuxiliaryClassifier,
+    "joint": heads.Joint,
+}
 
 NETWORKS: dict[str, type] = {
     "dcgan_generator": dcgan.Generator,
@@ -60,6 +65,8 @@ SCHEDULES: dict[str, type] = {
     "constant": schedule.Constant,
     "linear": schedule.Linear,
     "cosine": schedule.Cosine,
+    "anneal": schedule.Anneal,
+    "long_starts": schedule.LongStarts,
 }
 
 TASKS: dict[str, type] = {"generation": Generation}

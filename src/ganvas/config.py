@@ -255,13 +255,15 @@ class Recipe:
     d_optimizer: Spec | None = None  # how the discriminator moves, if there is one
     batch: int = 64  # images per optimiser step, over all processes and accumulation
     images: int = 200_000  # planned length of the run; schedules are fractions of it
-    d_steps: int = 1  # discriminator updates per step of the game
+    d_steps: int | Spec = 1  # discriminator updates per step of the game, or a rule
     g_steps: int = 1  # generator updates per step of the game
     accumulate: int = 1  # parts a batch is split into to save memory
     d_warmup_images: int = 0  # images the discriminator sees before the generator starts
     lr_schedule: Spec | None = None  # factor on both learning rates over the run
     clip_norm: float | None = None  # largest gradient norm per player; none: as it comes
-    ema_images: float = 10_000.0  # half-life of the averaged generator
+    beta2: Spec | None = None  # schedule of Adam's second beta, for both players
+    freeze_d: int = 0  # stages of the discriminator, from the image on, whose weights stay as they begin
+    ema_images: float | Spec = 10_000.0  # half-life of the averaged generator, or a schedule of it
     ema_ramp: float = 0.1  # the half-life is at most this share of the images seen so far
     sync_batch_norm: bool = False  # batch statistics over all processes
     transforms: list[Spec] = field(default_factory=list)  # random changes to the real images

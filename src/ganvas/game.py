@@ -6,22 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Scores(NamedTuple):
     """A discriminator's verdict on N images."""
 
     logits: Tensor  # (N, 1), or (N, 1, h, w) for a discriminator of patches
-    label_logits: Tensor | None = None  # (N, classes)
-    features: tuple[Tensor, ...] = ()
+    label_logits: Tensor | None = None  # (N, classes), before any softmax
+    features: tuple[Tensor, ...] = ()  # what the verdict was read from; the last one is (N, F)
+    code: Tensor | None = None  # (N, D): what the generator's code is believed to have been
 
 
 class Draw(NamedTuple):
     """What a generator made, and from what."""
 
     image: Tensor  # (N, C, H, W) in [-1, 1]
-    label: Tensor | None = None  # (N,) int64
+    label: Tensor | None = None  # (N,) int64, or (N, D) float32 for vectors
     latent: Tensor | None = None  # (N, latent)
     code: Tensor | None = None
 
@@ -30,14 +31,20 @@ class Draw(NamedTuple):
 class Match:
     """One confrontation: real and fake images, how they were scored, and by whom.
 
-    `judge` scores images in float32 and outside any compiled graph, so that it can be differentiated twice.
+    In the discriminator's step the fake images carry no gradient; in the generator's step they do, and the real
+    scores are there only if its loss or a penalty looks at them (`relative`).
+    `judge` scores images, with the labels of the real ones unless told otherwise, in float32 and outside any
+    compiled graph, so that it can be differentiated twice.
     """
 
     real: Tensor
     fake: Tensor
-    real_scores: Scores
+    real_scores: Scores | None
     fake_scores: Scores
-    judge: Callable[[Tensor], Scores]
+    judge: Callable[..., Scores]
+    net: nn.Module | None = None  # the player who pays
+    label: Tensor | None = None  # of the real images
+    draw: Draw | None = None  # what the fake images were made from, in the generator's step
 
 
 @dataclass

@@ -48,10 +48,12 @@ class Model:
 
         The way is an arc of the noise's sphere (slerp), on which every point is as likely as a drawn one.
         """
-        z = self.task.inputs([*seeds, seeds[0]], label)["z"]
-        t = torch.arange(steps) / steps
+        inputs = self.task.inputs([*seeds, seeds[0]], label)
+        z, t = inputs["z"], torch.arange(steps) / steps
         path = torch.cat([slerp(a, b, t) for a, b in zip(z, z[1:])])
-        return torch.cat([self.generate({"z": part}) for part in path.split(BATCH)])
+        frames = {k: v[:-1].repeat_interleave(steps, 0) for k, v in inputs.items()} | {"z": path}
+        parts = ({k: v[i : i + BATCH] for k, v in frames.items()} for i in range(0, len(path), BATCH))
+        return torch.cat([self.generate(part) for part in parts])
 
     @torch.inference_mode()
     def generate(self, inputs: dict[str, Any]) -> Tensor:
@@ -112,11 +114,13 @@ def _model_folder(path: Path) -> Path:
 def _build(config: dict[str, Any], folder: Path, trusted: Mapping[str, type]) -> Task:
     """The task of a saved model, its weights still random."""
     spec = decode(config["task"], trusted)
-    facts = {k: config["data"].get(k) for k in ("resolution", "channels", "classes")}
+    facts = {k: config["data"].get(k) for k in ("resolution", "channels", "classes", "attributes")}
     if not isinstance(spec, Spec) or not issubclass(spec.target, Task):
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
     try:
-        task: Task = spec.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()})
+        task: Task = spec.build(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in facts.items() if v is not None}
+        )
     except UserError:
         raise
     except Exception as problem:  # whatever a damaged or hostile config makes a constructor raise

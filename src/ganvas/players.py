@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .config import Spec
+from .config import Spec, UsageError
 from .policy import fused
 
 
@@ -53,9 +54,11 @@ class Player:
         for p in self.weights:
             p.requires_grad_(not frozen)
 
-    def set_rate(self, factor: float) -> None:
+    def set_rate(self, factor: float, beta2: float | None = None) -> None:
         for group, rate in zip(self.optimizer.param_groups, self.rates):
             group["lr"] = rate * factor
+            if beta2 is not None and "betas" in group:
+                group["betas"] = (group["betas"][0], beta2)
 
     def step(self, total: Tensor) -> Tensor:
         """Move the weights unless the objective or a gradient is not finite; returns the gradient norm.
@@ -101,6 +104,23 @@ class Tally:
         group.average([sums])
         self.sums, self.counts = {}, {}
         return {name: value / count for name, value, count in zip(names, sums.tolist(), counts)}
+
+
+def freeze_stages(discriminator: nn.Module | None, count: int) -> None:
+    """Fix the first `count` stages, from the image on, of whatever networks inside have `stages` (freeze-D).
+
+    Mo, Cho and Shin 2020.  Raises `UsageError` if there are not that many.
+    """
+    if not count:
+        return
+    networks: list[Any] = [m for m in discriminator.modules() if hasattr(m, "stages")] if discriminator else []
+    found = [network.stages() for network in networks]
+    most = min(map(len, found), default=0)
+    if count > most:
+        raise UsageError(f"freeze_d is {count}, but this discriminator has {most} stages that can be frozen.")
+    for stages in found:
+        for stage in stages[:count]:
+            stage.requires_grad_(False)
 
 
 @contextmanager

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+
+from .config import Spec
 
 
 class Constant:
@@ -17,6 +20,64 @@ class Constant:
 
     def __call__(self, fraction: float) -> float:
         return self.value
+
+
+class Anneal:
+    """From `start` to `end` along half a cosine until a share of the run, then `end`."""
+
+    def __init__(
+        self,
+        *,
+        start: float,  # the value at the beginning
+        end: float,  # the value from `until` on
+        until: float = 1.0,  # share of the run, 0 to 1
+    ):
+        if not 0 < until <= 1:
+            raise ValueError(f"until is a share of the run from 0 to 1, got {until}")
+        self.start, self.end, self.until = start, end, until
+
+    def __call__(self, fraction: float) -> float:
+        t = min(fraction / self.until, 1.0)
+        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * t)) / 2
+
+
+class LongStarts:
+    """Discriminator steps per generator step: many for the first steps of a run and now and then.
+
+    The defaults are those of the authors' code (Arjovsky et al. 2017).
+    """
+
+    def __init__(
+        self,
+        *,
+        usual: int = 5,  # steps as a rule
+        long: int = 100,  # steps at the first and at every `every`-th step of the game
+        first: int = 25,  # steps of the game that are long
+        every: int = 500,  # and every so many after that
+    ):
+        if min(usual, long, first, every) < 1:
+            raise ValueError("every number of LongStarts must be at least 1")
+        self.usual, self.long, self.first, self.every = usual, long, first, every
+
+    def steps(self, step: int) -> int:
+        """Discriminator updates in the step of the game with that number, from 0."""
+        return self.long if step < self.first or step % self.every == 0 else self.usual
+
+
+def following(option: float | Spec) -> Callable[[float], float]:
+    """A number that a recipe gives as it is or as a schedule over the run, as a function of the run's fraction."""
+    if isinstance(option, Spec):
+        schedule: Callable[[float], float] = option.build()
+        return schedule
+    return lambda fraction: float(option)
+
+
+def per_step(option: int | Spec) -> Callable[[int], int]:
+    """A number of updates that a recipe gives as it is or as a rule, as a function of the step of the game."""
+    if isinstance(option, Spec):
+        rule: LongStarts = option.build()
+        return rule.steps
+    return lambda step: option
 
 
 class Linear:

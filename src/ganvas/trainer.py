@@ -13,8 +13,9 @@ from torch import Tensor
 from .config import Recipe
 from .game import Objective, Progress
 from .players import Diverged as Diverged
-from .players import Group, Player, Tally, frozen
+from .players import Group, Player, Tally, freeze_stages, frozen
 from .policy import Policy
+from .schedule import following, per_step
 from .tasks.base import Task
 
 Batch = dict[str, Any]
@@ -43,11 +44,16 @@ class Trainer:
         self.task: Task = policy.place(task).train()  # type: ignore[assignment]
         self.average = copy.deepcopy(task.generator).eval().requires_grad_(False)
         clip, device = recipe.clip_norm, policy.device
+        freeze_stages(task.discriminator, recipe.freeze_d)
         self.g = Player(task.generator, recipe.g_optimizer, device, clip)
         self.d = None
         if task.discriminator is not None and recipe.d_optimizer is not None:
             self.d = Player(task.discriminator, recipe.d_optimizer, device, clip)
         self.schedule: Callable[[float], float] = recipe.lr_schedule.build() if recipe.lr_schedule else lambda _: 1.0
+        self.half_life = following(recipe.ema_images)
+        self.beta2 = recipe.beta2.build() if recipe.beta2 else None
+        self.d_rule = per_step(recipe.d_steps)
+        self.memories = [b for m in task.modules() if getattr(m, "shared", False) for b in m.buffers(recurse=False)]
         self.images = self.step = 0
         self.tally = Tally()
         self.stream: Iterator[Batch] | None = None
@@ -57,14 +63,19 @@ class Trainer:
 
     @property
     def progress(self) -> Progress:
-        once = (self.recipe.accumulate, self.recipe.d_steps, self.recipe.g_steps) == (1, 1, 1)
+        once = (self.recipe.accumulate, self.d_steps, self.recipe.g_steps) == (1, 1, 1)
         paired = once and self.images >= self.recipe.d_warmup_images
         return Progress(self.images, self.recipe.images, self.step, paired, self.group.rank, self.group.world)
 
     @property
     def draws(self) -> int:
         """Batches that one step of the game draws from the data."""
-        return max(self.recipe.d_steps if self.d else 1, self.recipe.g_steps)
+        return max(self.d_steps if self.d else 1, self.recipe.g_steps)
+
+    @property
+    def d_steps(self) -> int:
+        """Discriminator updates in the present step of the game."""
+        return self.d_rule(self.step)
 
     def __iter__(self) -> Iterator[Progress]:
         while self.images < self.recipe.images:
@@ -78,18 +89,20 @@ class Trainer:
         batches = [[next(self.batches) for _ in range(self.recipe.accumulate)] for _ in range(self.draws)]
         now, players = self.progress, [p for p in (self.g, self.d) if p]
         for player in players:
-            player.set_rate(self.schedule(now.fraction))
+            player.set_rate(self.schedule(now.fraction), self.beta2(now.fraction) if self.beta2 else None)
         if self.d:
             with frozen(None if now.paired else self.g):
-                for parts in batches[: self.recipe.d_steps]:
+                for parts in batches[: self.d_steps]:
                     self._update("d", self.d, self.task.d_loss, parts, now)
         if self.images >= self.recipe.d_warmup_images:
             with frozen(self.d):
                 for parts in batches[-self.recipe.g_steps :]:
                     self._update("g", self.g, self.task.g_loss, parts, now)
-        self.images += self.recipe.batch * self.draws
-        self.step += 1
-        self._average(self.recipe.batch * self.draws)
+        drawn = self.recipe.batch * len(batches)
+        self.images, self.step = self.images + drawn, self.step + 1
+        self._average(drawn)
+        if self.memories:
+            self.group.average(self.memories)
         return self.progress
 
     def _update(
@@ -116,7 +129,7 @@ class Trainer:
     @torch.no_grad()
     def _average(self, images: int) -> None:
         """Move the averaged generator towards the present one; buffers (batch statistics) are copied."""
-        half_life = min(self.recipe.ema_images, self.recipe.ema_ramp * self.images)
+        half_life = min(self.half_life(self.progress.fraction), self.recipe.ema_ramp * self.images)
         keep = 0.5 ** (images / half_life) if half_life > 0 else 0.0
         ours: list[Tensor] = list(self.average.parameters())
         theirs: list[Tensor] = list(self.task.generator.parameters())

@@ -5,14 +5,31 @@ Logits are float32 of any shape; every method returns a scalar.
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
+from ..game import Progress
 
-class NonSaturating:
-    """Logistic loss with the generator's -log D(G(z)) (Goodfellow et al. 2014, section 3)."""
+
+class Loss(nn.Module):
+    """What every loss has; one that remembers something keeps it in buffers, so that it is saved with the run."""
 
     relative = False  # does the generator's loss look at the real logits?
+
+    def follow(self, progress: Progress) -> None:
+        """Hear where the run stands, before a step."""
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        """What the discriminator minimises."""
+        raise NotImplementedError
+
+    def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """What the generator minimises."""
+        raise NotImplementedError
+
+
+class NonSaturating(Loss):
+    """Logistic loss with the generator's -log D(G(z)) (Goodfellow et al. 2014, section 3)."""
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
         """-log D(x) - log(1 - D(G(z)))."""

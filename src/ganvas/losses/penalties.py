@@ -1,7 +1,7 @@
 """What keeps a player honest, beyond winning.
 
-A penalty on the discriminator is a function of the match it has just judged; it is a module, so whatever it
-remembers is saved with the run.
+A penalty is a function of a match: on the discriminator, of the one it has just judged; on the generator
+(`g_penalties`), of the one it has just played.  It is a module, so whatever it remembers is saved with the run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..config import Spec
 from ..game import Match, Progress
+from ..schedule import following
 
 
 def input_gradient(logits: Tensor, images: Tensor) -> Tensor:
@@ -18,7 +20,20 @@ def input_gradient(logits: Tensor, images: Tensor) -> Tensor:
     return gradient
 
 
-class R1(nn.Module):
+class Penalty(nn.Module):
+    """What every penalty has."""
+
+    relative = False  # in the generator's step: does it look at the real scores?
+
+    def constrain(self, net: nn.Module) -> None:
+        """Hear who is about to play, before it scores or makes anything: the place to project its weights."""
+
+    def forward(self, match: Match, progress: Progress) -> Tensor | None:
+        """The penalty as a scalar, or None in a step in which it rests."""
+        raise NotImplementedError
+
+
+class R1(Penalty):
     """gamma/2 E|grad D(x)|^2 at real images (Mescheder et al. 2018, eq. 9), every so many steps, scaled to match.
 
     Lazy evaluation is StyleGAN2's (Karras et al. 2020, section 3.1).
@@ -27,11 +42,11 @@ class R1(nn.Module):
     def __init__(
         self,
         *,
-        gamma: float = 10.0,  # weight
+        gamma: float | Spec = 10.0,  # weight, or a schedule of it
         every: int = 1,  # steps from one evaluation to the next
     ):
         super().__init__()
-        self.gamma, self.every = gamma, every
+        self.gamma, self.every = following(gamma), every
 
     def forward(self, match: Match, progress: Progress) -> Tensor | None:
         """The penalty as a scalar, or None in the steps between."""
@@ -39,4 +54,4 @@ class R1(nn.Module):
             return None
         images = match.real.detach().requires_grad_()
         norm = input_gradient(match.judge(images).logits, images).flatten(1).square().sum(1)
-        return self.every * self.gamma / 2 * norm.mean()
+        return self.every * self.gamma(progress.fraction) / 2 * norm.mean()

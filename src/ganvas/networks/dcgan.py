@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import Spec, UsageError
 from ..game import Scores
 from .heads import Plain
+from .labels import JoinImage, JoinNoise
 from .layers import Init, as_size, halvings, initialise
 from .strided import DownConv, UpConv
 
@@ -38,7 +39,10 @@ class Generator(nn.Module):
         *,
         resolution: int | tuple[int, int],
         channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
         latent: int = 100,  # size of the noise
+        label_size: int = 50,  # numbers that stand for the label beside the noise, if there are labels
         width: int = 64,  # channels of the last hidden map; doubled with every halving
         max_width: int = 1024,  # no map has more channels than this
         init: Init = "normal",  # how the weights begin
@@ -49,7 +53,8 @@ class Generator(nn.Module):
         self.base = tuple(-(-side // 2**stages) for side in self.resolution)  # rounded up, cropped at the end
         widths = [min(width << k, max_width) for k in reversed(range(stages))]
         self.widest = widths[0]
-        self.project = nn.Linear(latent, self.widest * self.base[0] * self.base[1], bias=False)
+        self.join = JoinNoise(classes, attributes, label_size)
+        self.project = nn.Linear(latent + self.join.size, self.widest * self.base[0] * self.base[1], bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(self.widest), nn.ReLU(inplace=True)]
         for narrow, wide in zip(widths[1:], widths):
             layers += [UpConv(wide, narrow), nn.BatchNorm2d(narrow), nn.ReLU(inplace=True)]
@@ -57,6 +62,7 @@ class Generator(nn.Module):
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        z = self.join(z, label)
         h = self.project(z).view(len(z), *self.base, self.widest)  # (N, h, w, C): channels-last as it is
         image = torch.tanh(self.body(h.permute(0, 3, 1, 2)))  # (N, channels, >= H, >= W)
         top, left = ((have - want) // 2 for have, want in zip(image.shape[2:], self.resolution))
@@ -72,16 +78,19 @@ class Discriminator(nn.Module):
         resolution: int | tuple[int, int],
         channels: int = 3,
         classes: int = 0,
+        attributes: int = 0,
         width: int = 64,  # channels of the first map; doubled with every halving
         max_width: int = 1024,  # no map has more channels than this
         batch_norm: bool = True,  # after every stage but the first; without it every stage has a bias instead
+        join: bool = False,  # show the label as one more channel of the image
         init: Init = "normal",  # how the weights begin
         head: Spec = Spec(Plain),  # how features become a verdict
     ):
         super().__init__()
         size = as_size(resolution)
         stages = stages_for(size)
-        widths = [channels, *(min(width << k, max_width) for k in range(stages))]
+        self.join = JoinImage(classes, attributes, size, join)
+        widths = [channels + self.join.channels, *(min(width << k, max_width) for k in range(stages))]
         layers: list[nn.Module] = []
         for k, (narrow, wide) in enumerate(zip(widths, widths[1:])):
             norm = [nn.BatchNorm2d(wide)] if batch_norm and k else []
@@ -90,9 +99,14 @@ class Discriminator(nn.Module):
             layers += [DownConv(narrow, wide, bias=bias), *norm, nn.LeakyReLU(0.2, inplace=True)]
         self.body = nn.Sequential(*layers)
         features = widths[-1] * (size[0] >> stages) * (size[1] >> stages)
-        self.head = head.build(features=features, classes=classes)
+        self.head = head.build(features=features, classes=classes, attributes=attributes)
         initialise(self, init)
 
+    def stages(self) -> list[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: a convolution and what follows it."""
+        starts = [k for k, layer in enumerate(self.body) if isinstance(layer, DownConv)]
+        return [self.body[a:b] for a, b in zip(starts, [*starts[1:], len(self.body)])]
+
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
-        h = self.body(x)  # (N, C, h, w)
+        h = self.body(self.join(x, label))  # (N, C, h, w)
         return self.head(h.permute(0, 2, 3, 1).flatten(1), label)

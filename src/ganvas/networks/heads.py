@@ -5,9 +5,13 @@ A head is the whole of a conditioning method: its layers here, what it adds to b
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
+from ..config import UsageError
 from ..game import Scores
+from .labels import embedding
 
 
 class Plain(nn.Module):
@@ -18,14 +22,88 @@ class Plain(nn.Module):
         *,
         features: int,
         classes: int = 0,
+        attributes: int = 0,
         bias: bool = False,  # add a constant to the logit
     ):
         super().__init__()
         self.score = nn.Linear(features, 1, bias=bias)
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
-        return Scores(self.score(h))
+        """Features (N, F) to a verdict."""
+        return Scores(self.score(h), features=(h,))
 
-    def loss(self, scores: Scores, label: Tensor | None) -> dict[str, Tensor]:
+    def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
         """Terms that conditioning adds to either player's objective, by name."""
+        return {}
+
+
+class Projection(Plain):
+    """The logit plus the inner product of features and label embedding (Miyato and Koyama 2018, eq. 3)."""
+
+    def __init__(
+        self,
+        *,
+        features: int,
+        classes: int = 0,
+        attributes: int = 0,
+        bias: bool = True,  # add a constant to the logit
+    ):
+        super().__init__(features=features, bias=bias)
+        self.embed = embedding(classes, attributes, features)
+        nn.init.xavier_uniform_(self.embed.weight)  # type: ignore[arg-type]
+
+    def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
+        inner = (self.embed(label) * h).sum(1, keepdim=True)
+        return Scores(self.score(h) + inner, features=(h,))
+
+
+class AuxiliaryClassifier(Plain):
+    """A second output that names the class; both players are paid for it being right (Odena et al. 2017).
+
+    The label logits go through one softmax, inside the cross entropy.
+    """
+
+    def __init__(
+        self,
+        *,
+        features: int,
+        classes: int = 0,
+        bias: bool = True,  # add a constant to the logit
+        weight: float = 1.0,  # of the classification terms
+    ):
+        super().__init__(features=features, bias=bias)
+        if not classes:
+            raise UsageError("An auxiliary classifier needs data with classes.")
+        self.classify, self.weight = nn.Linear(features, classes), weight
+
+    def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
+        return Scores(self.score(h), self.classify(h).float(), (h,))
+
+    def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
+        assert scores.label_logits is not None
+        return {"class": self.weight * cross_entropy(scores.label_logits, label)}
+
+
+class Joint(nn.Module):
+    """Features and label embedding side by side through one hidden layer (Mirza and Osindero 2014)."""
+
+    def __init__(
+        self,
+        *,
+        features: int,
+        classes: int = 0,
+        attributes: int = 0,
+        size: int = 128,  # of the label embedding
+        width: int = 512,  # units of the hidden layer
+    ):
+        super().__init__()
+        self.embed = embedding(classes, attributes, size)
+        self.hidden = nn.Sequential(nn.Linear(features + size, width), nn.LeakyReLU(0.2))
+        self.score = nn.Linear(width, 1)
+
+    def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
+        joined = torch.cat([h, self.embed(label).to(h.dtype)], 1)
+        return Scores(self.score(self.hidden(joined)), features=(h,))
+
+    def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
         return {}

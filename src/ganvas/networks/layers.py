@@ -16,13 +16,14 @@ WEIGHTS = {
     "orthogonal": nn.init.orthogonal_,  # Saxe et al. 2014
 }
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
+LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def initialise(module: nn.Module, init: Init) -> nn.Module:
     """Set every weight by the scheme of that name, every bias to zero; returns the module.
 
-    Batch-norm scales are one, or N(1, 0.02) with `normal`, as in DCGAN's code.
+    Batch-norm scales are one, or N(1, 0.02) with `normal`, as in DCGAN's code.  Embeddings of labels are left as
+    their owner made them: one beside noise has the size of noise.
     """
     for layer in module.modules():
         if isinstance(layer, LINEAR):

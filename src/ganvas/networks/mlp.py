@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..config import Spec
 from ..game import Scores
 from .heads import Plain
+from .labels import JoinImage, JoinNoise
 from .layers import Init, as_size, initialise
 
 
@@ -40,7 +41,10 @@ class Generator(nn.Module):
         *,
         resolution: int | tuple[int, int],
         channels: int = 1,
+        classes: int = 0,
+        attributes: int = 0,
         latent: int = 100,  # size of the noise
+        label_size: int = 50,  # numbers that stand for the label beside the noise, if there are labels
         width: int = 1200,  # units of each hidden layer
         depth: int = 2,  # hidden layers
         init: Init = "xavier",  # how the weights begin
@@ -48,13 +52,14 @@ class Generator(nn.Module):
         super().__init__()
         self.latent = latent
         self.shape = (channels, *as_size(resolution))
-        widths = [latent, *[width] * depth]
+        self.join = JoinNoise(classes, attributes, label_size)
+        widths = [latent + self.join.size, *[width] * depth]
         layers = [layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU(inplace=True))]
         self.body = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(self.shape)))
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        return torch.tanh(self.body(z)).view(-1, *self.shape)
+        return torch.tanh(self.body(self.join(z, label))).view(-1, *self.shape)
 
 
 class Discriminator(nn.Module):
@@ -69,23 +74,30 @@ class Discriminator(nn.Module):
         resolution: int | tuple[int, int],
         channels: int = 1,
         classes: int = 0,
+        attributes: int = 0,
         width: int = 240,  # maxout units of each hidden layer
         pieces: int = 5,  # linear maps a maxout unit chooses from
         depth: int = 2,  # hidden layers
         input_dropout: float = 0.2,  # share of the pixels hidden at each look
         dropout: float = 0.5,  # share of the hidden units silenced at each look
+        join: bool = False,  # show the label as one more channel of the image
         init: Init = "xavier",  # how the weights begin
         head: Spec = Spec(Plain, bias=True),  # how features become a verdict
     ):
         super().__init__()
         height, wide = as_size(resolution)
-        widths = [channels * height * wide, *[width] * depth]
+        self.join = JoinImage(classes, attributes, (height, wide), join)
+        widths = [(channels + self.join.channels) * height * wide, *[width] * depth]
         layers: list[nn.Module] = [nn.Flatten(), nn.Dropout(input_dropout)]
         for i, o in zip(widths, widths[1:]):
             layers += [Maxout(i, o, pieces), nn.Dropout(dropout)]
         self.body = nn.Sequential(*layers)
-        self.head = head.build(features=widths[-1], classes=classes)
+        self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
         initialise(self, init)
 
+    def stages(self) -> list[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: the maxout layers."""
+        return [layer for layer in self.body if isinstance(layer, Maxout)]
+
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
-        return self.head(self.body(x), label)
+        return self.head(self.body(self.join(x, label)), label)

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..augment import Augment
+from ..augment import Chain
 from ..config import Spec
-from ..game import Match, Objective, Progress, Scores
+from ..game import Draw, Match, Objective, Progress, Scores
 from ..policy import full_precision
+
+Label = int | Sequence[float] | None  # a class, a vector, or whatever the model likes
 
 
 class Task(nn.Module):
@@ -37,8 +39,8 @@ class Task(nn.Module):
         """What the generator minimises on a batch."""
         raise NotImplementedError(f"{type(self).__name__} must say what its generator minimises")
 
-    def inputs(self, seeds: Sequence[int], label: int | None = None) -> dict[str, Any]:
-        """What to sample from: one entry a seed, the same on every machine."""
+    def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
+        """What to sample from: tensors with one row a seed, the same on every machine."""
         raise NotImplementedError(f"{type(self).__name__} must say what it samples from")
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
@@ -59,12 +61,12 @@ class Adversary(nn.Module):
         discriminator: nn.Module,
         loss: Spec,
         penalties: Sequence[Spec] = (),
-        augment: Spec | None = None,
+        augment: Sequence[Spec] = (),
     ):
         super().__init__()
         self.net, self.loss = discriminator, loss.build()
         self.penalties = nn.ModuleList(p.build() for p in penalties)
-        self.augment = augment.build() if augment else Augment()
+        self.augment = Chain(augment)
 
     def judge(self, images: Tensor, label: Tensor | None = None) -> Scores:
         """The verdict on images as the discriminator is allowed to see them, in float32 logits."""
@@ -85,31 +87,68 @@ class Adversary(nn.Module):
         fake_label: Tensor | None = None,
     ) -> tuple[Objective, Match]:
         """The discriminator's objective on a batch of each kind, and the match it came from."""
+        self._begin(progress)
+        for penalty in self.penalties:
+            penalty.constrain(self.net)  # type: ignore[operator]
         fake = fake.detach()
-        real_scores, fake_scores = self.judge(real, label), self.judge(fake, fake_label)
-        match = Match(real, fake, real_scores, fake_scores, lambda x: self.judge_exactly(x, label))
-        terms = {"adversarial": self.loss.d(real_scores.logits, fake_scores.logits)}
-        for k, penalty in enumerate(self.penalties):
-            with full_precision(real.device):
-                value = penalty(match, progress)
-            if value is not None:  # a lazy penalty rests in the steps between
-                terms[f"{type(penalty).__name__.lower()}_{k}"] = value
-        real_logits, fake_logits = real_scores.logits.detach(), fake_scores.logits.detach()
-        self.augment.observe(real_logits)
-        stats = {"real": real_logits.mean(), "fake": fake_logits.mean()}
-        return Objective(terms, stats), match
+        match = self._match(real, fake, self.judge(real, label), self.judge(fake, fake_label), label)
+        assert match.real_scores is not None
+        real_logits, fake_logits = match.real_scores.logits, match.fake_scores.logits
+        terms = {"adversarial": self.loss.d(real_logits, fake_logits)}
+        terms |= {f"{name}_real": term for name, term in self._conditioning(match.real_scores, label)}
+        terms |= {f"{name}_fake": term for name, term in self._conditioning(match.fake_scores, fake_label)}
+        terms |= charge(self.penalties, match, progress)
+        self.augment.observe(real_logits.detach())
+        return Objective(terms, {"real": real_logits.detach().mean(), "fake": fake_logits.detach().mean()}), match
 
     def g_loss(
         self,
-        fake: Tensor,
+        draw: Draw,
         real: Tensor,
+        progress: Progress,
         label: Tensor | None = None,
-        fake_label: Tensor | None = None,
-    ) -> tuple[Tensor, Scores]:
-        """What the generator pays for its fakes, and how they were scored."""
-        scores = self.judge(fake, fake_label)
-        if not self.loss.relative:
-            return self.loss.g(scores.logits), scores
-        with torch.no_grad():  # the real logits are a reference here; nothing of the generator's hangs on them
-            reference = self.judge(real, label).logits
-        return self.loss.g(scores.logits, reference), scores
+        compare: bool = False,
+    ) -> tuple[dict[str, Tensor], Match]:
+        """What the generator pays for a draw, and the match it came from.
+
+        The real images are judged only if the loss is relative or `compare` asks for it; they are a reference and
+        nothing of the generator's hangs on them.
+        """
+        self._begin(progress)
+        scores, reference = self.judge(draw.image, draw.label), None
+        if self.loss.relative or compare:
+            with torch.no_grad():
+                reference = self.judge(real, label)
+        match = self._match(real, draw.image, reference, scores, label)
+        match.draw = draw
+        terms = {"adversarial": self.loss.g(scores.logits, reference.logits if reference else None)}
+        return {**terms, **dict(self._conditioning(scores, draw.label))}, match
+
+    def _begin(self, progress: Progress) -> None:
+        self.loss.follow(progress)
+        self.augment.follow(progress)
+
+    def _match(
+        self, real: Tensor, fake: Tensor, real_scores: Scores | None, fake_scores: Scores, label: Tensor | None
+    ) -> Match:
+        def judge(images: Tensor, other: Tensor | None = None) -> Scores:
+            return self.judge_exactly(images, label if other is None else other)
+
+        return Match(real, fake, real_scores, fake_scores, judge, self.net, label)
+
+    def _conditioning(self, scores: Scores, label: Tensor | None) -> Iterator[tuple[str, Tensor]]:
+        """The terms that the head adds to either player's objective because of the label."""
+        head = getattr(self.net, "head", None)
+        if head is not None and label is not None:
+            yield from head.loss(scores, label).items()
+
+
+def charge(penalties: nn.ModuleList, match: Match, progress: Progress) -> dict[str, Tensor]:
+    """What penalties cost in this step, by name, computed in float32; those that rest are left out."""
+    terms: dict[str, Tensor] = {}
+    for k, penalty in enumerate(penalties):
+        with full_precision(match.real.device):
+            value = penalty(match, progress)
+        if value is not None:
+            terms[f"{type(penalty).__name__.lower()}_{k}"] = value
+    return terms

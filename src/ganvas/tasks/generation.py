@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import Spec, UsageError
 from ..game import Draw, Objective, Progress
-from .base import Adversary, Task
+from .base import Adversary, Label, Task, charge
 
 
 def uniform(*shape: int, **options: Any) -> Tensor:
@@ -22,9 +22,8 @@ PRIORS: dict[str, Callable[..., Tensor]] = {"normal": torch.randn, "uniform": un
 
 
 class Generation(Task):
-    """One generator, one discriminator, one kind of image."""
+    """One generator, one discriminator, one kind of image; asked for by label if it is conditional."""
 
-    needs = frozenset({"image"})
     discriminator: Adversary
 
     def __init__(
@@ -34,42 +33,102 @@ class Generation(Task):
         discriminator: Spec,  # images to verdicts
         loss: Spec,  # what the two are paid
         penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
+        g_penalties: list[Spec] = [],  # noqa: B006  what keeps the generator honest
+        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
         prior: Literal["normal", "uniform"] = "normal",  # distribution of the noise
+        conditional: bool = False,  # images are made for a label and judged by it
+        fakes: int = 1,  # fake images per real one in the generator's step
         resolution: tuple[int, int],
         channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
     ):
         super().__init__()
-        facts = {"resolution": resolution, "channels": channels, "classes": 0}
+        if conditional and not classes and not attributes:
+            raise UsageError(
+                "This recipe asks for images by label, but the data have no labels; put the images into one sub-folder"
+                " a class, or name labels in a metadata.jsonl."
+            )
+        self.classes, self.attributes = (classes, attributes) if conditional else (0, 0)
+        facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
+        facts |= {"classes": self.classes, "attributes": self.attributes}
         self.generator = generator.build(**facts)
-        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties)
-        self.prior = prior
+        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
+        self.g_penalties = nn.ModuleList(p.build() for p in g_penalties)
+        self.prior, self.fakes, self.conditional = prior, fakes, conditional
+        self.needs = frozenset({"image", "label"} if conditional else {"image"})
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        real = batch["image"]
-        with torch.set_grad_enabled(progress.paired):
-            draw = self.draw(real, progress)
-        if progress.paired:  # as in DCGAN's code: the generator is paid for the fakes that were just judged
+        real, label = batch["image"], self.label(batch)
+        paired = progress.paired and self.fakes == 1
+        with torch.set_grad_enabled(paired):
+            draw = self.draw(real, progress, label)
+        if paired:  # as in DCGAN's code: the generator is paid for the fakes that were just judged
             batch["draw"] = draw
-        return self.discriminator.d_loss(real, draw.image, progress)[0]
+        return self.discriminator.d_loss(real, draw.image, progress, label, draw.label)[0]
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        real = batch["image"]
-        draw = batch.pop("draw", None) or self.draw(real, progress)
-        return Objective({"adversarial": self.discriminator.g_loss(draw.image, real)[0]})
+        real, label = batch["image"], self.label(batch)
+        if self.fakes > 1:
+            real, label = repeat(real, self.fakes), repeat(label, self.fakes)
+        for penalty in self.g_penalties:
+            penalty.constrain(self.generator)  # type: ignore[operator]
+        draw = batch.pop("draw", None) or self.draw(real, progress, label)
+        compare = any(penalty.relative for penalty in self.g_penalties)
+        terms, match = self.discriminator.g_loss(draw, real, progress, label, compare)
+        match.net = self.generator
+        return Objective({**terms, **charge(self.g_penalties, match, progress)})
 
-    def draw(self, like: Tensor, progress: Progress) -> Draw:
+    def label(self, batch: dict[str, Any]) -> Tensor | None:
+        """What the images of a batch are asked for by; the fakes are made for the labels of the real ones.
+
+        So fakes have the classes' frequencies in the data, and a relativistic loss pairs like with like.
+        """
+        return batch["label"] if self.conditional else None
+
+    def draw(self, like: Tensor, progress: Progress, label: Tensor | None = None) -> Draw:
         """As many fakes as there are images in `like`, on its device."""
         whole = PRIORS[self.prior](len(like) * progress.world, self.generator.latent, device=like.device)
         z = progress.mine(whole)
-        return Draw(self.generator(z), latent=z)
+        return Draw(self.generator(z, label), label, z)
 
-    def inputs(self, seeds: Sequence[int], label: int | None = None) -> dict[str, Any]:
-        """One latent a seed, drawn on the CPU, so that a seed gives the same picture on every machine."""
-        if label is not None:
-            raise UsageError("This model was trained without labels, so it cannot be asked for one.")
+    def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
+        """One latent a seed, drawn on the CPU, so that a seed gives the same picture on every machine.
+
+        A conditional model that is not told a class takes them in turn: seed modulo classes.
+        """
         source = torch.Generator()
         draw = PRIORS[self.prior]
-        return {"z": torch.stack([draw(self.generator.latent, generator=source.manual_seed(s)) for s in seeds])}
+        z = torch.stack([draw(self.generator.latent, generator=source.manual_seed(s)) for s in seeds])
+        if not self.conditional:
+            if label is not None:
+                raise UsageError("This model was trained without labels, so it cannot be asked for one.")
+            return {"z": z}
+        return {"z": z, "label": self.labels(seeds, label)}
+
+    def labels(self, seeds: Sequence[int], label: Label) -> Tensor:
+        """The labels of samples: (N,) int64, or (N, attributes) float32."""
+        if self.attributes:
+            return vectors(len(seeds), label, self.attributes)
+        if label is None:
+            return torch.tensor([s % self.classes for s in seeds])
+        if not isinstance(label, int) or not 0 <= label < self.classes:
+            raise UsageError(f"The label must be a number from 0 to {self.classes - 1}, got {label!r}.")
+        return torch.full((len(seeds),), label)
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
-        return self.generator(inputs["z"])
+        return self.generator(inputs["z"], inputs.get("label"))
+
+
+def vectors(n: int, label: Label, size: int) -> Tensor:
+    """A condition vector n times: (n, size) float32; zeros where nothing was asked for."""
+    values = [0.0] * size if label is None else label
+    if isinstance(values, int) or len(values) != size:
+        found = "a class" if isinstance(values, int) else f"{len(values)} numbers"
+        raise UsageError(f"This model is asked for with a vector of {size} numbers, got {found}.")
+    return torch.tensor(values, dtype=torch.float32).expand(n, size)
+
+
+def repeat(rows: Any, times: int) -> Any:
+    """A batch several times over, or None as it is."""
+    return None if rows is None else torch.cat([rows] * times)

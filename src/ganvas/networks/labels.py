@@ -1,0 +1,55 @@
+"""How a label enters a network: as numbers beside the noise, or as further channels of an image.
+
+A label is a class (N,) int64 or a vector (N, D) float32; whoever is told neither `classes` nor `attributes` by the data
+is unconditional.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import UsageError
+
+
+def embedding(classes: int, attributes: int, size: int) -> nn.Module:
+    """A learnt map from labels to (N, size): a table for classes, a linear map for vectors.
+
+    Raises `UsageError` if the data have neither.
+    """
+    if not classes and not attributes:
+        raise UsageError("This network is asked for by label, but the data have no labels.")
+    return nn.Embedding(classes, size) if classes else nn.Linear(attributes, size)
+
+
+class JoinNoise(nn.Module):
+    """Noise (N, latent) with the embedding of its label beside it (Mirza and Osindero 2014); the noise alone without.
+
+    `size` is what the label adds: 0 for an unconditional network.
+    """
+
+    def __init__(self, classes: int, attributes: int, size: int):
+        super().__init__()
+        self.size = size if classes or attributes else 0
+        self.embed = embedding(classes, attributes, size) if self.size else None
+
+    def forward(self, z: Tensor, label: Tensor | None) -> Tensor:
+        return z if self.embed is None else torch.cat([z, self.embed(label).to(z.dtype)], 1)
+
+
+class JoinImage(nn.Module):
+    """Images (N, C, H, W) with one more channel, a picture learnt for each label (Mirza and Osindero 2014).
+
+    `channels` is what the label adds: 0 for an unconditional network, and unless `join` asks for it.
+    """
+
+    def __init__(self, classes: int, attributes: int, resolution: tuple[int, int], join: bool):
+        super().__init__()
+        self.resolution = resolution
+        self.channels = int(join and bool(classes or attributes))
+        self.embed = embedding(classes, attributes, resolution[0] * resolution[1]) if self.channels else None
+
+    def forward(self, x: Tensor, label: Tensor | None) -> Tensor:
+        if self.embed is None:
+            return x
+        return torch.cat([x, self.embed(label).view(len(x), 1, *self.resolution).to(x.dtype)], 1)
