@@ -25,10 +25,13 @@ from .model import load as load
 from .players import Group
 from .policy import Policy, PrecisionName
 from .run import Run, read_json
+from .tasks.base import Task
 from .trainer import Trainer
 from .training import Event, Plan, Training
+from .transfer import begin_from, recipe_of
 from .version import __version__
 
+WORDS = {"label": "labels (class sub-folders, or `label` in a metadata.jsonl)", "text": "captions (`text` in one)"}
 Progress = Callable[[int, int], None]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -50,6 +53,9 @@ class Request:
     compile: Literal["auto", "on", "off"] = "auto"
     set: Sequence[str] | Mapping[str, Any] = ()
     augment: str = ""
+    init_from: str | os.PathLike[str] | None = None  # a run or a model folder whose weights this run begins with
+    init_raw: bool = False  # its generator as trained instead of averaged
+    freeze_d: int | None = None
     resume: bool = False
     snapshot_images: int | None = None
     workers: int = 0
@@ -68,7 +74,7 @@ def train(
     """Train a recipe on data until its images (or `minutes`) are over; returns the run.
 
     `recipe` is a name, a saved config.json or a `Recipe`; `options` are those of `Request`: images, minutes,
-    seed, batch, resolution, device, precision, set, augment, resume, snapshot_images, workers, tensorboard.
+    seed, batch, resolution, device, precision, set, augment, init_from, resume, snapshot_images, workers, ...
     `on_event` hears every `Event`.  Raises `UserError` with a sentence for whatever a person can mend.
     """
     session = prepare(Request(recipe, data, outdir, **options))
@@ -131,22 +137,30 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
     batches = Batches(dataset, seed=seed, device=policy.device, transforms=transforms, workers=request.workers)
     facts = _facts(dataset)
     task = recipe.task.build(**facts)
+    _check_needs(task, dataset)
+    told = []
+    if request.init_from is not None and not request.resume:
+        told = begin_from(task, request.init_from, raw=request.init_raw)
     if recipe.sync_batch_norm and group.world > 1:
         distributed.synchronise_batch_norm(task)
     trainer = Trainer(task, recipe, batches, policy, group=group)
     run, config = _folder(request, recipe, dataset, policy, group)
     training = Training(run, trainer, _plan(request, recipe, dataset, config))
-    told = training.resume() if request.resume else []
+    if request.resume:
+        told = training.resume()
     return Session(run, training, dataset, recipe, policy, told, batches, group)
 
 
 def _recipe(request: Request) -> Recipe:
     """The recipe asked for, with every override applied."""
-    recipe = find_recipe(request.recipe)
+    wanted = request.recipe
+    if wanted is None and request.init_from is not None:
+        wanted = Recipe.from_dict(recipe_of(request.init_from), catalog.TRUSTED)
+    recipe = find_recipe(wanted)
     changes = request.set.items() if isinstance(request.set, Mapping) else [_change(text) for text in request.set]
     for path, value in changes:
         recipe.set(path, value if isinstance(value, str) else repr(value), catalog.COMPONENTS)
-    for name in ("batch", "images"):
+    for name in ("batch", "images", "freeze_d"):
         value = getattr(request, name)
         if value is not None:
             recipe.set(name, str(value), catalog.COMPONENTS)
@@ -218,6 +232,15 @@ def _check_sizes(request: Request, recipe: Recipe, dataset: Dataset, world: int)
     distributed.check_batch(recipe.batch, recipe.accumulate, world)
 
 
+def _check_needs(task: Task, dataset: Dataset) -> None:
+    """Raise `UsageError` if a batch of these data lacks what the task works with."""
+    has = {"image": True, "label": dataset.labels is not None, "text": dataset.captions is not None}
+    lacking = sorted(need for need in task.needs if not has.get(need, False))
+    if lacking:
+        wanted = " and ".join(WORDS.get(need, need) for need in lacking)
+        raise UsageError(f"This recipe needs data with {wanted}; {dataset.name} has none.")
+
+
 def _facts(dataset: Dataset) -> dict[str, Any]:
     facts = dataset.facts
     return {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
@@ -261,6 +284,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
             **{k: encode(v) for k, v in facts.items()},
         },
         "seed": request.seed or 0,
+        "init_from": None if request.init_from is None else str(request.init_from),
         "precision": policy.precision,
         "versions": {"ganvas": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
@@ -307,8 +331,8 @@ def _continued(request: Request) -> Request:
     if isinstance(request.data, str):
         asked, saved = {**asked, "data": request.data}, {**saved, "data": config["data"]["source"]}
     changed = [f"{k} {saved[k]} (asked: {v})" for k, v in asked.items() if v is not None and v != saved[k]]
-    if request.set or request.augment:
-        changed.append("its own options (asked: --set or --augment)")
+    if request.set or request.augment or request.init_from is not None or request.freeze_d is not None:
+        changed.append("its own options (asked: --set, --augment, --init-from or --freeze-d)")
     if changed:
         raise UsageError(
             f"{request.outdir} was started with {', '.join(changed)}; resume as it was, or start a new run."

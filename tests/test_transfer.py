@@ -1,0 +1,118 @@
+"""A run that begins with another run's weights: which ones, what stays fresh, what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import ganvas
+from ganvas import catalog
+from ganvas.config import UsageError
+from ganvas.run import Run
+from ganvas.transfer import begin_from
+
+SMALL = ["generator.width=4", "discriminator.width=4"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    place = tmp_path_factory.mktemp("transfer")
+    return train(place / "first", images=128)
+
+
+def train(outdir, recipe="dcgan", **options):
+    given = {"data": "digits", "resolution": 8, "batch": 16, "device": "cpu", "precision": "fp32", "set": SMALL}
+    return ganvas.train(recipe, outdir=outdir, **{**given, **options})
+
+
+def start(run):
+    """The weights at the first snapshot of a run of one step."""
+    state = sorted((run.path / "state").glob("*.pt"))[0]
+    return torch.load(state, weights_only=True)["trainer"]
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_both_players_begin_with_the_other_runs_weights(source, tmp_path, raw):
+    begun = start(train(tmp_path / "b", images=16, init_from=source.path, init_raw=raw, seed=5))
+    old = source.load_state()["trainer"]
+    kept = old["task"] if raw else {f"generator.{k}": v for k, v in old["average"].items()}
+    for key, value in begun["task"].items():
+        wanted = kept[key] if key.startswith("generator.") else old["task"][key]
+        assert torch.equal(value, wanted), key
+    for key, value in begun["average"].items():
+        assert torch.equal(value, kept[f"generator.{key}"])
+
+
+def test_averaged_and_raw_are_not_the_same(source):
+    old = source.load_state()["trainer"]
+    assert any(not torch.equal(v, old["task"][f"generator.{k}"]) for k, v in old["average"].items())
+
+
+def test_the_recipe_comes_along(source, tmp_path):
+    run = train(tmp_path / "b", recipe=None, images=16, init_from=source.path, set=[])
+    assert run.config()["recipe"]["task"]["generator"]["width"] == 4
+    assert run.config()["init_from"] == str(source.path)
+
+
+def test_a_model_folder_gives_the_generator_alone(source, tmp_path):
+    recipe = catalog.RECIPES["dcgan"]()
+    for change in SMALL:
+        recipe.set(*change.split("="), catalog.COMPONENTS)
+    task = recipe.task.build(resolution=(8, 8), channels=1)
+    judge = {k: v.clone() for k, v in task.discriminator.state_dict().items()}
+    (told,) = begin_from(task, source.path / "model")
+    assert "discriminator begins anew" in told
+    assert all(torch.equal(v, judge[k]) for k, v in task.discriminator.state_dict().items())
+    saved = source.load_state()["trainer"]["average"]
+    assert all(torch.equal(v, saved[k]) for k, v in task.generator.state_dict().items())
+
+
+def test_freeze_d_leaves_the_first_stages(source, tmp_path):
+    changes = [*SMALL, "discriminator.batch_norm=false"]
+    first = train(tmp_path / "a", images=16, resolution=16, set=changes)
+    run = train(tmp_path / "b", images=64, resolution=16, set=changes, init_from=first.path, freeze_d=1)
+    before, after = start(run)["task"], run.load_state()["trainer"]["task"]
+    stages = [k for k in before if k.startswith("discriminator.net.body") and k.endswith("weight")]
+    assert len(stages) == 2
+    assert torch.equal(before[stages[0]], after[stages[0]])
+    assert not torch.equal(before[stages[1]], after[stages[1]])
+
+
+def test_a_run_that_began_so_resumes_exactly(source, tmp_path):
+    whole = train(tmp_path / "w", images=64, init_from=source.path)
+    half = train(tmp_path / "h", images=32, init_from=source.path)
+    ganvas.train(outdir=half.path, images=64, resume=True, device="cpu")
+    one, two = (ganvas.run.weights_hash(Run.open(r.path)) for r in (whole, half))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"resolution": 16}, "for another size"),
+        ({"set": ["generator.width=8", "discriminator.width=4"]}, "another shape"),
+        ({"recipe": "gan", "set": []}, "another network"),
+        ({"init_from": "nowhere"}, "neither"),
+        ({"freeze_d": 9}, "stages"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(source, tmp_path, options, said):
+    with pytest.raises(UsageError, match=said):
+        train(tmp_path / "b", images=16, **{"init_from": source.path, **options})
+    assert not (tmp_path / "b").exists()
+
+
+def test_other_classes_begin_anew(tmp_path):
+    recipe = catalog.RECIPES["dcgan"]()
+    for path, value in {"generator.width": "4", "discriminator.width": "4", "conditional": "true"}.items():
+        recipe.set(path, value, catalog.COMPONENTS)
+    recipe.set("discriminator.head", "projection", catalog.COMPONENTS)
+    made = recipe.task.build(resolution=(8, 8), channels=1, classes=3)
+    folder = Run.create(tmp_path / "r")
+    folder.write_config({"recipe": recipe.to_dict()})
+    folder.save_state({"trainer": {"task": made.state_dict(), "average": made.generator.state_dict()}}, 0)
+    other = recipe.task.build(resolution=(8, 8), channels=1, classes=5)
+    told = begin_from(other, folder.path)
+    assert len(told) == 2
+    assert all("begin anew: other classes" in sentence for sentence in told)
+    assert torch.equal(other.generator.project.weight, made.generator.project.weight)
