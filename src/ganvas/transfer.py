@@ -63,7 +63,9 @@ def fit(network: nn.Module, weights: Mapping[str, Tensor], who: str) -> list[str
     missing, foreign = sorted(ours.keys() - weights.keys()), sorted(weights.keys() - ours.keys())
     odd = [k for k in missing + foreign if not _sized_by_labels(k)]
     if odd:
-        raise UsageError(f"{who} is another network, or for another size ({odd[0]} is in one only); take its recipe and resolution.")
+        raise UsageError(
+            f"{who} is another network, or for another size ({odd[0]} is in one only); take its recipe and resolution."
+        )
     differing = [k for k in ours if k in weights and ours[k].shape != weights[k].shape]
     wrong = [k for k in differing if not _sized_by_labels(k)]
     if wrong:
