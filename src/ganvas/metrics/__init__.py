@@ -1,0 +1,1 @@
+"""What generated images are measured by; every metric owns its conventions and says them."""
