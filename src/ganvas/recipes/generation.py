@@ -1,16 +1,19 @@
-"""Recipes that make images from noise: one function per named method, each returning a complete `Recipe`."""
+"""Recipes that make images from noise: one function per named method, each returning a complete `Recipe`.
+
+Here the classics: fully connected, DCGAN, and the losses and penalties that were tried on it.
+"""
 
 from __future__ import annotations
 
-from torch.optim import Adam
+from torch.optim import Adam, RMSprop
 
 from ..config import Recipe, Spec
-from ..losses.adversarial import NonSaturating
-from ..losses.penalties import R1
+from ..losses.adversarial import Hinge, LeastSquares, NonSaturating, Wasserstein
+from ..losses.penalties import DRAGAN, R1, GradientPenalty, WeightClipping
 from ..networks import dcgan as convolutional
-from ..networks import mlp
+from ..networks import mlp, resnet
 from ..networks.heads import Plain
-from ..schedule import Linear
+from ..schedule import Linear, LongStarts
 from ..tasks.generation import Generation
 
 
@@ -76,4 +79,78 @@ def dcgan_small() -> Recipe:
         images=60_000,
         lr_schedule=Spec(Linear, begin=0.5, to=0.1),
         ema_images=4_000.0,
+    )
+
+
+def lsgan() -> Recipe:
+    """Least squares in place of the logistic loss, on DCGAN's networks (Mao et al. 2017).
+
+    The learning rate is that of its smaller experiments; the targets are 0 for fakes and 1 for real images.
+    """
+    return on_dcgan(LeastSquares)
+
+
+def hinge() -> Recipe:
+    """The margin loss of geometric GAN on DCGAN's networks, the critic without batch norm (Lim and Ye 2017)."""
+    return on_dcgan(Hinge, norm="none")
+
+
+def dragan() -> Recipe:
+    """Gradients of unit norm around the real images, on DCGAN's networks (Kodali et al. 2017).
+
+    The critic has no batch norm: the penalty is on each image's own gradient.
+    """
+    return on_dcgan(NonSaturating, norm="none", penalties=[Spec(DRAGAN)])
+
+
+def on_dcgan(loss: type, *, norm: str = "batch", penalties: list[Spec] | None = None) -> Recipe:
+    """DCGAN with another loss and other penalties."""
+    recipe = dcgan()
+    critic = recipe.task.get("discriminator").replace(norm=norm)
+    recipe.task = recipe.task.replace(loss=Spec(loss), discriminator=critic, penalties=penalties or [])
+    return recipe
+
+
+def wgan() -> Recipe:
+    """Wasserstein distance by clipped weights, RMSprop, and a critic that is trained long (Arjovsky et al. 2017).
+
+    As the authors' code: clipping at 0.01 before each critic step; 5 of them a step, 100 in the first 25 and every 500th.
+    """
+    rmsprop = Spec(RMSprop, lr=5e-5)
+    return Recipe(
+        task=Spec(
+            Generation,
+            generator=Spec(convolutional.Generator),
+            discriminator=Spec(convolutional.Discriminator),
+            loss=Spec(Wasserstein),
+            penalties=[Spec(WeightClipping)],
+        ),
+        g_optimizer=rmsprop,
+        d_optimizer=rmsprop.copy(),
+        d_steps=Spec(LongStarts),
+        images=5_000_000,
+    )
+
+
+def wgan_gp() -> Recipe:
+    """Wasserstein distance with a gradient penalty, on residual networks (Gulrajani et al. 2017).
+
+    The published CIFAR settings: five critic steps, twice as many fakes in the generator's, rates that fall to zero.
+    `--set generator=dcgan_generator --set "discriminator=dcgan_discriminator(norm='none')"` takes DCGAN's bodies.
+    """
+    adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.9))
+    return Recipe(
+        task=Spec(
+            Generation,
+            generator=Spec(resnet.Generator),
+            discriminator=Spec(resnet.Discriminator),
+            loss=Spec(Wasserstein),
+            penalties=[Spec(GradientPenalty)],
+            fakes=2,
+        ),
+        g_optimizer=adam,
+        d_optimizer=adam.copy(),
+        d_steps=5,
+        images=5_000_000,
+        lr_schedule=Spec(Linear, begin=0.0),
     )
