@@ -22,6 +22,10 @@ class Processes(Group):
     """
 
     def __init__(self, device: torch.device):
+        # its functions take the default group as a default argument: imported later (optimisers do, through dynamo),
+        # they would keep the group and its threads alive after `close`, to crash while Python shuts down
+        import torch.distributed.nn  # noqa: F401
+
         backend = "nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend)
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
