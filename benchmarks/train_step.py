@@ -177,7 +177,8 @@ def layers(args):
     """Rate of each 4x4 stride-2 layer by the library and by matrix products, beside a plain matrix product."""
     n, kind = args.batch[0], torch.bfloat16
     a = torch.randn(2048, 2048).to(kind)
-    print(f"matrix product 2048^3, bf16: {2 * 2048**3 / median_of(lambda: a @ a) / 1e9:.0f} GFLOP/s; batch {n}")
+    rates = (2 * 2048**3 / median_of(lambda m=m: m @ m) / 1e9 for m in (a, a.float()))
+    print("matrix product 2048^3, bf16 and float32: {:.0f} and {:.0f} GFLOP/s; batch".format(*rates), n)
     print(f"{'layer':22}{'':10}{'library':>10}{'products':>10}   GFLOP/s")
     for narrow, wide, side in ((3, 64, 64), (64, 128, 32), (128, 256, 16), (256, 512, 8)):
         x = torch.randn(n, narrow, side, side).to(kind).contiguous(memory_format=torch.channels_last)

@@ -94,6 +94,21 @@ def test_only_the_player_whose_turn_it_is_moves():
     assert "project.weight" in moved(before, t.task.generator)
 
 
+def test_each_player_pays_for_its_own_gradients_alone():
+    """The critic's weights need no gradient while the generator moves; the generator's, only where fakes are shared."""
+    t, seen = trainer(small(d_steps="2")), {}
+    for name in ("d_loss", "g_loss"):
+        whole = getattr(t.task, name)
+
+        def spy(*arguments, name=name, whole=whole):
+            seen[name] = [any(p.requires_grad for p in part.weights) for part in (t.g, t.d)]
+            return whole(*arguments)
+
+        setattr(t.task, name, spy)
+    t.advance()
+    assert seen == {"d_loss": [False, True], "g_loss": [True, False]}
+
+
 @pytest.mark.parametrize(("d_steps", "g_steps", "drawn"), [(1, 1, 1), (3, 1, 3), (1, 2, 2), (2, 3, 3)])
 def test_steps_per_player(d_steps, g_steps, drawn):
     t = trainer(small(d_steps=str(d_steps), g_steps=str(g_steps)))
@@ -169,8 +184,9 @@ def test_sampling_uses_the_average_and_restores_everything():
 def test_accumulation_is_the_whole_batch():
     """Without batch norm, two halves give the gradient of the whole."""
     found = {}
+    plain = {"g_optimizer": "sgd(lr=0.1)", "d_optimizer": "sgd(lr=0.1)"}  # Adam would hide a gradient twice as large
     for parts in (1, 2):
-        recipe = small(**{"accumulate": str(parts), "discriminator.batch_norm": "false", "prior": "uniform"})
+        recipe = small(**plain, **{"accumulate": str(parts), "discriminator.batch_norm": "false"})
         t = trainer(recipe)
         seen = []
         whole = torch.randn(4, 100, generator=torch.Generator().manual_seed(5))

@@ -157,7 +157,7 @@ def test_a_nan_goes_back_to_the_last_state_and_on(tmp_path):
 def test_a_nan_three_times_ends_with_advice(tmp_path):
     session = api.prepare(api.Request("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
     broken(session, at=40, times=99)
-    with pytest.raises(UserError, match=r"happened 4 times, so training ends here. Try a lower learning rate"):
+    with pytest.raises(UserError, match=r"happened 4 times, so training ends here. In a new run, try a lower"):
         list(session.training)
     assert int(session.run.states()[0].stem) == 32
     for value in session.run.load_state()["trainer"]["task"].values():
@@ -182,7 +182,9 @@ def test_a_truncated_state_is_told_when_resuming(tmp_path):
         ({"seed": 4}, "seed 0 (asked: 4)"),
         ({"precision": "bf16"}, "precision fp32 (asked: bf16)"),
         ({"batch": 16}, "batch 8 (asked: 16)"),
-        ({"set": ["generator.width=8"]}, "its own options"),
+        ({"set": ["generator.width=8"]}, "generator.width 4 (asked: 8)"),
+        ({"augment": "flip"}, "transforms [] (asked: [Flip"),
+        ({"resolution": 16}, "resolution 8x8 (asked: 16x16)"),
     ],
 )
 def test_resuming_as_something_else_is_refused(asked, said, tmp_path):

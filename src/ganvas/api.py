@@ -5,62 +5,39 @@ Here, and only here, recipes meet data, trainers meet run folders, and several p
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from . import catalog, distributed
-from .config import Recipe, Spec, UsageError, did_you_mean, encode
+from . import distributed
+from .config import Recipe, UsageError, UserError, encode
 from .data.batches import Batches
 from .data.dataset import Dataset
-from .data.sources import open_source, parse_resolution
-from .data.transforms import parse_transforms
+from .data.sources import open_source
+from .game import Progress
 from .model import Model as Model
 from .model import load as load
 from .players import Group
-from .policy import Policy, PrecisionName
-from .run import Run, read_json
+from .policy import Policy
+from .request import Request as Request
+from .request import asked_resolution, check_numbers, continued, data_path, made_recipe
+from .request import find_recipe as find_recipe
+from .run import Run
 from .tasks.base import Task
 from .trainer import Trainer
-from .training import Event, Plan, Training
-from .transfer import begin_from, recipe_of
+from .training import OUT_OF_MEMORY, Event, Plan, Training, is_out_of_memory
+from .transfer import begin_from
 from .version import __version__
 
 WORDS = {"label": "labels (class sub-folders, or `label` in a metadata.jsonl)", "text": "captions (`text` in one)"}
-Progress = Callable[[int, int], None]
+Decoding = Callable[[int, int], None]  # pictures done, pictures in all
 Device = Literal["auto", "cpu", "cuda", "mps"]
-
-
-@dataclass
-class Request:
-    """What a person asked for, before anything is looked at."""
-
-    recipe: str | Recipe | None  # a name, a saved config.json, or a Recipe; None: as the run to resume
-    data: str | Dataset | None
-    outdir: str | os.PathLike[str]
-    images: int | None = None
-    minutes: float | None = None
-    seed: int | None = None
-    batch: int | None = None
-    resolution: str | int | tuple[int, int] | None = None
-    device: str = "auto"
-    precision: PrecisionName | None = None
-    compile: Literal["auto", "on", "off"] = "auto"
-    set: Sequence[str] | Mapping[str, Any] = ()
-    augment: str = ""
-    init_from: str | os.PathLike[str] | None = None  # a run or a model folder whose weights this run begins with
-    init_raw: bool = False  # its generator as trained instead of averaged
-    freeze_d: int | None = None
-    resume: bool = False
-    snapshot_images: int | None = None
-    workers: int = 0
-    tensorboard: bool = False
-    cache: Path | None = None
 
 
 def train(
@@ -110,11 +87,14 @@ class Session:
         return log[-1] if log else {}
 
 
-def prepare(request: Request, progress: Progress | None = None) -> Session:
+def prepare(request: Request, progress: Decoding | None = None) -> Session:
     """Check everything a person asked for, open the data, and set up the run folder; trains nothing yet."""
+    check_numbers(request)
     if request.resume:
-        request = _continued(request)
-    recipe, dataset_facts = _recipe(request), _resolution(request)
+        request = continued(request)
+    else:
+        Run(request.outdir).check_new()
+    recipe = made_recipe(request)
     if request.data is None:
         raise UsageError("Training needs data: --data FOLDER, or digits, photos, ring, grid, swissroll.")
     policy = Policy.choose(request.device, request.precision or "auto", request.compile, recipe.images)
@@ -122,7 +102,7 @@ def prepare(request: Request, progress: Progress | None = None) -> Session:
         distributed.Processes(distributed.local_device(policy.device)) if distributed.launched_together() else Group()
     )
     try:
-        dataset = _open_data(request, dataset_facts, progress, group)
+        dataset = _open_data(request, progress, group)
         return _session(request, recipe, dataset, policy, group)
     except BaseException:
         group.close()
@@ -131,7 +111,7 @@ def prepare(request: Request, progress: Progress | None = None) -> Session:
 
 def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy, group: Group) -> Session:
     seed = request.seed or 0
-    _check_sizes(request, recipe, dataset, group.world)
+    _check_sizes(recipe, dataset, group.world)
     torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
     transforms = [spec.build() for spec in recipe.transforms]
     batches = Batches(dataset, seed=seed, device=policy.device, transforms=transforms, workers=request.workers)
@@ -143,6 +123,9 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
         told = begin_from(task, request.init_from, raw=request.init_raw)
     if recipe.sync_batch_norm and group.world > 1:
         distributed.synchronise_batch_norm(task)
+    if task.discriminator is not None and recipe.d_optimizer is None:
+        raise UsageError("This task has a discriminator, so d_optimizer cannot be none.")
+    rehearse(task, recipe, batches, policy, group)
     trainer = Trainer(task, recipe, batches, policy, group=group)
     run, config = _folder(request, recipe, dataset, policy, group)
     training = Training(run, trainer, _plan(request, recipe, dataset, config))
@@ -151,79 +134,56 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
     return Session(run, training, dataset, recipe, policy, told, batches, group)
 
 
-def _recipe(request: Request) -> Recipe:
-    """The recipe asked for, with every override applied."""
-    wanted = request.recipe
-    if wanted is None and request.init_from is not None:
-        wanted = Recipe.from_dict(recipe_of(request.init_from), catalog.TRUSTED)
-    recipe = find_recipe(wanted)
-    changes = request.set.items() if isinstance(request.set, Mapping) else [_change(text) for text in request.set]
-    for path, value in changes:
-        recipe.set(path, value if isinstance(value, str) else repr(value), catalog.COMPONENTS)
-    for name in ("batch", "images", "freeze_d"):
-        value = getattr(request, name)
-        if value is not None:
-            recipe.set(name, str(value), catalog.COMPONENTS)
-    if request.augment:
-        recipe.transforms = [Spec(catalog.AUGMENT[name], **given) for name, given in parse_transforms(request.augment)]
-    return recipe
+def rehearse(task: Task, recipe: Recipe, batches: Batches, policy: Policy, group: Group) -> None:
+    """Play one step on a few images with a copy of the players, and draw two pictures, all of it thrown away.
+
+    So parts that do not go together end in a sentence before anything is written.  Raises `UsageError`.
+    """
+    few = min(4, recipe.batch // (recipe.accumulate * group.world))
+    progress = Progress(total=recipe.images, rank=group.rank, world=group.world)
+    try:
+        players: Task = policy.place(copy.deepcopy(task)).train()  # type: ignore[assignment]
+        with torch.random.fork_rng(), policy.autocast():
+            if players.discriminator is not None:
+                players.d_loss(batches.at(0, few), progress).total.item()
+            players.g_loss(batches.at(0, few), progress).total.item()
+            players.eval()
+            with torch.no_grad():
+                inputs = players.inputs([0, 1])
+                players.sample({k: v.to(policy.device) for k, v in inputs.items() if isinstance(v, torch.Tensor)})
+    except UserError:
+        raise
+    except Exception as problem:
+        if is_out_of_memory(problem):
+            raise UserError(OUT_OF_MEMORY.format(few)) from None
+        reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
+        raise UsageError(f"These options do not work together: {reason}") from problem
 
 
-def find_recipe(wanted: str | Recipe | None) -> Recipe:
-    """A fresh recipe by name or from a saved config.json; a `Recipe` is copied."""
-    if isinstance(wanted, Recipe):
-        return wanted.copy()
-    if wanted is None:
-        raise UsageError(f"Which recipe? One of: {', '.join(catalog.RECIPES)}.")
-    if wanted in catalog.RECIPES:
-        return catalog.RECIPES[wanted]()
-    if wanted.endswith(".json") or os.sep in wanted:
-        saved = read_json(Path(wanted))
-        return Recipe.from_dict(saved.get("recipe", saved), catalog.TRUSTED)
-    raise UsageError(
-        f"There is no recipe {wanted!r}.{did_you_mean(wanted, catalog.RECIPES)}"
-        f" There are: {', '.join(catalog.RECIPES)}."
-    )
-
-
-def _change(text: str) -> tuple[str, str]:
-    path, equals, value = text.partition("=")
-    if not equals or not path.strip():
-        raise UsageError(f"--set takes path=value, for example generator.width=128; got {text!r}.")
-    return path.strip(), value.strip()
-
-
-def _resolution(request: Request) -> tuple[int, int] | None:
-    return None if request.resolution is None else parse_resolution(request.resolution)
-
-
-def _open_data(
-    request: Request, resolution: tuple[int, int] | None, progress: Progress | None, group: Group
-) -> Dataset:
+def _open_data(request: Request, progress: Decoding | None, group: Group) -> Dataset:
     """The data; of several processes the first prepares the cache and the others find it."""
     if isinstance(request.data, Dataset):
         return request.data
     if group.rank:
         group.wait()
     try:
-        return open_source(str(request.data), resolution=resolution, cache=request.cache, progress=progress)
+        size = asked_resolution(request)
+        return open_source(str(request.data), resolution=size, cache=request.cache, progress=progress)
     finally:
         if not group.rank:
             group.wait()
 
 
-def _check_sizes(request: Request, recipe: Recipe, dataset: Dataset, world: int) -> None:
+def _check_sizes(recipe: Recipe, dataset: Dataset, world: int) -> None:
     """Raise `UsageError` for numbers that cannot work, before anything is written."""
     for name in ("batch", "images", "d_steps", "g_steps", "accumulate"):
         if getattr(recipe, name) < 1:
             raise UsageError(f"{name} must be at least 1, got {getattr(recipe, name)}.")
-    for name, value, least in (
-        ("--snapshot-images", request.snapshot_images, 1),
-        ("--minutes", request.minutes, 0),
-        ("--workers", request.workers, 0),
-    ):
-        if value is not None and value < least:
-            raise UsageError(f"{name} must be at least {least}, got {value}.")
+    if recipe.clip_norm is not None and not recipe.clip_norm > 0:
+        raise UsageError(f"clip_norm must be more than 0, got {recipe.clip_norm}; none leaves gradients as they are.")
+    for name in ("ema_images", "ema_ramp", "d_warmup_images"):
+        if not getattr(recipe, name) >= 0:
+            raise UsageError(f"{name} must be at least 0, got {getattr(recipe, name)}.")
     if recipe.batch > len(dataset):
         raise UsageError(
             f"A batch of {recipe.batch} is larger than the data ({len(dataset)} images);"
@@ -261,11 +221,13 @@ def _folder(
         config = {**config, "recipe": recipe.to_dict()}
     else:
         run, config = Run(request.outdir), _config(request, recipe, dataset, policy)
-        if not group.rank:
-            run = Run.create(request.outdir)
-    if not group.rank:
+
+    def write() -> None:
+        if not request.resume:
+            Run.create(request.outdir)
         run.write_config(config)
-    group.wait()
+
+    group.first(write)
     return run, config
 
 
@@ -278,6 +240,8 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
         "recipe": recipe.to_dict(),
         "data": {
             "source": dataset.name,
+            "path": data_path(dataset.name),
+            "asked_resolution": encode(asked_resolution(request)),
             "images": len(dataset),
             "fingerprint": dataset.fingerprint,
             "class_names": list(dataset.class_names),
@@ -316,55 +280,3 @@ def _card(config: dict[str, Any], dataset: Dataset) -> str:
         "```python\nimport ganvas\n\nmodel = ganvas.load(\"THIS FOLDER\")\n"
         "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]\n```\n"
     )  # fmt: skip
-
-
-def _continued(request: Request) -> Request:
-    """A request to resume, completed from the run's own config; what contradicts it is refused."""
-    config = Run.open(request.outdir).config()
-    known = {"recipe_name", "recipe", "data", "seed", "precision"}
-    if not known <= config.keys():
-        raise UsageError(f"{request.outdir}/config.json was not written by ganvas train; it cannot be resumed.")
-    asked: dict[str, Any] = {"seed": request.seed, "precision": request.precision, "batch": request.batch}
-    saved = {"seed": config["seed"], "precision": config["precision"], "batch": config["recipe"].get("batch")}
-    if isinstance(request.recipe, str) and not request.recipe.endswith(".json"):
-        asked, saved = {**asked, "recipe": request.recipe}, {**saved, "recipe": config["recipe_name"]}
-    if isinstance(request.data, str):
-        asked, saved = {**asked, "data": request.data}, {**saved, "data": config["data"]["source"]}
-    changed = [f"{k} {saved[k]} (asked: {v})" for k, v in asked.items() if v is not None and v != saved[k]]
-    if request.set or request.augment or request.init_from is not None or request.freeze_d is not None:
-        changed.append("its own options (asked: --set, --augment, --init-from or --freeze-d)")
-    if changed:
-        raise UsageError(
-            f"{request.outdir} was started with {', '.join(changed)}; resume as it was, or start a new run."
-        )
-    return Request(
-        _saved_recipe(request, config),
-        request.data or config["data"]["source"],
-        request.outdir,
-        images=request.images,
-        minutes=request.minutes,
-        seed=config["seed"],
-        resolution=_saved_resolution(config),
-        device=request.device,
-        precision=config["precision"],
-        compile=request.compile,
-        resume=True,
-        snapshot_images=request.snapshot_images,
-        workers=request.workers,
-        tensorboard=request.tensorboard,
-        cache=request.cache,
-    )
-
-
-def _saved_recipe(request: Request, config: dict[str, Any]) -> Recipe:
-    """The recipe of a run; one with components of your own has to be handed over again, unchanged."""
-    if not isinstance(request.recipe, Recipe):
-        return Recipe.from_dict(config["recipe"], catalog.TRUSTED)
-    if {**request.recipe.to_dict(), "images": 0} != {**config["recipe"], "images": 0}:
-        raise UsageError(f"{request.outdir} was started with another recipe; resume as it was, or start a new run.")
-    return request.recipe
-
-
-def _saved_resolution(config: dict[str, Any]) -> tuple[int, int] | None:
-    height, width = config["data"]["resolution"]
-    return None if (height, width) == (1, 1) else (height, width)

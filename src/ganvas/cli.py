@@ -241,6 +241,7 @@ def sample(
     from .api import load
     from .output import class_index, save_samples
 
+    check_range("--trunc", trunc, 0, 10)
     wanted = parse_seeds(seeds)
     model = load(run, device=device)
     images = model.sample_seeds(wanted, label=class_index(model, label), trunc=trunc)
@@ -267,8 +268,10 @@ def interpolate(
     from .api import load
     from .output import class_index, save_interpolation
 
+    steps = steps if steps is not None else 8 if output.suffix.lower() == ".png" else 24
+    check_range("--steps", steps, 1, 1000)
+    check_range("--fps", fps, 1, 240)
     model, wanted = load(run, device=device), parse_seeds(seeds)
-    steps = steps or (8 if output.suffix.lower() == ".png" else 24)
     frames = model.walk(wanted, steps=steps, label=class_index(model, label))
     save_interpolation(frames, output, fps=fps, columns=steps)
     if as_json:
@@ -304,6 +307,14 @@ def demo(
 def _next_name(folder: Path) -> Path:
     stem, _, number = folder.name.rpartition("-")
     return folder.with_name(f"{stem}-{int(number) + 1}" if stem and number.isdecimal() else f"{folder.name}-2")
+
+
+def check_range(name: str, value: float, least: float, most: float) -> None:
+    """Raise `UsageError` unless the value lies in the range; not-a-number lies in none."""
+    from .config import UsageError
+
+    if not least <= value <= most:
+        raise UsageError(f"{name} must be from {least} to {most}, got {value}.")
 
 
 def parse_seeds(text: str) -> list[int]:

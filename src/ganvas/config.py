@@ -16,6 +16,10 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
+BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "features"}
+BY_THE_MACHINE = {"params", "foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay"}
+DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE  # options of components that a person does not choose
+
 
 class UserError(Exception):
     """One sentence for a person: the thing, what was found, and the way out."""
@@ -122,7 +126,14 @@ class Spec:
     def build(self, **facts: Any) -> Any:
         """Construct the component; of `facts` (what only the data knows) it is given those it names."""
         known = options(self.target)
-        return self.target(**self.kwargs, **{k: v for k, v in facts.items() if k in known and k not in self.kwargs})
+        given = {**self.kwargs, **{k: v for k, v in facts.items() if k in known and k not in self.kwargs}}
+        try:
+            return self.target(**given)
+        except UserError:
+            raise
+        except Exception as problem:  # whatever a constructor makes of values that nobody could check before
+            reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
+            raise UsageError(f"{self.target.__qualname__} cannot be made so: {reason}.") from problem
 
     def replace(self, **kwargs: Any) -> Spec:
         """A copy with some options changed."""
@@ -145,6 +156,8 @@ class Spec:
                 f"{self.target.__qualname__} has no option {head!r}.{did_you_mean(head, known)}"
                 f" It has: {', '.join(known)}."
             )
+        if head in DECIDED_ELSEWHERE:
+            raise UsageError(f"{path} cannot be set: it follows from the data or the machine.")
         if rest:
             value = self.kwargs[head] = _copied(self.get(head))
             _set_inside(value, rest, text, components, path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from .config import UsageError
+from .config import UsageError, UserError
 from .players import Group
 
 
@@ -22,8 +24,14 @@ class Processes(Group):
     """
 
     def __init__(self, device: torch.device):
+        # its functions take the default group as a default argument: imported later (optimisers do, through dynamo),
+        # they would keep the group and its threads alive after `close`, to crash while Python shuts down
+        import torch.distributed.nn  # noqa: F401
+
         backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend)
+        dist.init_process_group(backend, timeout=timedelta(days=1))  # the first may decode a large folder meanwhile
+        # votes travel between processors, so that no step waits for a GPU
+        self.votes = dist.new_group(backend="gloo") if backend == "nccl" else None
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.device = device
 
@@ -35,9 +43,19 @@ class Processes(Group):
             tensor.copy_(part.view_as(tensor))
 
     def agree(self, flag: bool) -> bool:
-        votes = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(votes, dist.ReduceOp.MAX)
+        votes = torch.tensor(float(flag))
+        dist.all_reduce(votes, dist.ReduceOp.MAX, group=self.votes)
         return bool(votes.item())
+
+    def first(self, work: Callable[[], None]) -> None:
+        failure: UserError | None = None
+        if not self.rank:
+            try:
+                work()
+            except UserError as problem:
+                failure = problem
+        if self.agree(failure is not None):
+            raise failure or UserError("The first process could not go on; it says why.")
 
     def wait(self) -> None:
         dist.barrier()

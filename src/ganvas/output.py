@@ -13,6 +13,7 @@ from .api import Model, load
 from .config import UsageError, UserError, did_you_mean
 from .imaging.present import grid, is_points, pictures, save_walk
 from .pixels import to_uint8
+from .run import replacing
 
 PREVIEW = 8  # pictures in the terminal
 
@@ -36,11 +37,14 @@ def save_samples(images: Tensor, seeds: Sequence[int], output: Path, columns: in
     try:
         if output.suffix.lower() == ".png":
             output.parent.mkdir(parents=True, exist_ok=True)
-            grid(images, columns).save(output)
+            sheet = grid(images, columns)
+            with replacing(output) as temporary:
+                sheet.save(temporary, "PNG")
         elif output.suffix.lower() == ".npz":
             output.parent.mkdir(parents=True, exist_ok=True)
             pixels = images.flatten(1).numpy() if is_points(images) else to_uint8(images)
-            np.savez_compressed(output, images=pixels, seeds=np.array(seeds))
+            with replacing(output) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, images=pixels, seeds=np.array(seeds))
         elif output.suffix:
             raise UsageError(f"Samples are written as .png (a grid), .npz or a folder, not {output.suffix}.")
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,10 @@ class Group:
     def wait(self) -> None:
         """Go on when every process is here."""
 
+    def first(self, work: Callable[[], None]) -> None:
+        """Have the first process do something while the others wait; its `UserError` ends them all."""
+        work()
+
     def close(self) -> None:
         """Leave."""
 
@@ -45,10 +49,12 @@ class Player:
     def __init__(self, module: nn.Module, optimizer: Spec, device: torch.device, clip_norm: float | None = None):
         self.weights = [p for p in module.parameters() if p.requires_grad]
         self.optimizer = optimizer.build(params=self.weights, **fused(optimizer.target, device))
+        if not isinstance(self.optimizer, torch.optim.Optimizer):
+            raise UsageError(f"{optimizer.target.__name__} is no optimiser; take adam, adamw, rmsprop or sgd.")
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.clip_norm = clip_norm
         self.bad = torch.zeros((), device=device)  # set on a GPU by a step that was skipped
-        self.skips_by_itself = device.type == "cuda" and "fused" in fused(optimizer.target, device)
+        self.skips_by_itself = device.type == "cuda" and all(g.get("fused") for g in self.optimizer.param_groups)
 
     def freeze(self, frozen: bool = True) -> None:
         for p in self.weights:

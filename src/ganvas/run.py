@@ -46,15 +46,25 @@ class Run:
     def model(self) -> Path:
         return self.path / "model"
 
+    def check_new(self) -> None:
+        """Raise `UsageError` unless a new run may be made here: the folder does not exist, or holds no file."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file; --outdir needs a folder.")
+        if self.exists():
+            raise UsageError(
+                f"{self.path} holds another run; add --resume to continue it, or give --outdir a new name."
+                " Nothing was changed."
+            )
+        if any(not found.is_dir() for found in self.path.rglob("*")):
+            raise UsageError(
+                f"{self.path} holds files that are not a run; give --outdir a new name. Nothing was changed."
+            )
+
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> Run:
         """A new run in a folder that does not exist or is empty; anything else is refused and left untouched."""
         run = cls(path)
-        if run.path.exists() and not run.path.is_dir():
-            raise UsageError(f"{run.path} is a file; --outdir needs a folder.")
-        if run.path.exists() and any(run.path.iterdir()):
-            holds = "another run; add --resume to continue it" if run.exists() else "files that are not a run"
-            raise UsageError(f"{run.path} holds {holds}, or give --outdir a new name. Nothing was changed.")
+        run.check_new()
         try:
             for folder in (run.path, run.samples, run.path / "state"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -128,14 +138,20 @@ class Run:
             old.unlink()
         return file
 
+    def tidy(self) -> None:
+        """Remove what a killed process left half written."""
+        for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
+            left.unlink(missing_ok=True)
+
     def load_state(self, tell: Any = None) -> dict[str, Any]:
         """The newest state that is whole; `tell(sentence)` hears about each one that is not."""
-        for file in self.states():
+        files = self.states()
+        for file, older in zip(files, [*files[1:], None]):
             try:
                 return read_state(file)
             except UserError as problem:
                 if tell:
-                    tell(f"{problem} The one before it is used.")
+                    tell(f"{problem} The one before it is used." if older else str(problem))
         raise UserError(f"{self.path} holds no training state to continue from; start again with a new --outdir.")
 
     # --- the model to ship -------------------------------------------------------------------------------
@@ -203,6 +219,7 @@ def replacing(file: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
+            temporary.chmod(0o666 & ~_umask())  # safetensors makes files that nobody else may read
             temporary.replace(file)
             _sync_folder(file.parent)
     finally:
@@ -217,10 +234,18 @@ def telling(file: Path) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as problem:  # torch reports a full disk as RuntimeError
         free = shutil.disk_usage(file.parent).free >> 20 if file.parent.exists() else 0
         reason = getattr(problem, "strerror", None) or str(problem).splitlines()[0]
+        if free == 0:  # torch's own words for it are about its archive
+            reason = "no space left on the device"
         raise UserError(
             f"{file} could not be written ({reason}; {free} MB free). What was saved before is untouched:"
-            " make room and continue with --resume."
+            " make room and go on (a run with --resume)."
         ) from problem
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -198,6 +198,8 @@ class Trainer:
         torch.set_rng_state(state["rng"]["cpu"].cpu())
         if "cuda" in state["rng"] and self.policy.device.type == "cuda":
             torch.cuda.set_rng_state(state["rng"]["cuda"].cpu(), self.policy.device)
+        if isinstance(self.stream, Generator):
+            self.stream.close()  # its worker processes read ahead of the old place
         self.stream, self.tally = None, Tally()
         for player in (self.g, self.d):
             if player:

@@ -30,7 +30,7 @@ RETRIES = 3
 GRID = 64  # samples in the grid of a snapshot
 
 ADVICE = (
-    "Try a lower learning rate (--set g_optimizer.lr=1e-4 --set d_optimizer.lr=1e-4), --precision fp32,"
+    "In a new run, try a lower learning rate (--set g_optimizer.lr=1e-4 --set d_optimizer.lr=1e-4), --precision fp32,"
     " or gradient clipping (--set clip_norm=1.0)."
 )
 
@@ -98,16 +98,25 @@ class Training:
         self.run, self.trainer, self.plan = run, trainer, plan
         self.writes = trainer.group.rank == 0
         self.retries = 0
+        self.saved_at = -1  # images at the last snapshot, on every process alike
         self.seconds = 0.0  # of training, over all sessions of the run
         self.started = self.since = time.perf_counter()
         self.since_images = 0
         self.board = _board(run.path) if plan.tensorboard and self.writes else None
 
     def resume(self) -> list[str]:
-        """Take up the newest whole state; returns what a person should know about it."""
+        """Take up the newest whole state; returns what a person should know about it.
+
+        A run that was killed before its first snapshot begins anew.
+        """
         told: list[str] = []
-        self._restore(self.run.load_state(told.append))
+        if self.run.states():
+            self._restore(self.run.load_state(told.append))
+        else:
+            told.append("No snapshot had been taken yet, so the run begins anew.")
+        self.trainer.group.wait()  # everybody has looked before anybody writes
         if self.writes:
+            self.run.tidy()
             self.run.rewind_log(self.trainer.images)
         return told
 
@@ -116,30 +125,31 @@ class Training:
         self.started = self.since = time.perf_counter()
         self.since_images = trainer.images
         with _signals() as caught:
-            if not self.run.states():
-                trainer.group.wait()  # everybody has looked before anybody writes
-                yield self.snapshot()
-            while trainer.images < trainer.recipe.images:
-                reason = ""
-                try:
-                    before = trainer.images
-                    yield Stepped(trainer.advance())
-                    yield from self._between(before)
-                    reason = self._why_stop(caught)
-                    if reason or trainer.images >= trainer.recipe.images:
-                        yield from self._save_last()
-                except Diverged:
-                    yield Told(self._back())
-                    continue
-                except torch.OutOfMemoryError:
+            try:
+                yield from self._play(caught)
+            except RuntimeError as problem:
+                if is_out_of_memory(problem):
                     raise UserError(OUT_OF_MEMORY.format(trainer.recipe.batch)) from None
-                if reason:
-                    break
-            else:
-                reason = "done"
+                raise
         if self.board:
             self.board.close()
-        yield Finished(reason)
+
+    def _play(self, caught: list[str]) -> Iterator[Event]:
+        trainer = self.trainer
+        if trainer.images != self.saved_at:
+            yield self.snapshot()
+        reason = ""
+        while trainer.images < trainer.recipe.images and not reason:
+            try:
+                before = trainer.images
+                yield Stepped(trainer.advance())
+                yield from self._between(before)
+                reason = self._why_stop(caught)
+                if (reason or trainer.images >= trainer.recipe.images) and trainer.images != self.saved_at:
+                    yield self.snapshot()
+            except Diverged:
+                yield Told(self._back())
+        yield Finished(reason or "done")
 
     def _between(self, before: int) -> Iterator[Event]:
         """Log and snapshot when their number of images has been crossed by this step."""
@@ -147,11 +157,6 @@ class Training:
         if crossed(before, now, self.plan.log_images):
             yield self.log()
         if crossed(before, now, self.plan.snapshot_images) and now < self.trainer.recipe.images:
-            yield self.snapshot()
-
-    def _save_last(self) -> Iterator[Event]:
-        images = self.trainer.images
-        if not any(int(file.stem) == images for file in self.run.states()):
             yield self.snapshot()
 
     def _why_stop(self, caught: list[str]) -> str:
@@ -181,25 +186,33 @@ class Training:
         trainer, images = self.trainer, self.trainer.images
         trainer.check()
         file = self.run.samples / f"{images:012d}.png"
-        if self.writes:
-            sheet = grid(self.sample())
-            self.run.save_grid(sheet, images)
-            if self.board:
-                self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
-            config = {**self.plan.model_config, "images": images}
-            self.run.save_model(trainer.average, config, self.plan.card.format(images=images))
-            state = {"trainer": trainer.state_dict(), "retries": self.retries, "seconds": self.seconds}
-            self.run.save_state(state, images)
-        trainer.group.wait()
+        trainer.group.first(self._save)
+        self.saved_at = images
         self.since = time.perf_counter() if self.since_images == images else self.since
         return Snapshot(images, file)
 
+    def _save(self) -> None:
+        """Write the grid, the model and the state."""
+        trainer, images = self.trainer, self.trainer.images
+        sheet = grid(self.sample())
+        self.run.save_grid(sheet, images)
+        if self.board:
+            self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
+        config = {**self.plan.model_config, "images": images}
+        self.run.save_model(trainer.average, config, self.plan.card.format(images=images))
+        state = {"trainer": trainer.state_dict(), "retries": self.retries, "seconds": self.seconds}
+        self.run.save_state(state, images)
+
     def sample(self, count: int = GRID) -> Tensor:
         """The averaged generator's pictures of the same latents at every snapshot."""
+        size, device = min(count, self.trainer.recipe.batch), self.trainer.policy.device
         with self.trainer.averaged() as task, torch.no_grad(), self.trainer.policy.autocast():
-            inputs = task.inputs(range(count))
-            inputs = {k: v.to(self.trainer.policy.device) if isinstance(v, Tensor) else v for k, v in inputs.items()}
-            return task.sample(inputs).float().cpu()
+            whole = task.inputs(range(count))
+            sheets = []
+            for k in range(0, count, size):  # no more at once than a step takes
+                part = {name: v[k : k + size].to(device) for name, v in whole.items()}
+                sheets.append(task.sample(part).float().cpu())
+            return torch.cat(sheets)
 
     def _back(self) -> str:
         """Return to the last good state with other random numbers; says so, or gives up after three times."""
@@ -223,6 +236,12 @@ class Training:
             raise UserError(f"The state in {self.run.path} does not fit this recipe: {reason}.") from None
         self.retries, self.seconds = state["retries"], state["seconds"]
         self.since, self.since_images = time.perf_counter(), self.trainer.images
+        self.saved_at = self.trainer.images
+
+
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Whether a device, or the processor, ran out of memory."""
+    return isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
 
 
 def crossed(before: int, now: int, every: int) -> bool:

@@ -114,7 +114,8 @@ def on_dcgan(loss: type, *, norm: str = "batch", penalties: list[Spec] | None = 
 def wgan() -> Recipe:
     """Wasserstein distance by clipped weights, RMSprop, and a critic that is trained long (Arjovsky et al. 2017).
 
-    As the authors' code: clipping at 0.01 before each critic step; 5 of them a step, 100 in the first 25 and every 500th.
+    As the authors' code: weights clipped at 0.01 before each critic step; 5 of these a step, 100 in the first 25 and
+    every 500th.
     """
     rmsprop = Spec(RMSprop, lr=5e-5)
     return Recipe(

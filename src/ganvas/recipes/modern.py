@@ -91,9 +91,9 @@ def biggan() -> Recipe:
 def r3gan() -> Recipe:
     """A relativistic loss with zero-centred penalties on both sides, and plain modern residual networks.
 
-    Huang et al. 2024: no normalisation anywhere, Adam without momentum; the learning rate, the second beta, the penalty,
-    the average and the augmentation follow cosines over the run. The weight of the penalties belongs to the size of
-    the pictures: 0.05 to 0.5 at 32 pixels, 2 at 64, 150 at 256.
+    Huang et al. 2024: no normalisation anywhere, Adam without momentum; the learning rate, the second beta, the
+    penalty, the average and the augmentation follow cosines over the run. The weight of the penalties belongs to the
+    size of the pictures: 0.05 to 0.5 at 32 pixels, 2 at 64, 150 at 256.
     """
     adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.9), eps=1e-8)
     gamma = Spec(Anneal, start=0.5, end=0.05)
