@@ -170,7 +170,7 @@ def test_accumulation_is_the_whole_batch():
     """Without batch norm, two halves give the gradient of the whole."""
     found = {}
     for parts in (1, 2):
-        recipe = small(**{"accumulate": str(parts), "discriminator.batch_norm": "false", "prior": "uniform"})
+        recipe = small(**{"accumulate": str(parts), "discriminator.norm": "none", "prior": "uniform"})
         t = trainer(recipe)
         seen = []
         whole = torch.randn(4, 100, generator=torch.Generator().manual_seed(5))
