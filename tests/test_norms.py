@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ganvas import distributed
 from ganvas.networks import biggan, dcgan, mlp, norms, resnet, strided
 from ganvas.networks.norms import ConditionalBatchNorm2d, Reference, SpectralNorm, VirtualBatchNorm2d, spectral
 
@@ -218,6 +219,17 @@ def test_conditional_batch_norm_samples_by_running_statistics():
     layer.eval()
     x, label = torch.randn(4, 5, 2, 2), torch.tensor([0, 1, 2, 0])
     torch.testing.assert_close(layer(x, label)[1:2], layer(x[1:2], label[1:2]))
+
+
+def test_conditional_batch_norm_over_processes(monkeypatch):
+    monkeypatch.setattr(distributed.dist, "get_world_size", lambda: 1)
+    monkeypatch.setattr(distributed.dist, "all_reduce", lambda x: None)
+    x, label = torch.randn(6, 5, 3, 4), torch.arange(6) % 3
+    for layer in (ConditionalBatchNorm2d(5, classes=3), ConditionalBatchNorm2d(5)):
+        together = distributed.synchronise_batch_norm(copy.deepcopy(layer))
+        assert isinstance(together.norm, distributed.SyncBatchNorm2d)
+        torch.testing.assert_close(together(x, label), layer(x, label))
+        torch.testing.assert_close(together.norm.running_var, layer.norm.running_var)
 
 
 # --- virtual batch norm -----------------------------------------------------------------------------------

@@ -137,6 +137,7 @@ class Reference(nn.Module):
         joined = torch.cat([self.input.to(x.dtype), x])
         return joined, label if self.label is None or label is None else torch.cat([self.label, label])
 
+    @torch.compiler.disable
     @torch.no_grad()
     def _choose(self, x: Tensor, label: Tensor | None) -> None:
         if not self.chosen.item():
