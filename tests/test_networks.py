@@ -172,11 +172,11 @@ def test_bf16_products_and_library_agree(resolution, monkeypatch):
         assert (a - b).norm() <= 0.03 * b.norm() + 1e-6
 
 
-@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("norm", ["batch", "spectral", "virtual", "layer", "none"])
 @pytest.mark.parametrize("resolution", [(8, 8), (32, 32)])
-def test_the_discriminator_sees_contrast(batch_norm, resolution):
+def test_the_discriminator_sees_contrast(norm, resolution):
     """Linear maps and LeakyReLU alone give D(s x) = s D(x), and fakes of half the contrast look as good as any."""
-    net = dcgan.Discriminator(resolution=resolution, channels=1, width=8, batch_norm=batch_norm, init="kaiming")
+    net = dcgan.Discriminator(resolution=resolution, channels=1, width=8, norm=norm, init="kaiming")
     for p in net.parameters():
         if p.ndim == 1:
             p.data += 0.1 * torch.randn_like(p)  # as after a little training

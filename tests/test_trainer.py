@@ -186,7 +186,7 @@ def test_accumulation_is_the_whole_batch():
     found = {}
     plain = {"g_optimizer": "sgd(lr=0.1)", "d_optimizer": "sgd(lr=0.1)"}  # Adam would hide a gradient twice as large
     for parts in (1, 2):
-        recipe = small(**plain, **{"accumulate": str(parts), "discriminator.batch_norm": "false"})
+        recipe = small(**plain, **{"accumulate": str(parts), "discriminator.norm": "none"})
         t = trainer(recipe)
         seen = []
         whole = torch.randn(4, 100, generator=torch.Generator().manual_seed(5))

@@ -68,7 +68,7 @@ def test_a_model_folder_gives_the_generator_alone(source, tmp_path):
 
 
 def test_freeze_d_leaves_the_first_stages(source, tmp_path):
-    changes = [*SMALL, "discriminator.batch_norm=false"]
+    changes = [*SMALL, "discriminator.norm=none"]
     first = train(tmp_path / "a", images=16, resolution=16, set=changes)
     run = train(tmp_path / "b", images=64, resolution=16, set=changes, init_from=first.path, freeze_d=1)
     before, after = start(run)["task"], run.load_state()["trainer"]["task"]

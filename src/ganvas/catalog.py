@@ -18,7 +18,7 @@ from .config import Recipe, address
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
 from .losses import adversarial, penalties
-from .networks import dcgan, heads, mlp
+from .networks import biggan, dcgan, heads, minibatch, mlp, resnet
 from .recipes import generation
 from .tasks.generation import Generation
 
@@ -43,6 +43,8 @@ HEADS: dict[str, type] = {
     "projection": heads.Projection,
     "auxiliary_classifier": heads.AuxiliaryClassifier,
     "joint": heads.Joint,
+    "minibatch_discrimination": minibatch.MinibatchDiscrimination,
+    "minibatch_stddev": minibatch.MinibatchStddev,
 }
 
 NETWORKS: dict[str, type] = {
@@ -50,6 +52,11 @@ NETWORKS: dict[str, type] = {
     "dcgan_discriminator": dcgan.Discriminator,
     "mlp_generator": mlp.Generator,
     "mlp_discriminator": mlp.Discriminator,
+    "mlp_leaky_discriminator": mlp.LeakyDiscriminator,
+    "resnet_generator": resnet.Generator,
+    "resnet_discriminator": resnet.Discriminator,
+    "biggan_generator": biggan.Generator,
+    "biggan_discriminator": biggan.Discriminator,
 }
 
 AUGMENT: dict[str, type] = dict(TRANSFORMS)

@@ -6,6 +6,8 @@ shorter side, and a generator whose stages give a few pixels more than asked cro
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -13,8 +15,11 @@ from ..config import Spec, UsageError
 from ..game import Scores
 from .heads import Plain
 from .labels import JoinImage, JoinNoise
-from .layers import Init, as_size, halvings, initialise
+from .layers import Init, as_size, cropped, halvings, initialise
+from .norms import Reference, VirtualBatchNorm2d, spectral
 from .strided import DownConv, UpConv
+
+Norm = Literal["batch", "spectral", "virtual", "layer", "none"]
 
 
 def stages_for(resolution: tuple[int, int]) -> int:
@@ -31,6 +36,15 @@ def stages_for(resolution: tuple[int, int]) -> int:
     return halvings(resolution)
 
 
+def norm_layers(norm: str, channels: int, reference: int) -> list[nn.Module]:
+    """The layer that normalises a map of so many channels, if one does."""
+    if norm == "batch":
+        return [nn.BatchNorm2d(channels)]
+    if norm == "layer":  # one group: each picture by its own mean and deviation (Ba et al. 2016)
+        return [nn.GroupNorm(1, channels)]
+    return [VirtualBatchNorm2d(channels, reference)] if norm == "virtual" else []
+
+
 class Generator(nn.Module):
     """DCGAN's generator: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1] (Radford et al. 2015)."""
 
@@ -45,6 +59,8 @@ class Generator(nn.Module):
         label_size: int = 50,  # numbers that stand for the label beside the noise, if there are labels
         width: int = 64,  # channels of the last hidden map; doubled with every halving
         max_width: int = 1024,  # no map has more channels than this
+        norm: Literal["batch", "virtual"] = "batch",  # how maps are normalised: by their batch, or a fixed one
+        reference: int = 64,  # images of the fixed batch of virtual batch norm
         init: Init = "normal",  # how the weights begin
     ):
         super().__init__()
@@ -55,18 +71,22 @@ class Generator(nn.Module):
         self.widest = widths[0]
         self.join = JoinNoise(classes, attributes, label_size)
         self.project = nn.Linear(latent + self.join.size, self.widest * self.base[0] * self.base[1], bias=False)
-        layers: list[nn.Module] = [nn.BatchNorm2d(self.widest), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [*norm_layers(norm, self.widest, reference), nn.ReLU(inplace=True)]
         for narrow, wide in zip(widths[1:], widths):
-            layers += [UpConv(wide, narrow), nn.BatchNorm2d(narrow), nn.ReLU(inplace=True)]
+            layers += [UpConv(wide, narrow), *norm_layers(norm, narrow, reference), nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*layers, UpConv(widths[-1], channels))
+        facts = {"classes": classes, "attributes": attributes}
+        self.reference = Reference(reference, (latent,), **facts) if norm == "virtual" else None
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        lead = 0 if self.reference is None else self.reference.size
+        if self.reference is not None:
+            z, label = self.reference(z, label)
         z = self.join(z, label)
         h = self.project(z).view(len(z), *self.base, self.widest)  # (N, h, w, C): channels-last as it is
-        image = torch.tanh(self.body(h.permute(0, 3, 1, 2)))  # (N, channels, >= H, >= W)
-        top, left = ((have - want) // 2 for have, want in zip(image.shape[2:], self.resolution))
-        return image[:, :, top : top + self.resolution[0], left : left + self.resolution[1]]
+        image = torch.tanh(self.body(h.permute(0, 3, 1, 2))[lead:])  # (N, channels, >= H, >= W)
+        return cropped(image, self.resolution)
 
 
 class Discriminator(nn.Module):
@@ -81,7 +101,8 @@ class Discriminator(nn.Module):
         attributes: int = 0,
         width: int = 64,  # channels of the first map; doubled with every halving
         max_width: int = 1024,  # no map has more channels than this
-        batch_norm: bool = True,  # after every stage but the first; without it every stage has a bias instead
+        norm: Norm = "batch",  # after every stage but the first; `spectral` and `none` give every stage a bias instead
+        reference: int = 64,  # images of the fixed batch of virtual batch norm
         join: bool = False,  # show the label as one more channel of the image
         init: Init = "normal",  # how the weights begin
         head: Spec = Spec(Plain),  # how features become a verdict
@@ -93,14 +114,18 @@ class Discriminator(nn.Module):
         widths = [channels + self.join.channels, *(min(width << k, max_width) for k in range(stages))]
         layers: list[nn.Module] = []
         for k, (narrow, wide) in enumerate(zip(widths, widths[1:])):
-            norm = [nn.BatchNorm2d(wide)] if batch_norm and k else []
+            between = norm_layers(norm, wide, reference) if k else []
             # with neither norm nor bias anywhere D(s x) = s D(x): blind to contrast
-            bias = not batch_norm or stages == 1
-            layers += [DownConv(narrow, wide, bias=bias), *norm, nn.LeakyReLU(0.2, inplace=True)]
+            bias = norm in ("spectral", "none") or stages == 1
+            layers += [DownConv(narrow, wide, bias=bias), *between, nn.LeakyReLU(0.2, inplace=True)]
         self.body = nn.Sequential(*layers)
         features = widths[-1] * (size[0] >> stages) * (size[1] >> stages)
-        self.head = head.build(features=features, classes=classes, attributes=attributes)
+        facts = {"classes": classes, "attributes": attributes}
+        self.head = head.build(features=features, **facts)
+        self.reference = Reference(reference, (channels, *size), **facts) if norm == "virtual" else None
         initialise(self, init)
+        if norm == "spectral":
+            spectral(self)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: a convolution and what follows it."""
@@ -108,5 +133,8 @@ class Discriminator(nn.Module):
         return [self.body[a:b] for a, b in zip(starts, [*starts[1:], len(self.body)])]
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
-        h = self.body(self.join(x, label))  # (N, C, h, w)
+        lead, joined = 0, (x, label)
+        if self.reference is not None:
+            lead, joined = self.reference.size, self.reference(x, label)
+        h = self.body(self.join(*joined))[lead:]  # (N, C, h, w)
         return self.head(h.permute(0, 2, 3, 1).flatten(1), label)

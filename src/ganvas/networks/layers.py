@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 Init = Literal["normal", "kaiming", "xavier", "orthogonal"]
 
@@ -44,3 +45,14 @@ def halvings(resolution: tuple[int, int], smallest: int = 4) -> int:
 def as_size(resolution: int | tuple[int, int] | list[int]) -> tuple[int, int]:
     """A resolution as (height, width); one number means a square."""
     return (resolution, resolution) if isinstance(resolution, int) else (resolution[0], resolution[1])
+
+
+def cropped(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The middle (H, W) pixels of (N, C, >= H, >= W)."""
+    top, left = ((have - want) // 2 for have, want in zip(image.shape[2:], size))
+    return image[:, :, top : top + size[0], left : left + size[1]]
+
+
+def widened(x: Tensor) -> Tensor:
+    """As float32, or wider if it was."""
+    return x if x.dtype == torch.float64 else x.float()

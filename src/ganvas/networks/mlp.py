@@ -16,6 +16,7 @@ from ..game import Scores
 from .heads import Plain
 from .labels import JoinImage, JoinNoise
 from .layers import Init, as_size, initialise
+from .norms import spectral as with_spectral_norm
 
 
 class Maxout(nn.Module):
@@ -80,6 +81,7 @@ class Discriminator(nn.Module):
         depth: int = 2,  # hidden layers
         input_dropout: float = 0.2,  # share of the pixels hidden at each look
         dropout: float = 0.5,  # share of the hidden units silenced at each look
+        spectral: bool = False,  # divide every weight by its largest singular value
         join: bool = False,  # show the label as one more channel of the image
         init: Init = "xavier",  # how the weights begin
         head: Spec = Spec(Plain, bias=True),  # how features become a verdict
@@ -94,10 +96,53 @@ class Discriminator(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
         initialise(self, init)
+        if spectral:
+            with_spectral_norm(self)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the maxout layers."""
         return [layer for layer in self.body if isinstance(layer, Maxout)]
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        return self.head(self.body(self.join(x, label)), label)
+
+
+class LeakyDiscriminator(nn.Module):
+    """A plain fully connected critic for points and small pictures: LeakyReLU, no dropout, smooth enough for penalties.
+
+    Pictures (N, channels, H, W) to `Scores`, in the shape of the toy critics of Gulrajani et al. 2017, appendix.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 1,
+        classes: int = 0,
+        attributes: int = 0,
+        width: int = 256,  # units of each hidden layer
+        depth: int = 3,  # hidden layers
+        spectral: bool = False,  # divide every weight by its largest singular value
+        join: bool = False,  # show the label as one more channel of the image
+        init: Init = "kaiming",  # how the weights begin
+        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
+    ):
+        super().__init__()
+        height, wide = as_size(resolution)
+        self.join = JoinImage(classes, attributes, (height, wide), join)
+        widths = [(channels + self.join.channels) * height * wide, *[width] * depth]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for i, o in zip(widths, widths[1:]):
+            layers += [nn.Linear(i, o), nn.LeakyReLU(0.2, inplace=True)]
+        self.body = nn.Sequential(*layers)
+        self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
+        initialise(self, init)
+        if spectral:
+            with_spectral_norm(self)
+
+    def stages(self) -> list[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: the linear layers."""
+        return [layer for layer in self.body if isinstance(layer, nn.Linear)]
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
         return self.head(self.body(self.join(x, label)), label)

@@ -124,6 +124,26 @@ def _operands(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return x.to(dtype), weight.to(dtype)
 
 
+def down(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The convolution by whichever way is faster here: (N, I, H, W) x (O, I, 4, 4) -> (N, O, H // 2, W // 2)."""
+    x, weight = _operands(x, weight)
+    bias = None if bias is None else bias.to(x.dtype)
+    if not worthwhile(x, (x.shape[2], x.shape[3]), x.shape[1], x.dtype):
+        return F.conv2d(x, weight, bias, stride=2, padding=1)
+    y: Tensor = Down.apply(x, weight)
+    return y if bias is None else y + bias[:, None, None]
+
+
+def up(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The transposed convolution by whichever way is faster: (N, O, h, w) x (O, I, 4, 4) -> (N, I, 2h, 2w)."""
+    x, weight = _operands(x, weight)
+    bias = None if bias is None else bias.to(x.dtype)
+    if not worthwhile(x, (2 * x.shape[2], 2 * x.shape[3]), weight.shape[1], x.dtype):
+        return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
+    y: Tensor = Up.apply(x, weight)
+    return y if bias is None else y + bias[:, None, None]
+
+
 class DownConv(nn.Conv2d):
     """A 4x4 convolution of stride 2: (N, I, H, W) -> (N, O, H // 2, W // 2)."""
 
@@ -131,22 +151,43 @@ class DownConv(nn.Conv2d):
         super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x, weight = _operands(x, self.weight)
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        if not worthwhile(x, (x.shape[2], x.shape[3]), self.in_channels, x.dtype):
-            return F.conv2d(x, weight, bias, stride=2, padding=1)
-        y: Tensor = Down.apply(x, weight)
-        return y if bias is None else y + bias[:, None, None]
+        return down(x, self.weight, self.bias)
 
 
 class UpConv(nn.ConvTranspose2d):
-    """A bias-free transposed 4x4 convolution of stride 2: (N, I, h, w) -> (N, O, 2h, 2w)."""
+    """A bias-free transposed 4x4 convolution of stride 2: (N, O, h, w) -> (N, I, 2h, 2w)."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__(inputs, outputs, 4, 2, 1, bias=False)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        x, weight = _operands(x, self.weight)
-        if worthwhile(x, (2 * x.shape[2], 2 * x.shape[3]), self.out_channels, x.dtype):
-            return Up.apply(x, weight)
-        return F.conv_transpose2d(x, weight, stride=2, padding=1)
+        return up(x, self.weight)
+
+
+def doubled(weight: Tensor) -> Tensor:
+    """The 4x4 kernel of a 3x3 one after summing 2x2 pixels: (O, I, 3, 3) -> (O, I, 4, 4)."""
+    weight = F.pad(weight, (0, 1)) + F.pad(weight, (1, 0))
+    return F.pad(weight, (0, 0, 0, 1)) + F.pad(weight, (0, 0, 1, 0))
+
+
+class ConvPool(nn.Conv2d):
+    """A 3x3 convolution and the mean of every 2x2 pixels, as one: (N, I, H, W) -> (N, O, H // 2, W // 2).
+
+    Exactly the two in a row, in 4 multiplications for 9: measured half the time, derivatives included.
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return down(x, doubled(self.weight) / 4, self.bias)
+
+
+class UpsampleConv(nn.Conv2d):
+    """Every pixel four times, then a 3x3 convolution, as one: (N, I, h, w) -> (N, O, 2h, 2w); see `ConvPool`."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return up(x, doubled(self.weight.transpose(0, 1).flip(2, 3)), self.bias)

@@ -69,7 +69,7 @@ def dcgan_small() -> Recipe:
         task=Spec(
             Generation,
             generator=Spec(convolutional.Generator, width=32),
-            discriminator=Spec(convolutional.Discriminator, width=32, batch_norm=False, head=Spec(Plain, bias=True)),
+            discriminator=Spec(convolutional.Discriminator, width=32, norm="none", head=Spec(Plain, bias=True)),
             loss=Spec(NonSaturating),
             penalties=[Spec(R1, gamma=0.5, every=8)],
         ),

@@ -1,0 +1,121 @@
+"""A small BigGAN (Brock, Donahue and Simonyan 2019): the residual networks, told the label and noise at every size."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.special import ndtr, ndtri
+
+from ..config import Spec, UsageError
+from . import resnet
+from .heads import Plain
+from .labels import embedding
+from .layers import WEIGHTS, Init, as_size
+
+
+class Generator(nn.Module):
+    """BigGAN's generator: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1] (Brock et al. 2019, appendix B).
+
+    The noise is split: a part is where the picture begins, the others join the shared embedding of the label and steer
+    one block each through its batch norms.  Without labels the parts of the noise steer alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        latent: int = 128,  # size of the noise
+        label_size: int = 128,  # numbers that stand for the label in every block, if there are labels
+        hierarchical: bool = True,  # every block has a part of the noise; if not, all of it is where the picture begins
+        width: int = 256,  # channels of the largest map
+        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
+        spectral: bool = True,  # divide every weight by its largest singular value
+        init: Init = "orthogonal",  # how the weights begin
+    ):
+        super().__init__()
+        self.latent = latent
+        size = as_size(resolution)
+        stages = resnet.stages_for(size, 4)
+        part = latent // (stages + 1) if hierarchical else 0
+        if hierarchical and not part:
+            raise UsageError(f"latent is {latent}, but this generator splits it into {stages + 1} parts.")
+        self.sizes = [latent - stages * part, *[part] * stages]
+        labelled = bool(classes or attributes)
+        self.embed = embedding(classes, attributes, label_size) if labelled else None
+        self.body = resnet.Upward(
+            self.sizes[0],
+            size,
+            channels,
+            width=width,
+            growth=growth,
+            attention=attention,
+            condition={"vector": part + label_size * labelled},
+        )
+        if isinstance(self.embed, nn.Embedding):
+            WEIGHTS[init](self.embed.weight)
+        resnet.begin(self.body, init, spectral)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        start, *parts = z.split(self.sizes, 1)
+        if self.embed is not None:
+            known = self.embed(label).to(z.dtype)
+            parts = [torch.cat([known, part], 1) for part in parts]
+        return self.body(start, parts)
+
+    @staticmethod
+    def truncate(z: Tensor, trunc: float) -> Tensor:
+        """Normal noise as noise of a normal that ends at -2 trunc and 2 trunc; equal noise gives equal noise.
+
+        The monotone map from one distribution to the other, through the normal CDF in float64.  For `trunc` 1 it is not
+        the identity: that cuts the normal at two standard deviations, as BigGAN's published samples do.
+        """
+        if trunc < 0:
+            raise UsageError(f"trunc must be at least 0, got {trunc}.")
+        below = -z.double().abs()  # in the lower tail the CDF keeps its digits
+        outside = ndtr(torch.tensor(-2.0 * trunc, dtype=torch.float64, device=z.device))
+        half = ndtri(outside + ndtr(below) * (1 - 2 * outside))
+        return torch.where(z < 0, half, -half).to(z.dtype)
+
+
+class Discriminator(resnet.Discriminator):
+    """BigGAN's discriminator: pictures (N, channels, H, W) to `Scores` (Brock et al. 2019, appendix B)."""
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        width: int = 256,  # channels of the first map
+        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        smallest: int = 8,  # the map is halved while its shorter side stays at least this
+        flat: int = 2,  # blocks after that, which keep its size
+        pooling: Literal["sum", "mean"] = "sum",  # how the last map becomes features
+        attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
+        spectral: bool = True,  # divide every weight by its largest singular value
+        init: Init = "orthogonal",  # how the weights begin
+        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
+    ):
+        super().__init__(
+            resolution=resolution,
+            channels=channels,
+            classes=classes,
+            attributes=attributes,
+            width=width,
+            growth=growth,
+            smallest=smallest,
+            flat=flat,
+            wide=True,
+            pooling=pooling,
+            attention=attention,
+            spectral=spectral,
+            init=init,
+            head=head,
+        )

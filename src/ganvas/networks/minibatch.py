@@ -1,0 +1,93 @@
+"""Heads that let a discriminator compare the images of a batch, around any other head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Spec, UsageError
+from ..game import Scores
+from .heads import Plain
+from .layers import widened
+
+
+class Comparing(nn.Module):
+    """What both heads have: something about the batch beside the features, then the verdict of the head inside."""
+
+    def __init__(self, head: Spec, features: int, classes: int, attributes: int):
+        super().__init__()
+        self.head = head.build(features=features, classes=classes, attributes=attributes)
+
+    def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
+        """Features (N, F) of a batch of at least two images to a verdict; `UsageError` for a single image."""
+        if len(h) < 2:
+            raise UsageError(
+                "Comparing the images of a batch needs at least two of them, and this discriminator was given one;"
+                " take a larger batch (it is split over `accumulate` parts and processes)."
+            )
+        return self.head(torch.cat([h, self.compare(h).to(h.dtype)], 1), label)
+
+    def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
+        """Terms that the head inside adds to either player's objective."""
+        return self.head.loss(scores, label)
+
+    def compare(self, h: Tensor) -> Tensor:
+        """(N, F) to (N, how many features this adds)."""
+        raise NotImplementedError
+
+
+class MinibatchDiscrimination(Comparing):
+    """Sums of likeness to the other images of the batch beside the features (Salimans et al. 2016, section 3.2).
+
+    M = h T; c_b(i, j) = exp(-|M_ib - M_jb|_1); o(i)_b is the sum of c_b(i, j) over the other images j.
+    """
+
+    def __init__(
+        self,
+        *,
+        features: int,
+        classes: int = 0,
+        attributes: int = 0,
+        kernels: int = 100,  # sums beside the features (B in the paper)
+        dims: int = 5,  # numbers that one of them compares (C in the paper)
+        head: Spec = Spec(Plain, bias=True),  # how features and sums become a verdict
+    ):
+        super().__init__(head, features + kernels, classes, attributes)
+        # a parameter and not a layer: the network's initialisation and spectral norm would make all images alike
+        self.tensor = nn.Parameter(torch.randn(features, kernels, dims) * features**-0.5)
+
+    def compare(self, h: Tensor) -> Tensor:
+        m = widened(h @ self.tensor.flatten(1).to(h.dtype)).unflatten(1, self.tensor.shape[1:])  # (N, B, C)
+        # not cdist: it cannot be differentiated twice
+        distance = (m[:, None] - m[None]).abs().sum(3)  # (N, N, B)
+        return torch.exp(-distance).sum(1) - 1  # an image is exactly 1 like itself
+
+
+class MinibatchStddev(Comparing):
+    """The mean standard deviation of the features over a group of images, beside them (Karras et al. 2018, section 3).
+
+    Groups have `group` images, or the next smaller number that divides the batch; a batch of a larger prime is one
+    group.
+    """
+
+    def __init__(
+        self,
+        *,
+        features: int,
+        classes: int = 0,
+        attributes: int = 0,
+        group: int = 4,  # images of a group
+        head: Spec = Spec(Plain, bias=True),  # how features and deviation become a verdict
+    ):
+        if group < 2:
+            raise UsageError(f"group must be at least 2 images, got {group}.")
+        super().__init__(head, features + 1, classes, attributes)
+        self.group = group
+
+    def compare(self, h: Tensor) -> Tensor:
+        n = len(h)
+        size = next((g for g in range(min(self.group, n), 1, -1) if n % g == 0), n)
+        groups = widened(h).reshape(size, n // size, -1)
+        # the small constant keeps the root differentiable where a group is of one picture
+        deviation = (groups.var(0, correction=0) + 1e-8).sqrt().mean(1, keepdim=True)  # (n / size, 1)
+        return deviation.repeat(size, 1)

@@ -1,0 +1,224 @@
+"""The residual networks of WGAN-GP, SNGAN, projection GANs and SAGAN, for pictures of any size.
+
+At 32x32 they are the published ones, layer for layer: WGAN-GP's with width 128 in both players, SNGAN's as they are by
+default.  Nearest upsampling and mean pooling are merged into the 3x3 convolution beside them, and the 1x1 convolutions
+of the shortcuts work on the smaller map: the same functions with half the multiplications.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, relu
+
+from ..config import Spec, UsageError
+from ..game import Scores
+from .attention import SelfAttention
+from .heads import Plain
+from .labels import JoinImage
+from .layers import Init, as_size, cropped, halvings, initialise
+from .norms import ConditionalBatchNorm2d, spectral
+from .strided import ConvPool, UpsampleConv
+
+
+class UpBlock(nn.Module):
+    """Two normalised 3x3 convolutions and a shortcut, doubling the map: (N, I, h, w) -> (N, O, 2h, 2w).
+
+    `condition` says what the norms follow, see `ConditionalBatchNorm2d`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, condition: dict[str, int], attention: bool = False):
+        super().__init__()
+        self.norm1 = ConditionalBatchNorm2d(inputs, **condition)
+        self.conv1 = UpsampleConv(inputs, outputs)
+        self.norm2 = ConditionalBatchNorm2d(outputs, **condition)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1)
+        self.attention = SelfAttention(outputs) if attention else None
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        h = self.conv1(relu(self.norm1(x, condition), inplace=True))
+        h = self.conv2(relu(self.norm2(h, condition), inplace=True))
+        h = h + interpolate(self.skip(x), scale_factor=2.0)
+        return h if self.attention is None else self.attention(h)
+
+
+class DownBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut, halving the map if asked: (N, I, H, W) -> (N, O, H // 2, W // 2).
+
+    The `first` block of a network has no rectifier before its first convolution: that would hide half of the picture.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, *, down: bool, first: bool, attention: bool):
+        super().__init__()
+        self.first, self.down = first, down
+        self.conv1 = nn.Conv2d(inputs, hidden, 3, padding=1)
+        self.conv2 = ConvPool(hidden, outputs) if down else nn.Conv2d(hidden, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if down or inputs != outputs else nn.Identity()
+        self.attention = SelfAttention(outputs) if attention else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(x if self.first else relu(x))
+        h = self.conv2(relu(h, inplace=True))
+        h = h + self.skip(avg_pool2d(x, 2) if self.down else x)
+        return h if self.attention is None else self.attention(h)
+
+
+def stages_for(resolution: tuple[int, int], smallest: int) -> int:
+    """How often the picture is halved on the way to a map of at least `smallest` pixels a side, once at least.
+
+    Raises `UsageError` for pictures under 8 pixels.
+    """
+    if min(resolution) < 8:
+        height, width = resolution
+        raise UsageError(
+            f"The residual networks need pictures of at least 8x8 pixels, these are {width}x{height};"
+            " for points and tiny pictures use the fully connected ones."
+        )
+    return max(halvings(resolution, smallest), 1)
+
+
+def nearest(sides: Sequence[int], wanted: int) -> int:
+    """The place of the first side nearest to the wanted one as a ratio; -1 if none is wanted."""
+    return min(range(len(sides)), key=lambda k: abs(math.log(sides[k] / wanted))) if wanted else -1
+
+
+def begin(network: nn.Module, init: Init, normalised: bool) -> None:
+    """Initialise a network, and when that is done divide its weights by their norms.
+
+    With `xavier` the 3x3 convolutions inside the blocks get the gain sqrt(2) of the published networks.
+    """
+    initialise(network, init)
+    for block in network.modules():
+        if isinstance(block, (UpBlock, DownBlock)) and init == "xavier":
+            for conv in (block.conv1, block.conv2):
+                conv.weight.data *= math.sqrt(2)
+    if normalised:
+        spectral(network)
+
+
+class Upward(nn.Module):
+    """From a vector (N, inputs) by blocks, each with its own condition, to pictures (N, channels, H, W) in [-1, 1]."""
+
+    def __init__(
+        self,
+        inputs: int,
+        resolution: tuple[int, int],
+        channels: int,
+        *,
+        width: int,
+        growth: int,
+        attention: int,
+        condition: dict[str, int],
+    ):
+        super().__init__()
+        self.resolution = resolution
+        stages = stages_for(resolution, 4)
+        self.base = tuple(-(-side // 2**stages) for side in resolution)  # rounded up, cropped at the end
+        widths = [width * min(2**k, growth) for k in reversed(range(stages + 1))]
+        chosen = nearest([min(self.base) << k for k in range(1, stages + 1)], attention)
+        self.project = nn.Linear(inputs, widths[0] * self.base[0] * self.base[1])
+        self.blocks = nn.ModuleList(
+            UpBlock(wide, narrow, condition, k == chosen) for k, (wide, narrow) in enumerate(zip(widths, widths[1:]))
+        )
+        self.norm = nn.BatchNorm2d(widths[-1])
+        self.out = nn.Conv2d(widths[-1], channels, 3, padding=1)
+
+    def forward(self, z: Tensor, conditions: Sequence[Tensor | None]) -> Tensor:
+        h = self.project(z).view(len(z), *self.base, -1).permute(0, 3, 1, 2)  # (N, C, h, w), channels-last as it is
+        for block, condition in zip(self.blocks, conditions):
+            h = block(h, condition)
+        image = self.out(relu(self.norm(h), inplace=True))
+        return cropped(torch.tanh(image), self.resolution)
+
+
+class Generator(nn.Module):
+    """Residual generator: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1] (Miyato et al. 2018, table 4).
+
+    Its batch norms follow the label, if there are labels (Miyato and Koyama 2018); with attention it is SAGAN's (Zhang
+    et al. 2019); WGAN-GP's is the same with width 128 (Gulrajani et al. 2017, appendix C).
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        latent: int = 128,  # size of the noise
+        width: int = 256,  # channels of the largest map
+        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
+        spectral: bool = False,  # divide every weight by its largest singular value
+        init: Init = "xavier",  # how the weights begin
+    ):
+        super().__init__()
+        self.latent = latent
+        condition = {"classes": classes, "attributes": attributes}
+        self.body = Upward(
+            latent,
+            as_size(resolution),
+            channels,
+            width=width,
+            growth=growth,
+            attention=attention,
+            condition=condition,
+        )
+        begin(self, init, spectral)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.body(z, [label] * len(self.body.blocks))
+
+
+class Discriminator(nn.Module):
+    """Residual discriminator without norms: pictures (N, channels, H, W) to `Scores` (Miyato et al. 2018, table 4).
+
+    WGAN-GP's is the same with `pooling=mean` and without `spectral` (Gulrajani et al. 2017, appendix C).
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        width: int = 128,  # channels of the first map
+        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        smallest: int = 8,  # the map is halved while its shorter side stays at least this
+        flat: int = 2,  # blocks after that, which keep its size
+        wide: bool = False,  # a block widens in its first convolution rather than its second
+        pooling: Literal["sum", "mean"] = "sum",  # how the last map becomes features
+        attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
+        spectral: bool = True,  # divide every weight by its largest singular value
+        join: bool = False,  # show the label as one more channel of the image
+        init: Init = "xavier",  # how the weights begin
+        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
+    ):
+        super().__init__()
+        size = as_size(resolution)
+        downs = stages_for(size, smallest)
+        self.join, self.pooling = JoinImage(classes, attributes, size, join), pooling
+        places = [min(k, downs - 1) for k in range(downs + flat)]
+        widths = [channels + self.join.channels, *(width * min(2**k, growth) for k in places)]
+        chosen = nearest([min(size) >> (k + 1) for k in places], attention)
+        self.body = nn.Sequential()
+        for k, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
+            hidden = outputs if wide or not k else inputs
+            block = DownBlock(inputs, hidden, outputs, down=k < downs, first=not k, attention=k == chosen)
+            self.body.append(block)
+        self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
+        begin(self, init, spectral)
+
+    def stages(self) -> list[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: the blocks."""
+        return list(self.body)
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        h = relu(self.body(self.join(x, label)))  # (N, C, h, w)
+        return self.head(h.sum((2, 3)) if self.pooling == "sum" else h.mean((2, 3)), label)
