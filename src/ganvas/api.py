@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 from . import catalog, distributed
-from .config import Recipe, Spec, UsageError, did_you_mean, encode
+from .config import Recipe, Spec, UsageError, address, did_you_mean, encode
 from .data.batches import Batches
 from .data.dataset import Dataset
 from .data.sources import open_source, parse_resolution
@@ -151,8 +151,19 @@ def _recipe(request: Request) -> Recipe:
         if value is not None:
             recipe.set(name, str(value), catalog.COMPONENTS)
     if request.augment:
+        _refuse_sight(part.partition("=")[0].strip() for part in request.augment.split(","))
         recipe.transforms = [Spec(catalog.AUGMENT[name], **given) for name, given in parse_transforms(request.augment)]
+    _refuse_sight(catalog.NAMES.get(address(spec.target), "") for spec in recipe.transforms)
     return recipe
+
+
+def _refuse_sight(names: Iterable[str]) -> None:
+    """Raise `UsageError` for a change to the data that is one of what the discriminator looks through."""
+    for name in names:
+        if name in catalog.SIGHT:
+            raise UsageError(
+                f"{name} changes what the discriminator sees, real and fake alike, not the data: --set augment={name}."
+            )
 
 
 def find_recipe(wanted: str | Recipe | None) -> Recipe:
