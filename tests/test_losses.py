@@ -2,40 +2,108 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from ganvas import catalog
-from ganvas.game import Match, Progress, Scores
-from ganvas.losses.penalties import R1
+from ganvas.config import Spec, UsageError
+from ganvas.game import Progress
+from ganvas.losses.adversarial import Hinge, LeastSquares, NonSaturating
+from ganvas.losses.energy import BoundaryEquilibrium, EnergyMargin
+from ganvas.losses.relativistic import RelativisticPairing
+from ganvas.losses.wrapped import TopK, Weighted
+from ganvas.schedule import Anneal
 
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-# name: (discriminator's objective, generator's objective), with D = sigmoid(logit) where the paper has one
+def log_sigmoid(x):
+    return np.log(sigmoid(x))
+
+
+def best(f, k=4):
+    return np.sort(f, axis=0)[-k:]
+
+
+def logistic_d(r, f):
+    return -np.log(sigmoid(r)).mean() - np.log(1 - sigmoid(f)).mean()
+
+
+K = 0.25  # BEGAN's, exact in float32
+
+# name: (discriminator's objective, generator's objective), with D = sigmoid(logit) where the paper has one;
+# top_k is at the end of its run, where it keeps the best four of seven
 EQUATIONS = {
-    "non_saturating": (
-        lambda r, f: -np.log(sigmoid(r)).mean() - np.log(1 - sigmoid(f)).mean(),
-        lambda f: -np.log(sigmoid(f)).mean(),
-    ),
-    "minimax": (
-        lambda r, f: -np.log(sigmoid(r)).mean() - np.log(1 - sigmoid(f)).mean(),
-        lambda f: np.log(1 - sigmoid(f)).mean(),
-    ),
+    "non_saturating": (logistic_d, lambda f, r: -np.log(sigmoid(f)).mean()),
+    "minimax": (logistic_d, lambda f, r: np.log(1 - sigmoid(f)).mean()),
     "least_squares": (
         lambda r, f: 0.5 * ((r - 1) ** 2).mean() + 0.5 * (f**2).mean(),
-        lambda f: 0.5 * ((f - 1) ** 2).mean(),
+        lambda f, r: 0.5 * ((f - 1) ** 2).mean(),
     ),
-    "wasserstein": (lambda r, f: -(r.mean() - f.mean()), lambda f: -f.mean()),
+    "wasserstein": (lambda r, f: -(r.mean() - f.mean()), lambda f, r: -f.mean()),
     "hinge": (
         lambda r, f: -np.minimum(0, -1 + r).mean() - np.minimum(0, -1 - f).mean(),
-        lambda f: -f.mean(),
+        lambda f, r: -f.mean(),
     ),
+    "relativistic_pairing": (
+        lambda r, f: np.mean([-log_sigmoid(a - b) for a, b in zip(r, f)]),
+        lambda f, r: np.mean([-log_sigmoid(b - a) for a, b in zip(r, f)]),
+    ),
+    "relativistic_average": (
+        lambda r, f: -log_sigmoid(r - f.mean()).mean() - np.log(1 - sigmoid(f - r.mean())).mean(),
+        lambda f, r: -log_sigmoid(f - r.mean()).mean() - np.log(1 - sigmoid(r - f.mean())).mean(),
+    ),
+    "energy_margin": (lambda r, f: r.mean() + np.maximum(0, 10.0 - f).mean(), lambda f, r: f.mean()),
+    "boundary_equilibrium": (lambda r, f: r.mean() - K * f.mean(), lambda f, r: f.mean()),
+    "top_k": (logistic_d, lambda f, r: -np.log(sigmoid(best(f))).mean()),
+    "weighted": (logistic_d, lambda f, r: -np.log(sigmoid(f)).mean()),
 }
+
+# the same with options: name, options, and the pair as above
+VARIANTS = [
+    (
+        "non_saturating",
+        {"smoothing": 0.1},
+        lambda r, f: -(0.9 * np.log(sigmoid(r)) + 0.1 * np.log(1 - sigmoid(r))).mean() - np.log(1 - sigmoid(f)).mean(),
+        lambda f, r: -np.log(sigmoid(f)).mean(),
+    ),
+    (
+        "least_squares",
+        {"smoothing": 0.25},
+        lambda r, f: 0.5 * ((r - 0.75) ** 2).mean() + 0.5 * (f**2).mean(),
+        lambda f, r: 0.5 * ((f - 1) ** 2).mean(),
+    ),
+    (
+        "energy_margin",
+        {"margin": 0.5},
+        lambda r, f: r.mean() + np.maximum(0, 0.5 - f).mean(),
+        lambda f, r: f.mean(),
+    ),
+    (
+        "weighted",
+        {"loss": Spec(LeastSquares), "d": 0.5, "g": Spec(Anneal, start=1.0, end=0.25)},
+        lambda r, f: 0.25 * ((r - 1) ** 2).mean() + 0.25 * (f**2).mean(),
+        lambda f, r: 0.125 * ((f - 1) ** 2).mean(),
+    ),
+    (
+        "top_k",
+        {"loss": Spec(EnergyMargin), "share": 0.4},
+        lambda r, f: r.mean() + np.maximum(0, 10.0 - f).mean(),
+        lambda f, r: -best(-f, 3).mean(),
+    ),
+    (
+        "top_k",
+        {"loss": Spec(RelativisticPairing)},
+        lambda r, f: np.mean([-log_sigmoid(a - b) for a, b in zip(r, f)]),
+        lambda f, r: np.mean([-log_sigmoid(b - a) for a, b in sorted(zip(r, f), key=lambda pair: pair[1])[-4:]]),
+    ),
+]
+CASES = [(name, {}, *pair) for name, pair in EQUATIONS.items()] + VARIANTS
 
 
 def numeric_gradient(function, x, step=1e-6):
@@ -52,9 +120,18 @@ def test_every_loss_has_its_equation():
     assert EQUATIONS.keys() == catalog.LOSSES.keys()
 
 
-@pytest.mark.parametrize("name", EQUATIONS)
-def test_loss_is_its_equation(name):
-    loss, (d, g) = catalog.LOSSES[name](), EQUATIONS[name]
+def made(name, options):
+    """A loss at the end of its run."""
+    loss = catalog.LOSSES[name](**options)
+    loss.follow(Progress(images=1, total=1))
+    if name == "boundary_equilibrium":
+        loss.k.fill_(K)
+    return loss
+
+
+@pytest.mark.parametrize(("name", "options", "d", "g"), CASES, ids=[f"{n}{list(o)}" for n, o, *_ in CASES])
+def test_loss_is_its_equation(name, options, d, g):
+    loss = made(name, options)
     source = np.random.default_rng(0)
     real, fake = source.normal(0.3, 2, (7, 1)), source.normal(-0.4, 2, (7, 1))
     r, f = (torch.from_numpy(x).requires_grad_() for x in (real, fake))
@@ -66,8 +143,25 @@ def test_loss_is_its_equation(name):
     f.grad = None
     value = loss.g(f, r.detach())
     value.backward()
-    assert value.item() == pytest.approx(g(fake), rel=1e-9)
-    np.testing.assert_allclose(f.grad, numeric_gradient(g, fake), rtol=1e-6, atol=1e-9)
+    assert value.item() == pytest.approx(g(fake, real), rel=1e-9)
+    np.testing.assert_allclose(f.grad, numeric_gradient(lambda x: g(x, real), fake), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_only_relative_losses_need_the_real_logits(name):
+    loss, fake = made(name, {}), torch.randn(4, 1)
+    if loss.relative:
+        one, other = (loss.g(fake, torch.randn(4, 1)).item() for _ in range(2))
+        assert one != other
+    else:
+        assert torch.isfinite(loss.g(fake))
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_losses_take_patches(name):
+    loss = made(name, {})
+    real, fake = torch.randn(2, 5, 1, 3, 4, dtype=torch.float64).unbind(0)
+    assert loss.d(real, fake).shape == loss.g(fake, real).shape == ()
 
 
 @pytest.mark.parametrize("name", EQUATIONS)
@@ -78,43 +172,66 @@ def test_loss_is_finite_for_extreme_logits(name):
     assert torch.isfinite(loss.g(extreme, extreme))
 
 
-class Quadratic(nn.Module):
-    """D(x) = x' A x / 2, whose gradient is known: A x."""
-
-    def __init__(self):
-        super().__init__()
-        a = torch.randn(12, 12, dtype=torch.float64)
-        self.a = nn.Parameter(a + a.t())
-
-    def forward(self, x):
-        x = x.flatten(1)
-        return Scores(((x @ self.a) * x).sum(1, keepdim=True) / 2)
+def test_smoothing_moves_the_optimum_of_real_images_alone():
+    """At the optimum a real image is judged 1 - smoothing, and a fake one has no optimum but 0."""
+    loss, target = NonSaturating(smoothing=0.1), torch.tensor(0.9, dtype=torch.float64)
+    real = torch.logit(target).requires_grad_()
+    loss.d(real, torch.zeros(1)).backward()
+    assert real.grad.abs().item() < 1e-12
 
 
-def test_r1_is_its_equation():
-    net, x = Quadratic(), torch.randn(5, 3, 2, 2, dtype=torch.float64)
-    match = Match(x, x, net(x), net(x), net)
-    value = R1(gamma=3.0)(match, Progress())
-    gradients = x.flatten(1) @ (net.a + net.a.t()) / 2  # (N, 12)
-    expected = 3.0 / 2 * gradients.square().sum(1).mean()
-    assert value.item() == pytest.approx(expected.item(), rel=1e-12)
-    (found,) = torch.autograd.grad(value, net.a)
-    (wanted,) = torch.autograd.grad(expected, net.a)
-    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
+@pytest.mark.parametrize("smoothing", [-0.1, 0.5, 1.0])
+@pytest.mark.parametrize("name", ["non_saturating", "minimax", "least_squares"])
+def test_smoothing_out_of_range_is_a_sentence(name, smoothing):
+    with pytest.raises(UsageError, match="smoothing"):
+        catalog.LOSSES[name](smoothing=smoothing)
 
 
-def test_lazy_r1_rests_and_makes_up_for_it():
-    net, x = Quadratic(), torch.randn(5, 3, 2, 2, dtype=torch.float64)
-    match = Match(x, x, net(x), net(x), net)
-    every_step = R1(gamma=1.0)(match, Progress())
-    lazy = R1(gamma=1.0, every=4)
-    values = [lazy(match, Progress(step=k)) for k in range(4)]
-    assert values[1:] == [None, None, None]
-    assert values[0].item() == pytest.approx(4 * every_step.item())
+def test_boundary_equilibrium_follows_its_controller():
+    """k_{t+1} = clip(k_t + lambda (gamma L(x) - L(G(z)))), once for each step, and k_t pays for step t."""
+    loss, k = BoundaryEquilibrium(gamma=0.5, rate=0.1).double(), 0.0
+    source = np.random.default_rng(0)
+    for step in range(40):
+        real, fake = source.uniform(1, 3, (4, 1)), source.uniform(0, 0.5 if step < 20 else 4, (4, 1))
+        value = loss.d(torch.from_numpy(real), torch.from_numpy(fake))
+        assert value.item() == pytest.approx(real.mean() - k * fake.mean(), rel=1e-9)
+        k = min(max(k + 0.1 * (0.5 * real.mean() - fake.mean()), 0), 1)
+        assert loss.k.item() == pytest.approx(k, rel=1e-9, abs=1e-12)
+        said = loss.stats(torch.from_numpy(real), torch.from_numpy(fake))
+        assert said["convergence"].item() == pytest.approx(real.mean() + abs(0.5 * real.mean() - fake.mean()), rel=1e-6)
+        assert said["k"].item() == loss.k.item()
+    assert not loss.k.requires_grad
+    assert "k" in loss.state_dict()
 
 
-def test_r1_looks_at_the_real_images_only():
-    net, x = Quadratic(), torch.randn(5, 3, 2, 2, dtype=torch.float64)
-    one = R1()(Match(x, 100 * x, net(x), net(x), net), Progress())
-    two = R1()(Match(x, -x, net(x), net(x), net), Progress())
-    assert one.item() == two.item()
+def test_top_k_falls_over_the_run():
+    loss, fake = TopK(share=0.5, until=0.5), torch.arange(8.0)[:, None]
+    kept = []
+    for images in range(0, 101, 10):
+        loss.follow(Progress(images=images, total=100))
+        logits = fake.clone().requires_grad_()
+        loss.g(logits).backward()
+        kept.append(logits.grad.count_nonzero().item())
+        assert logits.grad[-kept[-1] :].all()  # the best of them
+    assert kept == [math.ceil(8 * 0.5 ** min(k / 5, 1)) for k in range(11)]
+    assert (kept[0], kept[-1]) == (8, 4)
+
+
+def test_top_k_ranks_images_by_their_mean_patch():
+    loss = made("top_k", {"loss": Spec(Hinge)})
+    logits = torch.randn(6, 1, 2, 2, requires_grad=True)
+    loss.g(logits).backward()
+    best = logits.detach().mean((1, 2, 3)).topk(3).indices
+    paid = logits.grad.flatten(1).abs().sum(1).nonzero().flatten()
+    assert set(paid.tolist()) == set(best.tolist())
+
+
+def test_wrappers_pass_everything_on():
+    loss = Weighted(loss=Spec(TopK, loss=Spec(BoundaryEquilibrium)), g=2.0)
+    assert not loss.high_is_real
+    assert "loss.loss.k" in loss.state_dict()
+    loss.follow(Progress(images=1, total=1))
+    energies = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+    assert loss.g(energies).item() == pytest.approx(2 * 1.5)
+    assert loss.stats(energies, energies).keys() == {"k", "convergence"}
+    assert Weighted(loss=Spec(RelativisticPairing)).relative

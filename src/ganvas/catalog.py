@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from . import schedule
+from .augment import ada, diffaugment, noise
 from .config import Recipe, address
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
-from .losses import adversarial, penalties
+from .losses import adversarial, energy, penalties, relativistic, verdicts, weights, wrapped
 from .networks import biggan, dcgan, heads, minibatch, mlp, resnet
 from .recipes import generation
 from .tasks.generation import Generation
@@ -34,9 +35,27 @@ LOSSES: dict[str, type] = {
     "least_squares": adversarial.LeastSquares,
     "wasserstein": adversarial.Wasserstein,
     "hinge": adversarial.Hinge,
+    "relativistic_pairing": relativistic.RelativisticPairing,
+    "relativistic_average": relativistic.RelativisticAverage,
+    "energy_margin": energy.EnergyMargin,
+    "boundary_equilibrium": energy.BoundaryEquilibrium,
+    "top_k": wrapped.TopK,
+    "weighted": wrapped.Weighted,
 }
 
-PENALTIES: dict[str, type] = {"r1": penalties.R1}
+PENALTIES: dict[str, type] = {
+    "r1": penalties.R1,
+    "r2": penalties.R2,
+    "gradient_penalty": penalties.GradientPenalty,
+    "dragan": penalties.DRAGAN,
+    "lecam": verdicts.LeCam,
+    "consistency": verdicts.Consistency,
+    "feature_matching": verdicts.FeatureMatching,
+    "pulling_away": verdicts.PullingAway,
+    "weight_clipping": weights.WeightClipping,
+    "orthogonal": weights.OrthogonalRegularisation,
+    "historical_averaging": weights.HistoricalAveraging,
+}
 
 HEADS: dict[str, type] = {
     "plain": heads.Plain,
@@ -59,7 +78,13 @@ NETWORKS: dict[str, type] = {
     "biggan_discriminator": biggan.Discriminator,
 }
 
-AUGMENT: dict[str, type] = dict(TRANSFORMS)
+SIGHT: dict[str, type] = {  # what the discriminator looks through
+    "diffaugment": diffaugment.DiffAugment,
+    "ada": ada.ADA,
+    "instance_noise": noise.InstanceNoise,
+}
+
+AUGMENT: dict[str, type] = {**TRANSFORMS, **SIGHT}
 
 OPTIMIZERS: dict[str, type] = {
     "adam": torch.optim.Adam,

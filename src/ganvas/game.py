@@ -45,6 +45,7 @@ class Match:
     net: nn.Module | None = None  # the player who pays
     label: Tensor | None = None  # of the real images
     draw: Draw | None = None  # what the fake images were made from, in the generator's step
+    fake_label: Tensor | None = None  # of the fake images
 
 
 @dataclass

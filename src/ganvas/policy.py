@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .config import UsageError
 
@@ -98,6 +98,11 @@ class Policy:
 def full_precision(device: torch.device) -> torch.autocast:
     """A context in which everything is float32, whatever surrounds it."""
     return torch.autocast(device.type, enabled=False)
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float32 at least, whatever autocast made of it."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def fused(optimizer: type, device: torch.device) -> dict[str, Any]:

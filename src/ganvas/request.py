@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from . import catalog
-from .config import Recipe, Spec, UsageError, did_you_mean
+from .config import Recipe, Spec, UsageError, address, did_you_mean
 from .data.dataset import Dataset
 from .data.sources import SOURCES, parse_resolution
 from .data.transforms import parse_transforms
@@ -62,8 +62,19 @@ def made_recipe(request: Request) -> Recipe:
     for path, value in changes:
         recipe.set(path, value if isinstance(value, str) else repr(value), catalog.COMPONENTS)
     if request.augment:
+        _refuse_sight(part.partition("=")[0].strip() for part in request.augment.split(","))
         recipe.transforms = [Spec(catalog.AUGMENT[name], **given) for name, given in parse_transforms(request.augment)]
+    _refuse_sight(catalog.NAMES.get(address(spec.target), "") for spec in recipe.transforms)
     return recipe
+
+
+def _refuse_sight(names: Iterable[str]) -> None:
+    """Raise `UsageError` for a change to the data that is one of what the discriminator looks through."""
+    for name in names:
+        if name in catalog.SIGHT:
+            raise UsageError(
+                f"{name} changes what the discriminator sees, real and fake alike, not the data: --set augment={name}."
+            )
 
 
 def find_recipe(wanted: str | Recipe | None) -> Recipe:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
+from ..config import UsageError
 from ..game import Progress
 
 
@@ -15,6 +16,7 @@ class Loss(nn.Module):
     """What every loss has; one that remembers something keeps it in buffers, so that it is saved with the run."""
 
     relative = False  # does the generator's loss look at the real logits?
+    high_is_real = True  # False for energies, which are low for what is judged real
 
     def follow(self, progress: Progress) -> None:
         """Hear where the run stands, before a step."""
@@ -27,13 +29,36 @@ class Loss(nn.Module):
         """What the generator minimises."""
         raise NotImplementedError
 
+    def stats(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """What else is worth logging about the logits of a discriminator's step."""
+        return {}
+
+
+def checked_smoothing(value: float) -> float:
+    """The smoothing of real targets, if it leaves them above a half."""
+    if not 0 <= value < 0.5:
+        raise UsageError(f"smoothing lowers the target of real images from 1, by 0 to less than 0.5, not {value:g}.")
+    return value
+
 
 class NonSaturating(Loss):
-    """Logistic loss with the generator's -log D(G(z)) (Goodfellow et al. 2014, section 3)."""
+    """Logistic loss with the generator's -log D(G(z)) (Goodfellow et al. 2014, section 3).
+
+    Smoothing is one-sided: real targets only (Salimans et al. 2016, section 3.4).
+    """
+
+    def __init__(
+        self,
+        *,
+        smoothing: float = 0.0,  # real images are to be judged 1 minus this, fake ones 0 as ever
+    ):
+        super().__init__()
+        self.smoothing = checked_smoothing(smoothing)
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
-        """-log D(x) - log(1 - D(G(z)))."""
-        return softplus(-real).mean() + softplus(fake).mean()
+        """-t log D(x) - (1 - t) log(1 - D(x)) - log(1 - D(G(z))) with the target t = 1 - smoothing."""
+        # -log(1 - D(x)) = x - log D(x), so all that smoothing adds is a linear term
+        return softplus(-real).mean() + self.smoothing * real.mean() + softplus(fake).mean()
 
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-log D(G(z))."""
@@ -47,17 +72,25 @@ class Minimax(NonSaturating):
         return -softplus(fake).mean()
 
 
-class LeastSquares(NonSaturating):
+class LeastSquares(Loss):
     """Squared distance to the targets 1 and 0, halved as published (Mao et al. 2017, eq. 9)."""
 
+    def __init__(
+        self,
+        *,
+        smoothing: float = 0.0,  # the discriminator's target for real images is 1 minus this
+    ):
+        super().__init__()
+        self.smoothing = checked_smoothing(smoothing)
+
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
-        return ((real - 1).square().mean() + fake.square().mean()) / 2
+        return ((real - (1 - self.smoothing)).square().mean() + fake.square().mean()) / 2
 
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return (fake - 1).square().mean() / 2
 
 
-class Wasserstein(NonSaturating):
+class Wasserstein(Loss):
     """Difference of the critic's means (Arjovsky et al. 2017, eq. 2-3)."""
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:

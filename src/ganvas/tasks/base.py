@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..augment import Chain
-from ..config import Spec
+from ..config import Spec, UsageError
 from ..game import Draw, Match, Objective, Progress, Scores
 from ..policy import full_precision
+from .pool import Pool
 
 Label = int | Sequence[float] | None  # a class, a vector, or whatever the model likes
 
@@ -62,11 +63,13 @@ class Adversary(nn.Module):
         loss: Spec,
         penalties: Sequence[Spec] = (),
         augment: Sequence[Spec] = (),
+        pool: int = 0,
     ):
         super().__init__()
         self.net, self.loss = discriminator, loss.build()
-        self.penalties = nn.ModuleList(p.build() for p in penalties)
+        self.penalties = imposed(penalties, "discriminator")
         self.augment = Chain(augment)
+        self.pool = Pool(size=pool) if pool else None
 
     def judge(self, images: Tensor, label: Tensor | None = None) -> Scores:
         """The verdict on images as the discriminator is allowed to see them, in float32 logits."""
@@ -91,15 +94,19 @@ class Adversary(nn.Module):
         for penalty in self.penalties:
             penalty.constrain(self.net)  # type: ignore[operator]
         fake = fake.detach()
-        match = self._match(real, fake, self.judge(real, label), self.judge(fake, fake_label), label)
+        if self.pool is not None:
+            fake, fake_label = self.pool(fake, fake_label)
+        match = self._match(real, fake, self.judge(real, label), self.judge(fake, fake_label), label, fake_label)
         assert match.real_scores is not None
         real_logits, fake_logits = match.real_scores.logits, match.fake_scores.logits
         terms = {"adversarial": self.loss.d(real_logits, fake_logits)}
         terms |= {f"{name}_real": term for name, term in self._conditioning(match.real_scores, label)}
         terms |= {f"{name}_fake": term for name, term in self._conditioning(match.fake_scores, fake_label)}
         terms |= charge(self.penalties, match, progress)
-        self.augment.observe(real_logits.detach())
-        return Objective(terms, {"real": real_logits.detach().mean(), "fake": fake_logits.detach().mean()}), match
+        real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
+        self.augment.observe(real_logits)
+        stats = {"real": real_logits.mean(), "fake": fake_logits.mean()}
+        return Objective(terms, {**stats, **self.loss.stats(real_logits, fake_logits), **self.augment.stats()}), match
 
     def g_loss(
         self,
@@ -119,7 +126,7 @@ class Adversary(nn.Module):
         if self.loss.relative or compare:
             with torch.no_grad():
                 reference = self.judge(real, label)
-        match = self._match(real, draw.image, reference, scores, label)
+        match = self._match(real, draw.image, reference, scores, label, draw.label)
         match.draw = draw
         terms = {"adversarial": self.loss.g(scores.logits, reference.logits if reference else None)}
         return {**terms, **dict(self._conditioning(scores, draw.label))}, match
@@ -129,18 +136,34 @@ class Adversary(nn.Module):
         self.augment.follow(progress)
 
     def _match(
-        self, real: Tensor, fake: Tensor, real_scores: Scores | None, fake_scores: Scores, label: Tensor | None
+        self,
+        real: Tensor,
+        fake: Tensor,
+        real_scores: Scores | None,
+        fake_scores: Scores,
+        label: Tensor | None,
+        fake_label: Tensor | None,
     ) -> Match:
         def judge(images: Tensor, other: Tensor | None = None) -> Scores:
             return self.judge_exactly(images, label if other is None else other)
 
-        return Match(real, fake, real_scores, fake_scores, judge, self.net, label)
+        return Match(real, fake, real_scores, fake_scores, judge, self.net, label, fake_label=fake_label)
 
     def _conditioning(self, scores: Scores, label: Tensor | None) -> Iterator[tuple[str, Tensor]]:
         """The terms that the head adds to either player's objective because of the label."""
         head = getattr(self.net, "head", None)
         if head is not None and label is not None:
             yield from head.loss(scores, label).items()
+
+
+def imposed(penalties: Sequence[Spec], player: str) -> nn.ModuleList:
+    """Penalties built for a player; raises `UsageError` for one that means nothing to it."""
+    built = nn.ModuleList(p.build() for p in penalties)
+    for penalty in built:
+        if penalty.player not in ("either", player):
+            place = "g_penalties" if penalty.player == "generator" else "penalties"
+            raise UsageError(f"{type(penalty).__name__} is for the {penalty.player}: put it into {place}.")
+    return built
 
 
 def charge(penalties: nn.ModuleList, match: Match, progress: Progress) -> dict[str, Tensor]:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import Spec, UsageError
 from ..game import Draw, Objective, Progress
-from .base import Adversary, Label, Task, charge
+from .base import Adversary, Label, Task, charge, imposed
 
 
 def uniform(*shape: int, **options: Any) -> Tensor:
@@ -38,6 +38,7 @@ class Generation(Task):
         prior: Literal["normal", "uniform"] = "normal",  # distribution of the noise
         conditional: bool = False,  # images are made for a label and judged by it
         fakes: int = 1,  # fake images per real one in the generator's step
+        pool: int = 0,  # past fakes the discriminator is also shown; 0: only the present ones
         resolution: tuple[int, int],
         channels: int = 3,
         classes: int = 0,
@@ -53,14 +54,16 @@ class Generation(Task):
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
         facts |= {"classes": self.classes, "attributes": self.attributes}
         self.generator = generator.build(**facts)
-        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
-        self.g_penalties = nn.ModuleList(p.build() for p in g_penalties)
+        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment, pool)
+        self.g_penalties = imposed(g_penalties, "generator")
         self.prior, self.fakes, self.conditional = prior, fakes, conditional
         self.needs = frozenset({"image", "label"} if conditional else {"image"})
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real, label = batch["image"], self.label(batch)
         paired = progress.paired and self.fakes == 1
+        if paired:
+            self._constrain()
         with torch.set_grad_enabled(paired):
             draw = self.draw(real, progress, label)
         if paired:  # as in DCGAN's code: the generator is paid for the fakes that were just judged
@@ -71,13 +74,19 @@ class Generation(Task):
         real, label = batch["image"], self.label(batch)
         if self.fakes > 1:
             real, label = repeat(real, self.fakes), repeat(label, self.fakes)
-        for penalty in self.g_penalties:
-            penalty.constrain(self.generator)  # type: ignore[operator]
-        draw = batch.pop("draw", None) or self.draw(real, progress, label)
+        draw = batch.pop("draw", None)
+        if draw is None:
+            self._constrain()
+            draw = self.draw(real, progress, label)
         compare = any(penalty.relative for penalty in self.g_penalties)
         terms, match = self.discriminator.g_loss(draw, real, progress, label, compare)
         match.net = self.generator
         return Objective({**terms, **charge(self.g_penalties, match, progress)})
+
+    def _constrain(self) -> None:
+        """Let the generator's penalties move its weights, before it makes what it will be paid for."""
+        for penalty in self.g_penalties:
+            penalty.constrain(self.generator)  # type: ignore[operator]
 
     def label(self, batch: dict[str, Any]) -> Tensor | None:
         """What the images of a batch are asked for by; the fakes are made for the labels of the real ones.

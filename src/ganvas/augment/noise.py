@@ -1,0 +1,32 @@
+"""Noise on what the discriminator sees."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..config import Spec
+from ..policy import wide
+from ..schedule import Anneal, following
+from . import Augment
+
+
+class InstanceNoise(Augment):
+    """Gaussian noise on real and fake images, less and less of it (Arjovsky and Bottou 2017).
+
+    Also Sønderby et al. 2017.  Works for points, too.
+    """
+
+    def __init__(
+        self,
+        *,
+        sigma: float | Spec = Spec(Anneal, start=0.1, end=0.0),  # standard deviation, or a schedule of it
+    ):
+        super().__init__()
+        self.sigma = following(sigma)
+
+    def forward(self, images: Tensor) -> Tensor:
+        sigma = self.sigma(self.progress.fraction)
+        if not sigma:
+            return images
+        return wide(images) + sigma * self.draw(torch.randn, images, *images.shape[1:])

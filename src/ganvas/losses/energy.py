@@ -1,0 +1,75 @@
+"""Losses over energies: one number an image that is low for real ones, such as an autoencoder's error.
+
+They expect logits of at least zero; a discriminator that can go below makes them unbounded.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu
+
+from ..config import UsageError
+from .adversarial import Loss
+
+
+class EnergyMargin(Loss):
+    """Low energy for real images, at least a margin for fake ones (Zhao et al. 2017, eq. 1-2)."""
+
+    high_is_real = False
+
+    def __init__(
+        self,
+        *,
+        margin: float = 10.0,  # fakes of a higher energy cost the discriminator nothing
+    ):
+        super().__init__()
+        if margin <= 0:
+            raise UsageError(f"The margin between energies must be positive, got {margin:g}.")
+        self.margin = margin
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        return real.mean() + relu(self.margin - fake).mean()
+
+    def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return fake.mean()
+
+
+class BoundaryEquilibrium(Loss):
+    """Energies kept in the proportion gamma = E[fake] / E[real] by a controller (Berthelot et al. 2017).
+
+    k, the weight of the fakes, moves once for every batch that the discriminator is paid for.
+    """
+
+    high_is_real = False
+    shared = True
+    k: Tensor
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 0.5,  # diversity: energy of the fakes over that of the real images, 0 to 1
+        rate: float = 1e-3,  # the paper's lambda_k: how fast the controller moves
+    ):
+        super().__init__()
+        if not 0 <= gamma <= 1:
+            raise UsageError(f"gamma is a proportion of energies from 0 to 1, got {gamma:g}.")
+        self.gamma, self.rate = gamma, rate
+        self.register_buffer("k", torch.zeros(()))
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        """L(x) - k L(G(z)), with the k of before; then k moves."""
+        value = real.mean() - self.k.clone() * fake.mean()
+        with torch.no_grad():
+            self.k.add_(self.rate * self._imbalance(real, fake)).clamp_(0, 1)
+        return value
+
+    def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return fake.mean()
+
+    def stats(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """k, and the paper's measure of convergence: L(x) + |gamma L(x) - L(G(z))|."""
+        return {"k": self.k.clone(), "convergence": real.mean() + self._imbalance(real, fake).abs()}
+
+    def _imbalance(self, real: Tensor, fake: Tensor) -> Tensor:
+        return self.gamma * real.mean() - fake.mean()

@@ -1,0 +1,89 @@
+"""Losses made of another loss."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from ..config import Spec, UsageError
+from ..game import Progress
+from ..schedule import following
+from .adversarial import Loss, NonSaturating
+
+
+class Wrapped(Loss):
+    """Another loss as it is."""
+
+    def __init__(self, loss: Spec):
+        super().__init__()
+        self.loss: Loss = loss.build()
+        self.relative, self.high_is_real = self.loss.relative, self.loss.high_is_real
+
+    def follow(self, progress: Progress) -> None:
+        self.loss.follow(progress)
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        return self.loss.d(real, fake)
+
+    def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return self.loss.g(fake, real)
+
+    def stats(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return self.loss.stats(real, fake)
+
+
+class Weighted(Wrapped):
+    """Another loss with a weight for each player; 0 leaves a player to its penalties alone."""
+
+    def __init__(
+        self,
+        *,
+        loss: Spec = Spec(NonSaturating),  # what is weighted
+        d: float | Spec = 1.0,  # weight of the discriminator's term, or a schedule of it
+        g: float | Spec = 1.0,  # weight of the generator's term, or a schedule of it
+    ):
+        super().__init__(loss)
+        self.weights = following(d), following(g)
+        self.fraction = 0.0
+
+    def follow(self, progress: Progress) -> None:
+        super().follow(progress)
+        self.fraction = progress.fraction
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        return self.weights[0](self.fraction) * super().d(real, fake)
+
+    def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return self.weights[1](self.fraction) * super().g(fake, real)
+
+
+class TopK(Wrapped):
+    """The generator learns from the best-judged fakes of a batch only, ever fewer of them (Sinha et al. 2020).
+
+    As in the paper the number falls by the same factor every epoch, from the whole batch to `share` of it, rounded
+    up.  Fakes are ranked by their mean logit; a relative loss compares them with the real images they were paired with.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: Spec = Spec(NonSaturating),  # what both players are paid
+        share: float = 0.5,  # of the batch, that the generator learns from in the end
+        until: float = 1.0,  # share of the run, 0 to 1, after which it stays there
+    ):
+        super().__init__(loss)
+        if not (0 < share <= 1 and 0 < until <= 1):
+            raise UsageError(f"share and until are more than 0 and at most 1, got {share:g} and {until:g}.")
+        self.share, self.until = share, until
+        self.kept = 1.0
+
+    def follow(self, progress: Progress) -> None:
+        super().follow(progress)
+        self.kept = self.share ** min(progress.fraction / self.until, 1.0)
+
+    def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """The wrapped loss on the ceil(kept * N) fakes that look most real."""
+        verdicts = fake.detach().flatten(1).mean(1)  # (N,): one for an image, even if it was judged by patches
+        best = verdicts.topk(math.ceil(self.kept * len(fake)), largest=self.high_is_real).indices
+        return super().g(fake[best], real[best] if real is not None else None)

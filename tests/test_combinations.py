@@ -1,0 +1,93 @@
+"""Every two parts work together: losses, heads, penalties of either player and what the discriminator looks through."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from ganvas import catalog
+from ganvas.policy import Policy
+from ganvas.trainer import Trainer
+from test_trainer import Fixed, small
+
+CPU = torch.device("cpu")
+OPTIONS = {
+    "consistency": "consistency(augment=diffaugment(policy=['translation']))",
+    "lecam": "lecam(start=0)",
+    "boundary_equilibrium": "boundary_equilibrium(rate=0.1)",
+    "top_k": "top_k(loss=relativistic_pairing)",
+    "weighted": "weighted(loss=energy_margin, d=0.5)",
+    "ada": "ada(p=0.8)",
+    "": "",
+}
+LOSSES, HEADS = list(catalog.LOSSES), list(catalog.HEADS)
+PENALTIES, SIGHT = [*catalog.PENALTIES], ["", *catalog.SIGHT]
+
+
+def covering():
+    """Rows in which every loss meets every penalty, and any two of the four axes all of each other's values."""
+    for i, j in itertools.product(range(len(LOSSES)), range(len(PENALTIES))):
+        yield LOSSES[i], HEADS[(i + j) % len(HEADS)], PENALTIES[j], SIGHT[(i + j // 3) % len(SIGHT)]
+
+
+def test_every_two_parts_meet():
+    rows, axes = list(covering()), (LOSSES, HEADS, PENALTIES, SIGHT)
+    for a, b in itertools.combinations(range(4), 2):
+        assert {(row[a], row[b]) for row in rows} == set(itertools.product(axes[a], axes[b]))
+
+
+def place(penalty):
+    """Where a penalty goes; what means something for both players is given to both."""
+    text = OPTIONS.get(penalty, penalty)
+    player = catalog.PENALTIES[penalty].player
+    places = {"discriminator": ["penalties"], "generator": ["g_penalties"], "either": ["penalties", "g_penalties"]}
+    return dict.fromkeys(places[player], text)
+
+
+def learnt(module):
+    return {k: v.detach().clone() for k, v in module.named_parameters()}
+
+
+def step(loss, head, penalty, sight, bf16=False, **more):
+    changes = {"loss": OPTIONS.get(loss, loss), "discriminator.head": head, "augment": OPTIONS.get(sight, sight)}
+    recipe = small(**{**changes, **place(penalty), "conditional": "true", "discriminator.init": "kaiming", **more})
+    torch.manual_seed(0)
+    task = recipe.task.build(resolution=(8, 8), channels=3, classes=3)
+    trainer = Trainer(task, recipe, Fixed(channels=3), Policy(CPU, bf16))
+    trainer.advance()
+    before = learnt(task.generator), learnt(task.discriminator)
+    trainer.advance()
+    return trainer, before
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_combination_moves_both_players(loss):
+    for row in covering():
+        if row[0] != loss:
+            continue
+        trainer, before = step(*row)
+        for weights, module in zip(before, (trainer.task.generator, trainer.task.discriminator)):
+            assert any(not torch.equal(v, weights[k]) for k, v in module.named_parameters()), row
+        said = trainer.read()
+        assert said
+        assert all(abs(v) < float("inf") for v in said.values()), (row, said)  # neither inf nor nan
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("sight", SIGHT)
+def test_penalties_and_augmentations_under_bf16_with_a_pool(penalty, sight):
+    trainer, _ = step("hinge", "projection", penalty, sight, bf16=True, pool="5")
+    assert all(abs(v) < float("inf") for v in trainer.read().values())
+    kinds = {v.dtype for v in trainer.task.state_dict().values()}
+    assert kinds <= {torch.float32, torch.int64}
+
+
+@pytest.mark.parametrize("name", [*PENALTIES, *LOSSES, *catalog.SIGHT])
+def test_every_component_survives_json(name):
+    from ganvas.config import Recipe
+
+    which = {**place(name)} if name in PENALTIES else {"loss" if name in LOSSES else "augment": OPTIONS.get(name, name)}
+    recipe = small(**which)
+    assert Recipe.from_dict(recipe.to_dict(), catalog.TRUSTED).to_dict() == recipe.to_dict()
