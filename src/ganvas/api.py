@@ -21,10 +21,12 @@ from .data.dataset import Dataset
 from .data.sources import open_source, parse_resolution
 from .data.transforms import parse_transforms
 from .model import Model as Model
+from .model import accuracy as accuracy
 from .model import load as load
 from .players import Group
 from .policy import Policy, PrecisionName
 from .run import Run, read_json
+from .tasks.base import Task
 from .trainer import Trainer
 from .training import Event, Plan, Training
 from .version import __version__
@@ -49,6 +51,7 @@ class Request:
     precision: PrecisionName | None = None
     compile: Literal["auto", "on", "off"] = "auto"
     set: Sequence[str] | Mapping[str, Any] = ()
+    labels: int | None = None
     augment: str = ""
     resume: bool = False
     snapshot_images: int | None = None
@@ -68,7 +71,7 @@ def train(
     """Train a recipe on data until its images (or `minutes`) are over; returns the run.
 
     `recipe` is a name, a saved config.json or a `Recipe`; `options` are those of `Request`: images, minutes,
-    seed, batch, resolution, device, precision, set, augment, resume, snapshot_images, workers, tensorboard.
+    seed, batch, resolution, device, precision, set, labels, augment, resume, snapshot_images, workers, tensorboard.
     `on_event` hears every `Event`.  Raises `UserError` with a sentence for whatever a person can mend.
     """
     session = prepare(Request(recipe, data, outdir, **options))
@@ -117,6 +120,8 @@ def prepare(request: Request, progress: Progress | None = None) -> Session:
     )
     try:
         dataset = _open_data(request, dataset_facts, progress, group)
+        if request.labels is not None:
+            dataset = dataset.keep_labels(request.labels, request.seed or 0)
         return _session(request, recipe, dataset, policy, group)
     except BaseException:
         group.close()
@@ -128,14 +133,20 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
     _check_sizes(request, recipe, dataset, group.world)
     torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
     transforms = [spec.build() for spec in recipe.transforms]
-    batches = Batches(dataset, seed=seed, device=policy.device, transforms=transforms, workers=request.workers)
-    facts = _facts(dataset)
-    task = recipe.task.build(**facts)
+    task: Task = recipe.task.build(**_facts(dataset))
+    batches = Batches(
+        dataset,
+        seed=seed,
+        device=policy.device,
+        transforms=transforms,
+        workers=request.workers,
+        needs=task.needs,
+    )
     if recipe.sync_batch_norm and group.world > 1:
         distributed.synchronise_batch_norm(task)
     trainer = Trainer(task, recipe, batches, policy, group=group)
     run, config = _folder(request, recipe, dataset, policy, group)
-    training = Training(run, trainer, _plan(request, recipe, dataset, config))
+    training = Training(run, trainer, _plan(request, recipe, dataset, config, task.example))
     told = training.resume() if request.resume else []
     return Session(run, training, dataset, recipe, policy, told, batches, group)
 
@@ -220,7 +231,8 @@ def _check_sizes(request: Request, recipe: Recipe, dataset: Dataset, world: int)
 
 def _facts(dataset: Dataset) -> dict[str, Any]:
     facts = dataset.facts
-    return {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
+    size = {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
+    return {**size, "attributes": facts.attributes, "unlabelled": facts.unlabelled}
 
 
 def _folder(
@@ -259,6 +271,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
             "fingerprint": dataset.fingerprint,
             "class_names": list(dataset.class_names),
             **{k: encode(v) for k, v in facts.items()},
+            "labels_kept": request.labels,
         },
         "seed": request.seed or 0,
         "precision": policy.precision,
@@ -266,7 +279,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
     }
 
 
-def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, Any]) -> Plan:
+def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, Any], example: str) -> Plan:
     """How often to log and to save: about 200 lines and 20 snapshots a run unless asked otherwise."""
     snapshot = request.snapshot_images or max(recipe.images // 20, recipe.batch)
     model = {"format": 1, "task": recipe.task.to_dict(), "data": config["data"], "ganvas": __version__}
@@ -276,12 +289,12 @@ def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, 
         minutes=request.minutes,
         tensorboard=request.tensorboard,
         model_config=model,
-        card=_card(config, dataset),
+        card=_card(config, dataset, example),
         seed=request.seed or 0,
     )
 
 
-def _card(config: dict[str, Any], dataset: Dataset) -> str:
+def _card(config: dict[str, Any], dataset: Dataset, example: str) -> str:
     """The model's README; `{images}` is filled in at every snapshot."""
     height, width = dataset.facts.resolution
     return (
@@ -290,7 +303,7 @@ def _card(config: dict[str, Any], dataset: Dataset) -> str:
         f"Trained with ganvas {__version__} ({config['precision']}, seed {config['seed']}) on {{images:,}} images drawn"
         f" from {len(dataset):,} of {width}x{height} pixels, {dataset.facts.channels} channel(s).\n\n"
         "```python\nimport ganvas\n\nmodel = ganvas.load(\"THIS FOLDER\")\n"
-        "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]\n```\n"
+        f"{example}\n```\n"
     )  # fmt: skip
 
 
@@ -302,6 +315,7 @@ def _continued(request: Request) -> Request:
         raise UsageError(f"{request.outdir}/config.json was not written by ganvas train; it cannot be resumed.")
     asked: dict[str, Any] = {"seed": request.seed, "precision": request.precision, "batch": request.batch}
     saved = {"seed": config["seed"], "precision": config["precision"], "batch": config["recipe"].get("batch")}
+    asked, saved = {**asked, "labels": request.labels}, {**saved, "labels": config["data"].get("labels_kept")}
     if isinstance(request.recipe, str) and not request.recipe.endswith(".json"):
         asked, saved = {**asked, "recipe": request.recipe}, {**saved, "recipe": config["recipe_name"]}
     if isinstance(request.data, str):
@@ -324,6 +338,7 @@ def _continued(request: Request) -> Request:
         device=request.device,
         precision=config["precision"],
         compile=request.compile,
+        labels=saved["labels"],
         resume=True,
         snapshot_images=request.snapshot_images,
         workers=request.workers,

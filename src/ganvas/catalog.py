@@ -18,14 +18,23 @@ from .config import Recipe, address
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
 from .losses import adversarial, penalties
-from .networks import dcgan, heads, mlp
-from .recipes import generation
+from .networks import autoencoder, classifier, codes, dcgan, heads, mlp, noisy
+from .networks import text as captions
+from .recipes import further, generation
+from .tasks.classify import Classification
 from .tasks.generation import Generation
+from .tasks.infogan import InfoGAN
+from .tasks.semi import SemiSupervised
+from .tasks.text import TextGeneration
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "gan": generation.gan,
     "dcgan": generation.dcgan,
     "dcgan_small": generation.dcgan_small,
+    "infogan": further.infogan,
+    "textgan": further.textgan,
+    "semigan": further.semigan,
+    "classifier": further.classifier,
 }
 
 LOSSES: dict[str, type] = {
@@ -43,6 +52,8 @@ HEADS: dict[str, type] = {
     "projection": heads.Projection,
     "auxiliary_classifier": heads.AuxiliaryClassifier,
     "joint": heads.Joint,
+    "info": codes.InfoHead,
+    "classes": codes.Classes,
 }
 
 NETWORKS: dict[str, type] = {
@@ -50,6 +61,13 @@ NETWORKS: dict[str, type] = {
     "dcgan_discriminator": dcgan.Discriminator,
     "mlp_generator": mlp.Generator,
     "mlp_discriminator": mlp.Discriminator,
+    "noisy_generator": noisy.Generator,
+    "noisy_dense": noisy.Dense,
+    "noisy_convolutional": noisy.Convolutional,
+    "autoencoder": autoencoder.Autoencoder,
+    "autoencoder_generator": autoencoder.Decoder,
+    "small_classifier": classifier.Classifier,
+    "byte_encoder": captions.ByteEncoder,
 }
 
 AUGMENT: dict[str, type] = dict(TRANSFORMS)
@@ -69,7 +87,13 @@ SCHEDULES: dict[str, type] = {
     "long_starts": schedule.LongStarts,
 }
 
-TASKS: dict[str, type] = {"generation": Generation}
+TASKS: dict[str, type] = {
+    "generation": Generation,
+    "infogan_task": InfoGAN,
+    "text_generation": TextGeneration,
+    "semi_supervised": SemiSupervised,
+    "classification": Classification,
+}
 
 SHELVES: dict[str, Mapping[str, Any]] = {
     "recipes": RECIPES,

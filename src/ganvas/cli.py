@@ -158,6 +158,7 @@ def train(
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16. (auto)")] = None,
     compile_: Annotated[str, typer.Option("--compile", help="auto, on or off.")] = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="path=value, as `ganvas show` lists.")] = None,
+    labels: Annotated[int | None, typer.Option(help="Keep so many labels and hide the others. (all)")] = None,
     augment: Annotated[str, typer.Option(help="Random changes to the data: flip,rotate=10,noise=0.05")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --outdir.")] = False,
     snapshot_images: Annotated[int | None, typer.Option(help="Images between snapshots. (a 20th)")] = None,
@@ -192,7 +193,10 @@ def _train(as_json: bool, **options: Any) -> dict[str, Any]:
     if first and as_json:
         _answer(result)
     elif first:
-        _say(f"Samples: {result['grid']}\nNext:    ganvas sample {result['run']} -o samples.png --seeds 0-63")
+        if result["grid"]:
+            _say(f"Samples: {result['grid']}\nNext:    ganvas sample {result['run']} -o samples.png --seeds 0-63")
+        else:
+            _say(f"Model:   {result['run']}/model, to be used in Python as its README.md says")
         if result["stopped"] != "done":
             _say(f"         ganvas train --resume --outdir {result['run']}")
     return result
@@ -228,7 +232,7 @@ def sample(
     run: Annotated[Path, typer.Argument(help="A run or a model folder.")],
     output: Output,
     seeds: Annotated[str, typer.Option(help="Which latents: 0-63, or 0,3,9-12.")] = "0-63",
-    label: Annotated[str | None, typer.Option(help="A class, by name or number.")] = None,
+    label: Annotated[str | None, typer.Option(help="A class by name or number, numbers, or a caption.")] = None,
     trunc: Annotated[float, typer.Option(help="Scale of the noise: under 1 less variety, fewer failures.")] = 1.0,
     grid: Annotated[int | None, typer.Option(help="Columns of the grid.")] = None,
     device: Device = "auto",
@@ -236,11 +240,11 @@ def sample(
 ) -> None:
     """Pictures from a trained model: a grid (.png), a folder of PNGs, or an .npz."""
     from .api import load
-    from .output import class_index, save_samples
+    from .output import save_samples
 
     wanted = parse_seeds(seeds)
     model = load(run, device=device)
-    images = model.sample_seeds(wanted, label=class_index(model, label), trunc=trunc)
+    images = model.sample_seeds(wanted, label=model.read_label(label), trunc=trunc)
     written = save_samples(images, wanted, output, grid)
     if as_json:
         return _answer({"output": str(output), "images": len(wanted), "files": written})
@@ -256,17 +260,17 @@ def interpolate(
         int | None, typer.Option(help="Pictures from one latent to the next. [default: 24; 8 for .png]")
     ] = None,
     fps: Annotated[int, typer.Option(help="Pictures a second of a .gif or .mp4.")] = 24,
-    label: Annotated[str | None, typer.Option(help="A class, by name or number.")] = None,
+    label: Annotated[str | None, typer.Option(help="A class by name or number, numbers, or a caption.")] = None,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
     """Walk between latents: a strip (.png), an animation (.gif) or a film (.mp4)."""
     from .api import load
-    from .output import class_index, save_interpolation
+    from .output import save_interpolation
 
     model, wanted = load(run, device=device), parse_seeds(seeds)
     steps = steps or (8 if output.suffix.lower() == ".png" else 24)
-    frames = model.walk(wanted, steps=steps, label=class_index(model, label))
+    frames = model.walk(wanted, steps=steps, label=model.read_label(label))
     save_interpolation(frames, output, fps=fps, columns=steps)
     if as_json:
         return _answer({"output": str(output), "frames": len(frames), "seeds": wanted})

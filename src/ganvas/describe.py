@@ -18,7 +18,7 @@ from typing import Any, get_type_hints
 from .catalog import NAMES
 from .config import Recipe, Spec, address, options, type_name
 
-BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "features"}
+BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "unlabelled", "features", "codes"}
 BY_THE_MACHINE = {"params", "foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay"}
 DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE
 

@@ -58,7 +58,7 @@ class Snapshot:
     """Samples, model and state were saved."""
 
     images: int
-    grid: Path
+    grid: Path | None  # of a model that makes pictures
 
 
 @dataclass(frozen=True)
@@ -177,15 +177,16 @@ class Training:
         return Logged(line)
 
     def snapshot(self) -> Snapshot:
-        """Save the sample grid, the model and the state; a step that was skipped on the device is found out first."""
+        """Save samples (if there are any), model and state; a step that a device skipped is found out first."""
         trainer, images = self.trainer, self.trainer.images
         trainer.check()
-        file = self.run.samples / f"{images:012d}.png"
+        file = self.run.samples / f"{images:012d}.png" if trainer.task.pictures else None
         if self.writes:
-            sheet = grid(self.sample())
-            self.run.save_grid(sheet, images)
-            if self.board:
-                self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
+            if file:
+                sheet = grid(self.sample())
+                self.run.save_grid(sheet, images)
+                if self.board:
+                    self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
             config = {**self.plan.model_config, "images": images}
             self.run.save_model(trainer.average, config, self.plan.card.format(images=images))
             state = {"trainer": trainer.state_dict(), "retries": self.retries, "seconds": self.seconds}

@@ -45,7 +45,7 @@ SOURCES = {
     "zip": Source("a zip of such a folder; nothing is unpacked to disk"),
     "metadata": Source("a metadata.jsonl or CSV beside the images: file_name, and label (word, number, list) or text"),
     "idx": Source("the IDX files of MNIST, or the folder that holds them; labels are found beside them"),
-    "stacked": Source("as stacked:SOURCE, three random images of a grey source as R, G and B (Stacked MNIST: 1,000 modes)"),
+    "stacked": Source("as stacked:SOURCE, three images of a grey source as R, G and B (Stacked MNIST: 1,000 modes)"),
     "npz": Source("an .npz (images, labels) or .npy: (N, H, W), (N, H, W, C) or (N, C, H, W)"),
 }
 
