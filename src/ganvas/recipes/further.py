@@ -28,7 +28,7 @@ def classifier() -> Recipe:
         task=Spec(Classification, classifier=Spec(Classifier)),
         g_optimizer=Spec(Adam, lr=2e-3),
         batch=64,
-        images=300_000,
+        images=240_000,
         lr_schedule=Spec(Cosine, to=0.01),
         ema_images=5_000.0,
     )
