@@ -6,13 +6,13 @@ import copy
 
 import pytest
 import torch
-from small import FACTS, Fixed, narrow
 from torch import nn
 
 from ganvas import catalog
 from ganvas.config import Recipe, Spec
 from ganvas.policy import Policy
 from ganvas.trainer import Diverged, Trainer
+from small import FACTS, Fixed, narrow
 
 CPU = torch.device("cpu")
 

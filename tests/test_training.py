@@ -12,13 +12,13 @@ import time
 import pytest
 import torch
 from PIL import Image
-from small import narrow, source
 
 import ganvas
 from ganvas import api, catalog
 from ganvas.config import UsageError, UserError
 from ganvas.run import Run, weights_hash
 from ganvas.training import Finished, Logged, Snapshot, Told
+from small import narrow, source
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
 TINY = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL}

@@ -34,7 +34,8 @@ class NormedLinear(nn.Linear):
         self.gain = nn.Parameter(torch.full((outputs,), math.sqrt(2)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, directed(self.weight, self.gain), self.bias)
+        length = self.weight.norm(dim=1)
+        return linear(x, self.weight) * (self.gain / length) + self.bias  # a batch is smaller than the weights
 
 
 class NormedConv(nn.Conv2d):
