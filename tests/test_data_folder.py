@@ -180,5 +180,5 @@ def test_metadata_that_cannot_be_read_is_refused(root: Path) -> None:
         with pytest.raises(UserError, match=sentence):
             open_source(str(root))
     (root / "metadata.jsonl").write_text('{"file_name": "a.png", "label": ["x"]}')
-    with pytest.raises(UserError, match="label in line 1 must be a word or a number"):
+    with pytest.raises(UserError, match="label in line 1 must be a word, a number or a list of numbers"):
         open_source(str(root))

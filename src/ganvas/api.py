@@ -22,6 +22,7 @@ from .data.dataset import Dataset
 from .data.sources import open_source
 from .game import Progress
 from .model import Model as Model
+from .model import accuracy as accuracy
 from .model import load as load
 from .players import Group
 from .policy import Policy
@@ -31,11 +32,10 @@ from .request import find_recipe as find_recipe
 from .run import Run
 from .tasks.base import Task
 from .trainer import Trainer
-from .training import OUT_OF_MEMORY, Event, Plan, Training, is_out_of_memory
+from .training import OUT_OF_MEMORY, Event, Plan, Training, is_out_of_memory, moved
 from .transfer import begin_from
 from .version import __version__
 
-WORDS = {"label": "labels (class sub-folders, or `label` in a metadata.jsonl)", "text": "captions (`text` in one)"}
 Decoding = Callable[[int, int], None]  # pictures done, pictures in all
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -51,7 +51,7 @@ def train(
     """Train a recipe on data until its images (or `minutes`) are over; returns the run.
 
     `recipe` is a name, a saved config.json or a `Recipe`; `options` are those of `Request`: images, minutes,
-    seed, batch, resolution, device, precision, set, augment, init_from, resume, snapshot_images, workers, ...
+    seed, batch, resolution, device, precision, set, labels, augment, init_from, resume, snapshot_images, workers, ...
     `on_event` hears every `Event`.  Raises `UserError` with a sentence for whatever a person can mend.
     """
     session = prepare(Request(recipe, data, outdir, **options))
@@ -103,6 +103,8 @@ def prepare(request: Request, progress: Decoding | None = None) -> Session:
     )
     try:
         dataset = _open_data(request, progress, group)
+        if request.labels is not None:
+            dataset = dataset.keep_labels(request.labels, request.seed or 0)
         return _session(request, recipe, dataset, policy, group)
     except BaseException:
         group.close()
@@ -114,11 +116,16 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
     _check_sizes(recipe, dataset, group.world)
     torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
     transforms = [spec.build() for spec in recipe.transforms]
-    batches = Batches(dataset, seed=seed, device=policy.device, transforms=transforms, workers=request.workers)
-    facts = _facts(dataset)
-    task = recipe.task.build(**facts)
-    _check_needs(task, dataset)
-    told = []
+    task: Task = recipe.task.build(**_facts(dataset))
+    batches = Batches(
+        dataset,
+        seed=seed,
+        device=policy.device,
+        transforms=transforms,
+        workers=request.workers,
+        needs=task.needs,
+    )
+    told: list[str] = []
     if request.init_from is not None and not request.resume:
         told = begin_from(task, request.init_from, raw=request.init_raw)
     if recipe.sync_batch_norm and group.world > 1:
@@ -128,7 +135,7 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
     rehearse(task, recipe, batches, policy, group)
     trainer = Trainer(task, recipe, batches, policy, group=group)
     run, config = _folder(request, recipe, dataset, policy, group)
-    training = Training(run, trainer, _plan(request, recipe, dataset, config))
+    training = Training(run, trainer, _plan(request, recipe, dataset, config, task.example))
     if request.resume:
         told = training.resume()
     return Session(run, training, dataset, recipe, policy, told, batches, group)
@@ -147,10 +154,10 @@ def rehearse(task: Task, recipe: Recipe, batches: Batches, policy: Policy, group
             if players.discriminator is not None:
                 players.d_loss(batches.at(0, few), progress).total.item()
             players.g_loss(batches.at(0, few), progress).total.item()
-            players.eval()
-            with torch.no_grad():
-                inputs = players.inputs([0, 1])
-                players.sample({k: v.to(policy.device) for k, v in inputs.items() if isinstance(v, torch.Tensor)})
+            if players.pictures:
+                players.eval()
+                with torch.no_grad():
+                    players.sample({k: moved(v, policy.device) for k, v in players.inputs([0, 1]).items()})
     except UserError:
         raise
     except Exception as problem:
@@ -192,18 +199,10 @@ def _check_sizes(recipe: Recipe, dataset: Dataset, world: int) -> None:
     distributed.check_batch(recipe.batch, recipe.accumulate, world)
 
 
-def _check_needs(task: Task, dataset: Dataset) -> None:
-    """Raise `UsageError` if a batch of these data lacks what the task works with."""
-    has = {"image": True, "label": dataset.labels is not None, "text": dataset.captions is not None}
-    lacking = sorted(need for need in task.needs if not has.get(need, False))
-    if lacking:
-        wanted = " and ".join(WORDS.get(need, need) for need in lacking)
-        raise UsageError(f"This recipe needs data with {wanted}; {dataset.name} has none.")
-
-
 def _facts(dataset: Dataset) -> dict[str, Any]:
     facts = dataset.facts
-    return {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
+    size = {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
+    return {**size, "attributes": facts.attributes, "unlabelled": facts.unlabelled}
 
 
 def _folder(
@@ -246,6 +245,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
             "fingerprint": dataset.fingerprint,
             "class_names": list(dataset.class_names),
             **{k: encode(v) for k, v in facts.items()},
+            "labels_kept": request.labels,
         },
         "seed": request.seed or 0,
         "init_from": None if request.init_from is None else str(request.init_from),
@@ -254,7 +254,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
     }
 
 
-def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, Any]) -> Plan:
+def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, Any], example: str) -> Plan:
     """How often to log and to save: about 200 lines and 20 snapshots a run unless asked otherwise."""
     snapshot = request.snapshot_images or max(recipe.images // 20, recipe.batch)
     model = {"format": 1, "task": recipe.task.to_dict(), "data": config["data"], "ganvas": __version__}
@@ -264,12 +264,12 @@ def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, 
         minutes=request.minutes,
         tensorboard=request.tensorboard,
         model_config=model,
-        card=_card(config, dataset),
+        card=_card(config, dataset, example),
         seed=request.seed or 0,
     )
 
 
-def _card(config: dict[str, Any], dataset: Dataset) -> str:
+def _card(config: dict[str, Any], dataset: Dataset, example: str) -> str:
     """The model's README; `{images}` is filled in at every snapshot."""
     height, width = dataset.facts.resolution
     return (
@@ -278,5 +278,5 @@ def _card(config: dict[str, Any], dataset: Dataset) -> str:
         f"Trained with ganvas {__version__} ({config['precision']}, seed {config['seed']}) on {{images:,}} images drawn"
         f" from {len(dataset):,} of {width}x{height} pixels, {dataset.facts.channels} channel(s).\n\n"
         "```python\nimport ganvas\n\nmodel = ganvas.load(\"THIS FOLDER\")\n"
-        "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]\n```\n"
+        f"{example}\n```\n"
     )  # fmt: skip

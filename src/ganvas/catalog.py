@@ -19,14 +19,23 @@ from .config import Recipe, address
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
 from .losses import adversarial, energy, penalties, relativistic, verdicts, weights, wrapped
-from .networks import biggan, dcgan, heads, minibatch, mlp, resnet
-from .recipes import generation
+from .networks import autoencoder, biggan, classifier, codes, dcgan, heads, minibatch, mlp, noisy, resnet
+from .networks import text as captions
+from .recipes import further, generation
+from .tasks.classify import Classification
 from .tasks.generation import Generation
+from .tasks.infogan import InfoGAN
+from .tasks.semi import SemiSupervised
+from .tasks.text import TextGeneration
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "gan": generation.gan,
     "dcgan": generation.dcgan,
     "dcgan_small": generation.dcgan_small,
+    "infogan": further.infogan,
+    "textgan": further.textgan,
+    "semigan": further.semigan,
+    "classifier": further.classifier,
 }
 
 LOSSES: dict[str, type] = {
@@ -64,6 +73,8 @@ HEADS: dict[str, type] = {
     "joint": heads.Joint,
     "minibatch_discrimination": minibatch.MinibatchDiscrimination,
     "minibatch_stddev": minibatch.MinibatchStddev,
+    "info": codes.InfoHead,
+    "classes": codes.Classes,
 }
 
 NETWORKS: dict[str, type] = {
@@ -76,6 +87,13 @@ NETWORKS: dict[str, type] = {
     "resnet_discriminator": resnet.Discriminator,
     "biggan_generator": biggan.Generator,
     "biggan_discriminator": biggan.Discriminator,
+    "noisy_generator": noisy.Generator,
+    "noisy_dense": noisy.Dense,
+    "noisy_convolutional": noisy.Convolutional,
+    "autoencoder": autoencoder.Autoencoder,
+    "autoencoder_generator": autoencoder.Decoder,
+    "small_classifier": classifier.Classifier,
+    "byte_encoder": captions.ByteEncoder,
 }
 
 SIGHT: dict[str, type] = {  # what the discriminator looks through
@@ -101,7 +119,13 @@ SCHEDULES: dict[str, type] = {
     "long_starts": schedule.LongStarts,
 }
 
-TASKS: dict[str, type] = {"generation": Generation}
+TASKS: dict[str, type] = {
+    "generation": Generation,
+    "infogan_task": InfoGAN,
+    "text_generation": TextGeneration,
+    "semi_supervised": SemiSupervised,
+    "classification": Classification,
+}
 
 SHELVES: dict[str, Mapping[str, Any]] = {
     "recipes": RECIPES,

@@ -158,6 +158,7 @@ def train(
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16. (auto)")] = None,
     compile_: Annotated[str, typer.Option("--compile", help="auto, on or off.")] = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="path=value, as `ganvas show` lists.")] = None,
+    labels: Annotated[int | None, typer.Option(help="Keep so many labels and hide the others. (all)")] = None,
     augment: Annotated[str, typer.Option(help="Random changes to the data: flip,rotate=10,noise=0.05")] = "",
     init_from: Annotated[Path | None, typer.Option(help="Begin with the weights of this run or model.")] = None,
     init_raw: Annotated[bool, typer.Option("--init-raw", help="Its generator as trained, not averaged.")] = False,
@@ -195,7 +196,10 @@ def _train(as_json: bool, **options: Any) -> dict[str, Any]:
     if first and as_json:
         _answer(result)
     elif first:
-        _say(f"Samples: {result['grid']}\nNext:    ganvas sample {result['run']} -o samples.png --seeds 0-63")
+        if result["grid"]:
+            _say(f"Samples: {result['grid']}\nNext:    ganvas sample {result['run']} -o samples.png --seeds 0-63")
+        else:
+            _say(f"Model:   {result['run']}/model, to be used in Python as its README.md says")
         if result["stopped"] != "done":
             _say(f"         ganvas train --resume --outdir {result['run']}")
     return result
@@ -231,7 +235,7 @@ def sample(
     run: Annotated[Path, typer.Argument(help="A run or a model folder.")],
     output: Output,
     seeds: Annotated[str, typer.Option(help="Which latents: 0-63, or 0,3,9-12.")] = "0-63",
-    label: Annotated[str | None, typer.Option(help="A class, by name or number.")] = None,
+    label: Annotated[str | None, typer.Option(help="A class by name or number, numbers, or a caption.")] = None,
     trunc: Annotated[float, typer.Option(help="Scale of the noise: under 1 less variety, fewer failures.")] = 1.0,
     grid: Annotated[int | None, typer.Option(help="Columns of the grid.")] = None,
     device: Device = "auto",
@@ -239,12 +243,12 @@ def sample(
 ) -> None:
     """Pictures from a trained model: a grid (.png), a folder of PNGs, or an .npz."""
     from .api import load
-    from .output import class_index, save_samples
+    from .output import save_samples
 
     check_range("--trunc", trunc, 0, 10)
     wanted = parse_seeds(seeds)
     model = load(run, device=device)
-    images = model.sample_seeds(wanted, label=class_index(model, label), trunc=trunc)
+    images = model.sample_seeds(wanted, label=model.read_label(label), trunc=trunc)
     written = save_samples(images, wanted, output, grid)
     if as_json:
         return _answer({"output": str(output), "images": len(wanted), "files": written})
@@ -260,19 +264,19 @@ def interpolate(
         int | None, typer.Option(help="Pictures from one latent to the next. [default: 24; 8 for .png]")
     ] = None,
     fps: Annotated[int, typer.Option(help="Pictures a second of a .gif or .mp4.")] = 24,
-    label: Annotated[str | None, typer.Option(help="A class, by name or number.")] = None,
+    label: Annotated[str | None, typer.Option(help="A class by name or number, numbers, or a caption.")] = None,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
     """Walk between latents: a strip (.png), an animation (.gif) or a film (.mp4)."""
     from .api import load
-    from .output import class_index, save_interpolation
+    from .output import save_interpolation
 
     steps = steps if steps is not None else 8 if output.suffix.lower() == ".png" else 24
     check_range("--steps", steps, 1, 1000)
     check_range("--fps", fps, 1, 240)
     model, wanted = load(run, device=device), parse_seeds(seeds)
-    frames = model.walk(wanted, steps=steps, label=class_index(model, label))
+    frames = model.walk(wanted, steps=steps, label=model.read_label(label))
     save_interpolation(frames, output, fps=fps, columns=steps)
     if as_json:
         return _answer({"output": str(output), "frames": len(frames), "seeds": wanted})

@@ -12,9 +12,12 @@ from torch import Tensor
 
 from . import catalog
 from .config import Spec, UsageError, UserError, address, decode
+from .data.batches import once
+from .data.dataset import Dataset
+from .data.sources import open_source
 from .policy import Policy, PrecisionName
 from .run import read_json, read_weights
-from .tasks.base import Task
+from .tasks.base import Label, Task
 
 BATCH = 64
 
@@ -29,21 +32,44 @@ class Model:
     def class_names(self) -> list[str]:
         return list(self.config["data"].get("class_names", []))
 
-    def sample(self, n: int, *, seed: int = 0, label: int | None = None) -> Tensor:
+    def read_label(self, text: str | None) -> Label:
+        """What a person asks for by `text`: a class by name or number, a vector, a caption; None for None."""
+        return None if text is None else self.task.read_label(text, self.class_names)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """What images (N, C, H, W) in [-1, 1] are taken for: (N, classes) float32, before any softmax.
+
+        Raises `UsageError` for a model that names no classes, or was trained on images of another shape.
+        """
+        height, width = self.config["data"]["resolution"]
+        expected = (self.config["data"]["channels"], height, width)
+        if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+            shape = f"(N, {', '.join(map(str, expected))})"
+            raise UsageError(f"This model takes images of shape {shape}, got {tuple(images.shape)}.")
+        with torch.inference_mode(), self.policy.autocast():
+            parts = [self.task.logits(part.to(self.policy.device)).float().cpu() for part in images.split(BATCH)]
+        return torch.cat(parts)
+
+    def classify(self, images: Tensor) -> Tensor:
+        """The most likely class of each image, as (N,) int64 indices into `class_names`."""
+        return self.logits(images).argmax(1)
+
+    def sample(self, n: int, *, seed: int = 0, label: Label = None) -> Tensor:
         """Pictures (n, C, H, W), float32 in [-1, 1], from the seeds `seed`, `seed + 1`, ...
 
-        A seed gives the same picture in every batch size.  Raises `UsageError` for a label the model lacks.
+        `label` is a class, a condition vector, a code or a caption, as the model was trained.  A seed gives the same
+        picture in every batch size.  Raises `UsageError` for a label the model lacks.
         """
         return self.sample_seeds(range(seed, seed + n), label=label)
 
-    def sample_seeds(self, seeds: Sequence[int], *, label: int | None = None, trunc: float = 1.0) -> Tensor:
+    def sample_seeds(self, seeds: Sequence[int], *, label: Label = None, trunc: float = 1.0) -> Tensor:
         """One picture a seed; `trunc` under 1 draws the noise nearer to its centre: less variety, fewer failures."""
         if not seeds:
             raise UsageError("There are no seeds to sample from.")
         parts = [self.task.inputs(seeds[k : k + BATCH], label) for k in range(0, len(seeds), BATCH)]
         return torch.cat([self.generate({**part, "z": part["z"] * trunc}) for part in parts])
 
-    def walk(self, seeds: Sequence[int], *, steps: int = 24, label: int | None = None) -> Tensor:
+    def walk(self, seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Tensor:
         """Pictures on the way from seed to seed and back to the first, `steps` between neighbours.
 
         The way is an arc of the noise's sphere (slerp), on which every point is as likely as a drawn one.
@@ -51,7 +77,7 @@ class Model:
         inputs = self.task.inputs([*seeds, seeds[0]], label)
         z, t = inputs["z"], torch.arange(steps) / steps
         path = torch.cat([slerp(a, b, t) for a, b in zip(z, z[1:])])
-        frames = {k: v[:-1].repeat_interleave(steps, 0) for k, v in inputs.items()} | {"z": path}
+        frames = {k: _held(v[:-1], steps) for k, v in inputs.items()} | {"z": path}
         parts = ({k: v[i : i + BATCH] for k, v in frames.items()} for i in range(0, len(path), BATCH))
         return torch.cat([self.generate(part) for part in parts])
 
@@ -62,6 +88,36 @@ class Model:
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in inputs.items()}
         with self.policy.autocast():
             return self.task.sample(moved).float().cpu()
+
+
+def _held(rows: Any, steps: int) -> Any:
+    """Every row so many times in a row: of a tensor, or of a list."""
+    if isinstance(rows, Tensor):
+        return rows.repeat_interleave(steps, 0)
+    return [row for row in rows for _ in range(steps)]
+
+
+def accuracy(model: Model, data: Dataset | str) -> float:
+    """The share of labelled images whose class a model names rightly; classes are compared by their names.
+
+    `data` is a data set or what --data takes, which is opened in the model's resolution.
+    Raises `UsageError` if the data have no labels or classes that the model does not know.
+    """
+    if isinstance(data, str):
+        height, width = model.config["data"]["resolution"]
+        data = open_source(data, resolution=None if (height, width) == (1, 1) else (height, width))
+    known = {name: k for k, name in enumerate(model.class_names)}
+    strange = [name for name in data.class_names if name not in known]
+    if strange or not len(data.labelled) or not data.class_names:
+        found = f"the classes {', '.join(strange[:3])}, which the model does not know" if strange else "no classes"
+        raise UsageError(f"Accuracy needs images of the model's classes, and {data.name or 'the data'} have {found}.")
+    places, right, count = torch.tensor([known[name] for name in data.class_names]), 0, 0
+    for batch in once(data, BATCH):
+        there = batch["label"] >= 0
+        named = model.classify(batch["image"][there]) if there.any() else places[:0]
+        right += int((named == places[batch["label"][there]]).sum())
+        count += int(there.sum())
+    return right / count
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

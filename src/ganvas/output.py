@@ -9,25 +9,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .api import Model, load
-from .config import UsageError, UserError, did_you_mean
+from .api import load
+from .config import UsageError, UserError
 from .imaging.present import grid, is_points, pictures, save_walk
 from .pixels import to_uint8
 from .run import replacing
 
 PREVIEW = 8  # pictures in the terminal
-
-
-def class_index(model: Model, label: str | None) -> int | None:
-    """The class that `--label` means: a name, or a number in range."""
-    names = model.class_names
-    if label is None or label in names:
-        return None if label is None else names.index(label)
-    if label.isdecimal() and (not names or int(label) < len(names)):
-        return int(label)
-    raise UsageError(
-        f"There is no class {label!r}.{did_you_mean(label, names)} There are: {', '.join(names) or 'none'}."
-    )
 
 
 def save_samples(images: Tensor, seeds: Sequence[int], output: Path, columns: int | None = None) -> list[str]:

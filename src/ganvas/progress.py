@@ -63,7 +63,7 @@ class Watcher:
                     self.told = twentieth
                     self.console.print(f"{line['images']:>11,}  {summary(line)}")
             case Snapshot(_, grid):
-                self.grid = str(grid)
+                self.grid = str(grid or "")
             case Told(sentence):
                 bar.console.print(f"[yellow]{sentence}[/]", soft_wrap=True)
             case Finished(reason):
@@ -93,6 +93,7 @@ class Watcher:
 
 
 def summary(line: dict[str, Any]) -> str:
-    """Speed and both losses of a log line, as the bar shows them."""
-    losses = "  ".join(f"{name} {line[key]:.3f}" for name in "dg" if (key := f"{name}/adversarial") in line)
+    """Speed and the first term of each player in a log line, as the bar shows them."""
+    first = {key[0]: value for key, value in reversed(line.items()) if key[:2] in ("d/", "g/")}
+    losses = "  ".join(f"{name} {first[name]:.3f}" for name in "dg" if name in first)
     return f"{line['images_per_second']:,.0f} img/s  {losses}"

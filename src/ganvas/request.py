@@ -37,6 +37,7 @@ class Request:
     precision: PrecisionName | None = None
     compile: Literal["auto", "on", "off"] = "auto"
     set: Sequence[str] | Mapping[str, Any] = ()
+    labels: int | None = None  # keep so many, class by class alike, and hide the others
     augment: str = ""
     init_from: str | os.PathLike[str] | None = None  # a run or a model folder whose weights this run begins with
     init_raw: bool = False  # its generator as trained instead of averaged
@@ -134,6 +135,7 @@ def continued(request: Request) -> Request:
     _same(request, "seed", request.seed, config["seed"])
     begun = None if request.init_from is None else str(request.init_from)
     _same(request, "init_from", begun, config.get("init_from"))
+    _same(request, "labels", request.labels, data.get("labels_kept"))
     _same(request, "precision", None if request.precision == "auto" else request.precision, config["precision"])
     asked, found = asked_resolution(request), tuple(data["resolution"])
     if asked is not None and asked != found:
@@ -144,6 +146,7 @@ def continued(request: Request) -> Request:
         recipe=recipe,
         data=request.data or data.get("path") or data["source"],
         seed=config["seed"],
+        labels=data.get("labels_kept"),
         batch=None,
         resolution=None if first is None else (first[0], first[1]),
         precision=config["precision"],

@@ -58,7 +58,7 @@ class Snapshot:
     """Samples, model and state were saved."""
 
     images: int
-    grid: Path
+    grid: Path | None  # of a model that makes pictures
 
 
 @dataclass(frozen=True)
@@ -182,22 +182,23 @@ class Training:
         return Logged(line)
 
     def snapshot(self) -> Snapshot:
-        """Save the sample grid, the model and the state; a step that was skipped on the device is found out first."""
+        """Save samples (if there are any), model and state; a step that a device skipped is found out first."""
         trainer, images = self.trainer, self.trainer.images
         trainer.check()
-        file = self.run.samples / f"{images:012d}.png"
+        file = self.run.samples / f"{images:012d}.png" if trainer.task.pictures else None
         trainer.group.first(self._save)
         self.saved_at = images
         self.since = time.perf_counter() if self.since_images == images else self.since
         return Snapshot(images, file)
 
     def _save(self) -> None:
-        """Write the grid, the model and the state."""
+        """Write the grid (where there are pictures), the model and the state."""
         trainer, images = self.trainer, self.trainer.images
-        sheet = grid(self.sample())
-        self.run.save_grid(sheet, images)
-        if self.board:
-            self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
+        if trainer.task.pictures:
+            sheet = grid(self.sample())
+            self.run.save_grid(sheet, images)
+            if self.board:
+                self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
         config = {**self.plan.model_config, "images": images}
         self.run.save_model(trainer.average, config, self.plan.card.format(images=images))
         state = {"trainer": trainer.state_dict(), "retries": self.retries, "seconds": self.seconds}
@@ -210,7 +211,7 @@ class Training:
             whole = task.inputs(range(count))
             sheets = []
             for k in range(0, count, size):  # no more at once than a step takes
-                part = {name: v[k : k + size].to(device) for name, v in whole.items()}
+                part = {name: moved(v[k : k + size], device) for name, v in whole.items()}
                 sheets.append(task.sample(part).float().cpu())
             return torch.cat(sheets)
 
@@ -237,6 +238,11 @@ class Training:
         self.retries, self.seconds = state["retries"], state["seconds"]
         self.since, self.since_images = time.perf_counter(), self.trainer.images
         self.saved_at = self.trainer.images
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """A tensor on the device; anything else as it is."""
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def is_out_of_memory(problem: BaseException) -> bool:

@@ -54,6 +54,7 @@ def open_arrays(
     """An .npy, or an .npz with `images` and perhaps `labels`, as a data set.
 
     (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (grey), or numbers whose range says how to read them.
+    Labels are (N,) classes or (N, D) floats, where NaN means unlabelled.
     """
 
     def build(file: Path) -> Content:
@@ -133,12 +134,15 @@ def _levels(picture: np.ndarray) -> np.ndarray:
 def _labelled(labels: np.ndarray | None, count: int, path: Path) -> Content:
     if labels is None:
         return Content()
+    if labels.ndim == 2 and labels.shape[0] == count and labels.shape[1] and labels.dtype.kind == "f":
+        vectors = labels.astype(np.float32)
+        return Content(vectors=np.where(np.isnan(vectors).any(1, keepdims=True), np.float32(np.nan), vectors))
     if labels.shape == (count, 1):
         labels = labels[:, 0]
     if labels.shape != (count,) or labels.dtype.kind not in "iubU":
         raise UserError(
             f"{path} holds labels of shape {labels.shape} and type {labels.dtype} for {count:,} pictures;"
-            f" they should be ({count},) whole numbers or words."
+            f" they should be ({count},) whole numbers or words, or ({count}, D) floating-point numbers."
         )
     if labels.dtype.kind == "U":
         names, indices = np.unique(labels, return_inverse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,59 @@ ON_DEVICE = 0.25  # share of an accelerator's free memory that a data set may ta
 MASK = (1 << 64) - 1
 
 
+LABELLED = 0x9E3779B97F4A7C15  # added to the seed for the order of the labelled pictures
+
+LACKING = {
+    "label": (
+        "This recipe needs labels, and the data have none; put the images into one sub-folder a class,"
+        " or name labels in a metadata.jsonl."
+    ),
+    "labelled": (
+        "This recipe needs classes, at least of some images; put those into one sub-folder a class and the others into"
+        " a sub-folder called unlabelled, or name labels in a metadata.jsonl."
+    ),
+    "text": "This recipe needs captions, and the data have none; name a text for each image in a metadata.jsonl.",
+}
+
+
+class Order:
+    """The endless order of `count` things, as random access: a permutation an epoch.
+
+    Epoch e is drawn from Philox(seed, e); position p belongs to epoch p // count.
+    """
+
+    def __init__(self, count: int, seed: int):
+        self.count, self.seed = count, seed & MASK
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_epochs": {}}
+
+    def indices(self, start: int, count: int) -> np.ndarray:
+        """What stands at positions start to start + count, as (count,) int64."""
+        out, done = np.empty(count, np.int64), 0
+        while done < count:
+            epoch, offset = divmod(start + done, self.count)
+            part = self._epoch(epoch)[offset : offset + count - done]
+            out[done : done + len(part)] = part
+            done += len(part)
+        return out
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        if epoch not in self._epochs:
+            # sorting raw bits: unlike Generator.permutation, they are the same in every version of NumPy
+            bits = np.random.Philox(key=np.array([self.seed, epoch], np.uint64)).random_raw(self.count)
+            self._epochs = {e: o for e, o in self._epochs.items() if e == epoch - 1}
+            self._epochs[epoch] = np.argsort(bits, kind="stable")
+        return self._epochs[epoch]
+
+
 class Batches:
     """Random access to the endless, shuffled order of a data set.
 
     A batch is a pure function of (data set, seed, transforms, position): the same with worker processes or without,
-    in any order, after a restart.
+    in any order, after a restart.  `needs` names what a batch must hold; with `labelled`, every batch also brings as
+    many labelled pictures, which have an order of their own.  Raises `UsageError` if the data lack what is needed.
     """
 
     def __init__(
@@ -38,19 +86,31 @@ class Batches:
         device: torch.device | str = "cpu",
         transforms: Sequence[Transform] = (),
         workers: int = 0,
+        needs: Collection[str] = (),
     ):
         self.dataset, self.seed, self.transforms = dataset, seed & MASK, tuple(transforms)
         self.device, self.workers = torch.device(device), workers
-        self.captions, self.labels = dataset.captions, None
-        if dataset.labels is not None:
-            self.labels = torch.from_numpy(np.array(dataset.labels, np.int64))
-        self._orders: dict[int, np.ndarray] = {}
+        self.captions, self.labels = dataset.captions, _labels(dataset)
+        self._refuse(needs)
+        self.order = Order(len(dataset), seed)
+        self.labelled = dataset.labelled if "labelled" in needs else None  # (M,): where they are
+        self.labelled_order = None if self.labelled is None else Order(len(self.labelled), seed + LABELLED)
         self._running: list[Iterator[Any]] = []
         self._rows = self._resident()
         for transform in self.transforms:
             check = getattr(transform, "check", None)
             if check:
                 check(dataset.facts)
+
+    def _refuse(self, needs: Collection[str]) -> None:
+        found = {
+            "label": self.labels is not None,
+            "labelled": bool(self.dataset.class_names) and len(self.dataset.labelled) > 0,
+            "text": self.captions is not None,
+        }
+        for need in sorted(needs):
+            if not found.get(need, True):
+                raise UsageError(LACKING[need])
 
     def _resident(self) -> Tensor | None:
         """The whole data set as one tensor (N, H * W * C), where indexing is fastest; None if it is too large."""
@@ -70,32 +130,16 @@ class Batches:
 
     def __getstate__(self) -> dict[str, Any]:
         """What a worker process needs where it is not forked; streams that are running stay here."""
-        return {**self.__dict__, "_running": [], "_orders": {}}
+        return {**self.__dict__, "_running": []}
 
     def indices(self, start: int, count: int) -> np.ndarray:
-        """Which pictures stand at positions start to start + count of the endless order, as (count,) int64.
-
-        Epoch e is a permutation drawn from Philox(seed, e); position p belongs to epoch p // N.
-        """
-        n, out, done = len(self.dataset), np.empty(count, np.int64), 0
-        while done < count:
-            epoch, offset = divmod(start + done, n)
-            part = self._order(epoch)[offset : offset + count - done]
-            out[done : done + len(part)] = part
-            done += len(part)
-        return out
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if epoch not in self._orders:
-            # sorting raw bits: unlike Generator.permutation, they are the same in every version of NumPy
-            bits = np.random.Philox(key=np.array([self.seed, epoch], np.uint64)).random_raw(len(self.dataset))
-            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
-            self._orders[epoch] = np.argsort(bits, kind="stable")
-        return self._orders[epoch]
+        """Which pictures stand at positions start to start + count of the endless order, as (count,) int64."""
+        return self.order.indices(start, count)
 
     def at(self, start: int, count: int) -> dict[str, Any]:
         """The batch at a position: `image` (count, C, H, W) float32 in [-1, 1], channels last in memory; `index`
-        (count,) int64; `label` (count,) int64 and `text` (list of str) where the data has them.
+        (count,) int64; `label`, (count,) int64 or (count, D) float32, and `text` (list of str) where the data has
+        them; `labelled_image` and `labelled_label` alike, if they are needed.
         """
         self._check(count)
         return self._finish(self._gather(start, count), start)
@@ -111,30 +155,32 @@ class Batches:
         """The batch as it is stored: rows (count, H * W * C) of integers, on the device only if the data is there."""
         where = self.indices(start, count)
         index = torch.from_numpy(where)
-        if self._rows is not None:
-            rows = self._rows.index_select(0, index.to(self._rows.device))
-        else:
-            rows = _indexable(torch.from_numpy(_read(self.dataset.images, where)))
-        batch: dict[str, Any] = {"image": rows, "index": index}
+        batch: dict[str, Any] = {"image": self._pictures(where), "index": index}
         if self.labels is not None:
             batch["label"] = self.labels.index_select(0, index)
         if self.captions is not None:
             batch["text"] = [self.captions[i] for i in where]
+        if self.labelled is not None and self.labelled_order is not None and self.labels is not None:
+            where = self.labelled[self.labelled_order.indices(start, count)]
+            batch["labelled_image"] = self._pictures(where)
+            batch["labelled_label"] = self.labels.index_select(0, torch.from_numpy(where))
         return batch
+
+    def _pictures(self, where: np.ndarray) -> Tensor:
+        """Stored rows (len(where), H * W * C)."""
+        if self._rows is not None:
+            return self._rows.index_select(0, torch.from_numpy(where).to(self._rows.device))
+        return _indexable(torch.from_numpy(_read(self.dataset.images, where)))
 
     def _finish(self, batch: dict[str, Any], start: int) -> dict[str, Any]:
         """Onto the device, into [-1, 1], and transformed."""
         for name, value in batch.items():
             if isinstance(value, Tensor):
                 batch[name] = value.to(self.device, non_blocking=True)
-        height, width = self.dataset.facts.resolution
-        image = _floats(batch["image"], self.dataset.images.dtype)
-        batch["image"] = image.view(len(image), height, width, -1).permute(0, 3, 1, 2)
-        if self.transforms:
-            batch["image"] = self._transformed(batch["image"], start)
-        return batch
+        pictures = {k: as_images(v, self.dataset) for k, v in batch.items() if k in ("image", "labelled_image")}
+        return {**batch, **(self._transformed(pictures, start) if self.transforms else pictures)}
 
-    def _transformed(self, image: Tensor, start: int) -> Tensor:
+    def _transformed(self, pictures: dict[str, Tensor], start: int) -> dict[str, Tensor]:
         """What is drawn here follows from (seed, position), and leaves the global generators alone."""
         cuda = [self.device] if self.device.type == "cuda" else []
         seed = np.random.SeedSequence([self.seed, start]).generate_state(1, np.uint64)[0]
@@ -144,8 +190,8 @@ class Batches:
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(int(seed))
             for transform in self.transforms:
-                image = transform(image)
-        return image.contiguous(memory_format=torch.channels_last)
+                pictures = {name: transform(image) for name, image in pictures.items()}
+        return {name: image.contiguous(memory_format=torch.channels_last) for name, image in pictures.items()}
 
     def stream(self, starts: Iterable[int], count: int) -> Iterator[dict[str, Any]]:
         """The batches at many positions, in order; `starts` may be endless, and is read a little ahead.
@@ -202,6 +248,28 @@ class _Positions(TorchDataset[tuple[int, dict[str, Any]]]):
 def _indexable(rows: Tensor) -> Tensor:
     # torch.uint16 knows few operators; its bits travel as int16
     return rows.view(torch.int16) if rows.dtype == torch.uint16 else rows
+
+
+def once(dataset: Dataset, count: int) -> Iterator[dict[str, Any]]:
+    """The whole data set in its own order, `count` at a time: `image` as `Batches.at` gives it, and `label`."""
+    labels = _labels(dataset)
+    for start in range(0, len(dataset), count):
+        part = slice(start, start + count)
+        batch = {"image": as_images(_indexable(torch.from_numpy(np.array(dataset.images[part]))), dataset)}
+        yield batch if labels is None else {**batch, "label": labels[part]}
+
+
+def _labels(dataset: Dataset) -> Tensor | None:
+    """(N,) int64 or (N, D) float32, if the data set has labels."""
+    if dataset.labels is not None:
+        return torch.from_numpy(np.array(dataset.labels, np.int64))
+    return None if dataset.vectors is None else torch.from_numpy(np.array(dataset.vectors, np.float32))
+
+
+def as_images(rows: Tensor, dataset: Dataset) -> Tensor:
+    """Stored pictures as (N, C, H, W) float32 in [-1, 1], channels last in memory."""
+    height, width = dataset.facts.resolution
+    return _floats(rows, dataset.images.dtype).view(len(rows), height, width, -1).permute(0, 3, 1, 2)
 
 
 def _floats(rows: Tensor, stored: np.dtype) -> Tensor:

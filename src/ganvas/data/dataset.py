@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..config import UsageError
+
+LABELS_KEPT = 0x1ABE15  # the stream of random numbers that says which labels are kept
 NAMES_SHOWN = 12  # classes and reasons listed in a summary before it says how many more there are
 
 
@@ -22,6 +25,8 @@ class Facts:
     channels: int  # 1, 3 or 4; 2 for points
     classes: int  # 0 without labels
     kind: Literal["images", "points"] = "images"
+    attributes: int = 0  # numbers in every label, where labels are vectors
+    unlabelled: int = 0  # pictures without a label among labelled ones
 
 
 @dataclass
@@ -36,9 +41,12 @@ class Dataset:
     notes: list[str] = field(default_factory=list)  # sentences worth telling
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
     fingerprint: str = ""  # hash of the content that was prepared, in hex
+    vectors: np.ndarray | None = None  # (N, D) float32 labels that are no classes; rows of NaN: unlabelled
 
     def __post_init__(self) -> None:
-        self.fingerprint = self.fingerprint or fingerprint(self.images, self.labels)
+        if self.labels is not None and self.vectors is not None:
+            raise ValueError("labels are classes or vectors, not both")
+        self.fingerprint = self.fingerprint or fingerprint(self.images, self.labels, self.vectors)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,11 +63,22 @@ class Dataset:
 
     @property
     def facts(self) -> Facts:
-        """Size, channels and classes."""
+        """Size, channels, and what kind of labels there are."""
         _, height, width, channels = self.images.shape
         classes = len(self.class_names) if self.labels is not None else 0
         kind: Literal["images", "points"] = "points" if self.images.dtype == np.float32 else "images"
-        return Facts((height, width), channels, classes, kind)
+        attributes = 0 if self.vectors is None else self.vectors.shape[1]
+        unlabelled = len(self) - len(self.labelled) if classes or attributes else 0
+        return Facts((height, width), channels, classes, kind, attributes, unlabelled)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Which pictures have a label, in order: (M,) int64."""
+        if self.labels is not None:
+            return np.flatnonzero(self.labels >= 0)
+        if self.vectors is not None:
+            return np.flatnonzero(~np.isnan(self.vectors[:, 0]))
+        return np.empty(0, np.int64)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
         """Some of the pictures, in the order given.
@@ -75,9 +94,32 @@ class Dataset:
             self,
             images=self.images[where],
             labels=None if self.labels is None else self.labels[where],
+            vectors=None if self.vectors is None else self.vectors[where],
             captions=None if self.captions is None else [self.captions[i] for i in chosen],
-            fingerprint=hashlib.blake2b(self.fingerprint.encode() + chosen.tobytes(), digest_size=16).hexdigest(),
+            fingerprint=self._derived(chosen),
         )
+
+    def keep_labels(self, count: int, seed: int) -> Dataset:
+        """The same pictures with `count` labels, every class as often as the others, and the rest hidden (-1).
+
+        Which ones follows from the seed alone.  Raises `UsageError` if there are no classes, fewer labels than asked
+        for, or fewer asked for than there are classes.
+        """
+        if self.labels is None:
+            raise UsageError(f"--labels {count} hides labels, and {self.name or 'the data'} has no classes.")
+        if not len(self.class_names) <= count <= len(self.labelled):
+            raise UsageError(
+                f"--labels takes from {len(self.class_names)} (one a class) to {len(self.labelled):,} (all there are),"
+                f" got {count}."
+            )
+        chosen = balanced(self.labels, count, seed)
+        hidden = np.full_like(self.labels, -1)
+        hidden[chosen] = self.labels[chosen]
+        note = f"{count:,} labels are kept (seed {seed}), the others hidden"
+        return replace(self, labels=hidden, notes=[*self.notes, note], fingerprint=self._derived(chosen))
+
+    def _derived(self, chosen: np.ndarray) -> str:
+        return hashlib.blake2b(self.fingerprint.encode() + chosen.tobytes(), digest_size=16).hexdigest()
 
     def summary(self) -> list[tuple[str, str]]:
         """What was found, as rows (what, how much) to be printed before training."""
@@ -93,6 +135,9 @@ class Dataset:
             ]
         if self.labels is not None:
             rows.append(("classes", self._classes()))
+        if self.vectors is not None:
+            without = f"; {self.facts.unlabelled:,} unlabelled" if self.facts.unlabelled else ""
+            rows.append(("labels", f"{self.facts.attributes} numbers an image{without}"))
         if self.captions is not None:
             rows.append(("captions", f"{sum(map(bool, self.captions)):,}"))
         if self.skipped:
@@ -128,6 +173,17 @@ def fingerprint(*arrays: np.ndarray | None) -> str:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Which `count` of the labelled pictures to keep, sorted: the classes take turns until they are exhausted."""
+    bits = np.random.Philox(key=np.array([seed & (1 << 64) - 1, LABELS_KEPT], np.uint64)).random_raw(len(labels))
+    shuffled = np.argsort(bits, kind="stable")
+    shuffled = shuffled[labels[shuffled] >= 0]
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    kept = labels[by_class]
+    turn = np.arange(len(kept)) - np.searchsorted(kept, kept)  # of a picture within its class
+    return np.sort(by_class[np.argsort(turn, kind="stable")[:count]])
 
 
 def classes_of(values: Sequence[int] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,9 @@ def open_tree(
     """
     layout = read_layout(tree, metadata)
     labels = None if layout.labels is None else layout.labels.tolist()
-    told = [labels, layout.class_names, layout.captions, layout.notes, layout.skipped]
+    told: list[Any] = [labels, layout.class_names, layout.captions, layout.notes, layout.skipped]
+    if layout.vectors is not None:
+        told.append(layout.vectors)
     key = content_key("files", tree.digest(), layout.files, resolution, told)
 
     def build(file: Path) -> Content:
@@ -114,7 +117,7 @@ def _build(
         raise _unusable(name, bad)
     left = kept(layout, np.array([f in written for f in layout.files]))
     notes += survey.notes() + [f"{count:,} images: {change}" for change, count in changes.most_common()]
-    return Content(left.labels, left.class_names, left.captions, left.notes + notes, left.skipped + bad)
+    return Content(left.labels, left.class_names, left.captions, left.notes + notes, left.skipped + bad, left.vectors)
 
 
 def _loader(tree: Tree, shape: tuple[int, int, int], dtype: type) -> Callable[[str], Loaded]:

@@ -1,6 +1,7 @@
 """What the arrangement of files says: which are pictures, and their labels and captions.
 
-Labels are the first-level sub-folders, if every picture lies in one, or a column of `metadata.jsonl` or a CSV.
+Labels are the first-level sub-folders, if every picture lies in one, or a column of `metadata.jsonl` or a CSV: words,
+whole numbers, or lists of numbers (label_0, label_1, ... in a CSV).
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +24,7 @@ from ..pixels import SUFFIXES, BadPicture
 from .dataset import classes_of
 from .tree import Tree, is_image
 
+UNLABELLED = {"unlabelled", "unlabeled"}  # a sub-folder of this name holds no class
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 
 
@@ -34,6 +38,7 @@ class Layout:
     captions: list[str] | None = None
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    vectors: np.ndarray | None = None  # (N, D) float32 instead of labels; NaN: unlabelled
 
 
 @dataclass
@@ -41,7 +46,7 @@ class Row:
     """One line of a metadata file."""
 
     file: str
-    label: str | None
+    label: str | tuple[float, ...] | None
     text: str
 
 
@@ -98,9 +103,11 @@ def _from_folders(images: list[str], top: str, notes: list[str]) -> tuple[np.nda
             notes.append(f"no labels: {loose:,} of {len(parts):,} images lie outside the sub-folders")
         return None, ()
     names = sorted({name for name, _, _ in parts})
+    spared = [name for name in names if name.casefold() in UNLABELLED] if len(names) > 1 else []
+    names = [name for name in names if name not in spared]
     if {n.casefold() for n in names} <= SPLITS:
         notes.append(f"the sub-folders {', '.join(names)} became classes; to use one of them alone, give its path")
-    index = {name: i for i, name in enumerate(names)}
+    index = {name: i for i, name in enumerate(names)} | dict.fromkeys(spared, -1)
     return np.array([index[name] for name, _, _ in parts], np.int64), tuple(names)
 
 
@@ -163,8 +170,11 @@ def _described(tree: Tree, metadata: str, images: list[str], top: str) -> Layout
     if unnamed:
         layout.notes.append(f"{unnamed:,} images are not named in {metadata}: they have no label and no caption")
     known = [rows.get(f, Row(f, None, "")) for f in layout.files]
-    if any(row.label is not None for row in known):
-        layout.labels, layout.class_names = _as_classes([row.label for row in known])
+    labels = [row.label for row in known]
+    if any(isinstance(label, tuple) for label in labels):
+        layout.vectors = _as_vectors(labels, where)
+    elif any(label is not None for label in labels):
+        layout.labels, layout.class_names = _as_classes([None if v is None else str(v) for v in labels])
     else:
         layout.labels, layout.class_names = _from_folders(layout.files, top, [])
     if any(row.text for row in known):
@@ -179,10 +189,8 @@ def _rows(tree: Tree, file: str, where: str) -> Iterator[Row]:
                 name = record.get("file_name") if isinstance(record, dict) else None
                 if not name or not isinstance(name, str):
                     raise UserError(f"{where} has no file_name in line {number}.")
-                label, text = record.get("label"), record.get("text")
-                if not isinstance(label, (str, int, float, type(None))):
-                    raise UserError(f"{where}: the label in line {number} must be a word or a number, not {label!r}.")
-                yield Row(name, _label(label), "" if text is None else str(text))
+                label, text = _label(record, f"{where}: the label in line {number}"), record.get("text")
+                yield Row(name, label, "" if text is None else str(text))
         except (UnicodeDecodeError, csv.Error) as e:
             raise UserError(f"{where} cannot be read: {e}.") from None
         except json.JSONDecodeError as e:
@@ -201,10 +209,42 @@ def _jsonl(lines: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
             yield number, json.loads(line)
 
 
-def _label(value: str | float | None) -> str | None:
+def _label(record: dict[Any, Any], what: str) -> str | tuple[float, ...] | None:
+    """The label of a line: a word, a vector, or None."""
+    value = record.get("label")
+    columns = [k for k in record if isinstance(k, str) and re.fullmatch(r"label_\d+", k)]
+    if value is None and columns:
+        value = [record.get(f"label_{i}") for i in range(len(columns))]
+        if all(cell is None or not str(cell).strip() for cell in value):
+            return None
+    if isinstance(value, list):
+        return _numbers(value, what)
+    if not isinstance(value, (str, int, float, type(None))):
+        raise UserError(f"{what} must be a word, a number or a list of numbers, not {value!r}.")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return None if value is None or not str(value).strip() else str(value).strip()
+
+
+def _numbers(values: list[Any], what: str) -> tuple[float, ...]:
+    try:
+        vector = tuple(float(v) for v in values if not isinstance(v, bool))
+    except (TypeError, ValueError):
+        vector = ()
+    if not values or len(vector) != len(values) or not all(math.isfinite(v) for v in vector):
+        raise UserError(f"{what} must be a word, a number or a list of numbers, not {values!r}.")
+    return vector
+
+
+def _as_vectors(labels: list[str | tuple[float, ...] | None], where: str) -> np.ndarray:
+    """(N, D) float32, rows of NaN where there is no label; raises `UserError` unless all have one length."""
+    given = [label for label in labels if label is not None]
+    sizes = sorted({len(label) if isinstance(label, tuple) else 0 for label in given})
+    if len(sizes) > 1:
+        found = "some labels are words" if not sizes[0] else f"lists of {sizes[0]} and of {sizes[-1]} numbers"
+        raise UserError(f"{where}: labels that are lists of numbers must all be, and all be as long; {found}.")
+    nothing = (math.nan,) * sizes[0]
+    return np.array([nothing if label is None else label for label in labels], np.float32)
 
 
 def _as_classes(labels: list[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -238,7 +278,8 @@ def kept(layout: Layout, good: np.ndarray) -> Layout:
         labels = np.where(labels < 0, -1, np.searchsorted(present, labels)).astype(np.int64)
         names = tuple(names[i] for i in present)
     captions = None if layout.captions is None else [layout.captions[i] for i in chosen]
-    return Layout([layout.files[i] for i in chosen], labels, names, captions, notes, layout.skipped)
+    vectors = None if layout.vectors is None else layout.vectors[chosen]
+    return Layout([layout.files[i] for i in chosen], labels, names, captions, notes, layout.skipped, vectors)
 
 
 def by_reason(skipped: Iterable[tuple[str, str]], most: int = 3) -> str:

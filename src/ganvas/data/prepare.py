@@ -1,7 +1,7 @@
 """Pictures are decoded once, into a memory-mapped file that is named after its content.
 
-`CACHE/data/KEY/` holds `images.npy`, `labels.npy` and `meta.json`.  It is written beside its place and renamed, so
-whatever is there under its own name is whole.
+`CACHE/data/KEY/` holds `images.npy`, perhaps `labels.npy` or `vectors.npy`, and `meta.json`.  It is written beside its
+place and renamed, so whatever is there under its own name is whole.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Content:
     captions: list[str] | None = None
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    vectors: np.ndarray | None = None
 
 
 def content_key(*parts: Any) -> str:
@@ -93,14 +94,17 @@ def load(folder: Path) -> Dataset | None:
         file = folder / "images.npy"
         images = np.load(file, mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "labels.npy", allow_pickle=False) if meta["labelled"] else None
+        vectors = np.load(folder / "vectors.npy", allow_pickle=False) if meta.get("vectors") else None
         whole = file.stat().st_size == images.offset + images.nbytes
         written = (meta["format"], meta["shape"], meta["dtype"])
         as_told = written == (FORMAT, list(images.shape), str(images.dtype))
-        if not whole or not as_told or (labels is not None and labels.shape != images.shape[:1]):
+        count = images.shape[:1]
+        odd = (labels is not None and labels.shape != count) or (vectors is not None and vectors.shape[:-1] != count)
+        if not whole or not as_told or odd:
             return None
         skipped = [(str(file), str(reason)) for file, reason in meta["skipped"]]
         names = tuple(meta["class_names"])
-        return Dataset(images, labels, names, meta["captions"], "", meta["notes"], skipped, folder.name)
+        return Dataset(images, labels, names, meta["captions"], "", meta["notes"], skipped, folder.name, vectors)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError):
         return None
 
@@ -112,12 +116,14 @@ def _build(place: Path, key: str, build: Callable[[Path], Content]) -> Dataset:
     try:
         content = build(part / "images.npy")
         images = np.load(part / "images.npy", mmap_mode="r", allow_pickle=False)
-        if content.labels is not None:
-            with open(part / "labels.npy", "wb") as file:
-                np.save(file, content.labels, allow_pickle=False)
-                _settle(file)
+        for name, values in (("labels", content.labels), ("vectors", content.vectors)):
+            if values is not None:
+                with open(part / f"{name}.npy", "wb") as file:
+                    np.save(file, values, allow_pickle=False)
+                    _settle(file)
         meta = {"format": FORMAT, "shape": images.shape, "dtype": str(images.dtype)}
-        meta |= {"labelled": content.labels is not None, "class_names": content.class_names}
+        meta |= {"labelled": content.labels is not None, "vectors": content.vectors is not None}
+        meta |= {"class_names": content.class_names}
         meta |= {"captions": content.captions, "notes": content.notes, "skipped": content.skipped}
         with open(part / "meta.json", "w", encoding="ascii") as file:
             json.dump(meta, file)

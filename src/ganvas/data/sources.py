@@ -15,6 +15,7 @@ from .embedded import open_digits, open_photos
 from .folder import open_tree
 from .idx import is_idx, open_idx
 from .prepare import SMALLEST, Progress
+from .stacked import COUNT, open_stacked
 from .toy import open_toy
 from .tree import Folder, Zip
 
@@ -42,8 +43,9 @@ SOURCES = {
     "swissroll": Source("points on a spiral, in the plane", partial(_points, name="swissroll")),
     "folder": Source("a folder of images, however deep; first-level sub-folders become labels"),
     "zip": Source("a zip of such a folder; nothing is unpacked to disk"),
-    "metadata": Source("a metadata.jsonl or CSV beside the images: file_name, and label or text (captions)"),
+    "metadata": Source("a metadata.jsonl or CSV beside the images: file_name, and label (word, number, list) or text"),
     "idx": Source("the IDX files of MNIST, or the folder that holds them; labels are found beside them"),
+    "stacked": Source("as stacked:SOURCE, three images of a grey source as R, G and B (Stacked MNIST: 1,000 modes)"),
     "npz": Source("an .npz (images, labels) or .npy: (N, H, W), (N, H, W, C) or (N, C, H, W)"),
 }
 
@@ -83,6 +85,11 @@ def open_source(
     built_in = SOURCES[name].open if name in SOURCES else None
     if built_in:
         return built_in(size)
+    stacked = re.fullmatch(r"stacked:(?:(\d+):)?(.+)", name, re.DOTALL)
+    if stacked:
+        base = open_source(stacked[2], resolution=size, cache=cache, progress=progress)
+        count = int(stacked[1] or COUNT)
+        return open_stacked(base, name=name, count=count, cache=cache, progress=progress)
     path = Path(name).expanduser()
     if not name or not path.exists():
         raise _unknown(name)

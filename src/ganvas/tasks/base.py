@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..augment import Chain
-from ..config import Spec, UsageError
+from ..config import Spec, UsageError, did_you_mean
 from ..game import Draw, Match, Objective, Progress, Scores
 from ..policy import full_precision
 from .pool import Pool
 
-Label = int | Sequence[float] | None  # a class, a vector, or whatever the model likes
+Label = int | str | Sequence[float] | None  # a class, a caption, a vector, or whatever the model likes
 
 
 class Task(nn.Module):
@@ -25,6 +25,8 @@ class Task(nn.Module):
     """
 
     needs: frozenset[str] = frozenset()
+    pictures = True  # are there any to look at while it trains?
+    example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]"  # how a model is used
     generator: nn.Module  # whatever the second player trains
     discriminator: nn.Module | None  # whatever the first player trains, if there is one
 
@@ -47,6 +49,20 @@ class Task(nn.Module):
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         """Pictures (N, C, H, W) in [-1, 1] from `inputs`."""
         raise NotImplementedError(f"{type(self).__name__} must say how it samples")
+
+    def logits(self, images: Tensor) -> Tensor:
+        """What images (N, C, H, W) are taken for: (N, classes), before any softmax."""
+        raise UsageError("This model makes pictures; it does not name their classes.")
+
+    def read_label(self, text: str, names: Sequence[str]) -> Label:
+        """What a person means by `text` when asking for pictures: a class by name or number."""
+        if text in names:
+            return list(names).index(text)
+        if text.isdecimal() and (not names or int(text) < len(names)):
+            return int(text)
+        raise UsageError(
+            f"There is no class {text!r}.{did_you_mean(text, names)} There are: {', '.join(names) or 'none'}."
+        )
 
     def adversarial(self) -> Iterator[nn.Module]:
         """The networks of the adversarial pass, which may be compiled; penalties go around them."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import Spec, UsageError
 from ..game import Draw, Objective, Progress
@@ -43,12 +44,18 @@ class Generation(Task):
         channels: int = 3,
         classes: int = 0,
         attributes: int = 0,
+        unlabelled: int = 0,
     ):
         super().__init__()
         if conditional and not classes and not attributes:
             raise UsageError(
                 "This recipe asks for images by label, but the data have no labels; put the images into one sub-folder"
                 " a class, or name labels in a metadata.jsonl."
+            )
+        if conditional and unlabelled:
+            raise UsageError(
+                f"This recipe asks for images by label, but {unlabelled:,} images have none; label them or take them"
+                " out, or train `semigan`, which learns from both kinds."
             )
         self.classes, self.attributes = (classes, attributes) if conditional else (0, 0)
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
@@ -78,15 +85,28 @@ class Generation(Task):
         if draw is None:
             self._constrain()
             draw = self.draw(real, progress, label)
+        return self.paid(draw, real, label, progress)
+
+    def paid(self, draw: Draw, real: Tensor, label: Tensor | None, progress: Progress) -> Objective:
+        """What a draw costs the generator; `label` is that of the real images."""
         compare = any(penalty.relative for penalty in self.g_penalties)
         terms, match = self.discriminator.g_loss(draw, real, progress, label, compare)
-        match.net = self.generator
+        match.net = self.maker
         return Objective({**terms, **charge(self.g_penalties, match, progress)})
 
     def _constrain(self) -> None:
         """Let the generator's penalties move its weights, before it makes what it will be paid for."""
         for penalty in self.g_penalties:
-            penalty.constrain(self.generator)  # type: ignore[operator]
+            penalty.constrain(self.maker)  # type: ignore[operator]
+
+    @property
+    def maker(self) -> Any:
+        """The network that makes pictures: the generator, or the part of it that does."""
+        return self.generator
+
+    def adversarial(self) -> Iterator[nn.Module]:
+        yield self.maker
+        yield self.discriminator.net
 
     def label(self, batch: dict[str, Any]) -> Tensor | None:
         """What the images of a batch are asked for by; the fakes are made for the labels of the real ones.
@@ -97,23 +117,35 @@ class Generation(Task):
 
     def draw(self, like: Tensor, progress: Progress, label: Tensor | None = None) -> Draw:
         """As many fakes as there are images in `like`, on its device."""
-        whole = PRIORS[self.prior](len(like) * progress.world, self.generator.latent, device=like.device)
-        z = progress.mine(whole)
-        return Draw(self.generator(z, label), label, z)
+        z = self.noise(like, progress)
+        return Draw(self.maker(z, label), label, z)
+
+    def noise(self, like: Tensor, progress: Progress) -> Tensor:
+        """Latents (N, latent), one for each image in `like`."""
+        whole = PRIORS[self.prior](len(like) * progress.world, self.maker.latent, device=like.device)
+        return progress.mine(whole)
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
         """One latent a seed, drawn on the CPU, so that a seed gives the same picture on every machine.
 
         A conditional model that is not told a class takes them in turn: seed modulo classes.
         """
-        source = torch.Generator()
-        draw = PRIORS[self.prior]
-        z = torch.stack([draw(self.generator.latent, generator=source.manual_seed(s)) for s in seeds])
+        z = self.latents(seeds)
         if not self.conditional:
             if label is not None:
                 raise UsageError("This model was trained without labels, so it cannot be asked for one.")
             return {"z": z}
         return {"z": z, "label": self.labels(seeds, label)}
+
+    def latents(self, seeds: Sequence[int]) -> Tensor:
+        """Latents (N, latent), each drawn from its own seed."""
+        draw, source = PRIORS[self.prior], torch.Generator()
+        return torch.stack([draw(self.maker.latent, generator=source.manual_seed(s)) for s in seeds])
+
+    def read_label(self, text: str, names: Sequence[str]) -> Label:
+        if self.attributes:
+            return numbers(text)
+        return super().read_label(text, names)
 
     def labels(self, seeds: Sequence[int], label: Label) -> Tensor:
         """The labels of samples: (N,) int64, or (N, attributes) float32."""
@@ -126,16 +158,27 @@ class Generation(Task):
         return torch.full((len(seeds),), label)
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
-        return self.generator(inputs["z"], inputs.get("label"))
+        return self.maker(inputs["z"], inputs.get("label"))
 
 
 def vectors(n: int, label: Label, size: int) -> Tensor:
     """A condition vector n times: (n, size) float32; zeros where nothing was asked for."""
     values = [0.0] * size if label is None else label
-    if isinstance(values, int) or len(values) != size:
-        found = "a class" if isinstance(values, int) else f"{len(values)} numbers"
+    if isinstance(values, (int, str)) or len(values) != size:
+        found = "a class" if isinstance(values, (int, str)) else f"{len(values)} numbers"
         raise UsageError(f"This model is asked for with a vector of {size} numbers, got {found}.")
     return torch.tensor(values, dtype=torch.float32).expand(n, size)
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers from `0.1, -2`; raises `UsageError` for anything else."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or not all(math.isfinite(v) for v in values):
+        raise UsageError(f"This model is asked for with numbers such as 0.5,-1, got {text!r}.")
+    return values
 
 
 def repeat(rows: Any, times: int) -> Any:

@@ -1,0 +1,153 @@
+"""Discriminators that draw the picture again: what they fail to redraw is taken for fake.
+
+Strided convolutions as in EBGAN (Zhao et al. 2016: 64-128-256 channels and back); BEGAN's (Berthelot et al. 2017) has
+a small fully connected code instead, no batch norm, and is trained beside a generator that looks like its decoder.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..config import UsageError
+from ..game import Scores
+from .labels import JoinNoise
+from .layers import Init, as_size, halvings, initialise
+from .strided import DownConv, UpConv
+
+
+def plan(resolution: tuple[int, int], depth: int, width: int, max_width: int) -> tuple[list[int], tuple[int, int]]:
+    """Channels of the maps from the image inwards, and the innermost map's (height, width), rounded up.
+
+    Raises `UsageError` under 8 pixels.
+    """
+    if min(resolution) < 8:
+        height, wide = resolution
+        raise UsageError(f"An autoencoder needs pictures of at least 8x8 pixels, these are {wide}x{height}.")
+    stages = min(depth, halvings(resolution)) if depth else halvings(resolution)
+    height, wide = (-(-side // 2**stages) for side in resolution)
+    return [min(width << k, max_width) for k in range(stages)], (height, wide)
+
+
+class Bias(nn.Module):
+    """One learnt number a channel, which the strided convolutions upwards lack."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias[:, None, None].to(x.dtype)
+
+
+def decoding(widths: list[int], channels: int, batch_norm: bool) -> nn.Sequential:
+    """The innermost map to a picture before its tanh, twice as large with every layer."""
+    layers: list[nn.Module] = []
+    for wide, narrow in zip(reversed(widths), reversed(widths[:-1])):
+        layers += [UpConv(wide, narrow), nn.BatchNorm2d(narrow) if batch_norm else Bias(narrow), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, UpConv(widths[0], channels), Bias(channels))
+
+
+def cropped(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The middle of a picture that came out a few pixels too large."""
+    top, left = ((have - want) // 2 for have, want in zip(image.shape[2:], size))
+    return image[:, :, top : top + size[0], left : left + size[1]]
+
+
+class Decoder(nn.Module):
+    """BEGAN's generator, its critic's decoder again: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1].
+
+    After Berthelot et al. 2017, with strided convolutions instead of 3x3 ones between enlargements.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        latent: int = 64,  # size of the noise
+        label_size: int = 50,  # numbers that stand for the label beside the noise, if there are labels
+        width: int = 64,  # channels of the last hidden map; doubled with every halving
+        max_width: int = 512,  # no map has more channels than this
+        depth: int = 3,  # doublings, at most as many as the picture allows
+        batch_norm: bool = False,  # after every layer but the last
+        init: Init = "kaiming",  # how the weights begin
+    ):
+        super().__init__()
+        self.latent, self.resolution = latent, as_size(resolution)
+        widths, self.base = plan(self.resolution, depth, width, max_width)
+        self.join = JoinNoise(classes, attributes, label_size)
+        self.project = nn.Linear(latent + self.join.size, widths[-1] * self.base[0] * self.base[1])
+        self.body = decoding(widths, channels, batch_norm)
+        initialise(self, init)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        h = self.project(self.join(z, label)).view(len(z), *self.base, -1).permute(0, 3, 1, 2)  # (N, C, h, w)
+        return cropped(torch.tanh(self.body(h)), self.resolution)
+
+
+class Autoencoder(nn.Module):
+    """Autoencoder critic: pictures (N, channels, H, W) to `Scores` whose logits are the error of redrawing each.
+
+    Zhao et al. 2016 (EBGAN: squared error, a code that is a map, batch norm) and Berthelot et al. 2017 (BEGAN: absolute
+    error, `code=64`, no batch norm).  The error is a mean over pixels and channels, (N, 1) float32: low for real ones,
+    where other critics' logits are high.  `features` is the code alone, (N, F).
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        error: Literal["squared", "absolute"] = "squared",  # how a pixel's error is counted
+        code: int = 0,  # numbers of a fully connected code; 0: the innermost map itself
+        width: int = 64,  # channels of the first map; doubled with every halving
+        max_width: int = 512,  # no map has more channels than this
+        depth: int = 3,  # halvings, at most as many as the picture allows
+        batch_norm: bool = True,  # after every layer but the first and the last
+        init: Init = "kaiming",  # how the weights begin
+    ):
+        super().__init__()
+        self.resolution, self.error = as_size(resolution), error
+        widths, self.base = plan(self.resolution, depth, width, max_width)
+        layers: list[nn.Module] = []
+        for k, (i, o) in enumerate(zip([channels, *widths], widths)):
+            norm = [nn.BatchNorm2d(o)] if batch_norm and k else []
+            layers += [DownConv(i, o, bias=not norm), *norm, nn.LeakyReLU(0.2)]
+        self.encoder = nn.Sequential(*layers)
+        inner = widths[-1] * self.base[0] * self.base[1]
+        self.squeeze = nn.Linear(inner, code) if code else nn.Identity()
+        self.stretch = nn.Linear(code, inner) if code else nn.Identity()
+        self.decoder = decoding(widths, channels, batch_norm)
+        initialise(self, init)
+
+    def stages(self) -> list[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: the encoder's convolutions and what follows them."""
+        starts = [k for k, layer in enumerate(self.encoder) if isinstance(layer, DownConv)]
+        return [self.encoder[a:b] for a, b in zip(starts, [*starts[1:], len(self.encoder)])]
+
+    def redraw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture as it comes back, and its code (N, F)."""
+        h = self.encoder(self._padded(x)).permute(0, 2, 3, 1)  # (N, h, w, C)
+        code = self.squeeze(h.flatten(1))
+        inner = self.stretch(code).view(h.shape).permute(0, 3, 1, 2)
+        return cropped(torch.tanh(self.decoder(inner)), self.resolution), code
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        again, code = self.redraw(x)
+        gap = again.float() - x.float()
+        error = gap.square() if self.error == "squared" else gap.abs()
+        return Scores(error.flatten(1).mean(1, keepdim=True), features=(code,))
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """Grown evenly, by repeating its edge, to a size that can be halved all the way."""
+        halved = 2 ** len(self.stages())
+        missing = [side * halved - have for side, have in zip(self.base, x.shape[2:])]
+        if not any(missing):
+            return x
+        (top, left), (down, across) = [m // 2 for m in missing], missing
+        return nn.functional.pad(x, (left, across - left, top, down - top), mode="replicate")

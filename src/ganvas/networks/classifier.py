@@ -1,0 +1,53 @@
+"""A small convolutional network that names what an image shows."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..config import Spec, UsageError
+from ..game import Scores
+from .codes import Classes
+from .layers import Init, as_size, halvings, initialise
+from .strided import DownConv
+
+
+class Classifier(nn.Module):
+    """Classifier of images (N, channels, H, W) of at least 8x8 pixels: a 3x3 and a strided convolution a stage.
+
+    Our own: batch norm throughout, dropout before the head.  It returns `Scores` with label logits.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        width: int = 32,  # channels of the first map; doubled with every halving
+        max_width: int = 128,  # no map has more channels than this
+        dropout: float = 0.5,  # share of the features silenced at each look
+        init: Init = "kaiming",  # how the weights begin
+        head: Spec = Spec(Classes),  # how features become class logits
+    ):
+        super().__init__()
+        height, wide = as_size(resolution)
+        if min(height, wide) < 8:
+            raise UsageError(f"The classifier needs images of at least 8x8 pixels, these are {wide}x{height}.")
+        stages = halvings((height, wide))
+        widths = [channels, *(min(width << k, max_width) for k in range(stages))]
+        layers: list[nn.Module] = []
+        for i, o in zip(widths, widths[1:]):
+            for convolution in (nn.Conv2d(i, o, 3, padding=1, bias=False), DownConv(o, o)):
+                layers += [convolution, nn.BatchNorm2d(o), nn.LeakyReLU(0.2, inplace=True)]
+        self.body = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.head = head.build(features=widths[-1] * (height >> stages) * (wide >> stages), classes=classes)
+        initialise(self, init)
+
+    def stages(self) -> list[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: two convolutions and what follows them."""
+        return [self.body[k : k + 6] for k in range(0, len(self.body), 6)]
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        h = self.body(x)  # (N, C, h, w)
+        return self.head(self.dropout(h.permute(0, 2, 3, 1).flatten(1)), label)

@@ -1,0 +1,67 @@
+"""Images to classes: no game, one network, one term."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ..config import Spec, UsageError
+from ..game import Objective, Progress
+from .base import Label, Task
+
+
+class Classification(Task):
+    """A network that learns to name what images show; of partly labelled data it sees the labelled images alone."""
+
+    pictures = False
+    example = "classes = model.classify(images)  # (N,) from images (N, C, H, W) in [-1, 1]"
+
+    def __init__(
+        self,
+        *,
+        classifier: Spec,  # images to class logits: any discriminator whose head has them
+        resolution: tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        unlabelled: int = 0,
+    ):
+        super().__init__()
+        if not classes:
+            raise UsageError(
+                "This recipe learns to name classes, but the data have none; put the images into one sub-folder a"
+                " class, or name labels in a metadata.jsonl."
+            )
+        facts = {"resolution": resolution, "channels": channels, "classes": classes}
+        self.generator = naming(classifier.build(**facts), channels, resolution)
+        self.needs = frozenset({"labelled"} if unlabelled else {"image", "label"})
+
+    def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        prefix = "labelled_" if "labelled" in self.needs else ""
+        logits, label = self.logits(batch[f"{prefix}image"]), batch[f"{prefix}label"]
+        return Objective({"class": cross_entropy(logits, label)}, {"accuracy": accuracy(logits, label)})
+
+    def logits(self, images: Tensor) -> Tensor:
+        return self.generator(images).label_logits
+
+    def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
+        raise UsageError("This model names the classes of images; it makes none. In Python: model.classify(images).")
+
+
+def naming(network: nn.Module, channels: int, resolution: tuple[int, int]) -> nn.Module:
+    """The network itself; raises `UsageError` unless its verdict has class logits."""
+    mode = network.training
+    with torch.no_grad():
+        verdict = network.eval()(torch.zeros(1, channels, *resolution))
+    if verdict.label_logits is None:
+        raise UsageError(f"{type(network).__qualname__} does not name classes here; give it head=classes.")
+    return network.train(mode)
+
+
+@torch.no_grad()
+def accuracy(logits: Tensor, label: Tensor) -> Tensor:
+    """The share of labels (N,) that the largest of the logits (N, classes) names."""
+    return (logits.argmax(1) == label).float().mean()

@@ -1,0 +1,110 @@
+"""Noise and a code to images, from which the code can be read again: axes of variation without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from ..config import Spec, UsageError
+from ..game import Draw, Progress
+from .base import Label
+from .generation import Generation, numbers
+
+
+class InfoGAN(Generation):
+    """Generation from noise and a code that the discriminator's second output learns to guess (Chen et al. 2016).
+
+    The code reaches the generator as a label vector, so that any generator can take it: (N, sum of categories +
+    continuous), one-hot vectors and then numbers in [-1, 1].  The discriminator's head is told its layout and is the
+    whole of the mutual information term.  Labels of the data are not looked at.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: Spec,  # noise and code to images
+        discriminator: Spec,  # images to verdicts and guesses of the code; its head takes `codes`
+        loss: Spec,  # what the two are paid
+        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
+        g_penalties: list[Spec] = [],  # noqa: B006  what keeps the generator honest
+        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
+        prior: Literal["normal", "uniform"] = "uniform",  # distribution of the noise
+        fakes: int = 1,  # fake images per real one in the generator's step
+        categories: list[int] = [10],  # noqa: B006  how many values each categorical code has
+        continuous: int = 2,  # how many continuous codes there are, each drawn from U(-1, 1)
+        resolution: tuple[int, int],
+        channels: int = 3,
+    ):
+        if continuous < 0 or any(k < 2 for k in categories) or not (categories or continuous):
+            raise UsageError(
+                f"InfoGAN needs a code: categories of at least 2 values or continuous numbers, got {categories} and"
+                f" {continuous}."
+            )
+        head = discriminator.get("head").replace(codes=(list(categories), continuous))
+        super().__init__(
+            generator=generator.replace(attributes=sum(categories) + continuous),
+            discriminator=discriminator.replace(head=head),
+            loss=loss,
+            penalties=penalties,
+            g_penalties=g_penalties,
+            augment=augment,
+            prior=prior,
+            fakes=fakes,
+            resolution=resolution,
+            channels=channels,
+        )
+        self.categories, self.continuous = list(categories), continuous
+
+    def draw(self, like: Tensor, progress: Progress, label: Tensor | None = None) -> Draw:
+        z, count = self.noise(like, progress), len(like) * progress.world
+        code = progress.mine(self.codes(count, device=like.device))
+        return Draw(self.maker(z, code), code, z, code)
+
+    def codes(self, count: int, **options: Any) -> Tensor:
+        """Codes (count, D) drawn as the data are believed to have been."""
+        parts = [one_hot(torch.randint(k, (count,), **options), k).float() for k in self.categories]
+        return torch.cat([*parts, 2 * torch.rand(count, self.continuous, **options) - 1], 1)
+
+    def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
+        """One latent and one code a seed, both drawn from it.
+
+        A label that is a number sets the first categorical code; a list sets the whole code: a number for each
+        category, then the continuous ones.
+        """
+        return {"z": self.latents(seeds), "label": self.labels(seeds, label)}
+
+    def labels(self, seeds: Sequence[int], label: Label) -> Tensor:
+        """The codes of samples: (N, D) float32."""
+        if label is None or isinstance(label, int):
+            first = self._chosen(0, label) if isinstance(label, int) else None
+            rows = [self.codes(1, generator=torch.Generator().manual_seed(s ^ 0xC0DE)) for s in seeds]
+            code = torch.cat(rows)
+            if first is not None:
+                code[:, : self.categories[0]] = first
+            return code
+        expected = len(self.categories) + self.continuous
+        if isinstance(label, str) or len(label) != expected:
+            raise UsageError(
+                f"A code of this model is {expected} numbers ({len(self.categories)} categories, then"
+                f" {self.continuous} continuous ones), got {label!r}."
+            )
+        chosen = [self._chosen(k, label[k]) for k in range(len(self.categories))]
+        numbers = torch.tensor([float(v) for v in label[len(self.categories) :]])
+        return torch.cat([*chosen, numbers]).expand(len(seeds), -1)
+
+    def _chosen(self, which: int, value: float) -> Tensor:
+        """One category as a one-hot vector."""
+        size = self.categories[which] if which < len(self.categories) else 0
+        if value != int(value) or not 0 <= value < size:
+            told = f"is a whole number from 0 to {size - 1}" if size else "does not exist in this model"
+            raise UsageError(f"Category {which + 1} of the code {told}, got {value!r}.")
+        return one_hot(torch.tensor(int(value)), size).float()
+
+    def read_label(self, text: str, names: Sequence[str]) -> Label:
+        """A category's number, or a whole code as numbers between commas."""
+        code = numbers(text)
+        return int(code[0]) if len(code) == 1 and code[0].is_integer() else code

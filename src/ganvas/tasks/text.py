@@ -1,0 +1,140 @@
+"""Noise and a caption to images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Spec, UsageError
+from ..game import Draw, Objective, Progress
+from .base import Label
+from .generation import Generation
+
+
+class TextGeneration(Generation):
+    """Images for captions, by a discriminator that also rejects real images with wrong texts (Reed et al. 2016).
+
+    Algorithm 1 (GAN-CLS): real image and its text, against fake image and its text and real image and a wrong text,
+    half each.  Each player has a text encoder of its own, as in class-conditional GANs each has its own embedding: the
+    discriminator's learns from matching, the generator's from winning, nothing needs detaching, and the averaged
+    generator is complete.  The vectors reach both networks as labels.
+
+    The wrong texts are those of the batch, moved on by a random number of places.  An image without a caption goes with
+    every text: it is made for the empty one and takes no part in mismatches, and neither do equal captions.
+    """
+
+    needs = frozenset({"image", "text"})
+    example = 'images = model.sample(16, seed=0, label="a caption")  # (16, C, H, W) in [-1, 1]'
+
+    def __init__(
+        self,
+        *,
+        generator: Spec,  # noise and text vector to images
+        discriminator: Spec,  # images and text vector to verdicts; its head looks at labels
+        text: Spec,  # captions (a list of N) to vectors (N, E); one is built for each player
+        loss: Spec,  # what the two are paid
+        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
+        g_penalties: list[Spec] = [],  # noqa: B006  what keeps the generator honest
+        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
+        prior: Literal["normal", "uniform"] = "normal",  # distribution of the noise
+        matching: float = 0.5,  # share of the discriminator's objective that is about wrong texts
+        hidden: float = 0.1,  # share of captions hidden in training, so that images can be asked for without one
+        resolution: tuple[int, int],
+        channels: int = 3,
+    ):
+        read, write = text.build(), text.build()
+        with torch.no_grad():
+            size = read.eval()(["?"]).shape[1]
+        super().__init__(
+            generator=generator,
+            discriminator=discriminator,
+            loss=loss,
+            penalties=penalties,
+            g_penalties=g_penalties,
+            augment=augment,
+            prior=prior,
+            conditional=True,
+            resolution=resolution,
+            channels=channels,
+            attributes=size,
+        )
+        self.generator = nn.ModuleDict({"images": self.generator, "text": write.train()})
+        self.discriminator.text = read.train()
+        self.matching, self.hidden = matching, hidden
+        self.needs = frozenset({"image", "text"})
+
+    @property
+    def maker(self) -> Any:
+        return self.generator["images"]  # type: ignore[index]
+
+    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        real, captions = batch["image"], self.captions(batch, progress)
+        vectors = self.read(captions)
+        with torch.set_grad_enabled(progress.paired):
+            draw = self.imagine(real, captions, progress)
+        if progress.paired:
+            batch["draw"] = draw
+        objective, match = self.discriminator.d_loss(real, draw.image, progress, vectors, vectors)
+        objective.terms["adversarial"] = (1 - self.matching) * objective.terms["adversarial"]
+        assert match.real_scores is not None
+        wrong, shift = mismatched(captions)
+        stats = {"mismatched": torch.tensor(float(wrong.sum()) / len(captions))}
+        if wrong.any():
+            where = wrong.nonzero()[:, 0].to(real.device)
+            logits = self.discriminator.judge(real[where], vectors.roll(shift, 0)[where]).logits
+            paid = self.discriminator.loss.d(match.real_scores.logits[where], logits)
+            objective.terms["mismatch"] = self.matching * paid
+            stats["wrong"] = logits.detach().mean()
+        objective.stats |= stats
+        return objective
+
+    def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        captions = batch["captions"] if "captions" in batch else self.captions(batch, progress)
+        for penalty in self.g_penalties:
+            penalty.constrain(self.maker)  # type: ignore[operator]
+        draw = batch.pop("draw", None) or self.imagine(batch["image"], captions, progress)
+        vectors = self.read(captions)
+        return self.paid(draw._replace(label=vectors), batch["image"], vectors, progress)
+
+    def captions(self, batch: dict[str, Any], progress: Progress) -> list[str]:
+        """The captions of a batch, some of them hidden; the same for both players."""
+        shown = progress.mine(torch.rand(len(batch["text"]) * progress.world)) >= self.hidden
+        batch["captions"] = [text.strip() if seen else "" for text, seen in zip(batch["text"], shown.tolist())]
+        return batch["captions"]
+
+    def read(self, captions: Sequence[str]) -> Tensor:
+        """Captions as the discriminator understands them: (N, E)."""
+        reader: Any = self.discriminator.text
+        return reader(captions)
+
+    def imagine(self, like: Tensor, captions: Sequence[str], progress: Progress) -> Draw:
+        """One fake image for each caption."""
+        z = self.noise(like, progress)
+        return Draw(self.maker(z, self.generator["text"](captions)), latent=z)  # type: ignore[index]
+
+    def read_label(self, text: str, names: Sequence[str]) -> Label:
+        return text
+
+    def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
+        """One latent a seed, and the caption, or the empty one if nothing was asked for."""
+        if not isinstance(label, (str, type(None))):
+            raise UsageError(f"This model is asked for with a caption, got {label!r}.")
+        return {"z": self.latents(seeds), "text": [(label or "").strip()] * len(seeds)}
+
+    def sample(self, inputs: dict[str, Any]) -> Tensor:
+        return self.maker(inputs["z"], self.generator["text"](inputs["text"]))  # type: ignore[index]
+
+
+def mismatched(captions: Sequence[str]) -> tuple[Tensor, int]:
+    """Which captions (N,) bool are wrong ones, and by how many places they were moved on to be so.
+
+    Moved captions are wrong unless they are equal to the right one, or either is empty.  One caption alone has no
+    wrong ones.
+    """
+    n = len(captions)
+    shift = int(torch.randint(1, n, ())) if n > 1 else 0
+    moved = [captions[k - shift] for k in range(n)]
+    return torch.tensor([bool(a and b) and a != b for a, b in zip(captions, moved)]), shift

@@ -1,0 +1,71 @@
+"""Any recipe of the catalogue made tiny, and data that hold what its task needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ganvas import catalog
+from ganvas.describe import describe
+
+SMALL = {
+    "generator.width": 4,
+    "generator.depth": 1,
+    "discriminator.width": 4,
+    "discriminator.head.width": 8,
+    "classifier.width": 4,
+    "text.width": 8,
+    "text.size": 8,
+}
+NEEDS_MORE = {"semigan": {"discriminator.width": 64}}  # rectifiers a quarter as wide, three times: fewer all die
+FACTS = {"resolution": (8, 8), "channels": 1, "classes": 3}
+
+
+def narrow(name):
+    """Overrides that make a recipe tiny: those of `SMALL` that it has."""
+    known = {option.path for option in describe(catalog.RECIPES[name]())}
+    return {path: value for path, value in SMALL.items() if path in known} | NEEDS_MORE.get(name, {})
+
+
+def needs(name):
+    """What a recipe's task wants to find in a batch."""
+    return catalog.RECIPES[name]().task.build(**FACTS).needs
+
+
+def source(name, folder: Path):
+    """What --data may be for a recipe: digits, or pictures of 8x8 with captions."""
+    if "text" not in needs(name):
+        return "digits"
+    folder = folder / "captioned"
+    if not folder.exists():
+        folder.mkdir()
+        lines = []
+        for k in range(40):
+            Image.new("L", (8, 8), 6 * k).save(folder / f"{k:02d}.png")
+            words = ["dark", "dim", "bright", "é 😀"][k // 10]
+            lines.append(json.dumps({"file_name": f"{k:02d}.png", "text": f"a {words} square" if k % 7 else ""}))
+        (folder / "metadata.jsonl").write_text("\n".join(lines))
+    return str(folder)
+
+
+class Fixed:
+    """Batches that depend on their position alone, and hold whatever a task may need."""
+
+    def __init__(self, channels=1, size=(8, 8), classes=3):
+        self.shape, self.classes, self.asked = (channels, *size), classes, []
+
+    def stream(self, starts, count):
+        for start in starts:
+            self.asked.append(start)
+            labels = torch.arange(start, start + count) % self.classes
+            batch = {"image": self._pictures(start, count), "label": labels}
+            batch |= {"text": [f"number {k}" for k in labels.tolist()]}
+            yield {**batch, "labelled_image": self._pictures(start + 10**6, count), "labelled_label": labels.flip(0)}
+
+    def _pictures(self, start, count):
+        source = torch.Generator()
+        rows = [torch.rand(self.shape, generator=source.manual_seed(start + k)) for k in range(count)]
+        return torch.stack(rows) * 2 - 1

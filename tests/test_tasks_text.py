@@ -1,0 +1,225 @@
+"""Captions: the encoder, which texts are wrong, what is paid for them, who moves, and how pictures are asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+import ganvas
+from ganvas import catalog, cli
+from ganvas.config import Spec, UsageError
+from ganvas.game import Progress
+from ganvas.losses.adversarial import NonSaturating
+from ganvas.networks import dcgan
+from ganvas.networks.heads import Joint, Projection
+from ganvas.networks.text import ByteEncoder
+from ganvas.tasks.text import TextGeneration, mismatched
+from small import FACTS, narrow, source
+
+
+class Length(nn.Module):
+    """A text encoder of somebody else's: no options, nothing to learn."""
+
+    def forward(self, captions):
+        return torch.tensor([[float(len(c)), float("red" in c), 1.0] for c in captions])
+
+
+def task(**changes):
+    spec = Spec(
+        TextGeneration,
+        generator=Spec(dcgan.Generator, width=4, latent=5),
+        discriminator=Spec(dcgan.Discriminator, width=4, batch_norm=False, head=Spec(Joint, width=16)),
+        text=Spec(ByteEncoder, width=8, size=6),
+        loss=Spec(NonSaturating),
+        hidden=0.0,
+    )
+    return spec.replace(**changes).build(**FACTS)
+
+
+def batch(*captions):
+    return {"image": torch.rand(len(captions), 1, 8, 8) * 2 - 1, "text": list(captions)}
+
+
+FOUR = ("a red cat", "a dog", "two birds", "nothing at all")
+
+
+# --- the encoder ------------------------------------------------------------------------------------------
+
+
+def test_a_caption_is_read_alike_in_any_company():
+    encoder = ByteEncoder(width=16, size=7)
+    texts = ["red", "", "a much longer caption with many words", "日本語 😀", "red"]
+    together = encoder(texts)
+    assert together.shape == (5, 7)
+    for row, text in zip(together, texts):
+        torch.testing.assert_close(row, encoder([text])[0], rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(together[0], together[1])
+    assert not torch.allclose(together[0], together[3])
+    assert not torch.allclose(encoder(["dog cat"]), encoder(["tac god"]))  # order counts
+
+
+def test_bytes_beyond_the_length_are_ignored():
+    encoder = ByteEncoder(width=8, size=4, length=5)
+    assert torch.equal(encoder(["abcdefgh"]), encoder(["abcdeXYZ"]))
+    assert not torch.equal(encoder(["abcde"]), encoder(["abcdX"]))
+    assert encoder.tokens(["é"]).tolist() == [[0xC3 + 1, 0xA9 + 1]]
+    assert torch.isfinite(encoder(["\udc80 broken"])).all()
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_every_byte_that_is_read_is_learnt_from(bf16):
+    encoder = ByteEncoder(width=8, size=4)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        encoder(["ab", "c"]).square().sum().backward()
+    moved = encoder.embed.weight.grad.abs().sum(1).nonzero()[:, 0].tolist()
+    assert moved == [ord(c) + 1 for c in "abc"]
+    assert all(p.grad is not None for p in encoder.parameters())
+
+
+# --- wrong texts ------------------------------------------------------------------------------------------
+
+
+def test_wrong_texts_are_other_texts():
+    shifts = set()
+    for _ in range(200):
+        captions = ["a", "b", "a", "", "c", "b"]
+        wrong, shift = mismatched(captions)
+        shifts.add(shift)
+        moved = torch.arange(6).roll(shift).tolist()
+        for k, other in enumerate(moved):
+            a, b = captions[k], captions[other]
+            assert wrong[k] == (a != b and a != "" and b != "")
+            assert other != k
+    assert shifts == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("captions", [["a"], ["a", "a", "a"], ["", "a"], ["", ""]])
+def test_where_there_is_no_wrong_text(captions):
+    assert not mismatched(captions)[0].any()
+    objective = task().d_loss(batch(*captions), Progress())
+    assert objective.terms.keys() == {"adversarial"}
+    assert torch.isfinite(objective.total)
+
+
+def test_the_discriminators_objective_is_reeds():
+    """Algorithm 1: log s_r + (log(1 - s_w) + log(1 - s_f)) / 2, with every image and its own wrong text."""
+    t = task().eval()
+    b = batch(*FOUR)
+    torch.manual_seed(4)
+    objective = t.d_loss(dict(b), Progress())
+    torch.manual_seed(4)
+    torch.rand(4)  # which captions are hidden: none
+    z = torch.randn(4, 5)
+    _, shift = mismatched(FOUR)
+    fake = t.generator["images"](z, t.generator["text"](FOUR))
+    read, net = t.discriminator.text, t.discriminator.net
+    moved = [FOUR[(k - shift) % 4] for k in range(4)]
+    right, wrong = net(b["image"], read(FOUR)).logits, net(b["image"], read(moved)).logits
+    made = net(fake, read(FOUR)).logits
+    expected = (softplus(-right) + (softplus(wrong) + softplus(made)) / 2).double().mean()
+    assert objective.total.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert objective.stats["mismatched"].item() == 1
+
+
+def test_equal_captions_take_no_part_in_mismatches():
+    t = task().eval()
+    seen = []
+    right = t.discriminator.judge
+    t.discriminator.judge = lambda images, label=None: (seen.append(len(images)), right(images, label))[1]
+    objective = t.d_loss(batch("a", "a", "b", "b"), Progress())
+    assert seen[:2] == [4, 4]  # real, fake
+    assert seen[2] == 4 * objective.stats["mismatched"].item()
+    assert seen[2] in (2, 4)
+
+
+def test_some_captions_are_hidden_alike_for_both_players():
+    t = task(hidden=0.5)
+    captions = [f"caption {k}" for k in range(400)]
+    b = batch(*captions)
+    t.captions(b, Progress())
+    hidden = [k for k, c in enumerate(b["captions"]) if c == ""]
+    assert 150 < len(hidden) < 250
+    assert all(c in ("", text) for c, text in zip(b["captions"], captions))
+    small = batch(*FOUR)
+    t.d_loss(small, Progress())
+    before = list(small["captions"])
+    t.g_loss(small, Progress())
+    assert small["captions"] == before
+
+
+# --- who moves --------------------------------------------------------------------------------------------
+
+
+def moved_by(term, *modules):
+    parameters = [p for m in modules for p in m.parameters()]
+    found = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+    return [g is not None and bool(g.abs().sum() > 0) for g in found]
+
+
+@pytest.mark.parametrize("head", [Spec(Joint, width=16), Spec(Projection)], ids=["joint", "projection"])
+@pytest.mark.parametrize("paired", [False, True])
+def test_gradient_routing(head, paired):
+    t = task(discriminator=Spec(dcgan.Discriminator, width=4, batch_norm=False, head=head))
+    b = batch(*FOUR)
+    objective = t.d_loss(b, Progress(paired=paired))
+    for name in ("adversarial", "mismatch"):
+        moved = moved_by(objective.terms[name], t.discriminator.text)
+        assert all(moved), name  # the encoder learns from matching
+        assert not any(moved_by(objective.terms[name], t.generator)), name
+    objective.total.backward()
+    t.discriminator.requires_grad_(False)
+    objective = t.g_loss(b, Progress(paired=paired))
+    assert all(moved_by(objective.total, t.generator["images"], t.generator["text"]))
+
+
+def test_each_player_has_its_encoder():
+    t = task()
+    mine = {id(p) for p in t.generator.parameters()}
+    assert not mine & {id(p) for p in t.discriminator.parameters()}
+    assert set(t.generator.keys()) == {"images", "text"}
+
+
+def test_any_text_encoder_will_do():
+    t = task(text=Spec(Length))
+    b = batch(*FOUR)
+    assert torch.isfinite(t.d_loss(b, Progress()).total)
+    assert torch.isfinite(t.g_loss(b, Progress()).total)
+    t.eval()
+    red, dog = (t.sample(t.inputs([0], c)) for c in ("red", "dog"))
+    assert not torch.equal(red, dog)
+
+
+# --- from outside -----------------------------------------------------------------------------------------
+
+
+def test_pictures_are_asked_for_with_a_caption(tmp_path, monkeypatch, capsys):
+    data = source("textgan", tmp_path)
+    options = {"batch": 8, "device": "cpu", "precision": "fp32", "set": narrow("textgan")}
+    run = ganvas.train("textgan", data=data, outdir=tmp_path / "r", images=64, **options)
+    model = ganvas.load(run.path, device="cpu", precision="fp32")
+    one, two, free = model.sample(3, label="a dark square"), model.sample(3, label="a bright one"), model.sample(3)
+    assert not torch.equal(one, two)
+    assert not torch.equal(one, free)
+    assert torch.equal(one, model.sample(3, label=" a dark square "))
+    assert torch.equal(free, model.sample(3, label=""))
+    assert model.walk([0, 1], steps=2, label="a dark square").shape == (4, 1, 8, 8)
+    with pytest.raises(UsageError, match="with a caption, got 3"):
+        model.sample(1, label=3)
+    words = ["sample", run.path, "-o", tmp_path / "x.npz", "--seeds", "0-2", "--label", "a dark square", "--json"]
+    monkeypatch.setattr("sys.argv", ["ganvas", *map(str, words), "--device", "cpu"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    assert json.loads(capsys.readouterr().out)["images"] == 3
+
+
+def test_without_captions_it_is_a_sentence(tmp_path):
+    with pytest.raises(UsageError, match="needs captions, and the data have none"):
+        ganvas.train("textgan", data="digits", outdir=tmp_path / "r", resolution=8, images=64, device="cpu",
+                     set=narrow("textgan"))  # fmt: skip
+    assert not (tmp_path / "r").exists()
+    assert catalog.RECIPES["textgan"]().task.target.needs == {"image", "text"}
