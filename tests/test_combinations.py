@@ -22,7 +22,8 @@ OPTIONS = {
     "ada": "ada(p=0.8)",
     "": "",
 }
-LOSSES, HEADS = list(catalog.LOSSES), list(catalog.HEADS)
+LOSSES = list(catalog.LOSSES)
+HEADS = [name for name in catalog.HEADS if name != "info"]  # guesses codes, which InfoGAN alone draws
 PENALTIES, SIGHT = [*catalog.PENALTIES], ["", *catalog.SIGHT]
 
 

@@ -92,6 +92,21 @@ def test_a_half_filled_row_of_a_table_is_refused(tmp_path):
         open_source(str(tmp_path / "x"))
 
 
+def test_pictures_that_cannot_be_used_take_their_vectors_along(tmp_path):
+    name = described(tmp_path / "x", [0.5], [1.5], [2.5])
+    (tmp_path / "x" / "1.png").write_bytes(b"not a picture")
+    data = open_source(name)
+    assert data.vectors.tolist() == [[0.5], [2.5]]
+    assert len(data) == 2
+
+
+def test_of_two_descriptions_the_vectors_of_the_named_one_count(tmp_path):
+    pictures(tmp_path, "0.png")
+    for file, value in (("one.csv", 1), ("two.csv", 2)):
+        (tmp_path / file).write_text(f"file_name,label_0\n0.png,{value}\n")
+    assert [open_source(str(tmp_path / f)).vectors.tolist() for f in ("one.csv", "two.csv")] == [[[1.0]], [[2.0]]]
+
+
 def test_another_vector_is_another_data_set(tmp_path):
     found = [open_source(described(tmp_path / "x", [1.0, v])).fingerprint for v in (2.0, 3.0)]
     assert found[0] != found[1]

@@ -46,7 +46,7 @@ def test_r1_differentiates_every_discriminator_twice(name):
         layer.gamma.data.fill_(0.5)
     real = torch.randn(4, 1, 16, 12)
     scores = net(real, label)
-    value = R1()(Match(real, real, scores, scores, lambda x: net(x, label)), Progress())
+    value = R1()(Match(real, real, scores, scores, lambda x, y=None: net(x, label)), Progress())
     value.backward()
     assert value > 0
     grads = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}

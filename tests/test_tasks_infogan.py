@@ -202,3 +202,8 @@ def test_the_code_is_learnt(tmp_path):
     apart = (means[0].mean() - means[1].mean()).abs()
     assert apart > 0.8
     assert run.log()[-1]["g/category"] < 0.1
+
+
+def test_the_head_that_guesses_codes_needs_codes():
+    with pytest.raises(UsageError, match="belongs to the recipe infogan"):
+        InfoHead(features=4)

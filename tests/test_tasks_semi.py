@@ -203,6 +203,10 @@ def test_noise_is_there_while_training_only():
     assert not torch.equal(net(x).logits, net(x).logits)
     net.eval()
     assert torch.equal(net(x).logits, net(x).logits)
+    net.train()
+    scores = net(x)
+    assert (scores.features[-1] >= 0).all()  # rectified: what generators match carries no noise, what is judged does
+    assert not torch.allclose(scores.label_logits, net.head.classify(scores.features[-1]))
     still = noisy.Noise(0.5).eval()
     assert still(x) is x
     assert (noisy.Noise(0.5)(torch.zeros(20_000)).std() - 0.5).abs() < 0.02

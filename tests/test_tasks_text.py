@@ -32,7 +32,7 @@ def task(**changes):
     spec = Spec(
         TextGeneration,
         generator=Spec(dcgan.Generator, width=4, latent=5),
-        discriminator=Spec(dcgan.Discriminator, width=4, batch_norm=False, head=Spec(Joint, width=16)),
+        discriminator=Spec(dcgan.Discriminator, width=4, norm="none", head=Spec(Joint, width=16)),
         text=Spec(ByteEncoder, width=8, size=6),
         loss=Spec(NonSaturating),
         hidden=0.0,
@@ -105,24 +105,46 @@ def test_where_there_is_no_wrong_text(captions):
     assert torch.isfinite(objective.total)
 
 
+@torch.no_grad()
+def grown(t):
+    """A task whose texts matter, as after some training; nothing of it is random from step to step."""
+    for p in t.parameters():
+        p += 0.3 * torch.randn_like(p)
+    return t.eval()
+
+
 def test_the_discriminators_objective_is_reeds():
     """Algorithm 1: log s_r + (log(1 - s_w) + log(1 - s_f)) / 2, with every image and its own wrong text."""
-    t = task().eval()
-    b = batch(*FOUR)
-    torch.manual_seed(4)
+    t, texts = grown(task()), (*FOUR, "five")  # of five, moved on is never moved back
+    b = batch(*texts)
+    torch.manual_seed(5)
     objective = t.d_loss(dict(b), Progress())
-    torch.manual_seed(4)
-    torch.rand(4)  # which captions are hidden: none
-    z = torch.randn(4, 5)
-    _, shift = mismatched(FOUR)
-    fake = t.generator["images"](z, t.generator["text"](FOUR))
+    torch.manual_seed(5)
+    torch.rand(5)  # which captions are hidden: none
+    z = torch.randn(5, 5)
+    _, shift = mismatched(texts)
+    fake = t.generator["images"](z, t.generator["text"](texts))
     read, net = t.discriminator.text, t.discriminator.net
-    moved = [FOUR[(k - shift) % 4] for k in range(4)]
-    right, wrong = net(b["image"], read(FOUR)).logits, net(b["image"], read(moved)).logits
-    made = net(fake, read(FOUR)).logits
+    moved = [texts[(k - shift) % 5] for k in range(5)]
+    right, wrong = net(b["image"], read(texts)).logits, net(b["image"], read(moved)).logits
+    made = net(fake, read(texts)).logits
     expected = (softplus(-right) + (softplus(wrong) + softplus(made)) / 2).double().mean()
     assert objective.total.item() == pytest.approx(expected.item(), rel=1e-5)
     assert objective.stats["mismatched"].item() == 1
+    assert (right - wrong).abs().min() > 1e-2
+
+
+def test_the_generator_is_judged_by_the_discriminators_reading():
+    t = grown(task())
+    b = batch(*FOUR)
+    torch.manual_seed(5)
+    terms = t.g_loss(dict(b), Progress()).terms
+    torch.manual_seed(5)
+    torch.rand(4)
+    fake = t.generator["images"](torch.randn(4, 5), t.generator["text"](FOUR))
+    expected = softplus(-t.discriminator.net(fake, t.discriminator.text(FOUR)).logits).double().mean()
+    assert terms.keys() == {"adversarial"}
+    assert terms["adversarial"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_equal_captions_take_no_part_in_mismatches():
@@ -163,7 +185,7 @@ def moved_by(term, *modules):
 @pytest.mark.parametrize("head", [Spec(Joint, width=16), Spec(Projection)], ids=["joint", "projection"])
 @pytest.mark.parametrize("paired", [False, True])
 def test_gradient_routing(head, paired):
-    t = task(discriminator=Spec(dcgan.Discriminator, width=4, batch_norm=False, head=head))
+    t = task(discriminator=Spec(dcgan.Discriminator, width=4, norm="none", head=head))
     b = batch(*FOUR)
     objective = t.d_loss(b, Progress(paired=paired))
     for name in ("adversarial", "mismatch"):

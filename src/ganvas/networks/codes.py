@@ -25,13 +25,15 @@ class InfoHead(Plain):
         self,
         *,
         features: int,
-        codes: tuple[list[int], int] = ([10], 2),
+        codes: tuple[list[int], int] | None = None,
         bias: bool = True,  # add a constant to the logit
         width: int = 128,  # units of the hidden layer between features and guess
         weight: float = 1.0,  # of the categories' term
         continuous_weight: float = 1.0,  # of the continuous codes' term
     ):
         super().__init__(features=features, bias=bias)
+        if codes is None:
+            raise UsageError("The head `info` guesses InfoGAN's codes; it belongs to the recipe infogan.")
         self.sizes = [*codes[0], codes[1]]
         self.guess = nn.Sequential(nn.Linear(features, width), nn.LeakyReLU(0.2), nn.Linear(width, sum(self.sizes)))
         self.weight, self.continuous_weight = weight, continuous_weight

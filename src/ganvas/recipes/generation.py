@@ -144,8 +144,8 @@ def wgan_gp() -> Recipe:
     return Recipe(
         task=Spec(
             Generation,
-            generator=Spec(resnet.Generator),
-            discriminator=Spec(resnet.Discriminator),
+            generator=Spec(resnet.Generator, width=128),
+            discriminator=Spec(resnet.Discriminator, spectral=False, pooling="mean"),
             loss=Spec(Wasserstein),
             penalties=[Spec(GradientPenalty)],
             fakes=2,
