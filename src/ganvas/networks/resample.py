@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d
+
+from .grouped import convolve, transpose
 
 
 class Resample(nn.Module):
@@ -20,6 +21,7 @@ class Resample(nn.Module):
 
     def __init__(self, taps: Sequence[float], gain: float):
         super().__init__()
+        self.side = (len(taps) - 1) // 2
         row = torch.tensor(taps, dtype=torch.float32)
         self.register_buffer("kernel", torch.outer(row, row)[None, None] * (gain / row.sum() ** 2), persistent=False)
 
@@ -33,13 +35,10 @@ class Upsample(Resample):
 
     def __init__(self, taps: Sequence[float] = (1, 3, 3, 1)):
         super().__init__(taps, 4.0)
-        self.extra = len(taps) % 2
 
     def forward(self, x: Tensor) -> Tensor:
-        side = (self.kernel.shape[-1] - 1) // 2
-        return conv_transpose2d(
-            x, self.spread(x), stride=2, padding=side, output_padding=self.extra, groups=x.shape[1]
-        )
+        size = (2 * x.shape[2], 2 * x.shape[3])
+        return transpose(x, self.spread(x), size, stride=2, padding=self.side, groups=x.shape[1])
 
 
 class Downsample(Resample):
@@ -49,5 +48,4 @@ class Downsample(Resample):
         super().__init__(taps, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        side = (self.kernel.shape[-1] - 1) // 2
-        return conv2d(x, self.spread(x), stride=2, padding=side, groups=x.shape[1])
+        return convolve(x, self.spread(x), stride=2, padding=self.side, groups=x.shape[1])

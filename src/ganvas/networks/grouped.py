@@ -1,0 +1,118 @@
+"""Convolutions in groups whose second derivatives are single operations.
+
+PyTorch differentiates a grouped convolution twice by a loop over its groups, which for a depthwise one is a convolution
+a channel.  As in `strided`, three bilinear maps that are each other's derivatives:
+
+    convolve(x, w)    the convolution              (N, I, H, W) x (O, I / G, k, k) -> (N, O, h, w)
+    transpose(g, w)   its gradient by the input    (N, O, h, w) x (O, I / G, k, k) -> (N, I, H, W)
+    weight(x, g)      its gradient by the weight   (N, I, H, W) x (N, O, h, w) -> (O, I / G, k, k)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn.functional import conv2d, conv_transpose2d
+from torch.nn.grad import conv2d_weight
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a convolution goes over its input, and the sizes that its shapes do not tell."""
+
+    stride: int
+    padding: int
+    groups: int
+    size: tuple[int, int] = (0, 0)  # of the larger map
+    kernel: tuple[int, ...] = ()  # shape of the weight
+
+
+class Convolve(Function):
+    """The convolution."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, way: Way) -> Tensor:
+        ctx.save_for_backward(x, w)
+        ctx.way = replace(way, size=(x.shape[2], x.shape[3]), kernel=tuple(w.shape))
+        return conv2d(x, w, stride=way.stride, padding=way.padding, groups=way.groups)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, w = ctx.saved_tensors
+        need_x, need_w, _ = ctx.needs_input_grad
+        by_x = Transpose.apply(g, w, ctx.way) if need_x else None
+        return by_x, (Weight.apply(x, g, ctx.way) if need_w else None), None
+
+
+class Transpose(Function):
+    """The gradient by the input."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, w: Tensor, way: Way) -> Tensor:
+        ctx.save_for_backward(g, w)
+        ctx.way = replace(way, kernel=tuple(w.shape))
+        least = [(side - 1) * way.stride - 2 * way.padding + k for side, k in zip(g.shape[2:], w.shape[2:])]
+        extra = [side - reached for side, reached in zip(way.size, least)]
+        return conv_transpose2d(
+            g, w, stride=way.stride, padding=way.padding, output_padding=extra, groups=way.groups
+        )
+
+    @staticmethod
+    def backward(ctx: Any, gx: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        g, w = ctx.saved_tensors
+        need_g, need_w, _ = ctx.needs_input_grad
+        by_g = Convolve.apply(gx, w, ctx.way) if need_g else None
+        return by_g, (Weight.apply(gx, g, ctx.way) if need_w else None), None
+
+
+class Weight(Function):
+    """The gradient by the weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, g: Tensor, way: Way) -> Tensor:
+        ctx.save_for_backward(x, g)
+        ctx.way = replace(way, size=(x.shape[2], x.shape[3]))
+        return conv2d_weight(x, way.kernel, g, stride=way.stride, padding=way.padding, groups=way.groups)
+
+    @staticmethod
+    def backward(ctx: Any, gw: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, g = ctx.saved_tensors
+        need_x, need_g, _ = ctx.needs_input_grad
+        by_x = Transpose.apply(g, gw, ctx.way) if need_x else None
+        return by_x, (Convolve.apply(x, gw, ctx.way) if need_g else None), None
+
+
+def operands(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the format that autocast asks for at this place."""
+    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    return x.to(dtype), weight.to(dtype)
+
+
+def convolve(x: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0, groups: int = 1) -> Tensor:
+    """The convolution (N, I, H, W) -> (N, O, h, w)."""
+    y: Tensor = Convolve.apply(*operands(x, weight), Way(stride, padding, groups))
+    return y
+
+
+def transpose(
+    g: Tensor, weight: Tensor, size: tuple[int, int], *, stride: int = 1, padding: int = 0, groups: int = 1
+) -> Tensor:
+    """The transposed convolution (N, O, h, w) -> (N, I, H, W), of a given size (H, W)."""
+    x: Tensor = Transpose.apply(*operands(g, weight), Way(stride, padding, groups, size))
+    return x
+
+
+class GroupedConv(nn.Conv2d):
+    """A convolution of stride 1 in groups that keeps the size of the map: (N, I, h, w) -> (N, O, h, w)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, groups: int):
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.bias is not None
+        y = convolve(x, self.weight, padding=self.kernel_size[0] // 2, groups=self.groups)
+        return y + self.bias.to(y.dtype)[:, None, None]

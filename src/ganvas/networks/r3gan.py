@@ -1,0 +1,178 @@
+"""R3GAN's networks (Huang et al. 2024): residual blocks of grouped convolutions and no normalisation anywhere.
+
+What keeps them stable is how they begin: every block is the identity, and inside it the weights are scaled by the number
+of blocks (Fixup; Zhang et al. 2019).  The mirror image of the generator is the discriminator.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Spec, UsageError
+from ..game import Scores
+from .grouped import GroupedConv
+from .heads import Plain
+from .labels import JoinImage, JoinNoise
+from .layers import as_size, cropped, halvings
+from .resample import Downsample, Upsample
+
+TAPS = (1, 2, 1)
+GAIN = math.sqrt(2 / (1 + 0.2**2))  # of LeakyReLU 0.2 (He et al. 2015)
+
+
+def scaled(layer: nn.Linear | nn.Conv2d, gain: float = 1.0) -> None:
+    """Normal weights that keep the variance of what comes in, times a gain; no bias (He et al. 2015, eq. 10)."""
+    fan_in = layer.weight[0].numel()
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+class Block(nn.Module):
+    """1x1 wider, grouped 3x3, 1x1 back, added to what came in: (N, C, h, w) -> the same shape (section 4.2)."""
+
+    def __init__(self, width: int, expansion: int, groups: int, blocks: int):
+        super().__init__()
+        hidden = width * expansion
+        self.wider = nn.Conv2d(width, hidden, 1)
+        self.across = GroupedConv(hidden, hidden, 3, groups)
+        self.back = nn.Conv2d(hidden, width, 1, bias=False)
+        self.activation = nn.LeakyReLU(0.2, inplace=True)
+        gain = GAIN * blocks ** (-1 / 4)  # L^(-1 / (2m - 2)) of Fixup, m = 3 convolutions
+        scaled(self.wider, gain)
+        scaled(self.across, gain)
+        scaled(self.back, 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.activation(self.wider(x))
+        return x + self.back(self.activation(self.across(h)))
+
+
+def pointwise(inputs: int, outputs: int) -> nn.Module:
+    """A 1x1 convolution between maps of different width, nothing between equal ones."""
+    if inputs == outputs:
+        return nn.Identity()
+    layer = nn.Conv2d(inputs, outputs, 1, bias=False)
+    scaled(layer)
+    return layer
+
+
+def sizes_for(resolution: tuple[int, int]) -> int:
+    """How often pictures are halved on the way to the smallest map; raises `UsageError` under 8 pixels."""
+    if min(resolution) < 8:
+        height, width = resolution
+        raise UsageError(
+            f"R3GAN's networks need pictures of at least 8x8 pixels, these are {width}x{height};"
+            " for points and tiny pictures use the fully connected ones."
+        )
+    return halvings(resolution)
+
+
+def widths_for(stages: int, width: int, growth: int) -> list[int]:
+    """Channels of each stage, from the largest map to the smallest."""
+    return [width * min(2**k, growth) for k in range(stages)]
+
+
+def stage(width: int, blocks: int, expansion: int, cardinality: int, total: int) -> nn.Sequential:
+    """Some blocks of one width; raises `UsageError` if the groups do not divide it."""
+    if width * expansion % cardinality:
+        raise UsageError(f"cardinality {cardinality} does not divide the {width * expansion} channels inside a block.")
+    return nn.Sequential(*(Block(width, expansion, cardinality, total) for _ in range(blocks)))
+
+
+class Generator(nn.Module):
+    """R3GAN's generator: noise (N, latent) to pictures (N, channels, H, W), about [-1, 1] and not squashed.
+
+    Huang et al. 2024, config E.  The published CIFAR-10 network is width 768, cardinality 96 and latent 64; the default is
+    sized for pictures of 32 pixels and a processor.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        latent: int = 64,  # size of the noise
+        label_size: int = 64,  # numbers that stand for the label beside the noise, if there are labels
+        width: int = 128,  # channels of the largest map
+        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        blocks: int = 2,  # residual blocks at each size
+        expansion: int = 2,  # a block is so many times as wide inside
+        cardinality: int = 16,  # groups of its 3x3 convolution
+    ):
+        super().__init__()
+        self.latent, self.resolution = latent, as_size(resolution)
+        halved = sizes_for(self.resolution)
+        self.base = tuple(-(-side // 2**halved) for side in self.resolution)  # rounded up, cropped at the end
+        widths = widths_for(halved + 1, width, growth)[::-1]
+        total = blocks * len(widths)
+        self.join = JoinNoise(classes, attributes, label_size)
+        self.basis = nn.Parameter(torch.randn(widths[0], *self.base))
+        self.mix = nn.Linear(latent + self.join.size, widths[0], bias=False)
+        scaled(self.mix)
+        self.body = nn.Sequential(stage(widths[0], blocks, expansion, cardinality, total))
+        for wide, narrow in zip(widths, widths[1:]):
+            self.body.append(pointwise(wide, narrow))
+            self.body.append(Upsample(TAPS))
+            self.body.append(stage(narrow, blocks, expansion, cardinality, total))
+        self.out = nn.Conv2d(widths[-1], channels, 1, bias=False)
+        scaled(self.out)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        amounts = self.mix(self.join(z, label))  # (N, C): how much of each learnt map
+        h = (amounts[:, None, None] * self.basis.to(amounts.dtype).permute(1, 2, 0)).permute(0, 3, 1, 2)
+        return cropped(self.out(self.body(h)), self.resolution)
+
+
+class Discriminator(nn.Module):
+    """R3GAN's discriminator, the generator's mirror image: pictures (N, channels, H, W) to `Scores` (Huang et al. 2024).
+
+    With labels, the head `projection` adds the published inner product with the label's embedding.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        width: int = 128,  # channels of the first map
+        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        blocks: int = 2,  # residual blocks at each size
+        expansion: int = 2,  # a block is so many times as wide inside
+        cardinality: int = 16,  # groups of its 3x3 convolution
+        join: bool = False,  # show the label as one more channel of the image
+        head: Spec = Spec(Plain),  # how features become a verdict
+    ):
+        super().__init__()
+        size = as_size(resolution)
+        halved = sizes_for(size)
+        widths = widths_for(halved + 1, width, growth)
+        total = blocks * len(widths)
+        self.join = JoinImage(classes, attributes, size, join)
+        self.read = nn.Conv2d(channels + self.join.channels, widths[0], 1, bias=False)
+        scaled(self.read)
+        self.body = nn.Sequential(stage(widths[0], blocks, expansion, cardinality, total))
+        for narrow, wide in zip(widths, widths[1:]):
+            down = nn.Sequential(Downsample(TAPS), pointwise(narrow, wide))
+            self.body.append(nn.Sequential(down, stage(wide, blocks, expansion, cardinality, total)))
+        last = [-(-side // 2**halved) for side in size]
+        self.basis = nn.Parameter(torch.randn(widths[-1], *last) / math.sqrt(last[0] * last[1]))
+        self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
+        for layer in self.head.modules():
+            if isinstance(layer, nn.Linear):
+                scaled(layer)
+
+    def stages(self) -> list[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: the layer that reads it, then each size."""
+        return [self.read, *self.body]
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        h = self.body(self.read(self.join(x, label)))
+        return self.head((h * self.basis.to(h.dtype)).sum((2, 3)), label)
