@@ -10,6 +10,7 @@ from torch import nn
 
 from ganvas import catalog
 from ganvas.config import Recipe, Spec
+from ganvas.game import Progress
 from ganvas.policy import Policy
 from ganvas.trainer import Diverged, Trainer
 from small import FACTS, Fixed, narrow
@@ -336,3 +337,19 @@ def test_penalties_are_computed_in_float32():
     t.advance()
     assert seen.count(torch.float32) == 1  # R1's own look at the real images
     assert seen.count(torch.bfloat16) == 3  # real, fake, and the generator's fakes
+
+
+@pytest.mark.parametrize("penalty", ["r1(gamma=1)", "r2(gamma=1)", "gradient_penalty", "dragan"])
+def test_penalties_are_float32_in_bf16_runs(penalty):
+    """A norm of gradients squared loses all its digits in bf16; the networks run in it, the penalty does not."""
+    values = []
+    for bf16 in (False, True):
+        t = trainer(small(penalties=penalty), bf16=bf16)
+        adversary, images = t.task.discriminator, next(t.batches)["image"]
+        torch.manual_seed(1)
+        fake = torch.rand_like(images)
+        with t.policy.autocast():
+            objective, _ = adversary.d_loss(images, fake, Progress())
+        values.append(next(v.item() for k, v in objective.terms.items() if k != "adversarial"))
+    assert values[1] == pytest.approx(values[0], rel=1e-5)
+    assert values[0] > 0

@@ -164,6 +164,25 @@ def test_a_nan_goes_back_to_the_last_state_and_on(tmp_path):
     assert session.run.load_state()["retries"] == 2
 
 
+def test_after_a_nan_the_noise_is_another(tmp_path):
+    """The same numbers would end the same way: the step that failed draws anew each time."""
+    session = api.prepare(api.Request("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
+    broken(session, at=40, times=2)
+    task, seen = session.training.trainer.task, []
+    draw = task.draw
+
+    def watched(*given, **named):
+        drawn = draw(*given, **named)
+        if session.training.trainer.images == 40:
+            seen.append(drawn.latent.flatten().tolist())
+        return drawn
+
+    task.draw = watched
+    list(session.training)
+    assert len(seen) == 3
+    assert len({tuple(z) for z in seen}) == 3
+
+
 def test_a_nan_three_times_ends_with_advice(tmp_path):
     session = api.prepare(api.Request("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
     broken(session, at=40, times=99)

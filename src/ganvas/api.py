@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 
 from . import distributed
-from .config import Recipe, UsageError, UserError, encode
+from .config import Recipe, Spec, UsageError, UserError, encode
 from .data.batches import Batches
 from .data.dataset import Dataset
 from .data.sources import open_source
@@ -184,12 +184,12 @@ def _open_data(request: Request, progress: Decoding | None, group: Group) -> Dat
 def _check_sizes(recipe: Recipe, dataset: Dataset, world: int) -> None:
     """Raise `UsageError` for numbers that cannot work, before anything is written."""
     for name in ("batch", "images", "d_steps", "g_steps", "accumulate"):
-        if getattr(recipe, name) < 1:
+        if not isinstance(getattr(recipe, name), Spec) and getattr(recipe, name) < 1:
             raise UsageError(f"{name} must be at least 1, got {getattr(recipe, name)}.")
     if recipe.clip_norm is not None and not recipe.clip_norm > 0:
         raise UsageError(f"clip_norm must be more than 0, got {recipe.clip_norm}; none leaves gradients as they are.")
     for name in ("ema_images", "ema_ramp", "d_warmup_images"):
-        if not getattr(recipe, name) >= 0:
+        if not isinstance(getattr(recipe, name), Spec) and not getattr(recipe, name) >= 0:
             raise UsageError(f"{name} must be at least 0, got {getattr(recipe, name)}.")
     if recipe.batch > len(dataset):
         raise UsageError(

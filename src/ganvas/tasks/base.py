@@ -93,9 +93,11 @@ class Adversary(nn.Module):
         return scores._replace(logits=scores.logits.float())
 
     def judge_exactly(self, images: Tensor, label: Tensor | None = None) -> Scores:
-        """`judge` in float32 and outside any compiled graph (AOTAutograd refuses double backward)."""
-        with full_precision(images.device):
-            return self.net.forward(self.augment(images.float()), label)
+        """`judge` outside any compiled graph (AOTAutograd refuses double backward), of float32 images.
+
+        In float32 throughout where nobody asks for less: penalties are computed outside autocast, see `charge`.
+        """
+        return self.net.forward(self.augment(images.float()), label)
 
     def d_loss(
         self,
