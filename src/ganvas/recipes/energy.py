@@ -1,0 +1,57 @@
+"""Recipes whose critic is an autoencoder: what it fails to redraw is taken for fake."""
+
+from __future__ import annotations
+
+from torch.optim import Adam
+
+from ..config import Recipe, Spec
+from ..losses.energy import BoundaryEquilibrium, EnergyMargin
+from ..losses.verdicts import PullingAway
+from ..networks import autoencoder
+from ..networks import dcgan as convolutional
+from ..schedule import Linear
+from ..tasks.generation import Generation
+
+
+def ebgan() -> Recipe:
+    """An autoencoder as the energy of pictures, a margin, and a term that pulls the fakes' codes apart.
+
+    Zhao et al. 2017.  The energy here is the mean squared error of a pixel in [-1, 1], so the margin is too: 1, what an
+    untrained autoencoder's is at most; the paper's margins of 5 to 80 belong to other scales.
+    """
+    adam = Spec(Adam, lr=2e-4, betas=(0.5, 0.999))
+    return Recipe(
+        task=Spec(
+            Generation,
+            generator=Spec(convolutional.Generator),
+            discriminator=Spec(autoencoder.Autoencoder),
+            loss=Spec(EnergyMargin, margin=1.0),
+            g_penalties=[Spec(PullingAway)],
+        ),
+        g_optimizer=adam,
+        d_optimizer=adam.copy(),
+        images=1_000_000,
+    )
+
+
+def began() -> Recipe:
+    """Autoencoding errors of real and generated pictures kept in equilibrium (Berthelot et al. 2017).
+
+    The generator has the shape of the critic's decoder.  Settings are the paper's: Adam at 1e-4, gamma 0.5, uniform noise,
+    codes of 64 numbers; the rate falls along a line over the second half instead of by steps.
+    """
+    adam = Spec(Adam, lr=1e-4, betas=(0.5, 0.999))
+    return Recipe(
+        task=Spec(
+            Generation,
+            generator=Spec(autoencoder.Decoder),
+            discriminator=Spec(autoencoder.Autoencoder, error="absolute", code=64, batch_norm=False),
+            loss=Spec(BoundaryEquilibrium, gamma=0.5),
+            prior="uniform",
+        ),
+        g_optimizer=adam,
+        d_optimizer=adam.copy(),
+        batch=16,
+        images=1_000_000,
+        lr_schedule=Spec(Linear, begin=0.5, to=0.1),
+    )

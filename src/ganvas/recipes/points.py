@@ -1,0 +1,81 @@
+"""Recipes for points in the plane: the methods that keep all modes, on fully connected networks.
+
+`ganvas train wgan_gp_points --data ring` and its kin show what a method does where the truth is known.  Networks are
+those of the toy experiments of Gulrajani et al. 2017 (three hidden layers); the rates fall and the generator is averaged,
+so that what is measured is the method and not the last step's noise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.optim import Adam
+
+from ..config import Recipe, Spec
+from ..losses.adversarial import Hinge, NonSaturating, Wasserstein
+from ..losses.penalties import R1, R2, GradientPenalty
+from ..losses.relativistic import RelativisticPairing
+from ..networks import mlp
+from ..networks.heads import Plain
+from ..networks.minibatch import MinibatchDiscrimination
+from ..schedule import Anneal, Cosine
+from ..tasks.generation import Generation
+
+
+def gan_points() -> Recipe:
+    """Goodfellow's game on points with nothing to keep it honest: the one that is allowed to lose modes."""
+    return on_points(NonSaturating)
+
+
+def wgan_gp_points() -> Recipe:
+    """Wasserstein distance with a gradient penalty on points (Gulrajani et al. 2017)."""
+    return on_points(Wasserstein, penalties=[Spec(GradientPenalty, weight=0.1)], d_steps=5)
+
+
+def r3gan_points() -> Recipe:
+    """The relativistic loss with R1 and R2 on points (Huang et al. 2024)."""
+    gamma = Spec(Anneal, start=0.1, end=0.001)
+    return on_points(RelativisticPairing, penalties=[Spec(R1, gamma=gamma), Spec(R2, gamma=gamma.copy())])
+
+
+def sngan_points() -> Recipe:
+    """Spectral normalisation of the critic and the hinge loss on points (Miyato et al. 2018)."""
+    return on_points(Hinge, spectral=True, d_steps=5)
+
+
+def minibatch_points() -> Recipe:
+    """A critic that sees how alike the points of a batch are (Salimans et al. 2016), with R1."""
+    head = Spec(MinibatchDiscrimination, kernels=32)
+    gamma = Spec(Anneal, start=0.1, end=0.001)
+    return on_points(NonSaturating, head=head, penalties=[Spec(R1, gamma=gamma)])
+
+
+def on_points(
+    loss: type,
+    *,
+    penalties: list[Spec] | None = None,
+    head: Spec | None = None,
+    spectral: bool = False,
+    d_steps: int = 1,
+    **more: Any,
+) -> Recipe:
+    """A small fully connected game with this loss and these penalties."""
+    adam = Spec(Adam, lr=1e-3, betas=(0.0, 0.9))
+    return Recipe(
+        task=Spec(
+            Generation,
+            generator=Spec(mlp.Generator, latent=2, width=256, depth=3, init="kaiming"),
+            discriminator=Spec(
+                mlp.LeakyDiscriminator, width=256, depth=3, spectral=spectral, head=head or Spec(Plain, bias=True)
+            ),
+            loss=Spec(loss),
+            penalties=penalties or [],
+        ),
+        g_optimizer=adam,
+        d_optimizer=adam.copy(),
+        batch=256,
+        images=4_000_000,
+        d_steps=d_steps,
+        lr_schedule=Spec(Cosine, to=0.01),
+        ema_images=100_000.0,
+    )
