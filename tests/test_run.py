@@ -180,5 +180,3 @@ def test_weights_hash_sees_every_tensor(run):
     assert one == weights_hash(run)
     run.save_state(state(1 + 1e-7), 200)
     assert weights_hash(run) != one
-
-

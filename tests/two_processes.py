@@ -1,6 +1,6 @@
 """What each process of test_distributed runs: train a few steps and write down what came of it.
 
-    torchrun --nproc_per_node N two_processes.py OUT RECIPE_JSON STEPS
+torchrun --nproc_per_node N two_processes.py OUT RECIPE_JSON STEPS
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Ganvas trains, judges and applies adversarial image models.
 
-    run = ganvas.train("dcgan", data="digits", outdir="runs/digits", images=20_000)
-    model = ganvas.load("runs/digits")
-    images = model.sample(16, seed=0)          # (16, C, H, W) in [-1, 1]
+run = ganvas.train("dcgan", data="digits", outdir="runs/digits", images=20_000)
+model = ganvas.load("runs/digits")
+images = model.sample(16, seed=0)          # (16, C, H, W) in [-1, 1]
 """
 
 from __future__ import annotations

@@ -19,9 +19,10 @@ from .config import Recipe, address
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
 from .losses import adversarial, energy, penalties, relativistic, verdicts, weights, wrapped
-from .networks import autoencoder, biggan, classifier, codes, dcgan, heads, minibatch, mlp, noisy, resnet
+from .networks import autoencoder, biggan, classifier, codes, dcgan, heads, minibatch, mlp, noisy, r3gan, resnet
 from .networks import text as captions
-from .recipes import further, generation
+from .recipes import conditional, further, generation, modern, points
+from .recipes import energy as energies
 from .tasks.classify import Classification
 from .tasks.generation import Generation
 from .tasks.infogan import InfoGAN
@@ -32,6 +33,26 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "gan": generation.gan,
     "dcgan": generation.dcgan,
     "dcgan_small": generation.dcgan_small,
+    "lsgan": generation.lsgan,
+    "hinge": generation.hinge,
+    "dragan": generation.dragan,
+    "wgan": generation.wgan,
+    "wgan_gp": generation.wgan_gp,
+    "sngan": modern.sngan,
+    "sagan": modern.sagan,
+    "biggan": modern.biggan,
+    "r3gan": modern.r3gan,
+    "ebgan": energies.ebgan,
+    "began": energies.began,
+    "cgan": conditional.cgan,
+    "acgan": conditional.acgan,
+    "projection": conditional.projection,
+    "r3gan_conditional": conditional.r3gan_conditional,
+    "gan_points": points.gan_points,
+    "wgan_gp_points": points.wgan_gp_points,
+    "sngan_points": points.sngan_points,
+    "minibatch_points": points.minibatch_points,
+    "r3gan_points": points.r3gan_points,
     "infogan": further.infogan,
     "textgan": further.textgan,
     "semigan": further.semigan,
@@ -87,6 +108,8 @@ NETWORKS: dict[str, type] = {
     "resnet_discriminator": resnet.Discriminator,
     "biggan_generator": biggan.Generator,
     "biggan_discriminator": biggan.Discriminator,
+    "r3gan_generator": r3gan.Generator,
+    "r3gan_discriminator": r3gan.Discriminator,
     "noisy_generator": noisy.Generator,
     "noisy_dense": noisy.Dense,
     "noisy_convolutional": noisy.Convolutional,

@@ -65,9 +65,7 @@ class OrthogonalRegularisation(Penalty):
     def forward(self, match: Match, progress: Progress) -> Tensor:
         assert match.net is not None
         transposed = {p for m in match.net.modules() if isinstance(m, TRANSPOSED) for p in m.parameters()}
-        matrices = [
-            (p.transpose(0, 1) if p in transposed else p).flatten(1) for p in trained(match.net) if p.ndim >= 2
-        ]
+        matrices = [(p.transpose(0, 1) if p in transposed else p).flatten(1) for p in trained(match.net) if p.ndim >= 2]
         return self.weight(progress.fraction) * torch.stack([overlap(w) for w in matrices]).sum()
 
 

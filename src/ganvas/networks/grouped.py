@@ -57,9 +57,7 @@ class Transpose(Function):
         ctx.way = replace(way, kernel=tuple(w.shape))
         least = [(side - 1) * way.stride - 2 * way.padding + k for side, k in zip(g.shape[2:], w.shape[2:])]
         extra = [side - reached for side, reached in zip(way.size, least)]
-        return conv_transpose2d(
-            g, w, stride=way.stride, padding=way.padding, output_padding=extra, groups=way.groups
-        )
+        return conv_transpose2d(g, w, stride=way.stride, padding=way.padding, output_padding=extra, groups=way.groups)
 
     @staticmethod
     def backward(ctx: Any, gx: Tensor) -> tuple[Tensor | None, Tensor | None, None]:

@@ -107,6 +107,22 @@ class Discriminator(nn.Module):
         return self.head(self.body(self.join(x, label)), label)
 
 
+class Frequencies(nn.Module):
+    """Numbers (N, C, H, W) flat, with their sines and cosines at pi, 2 pi, 4 pi, ...: (N, (1 + 2 count) C H W).
+
+    The positional encoding that lets a plain network see detail (Tancik et al. 2020); of points, mostly.
+    """
+
+    def __init__(self, count: int):
+        super().__init__()
+        self.factors = [math.pi * 2**k for k in range(count)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1)
+        waves = [wave(flat * factor) for factor in self.factors for wave in (torch.sin, torch.cos)]
+        return torch.cat([flat, *waves], 1)
+
+
 class LeakyDiscriminator(nn.Module):
     """A plain fully connected critic for points and small pictures: LeakyReLU, no dropout, smooth enough for penalties.
 
@@ -122,6 +138,7 @@ class LeakyDiscriminator(nn.Module):
         attributes: int = 0,
         width: int = 256,  # units of each hidden layer
         depth: int = 3,  # hidden layers
+        frequencies: int = 0,  # octaves of sines and cosines of every number that it sees beside the number
         spectral: bool = False,  # divide every weight by its largest singular value
         join: bool = False,  # show the label as one more channel of the image
         init: Init = "kaiming",  # how the weights begin
@@ -130,8 +147,9 @@ class LeakyDiscriminator(nn.Module):
         super().__init__()
         height, wide = as_size(resolution)
         self.join = JoinImage(classes, attributes, (height, wide), join)
-        widths = [(channels + self.join.channels) * height * wide, *[width] * depth]
-        layers: list[nn.Module] = [nn.Flatten()]
+        seen = (channels + self.join.channels) * height * wide * (1 + 2 * frequencies)
+        widths = [seen, *[width] * depth]
+        layers: list[nn.Module] = [Frequencies(frequencies)]
         for i, o in zip(widths, widths[1:]):
             layers += [nn.Linear(i, o), nn.LeakyReLU(0.2, inplace=True)]
         self.body = nn.Sequential(*layers)

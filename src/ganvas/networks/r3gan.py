@@ -1,7 +1,7 @@
 """R3GAN's networks (Huang et al. 2024): residual blocks of grouped convolutions and no normalisation anywhere.
 
-What keeps them stable is how they begin: every block is the identity, and inside it the weights are scaled by the number
-of blocks (Fixup; Zhang et al. 2019).  The mirror image of the generator is the discriminator.
+What keeps them stable is how they begin: every block is the identity, and inside it the weights are scaled by the
+number of blocks (Fixup; Zhang et al. 2019).  The mirror image of the generator is the discriminator.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def stage(width: int, blocks: int, expansion: int, cardinality: int, total: int)
 class Generator(nn.Module):
     """R3GAN's generator: noise (N, latent) to pictures (N, channels, H, W), about [-1, 1] and not squashed.
 
-    Huang et al. 2024, config E.  The published CIFAR-10 network is width 768, cardinality 96 and latent 64; the default is
-    sized for pictures of 32 pixels and a processor.
+    Huang et al. 2024, config E.  The published CIFAR-10 network is width 768, cardinality 96 and latent 64; the default
+    is sized for pictures of 32 pixels and a processor.
     """
 
     def __init__(
@@ -130,9 +130,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """R3GAN's discriminator, the generator's mirror image: pictures (N, channels, H, W) to `Scores` (Huang et al. 2024).
+    """R3GAN's discriminator, the generator's mirror image: pictures (N, channels, H, W) to `Scores`.
 
-    With labels, the head `projection` adds the published inner product with the label's embedding.
+    Huang et al. 2024.  With labels, the head `projection` adds the published inner product with the label's embedding.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Doubling and halving of maps through a low-pass filter, in operations that can be differentiated any number of times.
+"""Doubling and halving of maps through a low-pass filter, differentiable any number of times.
 
-Both are depthwise convolutions with a fixed separable kernel, zero beyond the edges.  The taps (1, 2, 1) and (1, 3, 3, 1)
-are those of R3GAN and of StyleGAN; the latter doubles as bilinear interpolation does.
+Both are depthwise convolutions with a fixed separable kernel, zero beyond the edges.  The taps (1, 2, 1) and
+(1, 3, 3, 1) are those of R3GAN and of StyleGAN; the latter doubles as bilinear interpolation does.
 """
 
 from __future__ import annotations

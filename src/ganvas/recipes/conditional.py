@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..config import Recipe, Spec
 from ..networks.heads import AuxiliaryClassifier, Projection
-from ..networks.minibatch import MinibatchStddev
 from . import generation, modern
 
 
@@ -33,11 +32,6 @@ def projection() -> Recipe:
 def r3gan_conditional() -> Recipe:
     """R3GAN with the label beside the latent and an inner product in the critic (Huang et al. 2024)."""
     return with_labels(modern.r3gan(), Spec(Projection))
-
-
-def stylegan2_conditional() -> Recipe:
-    """StyleGAN2 with the label in the mapping network and a projection critic (Karras et al. 2020)."""
-    return with_labels(modern.stylegan2(), Spec(MinibatchStddev, head=Spec(Projection)))
 
 
 def with_labels(recipe: Recipe, head: Spec) -> Recipe:

@@ -37,8 +37,8 @@ def ebgan() -> Recipe:
 def began() -> Recipe:
     """Autoencoding errors of real and generated pictures kept in equilibrium (Berthelot et al. 2017).
 
-    The generator has the shape of the critic's decoder.  Settings are the paper's: Adam at 1e-4, gamma 0.5, uniform noise,
-    codes of 64 numbers; the rate falls along a line over the second half instead of by steps.
+    The generator has the shape of the critic's decoder.  Settings are the paper's: Adam at 1e-4, gamma 0.5, uniform
+    noise, codes of 64 numbers; the rate falls along a line over the second half instead of by steps.
     """
     adam = Spec(Adam, lr=1e-4, betas=(0.5, 0.999))
     return Recipe(

@@ -1,4 +1,4 @@
-"""Recipes of the methods that scaled: spectral norm, attention, BigGAN, StyleGAN2, R3GAN.
+"""Recipes of the methods that scaled: spectral norm, attention, BigGAN, R3GAN.
 
 Bodies are sized for small pictures and a processor without a GPU; `width` and its kin make them the published ones.
 """
@@ -9,17 +9,14 @@ from torch.optim import Adam
 
 from ..augment.ada import ADA
 from ..config import Recipe, Spec
-from ..losses.adversarial import Hinge, NonSaturating
-from ..losses.path_length import PathLength
+from ..losses.adversarial import Hinge
 from ..losses.penalties import R1, R2
 from ..losses.relativistic import RelativisticPairing
 from ..losses.weights import OrthogonalRegularisation
 from ..networks import biggan as big
 from ..networks import r3gan as r3
 from ..networks import resnet
-from ..networks import stylegan2 as style
 from ..networks.heads import Projection
-from ..networks.minibatch import MinibatchStddev
 from ..schedule import Anneal, Cosine, Linear
 from ..tasks.generation import Generation
 
@@ -112,28 +109,4 @@ def r3gan() -> Recipe:
         lr_schedule=Spec(Cosine, to=0.25),
         beta2=Spec(Anneal, start=0.9, end=0.99),
         ema_images=Spec(Anneal, start=0.0, end=50_000.0),
-    )
-
-
-def stylegan2() -> Recipe:
-    """Styles that modulate convolutions, noise, lazy R1, path length and style mixing (Karras et al. 2020).
-
-    R1's weight follows StyleGAN2-ADA's rule 0.0002 x pixels / batch, here for 32x32. Lazy penalties change Adam's
-    settings as published: for R1 every 16 steps the rate is 16/17 and the betas are powers of 16/17.
-    """
-    return Recipe(
-        task=Spec(
-            Generation,
-            generator=Spec(style.Generator),
-            discriminator=Spec(style.Discriminator, head=Spec(MinibatchStddev)),
-            loss=Spec(NonSaturating),
-            penalties=[Spec(R1, gamma=0.0064, every=16)],
-            g_penalties=[Spec(PathLength)],
-        ),
-        g_optimizer=Spec(Adam, lr=2.5e-3 * 4 / 5, betas=(0.0, 0.99 ** (4 / 5))),
-        d_optimizer=Spec(Adam, lr=2.5e-3 * 16 / 17, betas=(0.0, 0.99 ** (16 / 17))),
-        batch=32,
-        images=2_000_000,
-        ema_images=10_000.0,
-        ema_ramp=0.05,
     )

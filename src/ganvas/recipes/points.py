@@ -1,8 +1,8 @@
 """Recipes for points in the plane: the methods that keep all modes, on fully connected networks.
 
 `ganvas train wgan_gp_points --data ring` and its kin show what a method does where the truth is known.  Networks are
-those of the toy experiments of Gulrajani et al. 2017 (three hidden layers); the rates fall and the generator is averaged,
-so that what is measured is the method and not the last step's noise.
+those of the toy experiments of Gulrajani et al. 2017 (three hidden layers); the rates fall and the generator is
+averaged, so that what is measured is the method and not the last step's noise.
 """
 
 from __future__ import annotations

@@ -26,10 +26,7 @@ class SemiSupervised(Generation):
     what the authors tested.
     """
 
-    example = (
-        "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]\n"
-        "classes = model.classify(images)  # (16,)"
-    )
+    example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]\nclasses = model.classify(images)  # (16,)"
 
     def __init__(
         self,
