@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import entropy
 
+import ganvas
 from ganvas.data.sources import open_source
 from ganvas.data.toy import modes
 from ganvas.metrics.modes import class_coverage, coverage, reverse_kl
@@ -48,3 +50,13 @@ def test_classes_are_modes():
 def test_no_samples_and_impossible_classes():
     assert np.isnan(reverse_kl(np.zeros(3)))
     assert reverse_kl(np.array([1, 1]), np.array([1, 0])) == np.inf
+
+
+def test_points_are_computed_in_float32(tmp_path):
+    """bf16 cannot tell the middle of a mode from its edge; a person may still ask for it."""
+    run = ganvas.train("gan_points", data="ring", outdir=tmp_path / "r", images=256, batch=64)
+    assert run.config()["precision"] == "fp32"
+    points = ganvas.load(run.path).sample(64).flatten()
+    assert not torch.equal(points, points.bfloat16().float())
+    asked = ganvas.load(run.path, precision="bf16").policy
+    assert asked.precision == "bf16"

@@ -11,7 +11,7 @@ from ganvas import api, catalog, cli
 from ganvas.config import Spec, UsageError
 from ganvas.data import Dataset, open_source
 from ganvas.game import Progress
-from ganvas.networks import codes, dcgan, heads, noisy
+from ganvas.networks import codes, dcgan, heads, minibatch, noisy
 from ganvas.networks.classifier import Classifier
 from ganvas.tasks.classify import Classification
 
@@ -139,3 +139,17 @@ def test_stages_can_be_frozen():
         inside = [id(p) for stage in net.stages() for p in stage.parameters()]
         assert len(inside) == len(set(inside)) > 0
         assert set(inside) <= {id(p) for p in net.parameters()}
+
+
+@pytest.mark.parametrize(("fakes", "paid"), [(False, {"class_real"}), (True, {"class_real", "class_fake"})])
+@pytest.mark.parametrize("inside", [False, True])
+def test_who_teaches_the_auxiliary_classifier(fakes, paid, inside):
+    """Real images alone unless asked: paid for naming fakes, the two players agree on a code of their own."""
+    head = Spec(heads.AuxiliaryClassifier, fakes=fakes)
+    recipe = catalog.RECIPES["acgan"]()
+    critic = Spec(dcgan.Discriminator, width=4, head=Spec(minibatch.MinibatchStddev, head=head) if inside else head)
+    task = recipe.task.replace(generator=Spec(dcgan.Generator, width=4), discriminator=critic)
+    built = task.build(resolution=(8, 8), channels=1, classes=3)
+    batch = {"image": torch.randn(4, 1, 8, 8), "label": torch.tensor([0, 1, 2, 0])}
+    assert built.d_loss(dict(batch), Progress()).terms.keys() == {"adversarial", *paid}
+    assert built.g_loss(dict(batch), Progress()).terms.keys() == {"adversarial", "class"}

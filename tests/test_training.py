@@ -36,7 +36,9 @@ def test_every_recipe_trains_samples_and_loads(name, tmp_path):
     line = run.log()[-1]
     assert {"images", "seconds", "images_per_second"} <= line.keys()
     assert any(key.startswith("g/") for key in line)
-    assert line["images"] == 64
+    recipe = catalog.RECIPES[name]()
+    assert line["images"] >= 64  # a step of the game draws a batch for each of the critic's
+    assert line["images"] == 64 or recipe.d_steps != 1
     model = ganvas.load(run.path, device="cpu", precision="fp32")
     assert model.task.example in (run.model / "README.md").read_text()
     if not model.task.pictures:

@@ -105,6 +105,7 @@ def prepare(request: Request, progress: Decoding | None = None) -> Session:
         dataset = _open_data(request, progress, group)
         if request.labels is not None:
             dataset = dataset.keep_labels(request.labels, request.seed or 0)
+        policy = policy.suited(request.precision or "auto", dataset.facts.resolution)
         return _session(request, recipe, dataset, policy, group)
     except BaseException:
         group.close()

@@ -87,5 +87,5 @@ def meanings(target: type) -> dict[str, str]:
 def _from_docstring(text: str) -> dict[str, str]:
     """`name (type, optional): meaning` as torch writes it, up to the default."""
     ends = r"(?=\(default|;|\. |\n\s*\n|\n\s+\w+ \(|\Z)"
-    rows = re.findall(r"^\s+(\w+) \([^\n]*\):\s+(.+?)" + ends, text, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\s+(\w+) \([^\n]*\) ?:\s+(.+?)" + ends, text, re.MULTILINE | re.DOTALL)
     return {name: " ".join(meaning.split()) for name, meaning in rows}

@@ -145,7 +145,7 @@ def load(
     config = read_json(folder / "config.json")
     if config.get("format") != 1 or "task" not in config or "data" not in config:
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
-    policy = Policy.choose(device, precision)
+    policy = Policy.choose(device, precision).suited(precision, config["data"]["resolution"])
     task = _build(config, folder, {**catalog.TRUSTED, **{address(c): c for c in trust}})
     weights = read_weights(folder / "generator.safetensors")
     try:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -80,6 +81,13 @@ class Policy:
         bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(place))
         long = place.type == "cuda" and images >= COMPILE_PAYS_AFTER
         return cls(place, bf16, compile == "on" or (compile == "auto" and long))
+
+    def suited(self, asked: PrecisionName, resolution: Sequence[int]) -> Policy:
+        """This policy for data of that size: points, which are pictures of one row, are float32 unless asked otherwise.
+
+        A mode of `ring` is 0.008 wide at 0.8 from the centre, where neighbouring bf16 numbers are 0.004 apart.
+        """
+        return replace(self, bf16=False) if asked == "auto" and min(resolution) == 1 else self
 
     @property
     def precision(self) -> str:

@@ -63,6 +63,8 @@ class Classes(nn.Module):
     Z = sum exp l.  Without a game, this is a classifier.
     """
 
+    learns_fakes = True
+
     def __init__(
         self,
         *,

@@ -17,6 +17,8 @@ from .labels import embedding
 class Plain(nn.Module):
     """One number an image, the label unused: a bias-free linear map, which is DCGAN's last convolution."""
 
+    learns_fakes = True  # whether the discriminator pays what `loss` says for fakes, or for real images alone
+
     def __init__(
         self,
         *,
@@ -60,7 +62,9 @@ class Projection(Plain):
 class AuxiliaryClassifier(Plain):
     """A second output that names the class; both players are paid for it being right (Odena et al. 2017).
 
-    The label logits go through one softmax, inside the cross entropy.
+    The label logits go through one softmax, inside the cross entropy.  The discriminator learns the classes from real
+    images alone: paid for naming fakes too, as published (`fakes`), it soon recognises them by a private mark and the
+    two agree on a code in which a 4 may look like a 0 (on MNIST, that happened to every class or to three of ten).
     """
 
     def __init__(
@@ -70,11 +74,12 @@ class AuxiliaryClassifier(Plain):
         classes: int = 0,
         bias: bool = True,  # add a constant to the logit
         weight: float = 1.0,  # of the classification terms
+        fakes: bool = False,  # the discriminator also pays for misnaming fakes
     ):
         super().__init__(features=features, bias=bias)
         if not classes:
             raise UsageError("An auxiliary classifier needs data with classes.")
-        self.classify, self.weight = nn.Linear(features, classes), weight
+        self.classify, self.weight, self.learns_fakes = nn.Linear(features, classes), weight, fakes
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
         return Scores(self.score(h), self.classify(h).float(), (h,))
@@ -86,6 +91,8 @@ class AuxiliaryClassifier(Plain):
 
 class Joint(nn.Module):
     """Features and label embedding side by side through one hidden layer (Mirza and Osindero 2014)."""
+
+    learns_fakes = True
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ class Comparing(nn.Module):
     def __init__(self, head: Spec, features: int, classes: int, attributes: int):
         super().__init__()
         self.head = head.build(features=features, classes=classes, attributes=attributes)
+        self.learns_fakes = self.head.learns_fakes
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
         """Features (N, F) of a batch of at least two images to a verdict; `UsageError` for a single image."""

@@ -119,7 +119,8 @@ class Adversary(nn.Module):
         real_logits, fake_logits = match.real_scores.logits, match.fake_scores.logits
         terms = {"adversarial": self.loss.d(real_logits, fake_logits)}
         terms |= {f"{name}_real": term for name, term in self._conditioning(match.real_scores, label)}
-        terms |= {f"{name}_fake": term for name, term in self._conditioning(match.fake_scores, fake_label)}
+        if self._learns_fakes():
+            terms |= {f"{name}_fake": term for name, term in self._conditioning(match.fake_scores, fake_label)}
         terms |= charge(self.penalties, match, progress)
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
         self.augment.observe(real_logits)
@@ -166,6 +167,10 @@ class Adversary(nn.Module):
             return self.judge_exactly(images, label if other is None else other)
 
         return Match(real, fake, real_scores, fake_scores, judge, self.net, label, fake_label=fake_label)
+
+    def _learns_fakes(self) -> bool:
+        """Whether the head's terms are charged for fakes in the discriminator's step as well."""
+        return getattr(getattr(self.net, "head", None), "learns_fakes", True)
 
     def _conditioning(self, scores: Scores, label: Tensor | None) -> Iterator[tuple[str, Tensor]]:
         """The terms that the head adds to either player's objective because of the label."""
