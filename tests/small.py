@@ -15,6 +15,8 @@ SMALL = {
     "generator.width": 4,
     "generator.depth": 1,
     "discriminator.width": 4,
+    "generator.style": 8,
+    "generator.mapping": 1,
     "generator.cardinality": 2,
     "discriminator.cardinality": 2,
     "discriminator.head.width": 8,

@@ -52,6 +52,8 @@ def learnt(module):
 
 
 def step(loss, head, penalty, sight, bf16=False, **more):
+    if penalty == "path_length":
+        more = {"generator": "stylegan2_generator(latent=8, style=8, mapping=1, width=4, max_width=8)", **more}
     changes = {"loss": OPTIONS.get(loss, loss), "discriminator.head": head, "augment": OPTIONS.get(sight, sight)}
     recipe = small(**{**changes, **place(penalty), "conditional": "true", "discriminator.init": "kaiming", **more})
     torch.manual_seed(0)

@@ -353,3 +353,12 @@ def test_augmentation_is_named_in_the_recipe_and_resumes(tmp_path):
     assert [t["()"].rpartition(":")[2] for t in whole.config()["recipe"]["transforms"]] == ["Flip", "Noise"]
     plain = ganvas.train("dcgan", outdir=tmp_path / "plain", images=32, **TINY)
     assert weights_hash(plain) != weights_hash(whole)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "biggan", "stylegan2"])
+def test_truncation_means_less_variety_for_every_generator(name, tmp_path):
+    run = ganvas.train(name, outdir=tmp_path / "run", images=64, **tiny(name, tmp_path))
+    model = ganvas.load(run.path, device="cpu", precision="fp32")
+    spread = [model.sample_seeds(range(0, 60, 10), trunc=t).std(0).mean() for t in (1.0, 0.1)]  # of one class
+    assert spread[1] < spread[0]
+    assert torch.equal(model.sample_seeds([3], trunc=1.0), model.sample(1, seed=3))

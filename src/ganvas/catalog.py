@@ -18,10 +18,23 @@ from .augment import ada, diffaugment, noise
 from .config import Recipe, address
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
-from .losses import adversarial, energy, penalties, relativistic, verdicts, weights, wrapped
-from .networks import autoencoder, biggan, classifier, codes, dcgan, heads, minibatch, mlp, noisy, r3gan, resnet
+from .losses import adversarial, energy, path_length, penalties, relativistic, verdicts, weights, wrapped
+from .networks import (
+    autoencoder,
+    biggan,
+    classifier,
+    codes,
+    dcgan,
+    heads,
+    minibatch,
+    mlp,
+    noisy,
+    r3gan,
+    resnet,
+    stylegan2,
+)
 from .networks import text as captions
-from .recipes import conditional, further, generation, modern, points
+from .recipes import conditional, further, generation, modern, points, styles
 from .recipes import energy as energies
 from .tasks.classify import Classification
 from .tasks.generation import Generation
@@ -42,12 +55,14 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "sagan": modern.sagan,
     "biggan": modern.biggan,
     "r3gan": modern.r3gan,
+    "stylegan2": styles.stylegan2,
     "ebgan": energies.ebgan,
     "began": energies.began,
     "cgan": conditional.cgan,
     "acgan": conditional.acgan,
     "projection": conditional.projection,
     "r3gan_conditional": conditional.r3gan_conditional,
+    "stylegan2_conditional": styles.stylegan2_conditional,
     "gan_points": points.gan_points,
     "wgan_gp_points": points.wgan_gp_points,
     "sngan_points": points.sngan_points,
@@ -82,6 +97,7 @@ PENALTIES: dict[str, type] = {
     "consistency": verdicts.Consistency,
     "feature_matching": verdicts.FeatureMatching,
     "pulling_away": verdicts.PullingAway,
+    "path_length": path_length.PathLength,
     "weight_clipping": weights.WeightClipping,
     "orthogonal": weights.OrthogonalRegularisation,
     "historical_averaging": weights.HistoricalAveraging,
@@ -110,6 +126,8 @@ NETWORKS: dict[str, type] = {
     "biggan_discriminator": biggan.Discriminator,
     "r3gan_generator": r3gan.Generator,
     "r3gan_discriminator": r3gan.Discriminator,
+    "stylegan2_generator": stylegan2.Generator,
+    "stylegan2_discriminator": stylegan2.Discriminator,
     "noisy_generator": noisy.Generator,
     "noisy_dense": noisy.Dense,
     "noisy_convolutional": noisy.Convolutional,

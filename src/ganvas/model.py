@@ -67,7 +67,7 @@ class Model:
         if not seeds:
             raise UsageError("There are no seeds to sample from.")
         parts = [self.task.inputs(seeds[k : k + BATCH], label) for k in range(0, len(seeds), BATCH)]
-        return torch.cat([self.generate({**part, "z": part["z"] * trunc}) for part in parts])
+        return torch.cat([self.generate({**part, "trunc": trunc}) for part in parts])
 
     def walk(self, seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Tensor:
         """Pictures on the way from seed to seed and back to the first, `steps` between neighbours.
@@ -145,7 +145,7 @@ def load(
     config = read_json(folder / "config.json")
     if config.get("format") != 1 or "task" not in config or "data" not in config:
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
-    policy = Policy.choose(device, precision).suited(precision, config["data"]["resolution"])
+    policy = Policy.choose(device, precision).suited(precision, _resolution(config))
     task = _build(config, folder, {**catalog.TRUSTED, **{address(c): c for c in trust}})
     weights = read_weights(folder / "generator.safetensors")
     try:
@@ -156,6 +156,12 @@ def load(
         ) from None
     policy.place(task)
     return Model(task.eval().requires_grad_(False), policy, config)
+
+
+def _resolution(config: dict[str, Any]) -> list[int]:
+    """Height and width, or what makes the builder refuse."""
+    found = config["data"].get("resolution")
+    return found if isinstance(found, list) and len(found) == 2 else [0, 0]
 
 
 def _model_folder(path: Path) -> Path:

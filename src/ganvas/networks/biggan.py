@@ -68,6 +68,10 @@ class Generator(nn.Module):
             parts = [torch.cat([known, part], 1) for part in parts]
         return self.body(start, parts)
 
+    def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
+        """Pictures of truncated noise."""
+        return self(self.truncate(z, trunc), label)
+
     @staticmethod
     def truncate(z: Tensor, trunc: float) -> Tensor:
         """Normal noise as noise of a normal that ends at -2 trunc and 2 trunc; equal noise gives equal noise.

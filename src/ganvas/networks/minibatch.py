@@ -86,9 +86,14 @@ class MinibatchStddev(Comparing):
         self.group = group
 
     def compare(self, h: Tensor) -> Tensor:
-        n = len(h)
-        size = next((g for g in range(min(self.group, n), 1, -1) if n % g == 0), n)
-        groups = widened(h).reshape(size, n // size, -1)
-        # the small constant keeps the root differentiable where a group is of one picture
-        deviation = (groups.var(0, correction=0) + 1e-8).sqrt().mean(1, keepdim=True)  # (n / size, 1)
-        return deviation.repeat(size, 1)
+        return deviation(h, self.group)
+
+
+def deviation(h: Tensor, group: int) -> Tensor:
+    """The mean over features (N, F) of their standard deviation in each group of at most so many: (N, 1)."""
+    n = len(h)
+    size = next((g for g in range(min(group, n), 1, -1) if n % g == 0), n)
+    groups = widened(h).reshape(size, n // size, -1)
+    # the small constant keeps the root differentiable where a group is of one picture
+    spread = (groups.var(0, correction=0) + 1e-8).sqrt().mean(1, keepdim=True)  # (n / size, 1)
+    return spread.repeat(size, 1)

@@ -30,6 +30,17 @@ class Resample(nn.Module):
         return self.kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)
 
 
+class Blur(Resample):
+    """The same size but for what the taps and the `padding` of each side leave: (N, C, H, W) -> (N, C, H', W')."""
+
+    def __init__(self, *, padding: int, gain: float = 1.0, taps: Sequence[float] = (1, 3, 3, 1)):
+        super().__init__(taps, gain)
+        self.side = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(x, self.spread(x), padding=self.side, groups=x.shape[1])
+
+
 class Upsample(Resample):
     """Twice the size: (N, C, h, w) -> (N, C, 2h, 2w); away from the edges a constant stays what it is."""
 

@@ -158,7 +158,15 @@ class Generation(Task):
         return torch.full((len(seeds),), label)
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
-        return self.maker(inputs["z"], inputs.get("label"))
+        return self.truncated(inputs["z"], inputs.get("label"), inputs.get("trunc", 1.0))
+
+    def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
+        """Pictures nearer to the usual one for `trunc` under 1: as the generator knows how, or of smaller noise."""
+        if trunc != 1 and hasattr(self.maker, "truncated"):
+            pictures = self.maker.truncated(z, label, trunc)
+        else:
+            pictures = self.maker(z * trunc, label)
+        return torch.as_tensor(pictures).clamp(-1, 1)  # not every generator squashes what it makes
 
 
 def vectors(n: int, label: Label, size: int) -> Tensor:

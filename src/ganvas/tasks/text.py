@@ -125,7 +125,8 @@ class TextGeneration(Generation):
         return {"z": self.latents(seeds), "text": [(label or "").strip()] * len(seeds)}
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
-        return self.maker(inputs["z"], self.generator["text"](inputs["text"]))  # type: ignore[index]
+        text = self.generator["text"](inputs["text"])  # type: ignore[index]
+        return self.truncated(inputs["z"], text, inputs.get("trunc", 1.0))
 
 
 def mismatched(captions: Sequence[str]) -> tuple[Tensor, int]:

@@ -1,0 +1,59 @@
+"""Path length regularisation: equal steps in style are to make equal steps in the picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import Spec, UsageError
+from ..game import Match, Progress
+from ..schedule import following
+from .penalties import Penalty
+
+
+class PathLength(Penalty):
+    """(|J^T y| - a)^2 of the pictures by the styles, y normal noise and a its running mean (Karras et al. 2020, eq. 4).
+
+    As the authors' code: on half of the batch, every fourth step and then four times as heavy, y divided by the root of
+    the pictures' pixels, the length of a style that differs by layer being the root of the mean square over layers.
+    Needs a generator with `mapping` and `synthesis`.
+    """
+
+    player = "generator"
+    shared = True
+    mean: Tensor
+
+    def __init__(
+        self,
+        *,
+        weight: float | Spec = 2.0,  # or a schedule of it
+        every: int = 4,  # steps from one evaluation to the next
+        decay: float = 0.01,  # how fast the running mean follows
+        shrink: int = 2,  # the batch is so many times as large as the part that is looked at
+    ):
+        super().__init__()
+        if every < 1 or shrink < 1 or not 0 < decay <= 1:
+            raise UsageError(f"every and shrink are at least 1 and decay in (0, 1], got {every}, {shrink}, {decay}.")
+        self.weight, self.every, self.decay, self.shrink = following(weight), every, decay, shrink
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, match: Match, progress: Progress) -> Tensor | None:
+        if progress.step % self.every:
+            return None
+        net: Any = match.net
+        if not hasattr(net, "synthesis"):
+            raise UsageError("Path length needs a generator with styles: generator=stylegan2_generator.")
+        assert match.draw is not None
+        assert match.draw.latent is not None
+        count = max(len(match.draw.latent) // self.shrink, 1)
+        label = None if match.draw.label is None else match.draw.label[:count]
+        styles = net.mapping(match.draw.latent[:count], label)  # (n, layers, S)
+        pictures = net.synthesis(styles)
+        noise = torch.randn_like(pictures) / (pictures.shape[2] * pictures.shape[3]) ** 0.5
+        (slope,) = torch.autograd.grad((pictures * noise).sum(), styles, create_graph=True)
+        lengths = slope.square().sum(2).mean(1).sqrt()  # (n,)
+        mean = self.mean.lerp(lengths.mean(), self.decay)
+        self.mean.copy_(mean.detach())
+        return self.weight(progress.fraction) * self.every * (lengths - mean).square().mean()
