@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..config import Recipe, Spec
+from ..losses.adversarial import NonSaturating
 from ..networks.heads import AuxiliaryClassifier, Projection
 from . import generation, modern
 
@@ -20,8 +21,12 @@ def cgan() -> Recipe:
 
 
 def acgan() -> Recipe:
-    """A critic that also names the class, and both players paid for it, on DCGAN's networks (Odena et al. 2017)."""
-    return with_labels(generation.dcgan(), Spec(AuxiliaryClassifier))
+    """A critic that also names the class, and both players paid for it, on DCGAN's networks (Odena et al. 2017).
+
+    The critic has no batch norm, because batches of real and of generated images are normalised differently and what it
+    learns of classes from the one does not hold for the other.
+    """
+    return with_labels(generation.on_dcgan(NonSaturating, norm="none"), Spec(AuxiliaryClassifier))
 
 
 def projection() -> Recipe:
