@@ -24,7 +24,10 @@ SMALL = {
     "text.width": 8,
     "text.size": 8,
 }
-NEEDS_MORE = {"semigan": {"discriminator.width": 64}}  # rectifiers a quarter as wide, three times: fewer all die
+NEEDS_MORE = {
+    "infogan": {"generator.hidden": 8, "discriminator.hidden": 8},
+    "semigan": {"discriminator.width": 64},
+}  # rectifiers a quarter as wide, three times: fewer all die
 FACTS = {"resolution": (8, 8), "channels": 1, "classes": 3}
 
 

@@ -183,3 +183,19 @@ def test_the_discriminator_sees_contrast(norm, resolution):
     x = torch.randn(4, 1, *resolution)
     net.eval()
     assert (net(0.5 * x).logits - 0.5 * net(x).logits).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral", "virtual", "layer", "none"])
+def test_a_fully_connected_layer_on_either_side(norm):
+    """InfoGAN's: noise, 1024 units, the first map; the last map, 1024 units, the verdict; normalised as maps are."""
+    d = dcgan.Discriminator(resolution=16, channels=1, width=4, hidden=6, norm=norm, reference=4)
+    scores = d(torch.randn(5, 1, 16, 16))
+    assert scores.logits.shape == (5, 1)
+    assert scores.features[-1].shape == (5, 6)
+    assert d.hidden[0].in_features == 8 * 4 * 4
+    assert (d.hidden[0].bias is None) == (norm in ("batch", "virtual", "layer"))
+    scores.logits.sum().backward()
+    if norm in ("batch", "virtual"):
+        g = dcgan.Generator(resolution=16, channels=1, width=4, hidden=7, norm=norm, reference=4, classes=3)
+        assert g(torch.randn(5, 100), torch.tensor([0, 1, 2, 0, 1])).shape == (5, 1, 16, 16)
+        assert (g.hidden[0].in_features, g.project.in_features) == (150, 7)

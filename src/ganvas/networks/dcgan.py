@@ -45,6 +45,13 @@ def norm_layers(norm: str, channels: int, reference: int) -> list[nn.Module]:
     return [VirtualBatchNorm2d(channels, reference)] if norm == "virtual" else []
 
 
+def dense(inputs: int, outputs: int, norm: str, reference: int, activation: nn.Module) -> nn.Sequential:
+    """A fully connected layer, normalised as maps are: (N, inputs) -> (N, outputs)."""
+    between = norm_layers(norm, outputs, reference)
+    layer = nn.Linear(inputs, outputs, bias=not between)
+    return nn.Sequential(layer, nn.Unflatten(1, (outputs, 1, 1)), *between, activation, nn.Flatten())
+
+
 class Generator(nn.Module):
     """DCGAN's generator: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1] (Radford et al. 2015)."""
 
@@ -57,6 +64,7 @@ class Generator(nn.Module):
         attributes: int = 0,
         latent: int = 100,  # size of the noise
         label_size: int = 50,  # numbers that stand for the label beside the noise, if there are labels
+        hidden: int = 0,  # units of a fully connected layer before the first map, as in InfoGAN; 0: none
         width: int = 64,  # channels of the last hidden map; doubled with every halving
         max_width: int = 1024,  # no map has more channels than this
         norm: Literal["batch", "virtual"] = "batch",  # how maps are normalised: by their batch, or a fixed one
@@ -70,7 +78,9 @@ class Generator(nn.Module):
         widths = [min(width << k, max_width) for k in reversed(range(stages))]
         self.widest = widths[0]
         self.join = JoinNoise(classes, attributes, label_size)
-        self.project = nn.Linear(latent + self.join.size, self.widest * self.base[0] * self.base[1], bias=False)
+        start = latent + self.join.size
+        self.hidden = dense(start, hidden, norm, reference, nn.ReLU(inplace=True)) if hidden else None
+        self.project = nn.Linear(hidden or start, self.widest * self.base[0] * self.base[1], bias=False)
         layers: list[nn.Module] = [*norm_layers(norm, self.widest, reference), nn.ReLU(inplace=True)]
         for narrow, wide in zip(widths[1:], widths):
             layers += [UpConv(wide, narrow), *norm_layers(norm, narrow, reference), nn.ReLU(inplace=True)]
@@ -84,6 +94,7 @@ class Generator(nn.Module):
         if self.reference is not None:
             z, label = self.reference(z, label)
         z = self.join(z, label)
+        z = z if self.hidden is None else self.hidden(z)
         h = self.project(z).view(len(z), *self.base, self.widest)  # (N, h, w, C): channels-last as it is
         image = torch.tanh(self.body(h.permute(0, 3, 1, 2))[lead:])  # (N, channels, >= H, >= W)
         return cropped(image, self.resolution)
@@ -101,6 +112,7 @@ class Discriminator(nn.Module):
         attributes: int = 0,
         width: int = 64,  # channels of the first map; doubled with every halving
         max_width: int = 1024,  # no map has more channels than this
+        hidden: int = 0,  # units of a fully connected layer after the last map, as in InfoGAN; 0: none
         norm: Norm = "batch",  # after every stage but the first; `spectral` and `none` give every stage a bias instead
         reference: int = 64,  # images of the fixed batch of virtual batch norm
         join: bool = False,  # show the label as one more channel of the image
@@ -121,7 +133,9 @@ class Discriminator(nn.Module):
         self.body = nn.Sequential(*layers)
         features = widths[-1] * (size[0] >> stages) * (size[1] >> stages)
         facts = {"classes": classes, "attributes": attributes}
-        self.head = head.build(features=features, **facts)
+        leaky = nn.LeakyReLU(0.2, inplace=True)
+        self.hidden = dense(features, hidden, norm, reference, leaky) if hidden else None
+        self.head = head.build(features=hidden or features, **facts)
         self.reference = Reference(reference, (channels, *size), **facts) if norm == "virtual" else None
         initialise(self, init)
         if norm == "spectral":
@@ -136,5 +150,6 @@ class Discriminator(nn.Module):
         lead, joined = 0, (x, label)
         if self.reference is not None:
             lead, joined = self.reference.size, self.reference(x, label)
-        h = self.body(self.join(*joined))[lead:]  # (N, C, h, w)
-        return self.head(h.permute(0, 2, 3, 1).flatten(1), label)
+        h = self.body(self.join(*joined)).permute(0, 2, 3, 1).flatten(1)  # (N, h w C)
+        h = h if self.hidden is None else self.hidden(h)
+        return self.head(h[lead:], label)

@@ -46,7 +46,7 @@ def sngan_points() -> Recipe:
 
 def minibatch_points() -> Recipe:
     """A critic that sees how alike the points of a batch are (Salimans et al. 2016), with R1."""
-    head = Spec(MinibatchDiscrimination, kernels=32)
+    head = Spec(MinibatchDiscrimination, kernels=8, dims=4)
     gamma = Spec(Anneal, start=0.01, end=0.0001)
     return on_points(NonSaturating, head=head, penalties=[Spec(R1, gamma=gamma)])
 
