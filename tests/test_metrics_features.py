@@ -1,327 +1,202 @@
-"""Distances between sets of features, against formulas, other implementations and the definitions in float64."""
+"""Measures over features against other implementations and definitions in float64."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 import torch
-from scipy import linalg
-from scipy.stats import mannwhitneyu
-from sklearn.metrics import pairwise_distances
-from sklearn.metrics.pairwise import polynomial_kernel
+from scipy.linalg import sqrtm
 from sklearn.neighbors import NearestNeighbors
 
-from ganvas.config import UserError
-from ganvas.metrics import neighbours
-from ganvas.metrics.frechet import bootstrap, extrapolated, frechet_distance, trace_of_root
-from ganvas.metrics.inception_score import InceptionScore, inception_score
-from ganvas.metrics.kid import kernel_distance, unbiased_mmd2
-from ganvas.metrics.moments import BLOCK, Gaussian, Moments, gaussian_of
-from ganvas.metrics.neighbours import manifolds, memorisation, nearest_of
-
-
-def rows(count, size, seed=0, shift=0.0, scale=1.0):
-    source = np.random.RandomState(seed)
-    mixing = source.randn(size, size) / size**0.5
-    return torch.from_numpy(source.randn(count, size) @ mixing * scale + shift)
-
-
-def orthogonal(size, seed=0):
-    return torch.from_numpy(linalg.qr(np.random.RandomState(seed).randn(size, size))[0])
-
-
-def known(mean, spectrum, basis):
-    return Gaussian(mean, basis @ torch.diag(spectrum) @ basis.T, None, 10_000)
-
-
-def full(gaussian):
-    """The same Gaussian told by its matrix alone."""
-    return Gaussian(gaussian.mean, gaussian.covariance(), None, gaussian.count)
-
-
-# --- moments
-
-
-@pytest.mark.parametrize("count", [2, 7, 40, 41, 1500])
-def test_moments_are_those_of_the_rows(count):
-    x = rows(count, 40, shift=100.0)
-    found = gaussian_of(x)
-    np.testing.assert_allclose(found.mean, x.mean(0), rtol=1e-13)
-    np.testing.assert_allclose(found.covariance(), np.cov(x.numpy(), rowvar=False), rtol=1e-9, atol=1e-12)
-    assert (found.factor is not None) == (count <= 40)
-    assert found.count == count
-
-
-@pytest.mark.parametrize("count", [30, 700, 2000])
-def test_moments_do_not_depend_on_the_batch_size(count):
-    x = rows(count, 32)
-
-    def streamed(batch):
-        moments = Moments(32)
-        for part in x.split(batch):
-            moments.update(part)
-        return moments.gaussian()
-
-    once = streamed(count)
-    for batch in (1, 17, 64, BLOCK, BLOCK + 1):
-        again = streamed(batch)
-        assert torch.equal(once.mean, again.mean)
-        assert torch.equal(once.covariance(), again.covariance())
-
-
-def test_moments_of_float32_features_far_from_zero_lose_nothing():
-    x = (rows(3000, 8, scale=1e-2) + 1000).float()
-    np.testing.assert_allclose(gaussian_of(x).covariance(), np.cov(x.double().numpy(), rowvar=False), rtol=1e-8)
-
-
-def test_memory_does_not_grow_with_the_number_of_images():
-    def held(moments):
-        parts = [*moments._waiting, *(moments._kept or []), moments._mean, moments._scatter]
-        return sum(t.nelement() for t in parts if t is not None)
-
-    moments, most = Moments(64), []
-    for _ in range(40):
-        moments.update(torch.randn(100, 64))
-        most.append(held(moments))
-    assert max(most) <= 64 * (64 + 1) + 64 * 2 * BLOCK
-    assert most[-1] <= 64 * (64 + 1) + 64 * BLOCK
-
-
-def test_features_that_are_not_numbers_are_refused_by_place():
-    x = rows(30, 4)
-    moments = Moments(4)
-    moments.update(x)
-    x[7, 2] = np.nan
-    with pytest.raises(UserError, match="1 of 30 images have features that are not finite.*image 37"):
-        moments.update(x)
-    with pytest.raises(UserError, match="shape"):
-        moments.update(torch.zeros(3, 5))
-    with pytest.raises(UserError, match="at least 2 images, there are 1"):
-        gaussian_of(x[:1])
-
-
-# --- Frechet distance
-
-
-@pytest.mark.parametrize("size", [1, 5, 64])
-def test_frechet_distance_of_commuting_gaussians_is_the_textbooks(size):
-    """Covariances of one basis: |m1 - m2|^2 + sum of (sqrt a - sqrt b)^2."""
-    source = np.random.RandomState(size)
-    a, b = (torch.from_numpy(source.gamma(1.0, 2.0, size) + 0.01) for _ in range(2))
-    m, n = (torch.from_numpy(source.randn(size)) for _ in range(2))
-    basis = orthogonal(size)
-    expected = float((m - n).square().sum() + (a.sqrt() - b.sqrt()).square().sum())
-    assert frechet_distance(known(m, a, basis), known(n, b, basis)) == pytest.approx(expected, rel=1e-8)
-
-
-def test_frechet_distance_of_general_gaussians_is_scipys():
-    a, b = gaussian_of(rows(500, 30, 1)), gaussian_of(rows(400, 30, 2, shift=0.3, scale=1.5))
-    root = linalg.sqrtm(a.covariance().numpy() @ b.covariance().numpy())
-    expected = ((a.mean - b.mean) ** 2).sum() + a.trace() + b.trace() - 2 * np.trace(root).real
-    assert frechet_distance(a, b) == pytest.approx(float(expected), rel=1e-8)
-    assert frechet_distance(b, a) == pytest.approx(float(expected), rel=1e-8)
-
-
-@pytest.mark.parametrize(("zero_a", "zero_b"), [(1, 0), (0, 20), (10, 20), (39, 39)])
-def test_frechet_distance_of_singular_gaussians_is_exact(zero_a, zero_b):
-    """Directions without any variance, as dead features have, told by the matrix alone."""
-    source, basis = np.random.RandomState(3), orthogonal(40, 5)
-    a, b = (torch.from_numpy(source.gamma(1.0, 2.0, 40) + 0.01) for _ in range(2))
-    a[:zero_a] = 0
-    b[len(b) - zero_b :] = 0
-    zero = torch.zeros(40, dtype=torch.float64)
-    expected = float((a.sqrt() - b.sqrt()).square().sum())
-    assert frechet_distance(known(zero, a, basis), known(zero, b, basis)) == pytest.approx(expected, rel=1e-8)
-
-
-@pytest.mark.parametrize(("n", "m"), [(20, 30), (20, 3000), (3000, 20), (2, 2)])
-def test_fewer_images_than_dimensions(n, m):
-    """The cheap way through the few rows is the way through the matrices, and is real and never negative."""
-    a, b = gaussian_of(rows(n, 100, 1)), gaussian_of(rows(m, 100, 2))
-    assert frechet_distance(a, b) == pytest.approx(frechet_distance(full(a), full(b)), rel=1e-8)
-    eigenvalues = np.linalg.eigvals(a.covariance().numpy() @ b.covariance().numpy())
-    expected = np.sqrt(np.clip(eigenvalues.real, 0, None)).sum()
-    assert float(trace_of_root(a, b)) == pytest.approx(expected, rel=1e-4)  # the general matrix's own rounding
-
-
-@pytest.mark.parametrize("count", [2, 3, 50, 99, 100, 101, 102, 400])
-def test_a_set_is_at_no_distance_from_itself(count):
-    x = rows(count, 100)
-    for a in (gaussian_of(x), full(gaussian_of(x))):
-        distance = frechet_distance(a, a)
-        assert 0 <= distance < 1e-8 * float(a.trace())
-
-
-def test_two_halves_of_one_image_each():
-    x = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
-    y = torch.tensor([[3.0, 4.0], [3.0, 4.0]])
-    assert frechet_distance(gaussian_of(x), gaussian_of(y)) == 25.0
-    assert frechet_distance(full(gaussian_of(x)), full(gaussian_of(y))) == 25.0
-
-
-def test_other_dimensions_are_refused():
-    with pytest.raises(UserError, match="features of 3 and of 4|Features of 3 and of 4"):
-        frechet_distance(gaussian_of(rows(9, 3)), gaussian_of(rows(9, 4)))
-
-
-def test_the_bootstrap_interval_covers_repetitions():
-    """In about 95 of 100 experiments the interval holds the mean of the distance over experiments of that size."""
-    distances, intervals = [], []
-    for seed in range(60):
-        source = np.random.RandomState(seed)
-        a, b = (torch.from_numpy(source.randn(120, 3) + shift) for shift in (0.0, 0.4))
-        interval = bootstrap(a, b, replicates=60, seed=seed)
-        assert interval.low <= interval.value <= interval.high
-        distances.append(interval.value)
-        intervals.append((interval.low, interval.high))
-    centre = np.mean(distances)
-    covered = np.mean([low <= centre <= high for low, high in intervals])
-    assert 0.85 <= covered <= 1.0
-    width = np.mean([high - low for low, high in intervals])
-    assert width == pytest.approx(4 * np.std(distances), rel=0.3)  # 2 * 1.96 standard deviations
-
-
-def test_extrapolation_removes_the_bias_of_few_samples():
-    reference = Gaussian(torch.zeros(20).double(), torch.eye(20).double(), None, 10**9)
-    source = np.random.RandomState(0)
-    found = []
-    for seed in range(8):
-        x = torch.from_numpy(source.randn(2000, 20)) + 0.1  # the truth: 20 * 0.1^2
-        found.append((frechet_distance(gaussian_of(x), reference), extrapolated(x, reference, seed=seed)))
-    plain, infinite = np.mean(found, 0)
-    assert plain - 0.2 > 0.05
-    assert abs(infinite - 0.2) < 0.25 * (plain - 0.2)
-    with pytest.raises(UserError, match="at least 20 images, there are 5"):
-        extrapolated(x[:5], reference)
-
-
-# --- kernel distance
-
-
-def test_kernel_discrepancy_is_the_definition():
-    x, y = rows(30, 7, 1), rows(25, 7, 2, shift=0.5)
-    k = {(p, q): polynomial_kernel(u, v, degree=3, gamma=1 / 7, coef0=1)
-         for p, u in (("x", x), ("y", y)) for q, v in (("x", x), ("y", y))}  # fmt: skip
-    xs, ys = ~np.eye(30, dtype=bool), ~np.eye(25, dtype=bool)
-    expected = k["x", "x"][xs].mean() + k["y", "y"][ys].mean() - 2 * k["x", "y"].mean()
-    assert unbiased_mmd2(x, y) == pytest.approx(expected, rel=1e-10)
-
-
-def test_kernel_distance_has_no_bias():
-    found = [kernel_distance(rows(100, 4, 1)[:, :4] * 0 + torch.randn(100, 4), torch.randn(100, 4), subsets=5,
-                             subset_size=20, seed=s).mean for s in range(80)]  # fmt: skip
-    assert abs(np.mean(found)) < 4 * np.std(found) / 80**0.5
-    assert min(found) < 0
-
-
-def test_kernel_distance_takes_subsets():
-    x, y = rows(50, 4, 1), rows(60, 4, 2, shift=0.2)
-    whole = kernel_distance(x, y, subsets=3, subset_size=50)
-    assert (whole.subsets, whole.subset_size) == (3, 50)
-    large = kernel_distance(x, y, subset_size=10_000)
-    assert large.subset_size == 50
-    a, b = (kernel_distance(x, y, subsets=4, subset_size=10, seed=s) for s in (1, 1))
-    assert a == b
-    assert a.std > 0
-    with pytest.raises(UserError, match="at least 2 images"):
-        kernel_distance(x[:1], y)
-
-
-# --- Inception score
-
-
-def test_inception_score_is_the_definition():
-    logits = torch.from_numpy(np.random.RandomState(0).randn(600, 12) * 3)
-    p = logits.softmax(1)
-    marginal = p.mean(0)
-    expected = torch.exp((p * (p.log() - marginal.log())).sum(1).mean())
-    assert inception_score(logits, splits=1).mean == pytest.approx(float(expected), rel=1e-12)
-    parts = inception_score(logits, splits=10)
-    assert parts.std > 0
-    assert parts.mean < expected * 1.02
-
-
-def test_inception_score_of_sure_and_even_answers_counts_the_classes():
-    logits = torch.eye(10).repeat_interleave(50, 0) * 1000.0  # sorted by class, as folders are
-    assert inception_score(logits, splits=1).mean == pytest.approx(10.0)
-    assert inception_score(logits, splits=10).mean > 9.0
-    assert inception_score(torch.zeros(100, 10)).mean == pytest.approx(1.0)
-
-
-def test_inception_score_streams():
-    logits = torch.randn(100, 5)
-    whole = inception_score(logits)
-    for batch in (1, 7, 100):
-        score = InceptionScore(100)
-        for part in logits.split(batch):
-            score.update(part)
-        assert score.score().mean == pytest.approx(whole.mean, rel=1e-12)
-    with pytest.raises(UserError, match="at least 10 images, there are 9"):
-        InceptionScore(9)
-    with pytest.raises(UserError, match="not finite"):
-        InceptionScore(10).update(torch.full((1, 3), torch.nan))
-
-
-# --- neighbours
-
-
-@pytest.mark.parametrize("block", [7, 1024])
-def test_manifolds_are_the_definitions(monkeypatch, block):
-    monkeypatch.setattr(neighbours, "BLOCK", block)
-    fake, real = rows(60, 3, 1, shift=0.6).numpy(), rows(80, 3, 2).numpy()
-    between = pairwise_distances(fake, real)
-
-    def reach(x, k):
+from ganvas.config import UsageError
+from ganvas.metrics import prdc
+from ganvas.metrics.frechet import Gaussian, Moments, bootstrap, frechet_distance, trace_of_root, unlimited
+from ganvas.metrics.inception_score import inception_score
+from ganvas.metrics.kernel import kernel_distance, squared_mmd
+
+
+def features(n, d=6, *, seed=0, shift=0.0, scale=1.0):
+    random = np.random.default_rng(seed)
+    mixing = np.random.default_rng(99).normal(size=(d, d))
+    return torch.from_numpy(scale * random.normal(size=(n, d)) @ mixing + shift)
+
+
+def textbook(a, b):
+    """Heusel et al. 2017, eq. 6, through the general matrix square root."""
+    root = sqrtm(np.cov(a.T) @ np.cov(b.T)).real
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a.T) + np.cov(b.T) - 2 * root))
+
+
+def test_frechet_is_the_textbooks():
+    a, b = features(500), features(400, seed=1, shift=0.3, scale=1.4)
+    assert frechet_distance(Gaussian.of(a), Gaussian.of(b)) == pytest.approx(textbook(a.numpy(), b.numpy()), rel=1e-8)
+
+
+def test_frechet_of_gaussians_that_are_known():
+    """Of diagonal ones: |m - n|^2 + sum (sqrt a - sqrt b)^2; of turned ones the same."""
+    a, b = torch.tensor([1.0, 4.0, 0.25]).double(), torch.tensor([9.0, 1.0, 2.0]).double()
+    m, n = torch.tensor([0.0, 1.0, 2.0]).double(), torch.tensor([1.0, 1.0, -1.0]).double()
+    expected = 10 + (a.sqrt() - b.sqrt()).square().sum().item()
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)).double())[0]
+    for q in (torch.eye(3).double(), turn):
+        one, two = Gaussian(q @ m, q @ a.diag() @ q.t(), 9), Gaussian(q @ n, q @ b.diag() @ q.t(), 9)
+        assert frechet_distance(one, two) == pytest.approx(expected, rel=1e-8)
+        assert frechet_distance(one, one) == pytest.approx(0, abs=1e-8)
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(5, 7, 30), (20, 100, 30), (100, 20, 30), (2, 2, 3)])
+def test_fewer_images_than_dimensions(n, m, d):
+    """Singular covariances: the root's trace is the nuclear norm of the centred rows' products."""
+    a, b = features(n, d), features(m, d, seed=1, shift=0.5)
+    x, y = a - a.mean(0), b - b.mean(0)
+    nuclear = torch.linalg.svdvals(x @ y.t()).sum() / math.sqrt((n - 1) * (m - 1))
+    found = trace_of_root(Gaussian.of(a).covariance, Gaussian.of(b).covariance)
+    assert found.item() == pytest.approx(nuclear.item(), rel=1e-5)
+    assert frechet_distance(Gaussian.of(a), Gaussian.of(a)) >= 0
+    assert frechet_distance(Gaussian.of(a), Gaussian.of(b)) > 0
+
+
+def test_a_constant_set_has_a_distance():
+    flat = torch.ones(10, 4).double()
+    assert frechet_distance(Gaussian.of(flat), Gaussian.of(flat + 2)) == pytest.approx(16)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+def test_the_size_of_parts_changes_nothing(size):
+    rows = features(333, shift=1e4)  # far from zero: naive sums of squares lose their digits here
+    found = Gaussian.of(rows.split(size))
+    np.testing.assert_allclose(found.covariance, np.cov(rows.numpy().T), rtol=1e-8)
+    np.testing.assert_allclose(found.mean, rows.mean(0), rtol=1e-12)
+    assert found.count == 333
+
+
+def test_bootstrap_holds_the_truth():
+    """The interval of the distance of two samples of known Gaussians, less its known bias, holds the true distance."""
+    a, b = features(2000, 2), features(2000, 2, seed=5, shift=1.0)
+    found = bootstrap(a, b, repeats=60)
+    assert found.low < found.value < found.high
+    assert found.low < 2.0 < found.high  # the same covariance, means (1, 1) apart
+    assert found.high - found.low < 0.6
+    assert bootstrap(a, b, repeats=5) == bootstrap(a, b, repeats=5)
+
+
+def test_unlimited_samples_have_no_bias():
+    real = Gaussian(torch.zeros(20).double(), torch.eye(20).double(), 10**9)
+    fake = torch.randn(2000, 20, generator=torch.Generator().manual_seed(1)).double()
+    raw = frechet_distance(real, Gaussian.of(fake))
+    assert raw > 0.05
+    assert abs(unlimited(real, fake)) < 0.3 * raw
+
+
+def test_kid_is_its_definition():
+    """Eq. 4 of Binkowski et al., in loops."""
+    x, y = features(6, 3), features(5, 3, seed=2)
+
+    def k(a, b):
+        return (float(a @ b) / 3 + 1) ** 3
+
+    xx = np.mean([k(x[i], x[j]) for i in range(6) for j in range(6) if i != j])
+    yy = np.mean([k(y[i], y[j]) for i in range(5) for j in range(5) if i != j])
+    xy = np.mean([k(a, b) for a in x for b in y])
+    assert squared_mmd(x, y).item() == pytest.approx(xx + yy - 2 * xy, rel=1e-10)
+
+
+def test_kid_of_subsets():
+    a, b = features(60), features(50, seed=1, shift=0.5)
+    whole = kernel_distance(a, a.clone(), subsets=3, size=60)
+    assert whole.deviation == pytest.approx(0, abs=1e-9)  # a subset of all is the same each time
+    found = kernel_distance(a, b, subsets=200, size=40)
+    assert found.value == pytest.approx(squared_mmd(a, b).item(), rel=0.1)
+    assert found.deviation > 0
+    with pytest.raises(UsageError, match="at least 1000 images of A, got 60"):
+        kernel_distance(a, b)
+
+
+def test_inception_score_is_its_definition():
+    logits = torch.randn(23, 5, generator=torch.Generator().manual_seed(0)).double() * 3
+    p = torch.softmax(logits, 1).numpy()
+    scores = []
+    for part in np.array_split(p, 4):
+        scores.append(np.exp(np.mean([np.sum(row * np.log(row / part.mean(0))) for row in part])))
+    found = inception_score(logits, splits=4)
+    assert found.value == pytest.approx(np.mean(scores), rel=1e-10)
+    assert found.deviation == pytest.approx(np.std(scores), rel=1e-10)
+    sure = 100 * torch.eye(5).double().repeat(10, 1)
+    assert inception_score(sure, splits=1).value == pytest.approx(5)
+    assert inception_score(sure, splits=10).value == pytest.approx(5)
+    assert inception_score(torch.zeros(50, 5)).value == pytest.approx(1)
+    ordered = 100 * torch.eye(5).double().repeat_interleave(10, 0)
+    assert inception_score(ordered, splits=5).value == pytest.approx(1)  # a split of one class
+    assert inception_score(ordered, splits=5, seed=0).value > 2
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_neighbourhoods_are_their_definitions(k):
+    """Against scikit-learn's neighbours."""
+    a, b = features(70).numpy(), features(50, seed=3, shift=0.8).numpy()
+
+    def radius(x):
         return NearestNeighbors(n_neighbors=k + 1).fit(x).kneighbors(x)[0][:, k]
 
-    found = manifolds(torch.from_numpy(fake), torch.from_numpy(real))
-    assert found.precision == (between <= reach(real, 3)).any(1).mean()
-    assert found.recall == (between <= reach(fake, 3)[:, None]).any(0).mean()
-    assert found.density == pytest.approx((between <= reach(real, 5)).sum() / (5 * 60), rel=1e-12)
-    assert found.coverage == (between.min(0) <= reach(real, 5)).mean()
-    assert 0.2 < found.precision < 0.95
-    assert found.precision != found.recall
+    between = np.linalg.norm(b[:, None] - a[None], axis=2)  # (fakes, reals)
+    found = prdc.neighbourhoods(torch.from_numpy(a), torch.from_numpy(b), k=k)
+    assert found.precision == (between <= radius(a)).any(1).mean()
+    assert found.recall == (radius(b) >= between.T).any(1).mean()
+    assert found.density == pytest.approx((between <= radius(a)).sum() / (k * len(b)))
+    assert found.coverage == (between.min(0) <= radius(a)).mean()
 
 
-def test_a_set_covers_itself():
-    x = rows(100, 5)
-    x[50:60] = x[0]  # repeated images have balls of no size
-    found = manifolds(x, x)
-    assert (found.precision, found.recall, found.coverage) == (1.0, 1.0, 1.0)
-    far = manifolds(x + 1000, x)
-    assert (far.precision, far.recall, far.density, far.coverage) == (0.0, 0.0, 0.0, 0.0)
-    with pytest.raises(UserError, match="at least 6 images, there are 5"):
-        manifolds(x, x[:5])
+def test_neighbourhoods_of_sets_that_are_known(monkeypatch):
+    a = features(200)
+    same = prdc.neighbourhoods(a, a.clone())
+    assert (same.precision, same.recall, same.coverage) == (1, 1, 1)
+    far = prdc.neighbourhoods(a, a + 1000)
+    assert (far.precision, far.recall, far.density, far.coverage) == (0, 0, 0, 0)
+    one_mode = prdc.neighbourhoods(a, a[:1] + 1e-6 * features(200, seed=4))
+    assert one_mode.precision == 1
+    assert one_mode.recall < 0.1
+    assert one_mode.coverage < 0.1
+    b = features(90, seed=8, shift=0.4)
+    whole = prdc.neighbourhoods(a, b)
+    monkeypatch.setattr(prdc, "BLOCK", 17)  # parts of one row
+    assert prdc.neighbourhoods(a, b) == whole
 
 
-def test_neighbours_compare_blocks_alone(monkeypatch):
-    monkeypatch.setattr(neighbours, "BLOCK", 16)
-    largest = max(d2.nelement() for _, _, d2 in neighbours.distances(rows(100, 3), rows(90, 3)))
-    assert largest == 256
+def test_memorisation_tells_copies_from_new_images():
+    training, held_out = features(300), features(200, seed=1)
+    new = prdc.memorisation(features(250, seed=2), training, held_out)
+    assert 0.42 < new.share < 0.58
+    copies = prdc.memorisation(training[40:50] + 1e-9, training, held_out)
+    assert copies.share == 1
+    assert copies.neighbour.tolist() == list(range(40, 50))
+    torch.testing.assert_close(copies.distance, torch.full((10,), 1e-9 * 6**0.5).double(), rtol=1e-3, atol=0)
+    assert prdc.memorisation(training + 1000, training, held_out).share == 0
+    assert prdc.memorisation(held_out, training, held_out).share == pytest.approx(0.5, abs=1e-9)  # ties count half
 
 
-@pytest.mark.parametrize("block", [7, 1024])
-def test_nearest_images(monkeypatch, block):
-    monkeypatch.setattr(neighbours, "BLOCK", block)
-    x, y = rows(40, 6, 1), rows(50, 6, 2)
-    distance, index = nearest_of(x, y)
-    expected, places = NearestNeighbors(n_neighbors=1).fit(y).kneighbors(x)
-    np.testing.assert_allclose(distance, expected[:, 0], rtol=1e-9)
-    np.testing.assert_array_equal(index, places[:, 0])
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: Gaussian.of(torch.ones(1, 3)), "at least 2 images, got 1"),
+        (lambda: frechet_distance(Gaussian.of(features(9, 3)), Gaussian.of(features(9, 4))), "of 3 and of 4 numbers"),
+        (lambda: Gaussian.of([features(4, 3), features(4, 5)]), "5 numbers follow features of 3"),
+        (lambda: Gaussian.of(torch.full((4, 2), math.nan)), "not finite"),
+        (lambda: Gaussian.of(torch.ones(4)), "rows of numbers"),
+        (lambda: prdc.neighbourhoods(features(5), features(9), k=5), "at least 6 images of A, got 5"),
+        (lambda: prdc.neighbourhoods(features(9, 3), features(9, 4)), "of 3 and of 4 numbers"),
+        (lambda: inception_score(torch.ones(4, 3)), "at least 10 images of the samples, got 4"),
+        (lambda: prdc.memorisation(features(2), features(2), features(0)), "held-out images, got 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_a_sentence(call, said):
+    with pytest.raises(UsageError, match=said):
+        call()
 
 
-def test_memorised_images_are_found():
-    source = torch.Generator().manual_seed(0)
-    train, held_out, honest = (torch.randn(400, 8, generator=source) for _ in range(3))
-    found = memorisation(honest, train, held_out)
-    assert found.share == pytest.approx(0.05, abs=0.03)
-    assert found.nearer == pytest.approx(0.5, abs=0.05)
-    thief = torch.cat([honest[:200], train[:200] + 1e-3])
-    caught = memorisation(thief, train, held_out)
-    assert caught.share == pytest.approx(0.525, abs=0.03)
-    assert torch.equal(caught.index[200:], torch.arange(200))
-    far = [NearestNeighbors(n_neighbors=1).fit(train).kneighbors(x)[0][:, 0] for x in (thief, held_out)]
-    rank = mannwhitneyu(far[1], far[0]).statistic / 400**2  # P(held-out farther)
-    assert caught.nearer == pytest.approx(rank, abs=1e-9)
-    with pytest.raises(UserError, match="at least 20; there are 19"):
-        memorisation(honest, train, held_out[:19])
+def test_moments_take_any_format_of_number():
+    moments = Moments()
+    moments.add(features(50).float())
+    moments.add(features(50, seed=1).bfloat16())
+    assert moments.gaussian().covariance.dtype == torch.float64

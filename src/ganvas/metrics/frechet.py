@@ -1,128 +1,145 @@
-"""The Frechet distance between two Gaussians, with its uncertainty and its value without the bias of few samples."""
+"""The Frechet distance between two sets of features, each taken for a Gaussian."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import UserError
-from .moments import Gaussian, check_features, gaussian_of
+from ..config import UsageError
 
-CONDITION = 1e-10  # squared ratio of pivots under which a covariance is taken for singular
-RANK = 1e-14  # eigenvalues under this share of the largest, times the dimension, are rounding
+
+def checked(features: Tensor, least: int, what: str) -> Tensor:
+    """Features (N, D) as float64; raises `UsageError` for fewer than `least` rows, or numbers that are not finite."""
+    if features.ndim != 2:
+        raise UsageError(f"Features of {what} are rows of numbers, got the shape {tuple(features.shape)}.")
+    if len(features) < least:
+        raise UsageError(f"This measure needs at least {least} images of {what}, got {len(features)}.")
+    features = features.double()
+    if not torch.isfinite(features).all():
+        raise UsageError(f"Some features of {what} are not finite; check the images and the feature network.")
+    return features
+
+
+class Moments:
+    """Mean and covariance of features that come in parts, in float64.
+
+    Sums are taken about the first part's mean, so that features far from zero keep their digits; the sizes of the parts
+    change nothing but the last digits.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.origin = self.total = self.square = torch.empty(0, dtype=torch.float64)
+
+    def add(self, features: Tensor) -> None:
+        """Take in features (N, D)."""
+        features = checked(features, 1, "a part")
+        if not self.count:
+            self.origin = features.mean(0)
+            self.total = torch.zeros_like(self.origin)
+            self.square = self.total.new_zeros(len(self.origin), len(self.origin))
+        if features.shape[1] != len(self.origin):
+            raise UsageError(f"Features of {features.shape[1]} numbers follow features of {len(self.origin)}.")
+        centred = features - self.origin
+        self.count += len(features)
+        self.total += centred.sum(0)
+        self.square += centred.t() @ centred
+
+    def gaussian(self) -> Gaussian:
+        """The Gaussian of the same mean and (unbiased) covariance; needs two rows at least."""
+        if self.count < 2:
+            raise UsageError(f"A covariance needs at least 2 images, got {self.count}.")
+        mean = self.total / self.count
+        covariance = (self.square - self.count * torch.outer(mean, mean)) / (self.count - 1)
+        return Gaussian(self.origin + mean, covariance, self.count)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A mean (D,) and a covariance (D, D), float64, and from how many rows they are."""
+
+    mean: Tensor
+    covariance: Tensor
+    count: int
+
+    @classmethod
+    def of(cls, features: Tensor | Iterable[Tensor]) -> Gaussian:
+        """The Gaussian of features (N, D), whole or in parts."""
+        moments = Moments()
+        for part in [features] if isinstance(features, Tensor) else features:
+            moments.add(part)
+        return moments.gaussian()
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    """Frechet distance (squared 2-Wasserstein) of two Gaussians, the formula behind FID: Heusel et al. 2017.
+    """|m - n|^2 + tr(A + B - 2 (A B)^(1/2)) (Dowson and Landau 1982; Heusel et al. 2017); never under zero.
 
-    |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^1/2.  The last trace comes from the eigenvalues of a symmetric matrix
-    or from singular values, so it is real, and the distance is never negative, whatever the rank of the covariances.
-    Raises `UserError` if the two have different dimensions.
+    Raises `UsageError` for features of different size.
     """
-    if a.size != b.size:
-        raise UserError(f"Features of {a.size} and of {b.size} numbers cannot be compared; take one feature network.")
-    gap = (a.mean - b.mean).square().sum()
-    distance = gap + a.trace() + b.trace() - 2 * trace_of_root(a, b)
-    return max(float(distance), 0.0)  # equal Gaussians differ by rounding, which may fall below zero
+    if a.mean.shape != b.mean.shape:
+        raise UsageError(f"Features of {len(a.mean)} and of {len(b.mean)} numbers cannot be compared.")
+    traces = a.covariance.trace() + b.covariance.trace() - 2 * trace_of_root(a.covariance, b.covariance)
+    return max(((a.mean - b.mean).square().sum() + traces).item(), 0.0)
 
 
-def trace_of_root(a: Gaussian, b: Gaussian) -> Tensor:
-    """tr (S1 S2)^1/2 = the sum of the singular values of F1 F2', where S = F'F."""
-    if a.factor is not None and b.factor is not None:
-        return _nuclear(a.factor @ b.factor.T)
-    if a.factor is not None:
-        a, b = b, a
-    root = _cholesky(a.covariance())
-    if b.factor is not None:
-        return _nuclear((_factor(a) if root is None else root.T) @ b.factor.T)
-    if root is None or _cholesky(b.covariance()) is None:
-        return _nuclear(_factor(a) @ _factor(b).T)
-    # both have full rank: L'S2L is symmetric with the eigenvalues of S1 S2, and they cost less than singular values
-    product = root.T @ b.covariance() @ root
-    return torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum()
+def trace_of_root(a: Tensor, b: Tensor) -> Tensor:
+    """tr (A B)^(1/2) of two covariances (D, D), of full rank or not.
 
-
-def _cholesky(covariance: Tensor) -> Tensor | None:
-    """The lower factor of a covariance, or None where it is singular or nearly so."""
-    root, info = torch.linalg.cholesky_ex(covariance)
-    pivots = root.diagonal().square()
-    if int(info) or not bool(pivots.min() > CONDITION * pivots.max()):
-        return None
-    return root
-
-
-def _factor(gaussian: Gaussian) -> Tensor:
-    """F (r, D) with covariance F'F, r being the rank: eigenvectors whose eigenvalues are more than rounding."""
-    if gaussian.factor is not None:
-        return gaussian.factor
-    values, vectors = torch.linalg.eigh(gaussian.covariance())
-    kept = values > RANK * gaussian.size * values[-1].clamp_min(0)
-    return values[kept].sqrt()[:, None] * vectors[:, kept].T
-
-
-def _nuclear(matrix: Tensor) -> Tensor:
-    return torch.linalg.svdvals(matrix).sum()
+    A B has the eigenvalues of F^T B F where A = F F^T, which is symmetric and positive: their roots are real,
+    whatever is singular.  F is Cholesky's factor, or where there is none, A's eigenvectors whose eigenvalues are more
+    than rounding.
+    """
+    factor, failed = torch.linalg.cholesky_ex(a)
+    if failed.item():
+        values, vectors = torch.linalg.eigh(a)
+        kept = values > values[-1] * len(a) * torch.finfo(values.dtype).eps
+        factor = vectors[:, kept] * values[kept].sqrt()
+    inner = factor.t() @ b @ factor
+    return torch.linalg.eigvalsh((inner + inner.t()) / 2).clamp(min=0).sqrt().sum()
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with the range in which a repetition of its measurement would probably lie."""
+    """A value with the ends of its confidence interval."""
 
     value: float
     low: float
     high: float
-    level: float  # probability of that range
-    replicates: int
 
 
-def bootstrap(
-    judged: Tensor, reference: Tensor, *, replicates: int = 50, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Bootstrap interval of the Frechet distance of features (N, D) and (M, D): Efron 1979.
+def bootstrap(real: Tensor, fake: Tensor, *, repeats: int = 100, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """The Frechet distance of features (N, D) and (M, D), and its interval over sets drawn from both with replacement.
 
-    Both sets are drawn anew with replacement.  Resampling repeats images, which lifts every replicate; their mean is
-    therefore moved onto the measured value.  It is the spread at these sample sizes, not their bias: see
-    `extrapolated`.
+    The interval is the basic one (2 v - q), because redrawn sets repeat images and so lie farther from each other.
     """
-    a, b = check_features(judged), check_features(reference)
-    value = frechet_distance(gaussian_of(a), gaussian_of(b))
-    source = np.random.Generator(np.random.Philox(seed))
+    real, fake = checked(real, 2, "A"), checked(fake, 2, "B")
+    source = torch.Generator().manual_seed(seed)
 
-    def drawn(rows: Tensor) -> Gaussian:
-        return gaussian_of(rows[torch.from_numpy(source.integers(0, len(rows), len(rows)))])
+    def redrawn(rows: Tensor) -> Gaussian:
+        return Gaussian.of(rows[torch.randint(len(rows), (len(rows),), generator=source)])
 
-    found = np.array([frechet_distance(drawn(a), drawn(b)) for _ in range(replicates)])
-    low, high = np.quantile(found - found.mean(), [(1 - level) / 2, (1 + level) / 2]) + value
-    return Interval(value, max(float(low), 0.0), float(high), level, replicates)
+    value = frechet_distance(Gaussian.of(real), Gaussian.of(fake))
+    found = torch.tensor([frechet_distance(redrawn(real), redrawn(fake)) for _ in range(repeats)]).double()
+    tail = (1 - confidence) / 2
+    low, high = torch.quantile(found, torch.tensor([tail, 1 - tail]).double()).tolist()
+    return Interval(value, max(2 * value - high, 0.0), max(2 * value - low, 0.0))
 
 
-def extrapolated(
-    judged: Tensor,
-    reference: Gaussian,
-    *,
-    points: int = 15,
-    least: int | None = None,
-    seed: int = 0,
-    measure: Callable[[Gaussian, Gaussian], float] = frechet_distance,
-) -> float:
-    """FD-infinity: the Frechet distance that infinitely many samples would have, from a line through 1/N.
+def unlimited(real: Gaussian, fake: Tensor, *, points: int = 15, smallest: int | None = None, seed: int = 0) -> float:
+    """The distance that infinitely many samples would have: the intercept of a line over 1 / n.
 
-    Chong and Forsyth 2020: `points` random subsets of the judged features (N, D), of `least` (a tenth of them, and
-    more than D if there are) up to all, against a fixed reference.  The bias of the reference's own size stays.
-    Raises `UserError` for fewer than 20 images.
+    Chong and Forsyth 2020: `points` sizes from `smallest` (a tenth) to all of the samples (N, D), evenly spaced, each
+    a random part.
     """
-    if len(judged) < 20:
-        raise UserError(f"FD-infinity needs at least 20 images, there are {len(judged):,}.")
-    count, size = judged.shape
-    least = least or max(10, count // 10, min(size + 1, count // 2))
-    source = np.random.Generator(np.random.Philox(seed))
-    sizes = np.linspace(least, count, points).round().astype(int)
-    found = [
-        measure(gaussian_of(judged[torch.from_numpy(source.permutation(count)[:n])]), reference) for n in sizes
-    ]
-    _, intercept = np.polyfit(1 / sizes, np.array(found), 1)
-    return max(float(intercept), 0.0)
+    fake = checked(fake, 20, "B")
+    least = max(len(fake) // 10, 2) if smallest is None else smallest
+    sizes = torch.linspace(least, len(fake), points).round().long().tolist()
+    source = torch.Generator().manual_seed(seed)
+    parts = [fake[torch.randperm(len(fake), generator=source)[:size]] for size in sizes]
+    found = torch.tensor([frechet_distance(real, Gaussian.of(part)) for part in parts]).double()
+    x = 1 / torch.tensor(sizes).double()
+    slope = ((x - x.mean()) * (found - found.mean())).sum() / (x - x.mean()).square().sum()
+    return (found.mean() - slope * x.mean()).item()
