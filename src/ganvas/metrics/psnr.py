@@ -1,0 +1,41 @@
+"""Pixel by pixel: the peak signal-to-noise ratio, and what both pixel measures look at."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..config import UsageError
+
+Channel = Literal["rgb", "y"]
+LUMA = (65.481, 128.553, 24.966)  # BT.601 for R, G, B in [0, 1], from 16 to 235
+
+
+def luma(images: Tensor) -> Tensor:
+    """Y of BT.601 as published super-resolution measures it: (N, 3, H, W) in [0, 255] to (N, 1, H, W), 16 to 235."""
+    weights = torch.tensor(LUMA, dtype=images.dtype, device=images.device)
+    return (images * weights[:, None, None]).sum(1, keepdim=True) / 255 + 16
+
+
+def looked_at(a: Tensor, b: Tensor, channel: Channel, border: int) -> tuple[Tensor, Tensor]:
+    """Both pictures (N, C, H, W) in [0, 255] as float64, in the channel that is measured, without their borders.
+
+    Grey pictures are their own Y.  Raises `UsageError` for different shapes, or a border that leaves nothing.
+    """
+    if a.shape != b.shape:
+        raise UsageError(f"Only pictures of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}.")
+    if border < 0 or min(a.shape[2:]) <= 2 * border:
+        raise UsageError(f"A border of {border} pixels leaves nothing of pictures of {a.shape[3]}x{a.shape[2]}.")
+    pictures = [x.double() for x in (a, b)]
+    if channel == "y" and a.shape[1] == 3:
+        pictures = [luma(x) for x in pictures]
+    inside = slice(border, -border or None)
+    return pictures[0][:, :, inside, inside], pictures[1][:, :, inside, inside]
+
+
+def psnr(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0) -> Tensor:
+    """10 log10(255^2 / mean squared error) in dB of each two pictures (N, C, H, W) in [0, 255]: (N,); inf if equal."""
+    a, b = looked_at(a, b, channel, border)
+    return 10 * torch.log10(255.0**2 / (a - b).square().flatten(1).mean(1))

@@ -1,0 +1,210 @@
+"""Weight files of public networks: which are known, where they lie, how they are fetched and checked.
+
+Nothing is fetched unless a person asks for it, and nothing stands in for a file that is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..config import UsageError, UserError, did_you_mean
+
+CHUNK = 1 << 20
+TIMEOUT = 30.0  # seconds without a byte
+
+Told = Callable[[int, int], None]  # bytes so far, bytes in all
+
+
+@dataclass(frozen=True)
+class Known:
+    """A public file: its name, address, size in bytes and SHA-256 (whole, or the first digits that are published)."""
+
+    name: str
+    file: str
+    address: str
+    size: int
+    sha256: str
+    what: str
+
+
+TORCH = "https://download.pytorch.org/models/"
+FILES = {
+    known.name: known
+    for known in (
+        Known(
+            "inception",
+            "pt_inception-2015-12-05-6726825d.pth",
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+            95_628_359,
+            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            "the Inception network of FID, KID and the inception score",
+        ),
+        Known(
+            "vgg16",
+            "vgg16-397923af.pth",
+            f"{TORCH}vgg16-397923af.pth",
+            553_433_881,
+            "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            "VGG-16, for LPIPS and perceptual losses",
+        ),
+        Known("vgg19", "vgg19-dcbb9e9d.pth", f"{TORCH}vgg19-dcbb9e9d.pth", 0, "dcbb9e9d", "VGG-19, for style"),
+        Known(
+            "lpips",
+            "vgg-v0.1.pth",
+            "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/vgg.pth",
+            0,
+            "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+            "the five linear layers of LPIPS over VGG-16",
+        ),
+    )
+}
+
+
+def folder() -> Path:
+    """Where weight files lie: `weights` in $GANVAS_CACHE, or in ~/.cache/ganvas."""
+    return Path(os.environ.get("GANVAS_CACHE") or "~/.cache/ganvas").expanduser() / "weights"
+
+
+def known(name: str) -> Known:
+    """The file of that name; raises `UsageError` for others."""
+    if name not in FILES:
+        raise UsageError(
+            f"There are no weights called {name!r}.{did_you_mean(name, FILES)} There are: {', '.join(FILES)}."
+        )
+    return FILES[name]
+
+
+def path(name: str) -> Path:
+    """The file on this machine; raises `UsageError` that says how to get it if it is not here."""
+    wanted = known(name)
+    place = folder() / wanted.file
+    if not place.is_file():
+        raise UsageError(
+            f"The weights {name!r} are not here. Fetch them with `ganvas weights fetch {name}`, or offline: put"
+            f" {wanted.file} from {wanted.address} into {folder()}, or give your copy:"
+            f" `ganvas weights add {name} FILE`."
+        )
+    return place
+
+
+def digest(file: Path) -> str:
+    """SHA-256 in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def verify(name: str, file: Path) -> None:
+    """Raise `UserError` unless a file is what its name says, by size and SHA-256."""
+    wanted, size = known(name), file.stat().st_size
+    if wanted.size and size != wanted.size:
+        raise UserError(
+            f"{file} has {size:,} bytes, but {wanted.file} has {wanted.size:,}; it is not that file, or a part."
+        )
+    found = digest(file)
+    if not found.startswith(wanted.sha256):
+        raise UserError(f"{file} has the SHA-256 {found}, but {wanted.file} has {wanted.sha256}; it is not that file.")
+
+
+def add(name: str, file: Path) -> Path:
+    """Take a copy of a file that is here already, once it is verified."""
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.")
+    verify(name, file)
+    return _into_place(name, file.read_bytes())
+
+
+def fetch(name: str, told: Told | None = None) -> Path:
+    """Download a file, or the rest of one that was begun, verify it and put it into place.
+
+    `told` hears bytes so far and in all.  Raises `UserError` if the network fails (what came is kept for the next try)
+    or the file is not the right one (then it is thrown away).
+    """
+    wanted, place = known(name), folder() / known(name).file
+    if place.is_file():
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(place.name + ".part")
+    try:
+        _download(wanted.address, part, told)
+    except (urllib.error.URLError, OSError) as problem:
+        reason = getattr(problem, "reason", problem)
+        raise UserError(
+            f"{wanted.address} could not be fetched ({reason}); what came is kept for the next try. Offline: put"
+            f" {wanted.file} into {folder()}."
+        ) from None
+    try:
+        verify(name, part)
+    except UserError:
+        part.unlink()
+        raise
+    part.replace(place)
+    return place
+
+
+def _download(address: str, part: Path, told: Told | None) -> None:
+    """The rest of a file, appended to what is there; from the beginning where the server cannot continue."""
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as problem:
+        if have and problem.code == 416:  # nothing is left to send
+            return
+        raise
+    with answer, part.open("ab" if have and answer.status == 206 else "wb") as out:
+        have = have if answer.status == 206 else 0
+        total = have + int(answer.headers.get("Content-Length") or 0)
+        while chunk := answer.read(CHUNK):
+            out.write(chunk)
+            have += len(chunk)
+            if told:
+                told(have, total)
+    if have < total:
+        raise OSError(f"the connection ended after {have:,} of {total:,} bytes")
+
+
+def _into_place(name: str, content: bytes) -> Path:
+    place = folder() / known(name).file
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(f"{place.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    part.replace(place)
+    return place
+
+
+def read(name: str) -> dict[str, Tensor]:
+    """The tensors of a file by name, on the CPU; code in it is never run."""
+    place = path(name)
+    try:
+        state = torch.load(place, map_location="cpu", weights_only=True)
+    except Exception as problem:  # whatever a damaged archive makes the reader raise
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+        raise UserError(f"{place} cannot be read as weights: {reason}.") from None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{place} holds something else than named tensors.")
+    return state
+
+
+def load(network: torch.nn.Module, state: dict[str, Tensor], what: str) -> None:
+    """Give a network its weights; raises `UserError` that names what is missing, left over or of another shape.
+
+    Counters of batches may be missing, as in files older than they are.
+    """
+    own = network.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
+    extra = [k for k in state if k not in own]
+    for problem, names in (("lacks", missing), ("has another shape of", wrong), ("also has", extra)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise UserError(f"The file of {what} {problem} {names[0]}{more}; it is of another network.")
+    network.load_state_dict(state, strict=False)

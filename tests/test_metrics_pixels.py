@@ -1,0 +1,120 @@
+"""PSNR and SSIM against scikit-image and definitions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from skimage.color import rgb2ycbcr
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.transform import rescale
+
+from ganvas.config import UsageError
+from ganvas.metrics.psnr import luma, psnr
+from ganvas.metrics.ssim import SCALES, diversity, ms_ssim, ssim
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """A photograph and a noisy copy, (2, 3, H, W) in [0, 255]."""
+    photo = data.astronaut()[100:300, 150:350]
+    noisy = photo + np.random.default_rng(0).normal(0, 12, photo.shape)
+    return photo, noisy.clip(0, 255).round().astype(np.uint8)
+
+
+def tensor(picture):
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+
+
+def test_luma_is_bt601(pictures):
+    np.testing.assert_allclose(luma(tensor(pictures[0]).double())[0, 0], rgb2ycbcr(pictures[0])[..., 0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("border", [0, 4])
+def test_psnr(pictures, border):
+    inside = [p[border : len(p) - border, border : len(p) - border] for p in pictures]
+    found = psnr(*map(tensor, pictures), border=border).item()
+    assert found == pytest.approx(peak_signal_noise_ratio(*inside, data_range=255), rel=1e-10)
+    y = [rgb2ycbcr(p)[..., 0] for p in inside]
+    expected = peak_signal_noise_ratio(*y, data_range=255)
+    assert psnr(*map(tensor, pictures), channel="y", border=border).item() == pytest.approx(expected, rel=1e-10)
+    assert psnr(tensor(pictures[0]), tensor(pictures[0])).item() == math.inf
+
+
+def test_ssim(pictures):
+    """scikit-image's map under the same window, where it fits, with population variances."""
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    _, whole = structural_similarity(*pictures, channel_axis=2, full=True, **settings)
+    expected = whole[5:-5, 5:-5].mean()
+    assert ssim(*map(tensor, pictures)).item() == pytest.approx(expected, rel=1e-6)
+    y = [rgb2ycbcr(p)[..., 0] for p in pictures]
+    _, whole = structural_similarity(*y, full=True, **settings)
+    assert ssim(*map(tensor, pictures), channel="y").item() == pytest.approx(whole[5:-5, 5:-5].mean(), rel=1e-6)
+    assert ssim(tensor(pictures[0]), tensor(pictures[0])).item() == pytest.approx(1)
+
+
+def test_ms_ssim_is_its_definition(pictures):
+    """The product over scales of scikit-image's contrast-structure means, the luminance at the last one alone."""
+    a, b = (p[..., :1].astype(np.float64) for p in pictures)
+    value = 1.0
+    for k, power in enumerate(SCALES):
+        settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+        _, whole = structural_similarity(a[..., 0], b[..., 0], full=True, **settings)
+        mean_a, mean_b = (smooth(x[..., 0]) for x in (a, b))
+        c1 = (0.01 * 255) ** 2
+        luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+        last = k == len(SCALES) - 1
+        value *= (whole if last else whole / luminance)[5:-5, 5:-5].mean() ** power
+        if not last:
+            a, b = (x[: len(x) // 2 * 2, : x.shape[1] // 2 * 2] for x in (a, b))
+            a, b = ((x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4 for x in (a, b))
+    found = ms_ssim(*(tensor(p[..., :1]) for p in pictures)).item()
+    assert found == pytest.approx(value, rel=1e-6)
+
+
+def smooth(x):
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(x, 1.5, truncate=3.5)
+
+
+def test_pictures_are_measured_one_by_one(pictures):
+    a, b = map(tensor, pictures)
+    for measure in (psnr, ssim, ms_ssim):
+        both = measure(torch.cat([a, a]), torch.cat([b, a.roll(3, 3)]))
+        torch.testing.assert_close(both[:1], measure(a, b))
+        assert both[1] != both[0]
+
+
+def test_diversity():
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (8, 1, 48, 48), generator=random)
+    assert diversity(noise[:1].repeat(8, 1, 1, 1), scales=3, pairs=20) == pytest.approx(0, abs=1e-6)
+    assert diversity(noise, scales=3, pairs=20) > 0.5
+
+
+def test_bicubic_loses_what_it_loses():
+    """A figure of known size: a photograph reduced and enlarged three times keeps 25 to 35 dB."""
+    photo = data.astronaut()[:240, :240] / 255
+    again = rescale(rescale(photo, 1 / 3, 3, channel_axis=2, anti_aliasing=True), 3, 3, channel_axis=2)
+    found = psnr(*(tensor((255 * p).clip(0, 255).astype(np.uint8)) for p in (photo, again)), channel="y", border=3)
+    assert 22 < found.item() < 35
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda x: psnr(x, x[..., 1:]), "one shape"),
+        (lambda x: psnr(x, x, border=100), "border of 100 pixels leaves nothing"),
+        (lambda x: ssim(x[..., :8], x[..., :8]), "window of 11x11; these pictures are 8x200"),
+        (lambda x: ms_ssim(x[..., :100], x[..., :100]), "at least 176x176, these are 100x200; take fewer scales"),
+        (lambda x: ms_ssim(x, x, scales=9), "1 to 5 scales, not 9"),
+        (lambda x: diversity(x), "two at least, got 1"),
+    ],
+)
+def test_what_cannot_be_compared_is_a_sentence(pictures, call, said):
+    with pytest.raises(UsageError, match=said):
+        call(tensor(pictures[0]))
