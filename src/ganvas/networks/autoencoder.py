@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..config import UsageError
 from ..game import Scores
 from .labels import JoinNoise
-from .layers import Init, as_size, halvings, initialise
+from .layers import Init, as_size, cropped, halvings, initialise
 from .strided import DownConv, UpConv
 
 
@@ -48,12 +48,6 @@ def decoding(widths: list[int], channels: int, batch_norm: bool) -> nn.Sequentia
     for wide, narrow in zip(reversed(widths), reversed(widths[:-1])):
         layers += [UpConv(wide, narrow), nn.BatchNorm2d(narrow) if batch_norm else Bias(narrow), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, UpConv(widths[0], channels), Bias(channels))
-
-
-def cropped(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """The middle of a picture that came out a few pixels too large."""
-    top, left = ((have - want) // 2 for have, want in zip(image.shape[2:], size))
-    return image[:, :, top : top + size[0], left : left + size[1]]
 
 
 class Decoder(nn.Module):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from ..policy import has_amx
+from .grouped import operands
 
 SMALL = 16  # longest side of the larger map, in pixels, up to which the matrix product wins
 
@@ -118,15 +119,9 @@ def worthwhile(x: Tensor, larger: tuple[int, int], channels: int, dtype: torch.d
     return x.device.type == "cpu" and dtype == torch.bfloat16 and even and max(larger) <= SMALL and channels >= 64
 
 
-def _operands(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the format that autocast asks for at this place."""
-    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-    return x.to(dtype), weight.to(dtype)
-
-
 def down(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The convolution by whichever way is faster here: (N, I, H, W) x (O, I, 4, 4) -> (N, O, H // 2, W // 2)."""
-    x, weight = _operands(x, weight)
+    x, weight = operands(x, weight)
     bias = None if bias is None else bias.to(x.dtype)
     if not worthwhile(x, (x.shape[2], x.shape[3]), x.shape[1], x.dtype):
         return F.conv2d(x, weight, bias, stride=2, padding=1)
@@ -136,7 +131,7 @@ def down(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def up(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The transposed convolution by whichever way is faster: (N, O, h, w) x (O, I, 4, 4) -> (N, I, 2h, 2w)."""
-    x, weight = _operands(x, weight)
+    x, weight = operands(x, weight)
     bias = None if bias is None else bias.to(x.dtype)
     if not worthwhile(x, (2 * x.shape[2], 2 * x.shape[3]), weight.shape[1], x.dtype):
         return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
