@@ -199,3 +199,15 @@ def test_a_fully_connected_layer_on_either_side(norm):
         g = dcgan.Generator(resolution=16, channels=1, width=4, hidden=7, norm=norm, reference=4, classes=3)
         assert g(torch.randn(5, 100), torch.tensor([0, 1, 2, 0, 1])).shape == (5, 1, 16, 16)
         assert (g.hidden[0].in_features, g.project.in_features) == (150, 7)
+
+
+def test_a_label_beside_noise_is_no_longer_than_one():
+    """As a one-hot vector would be: fifty numbers of N(0, 1) drown the noise, and every class becomes one picture."""
+    torch.manual_seed(0)
+    g = dcgan.Generator(resolution=16, channels=1, width=4, classes=10)
+    lengths = g.join.embed.weight.norm(dim=1)
+    assert lengths.mean().item() == pytest.approx(1, rel=0.1)
+    z = torch.randn(64, 100)
+    of_noise = g(z, torch.zeros(64, dtype=torch.int64)).std(0).mean()
+    of_label = g(z[:1].expand(10, -1), torch.arange(10)).std(0).mean()
+    assert of_noise > 3 * of_label

@@ -32,6 +32,8 @@ class JoinNoise(nn.Module):
         super().__init__()
         self.size = size if classes or attributes else 0
         self.embed = embedding(classes, attributes, size) if self.size else None
+        if isinstance(self.embed, nn.Embedding):  # as long as a one-hot vector: longer ones drown the noise
+            self.embed.weight.data *= size**-0.5
 
     def forward(self, z: Tensor, label: Tensor | None) -> Tensor:
         return z if self.embed is None else torch.cat([z, self.embed(label).to(z.dtype)], 1)

@@ -24,7 +24,7 @@ def initialise(module: nn.Module, init: Init) -> nn.Module:
     """Set every weight by the scheme of that name, every bias to zero; returns the module.
 
     Batch-norm scales are one, or N(1, 0.02) with `normal`, as in DCGAN's code.  Embeddings of labels are left as
-    their owner made them: one beside noise has the size of noise.
+    their owner made them.
     """
     for layer in module.modules():
         if isinstance(layer, LINEAR):
