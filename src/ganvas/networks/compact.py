@@ -38,7 +38,7 @@ class Compact(nn.Module):
     ):
         super().__init__()
         doublings(scale)  # refuses others
-        self.scale, self.multiple = scale, 1
+        self.scale, self.multiple, self.activation = scale, 1, activation
         layers: list[nn.Module] = []
         for inputs in (channels, *[width] * convolutions):
             layers += [nn.Conv2d(inputs, width, 3, padding=1), activation_layer(activation, width)]
