@@ -23,7 +23,7 @@ LAYERS = {
     "tasks": 3,
     **dict.fromkeys(["recipes", "trainer", "players", "distributed"], 4),
     **dict.fromkeys(["run", "catalog", "describe"], 5),
-    **dict.fromkeys(["model", "training", "request", "transfer", "evaluation"], 5.5),
+    **dict.fromkeys(["model", "training", "request", "transfer", "evaluation", "doctor", "foreign"], 5.5),
     "api": 6,
     "judging": 6.5,
     **dict.fromkeys(["cli", "terminal", "judge_commands", "studio", "progress", "output", "__main__", "__init__"], 7),
