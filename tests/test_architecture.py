@@ -15,10 +15,10 @@ from ganvas import catalog
 ROOT = Path(ganvas.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-# Which names may be imported from above: only layers of a smaller number. `pixels`, `policy` and `schedule` stand
-# with `config` and `game`, because data, imaging, tasks and the trainer all need them.
+# Which names may be imported from above: only layers of a smaller number. `pixels`, `resize`, `policy` and `schedule`
+# stand with `config` and `game`, because data, imaging, tasks and the trainer all need them.
 LAYERS = {
-    **dict.fromkeys(["version", "config", "game", "pixels", "policy", "schedule"], 1),
+    **dict.fromkeys(["version", "config", "game", "pixels", "resize", "policy", "schedule"], 1),
     **dict.fromkeys(["networks", "losses", "augment", "data", "metrics", "imaging"], 2),
     "tasks": 3,
     **dict.fromkeys(["recipes", "trainer", "players", "distributed"], 4),
