@@ -10,7 +10,13 @@ from rich.table import Table
 
 from .api import Session
 from .run import weights_hash
-from .training import Finished, Logged, Snapshot, Stepped, Told
+from .training import Evaluated, Finished, Logged, Snapshot, Stepped, Told
+
+WHY = {
+    "minutes": "the minutes are over",
+    "goal": "it is as good as asked",
+    "patience": "it got no better",
+}
 
 
 class Watcher:
@@ -62,6 +68,10 @@ class Watcher:
                 if not self.console.is_terminal and twentieth > self.told:
                     self.told = twentieth
                     self.console.print(f"{line['images']:>11,}  {summary(line)}")
+            case Evaluated(numbers, best):
+                value = ", ".join(f"{k} {v:.4g}" for k, v in numbers.items() if isinstance(v, float))
+                note = " (the best so far)" if best else ""
+                bar.console.print(f"[green]{numbers['trained_images']:>11,}  {value}{note}[/]")
             case Snapshot(_, grid):
                 self.grid = str(grid or "")
             case Told(sentence):
@@ -69,7 +79,7 @@ class Watcher:
             case Finished(reason):
                 self.reason = reason
                 if reason != "done":
-                    why = "the minutes are over" if reason == "minutes" else reason
+                    why = WHY.get(reason, reason)
                     bar.console.print(
                         f"Stopped ({why}) at {self.session.training.trainer.images:,} images; all is saved."
                     )
@@ -87,6 +97,7 @@ class Watcher:
             "seconds": round(session.training.seconds, 1),
             "images_per_second": self.last.get("images_per_second"),
             "losses": terms,
+            "evaluation": next(iter(session.run.evaluations()[::-1]), None),
             "grid": self.grid or str(newest or ""),
             "weights_sha256": weights_hash(session.run),
         }
