@@ -15,9 +15,9 @@ FURTHER = 4  # doublings of the number of channels, at most
 
 
 class Generator(nn.Module):
-    """Pictures (N, source_channels, H, W) to pictures (N, channels, H, W) in [-1, 1] (Isola et al. 2017, section 6.1.1).
+    """Pictures (N, source_channels, H, W) to pictures (N, channels, H, W) in [-1, 1] (Isola et al. 2017).
 
-    pix2pix's U-Net: 4x4 convolutions of stride 2 and their transposes; dropout, its only noise, in the upward layers
+    pix2pix's U-Net (section 6.1.1): 4x4 convolutions of stride 2 and their transposes; dropout, its only noise, in the upward layers
     of full width but the innermost.  Any size: grown by its edge to one that can be halved all the way, and cropped.
     """
 
@@ -45,9 +45,7 @@ class Generator(nn.Module):
         )
         outputs = [channels, *widths[:-1]]
         doubled = [2 * w for w in widths[:-1]] + widths[-1:]
-        self.ups = nn.ModuleList(
-            UpConv(i, o, bias=bias or not k) for k, (i, o) in enumerate(zip(doubled, outputs))
-        )
+        self.ups = nn.ModuleList(UpConv(i, o, bias=bias or not k) for k, (i, o) in enumerate(zip(doubled, outputs)))
         self.up_norms = nn.ModuleList(by_picture(o, norm if k else "none") for k, o in enumerate(outputs))
         wide = [o == widths[k] == widths[-1] and 0 < k < depth - 1 for k, o in enumerate(outputs)]
         self.dropouts = nn.ModuleList(nn.Dropout(dropout) if w and dropout else nn.Identity() for w in wide)
