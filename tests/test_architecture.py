@@ -15,10 +15,11 @@ from ganvas import catalog
 ROOT = Path(ganvas.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-# Which names may be imported from above: only layers of a smaller number. `pixels`, `resize`, `policy` and `schedule`
+# Which names may be imported from above: only layers of a smaller number. `pixels`, `resize`, `policy`, ...
 # stand with `config` and `game`, because data, imaging, tasks and the trainer all need them.
 LAYERS = {
-    **dict.fromkeys(["version", "config", "game", "pixels", "resize", "policy", "schedule"], 1),
+    **dict.fromkeys(["version", "config", "game", "resize", "policy", "schedule", "colour"], 1),
+    **dict.fromkeys(["pixels", "depth", "dicom"], 1),
     **dict.fromkeys(["networks", "losses", "augment", "data", "metrics", "imaging"], 2),
     "tasks": 3,
     **dict.fromkeys(["recipes", "trainer", "players", "distributed"], 4),
