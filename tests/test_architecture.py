@@ -23,7 +23,7 @@ LAYERS = {
     "tasks": 3,
     **dict.fromkeys(["recipes", "trainer", "players", "distributed"], 4),
     **dict.fromkeys(["run", "catalog", "describe"], 5),
-    **dict.fromkeys(["model", "training", "request", "transfer"], 5.5),
+    **dict.fromkeys(["model", "training", "request", "transfer", "doctor"], 5.5),
     "api": 6,
     **dict.fromkeys(["cli", "studio", "progress", "output", "__main__", "__init__"], 7),
 }
