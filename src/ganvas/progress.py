@@ -55,13 +55,15 @@ class Watcher:
         match event:
             case Stepped(progress):
                 bar.update(task, completed=progress.images, images=f"{progress.images:,}")
-            case Logged(line):
+            case Logged(line, findings):
                 self.last = line
                 bar.update(task, news=summary(line))
                 twentieth = line["images"] * 20 // self.session.recipe.images
                 if not self.console.is_terminal and twentieth > self.told:
                     self.told = twentieth
                     self.console.print(f"{line['images']:>11,}  {summary(line)}")
+                for finding in findings:
+                    bar.console.print(f"[yellow]{_plain(finding)}[/]", soft_wrap=True)
             case Snapshot(_, grid):
                 self.grid = str(grid or "")
             case Told(sentence):
@@ -77,7 +79,7 @@ class Watcher:
     def _result(self) -> dict[str, Any]:
         """The JSON answer of `ganvas train`."""
         session = self.session
-        terms = {k: v for k, v in self.last.items() if k not in ("images", "seconds", "images_per_second")}
+        terms = {name: value for name, value in self.last.items() if name[:2] in ("d/", "g/")}
         newest = max(session.run.samples.glob("*.png"), default=None)
         return {
             "run": str(session.run.path),
@@ -90,6 +92,11 @@ class Watcher:
             "grid": self.grid or str(newest or ""),
             "weights_sha256": weights_hash(session.run),
         }
+
+
+def _plain(text: object) -> str:
+    """Text whose brackets are not the console's markup."""
+    return str(text).replace("[", r"\[")
 
 
 def summary(line: dict[str, Any]) -> str:

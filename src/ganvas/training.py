@@ -10,8 +10,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,9 +21,11 @@ import torch
 from torch import Tensor
 
 from .config import UserError
+from .doctor import Doctor, Finding
 from .game import Progress
 from .imaging.present import grid
 from .run import Run
+from .signals import Signals
 from .trainer import Diverged, Trainer
 
 RETRIES = 3
@@ -51,6 +53,7 @@ class Logged:
     """A line was written to the log."""
 
     line: dict[str, Any]
+    findings: tuple[Finding, ...] = ()  # what the doctor reads in it for the first time
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,14 @@ class Plan:
     model_config: dict[str, Any] = field(default_factory=dict)
     card: str = ""
     seed: int = 0
+    config: dict[str, Any] = field(default_factory=dict)  # of the run, for the doctor
 
 
 class Training:
     """A trainer at work in a run folder: `for event in training:`."""
 
-    def __init__(self, run: Run, trainer: Trainer, plan: Plan):
+    def __init__(self, run: Run, trainer: Trainer, plan: Plan, signals: Signals | None = None):
+        self.signals, self.doctor = signals, Doctor(plan.config)
         self.run, self.trainer, self.plan = run, trainer, plan
         self.writes = trainer.group.rank == 0
         self.retries = 0
@@ -118,7 +123,13 @@ class Training:
         if self.writes:
             self.run.tidy()
             self.run.rewind_log(self.trainer.images)
+        self._read_again()
         return told
+
+    def _read_again(self) -> None:
+        """Have the doctor forget what the log no longer says."""
+        self.trainer.group.wait()  # the first process has written
+        self.doctor = Doctor(self.plan.config, self.run.log())
 
     def __iter__(self) -> Iterator[Event]:
         trainer = self.trainer
@@ -142,7 +153,9 @@ class Training:
         while trainer.images < trainer.recipe.images and not reason:
             try:
                 before = trainer.images
-                yield Stepped(trainer.advance())
+                with self.signals.listening(trainer) if self.signals else nullcontext():
+                    progress = trainer.advance()
+                yield Stepped(progress)
                 yield from self._between(before)
                 reason = self._why_stop(caught)
                 if (reason or trainer.images >= trainer.recipe.images) and trainer.images != self.saved_at:
@@ -170,16 +183,21 @@ class Training:
         """Write one line: images, seconds, speed and the mean of every term and statistic since the last."""
         now = time.perf_counter()
         took, images = now - self.since, self.trainer.images - self.since_images
-        terms = self.trainer.read()
+        terms, waited = self.trainer.read(), self.trainer.waited
+        self.trainer.waited = 0.0
         self.seconds, self.since, self.since_images = self.seconds + took, now, self.trainer.images
         counters = {"images": self.trainer.images, "seconds": round(self.seconds, 3)}
-        line = {**counters, "images_per_second": round(images / took, 2), **terms}
-        if self.writes:
-            self.run.append_log(line)
+        line: dict[str, Any] = {**counters, "images_per_second": round(images / took, 2), **terms}
+        line |= {"signal/data_wait": round(waited / took, 4)} | ({"returns": self.retries} if self.retries else {})
         if self.board:
             for name in line.keys() - {"images"}:
                 self.board.add_scalar(name, line[name], self.trainer.images)
-        return Logged(line)
+        findings = self.doctor.hear(line)
+        if findings:
+            line["findings"] = [asdict(finding) for finding in findings]
+        if self.writes:
+            self.run.append_log(line)
+        return Logged(line, tuple(findings))
 
     def snapshot(self) -> Snapshot:
         """Save samples (if there are any), model and state; a step that a device skipped is found out first."""
@@ -226,6 +244,7 @@ class Training:
         torch.manual_seed(self.plan.seed + 1_000_003 * retries)  # the same numbers would end the same way
         if self.writes:
             self.run.rewind_log(self.trainer.images)
+        self._read_again()
         back = f"Back to the state at {self.trainer.images:,} images, with other noise"
         return f"{what} {back} (try {retries} of {RETRIES})."
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..run import Run
 from .chart import Chart, Line, Setup
-from .rules import RULES
-
-Severity = Literal["note", "warning", "trouble"]
+from .rules import RULES, Severity
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,10 @@ class Finding:
     remedy: str  # a sentence with the options to change
     severity: Severity
     images: int  # how far the run was when it was found
+
+    def __str__(self) -> str:
+        """As one calm line."""
+        return f"{self.trouble.capitalize()} at {self.images:,} images: {self.evidence}. To change: {self.remedy}."
 
 
 class Doctor:

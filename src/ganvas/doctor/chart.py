@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from ..catalog import TRUSTED
+from ..config import Spec, encode, options
+
 Line = Mapping[str, Any]
 
 
@@ -18,18 +21,39 @@ class Setup:
         self.data: Mapping[str, Any] = config.get("data") or {}
 
     def get(self, path: str, default: Any = None) -> Any:
-        """What an option was set to, by the path that `--set` takes; the default where the config does not say."""
+        """What an option is, by the path that `--set` takes: as it was set, else its component's default, else
+        `default`.
+        """
         for root in (self.recipe, self.recipe.get("task")):
             value: Any = root
             for name in path.split("."):
-                value = value.get(name) if isinstance(value, Mapping) else None
+                value = _inside(value, name)
             if value is not None:
                 return value
         return default
 
     def component(self, path: str) -> str:
         """The class that stands at a path, without its module; nothing if none does."""
-        return str(self.get(f"{path}.()", "")).rpartition(":")[2]
+        return self.address(path).rpartition(":")[2]
+
+    def address(self, path: str) -> str:
+        """The class that stands at a path, with its module."""
+        return str(self.get(f"{path}.()", ""))
+
+    @property
+    def players(self) -> list[str]:
+        """Those with an optimiser: `g`, and `d` if there is one."""
+        return [player for player in ("g", "d") if self.get(f"{player}_optimizer")]
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the data are pictures and not points."""
+        return max(self.data.get("resolution") or [8]) > 1
+
+    @property
+    def judges_by_sign(self) -> bool:
+        """Whether logits are meant to be positive for real images and negative for others."""
+        return self.component("loss") in ("NonSaturating", "Minimax", "Hinge")
 
     @property
     def planned(self) -> int:
@@ -37,9 +61,33 @@ class Setup:
         return int(self.get("images", 0))
 
     @property
-    def epochs(self) -> float:
-        """How often the whole run passes through the data."""
-        return self.planned / max(int(self.data.get("images") or 0), 1)
+    def trained_on(self) -> int:
+        """Images that the data have beside those held out; 0 where the config does not say."""
+        return int(self.data.get("images") or 0) - self.held_out
+
+    @property
+    def held_out(self) -> int:
+        return int(self.data.get("held_out") or 0)
+
+    @property
+    def drawn(self) -> int:
+        """Images that one step of the game draws."""
+        d_steps, g_steps = self.get("d_steps", 1), self.get("g_steps", 1)
+        d_steps = d_steps.get("usual", 5) if isinstance(d_steps, Mapping) else d_steps  # a rule, such as LongStarts
+        return max(int(self.get("batch", 1)) * max(int(d_steps), int(g_steps)), 1)
+
+
+def _inside(value: Any, name: str) -> Any:
+    """One step along a path: into a component, with its defaults, or into a list by position."""
+    if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+        return value[int(name)]
+    if not isinstance(value, Mapping):
+        return None
+    target = TRUSTED.get(value.get("()", ""))
+    if name in value or target is None or name not in options(target):
+        return value.get(name)
+    default = options(target)[name].default
+    return encode(default) if isinstance(default, (Spec, list, tuple, str, int, float, bool)) else None
 
 
 class Chart:
@@ -56,6 +104,23 @@ class Chart:
     def fraction(self) -> float:
         """The share of the planned run that is over."""
         return self.images / self.setup.planned if self.setup.planned else 1.0
+
+    @property
+    def steps(self) -> int:
+        """About how many steps the generator has made."""
+        warming = int(self.setup.get("d_warmup_images", 0))
+        return max(self.images - warming, 0) // self.setup.drawn
+
+    def change(self, name: str, count: int) -> float:
+        """How the newer half of the last `count` values compares with the older one: -0.1 is a tenth less.
+
+        Medians of the halves; not a number if there are fewer values.
+        """
+        values = self.last(name, count)
+        if not values:
+            return math.nan
+        old, new = median(values[: count // 2]), median(values[count // 2 :])
+        return (new - old) / max(abs(old), 1e-12)
 
     def all(self, name: str) -> list[float]:
         """Every value of a field, oldest first; lines without it are passed over."""
