@@ -15,17 +15,18 @@ from ganvas import catalog
 ROOT = Path(ganvas.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-# Which names may be imported from above: only layers of a smaller number. `pixels`, `policy` and `schedule` stand
-# with `config` and `game`, because data, imaging, tasks and the trainer all need them.
+# Which names may be imported from above: only layers of a smaller number. `pixels`, `resize`, `policy` and `schedule`
+# stand with `config` and `game`, because data, imaging, tasks and the trainer all need them.
 LAYERS = {
-    **dict.fromkeys(["version", "config", "game", "pixels", "policy", "schedule"], 1),
+    **dict.fromkeys(["version", "config", "game", "pixels", "resize", "policy", "schedule"], 1),
     **dict.fromkeys(["networks", "losses", "augment", "data", "metrics", "imaging"], 2),
     "tasks": 3,
     **dict.fromkeys(["recipes", "trainer", "players", "signals", "distributed"], 4),
     **dict.fromkeys(["run", "catalog", "describe"], 5),
-    **dict.fromkeys(["model", "training", "request", "transfer", "doctor"], 5.5),
+    **dict.fromkeys(["model", "training", "request", "transfer", "evaluation", "doctor", "foreign"], 5.5),
     "api": 6,
-    **dict.fromkeys(["cli", "studio", "progress", "output", "__main__", "__init__"], 7),
+    "judging": 6.5,
+    **dict.fromkeys(["cli", "terminal", "judge_commands", "studio", "progress", "output", "__main__", "__init__"], 7),
 }
 SAME_LAYER = {1, 4, 5, 5.5, 7}  # where parts of one layer may know each other
 STRANGERS = {

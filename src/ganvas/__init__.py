@@ -14,12 +14,13 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import Model, load, train
     from .config import Recipe, Spec, UserError
+    from .judging import evaluate
     from .run import Run
 
-__all__ = ["Model", "Recipe", "Run", "Spec", "UserError", "__version__", "load", "train"]
+__all__ = ["Model", "Recipe", "Run", "Spec", "UserError", "__version__", "evaluate", "load", "train"]
 
 _HOMES = {"Model": "api", "load": "api", "train": "api", "Recipe": "config", "Spec": "config"}
-_HOMES |= {"UserError": "config", "Run": "run"}
+_HOMES |= {"UserError": "config", "Run": "run", "evaluate": "judging"}
 
 
 def __getattr__(name: str) -> Any:

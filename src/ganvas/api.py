@@ -20,6 +20,7 @@ from .config import Recipe, Spec, UsageError, UserError, encode
 from .data.batches import Batches
 from .data.dataset import Dataset
 from .data.sources import open_source
+from .evaluation.watch import Watch
 from .game import Progress
 from .model import Model as Model
 from .model import accuracy as accuracy
@@ -36,6 +37,8 @@ from .trainer import Trainer
 from .training import OUT_OF_MEMORY, Event, Plan, Training, is_out_of_memory, moved
 from .transfer import begin_from
 from .version import __version__
+
+EVALUATION = ("eval_images", "eval_metric", "eval_samples", "stop_when", "patience")
 
 Decoding = Callable[[int, int], None]  # pictures done, pictures in all
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -137,12 +140,18 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
         raise UsageError("This task has a discriminator, so d_optimizer cannot be none.")
     rehearse(task, recipe, batches, policy, group)
     trainer = Trainer(task, recipe, batches, policy, group=group)
+    watch = Watch(dataset, **watched(request), device=policy.device.type) if request.eval_images else None
     run, config = _folder(request, recipe, dataset, policy, group)
     plan = _plan(request, recipe, dataset, config, task.example)
-    training = Training(run, trainer, plan, Signals(batches, plan.log_images))
+    training = Training(run, trainer, plan, watch, Signals(batches, plan.log_images))
     if request.resume:
         told = training.resume()
     return Session(run, training, dataset, recipe, policy, told, batches, group)
+
+
+def watched(request: Request) -> dict[str, Any]:
+    """How to evaluate while training, as `Watch` takes it."""
+    return {"every": request.eval_images, **{k.removeprefix("eval_"): getattr(request, k) for k in EVALUATION[1:]}}
 
 
 def rehearse(task: Task, recipe: Recipe, batches: Batches, policy: Policy, group: Group) -> None:
@@ -255,6 +264,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
         "seed": request.seed or 0,
         "init_from": None if request.init_from is None else str(request.init_from),
         "precision": policy.precision,
+        "evaluation": {k: getattr(request, k) for k in EVALUATION} if request.eval_images else None,
         "versions": {"ganvas": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
 

@@ -24,6 +24,8 @@ from .networks import (
     biggan,
     classifier,
     codes,
+    compact,
+    critics,
     dcgan,
     heads,
     minibatch,
@@ -31,6 +33,8 @@ from .networks import (
     noisy,
     r3gan,
     resnet,
+    rrdb,
+    srresnet,
     stylegan2,
 )
 from .networks import text as captions
@@ -135,6 +139,12 @@ NETWORKS: dict[str, type] = {
     "autoencoder_generator": autoencoder.Decoder,
     "small_classifier": classifier.Classifier,
     "byte_encoder": captions.ByteEncoder,
+    "srresnet": srresnet.SRResNet,
+    "msrresnet": srresnet.MSRResNet,
+    "rrdb": rrdb.RRDBNet,
+    "compact": compact.Compact,
+    "vgg_discriminator": critics.VGGDiscriminator,
+    "unet_discriminator": critics.UNetDiscriminator,
 }
 
 SIGHT: dict[str, type] = {  # what the discriminator looks through

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from . import judge_commands
+from .terminal import Device, JsonFlag, Output, answer, console, plain, say, table
 from .version import __version__
 
 app = typer.Typer(
@@ -23,11 +24,11 @@ app = typer.Typer(
     add_completion=False,
 )
 
-SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
+app.command("eval")(judge_commands.eval_)
+app.command()(judge_commands.statistics)
+app.add_typer(judge_commands.weights, name="weights", no_args_is_help=True)
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Output = Annotated[Path, typer.Option("-o", "--output", help="Where to write.")]
+SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
 
 
 def main() -> None:
@@ -37,27 +38,10 @@ def main() -> None:
     try:
         app(prog_name="ganvas")
     except UserError as problem:
-        _say(f"[bold red]ganvas:[/] {_plain(problem)}")
+        say(f"[bold red]ganvas:[/] {plain(problem)}")
         raise SystemExit(2 if isinstance(problem, UsageError) else 1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-
-
-def _plain(problem: object) -> str:
-    return str(problem).replace("[", r"\[")
-
-
-def _console() -> Console:
-    """Where progress and notes go: stderr, so that stdout is the answer alone."""
-    return Console(stderr=True, highlight=False)
-
-
-def _say(text: str) -> None:
-    _console().print(text, soft_wrap=True)
-
-
-def _answer(result: dict[str, Any]) -> None:
-    typer.echo(json.dumps(result, ensure_ascii=False))
 
 
 def _version(wanted: bool) -> None:
@@ -78,25 +62,27 @@ def _root(
 @app.command("list")
 def list_(
     shelf: Annotated[
-        str | None, typer.Argument(help="recipes, data, losses, penalties, heads, networks, augment, ...")
+        str | None, typer.Argument(help="recipes, data, losses, penalties, heads, networks, augment, metrics, ...")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """What there is: names, one sentence each, and where it was published."""
     from .catalog import SHELVES, citation, sentence
     from .config import UsageError, did_you_mean
+    from .judging import METRICS
 
-    if shelf is not None and shelf not in SHELVES:
-        raise UsageError(f"There is no list {shelf!r}.{did_you_mean(shelf, SHELVES)} There are: {', '.join(SHELVES)}.")
-    shelves = {shelf: SHELVES[shelf]} if shelf else SHELVES
+    every = {**SHELVES, "metrics": METRICS}
+    if shelf is not None and shelf not in every:
+        raise UsageError(f"There is no list {shelf!r}.{did_you_mean(shelf, every)} There are: {', '.join(every)}.")
+    shelves = {shelf: every[shelf]} if shelf else every
     found = {
         title: [{"name": n, "sentence": sentence(t), "citation": citation(t)} for n, t in shelf.items()]
         for title, shelf in shelves.items()
     }
     if as_json:
-        return _answer(found)
+        return answer(found)
     for title, entries in found.items():
-        _table(
+        table(
             title,
             ["name", "what it is", "published"],
             [[e["name"], e["sentence"], e["citation"]] for e in entries],
@@ -118,10 +104,10 @@ def show(
     rows = describe(find_recipe(recipe))
     about = sentence(RECIPES[recipe]) if recipe in RECIPES else f"The recipe saved in {recipe}."
     if as_json:
-        return _answer({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
+        return answer({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
     Console(highlight=False).print(about, "\n")
     meanings = [f"{r.meaning} ({r.type})" if r.meaning else r.type for r in rows]
-    _table("", ["option", "value", "what it means"], [[r.path, _short(r.value), m] for r, m in zip(rows, meanings)])
+    table("", ["option", "value", "what it means"], [[r.path, _short(r.value), m] for r, m in zip(rows, meanings)])
     Console(highlight=False).print("\nChange any of them with --set option=value.", style="dim")
 
 
@@ -129,19 +115,6 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_short(v) for v in value) or "-"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    shown = [k for k in range(len(columns)) if any(row[k] for row in rows)]
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for k in shown:
-        table.add_column(columns[k], no_wrap=k == 0, style="cyan" if k == 0 else None)
-    for row in rows:
-        table.add_row(*(row[k].replace("[", r"\[") for k in shown))
-    Console(highlight=False).print(table)
 
 
 @app.command()
@@ -166,6 +139,13 @@ def train(
     freeze_d: Annotated[int | None, typer.Option(help="Discriminator stages to leave as they begin.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --outdir.")] = False,
     snapshot_images: Annotated[int | None, typer.Option(help="Images between snapshots. (a 20th)")] = None,
+    eval_images: Annotated[
+        int | None, typer.Option(help="Images between evaluations; the best is kept. (none)")
+    ] = None,
+    eval_metric: Annotated[str, typer.Option(help="What to measure: `ganvas list metrics`.")] = "fd",
+    eval_samples: Annotated[int, typer.Option(help="Samples of an evaluation.")] = 2000,
+    stop_when: Annotated[str | None, typer.Option(help="Good enough, as 'fd<12'.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many evaluations without a best.")] = None,
     workers: Annotated[int, typer.Option(help="Processes that read the data ahead.")] = 0,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
     as_json: JsonFlag = False,
@@ -195,14 +175,14 @@ def _train(as_json: bool, **options: Any) -> dict[str, Any]:
     finally:
         session.close()
     if first and as_json:
-        _answer(result)
+        answer(result)
     elif first:
         if result["grid"]:
-            _say(f"Samples: {result['grid']}\nNext:    ganvas sample {result['run']} -o samples.png --seeds 0-63")
+            say(f"Samples: {result['grid']}\nNext:    ganvas sample {result['run']} -o samples.png --seeds 0-63")
         else:
-            _say(f"Model:   {result['run']}/model, to be used in Python as its README.md says")
+            say(f"Model:   {result['run']}/model, to be used in Python as its README.md says")
         if result["stopped"] != "done":
-            _say(f"         ganvas train --resume --outdir {result['run']}")
+            say(f"         ganvas train --resume --outdir {result['run']}")
     return result
 
 
@@ -211,7 +191,7 @@ def _reading() -> Iterator[Any]:
     """A bar while pictures are decoded for the first time."""
     from rich.progress import Progress
 
-    with Progress(console=_console(), transient=True) as bar:
+    with Progress(console=console(), transient=True) as bar:
         task: list[Any] = []
 
         def tell(done: int, total: int) -> None:
@@ -226,7 +206,7 @@ def _watch(session: Any, visible: bool) -> dict[str, Any]:
     """Drain the events of a session into a progress bar; returns the result."""
     from .progress import Watcher
 
-    watcher = Watcher(session, _console() if visible else Console(quiet=True))
+    watcher = Watcher(session, console() if visible else Console(quiet=True))
     watcher.introduce()
     return watcher.watch()
 
@@ -252,8 +232,8 @@ def sample(
     images = model.sample_seeds(wanted, label=model.read_label(label), trunc=trunc)
     written = save_samples(images, wanted, output, grid)
     if as_json:
-        return _answer({"output": str(output), "images": len(wanted), "files": written})
-    _say(f"{len(wanted)} pictures in {output}")
+        return answer({"output": str(output), "images": len(wanted), "files": written})
+    say(f"{len(wanted)} pictures in {output}")
 
 
 @app.command()
@@ -280,8 +260,8 @@ def interpolate(
     frames = model.walk(wanted, steps=steps, label=model.read_label(label))
     save_interpolation(frames, output, fps=fps, columns=steps)
     if as_json:
-        return _answer({"output": str(output), "frames": len(frames), "seeds": wanted})
-    _say(f"{len(frames)} pictures in {output}")
+        return answer({"output": str(output), "frames": len(frames), "seeds": wanted})
+    say(f"{len(frames)} pictures in {output}")
 
 
 @app.command()
@@ -293,15 +273,15 @@ def demo(
     """Watch a DCGAN learn handwritten digits, in about a minute and without a GPU."""
     while outdir.exists() and any(outdir.iterdir()):  # never over another run
         outdir = _next_name(outdir)
-    _say("Training a DCGAN on 1,797 handwritten digits (embedded) ...")
+    say("Training a DCGAN on 1,797 handwritten digits (embedded) ...")
     result = _train(as_json, recipe="dcgan_small", data="digits", outdir=outdir, minutes=minutes)
     if as_json:
         return
     from .output import terminal_preview
 
-    if _console().is_terminal:
-        _console().print(terminal_preview(result["run"]))
-    _say(
+    if console().is_terminal:
+        console().print(terminal_preview(result["run"]))
+    say(
         "\nThese digits were never written by anybody. Now your own pictures:\n"
         "         ganvas train dcgan --data FOLDER --outdir runs/mine --images 200000\n"
         "         ganvas interpolate " + result["run"] + " -o walk.gif\n"

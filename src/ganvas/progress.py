@@ -10,7 +10,14 @@ from rich.table import Table
 
 from .api import Session
 from .run import weights_hash
-from .training import Finished, Logged, Snapshot, Stepped, Told
+from .terminal import plain
+from .training import Evaluated, Finished, Logged, Snapshot, Stepped, Told
+
+WHY = {
+    "minutes": "the minutes are over",
+    "goal": "it is as good as asked",
+    "patience": "it got no better",
+}
 
 
 class Watcher:
@@ -63,7 +70,11 @@ class Watcher:
                     self.told = twentieth
                     self.console.print(f"{line['images']:>11,}  {summary(line)}")
                 for finding in findings:
-                    bar.console.print(f"[yellow]{_plain(finding)}[/]", soft_wrap=True)
+                    bar.console.print(f"[yellow]{plain(finding)}[/]", soft_wrap=True)
+            case Evaluated(numbers, best):
+                value = ", ".join(f"{k} {v:.4g}" for k, v in numbers.items() if isinstance(v, float))
+                note = " (the best so far)" if best else ""
+                bar.console.print(f"[green]{numbers['trained_images']:>11,}  {value}{note}[/]")
             case Snapshot(_, grid):
                 self.grid = str(grid or "")
             case Told(sentence):
@@ -71,7 +82,7 @@ class Watcher:
             case Finished(reason):
                 self.reason = reason
                 if reason != "done":
-                    why = "the minutes are over" if reason == "minutes" else reason
+                    why = WHY.get(reason, reason)
                     bar.console.print(
                         f"Stopped ({why}) at {self.session.training.trainer.images:,} images; all is saved."
                     )
@@ -89,14 +100,10 @@ class Watcher:
             "seconds": round(session.training.seconds, 1),
             "images_per_second": self.last.get("images_per_second"),
             "losses": terms,
+            "evaluation": next(iter(session.run.evaluations()[::-1]), None),
             "grid": self.grid or str(newest or ""),
             "weights_sha256": weights_hash(session.run),
         }
-
-
-def _plain(text: object) -> str:
-    """Text whose brackets are not the console's markup."""
-    return str(text).replace("[", r"\[")
 
 
 def summary(line: dict[str, Any]) -> str:

@@ -45,6 +45,11 @@ class Request:
     freeze_d: int | None = None
     resume: bool = False
     snapshot_images: int | None = None
+    eval_images: int | None = None  # images between evaluations; None: none
+    eval_metric: str = "fd"
+    eval_samples: int = 2000
+    stop_when: str | None = None  # as fd<12
+    patience: int | None = None  # evaluations without a better one, after which to stop
     workers: int = 0
     tensorboard: bool = False
     cache: Path | None = None
@@ -113,6 +118,9 @@ def check_numbers(request: Request) -> None:
     for name, value, least, most in (
         ("--seed", request.seed, 0, LARGEST_SEED),
         ("--snapshot-images", request.snapshot_images, 1, math.inf),
+        ("--eval-images", request.eval_images, 1, math.inf),
+        ("--eval-samples", request.eval_samples, 2, math.inf),
+        ("--patience", request.patience, 1, math.inf),
         ("--minutes", request.minutes, 0, math.inf),
         ("--workers", request.workers, 0, 1024),
         ("--hold-out", request.hold_out, 0, math.inf),
@@ -120,6 +128,9 @@ def check_numbers(request: Request) -> None:
         if value is not None and not least <= value <= most:  # not-a-number is in no range
             range_ = f"at least {least}" if most == math.inf else f"from {least} to {most}"
             raise UsageError(f"{name} must be {range_}, got {value}.")
+    for name, asked in (("--stop-when", request.stop_when), ("--patience", request.patience)):
+        if asked is not None and request.eval_images is None and not request.resume:
+            raise UsageError(f"{name} needs numbers to go by: give --eval-images, the images between evaluations.")
 
 
 def continued(request: Request) -> Request:
@@ -144,8 +155,10 @@ def continued(request: Request) -> Request:
     if asked is not None and asked != found:
         _same(request, "resolution", "{1}x{0}".format(*asked), "{1}x{0}".format(*found))
     first = data.get("asked_resolution")
+    watched = config.get("evaluation") if request.eval_images is None else None
     return replace(
         request,
+        **(watched or {}),
         recipe=recipe,
         data=request.data or data.get("path") or data["source"],
         seed=config["seed"],

@@ -39,6 +39,15 @@ class Run:
         return self.path / "log.jsonl"
 
     @property
+    def best(self) -> Path:
+        """The model that measured best while it trained, if it was measured."""
+        return self.path / "best"
+
+    @property
+    def evaluation_file(self) -> Path:
+        return self.path / "evaluation.jsonl"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 
@@ -107,17 +116,24 @@ class Run:
 
     def log(self) -> list[dict[str, Any]]:
         """Every line of the log; a line that a kill left incomplete is dropped."""
-        lines = self.log_file.read_text(encoding="utf-8").splitlines() if self.log_file.exists() else []
-        parsed = []
-        for line in lines:
-            with contextlib.suppress(json.JSONDecodeError):
-                parsed.append(json.loads(line))
-        return parsed
+        return _lines(self.log_file)
+
+    def append_evaluation(self, line: Mapping[str, Any]) -> None:
+        """Add one measurement, a JSON object with its protocol, to evaluation.jsonl."""
+        with telling(self.evaluation_file), self.evaluation_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Every measurement of this run, oldest first."""
+        return _lines(self.evaluation_file)
 
     def rewind_log(self, images: int) -> None:
         """Forget the lines after `images`: they describe work that is about to be done again."""
         kept = [line for line in self.log() if line.get("images", 0) <= images]
         write_bytes(self.log_file, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        if self.evaluation_file.exists():
+            before = [line for line in self.evaluations() if line.get("trained_images", 0) <= images]
+            write_bytes(self.evaluation_file, "".join(json.dumps(line) + "\n" for line in before).encode())
 
     # --- the training state ------------------------------------------------------------------------------
 
@@ -156,14 +172,23 @@ class Run:
 
     # --- the model to ship -------------------------------------------------------------------------------
 
-    def save_model(self, generator: nn.Module, config: Mapping[str, Any], card: str) -> None:
-        """Write the model folder: averaged weights, what to build them into, and a card."""
-        self.model.mkdir(exist_ok=True)
-        write_json(self.model / "config.json", config)
-        write_bytes(self.model / "README.md", card.encode())
+    def save_model(self, generator: nn.Module, config: Mapping[str, Any], card: str, folder: Path) -> None:
+        """Write a model folder (`model`, or `best`): averaged weights, what to build them into, and a card."""
+        folder.mkdir(exist_ok=True)
+        write_json(folder / "config.json", config)
+        write_bytes(folder / "README.md", card.encode())
         weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
-        with replacing(self.model / "generator.safetensors") as temporary:
+        with replacing(folder / "generator.safetensors") as temporary:
             save_file(weights, str(temporary))
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file that grows line by line; what is no JSON is dropped."""
+    parsed = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            parsed.append(json.loads(line))
+    return parsed
 
 
 def weights_hash(run: Run) -> str:

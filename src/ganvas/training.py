@@ -22,8 +22,10 @@ from torch import Tensor
 
 from .config import UserError
 from .doctor import Doctor, Finding
+from .evaluation.watch import Watch
 from .game import Progress
 from .imaging.present import grid
+from .model import Model
 from .run import Run
 from .signals import Signals
 from .trainer import Diverged, Trainer
@@ -57,6 +59,14 @@ class Logged:
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """The averaged generator was measured."""
+
+    numbers: dict[str, Any]
+    best: bool
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Samples, model and state were saved."""
 
@@ -78,7 +88,7 @@ class Finished:
     reason: str
 
 
-Event = Stepped | Logged | Snapshot | Told | Finished
+Event = Stepped | Logged | Evaluated | Snapshot | Told | Finished
 
 
 @dataclass
@@ -98,9 +108,11 @@ class Plan:
 class Training:
     """A trainer at work in a run folder: `for event in training:`."""
 
-    def __init__(self, run: Run, trainer: Trainer, plan: Plan, signals: Signals | None = None):
+    def __init__(
+        self, run: Run, trainer: Trainer, plan: Plan, watch: Watch | None = None, signals: Signals | None = None
+    ):
+        self.run, self.trainer, self.plan, self.watch = run, trainer, plan, watch
         self.signals, self.doctor = signals, Doctor(plan.config)
-        self.run, self.trainer, self.plan = run, trainer, plan
         self.writes = trainer.group.rank == 0
         self.retries = 0
         self.saved_at = -1  # images at the last snapshot, on every process alike
@@ -169,15 +181,18 @@ class Training:
         now = self.trainer.images
         if crossed(before, now, self.plan.log_images):
             yield self.log()
+        if self.watch and crossed(before, now, self.watch.every):
+            yield self.evaluate(self.watch)
         if crossed(before, now, self.plan.snapshot_images) and now < self.trainer.recipe.images:
             yield self.snapshot()
 
     def _why_stop(self, caught: list[str]) -> str:
         """`minutes`, the name of a signal, or nothing; every process comes to the same answer."""
         late = self.plan.minutes is not None and time.perf_counter() - self.started >= 60 * self.plan.minutes
-        if not self.trainer.group.agree(bool(caught) or late):
+        seen = self.watch.reason if self.watch else ""
+        if not self.trainer.group.agree(bool(caught or seen) or late):
             return ""
-        return caught[0] if caught else "minutes"
+        return caught[0] if caught else seen or "minutes"
 
     def log(self) -> Logged:
         """Write one line: images, seconds, speed and the mean of every term and statistic since the last."""
@@ -199,6 +214,24 @@ class Training:
             self.run.append_log(line)
         return Logged(line, tuple(findings))
 
+    def evaluate(self, watch: Watch) -> Evaluated:
+        """Measure the averaged generator, write the numbers down, and keep the best one as RUN/best."""
+        began, trainer, found = time.perf_counter(), self.trainer, Evaluated({}, False)
+        trainer.check()
+
+        def look() -> None:
+            nonlocal found
+            with trainer.averaged() as task:
+                numbers, best = watch.look(Model(task, trainer.policy, self.plan.model_config))
+            found = Evaluated({"metric": watch.metric, "trained_images": trainer.images, **numbers}, best)
+            self.run.append_evaluation(found.numbers)
+            if best:
+                self._save_model(self.run.best)
+
+        trainer.group.first(look)
+        self.since += time.perf_counter() - began  # the speed in the log is that of training
+        return found
+
     def snapshot(self) -> Snapshot:
         """Save samples (if there are any), model and state; a step that a device skipped is found out first."""
         trainer, images = self.trainer, self.trainer.images
@@ -217,10 +250,15 @@ class Training:
             self.run.save_grid(sheet, images)
             if self.board:
                 self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
-        config = {**self.plan.model_config, "images": images}
-        self.run.save_model(trainer.average, config, self.plan.card.format(images=images))
+        self._save_model(self.run.model)
         state = {"trainer": trainer.state_dict(), "retries": self.retries, "seconds": self.seconds}
-        self.run.save_state(state, images)
+        self.run.save_state({**state, "watch": self.watch.state_dict() if self.watch else None}, images)
+
+    def _save_model(self, folder: Path) -> None:
+        """The averaged generator as a model folder."""
+        images = self.trainer.images
+        config = {**self.plan.model_config, "images": images}
+        self.run.save_model(self.trainer.average, config, self.plan.card.format(images=images), folder)
 
     def sample(self, count: int = GRID) -> Tensor:
         """The averaged generator's pictures of the same latents at every snapshot."""
@@ -255,6 +293,8 @@ class Training:
             reason = str(problem).splitlines()[0]
             raise UserError(f"The state in {self.run.path} does not fit this recipe: {reason}.") from None
         self.retries, self.seconds = state["retries"], state["seconds"]
+        if self.watch and state.get("watch"):
+            self.watch.load_state_dict(state["watch"])
         self.since, self.since_images = time.perf_counter(), self.trainer.images
         self.saved_at = self.trainer.images
 

@@ -28,6 +28,7 @@ from .dataset import Dataset
 
 FORMAT = 1  # raise it when the same files must be prepared differently
 SMALLEST = 8  # pixels: no network here takes less
+MIXED = "are scaled and cropped to"  # says a note of a data set whose pictures were of several sizes
 LONGEST = 128  # pixels: what the longer side is scaled to when nobody said how large
 SQUARE = 64  # pixels: the side when the pictures have different sizes and nobody said how large
 TRIAL = 16  # items done before threads are considered
@@ -271,7 +272,7 @@ def choose_resolution(
         height = width = min(SQUARE, int(np.median(shorter)))
         low, high = min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1])
         spread = f"{count:,} images of {len(sizes):,} sizes from {low[1]}x{low[0]} to {high[1]}x{high[0]}"
-        notes = [f"{spread} are scaled and cropped to {width}x{height}; --resolution chooses"]
+        notes = [f"{spread} {MIXED} {width}x{height}; --resolution chooses"]
     if min(height, width) < SMALLEST:
         raise UserError(
             f"{name}: the images would become {width}x{height}, and the smallest size is {SMALLEST}x{SMALLEST};"

@@ -26,7 +26,7 @@ Told = Callable[[int, int], None]  # bytes so far, bytes in all
 
 @dataclass(frozen=True)
 class Known:
-    """A public file: its name, address, size in bytes and SHA-256 (whole, or the first digits that are published)."""
+    """A public file: its name, address, size in bytes and SHA-256."""
 
     name: str
     file: str
@@ -56,12 +56,19 @@ FILES = {
             "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
             "VGG-16, for LPIPS and perceptual losses",
         ),
-        Known("vgg19", "vgg19-dcbb9e9d.pth", f"{TORCH}vgg19-dcbb9e9d.pth", 0, "dcbb9e9d", "VGG-19, for style"),
+        Known(
+            "vgg19",
+            "vgg19-dcbb9e9d.pth",
+            f"{TORCH}vgg19-dcbb9e9d.pth",
+            574_673_361,
+            "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+            "VGG-19, for style and perceptual losses",
+        ),
         Known(
             "lpips",
             "vgg-v0.1.pth",
             "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/vgg.pth",
-            0,
+            7_289,
             "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
             "the five linear layers of LPIPS over VGG-16",
         ),
@@ -105,12 +112,12 @@ def digest(file: Path) -> str:
 def verify(name: str, file: Path) -> None:
     """Raise `UserError` unless a file is what its name says, by size and SHA-256."""
     wanted, size = known(name), file.stat().st_size
-    if wanted.size and size != wanted.size:
+    if size != wanted.size:
         raise UserError(
             f"{file} has {size:,} bytes, but {wanted.file} has {wanted.size:,}; it is not that file, or a part."
         )
     found = digest(file)
-    if not found.startswith(wanted.sha256):
+    if found != wanted.sha256:
         raise UserError(f"{file} has the SHA-256 {found}, but {wanted.file} has {wanted.sha256}; it is not that file.")
 
 

@@ -1,0 +1,1 @@
+"""One evaluator: measures by name over two sides, every number with the protocol it was measured by."""

@@ -1,0 +1,26 @@
+"""The measures that need no training of their own, by name; and which way is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import critic, pixelwise, sets
+from .question import Numbers, Question
+
+MEASURES: dict[str, Callable[[Question], Numbers]] = {
+    "fd": sets.fd,
+    "fid": sets.fid,
+    "kid": sets.kid,
+    "is": sets.inception_scores,
+    "prdc": sets.neighbourhoods,
+    "memorisation": sets.memorisation,
+    "diversity": sets.variety,
+    "modes": sets.modes,
+    "psnr": pixelwise.psnr,
+    "ssim": pixelwise.ssim,
+    "ms_ssim": pixelwise.ms_ssim,
+    "lpips": pixelwise.lpips,
+    "critic": critic.critic,
+}
+
+LESS_IS_BETTER = {"fd", "fid", "fd_infinity", "intra_fd", "kid", "reverse_kl", "lpips", "memorisation", "memory"}

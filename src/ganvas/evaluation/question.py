@@ -1,0 +1,109 @@
+"""What a measure is asked: two sides and how to look at them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import UsageError
+from ..data.dataset import Dataset
+from ..data.sources import parse_resolution
+from ..metrics.features import Features, Resizer
+from ..metrics.psnr import Channel
+from ..model import Model
+from ..policy import Policy
+from .sides import SAMPLES, Side, open_side
+
+Where = str | os.PathLike[str] | Dataset | Model
+Numbers = dict[str, Any]
+
+
+@dataclass
+class Options:
+    """How to measure; only what a measure says it uses changes it."""
+
+    features: str | nn.Module = "pocket"  # the network to look through
+    resizer: Resizer = "own"  # or `clean`: antialiased
+    samples: int = SAMPLES  # drawn from a model
+    seed: int = 0  # of the first sample, and of random subsets
+    resolution: str | int | tuple[int, int] | None = None
+    device: str = "auto"
+    bf16: bool = False
+    channel: Channel = "rgb"  # of psnr and ssim
+    border: int = 0  # pixels cut off for psnr, ssim, lpips
+    k: int = 5  # neighbours of prdc
+    subsets: int = 100  # of kid
+    size: int = 1000  # of a subset
+    splits: int = 10  # of the inception score
+    bootstrap: int = 0  # redrawn sets for fd's interval
+    unlimited: bool = False  # fd of infinitely many samples as well
+    by_class: bool = False  # fd of every class as well
+    classifier: str | os.PathLike[str] | None = None  # a run that names classes, for modes
+    held_out: Where | None = None  # images the training never saw, for memorisation, critic, gan_train
+    train_images: int = 100_000  # drawn to train the classifier of gan_train and gan_test
+    cache: Path | None = None
+
+
+@dataclass
+class Question:
+    """A measure's two sides and options, opened once they are needed."""
+
+    a: Where
+    b: Where | None
+    options: Options = field(default_factory=Options)
+
+    @cached_property
+    def real(self) -> Side:
+        return self._open(self.a)
+
+    @cached_property
+    def fake(self) -> Side:
+        if self.b is None:
+            raise UsageError("This measure compares two sides; give A (the real pictures) and B.")
+        side = self._open(self.b)
+        if self.real.channels and side.channels and self.real.channels != side.channels:
+            raise UsageError(
+                f"{self.real.name} has {self.real.channels} channel(s) and {side.name} {side.channels}; they cannot be"
+                " compared."
+            )
+        return side
+
+    @property
+    def only(self) -> Side:
+        """The side of a measure that needs one: B, or A where there is no B."""
+        return self._open(self.a) if self.b is None else self.fake
+
+    @cached_property
+    def network(self) -> Features:
+        policy = Policy.choose(self.options.device, "fp32")
+        return Features(
+            self.options.features, resizer=self.options.resizer, device=policy.device, bf16=self.options.bf16
+        )
+
+    def _open(self, where: Where) -> Side:
+        o = self.options
+        size = None if o.resolution is None else parse_resolution(o.resolution)
+        place = where if isinstance(where, Dataset | Model) else str(where)
+        return open_side(place, samples=o.samples, seed=o.seed, resolution=size, device=o.device, cache=o.cache)
+
+    def both(self) -> tuple[Tensor, Tensor]:
+        """Features of both sides, kept: (N, D), (M, D) float32."""
+        return tuple(torch.cat(list(side.features(self.network))) for side in (self.real, self.fake))  # type: ignore
+
+    @property
+    def said(self) -> Numbers:
+        """The protocol of a measure through features."""
+        return {**self.network.protocol, "real": self.real.said, "fake": self.fake.said}
+
+
+def enough(least: int, *sides: Side) -> None:
+    """Raise `UsageError` for fewer pictures than a measure needs; statistics of unknown count pass."""
+    for side in sides:
+        if side.count < least and (side.count or side.file is None):
+            raise UsageError(f"This measure needs at least {least} pictures a side, and {side.name} has {side.count}.")

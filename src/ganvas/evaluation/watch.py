@@ -1,0 +1,99 @@
+"""Evaluating while it trains: how good the averaged generator is, which snapshot was best, when to stop."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..config import UsageError, did_you_mean
+from ..data.dataset import Dataset
+from ..model import Model
+from .catalogue import LESS_IS_BETTER, MEASURES
+from .question import Numbers, Options, Question
+
+SIGNS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is good enough: a number's name, a sign and a bound."""
+
+    key: str
+    sign: str
+    bound: float
+
+    @classmethod
+    def read(cls, text: str) -> Goal:
+        """A goal from `fd<12`; raises `UsageError` for anything else."""
+        found = re.fullmatch(r"\s*([a-z_]+)\s*(<=|>=|<|>)\s*([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)\s*", text)
+        if not found:
+            raise UsageError(f"--stop-when takes a number's name, a sign and a bound, as fd<12; got {text!r}.")
+        return cls(found[1], found[2], float(found[3]))
+
+    def reached(self, value: float) -> bool:
+        return SIGNS[self.sign](value, self.bound)
+
+
+class Watch:
+    """Measures a model against the training data every so many images, and remembers what was best."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        every: int,  # images
+        metric: str = "fd",
+        samples: int = 2000,
+        stop_when: str | None = None,
+        patience: int | None = None,  # evaluations without a new best one
+        device: str = "auto",
+    ):
+        if metric not in MEASURES:
+            raise UsageError(f"There is no metric {metric!r}.{did_you_mean(metric, MEASURES)}")
+        self.dataset, self.every, self.metric = dataset, every, metric
+        self.goal = Goal.read(stop_when) if stop_when else None
+        self.patience, self.options = patience, Options(samples=samples, device=device)
+        self.question = Question(dataset, None, self.options)
+        self.best: float | None = None
+        self.since = 0  # evaluations since the best
+        self.reason = ""  # why to stop: `goal` or `patience`
+
+    @torch.no_grad()
+    def look(self, model: Model) -> tuple[Numbers, bool]:
+        """The numbers of a model as it is, and whether it is the best so far; draws nothing from the global generators.
+
+        Raises `UsageError` if the metric does not give the number that the goal names.
+        """
+        with torch.random.fork_rng():
+            self.question.b = model
+            self.question.__dict__.pop("fake", None)  # the model has changed since it was looked at
+            found = MEASURES[self.metric](self.question)
+        key = self.goal.key if self.goal else next(k for k, v in found.items() if isinstance(v, float))
+        if not isinstance(found.get(key), float):
+            there = ", ".join(k for k, v in found.items() if isinstance(v, float))
+            raise UsageError(f"--stop-when asks for {key}, and {self.metric} gives {there}.")
+        value = found[key]
+        better = self.best is None or (value < self.best if key in LESS_IS_BETTER else value > self.best)
+        self.best, self.since = (value, 0) if better else (self.best, self.since + 1)
+        if self.goal and self.goal.reached(value):
+            self.reason = "goal"
+        elif self.patience is not None and self.since >= self.patience:
+            self.reason = "patience"
+        return found, better
+
+    def state_dict(self) -> dict[str, Any]:
+        """What changes while it watches."""
+        return {"best": self.best, "since": self.since}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.since, self.reason = state["best"], state["since"], ""

@@ -1,0 +1,50 @@
+"""Compact, the small network of Real-ESRGAN (SRVGG): convolutions in a row, no enlarging before the last one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .enlarge import doublings, signed, unit
+from .layers import widened
+
+Activation = Literal["prelu", "relu", "leakyrelu"]
+
+
+def activation_layer(name: str, width: int) -> nn.Module:
+    """A rectifier by name; the slope of PReLU is learnt for each channel, that of LeakyReLU is 0.1."""
+    if name == "prelu":
+        return nn.PReLU(num_parameters=width)
+    return nn.ReLU(inplace=True) if name == "relu" else nn.LeakyReLU(0.1, inplace=True)
+
+
+class Compact(nn.Module):
+    """Real-ESRGAN's compact network: pictures (N, channels, H, W) to (N, channels, scale H, scale W).
+
+    After Wang et al. 2021 (SRVGGNetCompact in its code); the picture with every pixel repeated is added at the end, and
+    weights begin as PyTorch's convolutions do.  It works in [0, 1] inside.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int = 3,
+        scale: int = 4,  # how many times larger: 1, 2, 3, 4 or 8
+        width: int = 64,  # channels of every map
+        convolutions: int = 16,  # between the first and the last one
+        activation: Activation = "prelu",  # after every convolution but the last
+    ):
+        super().__init__()
+        doublings(scale)  # refuses others
+        self.scale, self.multiple, self.activation = scale, 1, activation
+        layers: list[nn.Module] = []
+        for inputs in (channels, *[width] * convolutions):
+            layers += [nn.Conv2d(inputs, width, 3, padding=1), activation_layer(activation, width)]
+        self.body = nn.Sequential(*layers, nn.Conv2d(width, channels * scale**2, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = unit(x)
+        residue = F.pixel_shuffle(widened(self.body(x)), self.scale)
+        return signed(residue + F.interpolate(x, scale_factor=self.scale, mode="nearest"))

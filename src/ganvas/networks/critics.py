@@ -1,0 +1,112 @@
+"""Discriminators of super-resolution: one verdict on a whole crop, as a VGG network; one a pixel, as a U-Net."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import Spec, UsageError
+from ..game import Scores
+from .heads import Plain
+from .layers import Init, as_size, halvings, initialise
+from .norms import spectral
+
+
+class VGGDiscriminator(nn.Module):
+    """SRGAN's discriminator: crops (N, channels, H, W) to `Scores` (Ledig et al. 2017, figure 4).
+
+    Pairs of convolutions, the second of stride 2, until the shorter side of the map is under 8 pixels: four pairs for
+    the paper's crops of 96.  ESRGAN's (Wang et al. 2018) is the same with `kernel=4, hidden=100`.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        width: int = 64,  # channels of the first maps; doubled with every halving
+        max_width: int = 512,  # no map has more channels than this
+        kernel: Literal[3, 4] = 3,  # side of the strided convolutions' kernels
+        hidden: int = 1024,  # units of the fully connected layer
+        norm: Literal["batch", "spectral", "none"] = "batch",  # after every convolution but the first, or of weights
+        init: Init | None = None,  # how the weights begin; none: as PyTorch's layers do
+        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
+    ):
+        super().__init__()
+        size = as_size(resolution)
+        if min(size) < 8:
+            found = f"{size[1]}x{size[0]}"
+            raise UsageError(f"SRGAN's discriminator needs crops of at least 8x8 pixels, these are {found}.")
+        layers: list[nn.Module] = []
+        inputs = channels
+        for k in range(halvings(size)):
+            outputs = min(width << k, max_width)
+            for stride in (1, 2):
+                normed = norm == "batch" and bool(layers)
+                side = kernel if stride == 2 else 3
+                layers.append(nn.Conv2d(inputs, outputs, side, stride, 1, bias=not normed))
+                layers += [nn.BatchNorm2d(outputs)] if normed else []
+                layers.append(nn.LeakyReLU(0.2, inplace=True))
+                inputs = outputs
+            size = tuple((side - kernel + 2) // 2 + 1 for side in size)  # type: ignore[assignment]
+        self.body = nn.Sequential(*layers)
+        self.hidden = nn.Sequential(nn.Linear(inputs * size[0] * size[1], hidden), nn.LeakyReLU(0.2, inplace=True))
+        self.head = head.build(features=hidden)
+        if init is not None:
+            initialise(self, init)
+        if norm == "spectral":
+            spectral(self)
+
+    def stages(self) -> list[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: a convolution and what follows it."""
+        starts = [k for k, layer in enumerate(self.body) if isinstance(layer, nn.Conv2d)]
+        return [self.body[a:b] for a, b in zip(starts, [*starts[1:], len(self.body)])]
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        h = self.hidden(self.body(x).flatten(1))  # (N, hidden)
+        return self.head(h, label)
+
+
+class UNetDiscriminator(nn.Module):
+    """Real-ESRGAN's discriminator: pictures of any size to a verdict on every pixel (Wang et al. 2021, section 3.4).
+
+    Pictures (N, channels, H, W) to `Scores` with logits (N, 1, H, W).  A U-Net with three halvings and skips that are
+    added; every convolution but the first and the last has spectral norm and no bias.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int = 3,
+        width: int = 64,  # channels of the first map; doubled with every halving
+        skip: bool = True,  # add the maps on the way down to those on the way up
+    ):
+        super().__init__()
+        w, self.skip = width, skip
+        self.conv0 = nn.Conv2d(channels, w, 3, padding=1)
+        self.down = spectral(nn.ModuleList(nn.Conv2d(w << k, w << k + 1, 4, 2, 1, bias=False) for k in range(3)))
+        self.up = spectral(nn.ModuleList(nn.Conv2d(w << k + 1, w << k, 3, padding=1, bias=False) for k in (2, 1, 0)))
+        self.after = spectral(nn.ModuleList(nn.Conv2d(w, w, 3, padding=1, bias=False) for _ in range(2)))
+        self.conv9 = nn.Conv2d(w, 1, 3, padding=1)
+
+    def stages(self) -> list[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: the convolutions on the way down."""
+        return [self.conv0, *self.down]
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        if min(x.shape[2:]) < 8:
+            raise UsageError(f"A U-Net that judges needs 8x8 pixels at least, these are {x.shape[3]}x{x.shape[2]}.")
+        maps = [F.leaky_relu(self.conv0(x), 0.2)]  # (N, width, H, W)
+        for conv in self.down:
+            maps.append(F.leaky_relu(conv(maps[-1]), 0.2))
+        features = h = maps.pop()  # (N, 8 width, H / 8, W / 8)
+        for conv in self.up:
+            before = maps.pop()
+            h = F.interpolate(h, size=before.shape[2:], mode="bilinear", align_corners=False)
+            h = F.leaky_relu(conv(h), 0.2)
+            h = h + before if self.skip else h
+        for conv in self.after:
+            h = F.leaky_relu(conv(h), 0.2)
+        return Scores(self.conv9(h), features=(features, features.mean((2, 3))))

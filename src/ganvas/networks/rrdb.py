@@ -1,0 +1,91 @@
+"""ESRGAN's generator: residual-in-residual dense blocks (Wang et al. 2018), the network of most files on users' disks.
+
+Names of weights are those of Real-ESRGAN's files; the older layouts are read by `imaging.checkpoints`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import UsageError
+from .enlarge import doublings, padded, scaled_kaiming, signed, unit
+
+DEFAULT_UNSHUFFLE = {1: 4, 2: 2}
+
+
+def leaky(x: Tensor) -> Tensor:
+    """LeakyReLU 0.2 in place."""
+    return F.leaky_relu(x, 0.2, inplace=True)
+
+
+class DenseBlock(nn.Module):
+    """Five convolutions that each see all maps before them; a fifth of the last is added (figure 4 of the paper)."""
+
+    def __init__(self, width: int, growth: int):
+        super().__init__()
+        for k in range(1, 6):
+            outputs = width if k == 5 else growth
+            self.add_module(f"conv{k}", nn.Conv2d(width + (k - 1) * growth, outputs, 3, padding=1))
+        scaled_kaiming(*self.children())  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        convs, maps = list(self.children()), x
+        for conv in convs[:-1]:
+            maps = torch.cat([maps, leaky(conv(maps)).to(maps.dtype)], 1)  # (N, width + k growth, H, W)
+        return torch.add(x, convs[-1](maps).to(x.dtype), alpha=0.2)
+
+
+class RRDB(nn.Module):
+    """Three dense blocks; a fifth of what they make is added to what came in."""
+
+    def __init__(self, width: int, growth: int):
+        super().__init__()
+        self.rdb1 = DenseBlock(width, growth)
+        self.rdb2 = DenseBlock(width, growth)
+        self.rdb3 = DenseBlock(width, growth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=0.2)
+
+
+class RRDBNet(nn.Module):
+    """ESRGAN's generator: pictures (N, channels, H, W) to (N, channels, scale H, scale W) (Wang et al. 2018).
+
+    With `unshuffle` the body works on a smaller map whose pixels are squares of the picture's, as in Real-ESRGAN (Wang
+    et al. 2021); sizes that do not divide are mirrored at the end and cropped.  It works in [0, 1] inside.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int = 3,
+        scale: int = 4,  # how many times larger: 1, 2, 3, 4 or 8
+        width: int = 64,  # channels between blocks
+        growth: int = 32,  # channels that every convolution of a dense block adds
+        blocks: int = 23,  # residual-in-residual blocks
+        unshuffle: int | None = None,  # side of the squares that become channels; none: 4 at x1, 2 at x2, else 1
+    ):
+        super().__init__()
+        self.scale = scale
+        self.multiple = DEFAULT_UNSHUFFLE.get(scale, 1) if unshuffle is None else unshuffle
+        if self.multiple not in (1, 2, 4) or (scale == 3 and self.multiple > 1):
+            raise UsageError(f"RRDBNet folds squares of 1, 2 or 4 pixels (of 1 at x3), not {self.multiple}.")
+        self.steps = doublings(scale) + doublings(self.multiple)
+        self.conv_first = nn.Conv2d(channels * self.multiple**2, width, 3, padding=1)
+        self.body = nn.Sequential(*(RRDB(width, growth) for _ in range(blocks)))
+        self.conv_body = nn.Conv2d(width, width, 3, padding=1)
+        for k in range(1, len(self.steps) + 1):
+            self.add_module(f"conv_up{k}", nn.Conv2d(width, width, 3, padding=1))
+        self.conv_hr = nn.Conv2d(width, width, 3, padding=1)
+        self.conv_last = nn.Conv2d(width, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        h = self.conv_first(F.pixel_unshuffle(padded(unit(x), self.multiple), self.multiple))
+        h = h + self.conv_body(self.body(h))
+        for k, step in enumerate(self.steps, 1):
+            h = leaky(self.get_submodule(f"conv_up{k}")(F.interpolate(h, scale_factor=step, mode="nearest")))
+        image = self.conv_last(leaky(self.conv_hr(h)))  # (N, channels, >= scale H, >= scale W)
+        return signed(image[:, :, : height * self.scale, : width * self.scale])

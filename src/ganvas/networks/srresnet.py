@@ -1,0 +1,109 @@
+"""SRResNet as published (Ledig et al. 2017), and the smaller-kernelled one without batch norm that replaced it.
+
+The first is SRGAN's generator: 9x9 convolutions at both ends, batch norm, PReLU, sub-pixel enlargement.  The second is
+what BasicSR and MMagic call MSRResNet; its weights have the names of their files.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .enlarge import doublings, scaled_kaiming, signed, unit
+from .layers import widened
+
+
+class NormBlock(nn.Module):
+    """Convolution, batch norm, PReLU, convolution, batch norm, added to what came in (Ledig et al. 2017, figure 4)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.act = nn.PReLU()
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
+
+
+class SRResNet(nn.Module):
+    """SRResNet: pictures (N, channels, H, W) to (N, channels, scale H, scale W), as published (Ledig et al. 2017).
+
+    It reads [0, 1] and writes [-1, 1] inside, as section 3.2 says, and does not squash what it writes.  Weights begin
+    as PyTorch's convolutions do.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int = 3,
+        scale: int = 4,  # how many times larger: 1, 2, 3, 4 or 8
+        width: int = 64,  # channels of every map
+        blocks: int = 16,  # residual blocks
+    ):
+        super().__init__()
+        self.scale, self.multiple = scale, 1
+        self.first = nn.Sequential(nn.Conv2d(channels, width, 9, padding=4), nn.PReLU())
+        self.body = nn.Sequential(*(NormBlock(width) for _ in range(blocks)))
+        self.after = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        larger: list[nn.Module] = []
+        for step in doublings(scale):
+            larger += [nn.Conv2d(width, width * step**2, 3, padding=1), nn.PixelShuffle(step), nn.PReLU()]
+        self.larger = nn.Sequential(*larger)
+        self.last = nn.Conv2d(width, channels, 9, padding=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(unit(x))  # (N, width, H, W)
+        h = h + self.after(self.body(h))
+        return widened(self.last(self.larger(h)))
+
+
+class ResidualBlock(nn.Module):
+    """Convolution, ReLU, convolution, added to what came in: EDSR's block (Lim et al. 2017, figure 2c)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        scaled_kaiming(self.conv1, self.conv2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
+
+
+class MSRResNet(nn.Module):
+    """SRResNet without batch norm: pictures (N, channels, H, W) to (N, channels, scale H, scale W).
+
+    After Wang et al. 2018 (ESRGAN's baseline, BasicSR's MSRResNet): LeakyReLU 0.1, a bilinear enlargement of the input
+    is added, every convolution begins with a tenth of Kaiming's weights.  It works in [0, 1] inside.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int = 3,
+        scale: int = 4,  # how many times larger: 1, 2, 3, 4 or 8
+        width: int = 64,  # channels of every map
+        blocks: int = 16,  # residual blocks
+    ):
+        super().__init__()
+        self.scale, self.multiple = scale, 1
+        self.conv_first = nn.Conv2d(channels, width, 3, padding=1)
+        self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
+        self.steps = doublings(scale)
+        for k, step in enumerate(self.steps, 1):
+            self.add_module(f"upconv{k}", nn.Conv2d(width, width * step**2, 3, padding=1))
+        self.conv_hr = nn.Conv2d(width, width, 3, padding=1)
+        self.conv_last = nn.Conv2d(width, channels, 3, padding=1)
+        scaled_kaiming(*(layer for layer in self.children() if isinstance(layer, nn.Conv2d)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = unit(x)
+        h = self.body(F.leaky_relu(self.conv_first(x), 0.1))
+        for k, step in enumerate(self.steps, 1):
+            h = F.leaky_relu(F.pixel_shuffle(self.get_submodule(f"upconv{k}")(h), step), 0.1)
+        residue = widened(self.conv_last(F.leaky_relu(self.conv_hr(h), 0.1)))
+        base = x if self.scale == 1 else F.interpolate(x, scale_factor=self.scale, mode="bilinear")
+        return signed(residue + base)

@@ -1,0 +1,44 @@
+"""What commands say and where: notes and progress on stderr, the answer alone on stdout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Where to write.")]
+
+
+def plain(problem: object) -> str:
+    return str(problem).replace("[", r"\[")
+
+
+def console() -> Console:
+    """Where progress and notes go: stderr, so that stdout is the answer alone."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    console().print(text, soft_wrap=True)
+
+
+def answer(result: dict[str, Any]) -> None:
+    typer.echo(json.dumps(result, ensure_ascii=False))
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    shown = [k for k in range(len(columns)) if any(row[k] for row in rows)]
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for k in shown:
+        table.add_column(columns[k], no_wrap=k == 0, style="cyan" if k == 0 else None)
+    for row in rows:
+        table.add_row(*(row[k].replace("[", r"\[") for k in shown))
+    Console(highlight=False).print(table)

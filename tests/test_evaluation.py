@@ -1,0 +1,322 @@
+"""The evaluator: every measure from both doors, its protocol, its sentences."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data as pictures_of
+from skimage.metrics import peak_signal_noise_ratio
+from torch import nn
+
+import ganvas
+from ganvas import cli
+from ganvas.config import UsageError, UserError
+from ganvas.data.dataset import Dataset
+from ganvas.data.sources import open_source
+from ganvas.evaluation import sides
+from ganvas.evaluation.critic import above
+from ganvas.evaluation.sides import open_side
+from ganvas.judging import METRICS, evaluate
+from ganvas.metrics.features import Features
+from ganvas.metrics.frechet import Gaussian, frechet_distance
+from ganvas.metrics.statistics import load_statistics, save_statistics
+
+SMALL = {"generator.width": 4, "discriminator.width": 4}
+TINY = {"resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Runs, folders and files to measure."""
+    here = tmp_path_factory.mktemp("judge")
+    ganvas.train("dcgan", data="digits", outdir=here / "run", images=32, set=SMALL, **TINY)
+    options = {"conditional": True, **SMALL}
+    ganvas.train("dcgan_small", data="digits", outdir=here / "conditional", images=32, set=options, **TINY)
+    ganvas.train(
+        "classifier", data="digits", outdir=here / "classifier", images=64, set={"classifier.width": 4}, **TINY
+    )
+    ganvas.train("gan_points", data="ring", outdir=here / "points", images=256, set=SMALL, batch=64)
+    digits, random = open_source("digits"), np.random.default_rng(0)
+    for name, rows in (("a", range(60)), ("b", range(60, 110))):
+        (here / name).mkdir()
+        for k in rows:
+            Image.fromarray(digits.images[k, :, :, 0]).save(here / name / f"{k:03d}.png")
+    for name, noise in (("hr", 0), ("sr", 12)):
+        (here / name).mkdir()
+        for who in ("astronaut", "coffee"):
+            picture = getattr(pictures_of, who)()[:96, :80].astype(float)
+            picture = (picture + noise * random.standard_normal(picture.shape)).round().clip(0, 255).astype(np.uint8)
+            Image.fromarray(picture).save(here / name / f"{who}{'_x4' * bool(noise)}.png")
+    return here
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, place):
+    """Run `ganvas ...` in the folder of things to measure: (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, " ".join(err.split())
+
+    return call
+
+
+WORKS = {
+    "fd": ("a", "b"),
+    "fd of a run": ("digits", "run", "--samples", 40, "--resolution", 8),
+    "fd, all of it": (
+        "digits",
+        "conditional",
+        *["--samples", "60", "--resolution", "8", "--bootstrap", "3", "--infinity", "--by-class"],
+    ),
+    "kid": ("a", "b", "--size", 20, "--subsets", 3),
+    "is": ("run", "--samples", 30, "--splits", 3),
+    "prdc": ("a", "b", "--k", 3),
+    "memorisation": ("a", "run", "--held-out", "b", "--samples", 20, "--resolution", 8),
+    "diversity": ("a",),
+    "modes": ("ring", "points", "--samples", 200),
+    "modes by a classifier": ("run", "--classifier", "classifier", "--samples", 30),
+    "psnr": ("hr", "sr"),
+    "ssim": ("hr", "sr", "--channel", "y", "--border", 4),
+    "ms_ssim": ("photo.png", "photo.png"),
+    "critic": ("digits", "run", "--held-out", "b", "--samples", 20, "--resolution", 8),
+    "gan_train": ("a8", "conditional", "--held-out", "digits", "--samples", 80, "--train-images", 64),
+    "gan_test": ("digits", "conditional", "--classifier", "classifier", "--samples", 20, "--resolution", 8),
+}
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_every_measure_answers(name, command, place):
+    metric = name.split()[0].strip(",")
+    if name == "ms_ssim":
+        Image.fromarray(pictures_of.astronaut()[:200, :200]).save(place / "photo.png")
+    if name == "gan_train":
+        sheet = open_source("digits", resolution=(8, 8))
+        np.savez(place / "a8.npz", images=sheet.images[:100], labels=sheet.labels[:100])
+    arguments = [f"{a}.npz" if a == "a8" else a for a in WORKS[name]]
+    code, out, err = command("eval", metric, *arguments, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    first = next(iter(found.values()))
+    assert isinstance(first, float | int) or (name == "ms_ssim" and first == 1.0)
+    code, out, _ = command("eval", metric, *arguments)
+    assert code == 0
+    assert out.strip()
+    assert metric.upper() in out or name.startswith(("prdc", "modes"))
+
+
+def test_every_measure_is_in_the_table():
+    assert {name.split()[0].strip(",") for name in WORKS} | {"fid", "lpips"} == set(METRICS)
+
+
+def test_fd_is_the_distance_of_the_features_and_says_how(place):
+    found = evaluate("fd", place / "a", place / "b")
+    network = Features("pocket")
+    a, b = (open_side(place / name).images() for name in "ab")
+    expected = frechet_distance(Gaussian.of(network(a)), Gaussian.of(network(b)))
+    assert found["fd"] == pytest.approx(expected, rel=1e-6)
+    assert found["features"] == "pocket"
+    assert found["real"]["images"] == 60
+    assert found["fake"]["images"] == 50
+    assert "fewer than the 336 features" in found["warning"]
+    assert evaluate("fd", place / "a", place / "a")["fd"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_distance_is_not_called_fid(command):
+    _, out, _ = command("eval", "fd", "a", "b")
+    assert "FD(pocket)" in out
+    assert "fid" not in out.lower()
+
+
+def test_features_of_your_own(place):
+    found = evaluate("fd", place / "a", place / "b", features=nn.Sequential(nn.AvgPool2d(4), nn.Flatten()))
+    a, b = (open_side(place / name).images() for name in "ab")
+    few = [nn.functional.avg_pool2d(x, 4).flatten(1) for x in (a, b)]
+    assert found["fd"] == pytest.approx(frechet_distance(*map(Gaussian.of, few)), rel=1e-6)
+
+
+def test_reference_statistics_are_kept_and_used(place, tmp_path, monkeypatch):
+    first = evaluate("fd", place / "a", place / "b", cache=tmp_path)["fd"]
+    kept = sorted((tmp_path / "statistics").iterdir())
+    assert len(kept) == 2
+    monkeypatch.setattr(Features, "__call__", lambda *_: pytest.fail("looked again"))
+    assert evaluate("fd", place / "a", place / "b", cache=tmp_path)["fd"] == first
+
+
+def test_statistics_stand_for_pictures(command, place):
+    expected = evaluate("fd", place / "a", place / "b")["fd"]
+    code, out, _ = command("statistics", "a", "-o", "a.npz", "--json")
+    assert code == 0
+    assert json.loads(out)["images"] == 60
+    _, out, _ = command("eval", "fd", "a.npz", "b", "--json")
+    assert json.loads(out)["fd"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_samples_of_a_run_measure_as_their_files(place, tmp_path, command):
+    """A model's samples and a folder of the PNGs they are saved as: one distance."""
+    code, *_ = command("sample", "run", "-o", tmp_path / "pngs", "--seeds", "5-24")
+    assert code == 0
+    direct = evaluate("fd", place / "a", place / "run", samples=20, seed=5, resolution=8)
+    saved = evaluate("fd", place / "a", tmp_path / "pngs", resolution=8)
+    assert direct["fd"] == pytest.approx(saved["fd"], rel=1e-6)
+    assert direct["fake"]["seeds"] == "5-24"
+
+
+def test_the_size_of_parts_changes_nothing(place, monkeypatch):
+    expected = evaluate("fd", place / "a", place / "run", samples=33, resolution=8)["fd"]
+    monkeypatch.setattr(sides, "BATCH", 7)
+    again = evaluate("fd", place / "a", place / "run", samples=33, resolution=8)["fd"]
+    assert again == pytest.approx(expected, rel=1e-6)
+
+
+def test_psnr_is_the_mean_over_pictures(place):
+    found = evaluate("psnr", place / "hr", place / "sr")
+    values = []
+    for who in ("astronaut", "coffee"):
+        a, b = (np.asarray(Image.open(place / d / f)) for d, f in (("hr", f"{who}.png"), ("sr", f"{who}_x4.png")))
+        values.append(peak_signal_noise_ratio(a, b))
+    assert found["psnr"] == pytest.approx(np.mean(values), rel=1e-9)
+    assert found["images"] == 2
+    assert (found["channel"], found["border"]) == ("rgb", 0)
+    assert found["each"]["coffee"] == pytest.approx(values[1])
+
+
+def test_equal_pictures_are_null_in_json(command):
+    _, out, _ = command("eval", "psnr", "hr", "hr", "--json")
+    assert json.loads(out)["psnr"] is None
+
+
+def test_memorisation_shows_the_nearest(place):
+    held_out = place / "b"
+    copies = evaluate("memorisation", place / "a", place / "a", held_out=held_out)
+    fresh = evaluate("memorisation", place / "b", place / "a", held_out=held_out)
+    assert copies["memorisation"] > 0.95
+    assert all(pair["sample"] == pair["training"] for pair in copies["nearest"])
+    assert fresh["memorisation"] < copies["memorisation"]
+
+
+def test_the_area_under_the_curve():
+    a, b = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([2.0, 0.0])
+    pairs = [(x > y) + 0.5 * (x == y) for x in a.tolist() for y in b.tolist()]
+    assert above(a, b) == pytest.approx(sum(pairs) / 6)
+
+
+def test_numbers_stay_with_the_run(command, place):
+    command("eval", "is", "run", "--samples", 16)
+    kept = ganvas.Run(place / "run").evaluations()[-1]
+    assert kept["metric"] == "is"
+    assert kept["trained_images"] == 32
+    assert kept["is"] >= 1
+
+
+def test_by_class_is_every_class_alone(place):
+    one = open_source("digits", resolution=(8, 8))
+    real, fake = one.subset(range(0, 1000)), one.subset(range(1000, 1797))
+    found = evaluate("fd", real, fake, by_class=True)
+    assert len(found["fd_by_class"]) == 10
+    zero = [d.subset(np.flatnonzero(np.asarray(d.labels) == 0)) for d in (real, fake)]
+    assert found["fd_by_class"]["0"] == pytest.approx(evaluate("fd", *zero)["fd"], rel=1e-6)
+    assert found["intra_fd"] == pytest.approx(np.mean(list(found["fd_by_class"].values())))
+
+
+def colours(place):
+    (place / "colour").mkdir(exist_ok=True)
+    (place / "mixed").mkdir(exist_ok=True)
+    for k in range(3):
+        Image.new("RGB", (16, 16), (k * 50, 10, 10)).save(place / "colour" / f"{k}.png")
+        Image.new("L", (16 + k, 16), k * 50).save(place / "mixed" / f"{k}.png")
+    (place / "broken.npz").write_bytes(b"PK\x03\x04 mu.npy sigma.npy")
+    np.savez(place / "odd.npz", mu=np.zeros(3), sigma=np.zeros((2, 2)))
+    np.savez(place / "nan.npz", mu=np.full(336, np.nan), sigma=np.eye(336))
+    np.savez(place / "public.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+
+
+BAD = {
+    "no such metric": (["fdd", "a", "b"], "Did you mean 'fd'"),
+    "one side": (["fd", "a"], "two sides"),
+    "channels": (["fd", "a", "colour"], "1 channel(s) and colour 3"),
+    "sizes": (["fd", "mixed", "b"], "as --resolution 16"),
+    "too few": (["kid", "a", "b"], "at least 1000 pictures a side, and a has 60"),
+    "too few neighbours": (["prdc", "a", "b", "--k", "60"], "at least 61 pictures"),
+    "damaged statistics": (["fd", "broken.npz", "b"], "broken.npz"),
+    "odd statistics": (["fd", "odd.npz", "b"], "not (D,) and (D, D)"),
+    "statistics that are no numbers": (["fd", "nan.npz", "b"], "not finite"),
+    "other features": (["fd", "public.npz", "b"], "features 'inception', and this measure looks with 'pocket'"),
+    "statistics for prdc": (["prdc", "good.npz", "b"], "no pictures"),
+    "missing weights": (["fid", "a", "b"], "ganvas weights fetch inception"),
+    "missing lpips": (["lpips", "hr", "sr"], "ganvas weights fetch lpips"),
+    "no classifier": (["modes", "digits", "run"], "--classifier RUN"),
+    "nothing held out": (["memorisation", "a", "run", "--resolution", "8"], "--held-out SOURCE"),
+    "no classes": (["gan_test", "digits", "run", "--resolution", "8"], "has no classes"),
+    "shapes": (["psnr", "hr/coffee.png", "colour/0.png"], "only equal shapes"),
+    "no partner": (["psnr", "hr", "colour"], "2 pictures and colour 3"),
+    "no such folder": (["psnr", "hr", "nowhere"], "does not exist"),
+    "channel": (["psnr", "hr", "sr", "--channel", "z"], "--channel is rgb or y"),
+    "by class without": (["fd", "a", "b", "--by-class"], "labelled with the same classes"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_measured_is_a_sentence(name, command, place):
+    colours(place)
+    save_statistics(place / "good.npz", Gaussian.of(torch.randn(400, 336).double()), Features("pocket").protocol)
+    arguments, said = BAD[name]
+    code, out, err = command("eval", *arguments)
+    assert code in (1, 2)
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_features_that_are_no_numbers_are_a_sentence(place):
+    class Broken(nn.Module):
+        def forward(self, x):
+            return x.flatten(1) / 0 * 0
+
+    with pytest.raises(UsageError, match="not finite"):
+        evaluate("fd", place / "a", place / "b", features=Broken())
+
+
+def test_statistics_survive_their_file(tmp_path):
+    found = Gaussian.of(torch.randn(20, 4).double())
+    save_statistics(tmp_path / "s.npz", found, {"features": "mine"})
+    again, protocol = load_statistics(tmp_path / "s.npz")
+    assert torch.equal(again.mean, found.mean)
+    assert torch.equal(again.covariance, found.covariance)
+    assert (again.count, protocol) == (20, {"features": "mine"})
+    crooked = Gaussian(found.mean, found.covariance + torch.triu(torch.ones(4, 4)), 20)
+    save_statistics(tmp_path / "t.npz", crooked, {})
+    with pytest.raises(UserError, match="not symmetric"):
+        load_statistics(tmp_path / "t.npz")
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["s.npz", "t.npz"]
+
+
+def test_options_are_checked():
+    data = Dataset(np.zeros((4, 8, 8, 1), np.uint8))
+    with pytest.raises(UsageError, match="Did you mean 'samples'"):
+        evaluate("fd", data, data, sample=3)
+
+
+def test_weights_can_be_listed(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path))
+    code, out, _ = command("weights", "list", "--json")
+    assert code == 0
+    assert [f["name"] for f in json.loads(out)["files"]] == ["inception", "vgg16", "vgg19", "lpips"]
+    assert not any(f["here"] for f in json.loads(out)["files"])
+    code, out, _ = command("weights", "list")
+    assert code == 0
+    assert "inception" in out
+    assert command("weights", "add", "vgg16", "nowhere.pth")[0] == 2
+    assert command("weights", "fetch", "vgg17")[0] == 2

@@ -1,0 +1,164 @@
+"""Evaluating while it trains: the numbers, the best model, and when to stop."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import ganvas
+from ganvas.config import UsageError
+from ganvas.evaluation.watch import Goal, Watch
+from ganvas.judging import evaluate
+from ganvas.run import Run, read_json, weights_hash
+
+TINY = {"resolution": 8, "batch": 16, "device": "cpu", "precision": "fp32", "snapshot_images": 64}
+SMALL = {"generator.width": 4, "discriminator.width": 4}
+
+
+def train(place, images, **options):
+    return ganvas.train("dcgan_small", data="digits", outdir=place, images=images, set=SMALL, **TINY, **options)
+
+
+def test_numbers_are_those_of_the_evaluator(tmp_path):
+    heard = []
+    run = train(tmp_path / "run", 128, eval_images=64, eval_samples=48, on_event=heard.append)
+    lines = run.evaluations()
+    assert [line["trained_images"] for line in lines] == [64, 128]
+    assert [e.numbers for e in heard if type(e).__name__ == "Evaluated"] == lines
+    expected = evaluate("fd", "digits", run.path, samples=48, resolution=8)
+    assert lines[-1]["fd"] == pytest.approx(expected["fd"], rel=1e-3)  # a rounded pixel may differ
+    assert lines[-1]["features"] == "pocket"
+
+
+def test_watching_changes_nothing_of_the_training(tmp_path):
+    plain = train(tmp_path / "plain", 96)
+    watched = train(tmp_path / "watched", 96, eval_images=32, eval_samples=16)
+    states = [r.load_state()["trainer"] for r in (plain, watched)]
+    for name in ("task", "average"):
+        for key, value in states[0][name].items():
+            assert torch.equal(value, states[1][name][key]), key
+    assert torch.equal(states[0]["rng"]["cpu"], states[1]["rng"]["cpu"])
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Evaluations that come from a list."""
+
+    def use(*values):
+        left = iter(values)
+        monkeypatch.setitem(ganvas.evaluation.watch.MEASURES, "fd", lambda _: {"fd": next(left)})
+
+    import ganvas.evaluation.watch
+
+    return use
+
+
+def best_of(run):
+    return read_json(run.best / "config.json")["images"]
+
+
+def test_the_best_is_kept(tmp_path, scripted):
+    scripted(3.0, 1.0, 2.0)
+    run = train(tmp_path / "run", 96, eval_images=32)
+    assert best_of(run) == 64
+    assert ganvas.load(run.best).sample(2).shape == (2, 1, 8, 8)
+    assert not torch.equal(ganvas.load(run.best).sample(2), ganvas.load(run.path).sample(2))
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "reason", "images"),
+    [
+        ((3.0, 1.0, 2.0, 4.0), {"stop_when": "fd<2"}, "goal", 64),
+        ((3.0, 1.0, 2.0, 4.0), {"patience": 2}, "patience", 128),
+        ((3.0, 2.0, 1.0, 0.5, 0.4), {"patience": 2}, "done", 160),
+    ],
+)
+def test_when_it_stops(values, options, reason, images, tmp_path, scripted):
+    scripted(*values)
+    heard = []
+    run = train(tmp_path / "run", 160, eval_images=32, on_event=heard.append, **options)
+    assert heard[-1].reason == reason
+    assert run.log()[-1]["images"] <= images
+    assert run.load_state()["trainer"]["images"] == images
+
+
+def test_a_resumed_run_remembers(tmp_path, scripted):
+    """Killed and resumed: the same numbers, the same best, the same weights."""
+    scripted(3.0, 1.0, 2.0, 5.0)
+    whole = train(tmp_path / "whole", 128, eval_images=32, patience=3)
+    scripted(3.0, 1.0)
+
+    def die(event):
+        if type(event).__name__ == "Snapshot" and event.images == 64:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "half", 128, eval_images=32, patience=3, on_event=die)
+    half = Run(tmp_path / "half")
+    half.append_evaluation({"metric": "fd", "trained_images": 96, "fd": 9.0})  # after the state: it will be done again
+    scripted(2.0, 5.0)
+    resumed = ganvas.train(outdir=half.path, resume=True)
+    assert [line["fd"] for line in resumed.evaluations()] == [3.0, 1.0, 2.0, 5.0]
+    assert best_of(resumed) == best_of(whole) == 64
+    assert weights_hash(resumed) == weights_hash(whole)
+    assert Run(half.path).config()["evaluation"]["patience"] == 3
+
+
+def test_less_is_not_always_better(tmp_path, scripted, monkeypatch):
+    left = iter([0.2, 0.6, 0.4])
+    monkeypatch.setitem(ganvas.evaluation.watch.MEASURES, "prdc", lambda _: {"coverage": next(left)})
+    run = train(tmp_path / "run", 96, eval_images=32, eval_metric="prdc", stop_when="coverage>0.9")
+    assert best_of(run) == 64
+
+
+def test_points_are_watched_by_their_modes(tmp_path):
+    run = ganvas.train(
+        "gan_points", data="ring", outdir=tmp_path / "run", images=128, batch=64, set=SMALL, eval_images=64,
+        eval_metric="modes", eval_samples=100,
+    )  # fmt: skip
+    assert [line["of"] for line in run.evaluations()] == [8, 8]
+
+
+@pytest.mark.parametrize(
+    ("text", "goal"),
+    [
+        ("fd<12", Goal("fd", "<", 12)),
+        (" coverage >= 0.5 ", Goal("coverage", ">=", 0.5)),
+        ("kid<-1e-3", Goal("kid", "<", -1e-3)),
+    ],
+)
+def test_goals(text, goal):
+    assert Goal.read(text) == goal
+
+
+@pytest.mark.parametrize(("sign", "holds"), [("<", (True, False, False)), ("<=", (True, True, False)),
+                                             (">", (False, False, True)), (">=", (False, True, True))])  # fmt: skip
+def test_what_reaches_a_goal(sign, holds):
+    assert tuple(Goal("fd", sign, 2).reached(v) for v in (1, 2, 3)) == holds
+
+
+BAD = {
+    "goal": ({"eval_images": 32, "stop_when": "fd"}, "as fd<12; got 'fd'"),
+    "a number that is not there": ({"eval_images": 32, "stop_when": "kid<1"}, "asks for kid, and fd gives fd"),
+    "metric": ({"eval_images": 32, "eval_metric": "fdd"}, "Did you mean 'fd'"),
+    "nothing to go by": ({"stop_when": "fd<1"}, "give --eval-images"),
+    "patience": ({"patience": 2}, "give --eval-images"),
+    "too few": ({"eval_images": 32, "eval_samples": 1}, "--eval-samples must be at least 2"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_watched_is_a_sentence(name, tmp_path):
+    options, said = BAD[name]
+    with pytest.raises(UsageError, match=said):
+        train(tmp_path / "run", 64, **options)
+    if name != "a number that is not there":
+        assert not (tmp_path / "run").exists()
+
+
+def test_only_what_changes_is_in_the_state():
+    watch = Watch(None, every=1)
+    watch.best, watch.since = 2.0, 3
+    other = Watch(None, every=1)
+    other.load_state_dict(watch.state_dict())
+    assert (other.best, other.since) == (2.0, 3)
