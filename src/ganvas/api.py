@@ -55,7 +55,7 @@ def train(
     """Train a recipe on data until its images (or `minutes`) are over; returns the run.
 
     `recipe` is a name, a saved config.json or a `Recipe`; `options` are those of `Request`: images, minutes,
-    seed, batch, resolution, device, precision, set, labels, augment, init_from, resume, snapshot_images, workers, ...
+    seed, batch, resolution, device, precision, set, labels, augment, init_from, resume, snapshot_images, hold_out, ...
     `on_event` hears every `Event`.  Raises `UserError` with a sentence for whatever a person can mend.
     """
     session = prepare(Request(recipe, data, outdir, **options))
@@ -282,6 +282,7 @@ def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, 
         card=_card(config, dataset, example),
         seed=request.seed or 0,
         config=config,
+        heal=request.heal,
     )
 
 

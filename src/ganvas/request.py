@@ -38,6 +38,7 @@ class Request:
     compile: Literal["auto", "on", "off"] = "auto"
     set: Sequence[str] | Mapping[str, Any] = ()
     hold_out: int | None = None  # images kept from training, to see whether the discriminator learns by heart
+    heal: bool = False  # do what the doctor advises: go back, and on with lower learning rates
     labels: int | None = None  # keep so many, class by class alike, and hide the others
     augment: str = ""
     init_from: str | os.PathLike[str] | None = None  # a run or a model folder whose weights this run begins with

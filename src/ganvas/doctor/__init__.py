@@ -55,6 +55,14 @@ class Doctor:
                 found.append(Finding(rule.trouble, evidence, rule.remedy(self.setup), rule.severity, chart.images))
         return found
 
+    def curable(self, findings: Sequence[Finding]) -> Finding | None:
+        """The first of them that is a trouble and has a cure."""
+        return next((found for found in findings if found.severity == "trouble" and self.cure(found)), None)
+
+    def cure(self, finding: Finding) -> Mapping[str, float]:
+        """The mildest there is, as factors on the players' learning rates; nothing if none of that kind would help."""
+        return next((rule.ease for rule in RULES if rule.trouble == finding.trouble and rule.ease), {})
+
 
 def diagnose(run: Run | str | os.PathLike[str]) -> list[Finding]:
     """Everything that the log of a run shows, in the order in which it could have been said.
@@ -62,5 +70,17 @@ def diagnose(run: Run | str | os.PathLike[str]) -> list[Finding]:
     Raises `UsageError` if this is no run.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    doctor = Doctor(run.config())
-    return [finding for line in run.log() for finding in doctor.hear(line)]
+    doctor, found = Doctor(run.config()), []
+    for line in run.log():
+        found += _healed(line)
+        found += doctor.hear(line)
+    return found
+
+
+def _healed(line: Line) -> list[Finding]:
+    """What was found in lines that healing took back, as a note."""
+    said = line.get("healed")
+    if not isinstance(said, Mapping) or not {"trouble", "evidence", "remedy", "images", "done"} <= said.keys():
+        return []
+    evidence = f"{said['evidence']} (healed: {said['done']})"
+    return [Finding(str(said["trouble"]), evidence, str(said["remedy"]), "note", int(said["images"]))]

@@ -147,6 +147,7 @@ def read_ahead(setup: Setup) -> str:
 BOTH = {"g": 0.5, "d": 0.5}
 
 RULES = [
+    Rule("exploding gradient", "warning", signs.diverges, calm_down),  # training has gone back by itself
     Rule("exploding gradient", "trouble", signs.explodes, calm_down, BOTH),
     Rule("vanishing gradient", "trouble", signs.vanishes, tell_more, {"d": 0.5}),
     Rule("learning rate too high", "trouble", signs.learns_too_fast, slow_down, BOTH),

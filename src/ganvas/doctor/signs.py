@@ -41,17 +41,21 @@ def improving(chart: Chart, count: int = LONG) -> bool:
 # --- gradients and weights -------------------------------------------------------------------------------
 
 
-def explodes(chart: Chart) -> str:
+def diverges(chart: Chart) -> str:
     returns = int(max(chart.last("returns", 1), default=0))
     if returns:
         return f"a loss or gradient was not finite, and training went back to its last state ({returns}x)"
+    return ""
+
+
+def explodes(chart: Chart) -> str:
     for player, name in PLAYERS.items():
         field = f"{player}/gradient_norm"
         usual, now = chart.first(field, LINES), min(chart.last(field, LINES), default=0.0)
         if now > 100 * max(usual, 0.1) and now > 10:
             return f"the {name}'s gradient norm has grown from {number(usual)} to {number(now)} and stays there"
         norm = f"signal/{player}_spectral"
-        usual, now = chart.first(norm, 1), min(chart.last(norm, LINES), default=0.0)
+        usual, now = chart.first(norm, 1), min(chart.last(norm, 2), default=0.0)
         if now > 50 * max(usual, 1.0):
             return f"the largest singular value of the {name}'s weights has grown from {number(usual)} to {number(now)}"
     return ""
@@ -121,7 +125,7 @@ def oscillates(chart: Chart) -> str:
         values = chart.last("signal/ranking", CYCLES) or chart.all("signal/ranking")
         return (
             f"the discriminator's advantage swung {swings} times between {percent(min(values))} and"
-            f" {percent(max(values))} of the pairs in {len(values)} measurements: the players chase each other in circles"
+            f" {percent(max(values))} of the pairs in {len(values)} measurements: the players run in circles"
         )
     return ""
 
@@ -146,8 +150,8 @@ def may_overfit(chart: Chart) -> str:
     if passes >= 20 and min(real, default=0) > 0.9 and max(fake, default=0) < -0.9 and settled(chart):
         return (
             f"after {passes:.0f} passes through {chart.setup.trained_on:,} images the mean sign of its logits is"
-            f" {min(real):.2f} for real and {max(fake):.2f} for generated ones (0.6 is healthy); none was held out to be"
-            " sure"
+            f" {min(real):.2f} for real and {max(fake):.2f} for generated ones (0.6 is healthy); none was held out to"
+            " be sure"
         )
     return ""
 

@@ -8,18 +8,22 @@ the log is written.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..game import Look
+from ..metrics import features
 from ..trainer import Batch, Trainer
 from . import pictures, weights
 
-COUNT = 128  # images of each kind that are looked at, at most
-EVERY = 8 * COUNT  # images from one measurement to the next, at least, so that they cost a few percent of the time
+COUNT = 64  # images of each kind that are looked at, at most
+NUMBERS = 1 << 24  # of them together, at most, unless that were fewer than 16 images
+STEPS = 32  # from one measurement to the next, at least, so that they cost less than a fiftieth of the time
+RARELY = 8  # measurements to one of what costs more
+SMALLEST = 16  # pixels a side of pictures that the pocket network can tell apart
 REFERENCE = 512  # real images that say which groups there are
 GROUPS = 16
 SEED = 0x5EED  # of the noise
@@ -43,13 +47,19 @@ class Signals:
     """Listens to a trainer every so many images: `with signals.listening(trainer): trainer.advance()`."""
 
     def __init__(self, reals: Reals, every: int):
-        self.reals, self.every = reals, max(every, EVERY)
+        self.reals, self.every = reals, every
+        numbers = self.reals.at(0, 1)["image"].numel()
+        self.count = min(max(NUMBERS // numbers, 16), COUNT, len(reals))
         self.groups: pictures.Clusters | None = None
+        self.of_reals: dict[str, Tensor] = {}  # what never changes
+        self.network: torch.nn.Module | None = None
+        self.real_variety: Tensor | None = None  # of real images to the pocket network
 
-    def due(self, trainer: Trainer) -> bool:
-        """Whether the next step crosses a multiple of `every` images: it follows from the counter alone."""
-        after = trainer.images + trainer.draws * trainer.recipe.batch
-        return trainer.images // self.every != after // self.every
+    def due(self, trainer: Trainer, times: int = 1) -> bool:
+        """Whether the next step crosses a multiple of `times` intervals: it follows from the counters alone."""
+        drawn = trainer.draws * trainer.recipe.batch
+        every = times * max(self.every, STEPS * drawn)
+        return trainer.images // every != (trainer.images + drawn) // every
 
     @contextmanager
     def listening(self, trainer: Trainer) -> Iterator[None]:
@@ -57,6 +67,7 @@ class Signals:
         if not self.due(trainer):
             yield
             return
+        thoroughly = self.due(trainer, RARELY)
         before = {name: [p.detach().clone() for p in player.weights] for name, player in trainer.players.items()}
         yield
         with torch.no_grad():
@@ -65,26 +76,23 @@ class Signals:
                 dead = weights.dead_share(player.weights)
                 if dead is not None:
                     trainer.tally.add(f"signal/{name}_dead", dead)
-            for name, value in self.measured(trainer).items():
+            for name, value in self.measured(trainer, thoroughly).items():
                 trainer.tally.add(f"signal/{name}", value)
 
     @torch.no_grad()
-    def measured(self, trainer: Trainer) -> dict[str, Tensor]:
+    def measured(self, trainer: Trainer, thoroughly: bool = True) -> dict[str, Tensor]:
         """How the game stands: every number by its name in the log, without `signal/`."""
-        found = {}
-        for name, network in (("g", trainer.task.generator), ("d", trainer.task.discriminator)):
-            norm = None if network is None else weights.largest_spectral_norm(network)
-            if norm is not None:
-                found[f"{name}_spectral"] = norm
+        found = spectral_norms(trainer) if thoroughly else {}
         with untouched(trainer):
-            count = min(COUNT, len(self.reals))
-            batch = self.reals.at(0, count)
+            batch = self.reals.at(0, self.count)
             look = seen(trainer, batch)
             if look is None:
                 return found
             found |= verdicts(look) | self._pictures(look)
+            if thoroughly and min(look.real.shape[2:]) >= SMALLEST:
+                found["variety"] = self._variety(look)
             if self.reals.held_out:
-                found |= overfitting(look, seen(trainer, self.reals.held(min(COUNT, self.reals.held_out))))
+                found |= overfitting(look, seen(trainer, self.reals.held(min(self.count, self.reals.held_out))))
             if "label" in trainer.task.needs:
                 found |= labels(batch["label"], look, seen(trainer, {**batch, "label": batch["label"].roll(1, 0)}))
         return found
@@ -93,31 +101,52 @@ class Signals:
         """How the generated pictures are, beside the real ones."""
         if self.groups is None:
             self.groups = self._grouped()
+            self.of_reals = {f"real_{name}": value for name, value in alone(look.real).items()}
         broken = ~torch.isfinite(look.fake)
         clean = torch.nan_to_num(look.fake, 0.0, 0.0, 0.0)
         real, fake = pictures.scaled_down(look.real), pictures.scaled_down(clean)
-        (low, high), (real_low, real_high) = pictures.ends(clean), pictures.ends(look.real)
-        found = {
+        return {
+            **alone(clean),
+            **self.of_reals,
             "nonfinite": broken.sum(),
             "diversity": pictures.spread(fake) / pictures.spread(real).clamp_min(1e-12),
             "lost": self.groups.lost(fake),
             "told_apart": pictures.told_apart(real, fake),
             "nearness": pictures.nearness(real, fake),
-            "saturated": pictures.saturated(clean),
-            "real_saturated": pictures.saturated(look.real),
         }
-        found |= {"low": low, "high": high, "real_low": real_low, "real_high": real_high}
-        if min(look.real.shape[2:]) >= 8:
-            found["checkerboard"] = pictures.checkerboard(clean)
-            found["real_checkerboard"] = pictures.checkerboard(look.real)
-        return found
+
+    def _variety(self, look: Look) -> Tensor:
+        """How different samples are to the pocket network, in parts of how different real images are."""
+        if self.network is None or self.real_variety is None:
+            self.network = features.pocket().to(look.real.device)
+            self.real_variety = pictures.spread(self._features(look.real)).clamp_min(1e-12)
+        return pictures.spread(self._features(torch.nan_to_num(look.fake, 0.0, 0.0, 0.0))) / self.real_variety
+
+    def _features(self, images: Tensor) -> Tensor:
+        assert self.network is not None
+        shown = features.clean(images[:, :3] if images.shape[1] != 2 else images[:, :1], features.SIZE)
+        return self.network(shown.clamp(-1, 1))
 
     def _grouped(self) -> pictures.Clusters:
         """The groups of some real images, a few at a time through memory."""
         count = min(REFERENCE, len(self.reals))
-        parts = range(0, count, COUNT)
-        rows = [pictures.scaled_down(self.reals.at(k, min(COUNT, count - k))["image"]) for k in parts]
+        parts = range(0, count, self.count)
+        rows = [pictures.scaled_down(self.reals.at(k, min(self.count, count - k))["image"]) for k in parts]
         return pictures.Clusters.of(torch.cat(rows), min(GROUPS, -(-count // 8)))
+
+
+def alone(images: Tensor) -> dict[str, Tensor]:
+    """What is told of pictures without others beside them."""
+    low, high = pictures.ends(images)
+    found = {"low": low, "high": high, "saturated": pictures.saturated(images)}
+    return found | ({"checkerboard": pictures.checkerboard(images)} if min(images.shape[2:]) >= 8 else {})
+
+
+def spectral_norms(trainer: Trainer) -> dict[str, Tensor]:
+    """The largest singular value among each player's weights."""
+    networks = {"g": trainer.task.generator, "d": trainer.task.discriminator}
+    norms = {name: weights.largest_spectral_norm(network) for name, network in networks.items() if network}
+    return {f"{name}_spectral": norm for name, norm in norms.items() if norm is not None}
 
 
 def verdicts(look: Look) -> dict[str, Tensor]:
@@ -185,7 +214,8 @@ def untouched(trainer: Trainer) -> Iterator[None]:
     before = [buffer.clone() for buffer in buffers]
     device = trainer.policy.device
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.compiler.set_stance("force_eager"):
+    eager = torch.compiler.set_stance("force_eager") if trainer.policy.compiled else nullcontext()
+    with torch.random.fork_rng(devices=devices), eager:
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ SIDE = 8  # pixels of the longer side that distances are measured on
 ROUNDS = 10  # of Lloyd's algorithm
 LOST = 1 / 8  # a cluster with less than this part of its share is lost
 EXPECTED = 3.0  # samples a cluster must be expected to have before it can be missed
-NUMBERS = 1 << 20  # at most so many are sorted for a quantile
+NUMBERS = 1 << 14  # at most so many are sorted for a quantile
 
 
 def scaled_down(images: Tensor) -> Tensor:
