@@ -134,6 +134,15 @@ def test_fd_is_the_distance_of_the_features_and_says_how(place):
     assert evaluate("fd", place / "a", place / "a")["fd"] == pytest.approx(0, abs=1e-9)
 
 
+def test_rounded_features_say_what_rounding_does(place):
+    exact, rounded = (evaluate("fd", place / "a", place / "b", bf16=bf16) for bf16 in (False, True))
+    assert rounded["precision"] == "bf16"
+    assert rounded["bf16_bias"] == pytest.approx(rounded["fd"] - exact["fd"], rel=1e-6)  # measured on all there are
+    assert rounded["bf16_bias"] != 0
+    assert rounded["bf16_bias_images"] == 50
+    assert "bf16_bias" not in exact
+
+
 def test_a_distance_is_not_called_fid(command):
     _, out, _ = command("eval", "fd", "a", "b")
     assert "FD(pocket)" in out

@@ -150,7 +150,9 @@ def test_a_module_of_yours():
         Features(nn.Flatten()).logits(x)
 
 
-@pytest.mark.parametrize(("name", "network"), [("inception", Inception), ("vgg16", VGG)])
+@pytest.mark.parametrize(
+    ("name", "network"), [("inception", Inception), pytest.param("vgg16", VGG, marks=pytest.mark.slow)]
+)
 def test_public_weights_are_read_from_their_file(name, network, tmp_path, monkeypatch):
     monkeypatch.setenv("GANVAS_CACHE", str(tmp_path))
     with pytest.raises(UsageError, match=rf"ganvas weights fetch {name}.*or offline"):

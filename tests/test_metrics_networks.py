@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, max_pool2d, relu
@@ -114,6 +116,14 @@ def test_inception_computes_what_its_tables_say(inception):
     torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(logits, inception.fc(features))
     assert [m.shape[1] for m in inception.maps(x).values()] == [64, 192, 768, 2048]
+
+
+def test_folding_inceptions_statistics_changes_nothing(inception):
+    x = torch.randn(2, 3, 107, 107, generator=torch.Generator().manual_seed(2)).clamp(-1, 1)
+    expected = inception(x)[1]
+    folded = deepcopy(inception).fold()
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+    torch.testing.assert_close(folded(x)[1], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "count", "convolutions"), [("vgg16", 138_357_544, 13), ("vgg19", 143_667_240, 16)])

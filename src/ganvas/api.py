@@ -26,7 +26,7 @@ from .model import Model as Model
 from .model import accuracy as accuracy
 from .model import load as load
 from .players import Group
-from .policy import Policy
+from .policy import Policy, is_out_of_memory
 from .request import Request as Request
 from .request import asked_resolution, check_numbers, continued, data_path, made_recipe
 from .request import find_recipe as find_recipe
@@ -34,7 +34,7 @@ from .run import Run
 from .signals import Signals
 from .tasks.base import Task
 from .trainer import Trainer
-from .training import OUT_OF_MEMORY, Event, Plan, Training, is_out_of_memory, moved
+from .training import OUT_OF_MEMORY, Event, Plan, Training, moved
 from .transfer import begin_from
 from .version import __version__
 

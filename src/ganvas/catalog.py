@@ -31,11 +31,15 @@ from .networks import (
     minibatch,
     mlp,
     noisy,
+    patch,
     r3gan,
     resnet,
     rrdb,
     srresnet,
+    stargan,
     stylegan2,
+    translation,
+    unet,
 )
 from .networks import text as captions
 from .recipes import conditional, further, generation, modern, points, styles
@@ -145,6 +149,11 @@ NETWORKS: dict[str, type] = {
     "compact": compact.Compact,
     "vgg_discriminator": critics.VGGDiscriminator,
     "unet_discriminator": critics.UNetDiscriminator,
+    "unet_generator": unet.Generator,
+    "translation_generator": translation.Generator,
+    "patch_discriminator": patch.Discriminator,
+    "stargan_generator": stargan.Generator,
+    "stargan_discriminator": stargan.Discriminator,
 }
 
 SIGHT: dict[str, type] = {  # what the discriminator looks through

@@ -10,11 +10,11 @@ from torch import nn
 
 from . import catalog
 from .imaging.checkpoints import ACTIVATIONS, Checkpoint, read, write
-from .imaging.layouts import LAYOUTS
+from .imaging.translators import KNOWN
 
 
 def load_network(file: Path | str, *, scale: int | None = None, activation: str | None = None) -> nn.Module:
-    """The network of a weight file, in evaluation, its weights frozen: pictures (N, C, H, W) in [-1, 1] to larger ones.
+    """The network of a weight file, in evaluation, its weights frozen: pictures (N, C, H, W) in [-1, 1] to others.
 
     `scale` and `activation` settle what a file may leave open, see `imaging.checkpoints.read`, whose errors it raises.
     """
@@ -53,7 +53,7 @@ def as_checkpoint(network: nn.Module) -> Checkpoint:
     """A network of ours as `write` takes it; one for which there is no layout keeps its name and has no options."""
     name = next((k for k, kind in catalog.NETWORKS.items() if type(network) is kind), type(network).__name__)
     state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
-    layout = next((layout for layout in LAYOUTS if layout.network == name), None)
+    layout = next((layout for layout in KNOWN if layout.network == name), None)
     if layout is None:
         return Checkpoint(name, {}, state)
     options = layout.infer({k: tuple(v.shape) for k, v in state.items()})

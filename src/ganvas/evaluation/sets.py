@@ -18,6 +18,8 @@ from ..metrics.ssim import diversity
 from ..model import Model, load
 from .question import Numbers, Question, enough
 
+ROUNDING_IMAGES = 1000  # pictures a side that bf16's bias is measured on
+
 
 def fd(ask: Question) -> Numbers:
     """Frechet distance of features; through `inception` it is FID (Heusel et al. 2017)."""
@@ -26,7 +28,7 @@ def fd(ask: Question) -> Numbers:
     real = ask.real.gaussian(ask.network, o.cache)
     if not (o.bootstrap or o.unlimited or o.by_class):
         found: Numbers = {"fd": frechet_distance(real, ask.fake.gaussian(ask.network, o.cache))}
-        return {**found, **small_sample(ask), **ask.said}
+        return {**found, **rounding(ask), **small_sample(ask), **ask.said}
     fake = torch.cat(list(ask.fake.features(ask.network)))
     found = {"fd": frechet_distance(real, Gaussian.of(fake))}
     if o.bootstrap:
@@ -37,13 +39,25 @@ def fd(ask: Question) -> Numbers:
         found["fd_infinity"] = frechet.unlimited(real, fake, seed=o.seed)
     if o.by_class:
         found |= by_class(ask, fake)
-    return {**found, **small_sample(ask), **ask.said}
+    return {**found, **rounding(ask), **small_sample(ask), **ask.said}
 
 
 def fid(ask: Question) -> Numbers:
     """Frechet Inception distance: `fd` through the network it was published with (Heusel et al. 2017)."""
     found = fd(Question(ask.a, ask.b, replace(ask.options, features="inception")))
     return {"fid": found.pop("fd"), **found}
+
+
+def rounding(ask: Question) -> Numbers:
+    """What bfloat16 features add to the distance, measured on the first pictures of both sides; nothing in float32."""
+    if not ask.options.bf16:
+        return {}
+    sides = [side.first(ROUNDING_IMAGES) for side in (ask.real, ask.fake)]
+    rounded, exact = (
+        frechet_distance(*(Gaussian.of(side.features(network)) for side in sides))
+        for network in (ask.network, ask.network.exact())
+    )
+    return {"bf16_bias": rounded - exact, "bf16_bias_images": min(side.count for side in sides)}
 
 
 def small_sample(ask: Question) -> Numbers:

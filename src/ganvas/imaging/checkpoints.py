@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import UsageError, UserError, did_you_mean
-from .layouts import JUDGES, LAYOUTS, STEPS, Layout, Options, Shape
+from .layouts import JUDGES, STEPS, Layout, Options, Shape
+from .translators import KNOWN, spared
 
 State = dict[str, Tensor]
 
@@ -32,6 +33,7 @@ PLAYERS = ("generator_ema.", "generator.", "netG.")  # of files that hold more t
 ACTIVATIONS = ("prelu", "relu", "leakyrelu")
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 MAX_BYTES = 4_000_000_000  # a larger file is not opened
+BARE = ("old", "middle", "cyclegan", "cyclegan_dropout", "pix2pix", "stargan")  # layouts without a wrapper
 NOTE = "ganvas"  # where a file of ours says what shapes do not tell
 
 
@@ -65,8 +67,8 @@ def read(file: Path | str, *, scale: int | None = None, activation: str | None =
         found = _recognised(state, {**said, **_given(scale, activation)})
     except Unfit as problem:
         raise Unfit(f"{file}: {problem}") from None
-    if scale is not None and scale != found.options["scale"]:
-        raise UsageError(f"{file} is a network for x{found.options['scale']}, not for x{scale}.")
+    if scale is not None and scale != found.options.get("scale", 1):
+        raise UsageError(f"{file} is a network for x{found.options.get('scale', 1)}, not for x{scale}.")
     return found
 
 
@@ -197,9 +199,11 @@ def _recognised(state: State, hints: Mapping[str, Any]) -> Checkpoint:
     """The network that a file's tensors fit exactly; raises `Unfit` with the nearest one."""
     nearest: tuple[float, str] = (0.0, "")
     for named in _unprefixed(state):
-        shapes = {key: tuple(value.shape) for key, value in named.items()}
-        for layout in LAYOUTS:
-            options = _settled(layout, layout.infer(shapes), hints)
+        every = {key: tuple(value.shape) for key, value in named.items()}
+        for layout in KNOWN:
+            options = _settled(layout, layout.infer(every), hints)
+            unused = spared(layout, options, set(every))
+            shapes = {key: shape for key, shape in every.items() if key not in unused}
             wanted = layout.wanted(options)
             if wanted.keys() == shapes.keys() and all(wanted[k] == shapes[k] for k in shapes):
                 return _found(layout, options, named, hints)
@@ -253,7 +257,7 @@ def _unknown(state: State, nearest: str) -> str:
         if all(k in state for k in keys):
             return f"this is {judge}, which judges pictures; the file of its generator is needed."
     if not nearest:
-        known = ", ".join(layout.title for layout in LAYOUTS)
+        known = ", ".join(layout.title for layout in KNOWN)
         return f"its tensors ({_listed(sorted(state))}) are those of no network known here: {known}."
     return f"its tensors are not those of a network known here. {nearest}"
 
@@ -264,9 +268,10 @@ def _unknown(state: State, nearest: str) -> str:
 def write(file: Path | str, checkpoint: Checkpoint, *, layout: str | None = None) -> None:
     """Write weights as other tools read them: .safetensors, or .pth with the tensors under `params`.
 
-    `layout` is `old`, `middle` or `new` for ESRGAN, `basicsr` or `mmagic` for MSRResNet; by default the newest.  The
-    old and middle ones are bare, as their files are.  Raises `UsageError` for another suffix or layout, and for a
-    network that has none, `UserError` if it cannot be written; then nothing is left behind.
+    `layout` is `old`, `middle` or `new` for ESRGAN, `basicsr` or `mmagic` for MSRResNet, `cyclegan`, `pix2pix` or
+    `stargan` for translation; by default the newest.  Those of `BARE` are, as their files are.  Raises `UsageError` for
+    another suffix or layout, and for a network that has none, `UserError` if it cannot be written; then nothing is left
+    behind.
     """
     file = Path(file)
     chosen = _layout(checkpoint, layout)
@@ -277,7 +282,7 @@ def write(file: Path | str, checkpoint: Checkpoint, *, layout: str | None = None
         if file.suffix == ".safetensors":
             save_file(state, part, metadata={"format": "pt", "network": checkpoint.network, **note})
         elif file.suffix in (".pth", ".pt"):
-            torch.save(state if chosen.name in ("old", "middle") else {"params": state, NOTE: note}, part)
+            torch.save(state if chosen.name in BARE else {"params": state, NOTE: note}, part)
         else:
             raise UsageError(f"Weights are written as .pth or .safetensors, not {file.suffix or 'without a suffix'}.")
         part.replace(file)
@@ -289,7 +294,7 @@ def write(file: Path | str, checkpoint: Checkpoint, *, layout: str | None = None
 
 def _layout(checkpoint: Checkpoint, name: str | None) -> Layout:
     """The layout of that name for a network; raises `UsageError` if there is none, or if it loses what is needed."""
-    known = {layout.name: layout for layout in LAYOUTS if layout.network == checkpoint.network}
+    known = {layout.name: layout for layout in KNOWN if layout.network == checkpoint.network}
     if not known:
         raise UsageError(f"No other tool has a layout for the network {checkpoint.network!r}.")
     if name is not None and name not in known:
@@ -298,4 +303,6 @@ def _layout(checkpoint: Checkpoint, name: str | None) -> Layout:
     chosen = known[name] if name else next(iter(known.values()))
     if chosen.name in ("old", "middle") and checkpoint.options["scale"] == 3:
         raise UsageError(f"The {chosen.name} layout cannot say x3 (its files are read as x2); use the new one.")
+    if chosen.name.startswith("cyclegan") and checkpoint.options["up"] == "resize":
+        raise UsageError("CycleGAN's layout has transposed convolutions, and this network repeats pixels instead.")
     return chosen

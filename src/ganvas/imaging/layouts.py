@@ -1,4 +1,4 @@
-"""How published files of super-resolution networks name and shape their tensors.
+"""How published files of networks name and shape their tensors; here those of super-resolution.
 
 A layout is three functions: options from the shapes that a file has, the tensors that a network of such options holds
 by our own names, and their names in the file.  Everything is read from shapes, and no shape is believed: what is
@@ -30,6 +30,7 @@ class Layout:
     infer: Callable[[Shapes], Options]  # the network's options, as far as the shapes tell; never raises
     own: Callable[[Options], dict[str, Shape]]  # the network's tensors, by our names
     rename: Callable[[str, Options], str]  # our name to the file's
+    spare: str = ""  # pattern of tensors that a file may also hold, which are of no use
 
     def wanted(self, options: Options) -> dict[str, Shape]:
         """The tensors of a file of that layout, by the file's names."""
@@ -274,4 +275,6 @@ JUDGES = {  # keys by which networks that judge, and do not enlarge, give themse
     "Real-ESRGAN's U-Net discriminator": ("conv0.weight", "conv1.weight_orig"),
     "ESRGAN's discriminator": ("conv0_0.weight", "linear1.weight"),
     "ESRGAN's discriminator in the old layout": ("features.0.weight", "classifier.0.weight"),
+    "pix2pix's or CycleGAN's discriminator": ("model.0.weight", "model.2.weight", "model.5.weight"),
+    "StarGAN's discriminator": ("main.0.weight", "conv1.weight", "conv2.weight"),
 }

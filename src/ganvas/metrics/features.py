@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -50,7 +51,7 @@ def inception() -> Inception:
     """The network of FID; raises `UsageError` that says how to get its weights if they are not here."""
     network = Inception()
     weights.load(network, weights.read("inception"), "inception")
-    return network.eval()
+    return network.fold()
 
 
 def vgg(name: str) -> VGG:
@@ -107,6 +108,12 @@ class Features:
             self.name, self.network, self.size, self.width = network, entry.build(), entry.size, entry.width
             self.resize = entry.resize if resizer == "own" else clean
         self.network.to(memory_format=torch.channels_last).to(self.device)  # type: ignore[call-overload]
+
+    def exact(self) -> Features:
+        """The same network with float32 matrix products."""
+        other = copy(self)
+        other.bf16 = False
+        return other
 
     @property
     def protocol(self) -> dict[str, Any]:

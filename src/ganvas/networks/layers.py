@@ -53,6 +53,15 @@ def cropped(image: Tensor, size: tuple[int, int]) -> Tensor:
     return image[:, :, top : top + size[0], left : left + size[1]]
 
 
+def grown(image: Tensor, multiple: int) -> Tensor:
+    """(N, C, H, W) grown evenly, by repeating its edge, to sides that `multiple` divides; `cropped` undoes it."""
+    missing = [-side % multiple for side in image.shape[2:]]
+    if not any(missing):
+        return image
+    (top, left), (down, across) = [m // 2 for m in missing], missing
+    return nn.functional.pad(image, (left, across - left, top, down - top), mode="replicate")
+
+
 def widened(x: Tensor) -> Tensor:
     """As float32, or wider if it was."""
     return x if x.dtype == torch.float64 else x.float()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import instance_norm, normalize
 from torch.nn.utils import parametrize
 
 from ..policy import full_precision
@@ -15,6 +15,7 @@ from .labels import JoinImage, JoinNoise, embedding
 from .layers import widened
 
 M = TypeVar("M", bound=nn.Module)
+PictureNorm = Literal["batch", "instance", "none"]
 
 WARM_UP = 100  # power iterations before the first step; afterwards one a step follows the weights
 
@@ -109,6 +110,26 @@ class ConditionalBatchNorm2d(nn.Module):
             return x
         scale, shift = (1 + self.gain(condition)).to(x.dtype), self.shift(condition).to(x.dtype)
         return torch.addcmul(shift[:, :, None, None], x, scale[:, :, None, None])
+
+
+class PictureBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that, when it no longer trains, goes by each picture's own statistics (Isola et al. 2017, section 3).
+
+    So with the published batch of one it does in use what it did in training; the running statistics are kept, because
+    the files of others hold them, but not looked at.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(x)
+        return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
+def by_picture(channels: int, norm: PictureNorm) -> nn.Module:
+    """The normalisation of a network from pictures to pictures: `batch`, `instance` (without weights) or none."""
+    if norm == "none":
+        return nn.Identity()
+    return PictureBatchNorm2d(channels) if norm == "batch" else nn.InstanceNorm2d(channels)
 
 
 class Reference(nn.Module):

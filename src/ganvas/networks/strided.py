@@ -150,13 +150,13 @@ class DownConv(nn.Conv2d):
 
 
 class UpConv(nn.ConvTranspose2d):
-    """A bias-free transposed 4x4 convolution of stride 2: (N, O, h, w) -> (N, I, 2h, 2w)."""
+    """A transposed 4x4 convolution of stride 2: (N, O, h, w) -> (N, I, 2h, 2w)."""
 
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(inputs, outputs, 4, 2, 1, bias=False)
+    def __init__(self, inputs: int, outputs: int, bias: bool = False):
+        super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return up(x, self.weight)
+        return up(x, self.weight, self.bias)
 
 
 def doubled(weight: Tensor) -> Tensor:
@@ -181,8 +181,8 @@ class ConvPool(nn.Conv2d):
 class UpsampleConv(nn.Conv2d):
     """Every pixel four times, then a 3x3 convolution, as one: (N, I, h, w) -> (N, O, 2h, 2w); see `ConvPool`."""
 
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(inputs, outputs, 3, padding=1)
+    def __init__(self, inputs: int, outputs: int, bias: bool = True):
+        super().__init__(inputs, outputs, 3, padding=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return up(x, doubled(self.weight.transpose(0, 1).flip(2, 3)), self.bias)

@@ -1,0 +1,68 @@
+"""PatchGAN: a discriminator that judges every patch of a picture by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..game import Scores
+from .layers import Init, as_size, halvings, initialise
+from .norms import PictureNorm, by_picture
+
+HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # by receptive field
+LEAST = 3  # pixels that the last halved map must keep for the two convolutions after it
+
+
+def receptive_field(layers: Iterable[nn.Module]) -> int:
+    """Pixels a side that one number of the last map sees, from the kernels and strides of the convolutions."""
+    field = 1
+    for layer in reversed([m for m in layers if isinstance(m, nn.Conv2d)]):
+        field = (field - 1) * layer.stride[0] + layer.kernel_size[0]
+    return field
+
+
+class Discriminator(nn.Module):
+    """Pictures (N, channels, H, W) to `Scores` whose logits are a map (N, 1, h, w) of verdicts on patches.
+
+    Isola et al. 2017, section 6.1.2: 4x4 convolutions, some of stride 2 and two of stride 1; a receptive field of one
+    pixel is two 1x1 convolutions.  Small pictures get fewer halvings than asked for, and so smaller patches.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        field: Literal[1, 16, 34, 70, 142, 286] = 70,  # side of a patch, in pixels
+        width: int = 64,  # channels of the first map; doubled with every layer up to 8 times as many
+        norm: PictureNorm = "batch",  # after every layer but the first and the last
+        init: Init = "normal",  # how the weights begin
+    ):
+        super().__init__()
+        downs = min(HALVINGS[field], max(1, halvings(as_size(resolution), LEAST)))
+        widths = [width * min(2**k, 8) for k in range(downs + 1)] if downs else [width, 2 * width]
+        self.body = nn.Sequential()
+        for k, (i, o) in enumerate(zip([channels, *widths], widths)):
+            size, stride, padding = (4, 2 if k < downs else 1, 1) if downs else (1, 1, 0)
+            normed = norm if k else "none"
+            conv = nn.Conv2d(i, o, size, stride, padding, bias=normed != "batch")
+            self.body.extend([conv, by_picture(o, normed), nn.LeakyReLU(0.2)])
+        size, padding = (4, 1) if downs else (1, 0)
+        self.score = nn.Conv2d(widths[-1], 1, size, 1, padding, bias=bool(downs) or norm != "batch")
+        initialise(self, init)
+
+    def stages(self) -> list[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: the convolutions and what follows them."""
+        return [self.body[k : k + 3] for k in range(0, len(self.body), 3)]
+
+    @property
+    def receptive_field(self) -> int:
+        """Side of the patch that each verdict is about, in pixels."""
+        return receptive_field([*self.body, self.score])
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        h = self.body(x)
+        return Scores(self.score(h), features=(h, torch.mean(h, (2, 3))))

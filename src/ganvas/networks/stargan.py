@@ -1,0 +1,139 @@
+"""One generator for many domains, and the critic that names them: StarGAN's two networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
+
+from ..config import UsageError
+from ..game import Scores
+from .layers import Init, as_size, cropped, grown, halvings, initialise
+from .strided import DownConv, UpConv
+from .translation import Layer
+
+DEEPEST = 6  # halvings of the published critic for 128 pixels
+
+
+def domains(label: Tensor, classes: int) -> Tensor:
+    """What the generator is told: (N, classes) float32 with a one for the class, or attributes (N, D) as they are."""
+    return one_hot(label, classes).float() if classes else label
+
+
+def instance(channels: int) -> nn.Module:
+    """Instance norm with weights: StarGAN's files hold them."""
+    return nn.InstanceNorm2d(channels, affine=True)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions added to what they were given: (N, C, H, W) to the same."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.first = Layer(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), instance(channels))
+        self.conv, self.norm = nn.Conv2d(channels, channels, 3, 1, 1, bias=False), instance(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.conv(self.first(x)))
+
+
+class Generator(nn.Module):
+    """Pictures (N, C, H, W) and the domain each is to go to, to pictures (N, C, H, W) in [-1, 1] (Choi et al. 2018).
+
+    Table 4 of the paper; the label enters as one constant channel for each domain.  Any size: grown by its edge to a
+    multiple of 4, and cropped.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        width: int = 64,  # channels of the largest map; doubled with both halvings
+        blocks: int = 6,  # residual blocks
+        init: Init | None = None,  # how the weights begin; none: as PyTorch does, which is what was published
+    ):
+        super().__init__()
+        self.classes = classes
+        widths = [width, 2 * width, 4 * width]
+        inputs = channels + (classes or attributes)
+        self.enter = Layer(nn.Conv2d(inputs, width, 7, 1, 3, bias=False), instance(width))
+        self.downs = nn.Sequential(*(Layer(DownConv(i, o), instance(o)) for i, o in zip(widths, widths[1:])))
+        self.blocks = nn.Sequential(*(Block(widths[-1]) for _ in range(blocks)))
+        self.ups = nn.Sequential(*(Layer(UpConv(i, o), instance(o)) for i, o in zip(widths[::-1], widths[-2::-1])))
+        self.leave = nn.Conv2d(width, channels, 7, 1, 3, bias=False)
+        if init:
+            initialise(self, init)
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        whole = grown(x, 4)
+        told = domains(label, self.classes).to(x.dtype)[:, :, None, None].expand(-1, -1, *whole.shape[2:])
+        h = self.enter(torch.cat([whole, told], 1))
+        h = self.leave(self.ups(self.blocks(self.downs(h))))
+        return cropped(torch.tanh(h), (x.shape[2], x.shape[3]))
+
+
+class Domains(nn.Module):
+    """What a critic pays for the name of the domain: cross entropy for classes, binary ones for attributes, summed.
+
+    The discriminator is charged for real pictures alone (Choi et al. 2018, eq. 2-3).
+    """
+
+    learns_fakes = False
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.classes = classes
+
+    def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
+        """The term of naming `label`, (N,) int64 or (N, D) float32."""
+        assert scores.label_logits is not None
+        if self.classes:
+            return {"class": cross_entropy(scores.label_logits, label)}
+        total = binary_cross_entropy_with_logits(scores.label_logits, label, reduction="sum")
+        return {"class": total / len(label)}
+
+
+class Discriminator(nn.Module):
+    """Pictures (N, channels, H, W) to `Scores`: a map of verdicts on patches, and the logits of the domain.
+
+    Choi et al. 2018, table 5: 4x4 convolutions of stride 2 without norms, as many as the picture allows.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        width: int = 64,  # channels of the first map; doubled with every halving
+        depth: int = DEEPEST,  # halvings, at most as many as the picture allows
+        init: Init | None = None,  # how the weights begin; none: as PyTorch does, which is what was published
+    ):
+        super().__init__()
+        if not classes and not attributes:
+            raise UsageError("This critic names domains, but the data have no labels.")
+        size = as_size(resolution)
+        depth = min(depth, halvings(size, 1))
+        widths = [width << k for k in range(depth)]
+        self.body = nn.Sequential()
+        for i, o in zip([channels, *widths], widths):
+            self.body.extend([DownConv(i, o, bias=True), nn.LeakyReLU(0.01)])
+        self.score = nn.Conv2d(widths[-1], 1, 3, 1, 1, bias=False)
+        last = (size[0] >> depth, size[1] >> depth)
+        self.classify = nn.Conv2d(widths[-1], classes or attributes, last, bias=False)
+        self.head = Domains(classes)
+        if init:
+            initialise(self, init)
+
+    def stages(self) -> Sequence[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on: the convolutions and what follows them."""
+        return [self.body[k : k + 2] for k in range(0, len(self.body), 2)]
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
+        h = self.body(x)
+        return Scores(self.score(h), self.classify(h).flatten(1).float(), (h.mean((2, 3)),))
