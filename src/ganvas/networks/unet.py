@@ -17,8 +17,9 @@ FURTHER = 4  # doublings of the number of channels, at most
 class Generator(nn.Module):
     """Pictures (N, source_channels, H, W) to pictures (N, channels, H, W) in [-1, 1] (Isola et al. 2017).
 
-    pix2pix's U-Net (section 6.1.1): 4x4 convolutions of stride 2 and their transposes; dropout, its only noise, in the upward layers
-    of full width but the innermost.  Any size: grown by its edge to one that can be halved all the way, and cropped.
+    pix2pix's U-Net (section 6.1.1): 4x4 convolutions of stride 2 and their transposes; dropout, its only noise, in the
+    upward layers of full width but the innermost.  Any size: grown by its edge to one that can be halved all the way,
+    and cropped.
     """
 
     def __init__(
