@@ -19,7 +19,7 @@ from . import distributed
 from .config import Recipe, Spec, UsageError, UserError, encode
 from .data.batches import Batches
 from .data.dataset import Dataset
-from .data.sources import open_source
+from .data.sources import absolute, open_source
 from .evaluation.watch import Watch
 from .game import Progress
 from .model import Model as Model
@@ -28,7 +28,7 @@ from .model import load as load
 from .players import Group
 from .policy import Policy
 from .request import Request as Request
-from .request import asked_resolution, check_numbers, continued, data_path, made_recipe
+from .request import asked_resolution, check_numbers, continued, made_recipe
 from .request import find_recipe as find_recipe
 from .run import Run
 from .tasks.base import Task
@@ -249,7 +249,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
         "recipe": recipe.to_dict(),
         "data": {
             "source": dataset.name,
-            "path": data_path(dataset.name),
+            "path": absolute(dataset.name),
             "asked_resolution": encode(asked_resolution(request)),
             "images": len(dataset),
             "fingerprint": dataset.fingerprint,
