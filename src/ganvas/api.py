@@ -26,14 +26,14 @@ from .model import Model as Model
 from .model import accuracy as accuracy
 from .model import load as load
 from .players import Group
-from .policy import Policy
+from .policy import Policy, is_out_of_memory
 from .request import Request as Request
 from .request import asked_resolution, check_numbers, continued, made_recipe
 from .request import find_recipe as find_recipe
 from .run import Run
 from .tasks.base import Task
 from .trainer import Trainer
-from .training import OUT_OF_MEMORY, Event, Plan, Training, is_out_of_memory, moved
+from .training import OUT_OF_MEMORY, Event, Plan, Training, moved
 from .transfer import begin_from
 from .version import __version__
 

@@ -5,10 +5,12 @@ Decided once, before a run; the trainer, the tasks and the metrics only ask it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -111,6 +113,28 @@ def full_precision(device: torch.device) -> torch.autocast:
 def wide(x: Tensor) -> Tensor:
     """In float32 at least, whatever autocast made of it."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Whether a device, or the processor, ran out of memory."""
+    return isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(problem)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a computation may take on a device now; a container's limit counts."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(device)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory())
+    free = [4 << 30]  # where nothing can be found out
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = [int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) << 10]
+    with contextlib.suppress(OSError, ValueError):  # "max" is no number: there is no limit
+        group = Path("/sys/fs/cgroup")
+        most, used = (int((group / f"memory.{k}").read_text()) for k in ("max", "current"))
+        free.append(max(most - used, 0))
+    return min(free)
 
 
 def fused(optimizer: type, device: torch.device) -> dict[str, Any]:

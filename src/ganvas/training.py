@@ -25,6 +25,7 @@ from .evaluation.watch import Watch
 from .game import Progress
 from .imaging.present import grid
 from .model import Model
+from .policy import is_out_of_memory
 from .run import Run
 from .trainer import Diverged, Trainer
 
@@ -281,11 +282,6 @@ class Training:
 def moved(value: Any, device: torch.device) -> Any:
     """A tensor on the device; anything else as it is."""
     return value.to(device) if isinstance(value, Tensor) else value
-
-
-def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether a device, or the processor, ran out of memory."""
-    return isinstance(problem, torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
 
 
 def crossed(before: int, now: int, every: int) -> bool:
