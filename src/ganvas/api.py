@@ -129,6 +129,7 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
         workers=request.workers,
         needs=task.needs,
     )
+    task.examples = lambda places: batches.shown(places)  # a function, because copies of a task share it
     told: list[str] = []
     if request.init_from is not None and not request.resume:
         told = begin_from(task, request.init_from, raw=request.init_raw)
@@ -140,7 +141,7 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
     trainer = Trainer(task, recipe, batches, policy, group=group)
     watch = Watch(dataset, **watched(request), device=policy.device.type) if request.eval_images else None
     run, config = _folder(request, recipe, dataset, policy, group)
-    training = Training(run, trainer, _plan(request, recipe, dataset, config, task.example), watch)
+    training = Training(run, trainer, _plan(request, recipe, dataset, config, task), watch)
     if request.resume:
         told = training.resume()
     return Session(run, training, dataset, recipe, policy, told, batches, group)
@@ -212,7 +213,8 @@ def _check_sizes(recipe: Recipe, dataset: Dataset, world: int) -> None:
 def _facts(dataset: Dataset) -> dict[str, Any]:
     facts = dataset.facts
     size = {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
-    return {**size, "attributes": facts.attributes, "unlabelled": facts.unlabelled}
+    labels = {"attributes": facts.attributes, "unlabelled": facts.unlabelled}
+    return {**size, **labels, "source_channels": facts.source_channels}
 
 
 def _folder(
@@ -265,7 +267,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
     }
 
 
-def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, Any], example: str) -> Plan:
+def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, Any], task: Task) -> Plan:
     """How often to log and to save: about 200 lines and 20 snapshots a run unless asked otherwise."""
     snapshot = request.snapshot_images or max(recipe.images // 20, recipe.batch)
     model = {"format": 1, "task": recipe.task.to_dict(), "data": config["data"], "ganvas": __version__}
@@ -275,19 +277,20 @@ def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, 
         minutes=request.minutes,
         tensorboard=request.tensorboard,
         model_config=model,
-        card=_card(config, dataset, example),
+        card=_card(config, dataset, task),
         seed=request.seed or 0,
     )
 
 
-def _card(config: dict[str, Any], dataset: Dataset, example: str) -> str:
+def _card(config: dict[str, Any], dataset: Dataset, task: Task) -> str:
     """The model's README; `{images}` is filled in at every snapshot."""
     height, width = dataset.facts.resolution
+    kind = "image-to-image" if task.translates else "unconditional-image-generation"
     return (
-        "---\nlibrary_name: ganvas\npipeline_tag: unconditional-image-generation\n---\n"
+        f"---\nlibrary_name: ganvas\npipeline_tag: {kind}\n---\n"
         f"# {config['recipe_name']} on {Path(config['data']['source']).name}\n\n"
         f"Trained with ganvas {__version__} ({config['precision']}, seed {config['seed']}) on {{images:,}} images drawn"
         f" from {len(dataset):,} of {width}x{height} pixels, {dataset.facts.channels} channel(s).\n\n"
         "```python\nimport ganvas\n\nmodel = ganvas.load(\"THIS FOLDER\")\n"
-        f"{example}\n```\n"
+        f"{task.example}\n```\n"
     )  # fmt: skip
