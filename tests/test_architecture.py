@@ -15,13 +15,14 @@ from ganvas import catalog
 ROOT = Path(ganvas.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-# Which names may be imported from above: only layers of a smaller number. `pixels`, `resize`, `policy` and `schedule`
+# Which names may be imported from above: only layers of a smaller number. `pixels`, `resize`, `policy`, ...
 # stand with `config` and `game`, because data, imaging, tasks and the trainer all need them.
 LAYERS = {
-    **dict.fromkeys(["version", "config", "game", "pixels", "resize", "policy", "schedule"], 1),
+    **dict.fromkeys(["version", "config", "game", "resize", "policy", "schedule", "colour"], 1),
+    **dict.fromkeys(["pixels", "depth", "dicom"], 1),
     **dict.fromkeys(["networks", "losses", "augment", "data", "metrics", "imaging"], 2),
     "tasks": 3,
-    **dict.fromkeys(["recipes", "trainer", "players", "distributed"], 4),
+    **dict.fromkeys(["recipes", "trainer", "players", "signals", "distributed"], 4),
     **dict.fromkeys(["run", "catalog", "describe"], 5),
     **dict.fromkeys(["model", "training", "request", "transfer", "evaluation", "doctor", "foreign"], 5.5),
     "api": 6,
@@ -29,7 +30,14 @@ LAYERS = {
     **dict.fromkeys(["cli", "terminal", "judge_commands", "studio", "progress", "output", "__main__", "__init__"], 7),
 }
 SAME_LAYER = {1, 4, 5, 5.5, 7}  # where parts of one layer may know each other
-STRANGERS = {("recipes", "trainer"), ("recipes", "players"), ("recipes", "distributed"), ("trainer", "distributed")}
+STRANGERS = {
+    ("recipes", "trainer"),
+    ("recipes", "players"),
+    ("recipes", "distributed"),
+    ("recipes", "signals"),
+    ("trainer", "signals"),
+    ("trainer", "distributed"),
+}
 
 
 def part(file):

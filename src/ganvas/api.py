@@ -31,6 +31,7 @@ from .request import Request as Request
 from .request import asked_resolution, check_numbers, continued, made_recipe
 from .request import find_recipe as find_recipe
 from .run import Run
+from .signals import Signals
 from .tasks.base import Task
 from .trainer import Trainer
 from .training import OUT_OF_MEMORY, Event, Plan, Training, moved
@@ -54,7 +55,7 @@ def train(
     """Train a recipe on data until its images (or `minutes`) are over; returns the run.
 
     `recipe` is a name, a saved config.json or a `Recipe`; `options` are those of `Request`: images, minutes,
-    seed, batch, resolution, device, precision, set, labels, augment, init_from, resume, snapshot_images, workers, ...
+    seed, batch, resolution, device, precision, set, labels, augment, init_from, resume, snapshot_images, hold_out, ...
     `on_event` hears every `Event`.  Raises `UserError` with a sentence for whatever a person can mend.
     """
     session = prepare(Request(recipe, data, outdir, **options))
@@ -117,7 +118,7 @@ def prepare(request: Request, progress: Decoding | None = None) -> Session:
 
 def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy, group: Group) -> Session:
     seed = request.seed or 0
-    _check_sizes(recipe, dataset, group.world)
+    _check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
     torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
     transforms = [spec.build() for spec in recipe.transforms]
     task: Task = recipe.task.build(**_facts(dataset))
@@ -128,6 +129,7 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
         transforms=transforms,
         workers=request.workers,
         needs=task.needs,
+        hold_out=request.hold_out or 0,
     )
     task.examples = lambda places: batches.shown(places)  # a function, because copies of a task share it
     told: list[str] = []
@@ -141,7 +143,8 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
     trainer = Trainer(task, recipe, batches, policy, group=group)
     watch = Watch(dataset, **watched(request), device=policy.device.type) if request.eval_images else None
     run, config = _folder(request, recipe, dataset, policy, group)
-    training = Training(run, trainer, _plan(request, recipe, dataset, config, task), watch)
+    plan = _plan(request, recipe, dataset, config, task)
+    training = Training(run, trainer, plan, watch, Signals(batches, plan.log_images))
     if request.resume:
         told = training.resume()
     return Session(run, training, dataset, recipe, policy, told, batches, group)
@@ -192,7 +195,7 @@ def _open_data(request: Request, progress: Decoding | None, group: Group) -> Dat
             group.wait()
 
 
-def _check_sizes(recipe: Recipe, dataset: Dataset, world: int) -> None:
+def _check_sizes(recipe: Recipe, images: int, world: int) -> None:
     """Raise `UsageError` for numbers that cannot work, before anything is written."""
     for name in ("batch", "images", "d_steps", "g_steps", "accumulate"):
         if not isinstance(getattr(recipe, name), Spec) and getattr(recipe, name) < 1:
@@ -202,10 +205,10 @@ def _check_sizes(recipe: Recipe, dataset: Dataset, world: int) -> None:
     for name in ("ema_images", "ema_ramp", "d_warmup_images"):
         if not isinstance(getattr(recipe, name), Spec) and not getattr(recipe, name) >= 0:
             raise UsageError(f"{name} must be at least 0, got {getattr(recipe, name)}.")
-    if recipe.batch > len(dataset):
+    if recipe.batch > images:
         raise UsageError(
-            f"A batch of {recipe.batch} is larger than the data ({len(dataset)} images);"
-            f" take --batch {len(dataset)} or less, or add images."
+            f"A batch of {recipe.batch} is larger than the data ({images} images);"
+            f" take --batch {images} or less, or add images."
         )
     distributed.check_batch(recipe.batch, recipe.accumulate, world)
 
@@ -258,6 +261,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
             "class_names": list(dataset.class_names),
             **{k: encode(v) for k, v in facts.items()},
             "labels_kept": request.labels,
+            "held_out": request.hold_out,
         },
         "seed": request.seed or 0,
         "init_from": None if request.init_from is None else str(request.init_from),
@@ -279,6 +283,8 @@ def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, 
         model_config=model,
         card=_card(config, dataset, task),
         seed=request.seed or 0,
+        config=config,
+        heal=request.heal,
     )
 
 

@@ -26,6 +26,7 @@ app = typer.Typer(
 
 app.command("eval")(judge_commands.eval_)
 app.command()(judge_commands.statistics)
+app.command()(judge_commands.doctor)
 app.add_typer(judge_commands.weights, name="weights", no_args_is_help=True)
 
 SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
@@ -131,6 +132,10 @@ def train(
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16. (auto)")] = None,
     compile_: Annotated[str, typer.Option("--compile", help="auto, on or off.")] = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="path=value, as `ganvas show` lists.")] = None,
+    hold_out: Annotated[int | None, typer.Option(help="Images the doctor keeps from training. (0)")] = None,
+    heal: Annotated[
+        bool, typer.Option("--heal", help="Go back and on more gently where the doctor sees trouble.")
+    ] = False,
     labels: Annotated[int | None, typer.Option(help="Keep so many labels and hide the others. (all)")] = None,
     augment: Annotated[str, typer.Option(help="Random changes to the data: flip,rotate=10,noise=0.05")] = "",
     init_from: Annotated[Path | None, typer.Option(help="Begin with the weights of this run or model.")] = None,

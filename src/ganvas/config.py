@@ -29,6 +29,14 @@ class UsageError(UserError):
     """A `UserError` about how something was asked for (exit code 2)."""
 
 
+class BadPicture(UserError):
+    """A file that cannot be used as a picture; `reason` says why without naming the file."""
+
+    def __init__(self, reason: str, name: str = ""):
+        super().__init__(f"{name}: {reason}" if name else reason)
+        self.reason = reason
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'x'?"` for the nearest known word, or nothing."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -48,6 +48,15 @@ class Match:
     fake_label: Tensor | None = None  # of the fake images
 
 
+class Look(NamedTuple):
+    """What somebody who only watches is shown of N real images and as many generated ones."""
+
+    real: Tensor  # (N, C, H, W)
+    fake: Tensor  # (N, C, H, W)
+    real_verdict: Tensor  # (N,): higher is realer, whatever the loss means by its logits
+    fake_verdict: Tensor  # (N,)
+
+
 @dataclass
 class Objective:
     """Named terms, all minimised; named statistics, only logged."""

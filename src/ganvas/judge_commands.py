@@ -1,4 +1,4 @@
-"""The commands that judge: `eval`, `statistics`, `weights`."""
+"""The commands that judge: `eval`, `statistics`, `doctor`, `weights`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .terminal import Device, JsonFlag, Output, answer, console, say, table
+from .terminal import Device, JsonFlag, Output, answer, console, plain, say, table
 
 weights = typer.Typer(help="Weight files of public networks: what is known, what is here, how to get it.")
 NEVER_SHOWN = {"each", "nearest", "fd_by_class"}  # long; shown as tables of their own
+
+COLOURS = {"note": "dim", "warning": "yellow", "trouble": "bold red"}  # of findings
 
 Features = Annotated[str, typer.Option(help="pocket, inception, vgg16 or vgg19.")]
 Samples = Annotated[int, typer.Option(help="Pictures drawn from a run.")]
@@ -111,6 +113,27 @@ def statistics(
     if as_json:
         return answer(said)
     say(f"Statistics of {said['images']:,} pictures ({said['features']}) in {output}")
+
+
+def doctor(
+    run: Annotated[Path, typer.Argument(help="A run, also one that is training.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """What went wrong in a run, on what evidence, and what to change."""
+    from dataclasses import asdict
+
+    from .doctor import diagnose
+    from .run import Run
+
+    opened = Run.open(run)
+    images = max((int(line.get("images", 0)) for line in opened.log()), default=0)
+    findings = diagnose(opened)
+    if as_json:
+        return answer({"run": str(run), "images": images, "findings": [asdict(finding) for finding in findings]})
+    for finding in findings:
+        say(f"[{COLOURS[finding.severity]}]{plain(finding)}[/]\n")
+    if not findings:
+        say(f"Nothing is wrong with {plain(run)} after {images:,} images, as far as its log shows.")
 
 
 @weights.command("list")

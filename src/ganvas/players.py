@@ -53,6 +53,7 @@ class Player:
             raise UsageError(f"{optimizer.target.__name__} is no optimiser; take adam, adamw, rmsprop or sgd.")
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.clip_norm = clip_norm
+        self.ease = 1.0  # factor on the learning rate that somebody who watched has asked for
         self.bad = torch.zeros((), device=device)  # set on a GPU by a step that was skipped
         self.skips_by_itself = device.type == "cuda" and all(g.get("fused") for g in self.optimizer.param_groups)
 
@@ -62,7 +63,7 @@ class Player:
 
     def set_rate(self, factor: float, beta2: float | None = None) -> None:
         for group, rate in zip(self.optimizer.param_groups, self.rates):
-            group["lr"] = rate * factor
+            group["lr"] = rate * factor * self.ease
             if beta2 is not None and "betas" in group:
                 group["betas"] = (group["betas"][0], beta2)
 
@@ -92,9 +93,14 @@ class Player:
 class Tally:
     """Running means of what the players report, kept on the device until somebody reads them."""
 
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
+    def __init__(self, state: dict[str, Any] | None = None, device: torch.device | None = None) -> None:
+        saved = state or {"sums": {}, "counts": {}}
+        self.sums: dict[str, Tensor] = {name: value.to(device) for name, value in saved["sums"].items()}
+        self.counts: dict[str, int] = dict(saved["counts"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was reported since the last reading."""
+        return {"sums": dict(self.sums), "counts": dict(self.counts)}
 
     def add(self, name: str, value: Tensor) -> None:
         value = value.detach().float()

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from .api import Session
 from .run import weights_hash
+from .terminal import plain
 from .training import Evaluated, Finished, Logged, Snapshot, Stepped, Told
 
 WHY = {
@@ -61,13 +62,15 @@ class Watcher:
         match event:
             case Stepped(progress):
                 bar.update(task, completed=progress.images, images=f"{progress.images:,}")
-            case Logged(line):
+            case Logged(line, findings):
                 self.last = line
                 bar.update(task, news=summary(line))
                 twentieth = line["images"] * 20 // self.session.recipe.images
                 if not self.console.is_terminal and twentieth > self.told:
                     self.told = twentieth
                     self.console.print(f"{line['images']:>11,}  {summary(line)}")
+                for finding in findings:
+                    bar.console.print(f"[yellow]{plain(finding)}[/]", soft_wrap=True)
             case Evaluated(numbers, best):
                 value = ", ".join(f"{k} {v:.4g}" for k, v in numbers.items() if isinstance(v, float))
                 note = " (the best so far)" if best else ""
@@ -87,7 +90,7 @@ class Watcher:
     def _result(self) -> dict[str, Any]:
         """The JSON answer of `ganvas train`."""
         session = self.session
-        terms = {k: v for k, v in self.last.items() if k not in ("images", "seconds", "images_per_second")}
+        terms = {name: value for name, value in self.last.items() if name[:2] in ("d/", "g/")}
         newest = max(session.run.samples.glob("*.png"), default=None)
         return {
             "run": str(session.run.path),

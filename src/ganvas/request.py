@@ -37,6 +37,8 @@ class Request:
     precision: PrecisionName | None = None
     compile: Literal["auto", "on", "off"] = "auto"
     set: Sequence[str] | Mapping[str, Any] = ()
+    hold_out: int | None = None  # images kept from training, to see whether the discriminator learns by heart
+    heal: bool = False  # do what the doctor advises: go back, and on with lower learning rates
     labels: int | None = None  # keep so many, class by class alike, and hide the others
     augment: str = ""
     init_from: str | os.PathLike[str] | None = None  # a run or a model folder whose weights this run begins with
@@ -122,6 +124,7 @@ def check_numbers(request: Request) -> None:
         ("--patience", request.patience, 1, math.inf),
         ("--minutes", request.minutes, 0, math.inf),
         ("--workers", request.workers, 0, 1024),
+        ("--hold-out", request.hold_out, 0, math.inf),
     ):
         if value is not None and not least <= value <= most:  # not-a-number is in no range
             range_ = f"at least {least}" if most == math.inf else f"from {least} to {most}"
@@ -147,6 +150,7 @@ def continued(request: Request) -> Request:
     begun = None if request.init_from is None else str(request.init_from)
     _same(request, "init_from", begun, config.get("init_from"))
     _same(request, "labels", request.labels, data.get("labels_kept"))
+    _same(request, "hold_out", request.hold_out, data.get("held_out"))
     _same(request, "precision", None if request.precision == "auto" else request.precision, config["precision"])
     asked, found = asked_resolution(request), tuple(data["resolution"])
     if asked is not None and asked != found:
@@ -160,6 +164,7 @@ def continued(request: Request) -> Request:
         data=request.data or data.get("path") or data["source"],
         seed=config["seed"],
         labels=data.get("labels_kept"),
+        hold_out=data.get("held_out"),
         batch=None,
         resolution=None if first is None else (first[0], first[1]),
         precision=config["precision"],

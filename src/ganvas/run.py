@@ -154,14 +154,20 @@ class Run:
             old.unlink()
         return file
 
+    def rewind_states(self, images: int) -> None:
+        """Forget the states after `images`."""
+        for file in self.states():
+            if int(file.stem) > images:
+                file.unlink()
+
     def tidy(self) -> None:
         """Remove what a killed process left half written."""
         for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
             left.unlink(missing_ok=True)
 
-    def load_state(self, tell: Any = None) -> dict[str, Any]:
-        """The newest state that is whole; `tell(sentence)` hears about each one that is not."""
-        files = self.states()
+    def load_state(self, tell: Any = None, oldest: bool = False) -> dict[str, Any]:
+        """The newest (or oldest) state that is whole; `tell(sentence)` hears about each one that is not."""
+        files = self.states()[::-1] if oldest else self.states()
         for file, older in zip(files, [*files[1:], None]):
             try:
                 return read_state(file)

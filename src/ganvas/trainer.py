@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -55,7 +56,7 @@ class Trainer:
         self.d_rule = per_step(recipe.d_steps)
         self.memories = [b for m in task.modules() if getattr(m, "shared", False) for b in m.buffers(recurse=False)]
         self.images = self.step = 0
-        self.tally = Tally()
+        self.tally, self.waited = Tally(), 0.0  # waited: seconds, for data
         self.stream: Iterator[Batch] | None = None
         if policy.compiled:
             for network in task.adversarial():
@@ -66,6 +67,11 @@ class Trainer:
         once = (self.recipe.accumulate, self.d_steps, self.recipe.g_steps) == (1, 1, 1)
         paired = once and self.images >= self.recipe.d_warmup_images
         return Progress(self.images, self.recipe.images, self.step, paired, self.group.rank, self.group.world)
+
+    @property
+    def players(self) -> dict[str, Player]:
+        """Those who play, by what their statistics are called."""
+        return {"g": self.g, "d": self.d} if self.d else {"g": self.g}
 
     @property
     def draws(self) -> int:
@@ -86,9 +92,8 @@ class Trainer:
 
         The generator's updates reuse the last of the batches that the discriminator saw.  Raises `Diverged`.
         """
-        batches = [[next(self.batches) for _ in range(self.recipe.accumulate)] for _ in range(self.draws)]
-        now, players = self.progress, [p for p in (self.g, self.d) if p]
-        for player in players:
+        batches, now = self._drawn(), self.progress
+        for player in self.players.values():
             player.set_rate(self.schedule(now.fraction), self.beta2(now.fraction) if self.beta2 else None)
         if self.d:
             with frozen(None if now.paired else self.g):
@@ -104,6 +109,13 @@ class Trainer:
         if self.memories:
             self.group.average(self.memories)
         return self.progress
+
+    def _drawn(self) -> list[list[Batch]]:
+        """The batches of one step of the game, each in its parts."""
+        began = time.perf_counter()
+        batches = [[next(self.batches) for _ in range(self.recipe.accumulate)] for _ in range(self.draws)]
+        self.waited += time.perf_counter() - began
+        return batches
 
     def _update(
         self,
@@ -168,9 +180,8 @@ class Trainer:
 
     def check(self) -> None:
         """Raise `Diverged` if a step was skipped on the device since the last state."""
-        for player in (self.g, self.d):
-            if player:
-                player.check()
+        for player in self.players.values():
+            player.check()
 
     def read(self) -> dict[str, float]:
         """Every term and statistic since the last reading; raises `Diverged` as `check` does."""
@@ -187,7 +198,8 @@ class Trainer:
         rng = {"cpu": torch.get_rng_state()}
         if self.policy.device.type == "cuda":
             rng["cuda"] = torch.cuda.get_rng_state(self.policy.device)
-        counters = {"images": self.images, "step": self.step, "rng": rng}
+        counters = {"images": self.images, "step": self.step, "rng": rng, "tally": self.tally.state_dict()}
+        counters["ease"] = {name: player.ease for name, player in self.players.items()}
         return {**counters, **{name: part.state_dict() for name, part in self._parts.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -195,12 +207,13 @@ class Trainer:
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
         self.images, self.step = state["images"], state["step"]
+        for name, player in self.players.items():
+            player.ease = state.get("ease", {}).get(name, 1.0)
         torch.set_rng_state(state["rng"]["cpu"].cpu())
         if "cuda" in state["rng"] and self.policy.device.type == "cuda":
             torch.cuda.set_rng_state(state["rng"]["cuda"].cpu(), self.policy.device)
         if isinstance(self.stream, Generator):
             self.stream.close()  # its worker processes read ahead of the old place
-        self.stream, self.tally = None, Tally()
-        for player in (self.g, self.d):
-            if player:
-                player.bad.zero_()
+        self.stream, self.tally = None, Tally(state.get("tally"), self.policy.device)
+        for player in self.players.values():
+            player.bad.zero_()

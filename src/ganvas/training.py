@@ -9,9 +9,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,15 +21,18 @@ import torch
 from torch import Tensor
 
 from .config import UserError
+from .doctor import Doctor, Finding
 from .evaluation.watch import Watch
 from .game import Progress
 from .imaging.present import grid
 from .model import Model
 from .policy import is_out_of_memory
 from .run import Run
+from .signals import Signals
 from .trainer import Diverged, Trainer
 
 RETRIES = 3
+HEALS = 3  # times that a run is taken back and eased, at most
 
 ADVICE = (
     "In a new run, try a lower learning rate (--set g_optimizer.lr=1e-4 --set d_optimizer.lr=1e-4), --precision fp32,"
@@ -53,6 +56,7 @@ class Logged:
     """A line was written to the log."""
 
     line: dict[str, Any]
+    findings: tuple[Finding, ...] = ()  # what the doctor reads in it for the first time
 
 
 @dataclass(frozen=True)
@@ -99,15 +103,20 @@ class Plan:
     model_config: dict[str, Any] = field(default_factory=dict)
     card: str = ""
     seed: int = 0
+    config: dict[str, Any] = field(default_factory=dict)  # of the run, for the doctor
+    heal: bool = False  # do what the doctor advises
 
 
 class Training:
     """A trainer at work in a run folder: `for event in training:`."""
 
-    def __init__(self, run: Run, trainer: Trainer, plan: Plan, watch: Watch | None = None):
+    def __init__(
+        self, run: Run, trainer: Trainer, plan: Plan, watch: Watch | None = None, signals: Signals | None = None
+    ):
         self.run, self.trainer, self.plan, self.watch = run, trainer, plan, watch
+        self.signals, self.doctor = signals, Doctor(plan.config)
         self.writes = trainer.group.rank == 0
-        self.retries = 0
+        self.retries = self.heals = 0
         self.saved_at = -1  # images at the last snapshot, on every process alike
         self.seconds = 0.0  # of training, over all sessions of the run
         self.started = self.since = time.perf_counter()
@@ -128,7 +137,13 @@ class Training:
         if self.writes:
             self.run.tidy()
             self.run.rewind_log(self.trainer.images)
+        self._read_again()
         return told
+
+    def _read_again(self) -> None:
+        """Have the doctor forget what the log no longer says."""
+        self.trainer.group.wait()  # the first process has written
+        self.doctor = Doctor(self.plan.config, self.run.log())
 
     def __iter__(self) -> Iterator[Event]:
         trainer = self.trainer
@@ -152,7 +167,9 @@ class Training:
         while trainer.images < trainer.recipe.images and not reason:
             try:
                 before = trainer.images
-                yield Stepped(trainer.advance())
+                with self.signals.listening(trainer) if self.signals else nullcontext():
+                    progress = trainer.advance()
+                yield Stepped(progress)
                 yield from self._between(before)
                 reason = self._why_stop(caught)
                 if (reason or trainer.images >= trainer.recipe.images) and trainer.images != self.saved_at:
@@ -165,7 +182,11 @@ class Training:
         """Log and snapshot when their number of images has been crossed by this step."""
         now = self.trainer.images
         if crossed(before, now, self.plan.log_images):
-            yield self.log()
+            logged = self.log()
+            yield logged
+            if self.plan.heal and (trouble := self.doctor.curable(logged.findings)):
+                yield Told(self._heal(trouble))
+                return
         if self.watch and crossed(before, now, self.watch.every):
             yield self.evaluate(self.watch)
         if crossed(before, now, self.plan.snapshot_images) and now < self.trainer.recipe.images:
@@ -183,16 +204,23 @@ class Training:
         """Write one line: images, seconds, speed and the mean of every term and statistic since the last."""
         now = time.perf_counter()
         took, images = now - self.since, self.trainer.images - self.since_images
-        terms = self.trainer.read()
+        terms, waited = self.trainer.read(), self.trainer.waited
+        self.trainer.waited = 0.0
         self.seconds, self.since, self.since_images = self.seconds + took, now, self.trainer.images
         counters = {"images": self.trainer.images, "seconds": round(self.seconds, 3)}
-        line = {**counters, "images_per_second": round(images / took, 2), **terms}
-        if self.writes:
-            self.run.append_log(line)
+        line: dict[str, Any] = {**counters, "images_per_second": round(images / took, 2), **terms}
+        line |= {"signal/data_wait": round(waited / took, 4)} | ({"returns": self.retries} if self.retries else {})
+        if terms.get("g/gradient_norm") and "d/gradient_norm" in terms:
+            line["signal/gradient_ratio"] = terms["d/gradient_norm"] / terms["g/gradient_norm"]
         if self.board:
             for name in line.keys() - {"images"}:
                 self.board.add_scalar(name, line[name], self.trainer.images)
-        return Logged(line)
+        findings = self.doctor.hear(line)
+        if findings:
+            line["findings"] = [asdict(finding) for finding in findings]
+        if self.writes:
+            self.run.append_log(line)
+        return Logged(line, tuple(findings))
 
     def evaluate(self, watch: Watch) -> Evaluated:
         """Measure the averaged generator, write the numbers down, and keep the best one as RUN/best."""
@@ -231,7 +259,7 @@ class Training:
             if self.board:
                 self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
         self._save_model(self.run.model)
-        state = {"trainer": trainer.state_dict(), "retries": self.retries, "seconds": self.seconds}
+        state = {"trainer": trainer.state_dict(), "retries": self.retries, "seconds": self.seconds, "heals": self.heals}
         self.run.save_state({**state, "watch": self.watch.state_dict() if self.watch else None}, images)
 
     def _save_model(self, folder: Path) -> None:
@@ -249,7 +277,7 @@ class Training:
             sheets = []
             for k in range(0, count, size):  # no more at once than a step takes
                 part = {name: moved(v[k : k + size], device) for name, v in whole.items()}
-                sheets.append(task.shown(part).float().cpu())
+                sheets.append(task.panel(part).float().cpu())
             return torch.cat(sheets)
 
     def _back(self) -> str:
@@ -259,12 +287,46 @@ class Training:
         if retries > RETRIES:
             raise UserError(f"{what} It happened {retries} times, so training ends here. {ADVICE}")
         self._restore(self.run.load_state())
+        if self.plan.heal:
+            self._ease(dict.fromkeys(self.trainer.players, 0.5 ** (retries - self.retries)))
         self.retries = retries
         torch.manual_seed(self.plan.seed + 1_000_003 * retries)  # the same numbers would end the same way
         if self.writes:
             self.run.rewind_log(self.trainer.images)
-        back = f"Back to the state at {self.trainer.images:,} images, with other noise"
+        self._read_again()
+        gently = " and learning rates halved" if self.plan.heal else ""
+        back = f"Back to the state at {self.trainer.images:,} images, with other noise{gently}"
         return f"{what} {back} (try {retries} of {RETRIES})."
+
+    def _heal(self, trouble: Finding) -> str:
+        """Go back to the older of the states and apply the mildest cure from there; says so, also in the log.
+
+        Evidence takes time to gather: the newest state is likely to have the trouble in it.
+        """
+        cure, heals = self.doctor.cure(trouble), self.heals + 1
+        if heals > HEALS:
+            return f"{trouble.trouble.capitalize()} again after {HEALS} cures; training goes on as it is."
+        self._restore(self.run.load_state(oldest=True))
+        self.heals, images = heals, self.trainer.images
+        self._ease(cure)
+        self.trainer.group.wait()  # everybody has read before anybody writes
+        slower = " and ".join(
+            f"{name}_optimizer.lr x {p.ease:g}" for name, p in self.trainer.players.items() if name in cure
+        )
+        done = f"back to the state at {images:,} images, with {slower}"
+        if self.writes:
+            self.run.rewind_log(images)
+            self.run.rewind_states(images)
+            self.run.append_log(
+                {"images": images, "seconds": self.seconds, "healed": {**asdict(trouble), "done": done}}
+            )
+        self._read_again()
+        self.trainer.group.first(self._save)
+        return f"Healing {trouble.trouble}: {done} (cure {heals} of {HEALS})."
+
+    def _ease(self, cure: Mapping[str, float]) -> None:
+        for name in cure.keys() & self.trainer.players.keys():
+            self.trainer.players[name].ease *= cure[name]
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
@@ -272,7 +334,7 @@ class Training:
         except (KeyError, ValueError, RuntimeError, TypeError) as problem:
             reason = str(problem).splitlines()[0]
             raise UserError(f"The state in {self.run.path} does not fit this recipe: {reason}.") from None
-        self.retries, self.seconds = state["retries"], state["seconds"]
+        self.retries, self.heals, self.seconds = state["retries"], state.get("heals", 0), state["seconds"]
         if self.watch and state.get("watch"):
             self.watch.load_state_dict(state["watch"])
         self.since, self.since_images = time.perf_counter(), self.trainer.images

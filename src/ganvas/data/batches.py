@@ -24,6 +24,7 @@ ON_DEVICE = 0.25  # share of an accelerator's free memory that a data set may ta
 MASK = (1 << 64) - 1
 
 
+HELD = 0x8E1D  # added to the seed for the choice of the pictures that are held out
 LABELLED = 0x9E3779B97F4A7C15  # added to the seed for the order of the labelled pictures
 OTHER = 0x3C6EF372FE94F82B  # and for that of the other pile
 
@@ -82,8 +83,9 @@ class Batches:
 
     A batch is a pure function of (data set, seed, transforms, position): the same with worker processes or without,
     in any order, after a restart.  `needs` names what a batch must hold; with `labelled` or `other`, every batch also
-    brings as many labelled pictures, or pictures of the other pile, which have an order of their own.  Raises
-    `UsageError` if the data lack what is needed.
+    brings as many labelled pictures, or pictures of the other pile, which have an order of their own.  With `hold_out`,
+    so many pictures, which follow from the seed, are never among them.  Raises `UsageError` if the data lack what is
+    needed.
     """
 
     def __init__(
@@ -95,13 +97,15 @@ class Batches:
         transforms: Sequence[Transform] = (),
         workers: int = 0,
         needs: Collection[str] = (),
+        hold_out: int = 0,
     ):
         self.dataset, self.seed, self.transforms = dataset, seed & MASK, tuple(transforms)
         self.device, self.workers = torch.device(device), workers
         self.captions, self.labels = dataset.captions, _labels(dataset)
         self._refuse(needs)
-        self.order = Order(len(dataset), seed)
-        self.labelled = dataset.labelled if "labelled" in needs else None  # (M,): where they are
+        self.held_out, self.aside, self.kept = hold_out, *_divided(len(dataset), hold_out, seed)
+        self.order = Order(len(self.kept), seed)
+        self.labelled = np.intersect1d(dataset.labelled, self.kept) if "labelled" in needs else None  # where they are
         self.labelled_order = None if self.labelled is None else Order(len(self.labelled), seed + LABELLED)
         others = dataset.sources if "other" in needs else None
         self.others = None if others is None else Order(len(others), seed + OTHER)
@@ -138,7 +142,8 @@ class Batches:
             return _indexable(torch.from_numpy(images.reshape(len(images), -1))).to(self.device)
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        """How many pictures are trained on."""
+        return len(self.kept)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a worker process needs where it is not forked; streams that are running stay here."""
@@ -146,7 +151,7 @@ class Batches:
 
     def indices(self, start: int, count: int) -> np.ndarray:
         """Which pictures stand at positions start to start + count of the endless order, as (count,) int64."""
-        return self.order.indices(start, count)
+        return self.kept[self.order.indices(start, count)]
 
     def at(self, start: int, count: int) -> dict[str, Any]:
         """The batch at a position: `image` (count, C, H, W) float32 in [-1, 1], channels last in memory; `index`
@@ -156,16 +161,20 @@ class Batches:
         self._check(count)
         return self._finish(self._gather(start, count), start)
 
+    def held(self, count: int) -> dict[str, Any]:
+        """The first `count` of the pictures that are held out, as `at` gives them."""
+        return self._finish(self._stored(self.aside[:count]), 0)
+
     def _check(self, count: int) -> None:
-        if not 0 < count <= len(self.dataset):
+        if not 0 < count <= len(self):
             raise UsageError(
-                f"A batch of {count} cannot be drawn from the {len(self.dataset):,} pictures of {self.dataset.name!r};"
-                f" give --batch {len(self.dataset)} or less."
+                f"A batch of {count} cannot be drawn from the {len(self):,} pictures of {self.dataset.name!r};"
+                f" give --batch {len(self)} or less."
             )
 
     def _gather(self, start: int, count: int) -> dict[str, Any]:
         """The batch as it is stored: rows (count, H * W * C) of integers, on the device only if the data is there."""
-        batch = self._row(self.indices(start, count))
+        batch = self._stored(self.indices(start, count))
         if self.labelled is not None and self.labelled_order is not None and self.labels is not None:
             where = self.labelled[self.labelled_order.indices(start, count)]
             batch["labelled_image"] = self._pictures(where)
@@ -174,8 +183,8 @@ class Batches:
             batch["other"] = self._sources(self.others.indices(start, count))
         return batch
 
-    def _row(self, where: np.ndarray) -> dict[str, Any]:
-        """What belongs to the pictures of some numbers."""
+    def _stored(self, where: np.ndarray) -> dict[str, Any]:
+        """Pictures with what belongs to them, as they are stored."""
         index = torch.from_numpy(where)
         batch: dict[str, Any] = {"image": self._pictures(where), "index": index}
         if self.dataset.paired and self.others is None:
@@ -187,13 +196,15 @@ class Batches:
         return batch
 
     def shown(self, places: Sequence[int]) -> dict[str, Any]:
-        """What a person is shown of the data: those pictures in their own order, beginning again at the end.
+        """What a person is shown of the data: pictures in their own order, beginning again at the end.
 
-        As `at` gives it, on the CPU and unchanged; with two piles each has its own numbers.
+        As `at` gives it, on the CPU and unchanged; those that are held out, if any are.  The other pile has its own
+        numbers.
         """
-        batch = self._row(np.array(places, np.int64) % len(self.dataset))
+        numbers, own = np.array(places, np.int64), self.aside if self.held_out else self.kept
+        batch = self._stored(own[numbers % len(own)])
         if self.others is not None:
-            batch["other"] = self._sources(np.array(places, np.int64) % self.others.count)
+            batch["other"] = self._sources(numbers % self.others.count)
         batch = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in batch.items()}
         pictures = self._as_pictures(batch)
         if self.dataset.maker:
@@ -294,6 +305,14 @@ class Batches:
         for running in self._running:
             running.close()  # type: ignore[attr-defined]
         self._running = []
+
+
+def _divided(count: int, hold_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `count` pictures are held out, and which are trained on: (hold_out,) and (count - hold_out,) int64."""
+    if not 0 <= hold_out < count:
+        raise UsageError(f"--hold-out must leave pictures to train on: from 0 to {count - 1:,}, got {hold_out:,}.")
+    shuffled = Order(count, seed + HELD).indices(0, count) if hold_out else np.arange(count)
+    return shuffled[:hold_out], np.sort(shuffled[hold_out:])
 
 
 class _Positions(TorchDataset[tuple[int, dict[str, Any]]]):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..augment import Chain
 from ..config import Spec, UsageError, did_you_mean
-from ..game import Draw, Match, Objective, Progress, Scores
+from ..game import Draw, Look, Match, Objective, Progress, Scores
 from ..policy import full_precision
 from .pool import Pool
 
@@ -54,9 +54,13 @@ class Task(nn.Module):
         """Pictures (N, C, H, W) in [-1, 1] from `inputs`."""
         raise NotImplementedError(f"{type(self).__name__} must say how it samples")
 
-    def shown(self, inputs: dict[str, Any]) -> Tensor:
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
         """What a person looks at while it trains: the samples, perhaps beside what they were made of."""
         return self.sample(inputs)
+
+    def look(self, batch: dict[str, Any]) -> Look | None:
+        """Real images, fakes and the verdicts on both, for somebody who only watches; None if there are no verdicts."""
+        return None
 
     def logits(self, images: Tensor) -> Tensor:
         """What images (N, C, H, W) are taken for: (N, classes), before any softmax."""
@@ -106,6 +110,11 @@ class Adversary(nn.Module):
         In float32 throughout where nobody asks for less: penalties are computed outside autocast, see `charge`.
         """
         return self.net.forward(self.augment(images.float()), label)
+
+    def verdict(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        """How real images look, (N,): higher is realer, whatever the loss means by its logits."""
+        logits = self.judge_exactly(images, label).logits.float().flatten(1).mean(1)
+        return logits if self.loss.high_is_real else -logits
 
     def d_loss(
         self,

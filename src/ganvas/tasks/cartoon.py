@@ -71,7 +71,7 @@ class Cartoon(Translation):
     def _share(self, progress: Progress) -> float:
         return float(progress.images >= self.warmup)
 
-    def shown(self, inputs: dict[str, Any]) -> Tensor:
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The photograph and what was made of it."""
         return beside(inputs["other"], self.sample(inputs))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Spec, UsageError
-from ..game import Draw, Objective, Progress
+from ..game import Draw, Look, Objective, Progress
 from .base import Adversary, Label, Task, charge, imposed
 
 
@@ -93,6 +93,15 @@ class Generation(Task):
         terms, match = self.discriminator.g_loss(draw, real, progress, label, compare)
         match.net = self.maker
         return Objective({**terms, **charge(self.g_penalties, match, progress)})
+
+    def look(self, batch: dict[str, Any]) -> Look:
+        label = self.label(batch)
+        return self.shown(batch["image"], self.draw(batch["image"], Progress(), label), label)
+
+    def shown(self, real: Tensor, draw: Draw, label: Tensor | None) -> Look:
+        """Images of both kinds as the discriminator judges them; `label` is that of the real ones."""
+        judge = self.discriminator.verdict
+        return Look(real, draw.image, judge(real, label), judge(draw.image, draw.label))
 
     def _constrain(self) -> None:
         """Let the generator's penalties move its weights, before it makes what it will be paid for."""

@@ -97,7 +97,7 @@ class MultiDomain(Translation):
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         return self.translate(inputs["image"], inputs["label"]).clamp(-1, 1)
 
-    def shown(self, inputs: dict[str, Any]) -> Tensor:
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
         """A picture, and what it becomes in each domain."""
         images, label = inputs["image"], inputs["label"]
         every = [torch.full_like(label, k) for k in range(min(self.classes, STRIPS))] or [label]

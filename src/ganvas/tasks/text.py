@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Spec, UsageError
-from ..game import Draw, Objective, Progress
+from ..game import Draw, Look, Objective, Progress
 from .base import Label
 from .generation import Generation
 
@@ -98,6 +98,12 @@ class TextGeneration(Generation):
         draw = batch.pop("draw", None) or self.imagine(batch["image"], captions, progress)
         vectors = self.read(captions)
         return self.paid(draw._replace(label=vectors), batch["image"], vectors, progress)
+
+    def look(self, batch: dict[str, Any]) -> Look:
+        captions = [text.strip() for text in batch["text"]]
+        vectors = self.read(captions)
+        draw = self.imagine(batch["image"], captions, Progress())
+        return self.shown(batch["image"], draw._replace(label=vectors), vectors)
 
     def captions(self, batch: dict[str, Any], progress: Progress) -> list[str]:
         """The captions of a batch, some of them hidden; the same for both players."""

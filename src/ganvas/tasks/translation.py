@@ -42,7 +42,7 @@ class Translation(Task):
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         return self.translate(inputs[self.source]).clamp(-1, 1)
 
-    def shown(self, inputs: dict[str, Any]) -> Tensor:
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The source, what was made of it, and what it should have become."""
         return beside(inputs[self.source], self.sample(inputs), inputs["image"])
 

@@ -79,7 +79,7 @@ class Unpaired(Translation):
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         return self.generator["ba" if back else "ab"](images)
 
-    def shown(self, inputs: dict[str, Any]) -> Tensor:
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
         """Of both piles: a picture, what it becomes, and what it is when it has come back."""
         strips: list[Tensor] = []
         for images, back in ((inputs["other"], False), (inputs["image"], True)):

@@ -1,0 +1,225 @@
+"""Does the doctor see what is wrong?  Plants each trouble in a small run, and trains ten healthy recipes beside them.
+
+    python benchmarks/doctor.py --keep runs/doctor         train all of them there, then print the table
+    python benchmarks/doctor.py --keep runs/doctor         the second time: only read their logs
+    python benchmarks/doctor.py --only oscillation dcgan   some of them
+
+Every run is 4,000 steps on embedded data (handwritten digits of 8x8 pixels, or points), with a batch of 16 for digits.
+A planted trouble counts as detected if one of the names in `says` is among the findings; anything else that is said is
+listed, and anything that is said about a healthy run is a false alarm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import ganvas
+from ganvas import Recipe, Spec, UserError, catalog
+from ganvas.data.sources import open_source
+from ganvas.data.transforms import Transform
+from ganvas.doctor import Finding, diagnose
+from ganvas.networks.dcgan import Generator
+from ganvas.run import Run
+
+STEPS = 4000
+EARLY = 0.2  # share of the run within which a trouble should be named
+
+
+class Overshooting(Generator):
+    """A generator whose last layer is not a tanh: its pictures leave [-1, 1]."""
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Three times as wide a range as pictures have."""
+        return 3 * super().forward(z, label)
+
+
+class Sigmoid(Generator):
+    """A generator for pictures in [0, 1] where pictures are in [-1, 1]."""
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """Values from 0 to 1."""
+        return super().forward(z, label) / 2 + 0.5
+
+
+class Checkered(Generator):
+    """A generator of 16x16 pictures whose last layer overlaps unevenly: 3x3 kernels, 2 apart (Odena et al. 2016)."""
+
+    def __init__(self, *, resolution: int | tuple[int, int], channels: int = 1, classes: int = 0, latent: int = 100):
+        super().__init__(resolution=resolution, channels=channels, width=16, latent=latent)
+        self.last = nn.ConvTranspose2d(16, channels, 3, 2, padding=1, output_padding=1)
+        self.first = nn.Linear(latent, 16 * 8 * 8)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """One layer from noise, one to pixels."""
+        return torch.tanh(self.last(torch.relu(self.first(z)).unflatten(1, (16, 8, 8))))
+
+
+class Slow(Transform):
+    """A change that takes its time."""
+
+    def __init__(self, *, seconds: float = 0.03):
+        self.seconds = seconds
+
+    def change(self, images: Tensor) -> Tensor:
+        """Nothing, late."""
+        time.sleep(self.seconds)
+        return images
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run, and what should be said about it."""
+
+    name: str
+    says: tuple[str, ...] = ()  # names of the trouble that is planted; none: the run is healthy
+    recipe: str = "dcgan_small"
+    data: str = "digits"
+    set: Mapping[str, Any] = field(default_factory=dict)
+    generator: Spec | None = None  # one that no `--set` names
+    transforms: tuple[Spec, ...] = ()
+    images: int | None = None  # of the data, the first so many
+    batch: int | None = 16
+    hold_out: int | None = None
+    resolution: int = 8
+
+    def train(self, folder: Path, steps: int) -> Run:
+        """The whole run, or as far as it comes."""
+        recipe: Recipe = catalog.RECIPES[self.recipe]()
+        for path, value in self.set.items():
+            recipe.set(path, str(value), catalog.COMPONENTS)
+        if self.generator:
+            recipe.task = recipe.task.replace(generator=self.generator)
+        recipe.transforms = list(self.transforms)
+        size = (self.resolution, self.resolution) if self.data == "digits" else None
+        dataset = open_source(self.data, resolution=size)
+        dataset = dataset.subset(range(self.images)) if self.images else dataset
+        batch = self.batch or recipe.batch
+        drawn = batch * max(recipe.d_steps if isinstance(recipe.d_steps, int) else 5, recipe.g_steps)
+        options = {"images": steps * drawn, "batch": batch, "hold_out": self.hold_out}
+        try:
+            return ganvas.train(recipe, data=dataset, outdir=folder, device="cpu", precision="fp32", **options)
+        except UserError as problem:
+            print(f"{self.name} ended: {problem}", flush=True)
+            return Run(folder)
+
+
+SMALL = {"generator.width": 16, "discriminator.width": 16}
+ON_DCGAN = {
+    "generator": "dcgan_generator(width=16)",
+    "discriminator": "dcgan_discriminator(width=16,norm='none',head=plain(bias=true))",
+}
+NOTHING = {**SMALL, "penalties": "[]"}
+
+PLANTED = [
+    Case(
+        "discriminator wins",
+        ("discriminator wins", "vanishing gradient"),
+        set={**NOTHING, "discriminator.width": 64, "d_steps": 3, "g_optimizer.lr": 2e-5},
+    ),
+    Case("generator wins", ("generator wins",), set={**SMALL, "d_optimizer.lr": 1e-6}),
+    Case("mode collapse, full", ("mode collapse",), set={**NOTHING, "g_optimizer.lr": 2e-2, "d_optimizer.lr": 2e-4}),
+    Case(
+        "mode collapse, partial",
+        ("partial mode collapse", "mode collapse"),
+        recipe="gan_points",
+        data="grid",
+        set={"loss": "minimax"},
+        batch=None,
+    ),
+    Case(
+        "discriminator overfitting",
+        ("discriminator overfitting",),
+        set={**NOTHING, "discriminator.width": 64, "g_optimizer.lr": 5e-4, "d_optimizer.lr": 5e-4},
+        images=128,
+        hold_out=64,
+    ),
+    Case(
+        "overfitting, nothing held out",
+        ("discriminator overfitting",),
+        set={**NOTHING, "discriminator.width": 64, "g_optimizer.lr": 5e-4, "d_optimizer.lr": 5e-4},
+        images=64,
+    ),
+    Case(
+        "vanishing gradient",
+        ("vanishing gradient",),
+        set={**NOTHING, "loss": "minimax", "d_steps": 3, "g_optimizer.lr": 2e-4},
+    ),
+    Case("exploding gradient", ("exploding gradient",), set={**NOTHING, "loss": "wasserstein"}),
+    Case(
+        "oscillation",
+        ("oscillation",),
+        recipe="gan_points",
+        data="ring",
+        set={"g_optimizer.betas": "(0.9, 0.99)", "d_optimizer.betas": "(0.9, 0.99)", "discriminator.frequencies": 0},
+        batch=None,
+    ),
+    Case("checkerboard", ("checkerboard",), set=SMALL, generator=Spec(Checkered), resolution=16),
+    Case(
+        "learning rate too high",
+        ("learning rate too high",),
+        set={**SMALL, "g_optimizer.lr": 0.3, "d_optimizer.lr": 0.3},
+    ),
+    Case("labels ignored", ("labels ignored",), set={**SMALL, "conditional": "true"}),
+    Case("range too wide", ("output range mismatch",), set=SMALL, generator=Spec(Overshooting, width=16)),
+    Case("range 0 to 1", ("output range mismatch",), set=SMALL, generator=Spec(Sigmoid, width=16)),
+    Case("data loader bound", ("data loader bound",), set=SMALL, transforms=(Spec(Slow),)),
+]
+
+HEALTHY = [
+    Case("dcgan_small", set=SMALL),
+    Case("lsgan", recipe="lsgan", set=SMALL),
+    Case("hinge", recipe="hinge", set=SMALL),
+    Case("dragan", recipe="dragan", set=SMALL),
+    Case("wgan_gp", recipe="wgan_gp", set=ON_DCGAN),
+    Case("r3gan", recipe="r3gan", set=ON_DCGAN),
+    Case("projection", set={**SMALL, "conditional": "true", "discriminator.head": "projection"}),
+    Case("cgan", recipe="cgan", set=SMALL),
+    Case("wgan_gp_points", recipe="wgan_gp_points", data="ring", batch=None),
+    Case("r3gan_points", recipe="r3gan_points", data="grid", batch=None),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, help="a folder for the runs; those that are there are not trained again")
+    parser.add_argument("--only", nargs="+", default=[], help="names of cases")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as place:
+        folder = asked.keep or Path(place)
+        for title, cases in (("planted", PLANTED), ("healthy", HEALTHY)):
+            print(f"| {title} | recipe | said | at | beside it |\n|---|---|---|---|---|", flush=True)
+            for case in cases:
+                if not asked.only or case.name in asked.only:
+                    run = Run(folder / case.name.replace(" ", "-").replace(",", ""))
+                    print(row(case, run if run.exists() else case.train(run.path, asked.steps)), flush=True)
+            print()
+
+
+def row(case: Case, run: Run) -> str:
+    """What the doctor says about a run, as a line of the table."""
+    length = run.config()["recipe"]["images"]
+
+    def when(finding: Finding) -> str:
+        return f"{100 * finding.images / length:.0f} %"
+
+    found = diagnose(run)
+    named = next((finding for finding in found if finding.trouble in case.says), None)
+    others = [f"{finding.trouble} ({when(finding)})" for finding in found if finding is not named]
+    said = named.trouble if named else "missed" if case.says else "nothing"
+    about = f"{case.recipe}, {case.data}"
+    return f"| {case.name} | {about} | {said} | {when(named) if named else '-'} | {', '.join(others) or '-'} |"
+
+
+if __name__ == "__main__":
+    main()
