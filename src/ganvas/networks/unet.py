@@ -52,7 +52,7 @@ class Generator(nn.Module):
         self.dropouts = nn.ModuleList(nn.Dropout(dropout) if w and dropout else nn.Identity() for w in wide)
         initialise(self, init)
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         size, h, across = x.shape[2:], grown(x, self.multiple), []
         for k, (down, norm) in enumerate(zip(self.downs, self.down_norms)):
             h = norm(down(leaky_relu(h, 0.2) if k else h))

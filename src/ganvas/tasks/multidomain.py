@@ -80,6 +80,9 @@ class MultiDomain(Translation):
     def _weighed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         return {k: self.classification * v if k.startswith("class") else v for k, v in terms.items()}
 
+    def told(self, count: int, label: Label) -> Tensor | None:
+        return None if label is None else asked(range(count), label, self.classes, self.attributes)
+
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         if back or label is None:
             raise UsageError("This model translates between domains; say to which one: --label, or label= in Python.")

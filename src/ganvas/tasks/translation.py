@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import UsageError
 from .base import Label, Task
+from .generation import numbers, vectors
 
 
 class Translation(Task):
@@ -24,8 +25,14 @@ class Translation(Task):
     source = "source"  # what in a batch is translated
     reversible = False  # whether it can also go back
 
+    def told(self, count: int, label: Label) -> Tensor | None:
+        """What so many pictures are to become, as `translate` takes it, if the model must be told."""
+        if label is not None:
+            raise UsageError("This model makes one kind of picture, so it cannot be asked for a label.")
+        return None
+
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
-        """Pictures (N, source channels, H, W) in [-1, 1] to pictures (N, C, H, W); `label` as the task's needs are."""
+        """Pictures (N, source channels, H, W) in [-1, 1] to pictures (N, C, H, W); `label` is from `told`."""
         if back:
             raise UsageError("This model goes one way only; train it on the pairs in the other order (BA:DIR).")
         return self.generator(images)
@@ -33,9 +40,7 @@ class Translation(Task):
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
         """Examples of the data, one a seed: pictures in the data's own order."""
         if self.examples is None:
-            raise UsageError(
-                "This model translates pictures, so give it some: ganvas translate, or model(image)."
-            )
+            raise UsageError("This model translates pictures, so give it some: ganvas translate, or model(image).")
         found = self.examples(seeds)
         return {name: value for name, value in found.items() if name in (self.source, "image", "label")}
 
@@ -45,6 +50,33 @@ class Translation(Task):
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The source, what was made of it, and what it should have become."""
         return beside(inputs[self.source], self.sample(inputs), inputs["image"])
+
+
+class Applied(Translation):
+    """A finished network, of whatever project, that is only used: it has no losses."""
+
+    def __init__(self, network: nn.Module, attributes: int = 0):
+        super().__init__()
+        self.generator, self.attributes = network, attributes
+
+    def told(self, count: int, label: Label) -> Tensor | None:
+        """An attribute vector, or the number of the only attribute that is one."""
+        if not self.attributes:
+            return super().told(count, label)
+        if label is None:
+            raise UsageError(f"This model is told what to make by --label, {self.attributes} numbers or one attribute.")
+        if isinstance(label, int) and 0 <= label < self.attributes:
+            label = [float(k == label) for k in range(self.attributes)]
+        return vectors(count, label, self.attributes)
+
+    def read_label(self, text: str, names: Sequence[str]) -> Label:
+        found = numbers(text)
+        return int(found[0]) if len(found) == 1 and self.attributes != 1 and found[0].is_integer() else found
+
+    def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
+        if label is None:
+            return super().translate(images, back=back)
+        return self.generator(images, label)
 
 
 def beside(*pictures: Tensor) -> Tensor:
