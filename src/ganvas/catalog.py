@@ -16,6 +16,7 @@ import torch
 from . import schedule
 from .augment import ada, diffaugment, noise
 from .config import Recipe, address
+from .data.degrade import DEGRADATIONS
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
 from .losses import adversarial, energy, path_length, penalties, relativistic, verdicts, weights, wrapped
@@ -210,6 +211,7 @@ SHELVES: dict[str, Mapping[str, Any]] = {
     "heads": HEADS,
     "networks": NETWORKS,
     "augment": AUGMENT,
+    "degradations": DEGRADATIONS,
     "optimizers": OPTIMIZERS,
     "schedules": SCHEDULES,
 }
@@ -220,6 +222,7 @@ COMPONENTS: dict[str, type] = {
     **HEADS,
     **NETWORKS,
     **AUGMENT,
+    **DEGRADATIONS,
     **OPTIMIZERS,
     **SCHEDULES,
     **TASKS,
