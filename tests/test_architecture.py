@@ -144,6 +144,11 @@ def test_help_imports_no_torch():
     assert done.returncode == 0, done.stderr
 
 
+def test_a_component_has_a_name_of_its_own():
+    listed = [target for shelf in catalog.SHELVES.values() for target in shelf.values() if isinstance(target, type)]
+    assert len(listed) == len({*listed}) == len({*catalog.COMPONENTS.values()} - {*catalog.TASKS.values()})
+
+
 @pytest.mark.parametrize("shelf", catalog.SHELVES)
 def test_everything_in_the_catalogue_says_what_it_is(shelf):
     for name, thing in catalog.SHELVES[shelf].items():

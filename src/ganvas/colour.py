@@ -18,6 +18,11 @@ def to_lab(images: Tensor) -> Tensor:
     return torch.cat([lab[:, :1] / 50 - 1, lab[:, 1:] / CHROMA], 1)
 
 
+def coloured(lightness: Tensor, chroma: Tensor) -> Tensor:
+    """Lightness (N, 1, H, W) and chroma (N, 2, H, W), as `to_lab` gives them, to sRGB (N, 3, H, W) in [-1, 1]."""
+    return from_lab(torch.cat([wide(lightness), wide(chroma)], 1))
+
+
 def from_lab(lab: Tensor) -> Tensor:
     """The inverse of `to_lab`; colours that sRGB has not are clamped to [-1, 1]."""
     from kornia.color import lab_to_rgb

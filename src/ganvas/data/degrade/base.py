@@ -78,6 +78,7 @@ class Degradation:
     """
 
     scale = 1  # how many times smaller the result is
+    pictures = True  # the result is a picture, and not more than one
 
     def __call__(self, images: Tensor, places: Sequence[int], *, seed: int, top: int = 255) -> Tensor:
         """Good pictures (N, C, H, W) in [-1, 1], C = 1, 3 or 4, to bad ones (N, C', H / scale, W / scale) in [-1, 1].
@@ -92,6 +93,14 @@ class Degradation:
             raise ValueError(f"{len(images)} pictures have {len(places)} places")
         made = [self._one(image[None], Chance(seed, place, images.device), top) for image, place in zip(images, places)]
         return torch.cat(made)
+
+    def pair(self, images: Tensor, places: Sequence[int], *, seed: int, top: int = 255) -> tuple[Tensor, Tensor]:
+        """What a network is given and what it is to make of it: the spoiled pictures, and the wanted ones."""
+        return self(images, places, seed=seed, top=top), self.wanted(images)
+
+    def wanted(self, images: Tensor) -> Tensor:
+        """What a network is to make of the spoiled pictures: (N, C, H, W) in [-1, 1], by default as they were."""
+        return images
 
     def _one(self, image: Tensor, chance: Chance, top: int) -> Tensor:
         unit = image.add(1).div(2)
@@ -135,6 +144,11 @@ class InTurn(Degradation):
                 raise UsageError(f"{part!r} is no degradation.")
         self.parts: list[Degradation] = [part.build() for part in parts]
         self.scale = math.prod(part.scale for part in self.parts)
+        self.pictures = all(part.pictures for part in self.parts)
+
+    def wanted(self, images: Tensor) -> Tensor:
+        """As the first part wants them, which is the one that sees the good picture."""
+        return self.parts[0].wanted(images) if self.parts else images
 
     def degrade(self, image: Tensor, chance: Chance, top: int) -> Tensor:
         """Each does its part; what one leaves outside [0, 1] the next one does not see."""
@@ -145,7 +159,7 @@ class InTurn(Degradation):
     def channels(self, channels: int) -> int:
         """Those that the last one makes; raises `UsageError` where one makes what the next cannot take."""
         for k, part in enumerate(self.parts):
-            if k and channels not in (1, 3, 4):
+            if k and not self.parts[k - 1].pictures:
                 raise UsageError(f"{type(self.parts[k - 1]).__name__} makes more than a picture and must come last.")
             channels = part.channels(channels)
         return channels

@@ -79,9 +79,9 @@ class LensBlur(Degradation):
 
 
 def either_side(chance: Chance, beta: Range) -> float:
-    """A number of the range, below and above 1 equally often where it holds both."""
+    """A number of the range, up to 1 and from 1 equally often where it holds 1; of 1..2 every other one is 1."""
     low, high = beta
-    if not low < 1 < high:
+    if not low <= 1 <= high:
         return chance.uniform(low, high)
     return chance.uniform(low, 1) if chance.happens(0.5) else chance.uniform(1, high)
 

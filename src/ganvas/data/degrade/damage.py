@@ -36,6 +36,8 @@ class Holes(Degradation):
     Free-form holes are broad strokes with many turns (Yu et al. 2019, supplement).
     """
 
+    pictures = False
+
     def __init__(
         self,
         *,

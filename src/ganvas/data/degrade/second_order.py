@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -115,6 +116,13 @@ class SecondOrder(Degradation):
         if chance.happens(0.5):
             return self.second.compressed(self._last(image, size, chance), chance)
         return self._last(self.second.compressed(image, chance), size, chance)
+
+    def wanted(self, images: Tensor) -> Tensor:
+        """Sharpened, if the spoiled ones begin so; transparency is not."""
+        if not self.sharpen:
+            return images
+        made = torch.cat([sharpened((image[None, :3] + 1) / 2) for image in images]) * 2 - 1
+        return torch.cat([made, images[:, 3:]], 1)
 
     def _last(self, image: Tensor, size: tuple[int, int], chance: Chance) -> Tensor:
         """At its final size, and perhaps ringing."""
