@@ -202,8 +202,9 @@ def test_when_it_is_time(tmp_path):
     for step in range(600):
         trainer.images = 8 * step
         due.append((signals.due(trainer), signals.due(trainer, 8)))
-    assert [step for step, (often, _) in enumerate(due) if often] == list(range(31, 600, 32))  # 32 steps of 8 images
-    assert [step for step, (_, rarely) in enumerate(due) if rarely] == [255, 511]
+    assert [step for step, (often, _) in enumerate(due) if often] == [0, *range(31, 600, 32)]  # 32 steps of 8 images
+    assert [step for step, (_, rarely) in enumerate(due) if rarely] == [0, 255, 511]
+    trainer.images = 976
     assert Signals(opened.batches, 1000).due(trainer) is False
     trainer.images = 996
     assert Signals(opened.batches, 1000).due(trainer)
