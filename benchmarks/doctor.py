@@ -200,9 +200,9 @@ PLANTED = [
 ]
 
 HEALTHY = [
-    Case("dcgan_small", set=SMALL),
+    Case("dcgan_small", set=SMALL, hold_out=300),
     Case("lsgan", recipe="lsgan", set=SMALL),
-    Case("hinge", recipe="hinge", set=SMALL),
+    Case("hinge", recipe="hinge", set=SMALL, hold_out=300),
     Case("dragan", recipe="dragan", set=SMALL),
     Case("wgan_gp", recipe="wgan_gp", set=ON_DCGAN),
     Case("r3gan", recipe="r3gan", set=ON_DCGAN),
