@@ -15,18 +15,22 @@ from ganvas import catalog
 ROOT = Path(ganvas.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-# Which names may be imported from above: only layers of a smaller number. `pixels`, `resize`, `policy` and `schedule`
+# Which names may be imported from above: only layers of a smaller number. `pixels`, `resize`, `policy`, ...
 # stand with `config` and `game`, because data, imaging, tasks and the trainer all need them.
 LAYERS = {
-    **dict.fromkeys(["version", "config", "game", "pixels", "resize", "policy", "schedule"], 1),
+    **dict.fromkeys(["version", "config", "game", "resize", "policy", "schedule", "colour"], 1),
+    **dict.fromkeys(["pixels", "depth", "dicom"], 1),
     **dict.fromkeys(["networks", "losses", "augment", "data", "metrics", "imaging"], 2),
     "tasks": 3,
     **dict.fromkeys(["recipes", "trainer", "players", "signals", "distributed"], 4),
     **dict.fromkeys(["run", "catalog", "describe"], 5),
-    **dict.fromkeys(["model", "training", "request", "transfer", "evaluation", "doctor", "foreign"], 5.5),
-    "api": 6,
+    **dict.fromkeys(
+        ["model", "training", "request", "transfer", "evaluation", "doctor", "foreign", "finding", "enhance"], 5.5
+    ),
+    **dict.fromkeys(["api", "picture_jobs"], 6),
     "judging": 6.5,
-    **dict.fromkeys(["cli", "terminal", "judge_commands", "studio", "progress", "output", "__main__", "__init__"], 7),
+    **dict.fromkeys(["cli", "terminal", "judge_commands", "enhance_commands", "weight_commands", "studio"], 7),
+    **dict.fromkeys(["progress", "output", "__main__", "__init__"], 7),
 }
 SAME_LAYER = {1, 4, 5, 5.5, 7}  # where parts of one layer may know each other
 STRANGERS = {
@@ -138,6 +142,11 @@ def test_help_imports_no_torch():
     script += "assert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_component_has_a_name_of_its_own():
+    listed = [target for shelf in catalog.SHELVES.values() for target in shelf.values() if isinstance(target, type)]
+    assert len(listed) == len({*listed}) == len({*catalog.COMPONENTS.values()} - {*catalog.TASKS.values()})
 
 
 @pytest.mark.parametrize("shelf", catalog.SHELVES)

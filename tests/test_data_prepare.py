@@ -142,7 +142,7 @@ DAMAGES = {
     "another shape": lambda f: np.save(f / "images.npy", np.zeros((COUNT, 2, 2, 3), np.uint8)),
     "no meta": lambda f: (f / "meta.json").write_text('{"format": 1}'),
     "no JSON": lambda f: (f / "meta.json").write_text("\0" * 50),
-    "an older format": lambda f: rewrite(f / "meta.json", '"format": 1', '"format": 0'),
+    "an older format": lambda f: rewrite(f / "meta.json", '"format": 2', '"format": 1'),
     "other labels": lambda f: np.save(f / "labels.npy", np.zeros(3, np.int64)),
     "pickled labels": lambda f: np.save(f / "labels.npy", np.array([{}] * COUNT), allow_pickle=True),
 }

@@ -51,7 +51,17 @@ HAND_MADE = {
     "grey 8 bit": (png(2, 2, 8, GREY, [b"\x00\x01", b"\xfe\xff"]), [[[0], [1]], [[254], [255]]]),
     "grey 16 bit": (png(2, 1, 16, GREY, [b"\x01\x02\xff\xfe"]), [[[0x0102], [0xFFFE]]]),
     "RGB": (png(2, 1, 8, RGB, [b"\x01\x02\x03\x04\x05\x06"]), [[[1, 2, 3], [4, 5, 6]]]),
-    "RGB 16 bit": (png(1, 1, 16, RGB, [b"\x01\xff\x02\xff\x03\xff"]), [[[1, 2, 3]]]),
+    "RGB 16 bit": (png(1, 1, 16, RGB, [b"\x01\xff\x02\xff\x03\xff"]), [[[0x01FF, 0x02FF, 0x03FF]]]),
+    "RGBA 16 bit": (png(1, 1, 16, RGBA, [b"\1\xff\2\xfe\3\xfd\4\xfc"]), [[[0x01FF, 0x02FE, 0x03FD, 0x04FC]]]),
+    "grey and alpha 16 bit": (png(1, 1, 16, GREY_ALPHA, [b"\1\xff\2\xfe"]), [[[0x01FF] * 3 + [0x02FE]]]),
+    "one transparent colour of 16 bit": (
+        png(2, 1, 16, RGB, [b"\0\1\0\2\0\3\0\1\0\2\1\3"], (b"tRNS", b"\0\1\0\2\0\3")),
+        [[[1, 2, 3, 0], [1, 2, 0x0103, 65535]]],
+    ),
+    "grey with one transparent level 16 bit": (
+        png(2, 1, 16, GREY, [b"\1\0\1\1"], (b"tRNS", b"\1\1")),
+        [[[256, 256, 256, 65535], [257, 257, 257, 0]]],
+    ),
     "RGBA": (png(1, 2, 8, RGBA, [b"\x01\x02\x03\x04", b"\x05\x06\x07\x08"]), [[[1, 2, 3, 4]], [[5, 6, 7, 8]]]),
     "grey and alpha": (png(2, 1, 8, GREY_ALPHA, [b"\x09\x80\x0a\xff"]), [[[9, 9, 9, 128], [10, 10, 10, 255]]]),
     "palette": (
@@ -80,11 +90,11 @@ HAND_MADE = {
 def test_every_kind_of_file_gives_the_pixels_that_were_written(kind: str) -> None:
     data, pixels = HAND_MADE[kind]
     array, header = read(data).array, peek(data)
-    assert array.dtype == (np.uint16 if "16 bit" in kind and "RGB" not in kind else np.uint8)
+    assert array.dtype == (np.uint16 if "16 bit" in kind else np.uint8)
     np.testing.assert_array_equal(array, pixels)
     assert header.size == array.shape[:2]
     assert header.alpha == (array.shape[2] == 4)
-    assert header.grey == (array.shape[2] == 1 or kind == "grey and alpha")
+    assert header.grey == (array.shape[2] == 1 or kind.startswith("grey"))
     assert header.bits == array.dtype.itemsize * 8
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
-BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "unlabelled", "features", "codes"}
+BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "unlabelled", "features", "codes", "source_channels"}
 BY_THE_MACHINE = {"params", "foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay"}
 DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE  # options of components that a person does not choose
 
@@ -27,6 +27,14 @@ class UserError(Exception):
 
 class UsageError(UserError):
     """A `UserError` about how something was asked for (exit code 2)."""
+
+
+class BadPicture(UserError):
+    """A file that cannot be used as a picture; `reason` says why without naming the file."""
+
+    def __init__(self, reason: str, name: str = ""):
+        super().__init__(f"{name}: {reason}" if name else reason)
+        self.reason = reason
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

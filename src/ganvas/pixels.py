@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from .config import UserError
+from . import depth, dicom
+from .config import BadPicture
 
 if TYPE_CHECKING:  # torch takes a second to import, and listing the data sources needs none of it
     from torch import Tensor
+
+T = TypeVar("T")
 
 MAX_PIXELS = 200_000_000  # a larger picture is refused before it is decoded
 # Only these decoders ever see a file: Pillow also has some that run other programs (EPS starts Ghostscript).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp"),
-    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".dcm", ".dicom"),
 )
 ORIENTATION = 0x0112  # the EXIF tag
-
-
-class BadPicture(UserError):
-    """A file that cannot be used as a picture; `reason` says why without naming the file."""
-
-    def __init__(self, reason: str, name: str = ""):
-        super().__init__(f"{name}: {reason}" if name else reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
 class Picture:
     """A decoded picture, upright."""
 
-    array: np.ndarray  # (H, W, C), C = 1, 3 or 4; uint8, or uint16 for 16-bit grey
+    array: np.ndarray  # (H, W, C), C = 1, 3 or 4; uint8, or uint16 for what has more than 8 bits
     notes: list[str]  # what had to be changed to get here
 
 
@@ -57,22 +53,37 @@ class Header:
 def read(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode a picture completely.
 
-    Gives (H, W, C) uint8 (grey, RGB or RGBA) or uint16 (grey); EXIF orientation is applied.
+    Gives (H, W, C) uint8 or uint16 (grey, RGB or RGBA); EXIF orientation is applied.
     Raises `BadPicture` for anything that is not wholly readable or declares more than `max_pixels`.
     """
-    return _with(file, max_pixels, _decode)
+    return using(file, max_pixels, decode)
 
 
 def peek(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
     """What the file's header declares; raises `BadPicture` as `read` does, as far as a header shows it."""
-    return _with(file, max_pixels, _header)
+    return using(file, max_pixels, _header)
 
 
-def _with(file: Path | str | BinaryIO | bytes, max_pixels: int, use: Callable[[Any], Any]) -> Any:
-    name = str(file) if isinstance(file, (Path, str)) else ""
+@dataclass(frozen=True)
+class Opened:
+    """A file whose header has been read."""
+
+    image: Any  # of Pillow, not decoded
+    again: Callable[[], Any]  # the same once more
+
+
+def using(file: Path | str | BinaryIO | bytes, max_pixels: int, use: Callable[[Opened], T]) -> T:
+    """What `use` makes of an opened picture; whatever goes wrong with it is a `BadPicture` that names the file."""
+    with naming(file), _stream(file) as stream:
+        return use(_opened(stream, max_pixels))
+
+
+@contextlib.contextmanager
+def naming(file: Path | str | BinaryIO | bytes) -> Iterator[None]:
+    """Turn everything that a decoder may raise into `BadPicture`, with the file's name where it has one."""
+    name = shown(file) if isinstance(file, (Path, str)) else ""
     try:
-        with _stream(file) as stream:
-            return use(_opened(stream, max_pixels))
+        yield
     except BadPicture as e:
         raise BadPicture(e.reason, name) from None
     except OSError as e:
@@ -84,6 +95,12 @@ def _with(file: Path | str | BinaryIO | bytes, max_pixels: int, use: Callable[[A
         raise BadPicture("needs more memory than there is", name) from None
     except Exception as e:  # a decoder may stumble over foreign bytes in any way whatever
         raise BadPicture(f"is damaged: {e or type(e).__name__}", name) from None
+
+
+def shown(file: Path | str) -> str:
+    """A file's name as it can be printed: control characters and bytes that are no text are written as escapes."""
+    printable = (c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(file))
+    return "".join(printable)
 
 
 def _stream(file: Path | str | BinaryIO | bytes) -> BinaryIO:
@@ -111,7 +128,7 @@ def _decoders() -> list[tuple[Callable[..., Any], Callable[[bytes], Any]]]:
     return [Image.OPEN[f] for f in FORMATS if f in Image.OPEN]  # type: ignore[misc]
 
 
-def _opened(stream: BinaryIO, max_pixels: int) -> Any:
+def _opened(stream: BinaryIO, max_pixels: int) -> Opened:
     """The picture with its header read.
 
     Not `Image.open`: it checks the size against a limit that is global to the process, and says no numbers.
@@ -120,25 +137,29 @@ def _opened(stream: BinaryIO, max_pixels: int) -> Any:
     prefix = stream.read(16)
     if not prefix:
         raise BadPicture("is empty (0 bytes)")
-    for factory, accept in _decoders():
-        known = accept(prefix)
-        if known and not isinstance(known, str):  # a sentence means: known, but not built in
-            stream.seek(start)
-            image = factory(stream, "")
-            break
-    else:
+    stream.seek(start)
+    if dicom.is_dicom(stream):
+        image = dicom.opened(stream, max_pixels)
+        return Opened(image, image.copy)
+    # an accepting function that answers with a sentence means: known, but not built in
+    known = [factory for factory, accept in _decoders() if isinstance(accept(prefix) or "", bool)]
+    if not known:
         raise BadPicture("is not a picture in a format that is known here")
+
+    def again() -> Any:
+        stream.seek(start)
+        return known[0](stream, "")
+
+    image = again()
     width, height = image.size
-    if width * height > max_pixels:
-        found = f"{width}x{height} = {width * height / 1e6:.0f} megapixels"
-        raise BadPicture(f"refused: {found} is over the limit of {max_pixels / 1e6:g}")
-    return image
+    depth.within_limit(width, height, max_pixels)
+    return Opened(image, again)
 
 
 def _mode(image: Any) -> str:
-    """How a picture will be held: `I;16`, `RGBA`, `L` or `RGB`."""
-    if image.mode.startswith("I"):
-        return "I;16"
+    """How a picture will be held: `I;16`, `RGB;16`, `RGBA;16`, `RGBA`, `L` or `RGB`."""
+    if deep := depth.deep(image):
+        return deep
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or image.has_transparency_data:
         return "RGBA"
     if image.mode in ("1", "L"):
@@ -150,48 +171,76 @@ def _mode(image: Any) -> str:
     return "RGB"
 
 
-def _orientation(image: Any) -> int:
+def orientation(image: Any) -> int:
+    """The EXIF orientation, 1 to 8, of an image of Pillow's; 1 where there is none or it cannot be read."""
     try:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # damaged metadata says nothing about the pixels
         return 1
 
 
-def _header(image: Any) -> Header:
+def greyish(image: Any) -> bool:
+    """Whether an undecoded picture of Pillow's has no colour, though it may have transparency."""
+    return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I") or depth.rawmode(image).startswith("LA")
+
+
+def _header(opened: Opened) -> Header:
+    image = opened.image
     mode = _mode(image)
+    grey = mode == "L" or greyish(image)  # before anything asks for EXIF, for which Pillow may decode
     width, height = image.size
     # Pillow turns TIFF itself, and already gives the upright size
-    if image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8):
+    if image.format != "TIFF" and orientation(image) in (5, 6, 7, 8):
         width, height = height, width
-    grey = mode in ("L", "I;16") or image.mode in ("LA", "La")
-    return Header((height, width), grey, mode == "RGBA", 16 if mode == "I;16" else 8)
+    deep = mode.endswith("16")
+    return Header((height, width), grey, mode.startswith("RGBA"), 16 if deep else 8)
 
 
-def _decode(image: Any) -> Picture:
-    notes = []
+def decode(opened: Opened) -> Picture:
+    """All pixels of an opened picture, upright, and what had to be changed."""
+    image = opened.image
+    notes = list(image.info.get("notes", [])) if image.format == "DICOM" else []
     if image.format in ("GIF", "WEBP", "PNG", "TIFF") and getattr(image, "is_animated", False):
         notes.append("the first frame of several is used")
-    if image.mode == "RGB" and image.tile and ";16" in str(image.tile[0][3]):
-        notes.append("16-bit colour is read as 8-bit")
-    image.load()
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") and image.format != "AVIF":
         notes.append(f"{image.mode} is converted to RGB")
-    array = _pixels(image, _mode(image))
+    if image.mode == "CMYK" and ";16" in depth.rawmode(image):
+        notes.append("16-bit colour is read as 8-bit")
+    mode = _mode(image)
+    if mode in ("RGB;16", "RGBA;16") and image.mode[0] != "I":
+        array = depth.colour(image, opened.again)
+    else:
+        image.load()
+        array = _pixels(image, mode)
     array = array.reshape(*array.shape[:2], -1)
-    return Picture(np.ascontiguousarray(upright(array, _orientation(image))), notes)
+    return Picture(np.ascontiguousarray(upright(array, orientation(image))), notes)
 
 
 def _pixels(image: Any, mode: str) -> np.ndarray:
     if image.mode == "F":
         raise BadPicture("holds floating-point numbers, whose range is unknown; save it with 8 or 16 bits")
-    if mode != "I;16":
+    if image.mode[0] != "I":
         if image.mode in ("La", "RGBa"):
             image = image.convert(image.mode.upper())
+        if image.mode == "CMYK":
+            image = by_profile(image)
         return np.asarray(image if image.mode == mode else image.convert(mode))
     array = np.asarray(image)
     if array.dtype.itemsize > 2 and (array.min() < 0 or array.max() > 65535):
         raise BadPicture(f"holds integers from {array.min()} to {array.max()}; save it with 8 or 16 bits")
-    return array.astype(np.uint16)
+    array = array.astype(np.uint16)
+    return depth.with_hidden(array[..., None], image.info["transparency"]) if mode == "RGBA;16" else array
+
+
+def by_profile(image: Any) -> Any:
+    """A picture of Pillow's as sRGB by the colour profile it carries; as it was where that has none or a broken one."""
+    from PIL import ImageCms
+
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (KeyError, OSError, TypeError, ValueError, ImageCms.PyCMSError):
+        return image
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:

@@ -26,7 +26,7 @@ import numpy as np
 from ..config import UserError
 from .dataset import Dataset
 
-FORMAT = 1  # raise it when the same files must be prepared differently
+FORMAT = 2  # raise it when the same files must be prepared differently
 SMALLEST = 8  # pixels: no network here takes less
 MIXED = "are scaled and cropped to"  # says a note of a data set whose pictures were of several sizes
 LONGEST = 128  # pixels: what the longer side is scaled to when nobody said how large

@@ -275,10 +275,10 @@ class Tiler:
             self.notes.append(f"the network looks at the whole picture ({f.everywhere}), so it is done at once")
         elif plan.fade and plan.parts > 1 and not self.measured:
             self.measured = True
-            off = 127.5 * self.seam_error(plan, source)
+            off = np.abs(127.5 * self.seam_error(plan, source))
             self.notes.append(
                 f"the network sees {f.radius} pixels around; parts see {plan.margin} and blend. Against seeing twice as"
-                f" far, a seam is off by {np.sqrt(np.square(off).mean()):.2f} of 255 levels, {np.abs(off).max():.2f} at most"
+                f" far, a seam is off by {np.sqrt(np.square(off).mean()):.2f} of 255 levels, {off.max():.2f} at most"
             )
 
     def seam_error(self, plan: Layout, source: Source) -> np.ndarray:

@@ -1,0 +1,107 @@
+"""Blur kernels by their equations: (K, K) float64, K odd, each adding up to one; and how a picture is filtered."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def _grid(size: int) -> tuple[Tensor, Tensor]:
+    """x and y of each tap, (K, K) each, from the centre."""
+    axis = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    return axis.expand(size, size), axis[:, None].expand(size, size)
+
+
+def _normal(kernel: Tensor) -> Tensor:
+    return kernel / kernel.sum()
+
+
+def mahalanobis(size: int, sigma_x: float, sigma_y: float, angle: float) -> Tensor:
+    """c^T S^-1 c at each tap c, where S has the standard deviations along axes turned by `angle` radians."""
+    x, y = _grid(size)
+    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    return (along / sigma_x) ** 2 + (across / sigma_y) ** 2
+
+
+def gaussian(size: int, sigma_x: float, sigma_y: float, angle: float = 0.0) -> Tensor:
+    """exp(-c^T S^-1 c / 2) (Wang et al. 2021, equation 2)."""
+    return _normal(torch.exp(-0.5 * mahalanobis(size, sigma_x, sigma_y, angle)))
+
+
+def generalised(size: int, sigma_x: float, sigma_y: float, angle: float, beta: float) -> Tensor:
+    """exp(-(c^T S^-1 c)^beta / 2): peaked below beta = 1, flat above (Wang et al. 2021, section 3.1)."""
+    return _normal(torch.exp(-0.5 * mahalanobis(size, sigma_x, sigma_y, angle) ** beta))
+
+
+def plateau(size: int, sigma_x: float, sigma_y: float, angle: float, beta: float) -> Tensor:
+    """1 / (1 + (c^T S^-1 c)^beta) (Wang et al. 2021, section 3.1)."""
+    return _normal(1 / (1 + mahalanobis(size, sigma_x, sigma_y, angle) ** beta))
+
+
+def sinc(size: int, cutoff: float) -> Tensor:
+    """The ideal low-pass filter of a circle of frequencies: w J1(w r) / (2 pi r) (Wang et al. 2021, equation 6).
+
+    `cutoff` is w in radians a pixel, up to pi.  It rings around edges, as sharpened pictures do.
+    """
+    x, y = _grid(size)
+    r = torch.hypot(x, y)
+    beside = cutoff * torch.special.bessel_j1(cutoff * r) / (2 * math.pi * r.clamp_min(1e-9))
+    return _normal(torch.where(r == 0, cutoff**2 / (4 * math.pi), beside))
+
+
+def path(size: int, points: list[tuple[float, float]]) -> Tensor:
+    """What a moving camera smears a point along: straight pieces between points (x, y) from the centre, in pixels."""
+    kernel = torch.zeros(size, size, dtype=torch.float64)
+    middle = (size - 1) / 2
+    for (x0, y0), (x1, y1) in zip(points, points[1:]):
+        steps = max(2, math.ceil(4 * math.hypot(x1 - x0, y1 - y0)))
+        for k in range(steps):  # each moment falls on the four taps around it
+            t = (k + 0.5) / steps
+            x, y = middle + x0 + t * (x1 - x0), middle + y0 + t * (y1 - y0)
+            left, above = math.floor(x), math.floor(y)
+            for row, down in ((above, 1 - (y - above)), (above + 1, y - above)):
+                for column, right in ((left, 1 - (x - left)), (left + 1, x - left)):
+                    if 0 <= row < size and 0 <= column < size:
+                        kernel[row, column] += down * right / steps
+    return _normal(kernel)
+
+
+def reflected(image: Tensor, by: int) -> Tensor:
+    """(..., H, W) with `by` more pixels on each side, mirrored about the edge pixels however small the picture is."""
+    for dim in (-2, -1):
+        length = image.shape[dim]
+        turn = max(2 * (length - 1), 1)
+        place = torch.arange(-by, length + by, device=image.device) % turn
+        image = image.index_select(dim, torch.minimum(place, turn - place).clamp_max(length - 1))
+    return image
+
+
+def filtered(image: Tensor, kernel: Tensor) -> Tensor:
+    """(1, C, H, W) convolved channel by channel with one kernel (K, K); edges are mirrored."""
+    channels = image.transpose(0, 1)  # (C, 1, H, W): the channels as a batch
+    wide = reflected(channels, len(kernel) // 2)
+    return F.conv2d(wide, kernel.to(image).flip(0, 1)[None, None]).transpose(0, 1)
+
+
+def smoothed(image: Tensor, size: int, sigma: float) -> Tensor:
+    """(1, C, H, W) blurred by a Gaussian that is the same all round, along one axis after the other."""
+    row = gaussian(size, sigma, sigma)[size // 2]
+    row = (row / row.sum()).to(image)
+    channels = reflected(image.transpose(0, 1), size // 2)
+    return F.conv2d(F.conv2d(channels, row.view(1, 1, 1, -1)), row.view(1, 1, -1, 1)).transpose(0, 1)
+
+
+def sharpened(image: Tensor, *, weight: float = 0.5, radius: int = 50, threshold: float = 10.0) -> Tensor:
+    """(1, C, H, W) in [0, 1] after unsharp masking, as Real-ESRGAN's targets are (Wang et al. 2021, section 3.4).
+
+    Only where detail exceeds `threshold` levels of 255 is it added, and the border of that region is soft.  The
+    Gaussian's width follows from its size (radius + 1) by OpenCV's rule.
+    """
+    size = radius + 1 - radius % 2
+    sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
+    detail = image - smoothed(image, size, sigma)
+    mask = smoothed((detail.abs() * 255 > threshold).to(image), size, sigma)
+    return mask * (image + weight * detail).clamp(0, 1) + (1 - mask) * image

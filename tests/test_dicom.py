@@ -1,0 +1,133 @@
+"""Medical pictures written here by pydicom, and what becomes of their values."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganvas.data.sources import open_source
+from ganvas.imaging.formats import save
+from ganvas.imaging.pixels import open_photo
+from ganvas.pixels import BadPicture, peek, read
+
+pydicom = pytest.importorskip("pydicom")
+
+
+def dicom(values: np.ndarray, *, kind: str = "MONOCHROME2", frames: int = 0, **tags: object) -> bytes:
+    """A file of explicit little endian with these stored values (H, W) or (H, W, 3)."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    data.Rows, data.Columns = values.shape[-2:] if kind[0] == "M" else values.shape[:2]
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1 if kind[0] == "M" else 3, kind
+    data.BitsAllocated = data.BitsStored = values.dtype.itemsize * 8
+    data.HighBit, data.PixelRepresentation = data.BitsStored - 1, int(values.dtype.kind == "i")
+    if kind[0] != "M":
+        data.PlanarConfiguration = 0
+    if frames:
+        data.NumberOfFrames = frames
+    data.PixelData = values.tobytes() + b"\0" * (values.nbytes % 2)
+    for tag, value in tags.items():
+        setattr(data, tag, value)
+    out = io.BytesIO()
+    data.save_as(out, enforce_file_format=True)
+    return out.getvalue()
+
+
+VALUES = np.array([[-1000, -160, 40, 239], [240, 3000, 39, 0]], np.int16)
+
+
+def window(values: np.ndarray, centre: float, width: float) -> np.ndarray:
+    """PS3.3, C.11.2.1.2.1, as it is written there, with y from 0 to 65535."""
+    x, out = values.astype(np.float64), np.empty(values.shape)
+    low, high = x <= centre - 0.5 - (width - 1) / 2, x > centre - 0.5 + (width - 1) / 2
+    out = ((x - (centre - 0.5)) / (width - 1) + 0.5) * 65535
+    out[low], out[high] = 0, 65535
+    return out
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_the_window_is_applied_and_recorded(kind: str) -> None:
+    data = dicom(VALUES, kind=kind, WindowCenter=[40, 500], WindowWidth=[400, 50])
+    got = read(data)
+    assert got.array.dtype == np.uint16
+    expected = window(VALUES, 40, 400)
+    expected = 65535 - expected if kind == "MONOCHROME1" else expected
+    np.testing.assert_allclose(got.array[..., 0], expected, atol=0.51)
+    assert got.notes == ["DICOM window: centre 40, width 400"]
+    header = peek(data)
+    assert (header.size, header.grey, header.alpha, header.bits) == ((2, 4), True, False, 16)
+
+
+def test_slope_and_intercept_come_before_the_window() -> None:
+    stored = ((VALUES + 1024) * 2).astype(np.uint16)
+    data = dicom(stored, RescaleSlope="0.5", RescaleIntercept="-1024", WindowCenter=40, WindowWidth=400)
+    np.testing.assert_allclose(read(data).array[..., 0], window(VALUES, 40, 400), atol=0.51)
+    exact = dicom(VALUES, WindowCenter=40, WindowWidth=400, VOILUTFunction="LINEAR_EXACT")
+    expected = ((VALUES.astype(float) - 40) / 400 + 0.5).clip(0, 1) * 65535
+    np.testing.assert_allclose(read(exact).array[..., 0], expected, atol=0.51)
+
+
+def test_without_a_window_the_range_is_used_and_said() -> None:
+    got = read(dicom(VALUES))
+    np.testing.assert_allclose(got.array[..., 0], (VALUES + 1000.0) / 4000 * 65535, atol=0.51)
+    assert got.notes == ["DICOM without a window: -1000 to 3000"]
+    assert read(dicom(np.full((4, 4), 7, np.uint16))).array.max() == 0
+
+
+def test_colour_and_several_frames() -> None:
+    colours = np.random.RandomState(0).randint(0, 256, (4, 6, 3), np.uint8)
+    np.testing.assert_array_equal(read(dicom(colours, kind="RGB")).array, colours)
+    got = read(dicom(np.stack([VALUES, VALUES * 0]), frames=2, WindowCenter=40, WindowWidth=400))
+    assert got.notes[0] == "the first frame of several is used"
+    np.testing.assert_allclose(got.array[..., 0], window(VALUES, 40, 400), atol=0.51)
+
+
+def test_a_person_opens_and_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(dicom(VALUES, WindowCenter=40, WindowWidth=400))
+    got = open_photo(tmp_path / "a.dcm")
+    assert (got.kind, got.array.shape, got.array.dtype, got.neutral) == ("DICOM", (2, 4, 1), np.uint16, True)
+    assert got.notes == ["DICOM window: centre 40, width 400"]
+    assert save(got, tmp_path / "a.png") == []
+    np.testing.assert_array_equal(open_photo(tmp_path / "a.png").array, got.array)
+
+
+def test_a_folder_of_them_trains_in_sixteen_bits(tmp_path: Path) -> None:
+    for k in range(3):
+        values = np.random.RandomState(k).randint(0, 4096, (8, 8)).astype(np.uint16)
+        (tmp_path / f"{k}.dcm").write_bytes(dicom(values, WindowCenter=2048, WindowWidth=4096))
+    data = open_source(str(tmp_path), cache=tmp_path / "cache")
+    assert data.images.shape == (3, 8, 8, 1)
+    assert data.images.dtype == np.uint16
+    assert any("DICOM window: centre 2048, width 4096" in note for note in data.notes)
+
+
+def test_what_cannot_be_read_has_a_reason() -> None:
+    good = dicom(VALUES)
+    with pytest.raises(BadPicture, match=r"refused: 4x2 = 0 megapixels is over the limit of 5e-06"):
+        read(good, max_pixels=5)
+    for cut in (140, 200, len(good) - 4):
+        with pytest.raises(BadPicture):
+            read(good[:cut])
+    from pydicom.uid import JPEG2000
+
+    packed = good.replace(b"1.2.840.10008.1.2.1\0", str(JPEG2000)[:20].encode())
+    with pytest.raises(BadPicture):
+        read(packed)
+    with pytest.raises(BadPicture, match="deflated as a whole"):
+        read(good[:160] + b"1.2.840.10008.1.2.1.99" + good[160:])
+
+
+def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
+    with pytest.raises(BadPicture, match=r"needs the package pydicom: pip install 'ganvas\[dicom\]'"):
+        read(dicom_bytes)
+
+
+dicom_bytes = dicom(VALUES)

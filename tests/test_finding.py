@@ -1,0 +1,239 @@
+"""Models by whatever a person calls them; weights between two models; weights for other tools."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import ganvas
+from ganvas import catalog, cli, finding
+from ganvas.config import UsageError, UserError
+from ganvas.finding import checkpoint, embedded, find, interpolated, quick
+from ganvas.foreign import load_network, save_network
+from ganvas.policy import Policy
+
+SMALL = {
+    "rrdb": {"width": 8, "growth": 4, "blocks": 1},
+    "compact": {"width": 8, "convolutions": 2},
+    "msrresnet": {"width": 8, "blocks": 1},
+    "srresnet": {"width": 8, "blocks": 1},
+}
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `ganvas ...` in this process: (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def made(name, **options):
+    return catalog.NETWORKS[name](**{**SMALL[name], **options}).eval()
+
+
+def saved(folder, name="rrdb", file="a.pth", **options):
+    network = made(name, **options)
+    save_network(network, folder / file)
+    return network, folder / file
+
+
+# --- by whatever it is called ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_weight_file(name, tmp_path):
+    network, file = saved(tmp_path, name, "w.safetensors", scale=2, channels=1)
+    found = find(file)
+    assert (found.scale, found.channels) == (2, 1)
+    assert not found.network.training
+    x = torch.rand(1, 1, 9, 8)
+    assert torch.equal(found.network(x), network(x))
+
+
+def test_the_embedded_models_are_data(tmp_path, monkeypatch):
+    network, file = saved(tmp_path, "compact", "small.safetensors", scale=4)
+    monkeypatch.setattr(finding, "EMBEDDED", {"small-x4": (str(file), 4, "Small."), "small-x2": ("none", 2, "None.")})
+    assert embedded() == "small-x4"
+    assert [embedded(s) for s in (1, 2, 2.1, 4, 7)] == ["small-x2", "small-x2", "small-x4", "small-x4", "small-x4"]
+    x = torch.rand(1, 3, 8, 8)
+    assert torch.equal(find("small-x4").network(x), network(x))
+    with pytest.raises(UsageError, match="lacks the embedded model small-x2"):
+        find("small-x2")
+    with pytest.raises(UsageError, match="Did you mean 'small-x4'"):
+        find("smal-x4")
+
+
+def test_the_catalogue_of_embedded_models_holds_together():
+    for name, (file, scale, said) in finding.EMBEDDED.items():
+        assert name.endswith(f"x{scale}")
+        assert file.endswith(f"x{scale}.safetensors")
+        assert said.endswith(".")
+
+
+def test_a_run_that_draws_from_noise_is_refused(tmp_path):
+    options = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "images": 8}
+    run = ganvas.train("dcgan", outdir=tmp_path / "run", set=["generator.width=4", "discriminator.width=4"], **options)
+    with pytest.raises(UsageError, match="from noise"):
+        find(run.path)
+    with pytest.raises(UsageError, match="from noise"):
+        checkpoint(run.path)
+
+
+def test_a_network_that_needs_more_than_a_picture_is_refused(tmp_path):
+    network = catalog.NETWORKS["stargan_generator"](width=8, blocks=1, attributes=5)
+    save_network(network, tmp_path / "stargan.pth")
+    with pytest.raises(UsageError, match="needs more than a picture"):
+        find(tmp_path / "stargan.pth")
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("evil",)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path, monkeypatch, command):
+    """Bad input: refused, not executed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    code, _, err = command("export", "evil.pth", "-o", "out.safetensors")
+    assert code == 1
+    assert "running code" in err
+    assert [f.name for f in tmp_path.iterdir()] == ["evil.pth"]
+
+
+# --- weights between ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.8, 1.0])
+def test_interpolation_is_the_papers(alpha, tmp_path):
+    """Wang et al. 2018, equation 6, on every tensor, in float64."""
+    (a, file_a), (b, file_b) = saved(tmp_path), saved(tmp_path, file="b.safetensors")
+    between = interpolated(checkpoint(file_a), checkpoint(file_b), alpha)
+    theirs = b.state_dict()
+    for key, value in a.state_dict().items():
+        assert torch.equal(between.state[key], ((1 - alpha) * value.double() + alpha * theirs[key].double()).float())
+
+
+def test_interpolation_keeps_counters(tmp_path):
+    """Batch norm counts batches in whole numbers, which have nothing in between."""
+    (_, a), (_, b) = saved(tmp_path, "srresnet"), saved(tmp_path, "srresnet", "b.pth")
+    state = interpolated(checkpoint(a), checkpoint(b), 0.5).state
+    counters = [v for k, v in state.items() if k.endswith("num_batches_tracked")]
+    assert counters
+    assert all(v.dtype == torch.int64 for v in counters)
+
+
+def test_only_the_same_network_is_interpolated(tmp_path, command):
+    (_, a), (_, b) = saved(tmp_path), saved(tmp_path, file="b.pth", blocks=2)
+    code, _, err = command("interpolate-weights", a, b, "-o", tmp_path / "out.pth")
+    assert code == 2
+    assert "blocks 1" in err
+    assert "blocks 2" in err
+    assert not (tmp_path / "out.pth").exists()
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
+def test_alpha_out_of_range(alpha, tmp_path):
+    _, a = saved(tmp_path)
+    with pytest.raises(UsageError, match="--alpha must be"):
+        interpolated(checkpoint(a), checkpoint(a), alpha)
+
+
+def test_the_command_interpolates(tmp_path, command):
+    """Pain 14: no control over smoothness and invention; one file between two, that any tool loads."""
+    (a, file_a), (b, file_b) = saved(tmp_path), saved(tmp_path, file="b.safetensors")
+    out = tmp_path / "between.pth"
+    code, text, _ = command("interpolate-weights", file_a, file_b, "--alpha", 0.25, "-o", out, "--json")
+    assert code == 0
+    said = json.loads(text)
+    assert (said["network"], said["alpha"], said["scale"]) == ("rrdb", 0.25, 4)
+    first = "conv_first.weight"
+    wanted = 0.75 * a.get_parameter(first) + 0.25 * b.get_parameter(first)
+    assert torch.allclose(load_network(out).get_parameter(first), wanted)
+    assert torch.load(out, weights_only=True)["params"][first].shape == wanted.shape
+
+
+# --- for other tools ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("layout", "key"), [("new", "conv_first.weight"), ("old", "model.0.weight"), ("middle", None)])
+def test_export_in_every_layout(layout, key, tmp_path, command):
+    """Pain 11: which loader, which flags?  Old and new architectures turn into each other."""
+    network, file = saved(tmp_path)
+    out = tmp_path / "out.pth"
+    assert command("export", file, "-o", out, "--layout", layout)[0] == 0
+    state = torch.load(out, weights_only=True)
+    assert (key or "RRDB_trunk.0.RDB1.conv1.weight") in state.get("params", state)
+    x = torch.rand(1, 3, 8, 8)
+    assert torch.equal(load_network(out)(x), network(x))
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".ckpt"])
+def test_export_to_another_suffix_is_wrong_usage(suffix, tmp_path, command):
+    _, file = saved(tmp_path)
+    code, _, err = command("export", file, "-o", tmp_path / f"out{suffix}")
+    assert code == 2
+    assert ".safetensors" in err
+
+
+def test_export_a_folder(tmp_path, command):
+    options = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "images": 8}
+    run = ganvas.train("dcgan", outdir=tmp_path / "run", set=["generator.width=4", "discriminator.width=4"], **options)
+    code, out, _ = command("export", run.path, "-o", tmp_path / "model", "--json")
+    assert code == 0
+    assert {os.path.basename(f) for f in json.loads(out)["files"]} >= {"config.json", "generator.safetensors"}
+    assert torch.equal(ganvas.load(tmp_path / "model").sample(2), ganvas.load(run.path).sample(2))
+    code, _, err = command("export", run.path, "-o", tmp_path / "model")
+    assert code == 2
+    assert "exists already" in err
+
+
+def test_export_of_nothing(tmp_path, command):
+    code, _, err = command("export", tmp_path / "nothing", "-o", tmp_path / "out.pth")
+    assert code == 2
+    assert "There is no model" in err
+    (tmp_path / "empty").mkdir()
+    assert command("export", tmp_path / "empty", "-o", tmp_path / "out")[0] == 2
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["empty"]
+
+
+def test_a_damaged_file_is_a_sentence(tmp_path):
+    _, file = saved(tmp_path)
+    file.write_bytes(file.read_bytes()[:-500])
+    with pytest.raises(UserError, match="damaged"):
+        find(file)
+
+
+# --- as fast as the machine allows ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_quick_networks_say_the_same(name):
+    network = made(name)
+    x = torch.rand(1, 3, 24, 24) * 2 - 1
+    exact, policy = network(x), Policy(torch.device("cpu"), bf16=True)
+    fast = quick(network, policy)
+    with torch.no_grad(), policy.autocast():
+        y = fast(x)
+    assert y.dtype == torch.float32
+    assert (y - exact).abs().max() < 0.05 * exact.abs().max()
+    assert next(p for n, p in fast.named_parameters() if p.ndim == 4).dtype == torch.bfloat16
+    assert all(p.dtype == torch.float32 for p in network.parameters()), "the original stays as it was"
+    assert all(m.weight.dtype == torch.float32 for m in fast.modules() if isinstance(m, nn.BatchNorm2d))
+    assert quick(network, Policy(torch.device("cpu"))) is network
