@@ -23,10 +23,13 @@ SMALL = {
     "classifier.width": 4,
     "text.width": 8,
     "text.size": 8,
+    "generator.blocks": 1,
 }
 NEEDS_MORE = {
     "infogan": {"generator.hidden": 8, "discriminator.hidden": 8},
     "semigan": {"discriminator.width": 64},
+    "cartoon": {"warmup": 0},
+    "pix2pix": {"generator.depth": 3},
 }  # rectifiers a quarter as wide, three times: fewer all die
 FACTS = {"resolution": (8, 8), "channels": 1, "classes": 3}
 
@@ -43,8 +46,13 @@ def needs(name):
 
 
 def source(name, folder: Path):
-    """What --data may be for a recipe: digits, or pictures of 8x8 with captions."""
-    if "text" not in needs(name):
+    """What --data may be for a recipe: digits, pairs or piles of them, or pictures of 8x8 with captions."""
+    wanted = needs(name)
+    if "source" in wanted:
+        return "edges:digits"
+    if "other" in wanted:
+        return "a=digits,b=digits"
+    if "text" not in wanted:
         return "digits"
     folder = folder / "captioned"
     if not folder.exists():
@@ -70,6 +78,7 @@ class Fixed:
             labels = torch.arange(start, start + count) % self.classes
             batch = {"image": self._pictures(start, count), "label": labels}
             batch |= {"text": [f"number {k}" for k in labels.tolist()]}
+            batch |= {name: self._pictures(start + k * 10**6, count) for k, name in enumerate(("source", "other"), 2)}
             yield {**batch, "labelled_image": self._pictures(start + 10**6, count), "labelled_label": labels.flip(0)}
 
     def _pictures(self, start, count):

@@ -47,6 +47,14 @@ def test_every_recipe_trains_samples_and_loads(name, tmp_path):
         with pytest.raises(UsageError, match="it makes none"):
             model.sample(1)
         return
+    if model.task.translates:
+        with pytest.raises(UsageError, match="give it some"):
+            model.sample(1)
+        label = 1 if name == "stargan" else None
+        images = model(torch.zeros(2, 1, 11, 8), label=label)
+        assert images.shape == (2, 1, 11, 8)
+        assert min(Image.open(sorted(run.samples.glob("*.png"))[-1]).size) > 64
+        return
     images = model.sample(5, seed=3)
     assert images.shape == (5, 1, 8, 8)
     assert images.abs().max() <= 1

@@ -19,7 +19,7 @@ from . import distributed
 from .config import Recipe, Spec, UsageError, UserError, encode
 from .data.batches import Batches
 from .data.dataset import Dataset
-from .data.sources import open_source
+from .data.sources import absolute, open_source
 from .evaluation.watch import Watch
 from .game import Progress
 from .model import Model as Model
@@ -28,7 +28,7 @@ from .model import load as load
 from .players import Group
 from .policy import Policy, is_out_of_memory
 from .request import Request as Request
-from .request import asked_resolution, check_numbers, continued, data_path, made_recipe
+from .request import asked_resolution, check_numbers, continued, made_recipe
 from .request import find_recipe as find_recipe
 from .run import Run
 from .signals import Signals
@@ -131,6 +131,7 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
         needs=task.needs,
         hold_out=request.hold_out or 0,
     )
+    task.examples = lambda places: batches.shown(places)  # a function, because copies of a task share it
     told: list[str] = []
     if request.init_from is not None and not request.resume:
         told = begin_from(task, request.init_from, raw=request.init_raw)
@@ -142,7 +143,7 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
     trainer = Trainer(task, recipe, batches, policy, group=group)
     watch = Watch(dataset, **watched(request), device=policy.device.type) if request.eval_images else None
     run, config = _folder(request, recipe, dataset, policy, group)
-    plan = _plan(request, recipe, dataset, config, task.example)
+    plan = _plan(request, recipe, dataset, config, task)
     training = Training(run, trainer, plan, watch, Signals(batches, plan.log_images))
     if request.resume:
         told = training.resume()
@@ -215,7 +216,8 @@ def _check_sizes(recipe: Recipe, images: int, world: int) -> None:
 def _facts(dataset: Dataset) -> dict[str, Any]:
     facts = dataset.facts
     size = {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
-    return {**size, "attributes": facts.attributes, "unlabelled": facts.unlabelled}
+    labels = {"attributes": facts.attributes, "unlabelled": facts.unlabelled}
+    return {**size, **labels, "source_channels": facts.source_channels}
 
 
 def _folder(
@@ -252,7 +254,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
         "recipe": recipe.to_dict(),
         "data": {
             "source": dataset.name,
-            "path": data_path(dataset.name),
+            "path": absolute(dataset.name),
             "asked_resolution": encode(asked_resolution(request)),
             "images": len(dataset),
             "fingerprint": dataset.fingerprint,
@@ -269,7 +271,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
     }
 
 
-def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, Any], example: str) -> Plan:
+def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, Any], task: Task) -> Plan:
     """How often to log and to save: about 200 lines and 20 snapshots a run unless asked otherwise."""
     snapshot = request.snapshot_images or max(recipe.images // 20, recipe.batch)
     model = {"format": 1, "task": recipe.task.to_dict(), "data": config["data"], "ganvas": __version__}
@@ -279,21 +281,22 @@ def _plan(request: Request, recipe: Recipe, dataset: Dataset, config: dict[str, 
         minutes=request.minutes,
         tensorboard=request.tensorboard,
         model_config=model,
-        card=_card(config, dataset, example),
+        card=_card(config, dataset, task),
         seed=request.seed or 0,
         config=config,
         heal=request.heal,
     )
 
 
-def _card(config: dict[str, Any], dataset: Dataset, example: str) -> str:
+def _card(config: dict[str, Any], dataset: Dataset, task: Task) -> str:
     """The model's README; `{images}` is filled in at every snapshot."""
     height, width = dataset.facts.resolution
+    kind = "image-to-image" if task.translates else "unconditional-image-generation"
     return (
-        "---\nlibrary_name: ganvas\npipeline_tag: unconditional-image-generation\n---\n"
+        f"---\nlibrary_name: ganvas\npipeline_tag: {kind}\n---\n"
         f"# {config['recipe_name']} on {Path(config['data']['source']).name}\n\n"
         f"Trained with ganvas {__version__} ({config['precision']}, seed {config['seed']}) on {{images:,}} images drawn"
         f" from {len(dataset):,} of {width}x{height} pixels, {dataset.facts.channels} channel(s).\n\n"
         "```python\nimport ganvas\n\nmodel = ganvas.load(\"THIS FOLDER\")\n"
-        f"{example}\n```\n"
+        f"{task.example}\n```\n"
     )  # fmt: skip

@@ -20,6 +20,7 @@ from .data.degrade import DEGRADATIONS
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
 from .losses import adversarial, energy, path_length, penalties, relativistic, verdicts, weights, wrapped
+from .metrics import content
 from .networks import (
     autoencoder,
     biggan,
@@ -45,11 +46,16 @@ from .networks import (
 from .networks import text as captions
 from .recipes import conditional, further, generation, modern, points, styles
 from .recipes import energy as energies
+from .recipes import translation as translations
+from .tasks.cartoon import Cartoon
 from .tasks.classify import Classification
 from .tasks.generation import Generation
 from .tasks.infogan import InfoGAN
+from .tasks.multidomain import MultiDomain
+from .tasks.paired import Paired
 from .tasks.semi import SemiSupervised
 from .tasks.text import TextGeneration
+from .tasks.unpaired import Unpaired
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "gan": generation.gan,
@@ -81,6 +87,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "textgan": further.textgan,
     "semigan": further.semigan,
     "classifier": further.classifier,
+    "pix2pix": translations.pix2pix,
+    "cyclegan": translations.cyclegan,
+    "stargan": translations.stargan,
+    "cartoon": translations.cartoon,
 }
 
 LOSSES: dict[str, type] = {
@@ -155,6 +165,7 @@ NETWORKS: dict[str, type] = {
     "patch_discriminator": patch.Discriminator,
     "stargan_generator": stargan.Generator,
     "stargan_discriminator": stargan.Discriminator,
+    "content": content.Content,
 }
 
 SIGHT: dict[str, type] = {  # what the discriminator looks through
@@ -186,6 +197,10 @@ TASKS: dict[str, type] = {
     "text_generation": TextGeneration,
     "semi_supervised": SemiSupervised,
     "classification": Classification,
+    "paired": Paired,
+    "unpaired": Unpaired,
+    "multi_domain": MultiDomain,
+    "cartoon_task": Cartoon,
 }
 
 SHELVES: dict[str, Mapping[str, Any]] = {

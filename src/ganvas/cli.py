@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from . import enhance_commands, judge_commands
+from . import enhance_commands, judge_commands, weight_commands
 from .terminal import Device, JsonFlag, Output, answer, console, plain, say, table
 from .version import __version__
 
@@ -24,8 +24,10 @@ app = typer.Typer(
     add_completion=False,
 )
 
-app.command("interpolate-weights")(enhance_commands.interpolate_weights)
-app.command()(enhance_commands.export)
+app.command()(enhance_commands.upscale)
+app.command()(enhance_commands.restore)
+app.command("interpolate-weights")(weight_commands.interpolate_weights)
+app.command()(weight_commands.export)
 app.command("eval")(judge_commands.eval_)
 app.command()(judge_commands.statistics)
 app.command()(judge_commands.doctor)

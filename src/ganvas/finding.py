@@ -63,7 +63,8 @@ def find(model: Path | str, *, scale: int | None = None, activation: str | None 
         network = build(found)
         if len(inspect.signature(network.forward).parameters) > 1:
             raise UsageError(f"{model} ({found.title}) needs more than a picture, and cannot be used here.")
-        return Found(network, int(found.options.get("source_channels", found.options["channels"])), str(model))
+        channels = found.options.get("source_channels") or found.options["channels"]
+        return Found(network, int(channels), str(model))
     loaded = load(model, device="cpu", precision="fp32")
     network = loaded.task.generator
     if not hasattr(network, "scale"):

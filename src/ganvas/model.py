@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from . import catalog
@@ -15,9 +17,14 @@ from .config import Spec, UsageError, UserError, address, decode
 from .data.batches import once
 from .data.dataset import Dataset
 from .data.sources import open_source
+from .foreign import build, settled
+from .imaging.checkpoints import read as read_checkpoint
+from .imaging.present import picture as as_picture
+from .pixels import to_channels, to_float, to_uint8
 from .policy import Policy, PrecisionName
 from .run import read_json, read_weights
 from .tasks.base import Label, Task
+from .tasks.translation import Applied, Translation
 
 BATCH = 64
 
@@ -53,6 +60,47 @@ class Model:
     def classify(self, images: Tensor) -> Tensor:
         """The most likely class of each image, as (N,) int64 indices into `class_names`."""
         return self.logits(images).argmax(1)
+
+    def __call__(self, pictures: Any, *, label: Label = None, back: bool = False) -> Any:
+        """Pictures changed by a model that translates: what kind goes in comes out, in any size.
+
+        A PIL picture, (N, C, H, W) float in [-1, 1], or (H, W, C) or (N, H, W, C) uint8.  `label` is the domain or the
+        attributes that it is asked for, `back` the other way of a model that has two.  Raises `UsageError` for a model
+        that makes pictures of noise, or one that lacks what it is asked for.
+        """
+        if not self.task.translates:
+            raise UsageError("This model makes pictures of noise: model.sample(n).")
+        if isinstance(pictures, Tensor):
+            return self.translated(pictures, label=label, back=back)
+        array = upright_colours(pictures) if isinstance(pictures, Image.Image) else np.asarray(pictures)
+        if array.dtype != np.uint8 or array.ndim not in (3, 4):
+            raise UsageError(f"A model takes (H, W, C) or (N, H, W, C) uint8, got {array.dtype} {array.shape}.")
+        whole = array if array.ndim == 4 else array[None]
+        channels = self.takes(back)
+        batch = to_float(np.stack([to_channels(picture, channels) for picture in whole]))
+        made = to_uint8(self.translated(batch, label=label, back=back))
+        made = made if array.ndim == 4 else made[0]
+        return as_picture(made) if isinstance(pictures, Image.Image) else made
+
+    def takes(self, back: bool = False) -> int:
+        """Channels of the pictures that this model translates."""
+        data = self.config["data"]
+        return int((not back and data.get("source_channels")) or data["channels"])
+
+    @torch.inference_mode()
+    def translated(self, images: Tensor, *, label: Label = None, back: bool = False) -> Tensor:
+        """(N, C, H, W) in [-1, 1] to pictures in [-1, 1], float32 on the CPU, one at a time: sizes may be large."""
+        if images.ndim != 4 or images.shape[1] != self.takes(back):
+            raise UsageError(f"This model takes pictures (N, {self.takes(back)}, H, W), got {tuple(images.shape)}.")
+        assert isinstance(self.task, Translation)
+        told = self.task.told(1, label)
+        told = None if told is None else told.to(self.policy.device)
+        made = []
+        for image in images.split(1):
+            with self.policy.autocast():
+                result = self.task.translate(image.float().to(self.policy.device), told, back=back)
+            made.append(result.float().clamp(-1, 1).cpu())
+        return torch.cat(made)
 
     def sample(self, n: int, *, seed: int = 0, label: Label = None) -> Tensor:
         """Pictures (n, C, H, W), float32 in [-1, 1], from the seeds `seed`, `seed + 1`, ...
@@ -136,11 +184,13 @@ def load(
     precision: PrecisionName = "auto",
     trust: Sequence[type] = (),
 ) -> Model:
-    """A model from a run or a model folder, on any machine.
+    """A model from a run, a model folder, or a weight file of another project, on any machine.
 
     Its config may name classes of the catalogue, and those of `trust`: your own components.
     Raises `UsageError` if there is none, `UserError` if its files are damaged or name what is not in the catalogue.
     """
+    if Path(path).is_file() and Path(path).suffix in (".pth", ".pt", ".ckpt", ".safetensors"):
+        return foreign(Path(path), device, precision)
     folder = _model_folder(Path(path))
     config = read_json(folder / "config.json")
     if config.get("format") != 1 or "task" not in config or "data" not in config:
@@ -156,6 +206,26 @@ def load(
         ) from None
     policy.place(task)
     return Model(task.eval().requires_grad_(False), policy, config)
+
+
+def foreign(file: Path, device: str, precision: PrecisionName) -> Model:
+    """A network from pictures to pictures that another project trained; raises `UserError` for what is none."""
+    found = read_checkpoint(file)
+    found = settled(found) if "activation" in found.unsure else found
+    policy = Policy.choose(device, precision)
+    channels = found.options["channels"]
+    data = {"channels": channels, "source_channels": found.options.get("source_channels", channels)}
+    task = Applied(build(found), found.options.get("attributes", 0))
+    policy.place(task)
+    return Model(task.eval().requires_grad_(False), policy, {"data": {**data, "class_names": []}})
+
+
+def upright_colours(image: Image.Image) -> np.ndarray:
+    """A picture as it is meant to be seen, (H, W, C) uint8 with C = 1, 3 or 4."""
+    turned = ImageOps.exif_transpose(image)
+    see_through = turned.mode in ("LA", "PA", "RGBA") or turned.has_transparency_data
+    mode = "RGBA" if see_through else "L" if turned.mode in ("1", "L") else "RGB"
+    return np.atleast_3d(np.asarray(turned.convert(mode)))
 
 
 def _resolution(config: dict[str, Any]) -> list[int]:
@@ -176,7 +246,7 @@ def _model_folder(path: Path) -> Path:
 def _build(config: dict[str, Any], folder: Path, trusted: Mapping[str, type]) -> Task:
     """The task of a saved model, its weights still random."""
     spec = decode(config["task"], trusted)
-    facts = {k: config["data"].get(k) for k in ("resolution", "channels", "classes", "attributes")}
+    facts = {k: config["data"].get(k) for k in ("resolution", "channels", "classes", "attributes", "source_channels")}
     if not isinstance(spec, Spec) or not issubclass(spec.target, Task):
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
     try:

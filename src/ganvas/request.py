@@ -218,8 +218,3 @@ def _same(request: Request, name: str, asked: Any, was: Any) -> None:
 
 def _contradiction(request: Request, what: str) -> UsageError:
     return UsageError(f"{request.outdir} was started with {what}; resume as it was, or start a new run.")
-
-
-def data_path(name: str) -> str | None:
-    """Where data of that name lie, wherever the command is run from; None for what is not a path."""
-    return None if name in SOURCES or not name else os.path.abspath(os.path.expanduser(name))

@@ -8,7 +8,7 @@ usual test sets were made, repeat the edge pixels instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Literal
 
@@ -76,6 +76,29 @@ def resize(
             wide = _along(wide, axis - 2, *taps)
             wide = wide if top is None else wide.add(0.5).floor().clamp(0, top)
     return wide.to(images.dtype)
+
+
+def resized(
+    bands: Iterable[Tensor], size: tuple[int, int], target: tuple[int, int], kernel: Kernel = "bicubic"
+) -> Iterator[Tensor]:
+    """The same for a picture that comes from top to bottom in bands (..., h, W), and goes so: the whole is never held.
+
+    `size` is the whole picture's (height, width), `target` that of the result, whose bands are as they become ready.
+    """
+    down, across = (contributions(n, m, m / n, kernel, True, "mirror") for n, m in zip(size, target))
+    ready = np.maximum.accumulate(down[0].max(1))  # the last row that each row of the result, or one above it, needs
+    kept, first, have, done = None, 0, 0, 0
+    for band in bands:
+        band = _along(band, -1, *across)
+        have += band.shape[-2]
+        kept = band if kept is None else torch.cat([kept, band], -2)
+        until = int(np.searchsorted(ready, have))
+        if until > done:
+            yield _along(kept, -2, down[0][done:until] - first, down[1][done:until])
+            done = until
+        if done < target[0]:
+            spare = int(down[0][done:].min()) - first
+            kept, first = kept[..., spare:, :], first + spare
 
 
 @lru_cache(256)  # a degradation that draws its factors meets ever new ones

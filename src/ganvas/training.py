@@ -33,7 +33,6 @@ from .trainer import Diverged, Trainer
 
 RETRIES = 3
 HEALS = 3  # times that a run is taken back and eased, at most
-GRID = 64  # samples in the grid of a snapshot
 
 ADVICE = (
     "In a new run, try a lower learning rate (--set g_optimizer.lr=1e-4 --set d_optimizer.lr=1e-4), --precision fp32,"
@@ -269,15 +268,16 @@ class Training:
         config = {**self.plan.model_config, "images": images}
         self.run.save_model(self.trainer.average, config, self.plan.card.format(images=images), folder)
 
-    def sample(self, count: int = GRID) -> Tensor:
-        """The averaged generator's pictures of the same latents at every snapshot."""
+    def sample(self) -> Tensor:
+        """The averaged generator's pictures of the same latents (or of the same pictures) at every snapshot."""
+        count = self.trainer.task.shown_at_once
         size, device = min(count, self.trainer.recipe.batch), self.trainer.policy.device
         with self.trainer.averaged() as task, torch.no_grad(), self.trainer.policy.autocast():
             whole = task.inputs(range(count))
             sheets = []
             for k in range(0, count, size):  # no more at once than a step takes
                 part = {name: moved(v[k : k + size], device) for name, v in whole.items()}
-                sheets.append(task.sample(part).float().cpu())
+                sheets.append(task.panel(part).float().cpu())
             return torch.cat(sheets)
 
     def _back(self) -> str:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..config import UsageError
 from .dataset import Dataset
+from .makers import MAKERS
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -25,6 +26,7 @@ MASK = (1 << 64) - 1
 
 HELD = 0x8E1D  # added to the seed for the choice of the pictures that are held out
 LABELLED = 0x9E3779B97F4A7C15  # added to the seed for the order of the labelled pictures
+OTHER = 0x3C6EF372FE94F82B  # and for that of the other pile
 
 LACKING = {
     "label": (
@@ -35,6 +37,11 @@ LACKING = {
         "This recipe needs classes, at least of some images; put those into one sub-folder a class and the others into"
         " a sub-folder called unlabelled, or name labels in a metadata.jsonl."
     ),
+    "source": (
+        "This recipe needs pairs; give --data source=DIR,target=DIR, AB:DIR for pictures side by side, or edges:DATA"
+        " (grey, blur, mask, regions) to make sources of the pictures themselves."
+    ),
+    "other": "This recipe needs two piles of pictures; give --data a=DIR,b=DIR.",
     "text": "This recipe needs captions, and the data have none; name a text for each image in a metadata.jsonl.",
 }
 
@@ -75,9 +82,10 @@ class Batches:
     """Random access to the endless, shuffled order of a data set.
 
     A batch is a pure function of (data set, seed, transforms, position): the same with worker processes or without,
-    in any order, after a restart.  `needs` names what a batch must hold; with `labelled`, every batch also brings as
-    many labelled pictures, which have an order of their own.  With `hold_out`, so many pictures, which follow from the
-    seed, are never among them.  Raises `UsageError` if the data lack what is needed.
+    in any order, after a restart.  `needs` names what a batch must hold; with `labelled` or `other`, every batch also
+    brings as many labelled pictures, or pictures of the other pile, which have an order of their own.  With `hold_out`,
+    so many pictures, which follow from the seed, are never among them.  Raises `UsageError` if the data lack what is
+    needed.
     """
 
     def __init__(
@@ -99,8 +107,11 @@ class Batches:
         self.order = Order(len(self.kept), seed)
         self.labelled = np.intersect1d(dataset.labelled, self.kept) if "labelled" in needs else None  # where they are
         self.labelled_order = None if self.labelled is None else Order(len(self.labelled), seed + LABELLED)
+        others = dataset.sources if "other" in needs else None
+        self.others = None if others is None else Order(len(others), seed + OTHER)
         self._running: list[Iterator[Any]] = []
-        self._rows = self._resident()
+        self._rows = self._resident(dataset.images)
+        self._source_rows = None if dataset.sources is None else self._resident(dataset.sources)
         for transform in self.transforms:
             check = getattr(transform, "check", None)
             if check:
@@ -111,14 +122,15 @@ class Batches:
             "label": self.labels is not None,
             "labelled": bool(self.dataset.class_names) and len(self.dataset.labelled) > 0,
             "text": self.captions is not None,
+            "source": self.dataset.paired or bool(self.dataset.maker),
+            "other": self.dataset.sources is not None,
         }
         for need in sorted(needs):
             if not found.get(need, True):
                 raise UsageError(LACKING[need])
 
-    def _resident(self) -> Tensor | None:
-        """The whole data set as one tensor (N, H * W * C), where indexing is fastest; None if it is too large."""
-        images = self.dataset.images
+    def _resident(self, images: np.ndarray) -> Tensor | None:
+        """All pictures as one tensor (N, H * W * C), where indexing is fastest; None if they are too many."""
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             if images.nbytes > ON_DEVICE * free:
@@ -144,7 +156,7 @@ class Batches:
     def at(self, start: int, count: int) -> dict[str, Any]:
         """The batch at a position: `image` (count, C, H, W) float32 in [-1, 1], channels last in memory; `index`
         (count,) int64; `label`, (count,) int64 or (count, D) float32, and `text` (list of str) where the data has
-        them; `labelled_image` and `labelled_label` alike, if they are needed.
+        them, and `source` of pairs; `labelled_image`, `labelled_label` and `other` alike, if they are needed.
         """
         self._check(count)
         return self._finish(self._gather(start, count), start)
@@ -167,31 +179,65 @@ class Batches:
             where = self.labelled[self.labelled_order.indices(start, count)]
             batch["labelled_image"] = self._pictures(where)
             batch["labelled_label"] = self.labels.index_select(0, torch.from_numpy(where))
+        if self.others is not None:
+            batch["other"] = self._sources(self.others.indices(start, count))
         return batch
 
     def _stored(self, where: np.ndarray) -> dict[str, Any]:
         """Pictures with what belongs to them, as they are stored."""
         index = torch.from_numpy(where)
         batch: dict[str, Any] = {"image": self._pictures(where), "index": index}
+        if self.dataset.paired and self.others is None:
+            batch["source"] = self._sources(where)
         if self.labels is not None:
             batch["label"] = self.labels.index_select(0, index)
         if self.captions is not None:
             batch["text"] = [self.captions[i] for i in where]
         return batch
 
+    def shown(self, places: Sequence[int]) -> dict[str, Any]:
+        """What a person is shown of the data: pictures in their own order, beginning again at the end.
+
+        As `at` gives it, on the CPU and unchanged; those that are held out, if any are.  The other pile has its own
+        numbers.
+        """
+        numbers, own = np.array(places, np.int64), self.aside if self.held_out else self.kept
+        batch = self._stored(own[numbers % len(own)])
+        if self.others is not None:
+            batch["other"] = self._sources(numbers % self.others.count)
+        batch = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in batch.items()}
+        pictures = self._as_pictures(batch)
+        if self.dataset.maker:
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(self.seed)
+                pictures["source"] = MAKERS[self.dataset.maker](pictures["image"])
+        return {**batch, **pictures}
+
     def _pictures(self, where: np.ndarray) -> Tensor:
         """Stored rows (len(where), H * W * C)."""
-        if self._rows is not None:
-            return self._rows.index_select(0, torch.from_numpy(where).to(self._rows.device))
-        return _indexable(torch.from_numpy(_read(self.dataset.images, where)))
+        return _rows_of(self.dataset.images, self._rows, where)
+
+    def _sources(self, where: np.ndarray) -> Tensor:
+        """Stored rows of the sources."""
+        assert self.dataset.sources is not None
+        return _rows_of(self.dataset.sources, self._source_rows, where)
+
+    def _as_pictures(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Those entries of a batch that are pictures, as floats."""
+        data = self.dataset
+        stored = dict.fromkeys(("image", "labelled_image"), data.images)
+        if data.sources is not None:
+            stored |= dict.fromkeys(("source", "other"), data.sources)
+        return {name: as_images(batch[name], array) for name, array in stored.items() if name in batch}
 
     def _finish(self, batch: dict[str, Any], start: int) -> dict[str, Any]:
         """Onto the device, into [-1, 1], and transformed."""
         for name, value in batch.items():
             if isinstance(value, Tensor):
                 batch[name] = value.to(self.device, non_blocking=True)
-        pictures = {k: as_images(v, self.dataset) for k, v in batch.items() if k in ("image", "labelled_image")}
-        return {**batch, **(self._transformed(pictures, start) if self.transforms else pictures)}
+        pictures = self._as_pictures(batch)
+        changing = self.transforms or self.dataset.maker
+        return {**batch, **(self._transformed(pictures, start) if changing else pictures)}
 
     def _transformed(self, pictures: dict[str, Tensor], start: int) -> dict[str, Tensor]:
         """What is drawn here follows from (seed, position), and leaves the global generators alone."""
@@ -203,8 +249,22 @@ class Batches:
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(int(seed))
             for transform in self.transforms:
-                pictures = {name: transform(image) for name, image in pictures.items()}
+                pictures = self._changed(transform, pictures)
+            if self.dataset.maker:
+                pictures["source"] = MAKERS[self.dataset.maker](pictures["image"])
         return {name: image.contiguous(memory_format=torch.channels_last) for name, image in pictures.items()}
+
+    def _changed(self, transform: Transform, pictures: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Every kind of picture by draws of its own, but a source by those of the picture that it belongs to."""
+        if "source" not in pictures:
+            return {name: transform(image) for name, image in pictures.items()}
+        before = _random_state(self.device)
+        changed = {name: transform(image) for name, image in pictures.items() if name != "source"}
+        after = _random_state(self.device)
+        _set_random_state(self.device, before)
+        changed["source"] = transform(pictures["source"])
+        _set_random_state(self.device, after)
+        return changed
 
     def stream(self, starts: Iterable[int], count: int) -> Iterator[dict[str, Any]]:
         """The batches at many positions, in order; `starts` may be endless, and is read a little ahead.
@@ -238,7 +298,7 @@ class Batches:
         """Whether a worker does everything.  Bytes travel four times lighter than floats, so conversion alone stays
         here, and what runs on an accelerator has to.
         """
-        return bool(self.transforms) and self.device.type == "cpu"
+        return bool(self.transforms or self.dataset.maker) and self.device.type == "cpu"
 
     def close(self) -> None:
         """End the worker processes of streams that were not read to the end."""
@@ -276,7 +336,7 @@ def once(dataset: Dataset, count: int) -> Iterator[dict[str, Any]]:
     labels = _labels(dataset)
     for start in range(0, len(dataset), count):
         part = slice(start, start + count)
-        batch = {"image": as_images(_indexable(torch.from_numpy(np.array(dataset.images[part]))), dataset)}
+        batch = {"image": as_images(_indexable(torch.from_numpy(np.array(dataset.images[part]))), dataset.images)}
         yield batch if labels is None else {**batch, "label": labels[part]}
 
 
@@ -287,10 +347,10 @@ def _labels(dataset: Dataset) -> Tensor | None:
     return None if dataset.vectors is None else torch.from_numpy(np.array(dataset.vectors, np.float32))
 
 
-def as_images(rows: Tensor, dataset: Dataset) -> Tensor:
-    """Stored pictures as (N, C, H, W) float32 in [-1, 1], channels last in memory."""
-    height, width = dataset.facts.resolution
-    return _floats(rows, dataset.images.dtype).view(len(rows), height, width, -1).permute(0, 3, 1, 2)
+def as_images(rows: Tensor, stored: np.ndarray) -> Tensor:
+    """Rows of stored pictures as (N, C, H, W) float32 in [-1, 1], channels last in memory."""
+    _, height, width, _ = stored.shape
+    return _floats(rows, stored.dtype).view(len(rows), height, width, -1).permute(0, 3, 1, 2)
 
 
 def _floats(rows: Tensor, stored: np.dtype) -> Tensor:
@@ -300,6 +360,24 @@ def _floats(rows: Tensor, stored: np.dtype) -> Tensor:
     if stored == np.uint16:
         return rows.view(torch.uint16).to(torch.float32).mul_(1 / 32767.5).sub_(1)
     return rows.to(torch.float32).mul_(1 / 127.5).sub_(1)
+
+
+def _random_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_random_state(device: torch.device, state: Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
+
+
+def _rows_of(images: np.ndarray, resident: Tensor | None, where: np.ndarray) -> Tensor:
+    """Some pictures as rows (len(where), H * W * C): of the tensor that holds all, if there is one."""
+    if resident is not None:
+        return resident.index_select(0, torch.from_numpy(where).to(resident.device))
+    return _indexable(torch.from_numpy(_read(images, where)))
 
 
 def _read(images: np.ndarray, where: np.ndarray) -> np.ndarray:

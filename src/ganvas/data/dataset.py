@@ -14,6 +14,8 @@ import numpy as np
 from ..config import UsageError
 
 LABELS_KEPT = 0x1ABE15  # the stream of random numbers that says which labels are kept
+MADE = {"edges": 1, "grey": 1, "blur": 0, "mask": 0, "regions": 0}  # channels of sources made so; 0: as the pictures
+COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 NAMES_SHOWN = 12  # classes and reasons listed in a summary before it says how many more there are
 
 
@@ -27,6 +29,7 @@ class Facts:
     kind: Literal["images", "points"] = "images"
     attributes: int = 0  # numbers in every label, where labels are vectors
     unlabelled: int = 0  # pictures without a label among labelled ones
+    source_channels: int = 0  # of the pictures that these are to be made of; 0: there are none
 
 
 @dataclass
@@ -42,6 +45,9 @@ class Dataset:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
     fingerprint: str = ""  # hash of the content that was prepared, in hex
     vectors: np.ndarray | None = None  # (N, D) float32 labels that are no classes; rows of NaN: unlabelled
+    sources: np.ndarray | None = None  # (N or M, H, W, C): what the pictures are to be made of, if it is given
+    paired: bool = False  # source i belongs to picture i
+    maker: str = ""  # a name in `MADE`: sources are made of the pictures themselves
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.vectors is not None:
@@ -53,13 +59,13 @@ class Dataset:
 
     def __getstate__(self) -> dict[str, Any]:
         """A file that is memory-mapped travels to another process as its name."""
-        mapped = isinstance(self.images, np.memmap) and isinstance(self.images.base, mmap)
-        return {**self.__dict__, "images": str(self.images.filename)} if mapped else self.__dict__  # type: ignore
+        return {**self.__dict__, "images": _as_name(self.images), "sources": _as_name(self.sources)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if isinstance(self.images, str):
-            self.images = np.load(self.images, mmap_mode="r", allow_pickle=False)
+        for name in ("images", "sources"):
+            if isinstance(getattr(self, name), str):
+                setattr(self, name, np.load(getattr(self, name), mmap_mode="r", allow_pickle=False))
 
     @property
     def facts(self) -> Facts:
@@ -69,7 +75,10 @@ class Dataset:
         kind: Literal["images", "points"] = "points" if self.images.dtype == np.float32 else "images"
         attributes = 0 if self.vectors is None else self.vectors.shape[1]
         unlabelled = len(self) - len(self.labelled) if classes or attributes else 0
-        return Facts((height, width), channels, classes, kind, attributes, unlabelled)
+        source_channels = 0 if self.sources is None else self.sources.shape[3]
+        if self.maker:
+            source_channels = MADE[self.maker] or channels
+        return Facts((height, width), channels, classes, kind, attributes, unlabelled, source_channels)
 
     @property
     def labelled(self) -> np.ndarray:
@@ -96,6 +105,7 @@ class Dataset:
             labels=None if self.labels is None else self.labels[where],
             vectors=None if self.vectors is None else self.vectors[where],
             captions=None if self.captions is None else [self.captions[i] for i in chosen],
+            sources=self.sources[where] if self.sources is not None and self.paired else self.sources,
             fingerprint=self._derived(chosen),
         )
 
@@ -127,12 +137,14 @@ class Dataset:
         if self.facts.kind == "points":
             rows = [("points", f"{len(self):,} in 2 dimensions")]
         else:
-            colours = {1: "grey", 3: "RGB", 4: "RGBA"}[self.facts.channels]
+            colours = COLOURS[self.facts.channels]
             rows = [
                 ("images", f"{len(self):,}"),
                 ("size", f"{width}x{height}"),
                 ("channels", f"{colours}, {8 * self.images.dtype.itemsize} bits"),
             ]
+        if self.facts.source_channels:
+            rows.append(("sources", self._sources()))
         if self.labels is not None:
             rows.append(("classes", self._classes()))
         if self.vectors is not None:
@@ -143,6 +155,13 @@ class Dataset:
         if self.skipped:
             rows.append(("skipped", self._skipped()))
         return rows + [("note", note) for note in self.notes]
+
+    def _sources(self) -> str:
+        colours = COLOURS[self.facts.source_channels]
+        if self.maker:
+            return f"{self.maker} of the images, {colours}"
+        count = 0 if self.sources is None else len(self.sources)
+        return f"one an image, {colours}" if self.paired else f"another pile of {count:,}, {colours}"
 
     def _classes(self) -> str:
         assert self.labels is not None
@@ -158,6 +177,12 @@ class Dataset:
         largest = sorted(groups.items(), key=lambda g: -len(g[1]))
         parts = [f"{reason}: {len(files):,} ({files[0]}{', ...' if files[1:] else ''})" for reason, files in largest]
         return f"{len(self.skipped):,} files; {_listed(parts, '; ')}"
+
+
+def _as_name(array: np.ndarray | None) -> Any:
+    """The file of a memory-mapped array; any other array itself."""
+    mapped = isinstance(array, np.memmap) and isinstance(array.base, mmap)
+    return str(array.filename) if mapped else array  # type: ignore[union-attr]
 
 
 def _listed(items: list[str], comma: str) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..config import UsageError, did_you_mean
 from .arrays import open_arrays
-from .dataset import Dataset
+from .dataset import MADE, Dataset
 from .embedded import open_digits, open_photos
 from .folder import open_tree
 from .idx import is_idx, open_idx
+from .pairs import fingerprint_of, open_halves, open_pairs, two_piles
 from .prepare import SMALLEST, Progress
 from .stacked import COUNT, open_stacked
 from .toy import open_toy
-from .tree import Folder, Zip
+from .tree import Folder, Tree, Zip
 
 LARGEST = 4096  # pixels
 
@@ -46,6 +49,10 @@ SOURCES = {
     "metadata": Source("a metadata.jsonl or CSV beside the images: file_name, and label (word, number, list) or text"),
     "idx": Source("the IDX files of MNIST, or the folder that holds them; labels are found beside them"),
     "stacked": Source("as stacked:SOURCE, three images of a grey source as R, G and B (Stacked MNIST: 1,000 modes)"),
+    "pairs": Source("as source=DIR,target=DIR, two folders or zips whose files are called alike; for pix2pix"),
+    "halves": Source("as AB:DIR or BA:DIR, pictures that are two side by side; the left (or right) one is the source"),
+    "made": Source("as edges:SOURCE (or grey, blur, mask, regions), any images with sources made of themselves"),
+    "piles": Source("as a=SOURCE,b=SOURCE, two data sets that are not aligned; for cyclegan and cartoon"),
     "npz": Source("an .npz (images, labels) or .npy: (N, H, W), (N, H, W, C) or (N, C, H, W)"),
 }
 
@@ -85,16 +92,91 @@ def open_source(
     built_in = SOURCES[name].open if name in SOURCES else None
     if built_in:
         return built_in(size)
-    stacked = re.fullmatch(r"stacked:(?:(\d+):)?(.+)", name, re.DOTALL)
-    if stacked:
-        base = open_source(stacked[2], resolution=size, cache=cache, progress=progress)
-        count = int(stacked[1] or COUNT)
-        return open_stacked(base, name=name, count=count, cache=cache, progress=progress)
+    combined = _combination(name)
+    if combined:
+        return combined(name=name, resolution=size, cache=cache, progress=progress)
     path = Path(name).expanduser()
     if not name or not path.exists():
         raise _unknown(name)
     opened = partial(_open_path, name=name, resolution=size, cache=cache, progress=progress)
     return opened(path)
+
+
+def _combination(name: str) -> Callable[..., Dataset] | None:
+    """How to open what is put together from other sources; None for anything else."""
+    for pattern, opened in COMBINATIONS:
+        found = re.fullmatch(pattern, name, re.DOTALL)
+        if found:
+            return partial(opened, *found.groups())
+    return None
+
+
+def _stacked(count: str | None, base: str, *, name: str, **options: Any) -> Dataset:
+    return open_stacked(
+        open_source(base, **options),
+        name=name,
+        count=int(count or COUNT),
+        cache=options["cache"],
+        progress=options["progress"],
+    )
+
+
+def _made(maker: str, base: str, *, name: str, **options: Any) -> Dataset:
+    data = open_source(base, **options)
+    if data.facts.kind != "images" or data.images.dtype.kind != "u":
+        raise UsageError(f"{name}: {maker} are made of pictures, and {base} is points.")
+    if data.facts.source_channels:
+        raise UsageError(f"{name}: {base} already has sources.")
+    return replace(data, maker=maker, name=name, fingerprint=fingerprint_of(maker, data))
+
+
+def _halves(order: str, path: str, *, name: str, **options: Any) -> Dataset:
+    return open_halves(_tree(path, name), name=name, swapped=order == "BA", **options)
+
+
+def _pairs(source: str, target: str, *, name: str, **options: Any) -> Dataset:
+    return open_pairs(_tree(source, name), _tree(target, name), name=name, **options)
+
+
+def _piles(a: str, b: str, *, name: str, resolution: tuple[int, int] | None, **options: Any) -> Dataset:
+    target = open_source(b, resolution=resolution, **options)
+    if target.facts.kind == "images":
+        resolution = target.facts.resolution
+    return two_piles(open_source(a, resolution=resolution, **options), target, name=name)
+
+
+def _tree(name: str, whole: str) -> Tree:
+    """A folder or a zip."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return Folder(path)
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return Zip(path)
+    raise UsageError(f"{whole}: {name!r} is no folder and no zip; pairs of pictures are given as those.")
+
+
+COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [
+    (r"stacked:(?:(\d+):)?(.+)", _stacked),
+    (rf"({'|'.join(MADE)}):(.+)", _made),
+    (r"(AB|BA):(.+)", _halves),
+    (r"source=(.+),target=(.+)", _pairs),
+    (r"a=(.+),b=(.+)", _piles),
+]
+
+
+def absolute(name: str) -> str | None:
+    """The same data named so that they are found from anywhere; None for what is found by its name."""
+    if not name or name in SOURCES:
+        return None
+    for pattern, _ in COMBINATIONS:
+        found = re.fullmatch(pattern, name, re.DOTALL)
+        if found:
+            last, parts = found.lastindex or 0, name
+            for k in range(last, 0, -1):
+                if found[k] and (k == last or "=" in pattern):
+                    parts = parts[: found.start(k)] + (absolute(found[k]) or found[k]) + parts[found.end(k) :]
+            return parts
+    return os.path.abspath(os.path.expanduser(name))
 
 
 def _open_path(

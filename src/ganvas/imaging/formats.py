@@ -55,6 +55,12 @@ def format_of(file: Path | str) -> Format:
     return SUFFIXES[suffix]
 
 
+def check_quality(quality: int) -> None:
+    """Raise `UsageError` unless it is one of JPEG's and WebP's."""
+    if not 1 <= quality <= 100:
+        raise UsageError(f"--quality is from 1 to 100, got {quality}.")
+
+
 def save(photo: Photo, file: Path | str, *, quality: int = 95, lossless: bool = False) -> list[str]:
     """Write a picture with its metadata, in the format of the file's suffix; the whole file or none.
 
@@ -63,8 +69,7 @@ def save(photo: Photo, file: Path | str, *, quality: int = 95, lossless: bool = 
     format, and `UserError` if the file cannot be written, which leaves whatever was there before as it was.
     """
     file, form = Path(file), format_of(file)
-    if not 1 <= quality <= 100:
-        raise UsageError(f"--quality is from 1 to 100, got {quality}.")
+    check_quality(quality)
     height, width = photo.array.shape[:2]
     if max(height, width) > form.side:
         raise UsageError(f"{form.name} holds up to {form.side:,} pixels a side, not {width}x{height}: save it as PNG.")

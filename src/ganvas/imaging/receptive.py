@@ -100,7 +100,8 @@ class Trace(TorchDispatchMode):
         if maps:
             found = self._after(func.overloadpacket.__name__, args, maps, tensors, made[0])
             if found is not None:
-                self.reach[made[0]] = found
+                for t in made:
+                    self.reach[t] = found
                 self.multiple = max(self.multiple, math.ceil(found.step))
         return out
 
@@ -201,6 +202,11 @@ def reshape(args: Any, x: Tensor, out: Tensor) -> Change | None:
     return HERE if out.shape[-2:] == x.shape[-2:] and out.numel() == x.numel() else None
 
 
+def expansion(args: Any, x: Tensor, out: Tensor) -> Change | None:
+    """Fine as long as it is along channels or pictures."""
+    return HERE if out.shape[-2:] == x.shape[-2:] else None
+
+
 def padding(args: Any, x: Tensor, out: Tensor) -> Change | None:
     """Left, right, top, bottom; unequal sides may mirror what lies further inside than the kernel that follows."""
     sides = args[1][:4]
@@ -252,6 +258,7 @@ RULES: dict[str, Callable[[Any, Tensor, Tensor], Change | None]] = {
     "reflection_pad2d": padding,
     "replication_pad2d": padding,
     "slice": cut,
+    "expand": expansion,
     "view": reshape,
     "_unsafe_view": reshape,
     "squeeze": reshape,

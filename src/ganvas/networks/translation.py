@@ -79,7 +79,7 @@ class Generator(nn.Module):
         self.leave = reflecting(width, channels, 7)
         initialise(self, init)
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         h = self.enter(grown(x, LEAST))
         h = self.leave(self.ups(self.blocks(self.downs(h))))
         return cropped(torch.tanh(h), (x.shape[2], x.shape[3]))

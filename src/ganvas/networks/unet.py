@@ -17,8 +17,9 @@ FURTHER = 4  # doublings of the number of channels, at most
 class Generator(nn.Module):
     """Pictures (N, source_channels, H, W) to pictures (N, channels, H, W) in [-1, 1] (Isola et al. 2017).
 
-    pix2pix's U-Net (section 6.1.1): 4x4 convolutions of stride 2 and their transposes; dropout, its only noise, in the upward layers
-    of full width but the innermost.  Any size: grown by its edge to one that can be halved all the way, and cropped.
+    pix2pix's U-Net (section 6.1.1): 4x4 convolutions of stride 2 and their transposes; dropout, its only noise, in the
+    upward layers of full width but the innermost.  Any size: grown by its edge to one that can be halved all the way,
+    and cropped.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Generator(nn.Module):
         self.dropouts = nn.ModuleList(nn.Dropout(dropout) if w and dropout else nn.Identity() for w in wide)
         initialise(self, init)
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         size, h, across = x.shape[2:], grown(x, self.multiple), []
         for k, (down, norm) in enumerate(zip(self.downs, self.down_norms)):
             h = norm(down(leaky_relu(h, 0.2) if k else h))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from ..game import Draw, Look, Match, Objective, Progress, Scores
 from ..policy import full_precision
 from .pool import Pool
 
+Examples = Callable[[Sequence[int]], dict[str, Any]]
 Label = int | str | Sequence[float] | None  # a class, a caption, a vector, or whatever the model likes
 
 
@@ -26,6 +27,8 @@ class Task(nn.Module):
 
     needs: frozenset[str] = frozenset()
     pictures = True  # are there any to look at while it trains?
+    translates = False  # are they made of pictures, rather than of noise?
+    shown_at_once = 64  # in the grid of a snapshot
     example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]"  # how a model is used
     generator: nn.Module  # whatever the second player trains
     discriminator: nn.Module | None  # whatever the first player trains, if there is one
@@ -33,6 +36,7 @@ class Task(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.discriminator = None  # not a class attribute: that would hide the submodule of the same name
+        self.examples: Examples | None = None  # pictures of the data by number, while there are data
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         """What the discriminator minimises on a batch; leaves the generator's weights without gradient."""
@@ -49,6 +53,10 @@ class Task(nn.Module):
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         """Pictures (N, C, H, W) in [-1, 1] from `inputs`."""
         raise NotImplementedError(f"{type(self).__name__} must say how it samples")
+
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
+        """What a person looks at while it trains: the samples, perhaps beside what they were made of."""
+        return self.sample(inputs)
 
     def look(self, batch: dict[str, Any]) -> Look | None:
         """Real images, fakes and the verdicts on both, for somebody who only watches; None if there are no verdicts."""

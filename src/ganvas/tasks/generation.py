@@ -158,13 +158,7 @@ class Generation(Task):
 
     def labels(self, seeds: Sequence[int], label: Label) -> Tensor:
         """The labels of samples: (N,) int64, or (N, attributes) float32."""
-        if self.attributes:
-            return vectors(len(seeds), label, self.attributes)
-        if label is None:
-            return torch.tensor([s % self.classes for s in seeds])
-        if not isinstance(label, int) or not 0 <= label < self.classes:
-            raise UsageError(f"The label must be a number from 0 to {self.classes - 1}, got {label!r}.")
-        return torch.full((len(seeds),), label)
+        return asked(seeds, label, self.classes, self.attributes)
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         return self.truncated(inputs["z"], inputs.get("label"), inputs.get("trunc", 1.0))
@@ -176,6 +170,17 @@ class Generation(Task):
         else:
             pictures = self.maker(z * trunc, label)
         return torch.as_tensor(pictures).clamp(-1, 1)  # not every generator squashes what it makes
+
+
+def asked(seeds: Sequence[int], label: Label, classes: int, attributes: int) -> Tensor:
+    """One label for each seed, (N,) int64 or (N, attributes) float32: that one, or the classes in turn."""
+    if attributes:
+        return vectors(len(seeds), label, attributes)
+    if label is None:
+        return torch.tensor([s % classes for s in seeds])
+    if not isinstance(label, int) or not 0 <= label < classes:
+        raise UsageError(f"The label must be a number from 0 to {classes - 1}, got {label!r}.")
+    return torch.full((len(seeds),), label)
 
 
 def vectors(n: int, label: Label, size: int) -> Tensor:

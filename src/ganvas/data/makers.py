@@ -1,0 +1,77 @@
+"""Sources made of the very pictures they are to be turned into: lines, greys, blurs, holes and flat colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LUMA = (0.299, 0.587, 0.114)  # BT.601
+LINE = 0.15  # a line is where brightness, in [-1, 1], changes by more than this from pixel to pixel
+LEVELS = 4  # of each channel, in flat colours
+HOLE = (0.25, 0.5)  # shares of a side: the smallest and the largest hole
+
+
+def laid_on_white(images: Tensor) -> Tensor:
+    """(N, 1, 3 or 4, H, W) in [-1, 1] without transparency."""
+    if images.shape[1] != 4:
+        return images
+    alpha = (images[:, 3:] + 1) / 2
+    return images[:, :3] * alpha + 1 - alpha
+
+
+def grey(images: Tensor) -> Tensor:
+    """Brightness on white, (N, 1, H, W): colouring is the way back."""
+    images = laid_on_white(images)
+    if images.shape[1] == 1:
+        return images
+    weights = torch.tensor(LUMA, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True)
+
+
+def edges(images: Tensor) -> Tensor:
+    """Black lines on white, (N, 1, H, W), where brightness or transparency changes (Sobel's operator)."""
+    planes = torch.cat([grey(images), images[:, 3:]], 1)
+    rise = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=images.device, dtype=images.dtype) / 8
+    padded = F.pad(planes.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
+    slopes = F.conv2d(padded, torch.stack([rise, rise.t()])[:, None])
+    steepest = slopes.norm(dim=1).view(planes.shape).amax(1, keepdim=True)
+    return torch.where(steepest > LINE, -1.0, 1.0).to(images.dtype)
+
+
+def blur(images: Tensor) -> Tensor:
+    """Softened by a Gaussian of a 32nd of the shorter side, one pixel at least; as many channels as the pictures."""
+    from kornia.filters import gaussian_blur2d
+
+    shorter = min(images.shape[2:])
+    sigma = max(1.0, shorter / 32)
+    reach = min(int(3 * sigma), shorter - 1)
+    return gaussian_blur2d(images, (2 * reach + 1, 2 * reach + 1), (sigma, sigma))
+
+
+def mask(images: Tensor) -> Tensor:
+    """A box of each picture missing, mid-grey, at a place and of a size of its own."""
+    n, _, height, width = images.shape
+    size = HOLE[0] + (HOLE[1] - HOLE[0]) * torch.rand(n, 2, 1, device=images.device)
+    begin = torch.rand(n, 2, 1, device=images.device) * (1 - size)
+    down = (torch.arange(height, device=images.device) + 0.5) / height
+    across = (torch.arange(width, device=images.device) + 0.5) / width
+    rows = (down >= begin[:, 0]) & (down < begin[:, 0] + size[:, 0])  # (N, H)
+    columns = (across >= begin[:, 1]) & (across < begin[:, 1] + size[:, 1])  # (N, W)
+    return torch.where((rows[:, :, None] & columns[:, None])[:, None], torch.zeros_like(images), images)
+
+
+def regions(images: Tensor) -> Tensor:
+    """A few flat colours, as in a map of segments: softened, and each channel brought to one of four levels."""
+    return ((blur(images) + 1) / 2 * (LEVELS - 1)).round() / (LEVELS - 1) * 2 - 1
+
+
+MAKERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "edges": edges,
+    "grey": grey,
+    "blur": blur,
+    "mask": mask,
+    "regions": regions,
+}

@@ -1,0 +1,112 @@
+"""Recipes that make pictures of pictures: pairs, two piles, many domains, a painting style."""
+
+from __future__ import annotations
+
+from torch.optim import Adam
+
+from ..config import Recipe, Spec
+from ..data.transforms import Crop, Flip
+from ..losses.adversarial import LeastSquares, NonSaturating, Wasserstein
+from ..losses.penalties import GradientPenalty
+from ..losses.wrapped import Weighted
+from ..metrics.content import Content
+from ..networks import patch, translation, unet
+from ..networks import stargan as domains
+from ..schedule import Linear
+from ..tasks.cartoon import Cartoon
+from ..tasks.multidomain import MultiDomain
+from ..tasks.paired import Paired
+from ..tasks.unpaired import Unpaired
+
+ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
+JITTER = 15 / 256  # published: enlarged to 286 pixels and cut back to 256 at a random place
+
+
+def pix2pix() -> Recipe:
+    """Pairs: a U-Net near the target by L1, and a discriminator of 70-pixel patches (Isola et al. 2017).
+
+    As the authors' code: batch norm by single pictures, the discriminator's loss halved, rates that fall to zero over
+    the second half.
+    """
+    return Recipe(
+        task=Spec(
+            Paired,
+            generator=Spec(unet.Generator),
+            discriminator=Spec(patch.Discriminator),
+            loss=Spec(Weighted, loss=Spec(NonSaturating), d=0.5),
+        ),
+        g_optimizer=Spec(Adam, **ADAM),
+        d_optimizer=Spec(Adam, **ADAM),
+        batch=1,
+        images=80_000,
+        lr_schedule=Spec(Linear),
+        transforms=[Spec(Flip), Spec(Crop, padding=JITTER)],
+    )
+
+
+def cyclegan() -> Recipe:
+    """Two piles without pairs: two generators that undo each other (Zhu et al. 2017).
+
+    As the authors' code: least squares, a pool of 50 past fakes, identity at half the cycle's weight.
+    `--set generator.up=resize` leaves no checkerboard; `--set generator.blocks=6` is theirs for 128 pixels.
+    """
+    return Recipe(
+        task=Spec(
+            Unpaired,
+            generator=Spec(translation.Generator),
+            discriminator=Spec(patch.Discriminator, norm="instance"),
+            loss=Spec(Weighted, loss=Spec(LeastSquares), g=2.0),  # theirs is not halved for the generator
+        ),
+        g_optimizer=Spec(Adam, **ADAM),
+        d_optimizer=Spec(Adam, **ADAM),
+        batch=1,
+        images=240_000,
+        lr_schedule=Spec(Linear),
+        transforms=[Spec(Flip), Spec(Crop, padding=JITTER)],
+    )
+
+
+def stargan() -> Recipe:
+    """Labelled domains: one generator for all of them (Choi et al. 2018).
+
+    As the authors' code: five critic steps with a gradient penalty, rates that fall to zero over the second half.
+    """
+    adam = Spec(Adam, lr=1e-4, betas=(0.5, 0.999))
+    return Recipe(
+        task=Spec(
+            MultiDomain,
+            generator=Spec(domains.Generator),
+            discriminator=Spec(domains.Discriminator),
+            loss=Spec(Wasserstein),
+            penalties=[Spec(GradientPenalty)],
+        ),
+        g_optimizer=adam,
+        d_optimizer=adam.copy(),
+        batch=16,
+        d_steps=5,
+        images=3_200_000,
+        lr_schedule=Spec(Linear),
+        transforms=[Spec(Flip)],
+    )
+
+
+def cartoon() -> Recipe:
+    """Photographs to cartoons or any painted pile: content kept by features, edges kept clear (Chen et al. 2018).
+
+    CartoonGAN's game on CycleGAN's residual network with 8 blocks, pixels repeated instead of transposed.  Content is
+    seen by the embedded features; `--set content.network=vgg19` takes the paper's, if their file is here.
+    """
+    return Recipe(
+        task=Spec(
+            Cartoon,
+            generator=Spec(translation.Generator, blocks=8, up="resize"),
+            discriminator=Spec(patch.Discriminator, norm="instance", field=34),
+            loss=Spec(NonSaturating),
+            content=Spec(Content),
+        ),
+        g_optimizer=Spec(Adam, **ADAM),
+        d_optimizer=Spec(Adam, **ADAM),
+        batch=8,
+        images=400_000,
+        transforms=[Spec(Flip)],
+    )

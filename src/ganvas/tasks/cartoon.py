@@ -1,0 +1,85 @@
+"""Photographs to cartoons, or to any other painting style of which there is a folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import l1_loss, max_pool2d
+
+from ..config import Spec
+from ..data.makers import edges
+from ..game import Draw, Objective, Progress
+from .base import Adversary
+from .translation import Translation, beside
+
+REACH = 5  # pixels a side over which edges are smoothed
+
+
+class Cartoon(Translation):
+    """A photograph's content with clear edges and flat colours (Chen et al. 2018, eq. 1-4).
+
+    The discriminator tells the painted pile (`b`) from translated photographs (`a`), and from itself with its edges
+    smoothed.  In the first `warmup` images the generator only learns to keep the content, and the discriminator rests.
+    """
+
+    source = "other"
+    discriminator: Adversary
+
+    def __init__(
+        self,
+        *,
+        generator: Spec,  # photographs to pictures
+        discriminator: Spec,  # pictures to verdicts
+        loss: Spec,  # what the two are paid
+        content: Spec,  # pictures to the maps that are to stay as they are
+        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
+        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
+        keep: float = 10.0,  # weight of the content's mean absolute change
+        warmup: int = 20_000,  # images during which content is all that counts
+        resolution: tuple[int, int],
+        channels: int = 3,
+    ):
+        super().__init__()
+        facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
+        self.generator = generator.build(**facts)
+        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
+        self.content = content.build()
+        self.keep, self.warmup = keep, warmup
+        self.needs = frozenset({"image", "other"})
+
+    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        painted = batch["image"]
+        with torch.set_grad_enabled(progress.paired):
+            fake = self.generator(batch["other"])
+        if progress.paired:  # the generator is paid for the fakes that were just judged
+            batch["fake"] = fake
+        fakes = torch.cat([fake.detach().to(painted.dtype), smoothed(painted)])
+        objective = self.discriminator.d_loss(torch.cat([painted, painted]), fakes, progress)[0]
+        return Objective({k: self._share(progress) * v for k, v in objective.terms.items()}, objective.stats)
+
+    def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        photo, fake = batch["other"], batch.pop("fake", None)
+        fake = self.generator(photo) if fake is None else fake
+        terms, _ = self.discriminator.g_loss(Draw(fake), batch["image"], progress)
+        with torch.no_grad():
+            expected = self.content(photo)
+        terms = {k: self._share(progress) * v for k, v in terms.items()}
+        return Objective({**terms, "content": self.keep * l1_loss(self.content(fake).float(), expected.float())})
+
+    def _share(self, progress: Progress) -> float:
+        return float(progress.images >= self.warmup)
+
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
+        """The photograph and what was made of it."""
+        return beside(inputs["other"], self.sample(inputs))
+
+
+def smoothed(images: Tensor) -> Tensor:
+    """Pictures (N, C, H, W) whose edges, and what is near them, are soft (Chen et al. 2018, section 3.2.1)."""
+    from kornia.filters import gaussian_blur2d
+
+    soft = gaussian_blur2d(images, (REACH, REACH), (1.5, 1.5))
+    near = max_pool2d(-edges(images), REACH, 1, REACH // 2) > 0
+    return torch.where(near, soft, images)

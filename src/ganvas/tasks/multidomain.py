@@ -1,0 +1,107 @@
+"""One generator between any number of labelled domains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import l1_loss
+
+from ..config import Spec, UsageError
+from ..game import Draw, Objective, Progress
+from .base import Adversary, Label
+from .generation import asked, numbers
+from .translation import Translation, beside
+
+STRIPS = 8  # domains that a picture is shown in, at most
+
+
+class MultiDomain(Translation):
+    """Pictures to any of the domains that the labels name (Choi et al. 2018, eq. 5-6).
+
+    Targets are the labels of other pictures of the batch.  That the discriminator learns domains from real pictures and
+    the generator is paid for being recognised is the discriminator's head's doing.
+    """
+
+    source = "image"
+    discriminator: Adversary
+
+    def __init__(
+        self,
+        *,
+        generator: Spec,  # a picture and a domain to a picture
+        discriminator: Spec,  # pictures to verdicts and the logits of domains
+        loss: Spec,  # what the two are paid
+        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
+        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
+        classification: float = 1.0,  # weight of naming the domain, for both players
+        reconstruction: float = 10.0,  # weight of coming back to the picture that was translated
+        resolution: tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+    ):
+        super().__init__()
+        if classes == 1 or not (classes or attributes):
+            found = "a single one" if classes else "no labels"
+            raise UsageError(
+                f"This recipe translates between domains, and the data have {found}; put the images of each domain into"
+                " a sub-folder of its own, or name labels in a metadata.jsonl."
+            )
+        self.classes, self.attributes = classes, attributes
+        facts = {"resolution": resolution, "channels": channels, "classes": classes, "attributes": attributes}
+        self.generator = generator.build(**facts)
+        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
+        self.classification, self.reconstruction = classification, reconstruction
+        self.needs = frozenset({"image", "label"})
+
+    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        real, label = batch["image"], batch["label"]
+        with torch.no_grad():
+            target = self._targets(label)
+            fake = self.generator(real, target)
+        objective = self.discriminator.d_loss(real, fake, progress, label, target)[0]
+        return Objective(self._weighed(objective.terms), objective.stats)
+
+    def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        real, label = batch["image"], batch["label"]
+        target = self._targets(label)
+        fake = self.generator(real, target)
+        terms, _ = self.discriminator.g_loss(Draw(fake, target), real, progress, label)
+        back = self.generator(fake, label)
+        return Objective({**self._weighed(terms), "cycle": self.reconstruction * l1_loss(back.float(), real)})
+
+    def _targets(self, label: Tensor) -> Tensor:
+        """A domain for every picture: those of the batch, shuffled."""
+        return label[torch.randperm(len(label), device=label.device)]
+
+    def _weighed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {k: self.classification * v if k.startswith("class") else v for k, v in terms.items()}
+
+    def told(self, count: int, label: Label) -> Tensor | None:
+        return None if label is None else asked(range(count), label, self.classes, self.attributes)
+
+    def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
+        if back or label is None:
+            raise UsageError("This model translates between domains; say to which one: --label, or label= in Python.")
+        return self.generator(images, label)
+
+    def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
+        """Examples of the data, and the domain for each: what is asked for, else all in turn (or their own vector)."""
+        found = super().inputs(seeds)
+        own = label is None and self.attributes
+        return found if own else {**found, "label": asked(seeds, label, self.classes, self.attributes)}
+
+    def read_label(self, text: str, names: Sequence[str]) -> Label:
+        return numbers(text) if self.attributes else super().read_label(text, names)
+
+    def sample(self, inputs: dict[str, Any]) -> Tensor:
+        return self.translate(inputs["image"], inputs["label"]).clamp(-1, 1)
+
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
+        """A picture, and what it becomes in each domain."""
+        images, label = inputs["image"], inputs["label"]
+        every = [torch.full_like(label, k) for k in range(min(self.classes, STRIPS))] or [label]
+        return beside(images, *(self.translate(images, k) for k in every)).clamp(-1, 1)

@@ -1,0 +1,65 @@
+"""A picture to the picture that it belongs to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import l1_loss
+
+from ..config import Spec
+from ..game import Draw, Objective, Progress
+from .base import Adversary
+from .translation import Translation
+
+
+class Paired(Translation):
+    """Aligned pairs: near the target pixel by pixel, and like a real pair to a discriminator (Isola et al. 2017).
+
+    The discriminator sees the source beside the picture, in the channels (eq. 1); its augmentations do so, too.
+    """
+
+    discriminator: Adversary
+
+    def __init__(
+        self,
+        *,
+        generator: Spec,  # sources to pictures
+        discriminator: Spec,  # a source and a picture, as channels, to verdicts
+        loss: Spec,  # what the two are paid
+        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
+        augment: list[Spec] = [],  # noqa: B006  what both kinds of pair go through before they are judged
+        pixel: float = 100.0,  # weight of the mean absolute difference from the target
+        pool: int = 0,  # past fakes the discriminator is also shown; 0: only the present ones
+        resolution: tuple[int, int],
+        channels: int = 3,
+        source_channels: int = 0,
+    ):
+        super().__init__()
+        sources = source_channels or channels
+        self.generator = generator.build(resolution=resolution, channels=channels, source_channels=sources)
+        judge = discriminator.build(resolution=resolution, channels=channels + sources)
+        self.discriminator = Adversary(judge, loss, penalties, augment, pool)
+        self.pixel = pixel
+        self.needs = frozenset({"image", "source"})
+
+    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        source, target = batch["source"], batch["image"]
+        with torch.set_grad_enabled(progress.paired):
+            fake = self.generator(source)
+        if progress.paired:  # the generator is paid for the fakes that were just judged
+            batch["fake"] = fake
+        return self.discriminator.d_loss(pair(source, target), pair(source, fake), progress)[0]
+
+    def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        source, target = batch["source"], batch["image"]
+        fake = batch.pop("fake", None)
+        fake = self.generator(source) if fake is None else fake
+        terms, _ = self.discriminator.g_loss(Draw(pair(source, fake)), pair(source, target), progress)
+        return Objective({**terms, "pixel": self.pixel * l1_loss(fake.float(), target)})
+
+
+def pair(source: Tensor, picture: Tensor) -> Tensor:
+    """Both as channels: (N, C, H, W) and (N, D, H, W) to (N, C + D, H, W)."""
+    return torch.cat([source, picture.to(source.dtype)], 1)

@@ -1,0 +1,94 @@
+"""What tasks from pictures to pictures share: what they are shown with, and how a finished model is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import UsageError
+from .base import Label, Task
+from .generation import numbers, vectors
+
+
+class Translation(Task):
+    """A task whose generator makes pictures of pictures.
+
+    While it trains it is shown with pictures of the data (`examples`); a finished model has none and is given some.
+    """
+
+    translates = True
+    example = "translated = model(image)  # a PIL picture, (N, C, H, W) in [-1, 1], or (H, W, C) uint8"
+    shown_at_once = 24
+    source = "source"  # what in a batch is translated
+    reversible = False  # whether it can also go back
+
+    def told(self, count: int, label: Label) -> Tensor | None:
+        """What so many pictures are to become, as `translate` takes it, if the model must be told."""
+        if label is not None:
+            raise UsageError("This model makes one kind of picture, so it cannot be asked for a label.")
+        return None
+
+    def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
+        """Pictures (N, source channels, H, W) in [-1, 1] to pictures (N, C, H, W); `label` is from `told`."""
+        if back:
+            raise UsageError("This model goes one way only; train it on the pairs in the other order (BA:DIR).")
+        return self.generator(images)
+
+    def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
+        """Examples of the data, one a seed: pictures in the data's own order."""
+        if self.examples is None:
+            raise UsageError("This model translates pictures, so give it some: ganvas translate, or model(image).")
+        found = self.examples(seeds)
+        return {name: value for name, value in found.items() if name in (self.source, "image", "label")}
+
+    def sample(self, inputs: dict[str, Any]) -> Tensor:
+        return self.translate(inputs[self.source]).clamp(-1, 1)
+
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
+        """The source, what was made of it, and what it should have become."""
+        return beside(inputs[self.source], self.sample(inputs), inputs["image"])
+
+
+class Applied(Translation):
+    """A finished network, of whatever project, that is only used: it has no losses."""
+
+    def __init__(self, network: nn.Module, attributes: int = 0):
+        super().__init__()
+        self.generator, self.attributes = network, attributes
+
+    def told(self, count: int, label: Label) -> Tensor | None:
+        """An attribute vector, or the number of the only attribute that is one."""
+        if not self.attributes:
+            return super().told(count, label)
+        if label is None:
+            raise UsageError(f"This model is told what to make by --label, {self.attributes} numbers or one attribute.")
+        if isinstance(label, int) and 0 <= label < self.attributes:
+            label = [float(k == label) for k in range(self.attributes)]
+        return vectors(count, label, self.attributes)
+
+    def read_label(self, text: str, names: Sequence[str]) -> Label:
+        found = numbers(text)
+        return int(found[0]) if len(found) == 1 and self.attributes != 1 and found[0].is_integer() else found
+
+    def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
+        if label is None:
+            return super().translate(images, back=back)
+        return self.generator(images, label)
+
+
+def beside(*pictures: Tensor) -> Tensor:
+    """Pictures (N, C, H, W) of any channels as strips (N, the most channels, H, sum of W)."""
+    most = max(p.shape[1] for p in pictures)
+    return torch.cat([_widened(p.float(), most) for p in pictures], 3)
+
+
+def _widened(pictures: Tensor, channels: int) -> Tensor:
+    """Grey pictures in three channels, opaque ones with an alpha, if so many channels are asked for."""
+    if pictures.shape[1] == 1 and channels > 1:
+        pictures = pictures.expand(-1, 3, -1, -1)
+    if pictures.shape[1] == 3 and channels == 4:
+        pictures = torch.cat([pictures, torch.ones_like(pictures[:, :1])], 1)
+    return pictures

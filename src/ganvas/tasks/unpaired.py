@@ -1,0 +1,92 @@
+"""Two piles of pictures, of which none belongs to another: there and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss
+
+from ..config import Spec
+from ..game import Draw, Objective, Progress
+from .base import Adversary
+from .translation import Translation, beside
+
+
+class Unpaired(Translation):
+    """Two generators that undo each other, each with a discriminator of its results (Zhu et al. 2017, eq. 3).
+
+    `a` is the pile that is translated (`other` in a batch), `b` the one it becomes; `ab` and `ba` are the ways.
+    """
+
+    source = "other"
+    reversible = True
+    generator: nn.ModuleDict
+    discriminator: nn.ModuleDict
+
+    def __init__(
+        self,
+        *,
+        generator: Spec,  # pictures to pictures; built twice
+        discriminator: Spec,  # pictures to verdicts; built twice
+        loss: Spec,  # what they are paid
+        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminators honest
+        augment: list[Spec] = [],  # noqa: B006  what pictures go through before they are judged
+        cycle: float = 10.0,  # weight of coming back to the picture that was translated
+        identity: float = 0.5,  # share of that weight on leaving pictures of the right pile alone; 0: not asked for
+        pool: int = 50,  # past fakes that each discriminator is also shown; 0: only the present ones
+        resolution: tuple[int, int],
+        channels: int = 3,
+    ):
+        super().__init__()
+        facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
+        self.generator = nn.ModuleDict({way: generator.build(**facts) for way in ("ab", "ba")})
+        judges = {pile: discriminator.build(**facts) for pile in "ab"}
+        self.discriminator = nn.ModuleDict({p: Adversary(d, loss, penalties, augment, pool) for p, d in judges.items()})
+        self.cycle, self.identity = cycle, identity
+        self.needs = frozenset({"image", "other"})
+
+    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        real = {"a": batch["other"], "b": batch["image"]}
+        with torch.set_grad_enabled(progress.paired):
+            fake = self._fakes(real)
+        if progress.paired:  # the generators are paid for the fakes that were just judged
+            batch["fake"] = fake
+        found = {p: self.discriminator[p].d_loss(real[p], fake[p], progress)[0] for p in "ab"}  # type: ignore[operator]
+        terms = {f"{name}_{p}": term for p, o in found.items() for name, term in o.terms.items()}
+        return Objective(terms, {f"{name}_{p}": value for p, o in found.items() for name, value in o.stats.items()})
+
+    def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        real = {"a": batch["other"], "b": batch["image"]}
+        fake = batch.pop("fake", None) or self._fakes(real)
+        back = self._fakes({"a": fake["a"], "b": fake["b"]})
+        terms: dict[str, Tensor] = {}
+        for p in "ab":
+            paid, _ = self.discriminator[p].g_loss(Draw(fake[p]), real[p], progress)  # type: ignore[operator]
+            terms |= {f"{name}_{p}": term for name, term in paid.items()}
+            terms[f"cycle_{p}"] = self.cycle * l1_loss(back[p].float(), real[p])
+            if self.identity:
+                alone = self.generator["ba" if p == "a" else "ab"](real[p])
+                terms[f"identity_{p}"] = self.cycle * self.identity * l1_loss(alone.float(), real[p])
+        return Objective(terms)
+
+    def _fakes(self, pictures: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What pictures of each pile become in the other one."""
+        return {"a": self.generator["ba"](pictures["b"]), "b": self.generator["ab"](pictures["a"])}
+
+    def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
+        return self.generator["ba" if back else "ab"](images)
+
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
+        """Of both piles: a picture, what it becomes, and what it is when it has come back."""
+        strips: list[Tensor] = []
+        for images, back in ((inputs["other"], False), (inputs["image"], True)):
+            there = self.translate(images, back=back)
+            strips += [images, there, self.translate(there, back=not back)]
+        return beside(*strips).clamp(-1, 1)
+
+    def adversarial(self) -> Iterator[nn.Module]:
+        yield from self.generator.values()
+        yield from (adversary.net for adversary in self.discriminator.values())  # type: ignore[misc]

@@ -1,0 +1,442 @@
+"""Folders of pictures by `ganvas upscale` and `ganvas restore`: every file its own, nothing half-written."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import struct
+import sys
+import threading
+import weakref
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganvas import cli, finding, picture_jobs
+from ganvas.config import UsageError, UserError
+from ganvas.foreign import save_network
+from ganvas.imaging.pixels import Photo
+from ganvas.networks.compact import Compact
+from ganvas.picture_jobs import Job, jobs_for, work
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `ganvas ...` in this process: (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def model(tmp_path_factory):
+    """A network that repeats pixels, as a file."""
+    network = Compact(scale=2, width=4, convolutions=1)
+    torch.nn.init.zeros_(network.body[-1].weight)
+    torch.nn.init.zeros_(network.body[-1].bias)
+    file = tmp_path_factory.mktemp("model") / "repeats.safetensors"
+    save_network(network, file)
+    return file
+
+
+def picture(file, height=10, width=12, mode="RGB"):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    array = np.random.default_rng(len(file.name)).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    Image.fromarray(array).convert(mode).save(file)
+    return array
+
+
+def names(folder):
+    return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
+
+
+def upscaled(command, folder, model, *more):
+    return command("upscale", "-i", folder / "in", "-o", folder / "out", "--model", model, "--device", "cpu", *more)
+
+
+# --- folders -------------------------------------------------------------------------------------------------
+
+
+def test_one_bad_file_does_not_stop_the_rest(tmp_path, command, model):
+    """Pain 12: folders crash on one bad file.  Exit code 1 and a table; the others are there."""
+    for name in ("a.png", "c.jpg"):
+        picture(tmp_path / "in" / name)
+    (tmp_path / "in" / "b.png").write_bytes(b"no picture")
+    (tmp_path / "in" / "cut.png").write_bytes((tmp_path / "in" / "a.png").read_bytes()[:100])
+    (tmp_path / "in" / "notes.txt").write_text("not a picture either, and not called one")
+    code, out, err = upscaled(command, tmp_path, model)
+    assert code == 1
+    assert "b.png" in out
+    assert "cut.png" in out
+    assert "2 done, 2 failed; 1 other files were left alone" in err
+    assert "Traceback" not in out + err
+    assert names(tmp_path / "out") == ["a.png", "c.jpg"]
+    code, out, _ = upscaled(command, tmp_path, model, "--json")
+    assert code == 1
+    said = json.loads(out)
+    assert (said["done"], said["failed"], said["other_files"], said["scale"]) == (2, 2, 1, 2.0)
+    by_name = {os.path.basename(f["file"]): f for f in said["files"]}
+    assert by_name["b.png"]["status"] == "failed"
+    assert "not a picture" in by_name["b.png"]["reason"]
+
+
+def test_the_result_is_the_networks(tmp_path, command, model):
+    array = picture(tmp_path / "in.png")
+    code, out, err = command("upscale", "-i", tmp_path / "in.png", "-o", tmp_path / "out.png", "--model", model)
+    assert (code, out) == (0, "")
+    assert "1 done" in err
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), array.repeat(2, 0).repeat(2, 1))
+
+
+def test_sub_folders_and_unusual_names(tmp_path, command, model):
+    """Pain 12: sub-folders and names beyond ASCII."""
+    unusual = ["Ünï 漢字 😀.png", "a b.png", "-dash.png", "sub/deep/x.PNG", "sub/two\nlines.png", "[red]x.png"]
+    for name in unusual:
+        picture(tmp_path / "in" / name)
+    picture(tmp_path / "in" / ".hidden.png")
+    code, _, err = upscaled(command, tmp_path, model, "--recursive")
+    assert code == 0, err
+    assert names(tmp_path / "out") == sorted(n.replace(".PNG", ".png") for n in unusual)
+    (tmp_path / "flat").mkdir()
+    assert command("upscale", "-i", tmp_path / "in", "-o", tmp_path / "flat", "--model", model)[0] == 0
+    assert len(names(tmp_path / "flat")) == 4, "only with --recursive into folders"
+
+
+def test_a_name_that_is_no_text(tmp_path, command, model):
+    picture(tmp_path / "in" / "x.png")
+    os.rename(tmp_path / "in" / "x.png", os.fsencode(tmp_path / "in") + b"/\xff\xfe.png")
+    code, out, err = upscaled(command, tmp_path, model, "--json")
+    assert code == 0, err
+    assert json.loads(out)["done"] == 1
+    assert os.listdir(os.fsencode(tmp_path / "out")) == [b"\xff\xfe.png"]
+
+
+@pytest.mark.parametrize(
+    ("form", "wanted"),
+    [
+        (None, ["a.bmp", "a.jpg", "a.png", "b.png", "c.png", "d.tif", "e.webp"]),
+        ("png", ["a.bmp.png", "a.jpg.png", "a.png", "b.png", "c.png", "d.png", "e.png"]),
+        ("JPG", ["a.bmp.jpg", "a.jpg", "a.png.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]),
+    ],
+)
+def test_formats_and_names_that_would_meet(form, wanted, tmp_path):
+    """Each picture has a file of its own, in the format of its source where that can be written."""
+    for name in ("a.png", "a.jpg", "a.bmp", "b.gif", "c.ppm", "d.tif", "e.webp"):
+        picture(tmp_path / name)
+    jobs, _ = jobs_for(tmp_path, tmp_path / "out", form=form)
+    made = sorted(j.output.name for j in jobs)
+    assert len(set(map(str.casefold, made))) == 7
+    assert made == wanted
+
+
+def test_quality_and_format_reach_the_file(tmp_path, command, model):
+    picture(tmp_path / "in" / "a.png", 60, 60)
+    sizes = []
+    for quality in (10, 95):
+        assert upscaled(command, tmp_path, model, "--format", "jpg", "--quality", quality)[0] == 0
+        sizes.append((tmp_path / "out" / "a.jpg").stat().st_size)
+    assert 2 * sizes[0] < sizes[1]
+
+
+def test_scale_and_width_in_folders(tmp_path, command, model):
+    """Pain 12: scale, format and width are ignored for folders elsewhere."""
+    picture(tmp_path / "in" / "a.png", 10, 20)
+    picture(tmp_path / "in" / "b.png", 30, 20)
+    assert upscaled(command, tmp_path, model, "--outscale", 3)[0] == 0
+    assert [Image.open(tmp_path / "out" / f).size for f in ("a.png", "b.png")] == [(60, 30), (60, 90)]
+    assert upscaled(command, tmp_path, model, "--width", 50)[0] == 0
+    assert [Image.open(tmp_path / "out" / f).size for f in ("a.png", "b.png")] == [(50, 25), (50, 75)]
+
+
+def test_resume_skips_what_is_there(tmp_path, command, model):
+    """Pain 12: a batch that was stopped goes on; a picture that has changed since is made again."""
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / "in" / name)
+    assert upscaled(command, tmp_path, model)[0] == 0
+    before = {n: (tmp_path / "out" / n).stat().st_mtime_ns for n in ("a.png", "b.png", "c.png")}
+    (tmp_path / "out" / "b.png").unlink()
+    (tmp_path / "out" / "c.png").write_bytes(b"")
+    picture(tmp_path / "in" / "d.png")
+    code, out, _ = upscaled(command, tmp_path, model, "--resume", "--json")
+    assert code == 0
+    said = {os.path.basename(f["file"]): f["status"] for f in json.loads(out)["files"]}
+    assert said == {"a.png": "skipped", "b.png": "done", "c.png": "done", "d.png": "done"}
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == before["a.png"]
+    later = before["a.png"] + 10**10
+    os.utime(tmp_path / "in" / "a.png", ns=(later, later))
+    said = json.loads(upscaled(command, tmp_path, model, "--resume", "--json")[1])
+    assert (said["done"], said["skipped"]) == (1, 3)
+
+
+def test_a_grey_model_and_a_folder_with_colours(tmp_path, command):
+    """Bad input: a model for other channels is a sentence for each picture that it does not suit."""
+    save_network(Compact(channels=1, scale=2, width=4, convolutions=1), tmp_path / "grey.pth")
+    picture(tmp_path / "in" / "colour.png")
+    picture(tmp_path / "in" / "grey.png", mode="L")
+    code, out, _ = upscaled(command, tmp_path, tmp_path / "grey.pth", "--json")
+    assert code == 1
+    said = {os.path.basename(f["file"]): f for f in json.loads(out)["files"]}
+    assert said["grey.png"]["status"] == "done"
+    assert "for grey pictures" in said["colour.png"]["reason"]
+
+
+# --- bad input -----------------------------------------------------------------------------------------------
+
+
+def test_the_output_folder_is_not_the_input_folder(tmp_path, command, model):
+    """Nothing is overwritten: not by the same name, a link, or a single file."""
+    before = picture(tmp_path / "in" / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for output in (tmp_path / "in", tmp_path / "link", tmp_path / "in" / ".." / "in"):
+        code, _, err = command("upscale", "-i", tmp_path / "in", "-o", output, "--model", model)
+        assert code == 2
+        assert "written over" in err
+    for output in (tmp_path / "in" / "a.png", tmp_path / "link", tmp_path / "link" / "a.png"):
+        code, _, err = command("upscale", "-i", tmp_path / "in" / "a.png", "-o", output, "--model", model)
+        assert code == 2
+        assert "over itself" in err
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "in" / "a.png")), before)
+
+
+def test_results_inside_the_source_are_not_sources(tmp_path, command, model):
+    picture(tmp_path / "in" / "a.png")
+    for _ in range(2):
+        arguments = ("-i", tmp_path / "in", "-o", tmp_path / "in" / "large", "--model", model, "--recursive", "--json")
+        code, out, _ = command("upscale", *arguments)
+        assert code == 0
+        assert json.loads(out)["done"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["-i", "nothing", "-o", "out"], "does not exist"),
+        (["-i", "empty", "-o", "out"], "no pictures"),
+        (["-i", "in", "-o", "in/a.png"], "is a file"),
+        (["-i", "in/a.png", "-o", "out.xyz"], "suffix .xyz"),
+        (["-i", "in", "-o", "out", "--format", "pgn"], "Did you mean '.png'"),
+        (["-i", "in/a.png", "-o", "out.png", "--format", "png"], "--format is for folders"),
+        (["-i", "in", "-o", "out", "--quality", "101"], "--quality"),
+        (["-i", "in", "-o", "out", "--tile", "5"], "--tile"),
+        (["-i", "in", "-o", "out", "--tile", "big"], "--tile"),
+        (["-i", "in", "-o", "out", "--overlap", "-1"], "--overlap"),
+        (["-i", "in", "-o", "out", "--strength", "2"], "--strength"),
+        (["-i", "in", "-o", "out", "--outscale", "0"], "--outscale"),
+        (["-i", "in", "-o", "out", "--outscale", "2", "--width", "5"], "not both"),
+        (["-i", "in", "-o", "out", "--device", "nothing"], "device"),
+        (["-i", "in", "-o", "out", "--precision", "fp8"], "--precision"),
+        (["-i", "in", "-o", "out", "--model", "nothing.pth"], "There is no model"),
+        (["-i", "in", "-o", "out", "--model-scale", "3"], "for x2"),
+    ],
+)
+def test_wrong_usage_is_a_sentence(arguments, word, tmp_path, monkeypatch, command, model):
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "in" / "a.png")
+    (tmp_path / "empty").mkdir()
+    before = names(tmp_path)
+    code, out, err = command("upscale", "--model", model, *arguments)
+    assert (code, out) == (2, ""), err
+    assert word in err
+    assert names(tmp_path) == before, "nothing was written"
+
+
+def test_restore_needs_a_model(tmp_path, command):
+    picture(tmp_path / "a.png")
+    code, _, err = command("restore", "-i", tmp_path / "a.png", "-o", tmp_path / "b.png")
+    assert code == 2
+    assert "--model" in err
+
+
+def test_restore_keeps_the_size(tmp_path, command):
+    save_network(Compact(scale=1, width=4, convolutions=1), tmp_path / "clean.pth")
+    picture(tmp_path / "a.png", 17, 23)
+    arguments = ("-i", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", tmp_path / "clean.pth")
+    assert command("restore", *arguments)[0] == 0
+    assert Image.open(tmp_path / "b.png").size == (23, 17)
+
+
+def test_upscale_takes_the_embedded_model(tmp_path, monkeypatch, command, model):
+    embedded = {"small-x2": (str(model), 2, "Small."), "small-x4": ("missing.safetensors", 4, "Not there.")}
+    monkeypatch.setattr(finding, "EMBEDDED", embedded)
+    picture(tmp_path / "a.png", 10, 10)
+    arguments = ("-i", tmp_path / "a.png", "-o", tmp_path / "b.png")
+    assert command("upscale", *arguments, "--outscale", 1.5)[0] == 0
+    assert Image.open(tmp_path / "b.png").size == (15, 15)
+    code, _, err = command("upscale", *arguments)
+    assert code == 2
+    assert "lacks the embedded model small-x4" in err
+
+
+def test_one_bad_file_alone_is_a_sentence(tmp_path, command, model):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    code, out, err = command("upscale", "-i", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", model)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_huge_dimensions_are_refused_unread(tmp_path, command, model):
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    body = struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + b"\0\0\1\0IDAT" + bytes(256)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    picture(tmp_path / "in" / "small.png")
+    code, out, _ = upscaled(command, tmp_path, model, "--json")
+    assert code == 1
+    said = {os.path.basename(f["file"]): f for f in json.loads(out)["files"]}
+    assert "megapixels" in said["huge.png"]["reason"]
+    assert said["small.png"]["status"] == "done"
+
+
+def test_no_space_left_leaves_nothing_half_written(tmp_path, command, model, monkeypatch):
+    from ganvas.imaging import formats
+
+    def full(out, *rest, **more):
+        out.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(formats, "write_png", full)
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / "in" / name)
+    picture(tmp_path / "out" / "a.png")
+    before = (tmp_path / "out" / "a.png").read_bytes()
+    code, out, _ = upscaled(command, tmp_path, model)
+    assert code == 1
+    assert "No space" in out
+    assert names(tmp_path / "out") == ["a.png"]
+    assert (tmp_path / "out" / "a.png").read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(tmp_path, command, model):
+    picture(tmp_path / "in" / "a.png")
+    (tmp_path / "out").mkdir(mode=0o500)
+    assert upscaled(command, tmp_path, model)[0] == 1
+
+
+# --- beside each other ---------------------------------------------------------------------------------------
+
+
+def blank(side=8):
+    return Photo(np.zeros((side, side, 3), np.uint8))
+
+
+@pytest.fixture
+def ten(tmp_path):
+    for k in range(10):
+        picture(tmp_path / "in" / f"{k}.png")
+    return jobs_for(tmp_path / "in", tmp_path / "out")[0]
+
+
+def test_reading_and_writing_are_beside_the_network(ten, monkeypatch):
+    """The next picture is read, and the last one written, in threads of their own and never many at once."""
+    threads, read, written = set(), picture_jobs.open_photo, picture_jobs.save
+    alive, most = [0], [0]
+
+    def reading(file):
+        threads.add(threading.current_thread().name.split("_")[0])
+        alive[0] += 1
+        most[0] = max(most[0], alive[0])
+        return read(file)
+
+    def writing(photo, output, **how):
+        threads.add(threading.current_thread().name.split("_")[0])
+        alive[0] -= 1
+        return written(photo, output, **how)
+
+    monkeypatch.setattr(picture_jobs, "open_photo", reading)
+    monkeypatch.setattr(picture_jobs, "save", writing)
+    outcomes = list(work(ten, lambda photo, output, tell: photo))
+    assert [o.status for o in outcomes] == ["done"] * 10
+    assert [o.job for o in outcomes] == ten
+    assert threads >= {"read", "write"}
+    assert most[0] <= 5
+
+
+def test_a_large_picture_is_alone(ten, monkeypatch):
+    """Pain 6: while a large one is made nothing else is held, and its source is let go before it is written."""
+    monkeypatch.setattr(picture_jobs, "LARGE", 50)
+    seen = []
+
+    def change(photo, output, tell):
+        gc.collect()
+        assert not [s for s in seen if s() is not None], "an earlier picture is still held"
+        seen.append(weakref.ref(photo))
+        return photo.with_array(photo.array[:4].copy())
+
+    def saving(photo, output, **how):
+        gc.collect()
+        assert seen[-1]() is None, "the source is still held while the result is written"
+        return []
+
+    monkeypatch.setattr(picture_jobs, "save", saving)
+    outcomes = list(work(ten, change))
+    assert [o.reason for o in outcomes] == [""] * 10
+    assert len(seen) == 10
+
+
+def test_failures_of_every_kind_are_told(ten):
+    problems = [UserError("a sentence"), OSError(5, "Input/output error"), ValueError("odd"), MemoryError()]
+
+    def change(photo, output, tell):
+        if problems:
+            raise problems.pop(0)
+        return photo
+
+    said = [(o.status, o.reason) for o in work(ten, change)]
+    assert said[:4] == [
+        ("failed", "a sentence"),
+        ("failed", "Input/output error"),
+        ("failed", "ValueError: odd"),
+        ("failed", "MemoryError: "),
+    ]
+    assert [s for s, _ in said[4:]] == ["done"] * 6
+
+
+def test_stopping_leaves_whole_files(ten):
+    """Ctrl-C: what was made is whole, what was not is not there."""
+
+    def change(photo, output, tell):
+        if output.name == "5.png":
+            raise KeyboardInterrupt
+        return photo
+
+    with pytest.raises(KeyboardInterrupt):
+        list(work(ten, change))
+    folder = ten[0].output.parent
+    assert names(folder) == [f"{k}.png" for k in range(5)]
+    for file in folder.iterdir():
+        Image.open(file).load()
+
+
+def test_progress_is_told(ten):
+    told = []
+
+    def change(photo, output, tell):
+        tell(0.5)
+        return photo
+
+    list(work(ten[:2], change, tell=lambda job, share: told.append((job.source.name, share))))
+    assert told == [("0.png", 0.5), ("1.png", 0.5)]
+
+
+def test_one_job_of_nothing(tmp_path):
+    with pytest.raises(UsageError, match="does not exist"):
+        jobs_for(tmp_path / "none.png", tmp_path / "out.png")
+    (outcome,) = work([Job(tmp_path / "none.png", tmp_path / "out.png")], lambda *a: blank())
+    assert outcome.status == "failed"
+    assert not (tmp_path / "out.png").exists()
