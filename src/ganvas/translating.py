@@ -41,6 +41,11 @@ def translated(model: Model, photo: Photo, *, label: Label = None, back: bool = 
     return _as_photo(photo, colour, alpha)
 
 
+def ready(model: Model, *, label: Label = None, back: bool = False) -> None:
+    """Raise `UsageError` unless the model translates, that way, to what it is asked for."""
+    model(torch.zeros(1, model.takes(back), 16, 16), label=label, back=back)
+
+
 def straight(planes: Planes) -> tuple[Tensor, Tensor | None]:
     """Colour that is not multiplied by its alpha, white where nothing shows, and the alpha; in [-1, 1]."""
     if planes.alpha is None:
