@@ -82,7 +82,7 @@ def test_shapes_levels_and_range(name: str, top: int, channels: int) -> None:
     assert levels.round().min() >= 0
     assert levels.round().max() <= top
     assert torch.equal(images, before)
-    source, target = what.pair(images, [0, 1], seed=1, top=top)
+    source, target = what.pair(images, [0, 1], seed=1, top=top).values()
     assert torch.equal(source, out)
     assert target.shape == images.shape
     if channels == 4:
@@ -426,7 +426,7 @@ def test_lab_is_that_of_scikit_image() -> None:
 
 def test_grey_keeps_the_lightness_from_which_colour_is_predicted() -> None:
     images = scenes(2)
-    source, target = Grey().pair(images, [0, 1], seed=0)
+    source, target = Grey().pair(images, [0, 1], seed=0).values()
     assert source.shape == (2, 1, 24, 32)
     expected = skimage.color.rgb2lab(((images + 1) / 2).permute(0, 2, 3, 1).double().numpy())[..., 0] / 50 - 1
     np.testing.assert_allclose(source[:, 0].numpy(), expected, atol=1 / 255 + 1e-3)
