@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ganvas import catalog
 from ganvas.doctor import Doctor, diagnose
+from ganvas.doctor.chart import Setup
+from ganvas.doctor.rules import RULES
 from ganvas.run import Run
 
 
@@ -62,3 +66,185 @@ def test_a_run_folder_is_diagnosed(tmp_path):
         run.append_log(row)
     assert [f.trouble for f in diagnose(run)] == ["exploding gradient"]
     assert diagnose(str(run.path)) == diagnose(run)
+
+
+# --- every sign, and what is just not it -----------------------------------------------------------------
+
+WELL = {  # a run that stands still and is fine
+    "g/gradient_norm": 1.0,
+    "d/gradient_norm": 1.0,
+    "signal/ranking": 0.75,
+    "signal/gap": 1.0,
+    "signal/real_sign": 0.3,
+    "signal/fake_sign": -0.3,
+    "signal/diversity": 0.95,
+    "signal/nearness": 1.2,
+    "signal/told_apart": 0.75,
+    "signal/lost": 0.05,
+    "signal/wander": 0.1,
+    "signal/saturated": 0.3,
+    "signal/real_saturated": 0.3,
+    "signal/low": -1.0,
+    "signal/high": 0.98,
+    "signal/real_low": -1.0,
+    "signal/real_high": 1.0,
+    "signal/checkerboard": 0.005,
+    "signal/real_checkerboard": 0.005,
+    "signal/g_update": 0.005,
+    "signal/d_update": 0.005,
+    "signal/g_spectral": 3.0,
+    "signal/d_spectral": 3.0,
+    "signal/g_dead": 0.1,
+    "signal/d_dead": 0.1,
+    "signal/label_effect": 0.5,
+    "signal/label_contrast": 0.3,
+    "signal/real_label_contrast": 0.35,
+    "signal/gradient_ratio": 1.0,
+    "signal/data_wait": 0.05,
+    "signal/overfit": 0.1,
+    "signal/real_accuracy": 0.8,
+    "signal/held_accuracy": 0.78,
+}
+
+
+def said(ill, name="dcgan", count=30, held_out=0, images=1797):
+    """What is said about a run whose fields are as in `WELL`, but for some: numbers, or functions of the line."""
+    setup = config(name)
+    setup["data"] |= {"images": images, "held_out": held_out, "resolution": [32, 32]}
+    setup["recipe"]["batch"] = 8  # so that 500 images are 62 steps
+    doctor = Doctor(setup)
+    found = []
+    for k in range(count):
+        fields = {name: ill.get(name, value) for name, value in (WELL | ill).items()}
+        row = {field: value(k) if callable(value) else value for field, value in fields.items()}
+        found += doctor.hear({"images": 500 * (k + 1), **row})
+    return found
+
+
+def names(*arguments, **options):
+    return [finding.trouble for finding in said(*arguments, **options)]
+
+
+def test_a_healthy_run_is_left_in_peace():
+    assert said({}) == []
+    assert said({}, held_out=100) == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "ill", "almost"),
+    [
+        ("exploding gradient", {"d/gradient_norm": lambda k: 1.0 if k < 9 else 200.0}, {"d/gradient_norm": 50.0}),
+        ("exploding gradient", {"returns": 1}, {"returns": 0}),
+        ("vanishing gradient", {"g/gradient_norm": lambda k: 0.9**k if k < 5 else 1e-6}, {"g/gradient_norm": 0.01}),
+        ("learning rate too high", {"signal/d_update": 0.3}, {"signal/d_update": 0.1}),
+        (
+            "learning rate too high",
+            {"signal/g_spectral": lambda k: 3.0 if k < 3 else 150.0},
+            {"signal/g_spectral": lambda k: 3.0 if k < 3 else 60.0},
+        ),
+        ("dead units", {"signal/g_dead": 0.9}, {"signal/g_dead": 0.7}),
+        ("mode collapse", {"signal/diversity": lambda k: 0.9 if k < 9 else 0.01}, {"signal/diversity": 0.5}),
+        ("mode collapse", {"signal/diversity": 0.2}, {"signal/diversity": lambda k: 0.05 * 1.1**k}),
+        ("partial mode collapse", {"signal/lost": 0.6}, {"signal/lost": 0.3}),
+        ("oscillation", {"signal/wander": 0.8}, {"signal/wander": 0.2}),
+        ("oscillation", {"signal/ranking": lambda k: [0.5, 0.9][k // 2 % 2]}, {"signal/ranking": 0.9}),
+        (
+            "discriminator wins",
+            {"signal/ranking": 1.0, "signal/gap": 8.0, "signal/told_apart": 1.0},
+            {"signal/ranking": 1.0, "signal/gap": 8.0, "signal/told_apart": 0.9},
+        ),
+        (
+            "discriminator wins",
+            {
+                "signal/ranking": 1.0,
+                "signal/gap": 8.0,
+                "signal/told_apart": 1.0,
+                "signal/gradient_ratio": 0.001,
+                "signal/nearness": lambda k: 0.95**k,
+            },
+            {
+                "signal/ranking": 1.0,
+                "signal/gap": 8.0,
+                "signal/told_apart": 1.0,
+                "signal/nearness": lambda k: 0.95**k,
+            },
+        ),
+        (
+            "generator wins",
+            {"signal/ranking": 0.5, "signal/told_apart": 1.0},
+            {"signal/ranking": 0.5, "signal/told_apart": 0.9},
+        ),
+        (
+            "generator wins",
+            {"signal/ranking": 0.0, "signal/told_apart": 1.0, "signal/d_update": 1e-5},
+            {"signal/ranking": 0.0, "signal/told_apart": 1.0},
+        ),
+        ("checkerboard", {"signal/checkerboard": 0.1}, {"signal/checkerboard": 0.1, "signal/real_checkerboard": 0.05}),
+        ("labels ignored", {"signal/label_effect": 0.001}, {"signal/label_effect": 0.1}),
+        ("labels ignored", {"signal/label_contrast": 0.01}, {"signal/label_contrast": 0.1}),
+        ("output range mismatch", {"signal/high": 2.5}, {"signal/high": 1.1}),
+        ("output range mismatch", {"signal/low": 0.0}, {"signal/low": -0.6}),
+        ("output range mismatch", {"signal/real_low": -0.1, "signal/real_high": 0.1}, {"signal/real_high": 0.6}),
+        ("saturated output", {"signal/saturated": 0.9}, {"signal/saturated": 0.5}),
+        ("data loader bound", {"signal/data_wait": 0.6}, {"signal/data_wait": 0.3}),
+    ],
+)
+def test_every_sign(trouble, ill, almost):
+    found = said(ill)
+    assert trouble in [finding.trouble for finding in found]
+    assert [finding.trouble for finding in found].count(trouble) == 1  # said once
+    assert all(finding.evidence and finding.remedy and finding.images for finding in found)
+    assert trouble not in names(almost)
+
+
+def test_overfitting_to_few_images():
+    ill = {"signal/overfit": 0.8, "signal/real_accuracy": 0.95, "signal/held_accuracy": 0.5}
+    (found,) = said(ill, held_out=100)
+    assert (found.trouble, found.severity) == ("discriminator overfitting", "trouble")
+    assert "95 % of the training images as real and 50 % of those held out" in found.evidence
+    assert not said(ill | {"signal/held_accuracy": 0.9}, held_out=100)
+    sure = {"signal/real_sign": 0.95, "signal/fake_sign": -0.95}
+    (found,) = said(sure, images=100)
+    assert (found.trouble, found.severity) == ("discriminator overfitting", "warning")
+    assert "none was held out" in found.evidence
+    assert "--hold-out 10" in found.remedy
+    assert not said(sure, images=60_000)  # not even one pass
+    assert not said(sure, images=100, held_out=50)  # then it is known, not guessed
+    assert not said(sure, name="wgan_gp", images=100)  # whose logits have no sign
+
+
+def test_nothing_is_said_too_early():
+    ill = {"signal/diversity": 0.01, "signal/lost": 0.9, "signal/wander": 1.0, "signal/checkerboard": 0.5}
+    assert not said(ill, count=7)  # 437 steps
+
+
+def test_what_still_gets_better_is_left_in_peace():
+    better = {"signal/nearness": lambda k: 0.95**k}
+    assert names({"signal/wander": 0.8, "signal/lost": 0.6}) == ["oscillation", "partial mode collapse"]
+    assert not names({"signal/wander": 0.8, "signal/lost": 0.6} | better)
+
+
+NEEDS_A_GAME = ("loss", "penalties", "augment", "d_steps", "generator", "discriminator.head")
+
+
+@pytest.mark.parametrize("name", catalog.RECIPES)
+def test_every_remedy_can_be_typed(name):
+    """Each `--set` in a remedy is one that the recipe takes, and changes it."""
+    setup = Setup(config(name) | {"data": {"images": 100, "resolution": [32, 32]}})
+    for rule in RULES:
+        remedy = rule.remedy(setup)
+        assert remedy
+        for option in re.findall(r"--set (\S+?=(?:\S*\(.*?\)|[^\s,;)]+))", remedy):
+            path, _, value = option.partition("=")
+            if value == "...":
+                continue
+            recipe = catalog.RECIPES[name]()
+            if setup.get("discriminator") is None and path in NEEDS_A_GAME:
+                continue  # no sign of it can show
+            recipe.set(path, value, catalog.COMPONENTS)
+            assert recipe.to_dict() != catalog.RECIPES[name]().to_dict(), option
+
+
+def test_lines_that_another_wrote_are_no_traceback():
+    rows = [{}, {"images": 500, "signal/ranking": "high", "d/gradient_norm": None, "g/gradient_norm": float("nan")}]
+    assert heard(rows * 40) == []

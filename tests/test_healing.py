@@ -70,6 +70,19 @@ def test_the_log_says_what_was_done(tmp_path, monkeypatch):
     assert "104 [images] old (healed: back to the state at 64 images" in notes[0].evidence
 
 
+def test_killed_right_after_it_goes_on_from_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "RULES", [ill_from(104, {"g": 0.5})])
+    states, place = [], tmp_path / "run"
+
+    def hear(event):
+        if isinstance(event, Told):
+            states.append([int(file.stem) for file in ganvas.Run(place).states()])
+
+    options = {"outdir": place, "images": 128, "snapshot_images": 32, "on_event": hear, "heal": True}
+    ganvas.train("dcgan_small", **options, **TINY)
+    assert states[0] == [64]  # and not the later one, which has the trouble in it
+
+
 @pytest.mark.parametrize(
     ("rule", "heal"),
     [

@@ -122,13 +122,16 @@ def show_labels(setup: Setup) -> str:
     head = setup.component("discriminator.head")
     if head == "Projection":
         return f"slow the generator down so that the discriminator learns the classes first: {rate(setup, 'g', 0.5)}"
+    if not head:
+        return "take a recipe whose discriminator judges by label: `ganvas train projection`"
     return "let the discriminator judge by label with --set discriminator.head=projection"
 
 
 def fit_range(setup: Setup) -> str:
+    usual = "" if "networks.dcgan" in setup.address("generator") else " (--set generator=dcgan_generator does)"
     return (
-        "let the generator end in tanh (--set generator=dcgan_generator does), or look at what range its last layer"
-        " makes; data must be given as pictures, which Ganvas brings to -1 to 1 itself"
+        f"let the generator end in tanh{usual}, or look at what range its last layer makes; data must be given as"
+        " pictures, which Ganvas brings to -1 to 1 itself"
     )
 
 

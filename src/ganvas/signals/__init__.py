@@ -52,14 +52,15 @@ class Signals:
         self.count = min(max(NUMBERS // numbers, 16), COUNT, len(reals))
         self.groups: pictures.Clusters | None = None
         self.of_reals: dict[str, Tensor] = {}  # what never changes
+        self.centre: Tensor | None = None  # of the samples, when they were last looked at
         self.network: torch.nn.Module | None = None
         self.real_variety: Tensor | None = None  # of real images to the pocket network
 
     def due(self, trainer: Trainer, times: int = 1) -> bool:
-        """Whether the next step crosses a multiple of `times` intervals: it follows from the counters alone."""
+        """Whether the next step is the first or crosses a multiple of `times` intervals: the counters alone say so."""
         drawn = trainer.draws * trainer.recipe.batch
         every = times * max(self.every, STEPS * drawn)
-        return trainer.images // every != (trainer.images + drawn) // every
+        return not trainer.images or trainer.images // every != (trainer.images + drawn) // every
 
     @contextmanager
     def listening(self, trainer: Trainer) -> Iterator[None]:
@@ -68,6 +69,7 @@ class Signals:
             yield
             return
         thoroughly = self.due(trainer, RARELY)
+        norms = spectral_norms(trainer) if thoroughly else {}  # those of the first step are how the weights begin
         before = {name: [p.detach().clone() for p in player.weights] for name, player in trainer.players.items()}
         yield
         with torch.no_grad():
@@ -76,13 +78,13 @@ class Signals:
                 dead = weights.dead_share(player.weights)
                 if dead is not None:
                     trainer.tally.add(f"signal/{name}_dead", dead)
-            for name, value in self.measured(trainer, thoroughly).items():
+            for name, value in {**norms, **self.measured(trainer, thoroughly)}.items():
                 trainer.tally.add(f"signal/{name}", value)
 
     @torch.no_grad()
     def measured(self, trainer: Trainer, thoroughly: bool = True) -> dict[str, Tensor]:
         """How the game stands: every number by its name in the log, without `signal/`."""
-        found = spectral_norms(trainer) if thoroughly else {}
+        found: dict[str, Tensor] = {}
         with untouched(trainer):
             batch = self.reals.at(0, self.count)
             look = seen(trainer, batch)
@@ -105,11 +107,15 @@ class Signals:
         broken = ~torch.isfinite(look.fake)
         clean = torch.nan_to_num(look.fake, 0.0, 0.0, 0.0)
         real, fake = pictures.scaled_down(look.real), pictures.scaled_down(clean)
+        size, before, self.centre = pictures.spread(real).clamp_min(1e-12), self.centre, fake.mean(0)
+        moved = {} if before is None else {"wander": (self.centre - before).norm() / size}
         return {
             **alone(clean),
             **self.of_reals,
+            **moved,
             "nonfinite": broken.sum(),
-            "diversity": pictures.spread(fake) / pictures.spread(real).clamp_min(1e-12),
+            "off_centre": (self.centre - real.mean(0)).norm() / size,
+            "diversity": pictures.spread(fake) / size,
             "lost": self.groups.lost(fake),
             "told_apart": pictures.told_apart(real, fake),
             "nearness": pictures.nearness(real, fake),
@@ -142,6 +148,7 @@ def alone(images: Tensor) -> dict[str, Tensor]:
     return found | ({"checkerboard": pictures.checkerboard(images)} if min(images.shape[2:]) >= 8 else {})
 
 
+@torch.no_grad()
 def spectral_norms(trainer: Trainer) -> dict[str, Tensor]:
     """The largest singular value among each player's weights."""
     networks = {"g": trainer.task.generator, "d": trainer.task.discriminator}
