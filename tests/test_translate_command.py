@@ -74,6 +74,9 @@ def test_both_ways(there_and_back, tmp_path):
     for options, back in (([], False), (["--back"], True)):
         assert command("-i", tmp_path / "in.png", "-o", tmp_path / "o.png", "--model", there_and_back, *options) == 0
         made = np.asarray(Image.open(tmp_path / "o.png"))
+        network = model.task.generator["ba" if back else "ab"]
+        expected = network(torch.from_numpy(array)[None, None].float() / 127.5 - 1)[0, 0]
+        np.testing.assert_allclose(made, (expected.numpy() + 1) * 127.5, atol=0.51)
         np.testing.assert_array_equal(made, model(array[..., None], back=back)[..., 0])
 
 
