@@ -68,6 +68,17 @@ def test_a_picture_by_a_published_file(unet, tmp_path):
     np.testing.assert_allclose(np.asarray(Image.open(tmp_path / "out.png")), expected, atol=0.6)
 
 
+def test_noise_is_seeded(tmp_path):
+    torch.save(published.filled(published.unet_shapes(depth=7, width=2)), tmp_path / "g.pth")
+    draw(tmp_path / "in.png", 128, 128, 3)
+    made = []
+    for seed in (1, 1, 2):
+        options = ["--model", tmp_path / "g.pth", "--noise", seed]
+        assert command("-i", tmp_path / "in.png", "-o", tmp_path / "o.png", *options) == 0
+        made.append((tmp_path / "o.png").read_bytes())
+    assert made[0] == made[1] != made[2]
+
+
 def test_both_ways(there_and_back, tmp_path):
     array = draw(tmp_path / "in.png", 11, 9)
     model = ganvas.load(there_and_back, device="cpu", precision="fp32")
