@@ -458,6 +458,22 @@ def test_files_of_others_are_models(tmp_path):
         ganvas.load(tmp_path / "odd.pth")
 
 
+def test_dropout_may_stay_on_as_noise(tmp_path):
+    torch.save(published.filled(published.unet_shapes(depth=7, width=2)), tmp_path / "g.pth")
+    model = ganvas.load(tmp_path / "g.pth", device="cpu", precision="fp32")
+    x = torch.rand(1, 3, 128, 128) * 2 - 1
+    state, still = torch.get_rng_state(), model(x)
+    made = [model(x, noise=seed) for seed in (1, 1, 2)]
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+    assert torch.equal(model(x), still)  # and rests again
+    assert not torch.equal(still, made[0])
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.save(published.filled(published.resnet_shapes()), tmp_path / "g.pth")
+    with pytest.raises(UsageError, match="has no dropout"):
+        ganvas.load(tmp_path / "g.pth", device="cpu")(x, noise=1)
+
+
 def test_strips_side_by_side():
     grey, rgba = torch.zeros(2, 1, 4, 3), torch.full((2, 4, 4, 5), 0.5)
     strip = beside(grey, torch.ones(2, 3, 4, 2), rgba)

@@ -120,6 +120,21 @@ class Peeks(nn.Module):
         return x * (2.0 if x.mean() > 0 else 1.0)
 
 
+class InPlace(nn.Module):
+    """Writes what looks further through a view of what does not."""
+
+    def forward(self, x):
+        out = x * 1.0
+        out[:, :2].add_(nn.functional.avg_pool2d(x, 5, 1, 2)[:, :2])
+        return out
+
+
+def test_what_is_written_through_a_view_is_seen():
+    assert field(InPlace()).radius == 2
+    x = picture(40, 40)
+    assert torch.allclose(Tiler(InPlace(), CPU, tile=16)(x), InPlace()(x), atol=1e-6)
+
+
 @pytest.mark.parametrize("network", [Positions(), Rolled(), Peeks()], ids=lambda n: type(n).__name__)
 def test_what_is_not_known_is_never_cut(network):
     assert field(network).whole
@@ -317,8 +332,8 @@ def test_memory_errors_are_recognised():
 
 
 def test_the_estimate_of_memory_counts_what_lives_at_once():
-    """Compact x4 by hand: three colours, and 48 of them as made, shuffled, enlarged and summed; 4 bytes each."""
-    assert field(catalog.NETWORKS["compact"](convolutions=4).eval()).bytes_per_pixel == 4 * (3 + 4 * 48)
+    """Compact x4 by hand: three colours in [0, 1], 64 maps and the 64 that come of them; 4 bytes each."""
+    assert field(catalog.NETWORKS["compact"](convolutions=4).eval()).bytes_per_pixel == 4 * (3 + 64 + 64)
 
 
 def test_parts_fit_into_the_memory_that_is_free(monkeypatch):
