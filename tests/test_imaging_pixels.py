@@ -98,6 +98,15 @@ def test_large_pictures_are_written_band_by_band(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(open_photo(out.getvalue()).array, array)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_large_pictures_are_read_band_by_band(dtype: str, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganvas.depth.BAND", 100)
+    array, out = picture(channels, dtype, (31, 20)), io.BytesIO()
+    write_png(out, array, Metadata())
+    np.testing.assert_array_equal(open_photo(out.getvalue()).array, array)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("packing", [None, "zlib", "lzw"])
 @pytest.mark.parametrize("channels", [3, 4])

@@ -11,6 +11,7 @@ import numpy as np
 from .config import BadPicture
 
 BITS, PLANAR = 258, 284  # TIFF's tags: of each channel; 2 where the channels are stored one after the other
+BAND = 1 << 22  # pixels that are copied at once
 DEFLATE = (8, 32946)  # TIFF's two numbers for it
 
 
@@ -70,7 +71,20 @@ def _bytes(image: Any, raw: str) -> np.ndarray:
         tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in image.tile
     ]
     image.load()
-    return np.asarray(image)
+    return as_array(image)
+
+
+def as_array(image: Any) -> np.ndarray:
+    """The pixels of a decoded picture, (H, W) or (H, W, C): a band at a time, or a large one would be there twice."""
+    width, height = image.size
+    rows = max(1, BAND // max(width, 1))
+    if height <= rows:
+        return np.asarray(image)
+    first = np.asarray(image.crop((0, 0, width, rows)))
+    out = np.empty((height, *first.shape[1:]), first.dtype)
+    for top in range(0, height, rows):
+        out[top : top + rows] = np.asarray(image.crop((0, top, width, min(top + rows, height))))
+    return out
 
 
 def with_hidden(array: np.ndarray, hidden: int | tuple[int, ...]) -> np.ndarray:
