@@ -15,6 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..config import UsageError
 from .dataset import Dataset
+from .degrade.base import Degradation
 from .makers import MAKERS
 
 Transform = Callable[[Tensor], Tensor]
@@ -22,7 +23,6 @@ Transform = Callable[[Tensor], Tensor]
 IN_MEMORY = 512 << 20  # bytes: a data set up to this size is one tensor
 ON_DEVICE = 0.25  # share of an accelerator's free memory that a data set may take
 MASK = (1 << 64) - 1
-
 
 HELD = 0x8E1D  # added to the seed for the choice of the pictures that are held out
 LABELLED = 0x9E3779B97F4A7C15  # added to the seed for the order of the labelled pictures
@@ -84,8 +84,8 @@ class Batches:
     A batch is a pure function of (data set, seed, transforms, position): the same with worker processes or without,
     in any order, after a restart.  `needs` names what a batch must hold; with `labelled` or `other`, every batch also
     brings as many labelled pictures, or pictures of the other pile, which have an order of their own.  With `hold_out`,
-    so many pictures, which follow from the seed, are never among them.  Raises `UsageError` if the data lack what is
-    needed.
+    so many pictures, which follow from the seed, are never among them.  A `degradation` makes the sources of data that
+    have none.  Raises `UsageError` if the data lack what is needed.
     """
 
     def __init__(
@@ -98,10 +98,14 @@ class Batches:
         workers: int = 0,
         needs: Collection[str] = (),
         hold_out: int = 0,
+        degradation: Degradation | None = None,
     ):
         self.dataset, self.seed, self.transforms = dataset, seed & MASK, tuple(transforms)
         self.device, self.workers = torch.device(device), workers
         self.captions, self.labels = dataset.captions, _labels(dataset)
+        self.degradation = None if dataset.facts.source_channels else degradation
+        if self.degradation:
+            self.degradation.check(dataset.facts)
         self._refuse(needs)
         self.held_out, self.aside, self.kept = hold_out, *_divided(len(dataset), hold_out, seed)
         self.order = Order(len(self.kept), seed)
@@ -122,7 +126,7 @@ class Batches:
             "label": self.labels is not None,
             "labelled": bool(self.dataset.class_names) and len(self.dataset.labelled) > 0,
             "text": self.captions is not None,
-            "source": self.dataset.paired or bool(self.dataset.maker),
+            "source": self.dataset.paired or bool(self.dataset.maker or self.degradation),
             "other": self.dataset.sources is not None,
         }
         for need in sorted(needs):
@@ -156,7 +160,8 @@ class Batches:
     def at(self, start: int, count: int) -> dict[str, Any]:
         """The batch at a position: `image` (count, C, H, W) float32 in [-1, 1], channels last in memory; `index`
         (count,) int64; `label`, (count,) int64 or (count, D) float32, and `text` (list of str) where the data has
-        them, and `source` of pairs; `labelled_image`, `labelled_label` and `other` alike, if they are needed.
+        them, and `source` of pairs; `labelled_image`, `labelled_label` and `other` alike, if they are needed; `source`
+        and `target` as a degradation's `pair` gives them.
         """
         self._check(count)
         return self._finish(self._gather(start, count), start)
@@ -214,7 +219,7 @@ class Batches:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(self.seed)
                 pictures["source"] = MAKERS[self.dataset.maker](pictures["image"])
-        return {**batch, **pictures}
+        return {**batch, **self._degraded(pictures, places)}
 
     def _pictures(self, where: np.ndarray) -> Tensor:
         """Stored rows (len(where), H * W * C)."""
@@ -240,7 +245,13 @@ class Batches:
                 batch[name] = value.to(self.device, non_blocking=True)
         pictures = self._as_pictures(batch)
         changing = self.transforms or self.dataset.maker
-        return {**batch, **(self._transformed(pictures, start) if changing else pictures)}
+        pictures = self._transformed(pictures, start) if changing else pictures
+        return {**batch, **self._degraded(pictures, range(start, start + len(pictures["image"])))}
+
+    def _degraded(self, pictures: dict[str, Tensor], places: Sequence[int]) -> dict[str, Tensor]:
+        top = 65535 if self.dataset.images.dtype == np.uint16 else 255
+        made = self.degradation.pair(pictures["image"], places, seed=self.seed, top=top) if self.degradation else {}
+        return {**pictures, **made}
 
     def _transformed(self, pictures: dict[str, Tensor], start: int) -> dict[str, Tensor]:
         """What is drawn here follows from (seed, position), and leaves the global generators alone."""
@@ -301,7 +312,7 @@ class Batches:
         """Whether a worker does everything.  Bytes travel four times lighter than floats, so conversion alone stays
         here, and what runs on an accelerator has to.
         """
-        return bool(self.transforms or self.dataset.maker) and self.device.type == "cpu"
+        return bool(self.transforms or self.dataset.maker or self.degradation) and self.device.type == "cpu"
 
     def close(self) -> None:
         """End the worker processes of streams that were not read to the end."""
