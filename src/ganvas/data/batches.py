@@ -17,6 +17,7 @@ from ..config import UsageError
 from .dataset import Dataset
 from .degrade.base import Degradation
 from .makers import MAKERS
+from .rows import as_images, indexable, rows_of
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -143,7 +144,7 @@ class Batches:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the file is read-only, and is only read
-            return _indexable(torch.from_numpy(images.reshape(len(images), -1))).to(self.device)
+            return indexable(torch.from_numpy(images.reshape(len(images), -1))).to(self.device)
 
     def __len__(self) -> int:
         """How many pictures are trained on."""
@@ -168,7 +169,10 @@ class Batches:
 
     def held(self, count: int) -> dict[str, Any]:
         """The first `count` of the pictures that are held out, as `at` gives them."""
-        return self._finish(self._stored(self.aside[:count]), 0)
+        batch = self._stored(self.aside[:count])
+        if self.others is not None:  # none of the other pile is held out
+            batch["other"] = self._sources(np.arange(count) % self.others.count)
+        return self._finish(batch, 0)
 
     def _check(self, count: int) -> None:
         if not 0 < count <= len(self):
@@ -220,12 +224,12 @@ class Batches:
 
     def _pictures(self, where: np.ndarray) -> Tensor:
         """Stored rows (len(where), H * W * C)."""
-        return _rows_of(self.dataset.images, self._rows, where)
+        return rows_of(self.dataset.images, self._rows, where)
 
     def _sources(self, where: np.ndarray) -> Tensor:
         """Stored rows of the sources."""
         assert self.dataset.sources is not None
-        return _rows_of(self.dataset.sources, self._source_rows, where)
+        return rows_of(self.dataset.sources, self._source_rows, where)
 
     def _as_pictures(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Those entries of a batch that are pictures, as floats."""
@@ -337,17 +341,12 @@ class _Positions(TorchDataset[tuple[int, dict[str, Any]]]):
         return start, self.batches._finish(batch, start) if self.batches.complete_in_worker else batch
 
 
-def _indexable(rows: Tensor) -> Tensor:
-    # torch.uint16 knows few operators; its bits travel as int16
-    return rows.view(torch.int16) if rows.dtype == torch.uint16 else rows
-
-
 def once(dataset: Dataset, count: int) -> Iterator[dict[str, Any]]:
     """The whole data set in its own order, `count` at a time: `image` as `Batches.at` gives it, and `label`."""
     labels = _labels(dataset)
     for start in range(0, len(dataset), count):
         part = slice(start, start + count)
-        batch = {"image": as_images(_indexable(torch.from_numpy(np.array(dataset.images[part]))), dataset.images)}
+        batch = {"image": as_images(indexable(torch.from_numpy(np.array(dataset.images[part]))), dataset.images)}
         yield batch if labels is None else {**batch, "label": labels[part]}
 
 
@@ -356,21 +355,6 @@ def _labels(dataset: Dataset) -> Tensor | None:
     if dataset.labels is not None:
         return torch.from_numpy(np.array(dataset.labels, np.int64))
     return None if dataset.vectors is None else torch.from_numpy(np.array(dataset.vectors, np.float32))
-
-
-def as_images(rows: Tensor, stored: np.ndarray) -> Tensor:
-    """Rows of stored pictures as (N, C, H, W) float32 in [-1, 1], channels last in memory."""
-    _, height, width, _ = stored.shape
-    return _floats(rows, stored.dtype).view(len(rows), height, width, -1).permute(0, 3, 1, 2)
-
-
-def _floats(rows: Tensor, stored: np.dtype) -> Tensor:
-    """Stored rows as float32 in [-1, 1]; points already are."""
-    if stored == np.float32:
-        return rows
-    if stored == np.uint16:
-        return rows.view(torch.uint16).to(torch.float32).mul_(1 / 32767.5).sub_(1)
-    return rows.to(torch.float32).mul_(1 / 127.5).sub_(1)
 
 
 def _random_state(device: torch.device) -> Tensor:
@@ -382,19 +366,3 @@ def _set_random_state(device: torch.device, state: Tensor) -> None:
         torch.cuda.set_rng_state(state, device)
     else:
         torch.set_rng_state(state)
-
-
-def _rows_of(images: np.ndarray, resident: Tensor | None, where: np.ndarray) -> Tensor:
-    """Some pictures as rows (len(where), H * W * C): of the tensor that holds all, if there is one."""
-    if resident is not None:
-        return resident.index_select(0, torch.from_numpy(where).to(resident.device))
-    return _indexable(torch.from_numpy(_read(images, where)))
-
-
-def _read(images: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Rows of a large file, (count, H * W * C), read in the order in which they lie there."""
-    rows = images.reshape(len(images), -1)
-    out = np.empty((len(where), rows.shape[1]), rows.dtype)
-    for place in np.argsort(where):
-        out[place] = rows[where[place]]
-    return out
