@@ -453,6 +453,17 @@ def test_damaged_exif_does_not_spoil_the_picture() -> None:
     assert got.metadata.exif is None
 
 
+def test_a_tiff_with_damaged_tags_is_read_for_its_pixels(tmp_path: Path) -> None:
+    array = picture(3, "uint16")
+    save(photo(array, Metadata(profile(), exif(), XMP, (72.0, 72.0))), tmp_path / "a.tif")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    for tag in (34665, 700, 34853):  # EXIF, XMP, GPS point beyond the end, as what they are not
+        place = data.index(struct.pack("<H", tag), 8)
+        data[place + 2 : place + 12] = struct.pack("<HII", 3, 9, len(data) + 50)
+    got = open_photo(bytes(data))
+    np.testing.assert_array_equal(got.array, array)
+
+
 def test_gamma_of_a_png_without_profile_is_carried(tmp_path: Path) -> None:
     linear = png(1, 1, 8, RGB, [b"\1\2\3"], (b"gAMA", struct.pack(">I", 100000)))
     save(open_photo(linear), tmp_path / "a.png")

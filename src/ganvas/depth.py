@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
+from PIL.TiffImagePlugin import TiffImageFile
 
 from .config import BadPicture
 
@@ -113,17 +115,15 @@ def special_tiff(stream: BinaryIO, max_pixels: int) -> tuple[np.ndarray, dict[in
     stream.seek(start)
     if magic not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return None
-    import tifffile
-
     try:
-        with tifffile.TiffFile(stream) as file:
-            page: Any = file.pages[0]
-            if not _special(page):
-                return None
-            array = _page(page, stream, max_pixels)
-            tags = {tag.code: tag.value for tag in page.tags.values()}
-    except tifffile.TiffFileError as problem:
-        raise BadPicture(f"is damaged: {problem}") from None
+        if _known(stream):
+            return None
+        stream.seek(start)
+        page = _special(stream)
+        if page is None:
+            return None
+        array = _page(page, stream, max_pixels)
+        tags = {tag.code: tag.value for tag in page.tags.values()}
     finally:
         stream.seek(start)
     channels = array.shape[2]
@@ -141,12 +141,26 @@ def _turned(array: np.ndarray) -> np.ndarray:
     return turned
 
 
-def _special(page: Any) -> bool:
-    if page.dtype is None:
+def _known(stream: BinaryIO) -> bool:
+    """Whether Pillow reads a TIFF, and reads it rightly."""
+    try:
+        deep(TiffImageFile(stream))
+    except Exception:
         return False
-    floating = page.dtype.kind == "f" and (page.samplesperpixel > 1 or page.dtype.itemsize != 4)
-    deep = page.dtype == np.uint16 and page.samplesperpixel > 1
-    return bool(floating or (deep and (page.planarconfig == 2 or page.samplesperpixel == 2)))
+    return True
+
+
+def _special(stream: BinaryIO) -> Any:
+    """The first page of a TIFF if it is of a kind that only tifffile reads, else None."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells the log of all that is wrong in a damaged file
+    try:
+        page: Any = tifffile.TiffFile(stream).pages[0]
+        floating = page.dtype.kind == "f"
+    except Exception:
+        return None
+    return page if floating or (page.dtype == np.uint16 and page.samplesperpixel > 1) else None
 
 
 def _page(page: Any, stream: BinaryIO, max_pixels: int) -> np.ndarray:
