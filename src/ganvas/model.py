@@ -25,6 +25,7 @@ from .pixels import to_channels, to_float, to_uint8
 from .policy import Policy, PrecisionName
 from .run import read_json, read_weights
 from .tasks.base import Label, Task
+from .tasks.told import AppliedTold
 from .tasks.translation import Applied, Translation
 
 BATCH = 64
@@ -219,7 +220,8 @@ def foreign(file: Path, device: str, precision: PrecisionName) -> Model:
     policy = Policy.choose(device, precision)
     channels = found.options["channels"]
     data = {"channels": channels, "source_channels": found.options.get("source_channels", channels)}
-    task = Applied(build(found), found.options.get("attributes", 0))
+    attributes = found.options.get("attributes")
+    task: Task = AppliedTold(build(found), attributes) if attributes else Applied(build(found))
     policy.place(task)
     return Model(task.eval().requires_grad_(False), policy, {"data": {**data, "class_names": []}})
 

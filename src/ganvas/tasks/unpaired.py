@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from ..config import Spec
-from ..game import Draw, Objective, Progress
+from ..game import Draw, Look, Objective, Progress
 from .base import Adversary
 from .translation import Translation, beside
 
@@ -78,6 +78,11 @@ class Unpaired(Translation):
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         return self.generator["ba" if back else "ab"](images)
+
+    def look(self, batch: dict[str, Any]) -> Look:
+        """How the second pile is judged, and what becomes of the first."""
+        fake, judge = self.generator["ab"](batch["other"]), self.discriminator["b"].verdict
+        return Look(batch["image"], fake, judge(batch["image"]), judge(fake))  # type: ignore[operator]
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """Of both piles: a picture, what it becomes, and what it is when it has come back."""
