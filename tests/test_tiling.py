@@ -120,6 +120,30 @@ class Peeks(nn.Module):
         return x * (2.0 if x.mean() > 0 else 1.0)
 
 
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_enlarging_is_followed_to_the_pixel(mode, scale):
+    """A picture enlarged, then looked at from pixel to pixel: again the gradient is non-zero just as far."""
+    network = loud(nn.Sequential(nn.Upsample(scale_factor=scale, mode=mode), nn.Conv2d(1, 1, 11, padding=5))).double()
+    found = field(network, 1)
+    x = torch.rand(1, 1, 24, 24, dtype=torch.float64, requires_grad=True)
+    y, reached = network(x), 0
+    for at in range(12 * scale, 13 * scale):
+        (g,) = torch.autograd.grad(y[0, 0, at, at], x, retain_graph=True)
+        seen = g[0, 0].abs().amax(0).nonzero()
+        reached = max(reached, 12 - int(seen.min()), int(seen.max()) - 12)
+    assert reached <= found.radius <= reached + 1
+
+
+def test_a_network_that_takes_even_sizes_only():
+    """The picture is mirrored to a multiple, and what was made of that is cut off again."""
+    network = loud(nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.ConvTranspose2d(4, 3, 4, 2, 1)))
+    x = picture(51, 47)
+    whole = network(nn.functional.pad(x, (0, 1, 0, 1), mode="reflect"))[:, :, :51, :47]
+    for tile in (None, 0, 16):
+        assert torch.allclose(Tiler(network, CPU, tile=tile)(x), whole, atol=1e-5)
+
+
 class InPlace(nn.Module):
     """Writes what looks further through a view of what does not."""
 
