@@ -194,6 +194,17 @@ def same(a, b):
     return all(map(same, a, b)) if isinstance(a, (list, tuple)) else a == b
 
 
+@pytest.mark.parametrize(("name", "sign"), [("ebgan", -1), ("began", -1), ("lsgan", 1), ("wgan_gp", 1)])
+def test_a_verdict_is_higher_for_what_looks_real(name, sign):
+    recipe = catalog.RECIPES[name]()
+    for path, value in narrow(name).items():
+        recipe.set(path, str(value), catalog.COMPONENTS)
+    judge = recipe.task.build(resolution=(8, 8), channels=1).eval().discriminator
+    images = rows(5, 1, 8, 8).clamp(-1, 1)
+    logits = judge.judge_exactly(images).logits.flatten(1).mean(1)
+    assert torch.equal(judge.verdict(images), sign * logits)
+
+
 def test_when_it_is_time(tmp_path):
     assert (ganvas.signals.STEPS, ganvas.signals.RARELY) == (32, 8)
     opened = session("dcgan_small", tmp_path)
