@@ -67,6 +67,21 @@ def test_a_source_changes_nothing_else(pair):
     assert torch.equal(*batches)
 
 
+def test_draws_for_a_source_of_other_channels_are_its_own_affair(pair):
+    """Noise takes other numbers for a grey source; what comes after it is as without a source."""
+    data = open_source(pair)
+    grey = Dataset(data.images, sources=data.images[..., :1], paired=True)
+    changes = [TRANSFORMS["noise"](), Flip(), Crop()]
+    batches = [Batches(d, seed=1, transforms=changes).at(6, 6)["image"] for d in (grey, Dataset(data.images))]
+    assert torch.equal(*batches)
+
+
+def test_pairs_may_be_taken_for_piles(pair):
+    batch = Batches(open_source(pair), seed=1, needs={"other"}).at(0, 6)
+    assert not torch.equal(batch["other"], -batch["image"])
+    assert "source" not in batch
+
+
 def test_a_pair_may_have_other_channels_on_each_side(tmp_path):
     folder(tmp_path, "s", {k: drawn(ord(k), 1) for k in "abc"})
     folder(tmp_path, "t", {k: drawn(ord(k), 4) for k in "abc"})

@@ -91,6 +91,7 @@ def test_other_readers_see_the_same_png(channels: int, tmp_path: Path) -> None:
 def test_large_pictures_are_written_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganvas.imaging.strips.BAND", 1000)
     array = picture(3, "uint16", (50, 20))
+    array[20:] = np.arange(30, dtype=np.uint16)[:, None, None] * 300 + array[20]  # rows that follow from those above
     assert [len(b) for b in bands(array)] == [8] * 6 + [2]
     out = io.BytesIO()
     write_png(out, array, Metadata())
@@ -137,6 +138,14 @@ def test_tiffs_that_pillow_cannot_read(channels: int, planar: str) -> None:
             read(out.getvalue())
 
 
+def test_grey_that_counts_from_white() -> None:
+    array, out = picture(2, "uint16"), io.BytesIO()
+    tifffile.imwrite(out, array, photometric="miniswhite", planarconfig="contig", extrasamples=["unassalpha"])
+    got = open_photo(out.getvalue()).array
+    np.testing.assert_array_equal(got[..., 0], 65535 - array[..., 0])
+    np.testing.assert_array_equal(got[..., 1], array[..., 1])
+
+
 def test_colour_stored_times_its_alpha_is_divided_by_it() -> None:
     alpha = np.array([0, 1, 32768, 65535], np.uint16)
     array = np.zeros((1, 4, 4), np.uint16)
@@ -168,6 +177,16 @@ def test_floating_point_keeps_its_values(dtype: str, channels: int, tmp_path: Pa
     low, high = got.levels
     expected = (colours.astype(np.float64) - low) / (high - low) * 65535
     np.testing.assert_allclose(open_photo(tmp_path / "b.png").array[..., :3], expected, atol=0.51)
+    if channels == 4:
+        np.testing.assert_allclose(open_photo(tmp_path / "b.png").array[..., 3], got.array[..., 3] * 65535, atol=0.51)
+
+
+def test_floating_point_up_to_one_is_taken_as_it_is() -> None:
+    for most, levels in ((1.0, (0.0, 1.0)), (1.5, (0.0, 1.5))):
+        array, out = np.zeros((4, 5, 3), np.float32), io.BytesIO()
+        array[1, 1] = most
+        tifffile.imwrite(out, array, photometric="rgb")
+        assert open_photo(out.getvalue()).levels == levels
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -224,6 +243,14 @@ def test_pain_9_grey_gets_no_tint_from_a_network_of_three_channels() -> None:
             assert (made[..., 0] == made[..., 2]).all()
 
 
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_picture_with_one_pixel_of_colour_is_not_grey(channel: int) -> None:
+    array, out = np.full((300, 4, 3), 7, np.uint8), io.BytesIO()
+    array[299, 3, channel] = 8
+    write_png(out, array, Metadata())
+    assert not open_photo(out.getvalue()).neutral
+
+
 def test_colour_for_a_grey_network_is_luma_and_comes_back_alike() -> None:
     one = photo(np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]], np.uint8))
     planes = one.planes(channels=1)
@@ -274,6 +301,17 @@ def test_pain_8_no_halo_around_what_is_cut_out() -> None:
     assert (255 - over[..., 0]).max() < 12  # and no dark rim: 11 is what cubic weights below zero do
     straight = resize(torch.from_numpy(array[..., 1].astype(np.float32))[None, None], scale=2)[0, 0].numpy()
     assert straight[seen].max() > 60  # what happens without
+
+
+def test_pain_8_what_shows_is_what_the_network_made_of_it() -> None:
+    """Colour is divided by alpha as it is stored, so that both together give the product that was asked for."""
+    one = photo(np.zeros((8, 8, 4), np.uint8))
+    cover = torch.linspace(0.011, 0.2, 64).view(1, 1, 8, 8)
+    product = (cover * 0.5).expand(-1, 3, -1, -1)
+    made = one.pixels(Planes(product * 2 - 1, cover * 2 - 1)).astype(np.float64) / 255
+    shown_over_black = made[..., :3] * made[..., 3:]
+    off = np.abs(shown_over_black - product[0].permute(1, 2, 0).numpy())
+    assert (off <= made[..., 3:] * 0.51 / 255).all()
 
 
 def test_where_nothing_shows_nothing_is_divided() -> None:
@@ -410,8 +448,10 @@ def test_gamma_of_a_png_without_profile_is_carried(tmp_path: Path) -> None:
     linear = png(1, 1, 8, RGB, [b"\1\2\3"], (b"gAMA", struct.pack(">I", 100000)))
     save(open_photo(linear), tmp_path / "a.png")
     assert b"gAMA" + struct.pack(">I", 100000) in (tmp_path / "a.png").read_bytes()
-    save(open_photo(png(1, 1, 8, RGB, [b"\1\2\3"])), tmp_path / "b.png")
-    assert b"gAMA" not in (tmp_path / "b.png").read_bytes()
+    usual = (b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 45455))
+    for chunks in ((), usual):
+        save(open_photo(png(1, 1, 8, RGB, [b"\1\2\3"], *chunks)), tmp_path / "b.png")
+        assert b"gAMA" not in (tmp_path / "b.png").read_bytes()
 
 
 def test_cmyk_is_converted_with_a_note() -> None:
@@ -421,7 +461,23 @@ def test_cmyk_is_converted_with_a_note() -> None:
     got = open_photo(out.getvalue())
     assert got.array.shape == (1, 3, 3)
     assert got.array[0, :, 0].tolist() == [255, 0, 0]
-    assert "CMYK is converted to RGB" in got.notes
+    assert got.notes == ["CMYK is converted to RGB"]
+    assert got.metadata.icc is None
+
+
+def test_cmyk_is_converted_by_its_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No profile of inks can be made here, so it is only seen that one would be used, and to what end."""
+
+    def converted(image: Image.Image, source: object, target: object, outputMode: str) -> Image.Image:
+        assert (image.mode, outputMode) == ("CMYK", "RGB")
+        assert isinstance(source, ImageCms.ImageCmsProfile)
+        return Image.new("RGB", image.size, (1, 2, 3))
+
+    monkeypatch.setattr(ImageCms, "profileToProfile", converted)
+    out = io.BytesIO()
+    Image.new("CMYK", (3, 2)).save(out, "JPEG", icc_profile=profile())
+    got = open_photo(out.getvalue())
+    assert got.array[0, 0].tolist() == [1, 2, 3]
     assert got.metadata.icc is None
 
 
@@ -429,7 +485,9 @@ def test_cmyk_is_converted_with_a_note() -> None:
 
 
 def test_a_format_that_holds_less_says_what_is_lost(tmp_path: Path) -> None:
-    rich = photo(picture(4, "uint16"), Metadata(profile(), exif(), XMP.replace(b"6", b"1"), (72.0, 72.0)))
+    array = picture(4, "uint16")
+    array[0, 0, 3] = 0  # hidden, and kept where nothing is lost
+    rich = photo(array, Metadata(profile(), exif(), XMP.replace(b"6", b"1"), (72.0, 72.0)))
     eight, laid = "does not hold 16 bits: 8 bits are written", "holds no transparency, which is laid on white"
     assert save(rich, tmp_path / "a.jpg", quality=100) == [f"JPEG {eight}", f"JPEG {laid}"]
     assert save(rich, tmp_path / "a.webp", lossless=True) == [f"WEBP {eight}"]
@@ -541,6 +599,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
             with pytest.raises(UserError, match=f"a{suffix} could not be written: No space left on device"):
                 save(photo(picture(3, "uint8")), file)
         assert file.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 3
+
+    def refused(self: Path, target: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", refused)  # up to the last moment the old file is whole
+    with pytest.raises(UserError, match="Input/output error"):
+        save(photo(picture(3, "uint8")), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 3
 
 

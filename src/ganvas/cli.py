@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from . import enhance_commands, judge_commands, weight_commands
+from . import enhance_commands, judge_commands, translate_commands, weight_commands
 from .terminal import Device, JsonFlag, Output, answer, console, plain, say, table
 from .version import __version__
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 
 app.command()(enhance_commands.upscale)
 app.command()(enhance_commands.restore)
+app.command()(translate_commands.translate)
 app.command("interpolate-weights")(weight_commands.interpolate_weights)
 app.command()(weight_commands.export)
 app.command("eval")(judge_commands.eval_)
@@ -185,7 +186,9 @@ def _train(as_json: bool, **options: Any) -> dict[str, Any]:
     if first and as_json:
         answer(result)
     elif first:
-        if result["grid"]:
+        if session.training.trainer.task.translates:
+            say(f"Samples: {result['grid']}\nNext:    ganvas translate -i PICTURE -o OUT.png --model {result['run']}")
+        elif result["grid"]:
             say(f"Samples: {result['grid']}\nNext:    ganvas sample {result['run']} -o samples.png --seeds 0-63")
         else:
             say(f"Model:   {result['run']}/model, to be used in Python as its README.md says")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,16 +93,36 @@ def restore(
 
 
 def _apply(source: Path, output: Path, as_json: bool, **asked: Any) -> None:
-    """Do it, tell about it, and end with 1 if a picture failed."""
+    """Every picture made better."""
+    how = {k: asked[k] for k in ("recursive", "form", "resume", "quality", "lossless")}
+    carry_out(source, output, lambda: _enhancer(**asked), as_json=as_json, **how)
+
+
+def carry_out(
+    source: Path,
+    output: Path,
+    make: Callable[[], tuple[Any, dict[str, Any]]],
+    *,
+    as_json: bool,
+    recursive: bool,
+    form: str | None,
+    **how: Any,
+) -> None:
+    """Change a picture or a folder of them, tell about it, and end with 1 if one failed.
+
+    `make` gives what is to be done with each, and what the JSON answer says about that; `how` is what
+    `picture_jobs.work` takes.
+    """
     from .config import UserError
+    from .imaging.formats import check_quality
     from .picture_jobs import jobs_for, work
     from .policy import keep_large_buffers
 
     keep_large_buffers()
+    jobs, others = jobs_for(source, output, recursive=recursive, form=form)
+    check_quality(how["quality"])
     alone = not source.is_dir()
-    jobs, others = jobs_for(source, output, recursive=asked["recursive"], form=asked["form"])
-    enhancer, change = _enhancer(**asked)
-    how = {k: asked[k] for k in ("resume", "quality", "lossless")}
+    change, about = make()
     with Shown(source, len(jobs), others) as shown:
         for outcome in work(jobs, change, **how, tell=shown.share):
             shown.outcome(outcome)
@@ -109,22 +130,18 @@ def _apply(source: Path, output: Path, as_json: bool, **asked: Any) -> None:
         raise outcome.problem
     counts = shown.counts()
     if as_json:
-        where = {"device": str(enhancer.policy.device), "precision": enhancer.policy.precision}
-        said = {"model": enhancer.found.name, "scale": enhancer.scale, **where, **counts, "other_files": others}
-        answer({**said, "files": [o.as_dict() for o in shown.outcomes]})
+        answer({**about, **counts, "other_files": others, "files": [o.as_dict() for o in shown.outcomes]})
     else:
         shown.summary(output)
     raise typer.Exit(1 if counts["failed"] else 0)
 
 
-def _enhancer(**asked: Any) -> tuple[Any, Any]:
-    """The network with everything around it, and what is to be done with each picture."""
+def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
+    """What is to be done with each picture, and what there is to say about the network."""
     from .enhance import Enhancer, Target
     from .finding import find
-    from .imaging.formats import check_quality
     from .policy import Policy
 
-    check_quality(asked["quality"])
     target = Target(asked["outscale"], asked["width"], asked["height"])
     policy = Policy.choose(asked["device"], asked["precision"])
     enhancer = Enhancer(
@@ -136,7 +153,9 @@ def _enhancer(**asked: Any) -> tuple[Any, Any]:
         overlap=number("--overlap", asked["overlap"], "exact", 0, 0),
         wrap=asked["wrap"],
     )
-    return enhancer, lambda photo, output, tell: enhancer.photo(photo, target, scratch=output.parent, progress=tell)
+    where = {"device": str(policy.device), "precision": policy.precision}
+    about = {"model": enhancer.found.name, "scale": enhancer.scale, **where}
+    return lambda photo, output, tell: enhancer.photo(photo, target, scratch=output.parent, progress=tell), about
 
 
 def number(name: str, text: str, word: str, special: int, least: int) -> int | None:

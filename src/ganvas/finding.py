@@ -67,6 +67,8 @@ def find(model: Path | str, *, scale: int | None = None, activation: str | None 
         return Found(network, int(channels), str(model))
     loaded = load(model, device="cpu", precision="fp32")
     network = loaded.task.generator
+    if loaded.task.translates:
+        raise UsageError(f"{model} makes one kind of picture of another; ganvas translate is for it.")
     if not hasattr(network, "scale"):
         raise UsageError(f"{model} makes pictures from noise and changes none; ganvas sample is for it.")
     return Found(network, int(loaded.config["data"]["channels"]), str(model))

@@ -148,8 +148,7 @@ def _photo(opened: Opened) -> Photo:
         picture = decode(opened)
         array, notes = picture.array, picture.notes
     array = array[..., ::3] if grey and array.shape[2] == 4 else array
-    source = opened.again() if image.format == "TIFF" else image  # whose tags are gone once its pixels are read
-    metadata, lost = gathered(source, array.shape[2])
+    metadata, lost = gathered(image, array.shape[2])
     return _made(array, metadata, notes + lost, image.format or "")
 
 

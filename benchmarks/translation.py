@@ -1,0 +1,136 @@
+"""How well pictures are translated, where the right answer is known.  EMOJI is a zip or a folder of pictures.
+
+python benchmarks/translation.py --piles PLACE EMOJI      two piles with a known answer: hue turned by 120 degrees
+python benchmarks/translation.py --domains PLACE EMOJI    four domains with known looks, for stargan and classifier
+
+python benchmarks/translation.py --pairs RUN...                      L1 and FD on the pictures held out, of pix2pix runs
+python benchmarks/translation.py --truth PLACE RUN...                colour error on PLACE/held against PLACE/truth
+python benchmarks/translation.py --judge CLASSIFIER PLACE RUN...     share seen as the domain asked for
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import ganvas
+from ganvas.data.batches import Batches
+from ganvas.data.makers import edges, grey, laid_on_white
+from ganvas.data.sources import open_source
+from ganvas.metrics.features import Features
+from ganvas.metrics.frechet import Gaussian, frechet_distance
+from ganvas.pixels import save_png, to_uint8
+from ganvas.run import Run
+
+SIZE = 32  # pixels a side
+HELD = 10  # one in so many pictures is kept from training
+LOOKS = {
+    "grey": lambda x: grey(x).expand(-1, 3, -1, -1),
+    "negative": lambda x: -x,
+    "hue": lambda x: x.roll(1, 1),
+    "outline": lambda x: torch.where(edges(x) < 0, -torch.ones_like(x), x),
+}
+
+
+def opened(name: str) -> Tensor:
+    """All pictures of a source as (N, 3, 32, 32), on white."""
+    data = open_source(name, resolution=(SIZE, SIZE))
+    batches = Batches(data, seed=0)
+    return laid_on_white(batches.shown(range(len(data)))["image"])
+
+
+def written(folder: Path, pictures: Tensor) -> None:
+    folder.mkdir(parents=True)
+    for k, picture in enumerate(pictures):
+        save_png(to_uint8(picture), folder / f"{k:05d}.png")
+
+
+def divided(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """What is trained on, and every tenth, which is not."""
+    held = torch.arange(len(pictures)) % HELD == 0
+    return pictures[~held], pictures[held]
+
+
+def piles(place: Path, source: str) -> None:
+    """Odd pictures as they are; even ones mirrored and with the hue turned: no picture is in both piles."""
+    train, held = divided(opened(source))
+    written(place / "a", train[1::2])
+    written(place / "b", LOOKS["hue"](train[::2]).flip(3))
+    written(place / "held", held)
+    written(place / "truth", LOOKS["hue"](held))
+
+
+def domains(place: Path, source: str) -> None:
+    """A quarter of the pictures in each domain; every held-out one in all."""
+    train, held = divided(opened(source))
+    for k, (name, look) in enumerate(LOOKS.items()):
+        written(place / "train" / name, look(train[k :: len(LOOKS)]))
+        written(place / "held" / name, look(held))
+
+
+def pairs(run: str) -> str:
+    """Mean absolute error, in [-1, 1], and FD on the pictures that the run never saw."""
+    config, model = Run(Path(run)).config(), ganvas.load(run, precision="fp32", device="cpu")
+    data = config["data"]
+    dataset = open_source(data["path"] or data["source"], resolution=tuple(data["resolution"]))
+    batches = Batches(dataset, seed=config["seed"], hold_out=data["held_out"], needs={"image", "source"})
+    shown = batches.shown(range(data["held_out"]))
+    made = model(shown["source"])
+    features = Features("pocket")
+    found, real = (Gaussian.of(features(laid_on_white(x))) for x in (made, shown["image"]))
+    fd = frechet_distance(found, real)
+    return f"L1 {(made - shown['image']).abs().mean():.4f}, FD(pocket) {fd:.3f} on {len(made)} held-out pictures"
+
+
+def truth(run: str, place: Path) -> str:
+    """Mean absolute colour error of the translation and of doing nothing; how far back the way back leads."""
+    model = ganvas.load(run, precision="fp32", device="cpu")
+    held, right = opened(str(place / "held")), opened(str(place / "truth"))
+    made = model(held)
+    error, nothing = (made - right).abs().mean(), (held - right).abs().mean()
+    cycle = (model(made, back=True) - held).abs().mean()
+    return f"colour error {error:.4f}, of doing nothing {nothing:.4f} ({error / nothing:.2f}); cycle error {cycle:.4f}"
+
+
+def judged(run: str, classifier: str, place: Path) -> str:
+    """How often a classifier sees the domain that was asked for, from and to every domain."""
+    model, judge = ganvas.load(run, precision="fp32", device="cpu"), ganvas.load(classifier, device="cpu")
+    pictures = {name: opened(str(place / "held" / name)) for name in LOOKS}
+    shares = {}
+    for name in LOOKS:
+        wanted = judge.class_names.index(name)
+        label = model.class_names.index(name)
+        made = [model(x, label=label) for other, x in pictures.items() if other != name]
+        shares[name] = (judge.classify(torch.cat(made)) == wanted).float().mean().item()
+    real = np.mean([(judge.classify(x) == judge.class_names.index(n)).float().mean() for n, x in pictures.items()])
+    what = ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items())
+    return f"{100 * np.mean(list(shares.values())):.2f} % as asked ({what}); real ones {100 * real:.2f} %"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+")
+    which = parser.add_mutually_exclusive_group(required=True)
+    for name in ("piles", "domains", "pairs", "truth", "judge"):
+        which.add_argument(f"--{name}", action="store_true")
+    asked = parser.parse_args()
+    first, *rest = asked.names
+    if asked.piles or asked.domains:
+        (piles if asked.piles else domains)(Path(first), rest[0])
+    elif asked.pairs:
+        for run in asked.names:
+            print(f"{run}: {pairs(run)}")
+    elif asked.truth:
+        for run in rest:
+            print(f"{run}: {truth(run, Path(first))}")
+    else:
+        for run in rest[1:]:
+            print(f"{run}: {judged(run, first, Path(rest[0]))}")
+
+
+if __name__ == "__main__":
+    main()
