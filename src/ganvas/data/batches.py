@@ -163,7 +163,10 @@ class Batches:
 
     def held(self, count: int) -> dict[str, Any]:
         """The first `count` of the pictures that are held out, as `at` gives them."""
-        return self._finish(self._stored(self.aside[:count]), 0)
+        batch = self._stored(self.aside[:count])
+        if self.others is not None:
+            batch["other"] = self._sources(self.others.indices(0, count))
+        return self._finish(batch, 0)
 
     def _check(self, count: int) -> None:
         if not 0 < count <= len(self):

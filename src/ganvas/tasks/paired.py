@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from ..config import Spec
-from ..game import Draw, Objective, Progress
+from ..game import Draw, Look, Objective, Progress
 from .base import Adversary
 from .translation import Translation
 
@@ -58,6 +58,11 @@ class Paired(Translation):
         fake = self.generator(source) if fake is None else fake
         terms, _ = self.discriminator.g_loss(Draw(pair(source, fake)), pair(source, target), progress)
         return Objective({**terms, "pixel": self.pixel * l1_loss(fake.float(), target)})
+
+    def look(self, batch: dict[str, Any]) -> Look:
+        source, target = batch["source"], batch["image"]
+        fake, judge = self.generator(source), self.discriminator.verdict
+        return Look(target, fake, judge(pair(source, target)), judge(pair(source, fake)))
 
 
 def pair(source: Tensor, picture: Tensor) -> Tensor:

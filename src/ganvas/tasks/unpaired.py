@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from ..config import Spec
-from ..game import Draw, Objective, Progress
+from ..game import Draw, Look, Objective, Progress
 from .base import Adversary
 from .translation import Translation, beside
 
@@ -71,6 +71,11 @@ class Unpaired(Translation):
                 alone = self.generator["ba" if p == "a" else "ab"](real[p])
                 terms[f"identity_{p}"] = self.cycle * self.identity * l1_loss(alone.float(), real[p])
         return Objective(terms)
+
+    def look(self, batch: dict[str, Any]) -> Look:
+        """The way from a to b."""
+        fake, judge = self.generator["ab"](batch["other"]), self.discriminator["b"]
+        return Look(batch["image"], fake, judge.verdict(batch["image"]), judge.verdict(fake))  # type: ignore[operator]
 
     def _fakes(self, pictures: dict[str, Tensor]) -> dict[str, Tensor]:
         """What pictures of each pile become in the other one."""
