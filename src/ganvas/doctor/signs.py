@@ -146,7 +146,7 @@ def oscillates(chart: Chart) -> str:
 def overfits(chart: Chart) -> str:
     share = chart.now("signal/overfit", LINES)
     seen, unseen = chart.now("signal/real_accuracy", LINES), chart.now("signal/held_accuracy", LINES)
-    if share > 0.4 and seen - unseen > 0.18:
+    if share > 0.5 and seen - unseen > 0.2:
         return (
             f"it recognises {percent(seen)} of the training images as real and {percent(unseen)} of those held out;"
             f" {percent(share)} of its advantage is knowing images by heart"
