@@ -11,6 +11,7 @@ python benchmarks/translation.py --judge CLASSIFIER PLACE RUN...     share seen 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,9 @@ LOOKS = {
 }
 
 
-def opened(name: str) -> Tensor:
-    """All pictures of a source as (N, 3, 32, 32), on white."""
-    data = open_source(name, resolution=(SIZE, SIZE))
+def opened(name: str, size: Sequence[int] = (SIZE, SIZE)) -> Tensor:
+    """All pictures of a source as (N, 3, H, W), on white."""
+    data = open_source(name, resolution=(size[0], size[1]))
     batches = Batches(data, seed=0)
     return laid_on_white(batches.shown(range(len(data)))["image"])
 
@@ -89,7 +90,7 @@ def pairs(run: str) -> str:
 def truth(run: str, place: Path) -> str:
     """Mean absolute colour error of the translation and of doing nothing; how far back the way back leads."""
     model = ganvas.load(run, precision="fp32", device="cpu")
-    held, right = opened(str(place / "held")), opened(str(place / "truth"))
+    held, right = (opened(str(place / name), model.config["data"]["resolution"]) for name in ("held", "truth"))
     made = model(held)
     error, nothing = (made - right).abs().mean(), (held - right).abs().mean()
     cycle = (model(made, back=True) - held).abs().mean()

@@ -82,11 +82,13 @@ def test_shapes_levels_and_range(name: str, top: int, channels: int) -> None:
     assert levels.round().min() >= 0
     assert levels.round().max() <= top
     assert torch.equal(images, before)
-    source, target = what.pair(images, [0, 1], seed=1, top=top)
+    source, target = what.pair(images, [0, 1], seed=1, top=top).values()
     assert torch.equal(source, out)
     assert target.shape == images.shape
-    if channels == 4 and what.scale == 1:
-        assert torch.equal(out[:, 3], images[:, 3])
+    if channels == 4:
+        alpha = (images[:, 3:] + 1) / 2
+        alpha = alpha if what.scale == 1 else resize(alpha, scale=1 / what.scale)
+        np.testing.assert_allclose(out[:, 3:].numpy(), alpha.clamp(0, 1).numpy() * 2 - 1, atol=1.01 / top)
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
@@ -262,6 +264,10 @@ def test_kinds_of_kernels_come_as_often_as_they_should(monkeypatch: pytest.Monke
         else:
             assert 0.2 <= min(rest[:2]) <= max(rest[:2]) <= 3
             assert -math.pi <= rest[2] <= math.pi
+    small = [r[1] for name, r in drawn if name == "sinc" and r[0] < 13]
+    large = [r[1] for name, r in drawn if name == "sinc" and r[0] >= 13]
+    assert min(small) > math.pi / 3 - 1e-9
+    assert math.pi / 5 < min(large) < math.pi / 3.5
     betas = np.array([r[4] for name, r in drawn if name == "generalised"])
     assert 0.5 <= betas.min() < 1 < betas.max() <= 4
     assert abs((betas < 1).mean() - 0.5) < 0.07
@@ -365,6 +371,11 @@ def test_haze_is_atmospheric_scattering() -> None:
         assert rows[:6].mean() < rows[-6:].mean()  # farther is higher up
 
 
+def test_airlight_is_not_brighter_than_white() -> None:
+    white = Haze(density=(9.0, 9.0), airlight=(1.0, 1.0), tint=0.2)
+    assert all(float(white.degrade(torch.ones(1, 3, 9, 9), chance(k), 255).max()) <= 1 + 1e-6 for k in range(9))
+
+
 def test_rain_falls_in_bright_streaks() -> None:
     grey = torch.full((1, 3, 64, 64), 0.3)
     rain = Rain(veil=(0.0, 0.0))
@@ -415,7 +426,7 @@ def test_lab_is_that_of_scikit_image() -> None:
 
 def test_grey_keeps_the_lightness_from_which_colour_is_predicted() -> None:
     images = scenes(2)
-    source, target = Grey().pair(images, [0, 1], seed=0)
+    source, target = Grey().pair(images, [0, 1], seed=0).values()
     assert source.shape == (2, 1, 24, 32)
     expected = skimage.color.rgb2lab(((images + 1) / 2).permute(0, 2, 3, 1).double().numpy())[..., 0] / 50 - 1
     np.testing.assert_allclose(source[:, 0].numpy(), expected, atol=1 / 255 + 1e-3)
@@ -524,6 +535,30 @@ def test_the_order_is_that_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None
     assert found["same"] / n >= 0.05
 
 
+def test_the_second_order_has_its_noise_its_ringing_and_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    what = SecondOrder()
+    assert (what.first.noise.poisson, what.second.noise.poisson) == (0.5, 0.5)
+    assert Stage(gaussian=0.8).noise.poisson == pytest.approx(0.2)
+    assert (what.first.noise.grey, what.first.noise.poisson_scale) == (0.4, (0.05, 3.0))
+    assert what.second.noise.poisson_scale == (0.05, 2.5)
+    assert (what.first.lens.sigma, what.second.lens.sigma) == ((0.2, 3.0), (0.2, 1.5))
+    assert (what.first.lens.sinc, what.second.lens.sinc) == (0.1, 0.1)
+    cutoffs: list[float] = []
+    original = second_order.sinc
+    monkeypatch.setattr(second_order, "sinc", lambda size, w: (cutoffs.append(w), original(size, w))[1])
+    begun: list[Tensor] = []
+    monkeypatch.setattr(Stage, "before_jpeg", lambda s, i, z, c: (begun.append(i), i)[1])
+    image = (scenes(1) + 1) / 2
+    for k in range(150):
+        what.degrade(image, chance(k), 255)
+    assert torch.equal(begun[0], kernels.sharpened(image))
+    assert math.pi / 3 <= min(cutoffs) < math.pi / 2.7
+    assert max(cutoffs) <= math.pi
+    begun.clear()
+    SecondOrder(sharpen=False).degrade(image, chance(), 255)
+    assert begun[0] is image
+
+
 def test_scaling_takes_all_three_modes(monkeypatch: pytest.MonkeyPatch) -> None:
     modes: Counter[str] = Counter()
     original = torch.nn.functional.interpolate
@@ -565,6 +600,9 @@ def test_in_turn_is_one_after_the_other() -> None:
         expected = part(expected, [0], seed=0)
     assert (what(images, [0], seed=0) - expected).abs().max() < 2.1 / 255 * 2
     assert what(images, [0], seed=0).shape == (1, 3, 6, 8)
+    loud = InTurn(parts=[Spec(Noisy, sigma=(500.0, 500.0)), Spec(Scratches, scratches=(0.0, 0.0), dust=(0.0, 0.0))])
+    out = loud.degrade((images + 1) / 2, chance(), 255)
+    assert 0 <= float(out.min()) <= float(out.max()) <= 1  # the second part is given a picture, not what is beyond
 
 
 def test_weights_of_luma() -> None:

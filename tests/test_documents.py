@@ -126,7 +126,7 @@ def test_commands_in_documents_exist():
     found = 0
     for text in texts:
         joined = text.read_text().replace("\\\n", " ")
-        for line in re.findall(r"^(?:torchrun .* -m )?ganvas (\w+)(.*)$", joined, re.MULTILINE):
+        for line in re.findall(r"^(?:torchrun .* -m )?ganvas ([\w-]+)(.*)$", joined, re.MULTILINE):
             name, rest = line
             assert name in commands, (text.name, name)
             options = {o for p in commands[name].params for o in (*p.opts, "--help")}

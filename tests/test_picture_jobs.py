@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 import threading
+import time
 import weakref
 import zlib
 
@@ -374,9 +375,10 @@ def test_a_large_picture_is_alone(ten, monkeypatch):
 
     def change(photo, output, tell):
         gc.collect()
-        assert not [s for s in seen if s() is not None], "an earlier picture is still held"
-        seen.append(weakref.ref(photo))
-        return photo.with_array(photo.array[:4].copy())
+        assert not [s for s in seen if s() is not None], "an earlier picture, or what was made of it, is still held"
+        made = photo.with_array(photo.array[:4].copy())
+        seen.extend([weakref.ref(made), weakref.ref(photo)])
+        return made
 
     def saving(photo, output, **how):
         gc.collect()
@@ -386,7 +388,24 @@ def test_a_large_picture_is_alone(ten, monkeypatch):
     monkeypatch.setattr(picture_jobs, "save", saving)
     outcomes = list(work(ten, change))
     assert [o.reason for o in outcomes] == [""] * 10
-    assert len(seen) == 10
+    assert len(seen) == 20
+
+
+def test_nothing_is_read_beside_a_large_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_jobs, "LARGE", 200)
+    read, opened = [], picture_jobs.open_photo
+    monkeypatch.setattr(picture_jobs, "open_photo", lambda file: (read.append(file.name), opened(file))[1])
+    for name, side in {"a.png": 20, "b.png": 8, "c.png": 8, "d.png": 20, "e.png": 8}.items():
+        picture(tmp_path / "in" / name, side, side)
+
+    def change(photo, output, tell):
+        time.sleep(0.05)  # as long as reading ahead would take
+        if output.name in ("a.png", "d.png"):
+            assert read[-1] == output.name
+        return photo
+
+    outcomes = list(work(jobs_for(tmp_path / "in", tmp_path / "out")[0], change))
+    assert [o.reason for o in outcomes] == [""] * 5
 
 
 def test_failures_of_every_kind_are_told(ten):

@@ -252,13 +252,16 @@ def test_what_a_domain_is_asked_for_by():
     task = domains()
     assert task.told(2, 1).tolist() == [1, 1]
     assert task.read_label("b", ["a", "b", "c"]) == 1
-    with pytest.raises(UsageError, match="say to which one"):
+    with pytest.raises(UsageError, match="must be told what to make, a domain"):
         task.translate(pictures(0).float())
     with pytest.raises(UsageError, match="from 0 to 2, got 3"):
         task.told(1, 3)
     vectors = domains(classes=0, attributes=3)
     assert vectors.told(2, [1.0, 0.0, 1.0]).shape == (2, 3)
     assert vectors.read_label("1,0,1", []) == [1.0, 0.0, 1.0]
+    assert vectors.told(1, vectors.read_label("2", [])).tolist() == [[0.0, 0.0, 1.0]]
+    with pytest.raises(UsageError, match="a vector of 3 numbers"):
+        vectors.told(1, 3)
 
 
 @pytest.mark.parametrize("facts", [{"classes": 1}, {"classes": 0}])
@@ -456,6 +459,22 @@ def test_files_of_others_are_models(tmp_path):
     (tmp_path / "odd.pth").write_bytes(b"nothing")
     with pytest.raises(UserError, match="neither a PyTorch file nor safetensors"):
         ganvas.load(tmp_path / "odd.pth")
+
+
+def test_dropout_may_stay_on_as_noise(tmp_path):
+    torch.save(published.filled(published.unet_shapes(depth=7, width=2)), tmp_path / "g.pth")
+    model = ganvas.load(tmp_path / "g.pth", device="cpu", precision="fp32")
+    x = torch.rand(1, 3, 128, 128) * 2 - 1
+    state, still = torch.get_rng_state(), model(x)
+    made = [model(x, noise=seed) for seed in (1, 1, 2)]
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+    assert torch.equal(model(x), still)  # and rests again
+    assert not torch.equal(still, made[0])
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.save(published.filled(published.resnet_shapes()), tmp_path / "g.pth")
+    with pytest.raises(UsageError, match="has no dropout"):
+        ganvas.load(tmp_path / "g.pth", device="cpu")(x, noise=1)
 
 
 def test_strips_side_by_side():

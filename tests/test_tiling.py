@@ -120,6 +120,45 @@ class Peeks(nn.Module):
         return x * (2.0 if x.mean() > 0 else 1.0)
 
 
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_enlarging_is_followed_to_the_pixel(mode, scale):
+    """A picture enlarged, then looked at from pixel to pixel: again the gradient is non-zero just as far."""
+    network = loud(nn.Sequential(nn.Upsample(scale_factor=scale, mode=mode), nn.Conv2d(1, 1, 11, padding=5))).double()
+    found = field(network, 1)
+    x = torch.rand(1, 1, 24, 24, dtype=torch.float64, requires_grad=True)
+    y, reached = network(x), 0
+    for at in range(12 * scale, 13 * scale):
+        (g,) = torch.autograd.grad(y[0, 0, at, at], x, retain_graph=True)
+        seen = g[0, 0].abs().amax(0).nonzero()
+        reached = max(reached, 12 - int(seen.min()), int(seen.max()) - 12)
+    assert reached <= found.radius <= reached + 1
+
+
+def test_a_network_that_takes_even_sizes_only():
+    """The picture is mirrored to a multiple, and what was made of that is cut off again."""
+    network = loud(nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.ConvTranspose2d(4, 3, 4, 2, 1)))
+    x = picture(51, 47)
+    whole = network(nn.functional.pad(x, (0, 1, 0, 1), mode="reflect"))[:, :, :51, :47]
+    for tile in (None, 0, 16):
+        assert torch.allclose(Tiler(network, CPU, tile=tile)(x), whole, atol=1e-5)
+
+
+class InPlace(nn.Module):
+    """Writes what looks further through a view of what does not."""
+
+    def forward(self, x):
+        out = x * 1.0
+        out[:, :2].add_(nn.functional.avg_pool2d(x, 5, 1, 2)[:, :2])
+        return out
+
+
+def test_what_is_written_through_a_view_is_seen():
+    assert field(InPlace()).radius == 2
+    x = picture(40, 40)
+    assert torch.allclose(Tiler(InPlace(), CPU, tile=16)(x), InPlace()(x), atol=1e-6)
+
+
 @pytest.mark.parametrize("network", [Positions(), Rolled(), Peeks()], ids=lambda n: type(n).__name__)
 def test_what_is_not_known_is_never_cut(network):
     assert field(network).whole
@@ -317,8 +356,8 @@ def test_memory_errors_are_recognised():
 
 
 def test_the_estimate_of_memory_counts_what_lives_at_once():
-    """Compact x4 by hand: three colours, and 48 of them as made, shuffled, enlarged and summed; 4 bytes each."""
-    assert field(catalog.NETWORKS["compact"](convolutions=4).eval()).bytes_per_pixel == 4 * (3 + 4 * 48)
+    """Compact x4 by hand: three colours in [0, 1], 64 maps and the 64 that come of them; 4 bytes each."""
+    assert field(catalog.NETWORKS["compact"](convolutions=4).eval()).bytes_per_pixel == 4 * (3 + 64 + 64)
 
 
 def test_parts_fit_into_the_memory_that_is_free(monkeypatch):

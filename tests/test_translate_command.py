@@ -68,12 +68,26 @@ def test_a_picture_by_a_published_file(unet, tmp_path):
     np.testing.assert_allclose(np.asarray(Image.open(tmp_path / "out.png")), expected, atol=0.6)
 
 
+def test_noise_is_seeded(tmp_path):
+    torch.save(published.filled(published.unet_shapes(depth=7, width=2)), tmp_path / "g.pth")
+    draw(tmp_path / "in.png", 128, 128, 3)
+    made = []
+    for seed in (1, 1, 2):
+        options = ["--model", tmp_path / "g.pth", "--noise", seed]
+        assert command("-i", tmp_path / "in.png", "-o", tmp_path / "o.png", *options) == 0
+        made.append((tmp_path / "o.png").read_bytes())
+    assert made[0] == made[1] != made[2]
+
+
 def test_both_ways(there_and_back, tmp_path):
     array = draw(tmp_path / "in.png", 11, 9)
     model = ganvas.load(there_and_back, device="cpu", precision="fp32")
     for options, back in (([], False), (["--back"], True)):
         assert command("-i", tmp_path / "in.png", "-o", tmp_path / "o.png", "--model", there_and_back, *options) == 0
         made = np.asarray(Image.open(tmp_path / "o.png"))
+        network = model.task.generator["ba" if back else "ab"]
+        expected = network(torch.from_numpy(array)[None, None].float() / 127.5 - 1)[0, 0]
+        np.testing.assert_allclose(made, (expected.numpy() + 1) * 127.5, atol=0.51)
         np.testing.assert_array_equal(made, model(array[..., None], back=back)[..., 0])
 
 
@@ -105,7 +119,7 @@ def test_what_cannot_be_is_a_sentence(there_and_back, many, tmp_path):
         ([], "Give --model: a run"),
         (["--model", tmp_path / "nowhere"], "does not exist"),
         (["--model", there_and_back, "--label", "3"], "There is no class|one kind of picture"),
-        (["--model", many], "say to which one"),
+        (["--model", many], "must be told what to make"),
         (["--model", many, "--label", "nine"], "no class 'nine'"),
         (["--model", dcgan], "makes pictures of noise"),
         (["--model", there_and_back, "--quality", "0"], "--quality"),

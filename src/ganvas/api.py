@@ -19,6 +19,7 @@ from . import distributed
 from .config import Recipe, Spec, UsageError, UserError, encode
 from .data.batches import Batches
 from .data.dataset import Dataset
+from .data.degrade import Degradation
 from .data.sources import absolute, open_source
 from .evaluation.watch import Watch
 from .game import Progress
@@ -121,7 +122,8 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
     _check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
     torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
     transforms = [spec.build() for spec in recipe.transforms]
-    task: Task = recipe.task.build(**_facts(dataset))
+    degradation: Degradation | None = recipe.degradation.build() if recipe.degradation else None
+    task: Task = recipe.task.build(**_facts(dataset, recipe))
     batches = Batches(
         dataset,
         seed=seed,
@@ -130,6 +132,7 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
         workers=request.workers,
         needs=task.needs,
         hold_out=request.hold_out or 0,
+        degradation=degradation,
     )
     task.examples = lambda places: batches.shown(places)  # a function, because copies of a task share it
     told: list[str] = []
@@ -213,11 +216,16 @@ def _check_sizes(recipe: Recipe, images: int, world: int) -> None:
     distributed.check_batch(recipe.batch, recipe.accumulate, world)
 
 
-def _facts(dataset: Dataset) -> dict[str, Any]:
-    facts = dataset.facts
+def _facts(dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
+    """What the networks are built for; sources are the data's own, or what the recipe's degradation makes."""
+    facts, sources = dataset.facts, dataset.facts.source_channels
+    if recipe.degradation and not sources:
+        degradation: Degradation = recipe.degradation.build()
+        degradation.check(facts)
+        sources = degradation.channels(facts.channels)
     size = {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
     labels = {"attributes": facts.attributes, "unlabelled": facts.unlabelled}
-    return {**size, **labels, "source_channels": facts.source_channels}
+    return {**size, **labels, "source_channels": sources}
 
 
 def _folder(
@@ -247,7 +255,7 @@ def _folder(
 
 def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) -> dict[str, Any]:
     """What config.json records: enough to do the run again."""
-    facts = _facts(dataset)
+    facts = _facts(dataset, recipe)
     name = request.recipe if isinstance(request.recipe, str) else "custom"
     return {
         "recipe_name": name,

@@ -288,6 +288,7 @@ class Recipe:
     ema_ramp: float = 0.1  # the half-life is at most this share of the images seen so far
     sync_batch_norm: bool = False  # batch statistics over all processes
     transforms: list[Spec] = field(default_factory=list)  # random changes to the real images
+    degradation: Spec | None = None  # how images are spoiled, for a task that is to make them good again
 
     def set(self, path: str, text: str, components: Mapping[str, type]) -> None:
         """Override one option by its dotted path; a path that is not the recipe's own is the task's."""

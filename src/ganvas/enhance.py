@@ -20,7 +20,7 @@ from .config import UsageError, UserError
 from .finding import Found, quick
 from .imaging.pixels import Photo, Planes
 from .imaging.tiling import Source, Tiler
-from .policy import Policy
+from .policy import Policy, give_back_buffers
 from .resize import resize, resized
 
 IN_MEMORY = 256 << 20  # bytes: a larger result lies in a file until it is saved
@@ -158,8 +158,12 @@ class Enhancer:
         tiler = self.tilers[int(photo.alpha)]
         already = len(tiler.notes)
         with Canvas((*size, photo.array.shape[2]), photo.array.dtype, scratch) as canvas:
+            if canvas.array is None:
+                give_back_buffers()  # what decoding needed
             for band in self._bands(photo, tiler, size, progress):
                 canvas.add(band)
+                if canvas.array is None:  # memory is short: nothing is kept for later
+                    give_back_buffers()
             array = canvas.finished()
         made = photo.with_array(array)
         made.notes.extend(tiler.notes[already:])

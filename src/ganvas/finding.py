@@ -17,6 +17,7 @@ from .imaging.checkpoints import Checkpoint, read
 from .model import load
 from .policy import Policy
 from .run import telling
+from .tasks.translation import Translation
 
 EMBEDDED: dict[str, tuple[str, int, str]] = {  # name: file beside this module, how many times larger, what it is
     "compact-x2": ("imaging/compact_x2.safetensors", 2, "Compact x2, trained by the project on photographs."),
@@ -56,7 +57,7 @@ def find(model: Path | str, *, scale: int | None = None, activation: str | None 
     """The network of an embedded model's name, a run, a model folder, or a weight file.
 
     `scale` and `activation` settle what a weight file may leave open.  Raises `UsageError` if there is nothing of that
-    name or if it makes pictures from noise, `UserError` for a damaged or unknown file.
+    name or if it does something else with pictures, `UserError` for a damaged or unknown file.
     """
     if not Path(model).is_dir():
         found = checkpoint(model, scale=scale, activation=activation)
@@ -70,7 +71,8 @@ def find(model: Path | str, *, scale: int | None = None, activation: str | None 
     if loaded.task.translates:
         raise UsageError(f"{model} makes one kind of picture of another; ganvas translate is for it.")
     if not hasattr(network, "scale"):
-        raise UsageError(f"{model} makes pictures from noise and changes none; ganvas sample is for it.")
+        kind = ("of another kind", "translate") if isinstance(loaded.task, Translation) else ("from noise", "sample")
+        raise UsageError(f"{model} makes pictures {kind[0]}; ganvas {kind[1]} is for it.")
     return Found(network, int(loaded.config["data"]["channels"]), str(model))
 
 

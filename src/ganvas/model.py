@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import catalog
 from .config import Spec, UsageError, UserError, address, decode
@@ -24,6 +25,7 @@ from .pixels import to_channels, to_float, to_uint8
 from .policy import Policy, PrecisionName
 from .run import read_json, read_weights
 from .tasks.base import Label, Task
+from .tasks.told import AppliedTold
 from .tasks.translation import Applied, Translation
 
 BATCH = 64
@@ -61,24 +63,25 @@ class Model:
         """The most likely class of each image, as (N,) int64 indices into `class_names`."""
         return self.logits(images).argmax(1)
 
-    def __call__(self, pictures: Any, *, label: Label = None, back: bool = False) -> Any:
+    def __call__(self, pictures: Any, *, label: Label = None, back: bool = False, noise: int | None = None) -> Any:
         """Pictures changed by a model that translates: what kind goes in comes out, in any size.
 
         A PIL picture, (N, C, H, W) float in [-1, 1], or (H, W, C) or (N, H, W, C) uint8.  `label` is the domain or the
-        attributes that it is asked for, `back` the other way of a model that has two.  Raises `UsageError` for a model
-        that makes pictures of noise, or one that lacks what it is asked for.
+        attributes that it is asked for, `back` the other way of a model that has two, and `noise` a seed with which
+        dropout stays on, so that another seed gives another picture (Isola et al. 2017, section 3.2).  Raises
+        `UsageError` for a model that makes pictures of noise, or one that lacks what it is asked for.
         """
         if not self.task.translates:
             raise UsageError("This model makes pictures of noise: model.sample(n).")
         if isinstance(pictures, Tensor):
-            return self.translated(pictures, label=label, back=back)
+            return self.translated(pictures, label=label, back=back, noise=noise)
         array = upright_colours(pictures) if isinstance(pictures, Image.Image) else np.asarray(pictures)
         if array.dtype != np.uint8 or array.ndim not in (3, 4):
             raise UsageError(f"A model takes (H, W, C) or (N, H, W, C) uint8, got {array.dtype} {array.shape}.")
         whole = array if array.ndim == 4 else array[None]
         channels = self.takes(back)
         batch = to_float(np.stack([to_channels(picture, channels) for picture in whole]))
-        made = to_uint8(self.translated(batch, label=label, back=back))
+        made = to_uint8(self.translated(batch, label=label, back=back, noise=noise))
         made = made if array.ndim == 4 else made[0]
         return as_picture(made) if isinstance(pictures, Image.Image) else made
 
@@ -88,7 +91,9 @@ class Model:
         return int((not back and data.get("source_channels")) or data["channels"])
 
     @torch.inference_mode()
-    def translated(self, images: Tensor, *, label: Label = None, back: bool = False) -> Tensor:
+    def translated(
+        self, images: Tensor, *, label: Label = None, back: bool = False, noise: int | None = None
+    ) -> Tensor:
         """(N, C, H, W) in [-1, 1] to pictures in [-1, 1], float32 on the CPU, one at a time: sizes may be large."""
         if images.ndim != 4 or images.shape[1] != self.takes(back):
             raise UsageError(f"This model takes pictures (N, {self.takes(back)}, H, W), got {tuple(images.shape)}.")
@@ -97,7 +102,7 @@ class Model:
         told = None if told is None else told.to(self.policy.device)
         made = []
         for image in images.split(1):
-            with self.policy.autocast():
+            with self.policy.autocast(), dropping(self.task.generator, noise):
                 result = self.task.translate(image.float().to(self.policy.device), told, back=back)
             made.append(result.float().clamp(-1, 1).cpu())
         return torch.cat(made)
@@ -215,9 +220,33 @@ def foreign(file: Path, device: str, precision: PrecisionName) -> Model:
     policy = Policy.choose(device, precision)
     channels = found.options["channels"]
     data = {"channels": channels, "source_channels": found.options.get("source_channels", channels)}
-    task = Applied(build(found), found.options.get("attributes", 0))
+    attributes = found.options.get("attributes")
+    task: Task = AppliedTold(build(found), attributes) if attributes else Applied(build(found))
     policy.place(task)
     return Model(task.eval().requires_grad_(False), policy, {"data": {**data, "class_names": []}})
+
+
+@contextmanager
+def dropping(network: nn.Module, seed: int | None) -> Iterator[None]:
+    """A network whose dropout draws from a seed meanwhile, and the global generators are left alone; None: it rests.
+
+    Raises `UsageError` for a network without dropout.
+    """
+    drops = [m for m in network.modules() if isinstance(m, nn.Dropout)] if seed is not None else []
+    if seed is None:
+        yield
+        return
+    if not drops:
+        raise UsageError("This model has no dropout, so it makes one picture of each; leave the noise out.")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            for drop in drops:
+                drop.train()
+            yield
+        finally:
+            for drop in drops:
+                drop.eval()
 
 
 def upright_colours(image: Image.Image) -> np.ndarray:

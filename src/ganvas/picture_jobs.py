@@ -17,6 +17,7 @@ from .imaging.formats import format_of, save
 from .imaging.pixels import Photo, open_photo
 from .pixels import SUFFIXES as READ
 from .pixels import peek, shown
+from .policy import give_back_buffers
 
 LARGE = 16_000_000  # pixels: larger pictures are not read ahead, nor written behind
 
@@ -154,6 +155,8 @@ def work(
             if made is None:
                 yield outcome
                 continue
+            if outcome.large:
+                give_back_buffers()  # the source's
             writing.append((outcome, writer.submit(save, made, outcome.job.output, quality=quality, lossless=lossless)))
             del made
             while writing and outcome.large:

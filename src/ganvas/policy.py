@@ -157,3 +157,9 @@ def keep_large_buffers() -> bool:
     largest = 2**31 - 1
     settings = ((m_mmap_threshold, largest), (m_trim_threshold, largest), (m_top_pad, 64 << 20))
     return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+def give_back_buffers() -> None:
+    """Return what glibc keeps and does not use to the kernel, on Linux: before what needs much memory otherwise."""
+    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -18,6 +18,7 @@ def translate(
     model: Annotated[str | None, typer.Option(help="A run, or a weight file of pix2pix, CycleGAN or StarGAN.")] = None,
     label: Annotated[str | None, typer.Option(help="The domain by name or number, or attributes: 1,0,1.")] = None,
     back: Annotated[bool, typer.Option("--back", help="The other way, of a model that has two.")] = False,
+    noise: Annotated[int | None, typer.Option(help="A seed, with which dropout stays on: others differ. (off)")] = None,
     recursive: Recursive = False,
     resume: Resume = False,
     form: Format = None,
@@ -31,11 +32,17 @@ def translate(
 
     asked: dict[str, Any] = {"recursive": recursive, "form": form, "resume": resume}
     asked |= {"quality": quality, "lossless": lossless}
-    carry_out(source, output, lambda: _translator(model, label, back, device, precision), as_json=as_json, **asked)
+    carry_out(
+        source,
+        output,
+        lambda: _translator(model, device, precision, label, back=back, noise=noise),
+        as_json=as_json,
+        **asked,
+    )
 
 
 def _translator(
-    name: str | None, text: str | None, back: bool, device: str, precision: str
+    name: str | None, device: str, precision: str, text: str | None, **how: Any
 ) -> tuple[Any, dict[str, Any]]:
     """What is to be done with each picture, and what there is to say about the model."""
     from .config import UsageError
@@ -45,7 +52,7 @@ def _translator(
     if name is None:
         raise UsageError("Translated by what? Give --model: a run, a model folder, or a weight file.")
     model = load(name, device=device, precision=precision)  # type: ignore[arg-type]
-    label = model.read_label(text)
-    ready(model, label=label, back=back)
+    how["label"] = model.read_label(text)
+    ready(model, **how)
     about = {"model": name, "device": str(model.policy.device), "precision": model.policy.precision}
-    return lambda photo, output, tell: translated(model, photo, label=label, back=back), about
+    return lambda photo, output, tell: translated(model, photo, **how), about

@@ -17,7 +17,9 @@ from .tasks.base import Label
 GAMUT = {1: "grey", 3: "colours", 4: "colours and transparency"}
 
 
-def translated(model: Model, photo: Photo, *, label: Label = None, back: bool = False) -> Photo:
+def translated(
+    model: Model, photo: Photo, *, label: Label = None, back: bool = False, noise: int | None = None
+) -> Photo:
     """What a model makes of a picture of any size, as a picture of the same depth and with the same metadata.
 
     It has the colours that the model makes, whatever the picture had.  Transparency is the model's if it makes any;
@@ -29,7 +31,7 @@ def translated(model: Model, photo: Photo, *, label: Label = None, back: bool = 
     if model.takes(back) == 4:
         colour = torch.cat([colour, torch.ones_like(colour[:, :1]) if alpha is None else alpha], 1)
     try:
-        made = model.translated(colour, label=label, back=back)
+        made = model.translated(colour, label=label, back=back, noise=noise)
     except RuntimeError as problem:
         if not is_out_of_memory(problem):
             raise
@@ -41,9 +43,9 @@ def translated(model: Model, photo: Photo, *, label: Label = None, back: bool = 
     return _as_photo(photo, colour, alpha)
 
 
-def ready(model: Model, *, label: Label = None, back: bool = False) -> None:
+def ready(model: Model, *, label: Label = None, back: bool = False, noise: int | None = None) -> None:
     """Raise `UsageError` unless the model translates, that way, to what it is asked for."""
-    model(torch.zeros(1, model.takes(back), 16, 16), label=label, back=back)
+    model(torch.zeros(1, model.takes(back), 16, 16), label=label, back=back, noise=noise)
 
 
 def straight(planes: Planes) -> tuple[Tensor, Tensor | None]:

@@ -15,14 +15,15 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..config import UsageError
 from .dataset import Dataset
+from .degrade.base import Degradation
 from .makers import MAKERS
+from .rows import as_images, indexable, rows_of
 
 Transform = Callable[[Tensor], Tensor]
 
 IN_MEMORY = 512 << 20  # bytes: a data set up to this size is one tensor
 ON_DEVICE = 0.25  # share of an accelerator's free memory that a data set may take
 MASK = (1 << 64) - 1
-
 
 HELD = 0x8E1D  # added to the seed for the choice of the pictures that are held out
 LABELLED = 0x9E3779B97F4A7C15  # added to the seed for the order of the labelled pictures
@@ -84,8 +85,8 @@ class Batches:
     A batch is a pure function of (data set, seed, transforms, position): the same with worker processes or without,
     in any order, after a restart.  `needs` names what a batch must hold; with `labelled` or `other`, every batch also
     brings as many labelled pictures, or pictures of the other pile, which have an order of their own.  With `hold_out`,
-    so many pictures, which follow from the seed, are never among them.  Raises `UsageError` if the data lack what is
-    needed.
+    so many pictures, which follow from the seed, are never among them.  A `degradation` makes the sources of data that
+    have none.  Raises `UsageError` if the data lack what is needed.
     """
 
     def __init__(
@@ -98,10 +99,14 @@ class Batches:
         workers: int = 0,
         needs: Collection[str] = (),
         hold_out: int = 0,
+        degradation: Degradation | None = None,
     ):
         self.dataset, self.seed, self.transforms = dataset, seed & MASK, tuple(transforms)
         self.device, self.workers = torch.device(device), workers
         self.captions, self.labels = dataset.captions, _labels(dataset)
+        self.degradation = None if dataset.facts.source_channels else degradation
+        if self.degradation:
+            self.degradation.check(dataset.facts)
         self._refuse(needs)
         self.held_out, self.aside, self.kept = hold_out, *_divided(len(dataset), hold_out, seed)
         self.order = Order(len(self.kept), seed)
@@ -122,7 +127,7 @@ class Batches:
             "label": self.labels is not None,
             "labelled": bool(self.dataset.class_names) and len(self.dataset.labelled) > 0,
             "text": self.captions is not None,
-            "source": self.dataset.paired or bool(self.dataset.maker),
+            "source": self.dataset.paired or bool(self.dataset.maker or self.degradation),
             "other": self.dataset.sources is not None,
         }
         for need in sorted(needs):
@@ -139,7 +144,7 @@ class Batches:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the file is read-only, and is only read
-            return _indexable(torch.from_numpy(images.reshape(len(images), -1))).to(self.device)
+            return indexable(torch.from_numpy(images.reshape(len(images), -1))).to(self.device)
 
     def __len__(self) -> int:
         """How many pictures are trained on."""
@@ -156,7 +161,8 @@ class Batches:
     def at(self, start: int, count: int) -> dict[str, Any]:
         """The batch at a position: `image` (count, C, H, W) float32 in [-1, 1], channels last in memory; `index`
         (count,) int64; `label`, (count,) int64 or (count, D) float32, and `text` (list of str) where the data has
-        them, and `source` of pairs; `labelled_image`, `labelled_label` and `other` alike, if they are needed.
+        them, and `source` of pairs; `labelled_image`, `labelled_label` and `other` alike, if they are needed; `source`
+        and `target` as a degradation's `pair` gives them.
         """
         self._check(count)
         return self._finish(self._gather(start, count), start)
@@ -164,8 +170,8 @@ class Batches:
     def held(self, count: int) -> dict[str, Any]:
         """The first `count` of the pictures that are held out, as `at` gives them."""
         batch = self._stored(self.aside[:count])
-        if self.others is not None:
-            batch["other"] = self._sources(self.others.indices(0, count))
+        if self.others is not None:  # none of the other pile is held out
+            batch["other"] = self._sources(np.arange(count) % self.others.count)
         return self._finish(batch, 0)
 
     def _check(self, count: int) -> None:
@@ -214,16 +220,16 @@ class Batches:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(self.seed)
                 pictures["source"] = MAKERS[self.dataset.maker](pictures["image"])
-        return {**batch, **pictures}
+        return {**batch, **self._degraded(pictures, places)}
 
     def _pictures(self, where: np.ndarray) -> Tensor:
         """Stored rows (len(where), H * W * C)."""
-        return _rows_of(self.dataset.images, self._rows, where)
+        return rows_of(self.dataset.images, self._rows, where)
 
     def _sources(self, where: np.ndarray) -> Tensor:
         """Stored rows of the sources."""
         assert self.dataset.sources is not None
-        return _rows_of(self.dataset.sources, self._source_rows, where)
+        return rows_of(self.dataset.sources, self._source_rows, where)
 
     def _as_pictures(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Those entries of a batch that are pictures, as floats."""
@@ -240,7 +246,13 @@ class Batches:
                 batch[name] = value.to(self.device, non_blocking=True)
         pictures = self._as_pictures(batch)
         changing = self.transforms or self.dataset.maker
-        return {**batch, **(self._transformed(pictures, start) if changing else pictures)}
+        pictures = self._transformed(pictures, start) if changing else pictures
+        return {**batch, **self._degraded(pictures, range(start, start + len(pictures["image"])))}
+
+    def _degraded(self, pictures: dict[str, Tensor], places: Sequence[int]) -> dict[str, Tensor]:
+        top = 65535 if self.dataset.images.dtype == np.uint16 else 255
+        made = self.degradation.pair(pictures["image"], places, seed=self.seed, top=top) if self.degradation else {}
+        return {**pictures, **made}
 
     def _transformed(self, pictures: dict[str, Tensor], start: int) -> dict[str, Tensor]:
         """What is drawn here follows from (seed, position), and leaves the global generators alone."""
@@ -301,7 +313,7 @@ class Batches:
         """Whether a worker does everything.  Bytes travel four times lighter than floats, so conversion alone stays
         here, and what runs on an accelerator has to.
         """
-        return bool(self.transforms or self.dataset.maker) and self.device.type == "cpu"
+        return bool(self.transforms or self.dataset.maker or self.degradation) and self.device.type == "cpu"
 
     def close(self) -> None:
         """End the worker processes of streams that were not read to the end."""
@@ -329,17 +341,12 @@ class _Positions(TorchDataset[tuple[int, dict[str, Any]]]):
         return start, self.batches._finish(batch, start) if self.batches.complete_in_worker else batch
 
 
-def _indexable(rows: Tensor) -> Tensor:
-    # torch.uint16 knows few operators; its bits travel as int16
-    return rows.view(torch.int16) if rows.dtype == torch.uint16 else rows
-
-
 def once(dataset: Dataset, count: int) -> Iterator[dict[str, Any]]:
     """The whole data set in its own order, `count` at a time: `image` as `Batches.at` gives it, and `label`."""
     labels = _labels(dataset)
     for start in range(0, len(dataset), count):
         part = slice(start, start + count)
-        batch = {"image": as_images(_indexable(torch.from_numpy(np.array(dataset.images[part]))), dataset.images)}
+        batch = {"image": as_images(indexable(torch.from_numpy(np.array(dataset.images[part]))), dataset.images)}
         yield batch if labels is None else {**batch, "label": labels[part]}
 
 
@@ -348,21 +355,6 @@ def _labels(dataset: Dataset) -> Tensor | None:
     if dataset.labels is not None:
         return torch.from_numpy(np.array(dataset.labels, np.int64))
     return None if dataset.vectors is None else torch.from_numpy(np.array(dataset.vectors, np.float32))
-
-
-def as_images(rows: Tensor, stored: np.ndarray) -> Tensor:
-    """Rows of stored pictures as (N, C, H, W) float32 in [-1, 1], channels last in memory."""
-    _, height, width, _ = stored.shape
-    return _floats(rows, stored.dtype).view(len(rows), height, width, -1).permute(0, 3, 1, 2)
-
-
-def _floats(rows: Tensor, stored: np.dtype) -> Tensor:
-    """Stored rows as float32 in [-1, 1]; points already are."""
-    if stored == np.float32:
-        return rows
-    if stored == np.uint16:
-        return rows.view(torch.uint16).to(torch.float32).mul_(1 / 32767.5).sub_(1)
-    return rows.to(torch.float32).mul_(1 / 127.5).sub_(1)
 
 
 def _random_state(device: torch.device) -> Tensor:
@@ -374,19 +366,3 @@ def _set_random_state(device: torch.device, state: Tensor) -> None:
         torch.cuda.set_rng_state(state, device)
     else:
         torch.set_rng_state(state)
-
-
-def _rows_of(images: np.ndarray, resident: Tensor | None, where: np.ndarray) -> Tensor:
-    """Some pictures as rows (len(where), H * W * C): of the tensor that holds all, if there is one."""
-    if resident is not None:
-        return resident.index_select(0, torch.from_numpy(where).to(resident.device))
-    return _indexable(torch.from_numpy(_read(images, where)))
-
-
-def _read(images: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Rows of a large file, (count, H * W * C), read in the order in which they lie there."""
-    rows = images.reshape(len(images), -1)
-    out = np.empty((len(where), rows.shape[1]), rows.dtype)
-    for place in np.argsort(where):
-        out[place] = rows[where[place]]
-    return out

@@ -72,26 +72,30 @@ class Photo:
         Colour is divided by its alpha again.  A colourless picture stays so, whatever the network made of it; grey
         for a picture of colours becomes three alike.
         """
-        colour = planes.colour.detach().float().cpu()[0].add(1).mul(0.5)
+        colour = planes.colour.detach().float().cpu()[0]
         if colour.shape[0] == 3 and self.neutral:
             colour = colour.mean(0, keepdim=True)
         wanted = self.array.shape[2] - self.alpha
         colour = colour if colour.shape[0] == wanted else colour[:1].expand(wanted, -1, -1)
         low, high = self.levels
         if not self.alpha:
-            return self._whole(colour.clamp(0, 1).mul(high - low).add(low))
+            return self._whole(colour.mul((high - low) / 2).add_((high + low) / 2).clamp_(low, high))
         if planes.alpha is None:
             raise ValueError("a picture with transparency comes back without it")
-        cover = planes.alpha.detach().float().cpu()[0].add(1).mul(0.5).clamp(0, 1)
+        cover = planes.alpha.detach().float().cpu()[0].add(1).mul_(0.5).clamp_(0, 1)
         cover = self._stored(cover)
-        colour = torch.where(cover > 0, colour / cover.clamp_min(1e-6), torch.zeros(())).clamp(0, 1)
-        return self._whole(torch.cat([colour.mul(high - low).add(low), cover.mul(self.top)]))
+        colour = colour.add(1).mul_(0.5)
+        colour = torch.where(cover > 0, colour / cover.clamp_min(1e-6), torch.zeros(())).clamp_(0, 1)
+        return self._whole(torch.cat([colour.mul_(high - low).add_(low), cover.mul(self.top)]))
 
     def _stored(self, cover: Tensor) -> Tensor:
         """Alpha as it will be stored, by which colour has to be divided."""
         return cover if self.array.dtype == np.float32 else cover.mul(self.top).round_().div_(self.top)
 
     def _whole(self, values: Tensor) -> np.ndarray:
+        """(C, h, w) in the picture's own levels as (h, w, C) of its kind."""
+        if self.array.dtype == np.uint8:  # by torch, in all its threads
+            return values.round_().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
         array = values.permute(1, 2, 0).numpy()
         if self.array.dtype == np.float32:
             return np.ascontiguousarray(array, np.float32)

@@ -103,7 +103,18 @@ class Trace(TorchDispatchMode):
                 for t in made:
                     self.reach[t] = found
                 self.multiple = max(self.multiple, math.ceil(found.step))
+                self._spread(func, made[0], found)
         return out
+
+    def _spread(self, func: Any, written: Tensor, found: Reach) -> None:
+        """What is written in place through a view is also in every other view of the same memory."""
+        if not func._schema.is_mutable:
+            return
+        for other in list(self.reach):
+            if other is not written and other.untyped_storage()._cdata == written.untyped_storage()._cdata:
+                joined = found.joined(self.reach[other])
+                if self._known(joined, func.overloadpacket.__name__):
+                    self.reach[other] = joined
 
     def _after(self, name: str, args: Any, maps: list[Tensor], tensors: list[Tensor], out: Tensor) -> Reach | None:
         """Where the result of an operation takes from; None, and a note, if from everywhere."""

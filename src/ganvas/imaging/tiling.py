@@ -22,7 +22,7 @@ from .receptive import Field, field
 
 BLENDED = 32  # pixels of margin where exactness is too dear
 SMALLEST = 16  # pixels: a part of this side that does not fit into memory ends the picture
-LEAST_MEMORY, MOST_MEMORY = 64 << 20, 512 << 20  # bytes of temporaries on the CPU; larger parts are hardly faster
+LEAST_MEMORY, MOST_MEMORY = 64 << 20, 512 << 20  # bytes of temporaries; the most is the CPU's
 Box = tuple[int, int, int, int]  # top, bottom, left, right, in pixels of what goes in
 Finish = Callable[[Tensor], np.ndarray]  # (C, h, w) float32 in [-1, 1] to (h, w, C) of what is wanted
 
@@ -163,25 +163,32 @@ class Tiler:
             return Layout((0, height), (0, width), margin if source.wrap else 0, 0)
         fade = 0 if exact else margin
         if self.tile is None:
-            return layout(source.size, margin, fade, f.multiple, min(self.limit, self.affordable()))
+            return layout(source.size, margin, fade, f.multiple, min(self.limit, self.affordable(margin)))
         side = max(self.tile, fade + f.multiple)
         edges = [cuts(n, max(round(n / side), 1), f.multiple) for n in source.size]
         return Layout(edges[0], edges[1], margin, fade)
 
-    def affordable(self) -> float:
-        """Pixels that a part may have, margin included, by the memory that is free."""
-        free = free_memory(self.policy.device)
-        if self.policy.device.type == "cpu":
-            room = min(max(free // 8, LEAST_MEMORY), MOST_MEMORY)
-        else:
-            room = max(free // 2, LEAST_MEMORY)
-        return room / max(self.field.bytes_per_pixel * (0.6 if self.bf16 else 1.0), 1.0)
+    def affordable(self, margin: int) -> float:
+        """Pixels that a part may have, margin included: by the memory that is free, and no more than is of use.
+
+        With 32 times the margin for a side, an eighth is computed twice.
+        """
+        free, cpu = free_memory(self.policy.device), self.policy.device.type == "cpu"
+        room = min(max(free // 8, LEAST_MEMORY), MOST_MEMORY) if cpu else max(free // 2, LEAST_MEMORY)
+        pixels = room / max(self.field.bytes_per_pixel * (0.6 if self.bf16 else 1.0), 1.0)
+        return min(pixels, max(34 * margin, 256) ** 2) if cpu else pixels
 
     def _cut(self, plan: Layout, source: Source, finish: Finish) -> Iterator[np.ndarray]:
         """Parts side by side."""
         for top, bottom in zip(plan.rows, plan.rows[1:]):
-            parts = [self._part((top, bottom, *c), plan.margin, source) for c in zip(plan.columns, plan.columns[1:])]
-            yield np.concatenate([finish(p[0]) for p in parts], axis=1)
+            band = None
+            for left, right in zip(plan.columns, plan.columns[1:]):
+                part = finish(self._part((top, bottom, left, right), plan.margin, source)[0])
+                if band is None:
+                    band = np.empty((len(part), int(source.size[1] * self.field.scale), part.shape[2]), part.dtype)
+                band[:, int(left * self.field.scale) : int(right * self.field.scale)] = part
+            assert band is not None
+            yield band
 
     def _faded(self, plan: Layout, source: Source, finish: Finish) -> Iterator[np.ndarray]:
         """Parts that reach half a fade over each cut, weighed so that the weights add up to one."""

@@ -7,7 +7,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .enlarge import doublings, signed, unit
+from .enlarge import doublings, unit
 from .layers import widened
 
 Activation = Literal["prelu", "relu", "leakyrelu"]
@@ -45,6 +45,7 @@ class Compact(nn.Module):
         self.body = nn.Sequential(*layers, nn.Conv2d(width, channels * scale**2, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = unit(x)
-        residue = F.pixel_shuffle(widened(self.body(x)), self.scale)
-        return signed(residue + F.interpolate(x, scale_factor=self.scale, mode="nearest"))
+        maps = widened(self.body(unit(x))).mul_(2)  # (N, channels scale^2, H, W)
+        # 2 (maps + unit(x)) - 1, before the pixels are moved: the largest maps of the network are touched once
+        maps.unflatten(1, (-1, self.scale**2)).add_(x[:, :, None])
+        return F.pixel_shuffle(maps, self.scale)

@@ -10,7 +10,7 @@ from torch.nn.functional import l1_loss, max_pool2d
 
 from ..config import Spec
 from ..data.makers import edges
-from ..game import Draw, Objective, Progress
+from ..game import Draw, Look, Objective, Progress
 from .base import Adversary
 from .translation import Translation, beside
 
@@ -70,6 +70,10 @@ class Cartoon(Translation):
 
     def _share(self, progress: Progress) -> float:
         return float(progress.images >= self.warmup)
+
+    def look(self, batch: dict[str, Any]) -> Look:
+        fake, judge = self.generator(batch["other"]), self.discriminator.verdict
+        return Look(batch["image"], fake, judge(batch["image"]), judge(fake))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The photograph and what was made of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,22 +9,21 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from ..config import Spec, UsageError
-from ..game import Draw, Objective, Progress
-from .base import Adversary, Label
-from .generation import asked, numbers
-from .translation import Translation, beside
+from ..game import Draw, Look, Objective, Progress
+from .base import Adversary
+from .told import Told
+from .translation import beside
 
 STRIPS = 8  # domains that a picture is shown in, at most
 
 
-class MultiDomain(Translation):
+class MultiDomain(Told):
     """Pictures to any of the domains that the labels name (Choi et al. 2018, eq. 5-6).
 
     Targets are the labels of other pictures of the batch.  That the discriminator learns domains from real pictures and
     the generator is paid for being recognised is the discriminator's head's doing.
     """
 
-    source = "image"
     discriminator: Adversary
 
     def __init__(
@@ -80,25 +78,11 @@ class MultiDomain(Translation):
     def _weighed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         return {k: self.classification * v if k.startswith("class") else v for k, v in terms.items()}
 
-    def told(self, count: int, label: Label) -> Tensor | None:
-        return None if label is None else asked(range(count), label, self.classes, self.attributes)
-
-    def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
-        if back or label is None:
-            raise UsageError("This model translates between domains; say to which one: --label, or label= in Python.")
-        return self.generator(images, label)
-
-    def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
-        """Examples of the data, and the domain for each: what is asked for, else all in turn (or their own vector)."""
-        found = super().inputs(seeds)
-        own = label is None and self.attributes
-        return found if own else {**found, "label": asked(seeds, label, self.classes, self.attributes)}
-
-    def read_label(self, text: str, names: Sequence[str]) -> Label:
-        return numbers(text) if self.attributes else super().read_label(text, names)
-
-    def sample(self, inputs: dict[str, Any]) -> Tensor:
-        return self.translate(inputs["image"], inputs["label"]).clamp(-1, 1)
+    def look(self, batch: dict[str, Any]) -> Look:
+        """Pictures, and their neighbours in the batch translated to their domains."""
+        real, label, judge = batch["image"], batch["label"], self.discriminator.verdict
+        fake = self.generator(real.roll(1, 0), label)
+        return Look(real, fake, judge(real, label), judge(fake, label))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """A picture, and what it becomes in each domain."""

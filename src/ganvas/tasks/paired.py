@@ -60,8 +60,8 @@ class Paired(Translation):
         return Objective({**terms, "pixel": self.pixel * l1_loss(fake.float(), target)})
 
     def look(self, batch: dict[str, Any]) -> Look:
-        source, target = batch["source"], batch["image"]
-        fake, judge = self.generator(source), self.discriminator.verdict
+        source, target, judge = batch["source"], batch["image"], self.discriminator.verdict
+        fake = self.generator(source)
         return Look(target, fake, judge(pair(source, target)), judge(pair(source, fake)))
 
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ..config import UsageError
 from .base import Label, Task
-from .generation import numbers, vectors
 
 
 class Translation(Task):
@@ -55,28 +54,9 @@ class Translation(Task):
 class Applied(Translation):
     """A finished network, of whatever project, that is only used: it has no losses."""
 
-    def __init__(self, network: nn.Module, attributes: int = 0):
+    def __init__(self, network: nn.Module):
         super().__init__()
-        self.generator, self.attributes = network, attributes
-
-    def told(self, count: int, label: Label) -> Tensor | None:
-        """An attribute vector, or the number of the only attribute that is one."""
-        if not self.attributes:
-            return super().told(count, label)
-        if label is None:
-            raise UsageError(f"This model is told what to make by --label, {self.attributes} numbers or one attribute.")
-        if isinstance(label, int) and 0 <= label < self.attributes:
-            label = [float(k == label) for k in range(self.attributes)]
-        return vectors(count, label, self.attributes)
-
-    def read_label(self, text: str, names: Sequence[str]) -> Label:
-        found = numbers(text)
-        return int(found[0]) if len(found) == 1 and self.attributes != 1 and found[0].is_integer() else found
-
-    def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
-        if label is None:
-            return super().translate(images, back=back)
-        return self.generator(images, label)
+        self.generator = network
 
 
 def beside(*pictures: Tensor) -> Tensor:

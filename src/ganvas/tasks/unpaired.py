@@ -72,17 +72,17 @@ class Unpaired(Translation):
                 terms[f"identity_{p}"] = self.cycle * self.identity * l1_loss(alone.float(), real[p])
         return Objective(terms)
 
-    def look(self, batch: dict[str, Any]) -> Look:
-        """The way from a to b."""
-        fake, judge = self.generator["ab"](batch["other"]), self.discriminator["b"]
-        return Look(batch["image"], fake, judge.verdict(batch["image"]), judge.verdict(fake))  # type: ignore[operator]
-
     def _fakes(self, pictures: dict[str, Tensor]) -> dict[str, Tensor]:
         """What pictures of each pile become in the other one."""
         return {"a": self.generator["ba"](pictures["b"]), "b": self.generator["ab"](pictures["a"])}
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         return self.generator["ba" if back else "ab"](images)
+
+    def look(self, batch: dict[str, Any]) -> Look:
+        """How the second pile is judged, and what becomes of the first."""
+        fake, judge = self.generator["ab"](batch["other"]), self.discriminator["b"].verdict
+        return Look(batch["image"], fake, judge(batch["image"]), judge(fake))  # type: ignore[operator]
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """Of both piles: a picture, what it becomes, and what it is when it has come back."""

@@ -94,9 +94,10 @@ class Degradation:
         made = [self._one(image[None], Chance(seed, place, images.device), top) for image, place in zip(images, places)]
         return torch.cat(made)
 
-    def pair(self, images: Tensor, places: Sequence[int], *, seed: int, top: int = 255) -> tuple[Tensor, Tensor]:
-        """What a network is given and what it is to make of it: the spoiled pictures, and the wanted ones."""
-        return self(images, places, seed=seed, top=top), self.wanted(images)
+    def pair(self, images: Tensor, places: Sequence[int], *, seed: int, top: int = 255) -> dict[str, Tensor]:
+        """What a network is given, `source`, and what it is to make of it, `target`; channels last in memory."""
+        made = {"source": self(images, places, seed=seed, top=top), "target": self.wanted(images)}
+        return {name: pictures.contiguous(memory_format=torch.channels_last) for name, pictures in made.items()}
 
     def wanted(self, images: Tensor) -> Tensor:
         """What a network is to make of the spoiled pictures: (N, C, H, W) in [-1, 1], by default as they were."""

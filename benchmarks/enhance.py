@@ -1,0 +1,167 @@
+"""How fast pictures are enlarged, and in how much memory.
+
+python benchmarks/enhance.py speed      ganvas against the plain way: float32, NCHW, eager, the whole picture at once
+python benchmarks/enhance.py photo      a 1024x1024 picture through Compact x4 by `ganvas upscale`
+python benchmarks/enhance.py folder     a folder by `ganvas upscale` against the network alone
+python benchmarks/enhance.py large      a picture of 100 megapixels x2 by `ganvas upscale`
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ganvas.enhance import Enhancer
+from ganvas.finding import Found
+from ganvas.foreign import save_network
+from ganvas.imaging.metadata import Metadata
+from ganvas.imaging.pixels import Photo
+from ganvas.imaging.strips import write_png
+from ganvas.networks.compact import Compact
+from ganvas.networks.rrdb import RRDBNet
+from ganvas.policy import Policy, keep_large_buffers
+
+
+def scene(height: int, width: int) -> np.ndarray:
+    """A picture with edges and a little noise, (H, W, 3) uint8."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    base = 127 + 80 * np.sin(x / 37) * np.cos(y / 23) + 40 * ((x // 64 + y // 48) % 2)
+    noise = np.random.default_rng(0).normal(0, 3, (height, width)).astype(np.float32)
+    return np.stack([base + noise, base * 0.8 + noise, 255 - base + noise], -1).clip(0, 255).astype(np.uint8)
+
+
+def networks() -> dict[str, tuple[nn.Module, int]]:
+    """Networks with weights as they begin, and the side of the picture."""
+    torch.manual_seed(0)
+    return {"Compact-32 x4": (Compact(convolutions=32), 256), "RRDB-23 x4": (RRDBNet(), 128)}
+
+
+def timed(call) -> float:
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def speed(rounds: int, threads: int) -> None:
+    """Both ways in turn, medians and the quartiles of their ratio."""
+    torch.set_num_threads(threads)
+    for name, (network, side) in networks().items():
+        network.eval().requires_grad_(False)
+        x = torch.from_numpy(scene(side, side)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        ours = Enhancer(Found(network, 3, name), Policy.choose("cpu"), tile=0)
+        with torch.inference_mode():
+            off = (ours(x) - network(x)).square().mean().item()
+            times = np.array([(timed(partial(network, x)), timed(partial(ours, x))) for _ in range(rounds)])
+        plain, fast = np.median(times, 0)
+        low, ratio, high = np.percentile(times[:, 0] / times[:, 1], [25, 50, 75])
+        said = f"{ours.policy.precision}, {10 * np.log10(4 / off):.1f} dB from the plain way's"
+        ratios = f"x {ratio:.2f} ({low:.2f} to {high:.2f})"
+        print(f"{name} at {side}x{side}: plain {plain:.3f} s, ganvas {fast:.3f} s, {ratios}; {said}")
+
+
+def command(*arguments: object) -> tuple[float, float]:
+    """Seconds and the most resident memory, in MB, of one `ganvas ...`."""
+    begun = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "ganvas", *map(str, arguments)])
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"ganvas ended with {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - begun, usage.ru_maxrss / 1024
+
+
+def written(array: np.ndarray, file: Path) -> None:
+    with open(file, "wb") as out:
+        write_png(out, array, Metadata(), level=1)
+
+
+def model(folder: Path, **options: int) -> Path:
+    torch.manual_seed(0)
+    save_network(Compact(**options), folder / "model.safetensors")
+    return folder / "model.safetensors"
+
+
+def photo(folder: Path, convolutions: int) -> None:
+    """One picture of a megapixel, as a person does it: the start of Python is in the time."""
+    written(scene(1024, 1024), folder / "in.png")
+    weights = model(folder, scale=4, convolutions=convolutions)
+    seconds, most = command("upscale", "-i", folder / "in.png", "-o", folder / "out.png", "--model", weights)
+    print(f"1024x1024 x4 through Compact-{convolutions}: {seconds:.1f} s, {most:,.0f} MB at most")
+    network = Compact(scale=4, convolutions=convolutions).eval().requires_grad_(False)
+    enhancer = Enhancer(Found(network, 3, ""), Policy.choose("cpu"))
+    picture = Photo(scene(1024, 1024), neutral=False)
+    took = min(timed(lambda: enhancer.photo(picture)) for _ in range(3))
+    print(f"the same in Python, from pixels to pixels: {took:.2f} s; own memory {own_memory():,.0f} MB at most")
+
+
+def own_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def folder_rate(folder: Path, count: int, side: int, convolutions: int) -> None:
+    """A folder with decoding and encoding beside the network, against the network alone on pictures in memory."""
+    from ganvas.picture_jobs import jobs_for, work
+
+    (folder / "in").mkdir()
+    for k in range(count):
+        written(np.roll(scene(side, side), 7 * k, 1), folder / "in" / f"{k:03d}.png")
+    network = Compact(scale=4, convolutions=convolutions).eval().requires_grad_(False)
+    enhancer = Enhancer(Found(network, 3, ""), Policy.choose("cpu"))
+    picture = Photo(scene(side, side), neutral=False)
+    enhancer.photo(picture)
+    alone, whole = [], []
+    for turn in range(3):
+        alone.append(timed(lambda: [enhancer.photo(picture) for _ in range(count)]))
+        jobs, _ = jobs_for(folder / "in", folder / f"out{turn}")
+        whole.append(timed(partial(list, work(jobs, lambda p, output, tell: enhancer.photo(p)))))
+    ratios = 100 * np.array(alone) / np.array(whole)
+    rates = f"network alone {count / np.median(alone):.2f} a second, folder {count / np.median(whole):.2f}"
+    said = f"{np.median(ratios):.0f} % of it ({ratios.min():.0f} to {ratios.max():.0f})"
+    print(f"{count} pictures of {side}x{side} x4, Compact-{convolutions}: {rates}: {said}")
+
+
+def large(folder: Path, side: int, convolutions: int, width: int) -> None:
+    """100 megapixels in, 400 out."""
+    written(scene(side, side), folder / "in.png")
+    weights = model(folder, scale=2, convolutions=convolutions, width=width)
+    seconds, most = command("upscale", "-i", folder / "in.png", "-o", folder / "out.png", "--model", weights)
+    size = (folder / "out.png").stat().st_size / 1e6
+    print(f"{side}x{side} x2: {seconds:.0f} s, {most:,.0f} MB resident at most; the PNG has {size:,.0f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("speed", "photo", "folder", "large"))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--convolutions", type=int, default=16)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--side", type=int)
+    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--plain-allocator", action="store_true", help="leave glibc's thresholds as they are")
+    o = parser.parse_args()
+    if not o.plain_allocator:
+        keep_large_buffers()
+    with tempfile.TemporaryDirectory() as name:
+        if o.what == "speed":
+            speed(o.rounds, o.threads)
+        elif o.what == "photo":
+            photo(Path(name), o.convolutions)
+        elif o.what == "folder":
+            folder_rate(Path(name), o.count, o.side or 256, o.convolutions)
+        else:
+            large(Path(name), o.side or 10_000, o.convolutions, o.width)
+
+
+if __name__ == "__main__":
+    main()
