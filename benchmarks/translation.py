@@ -1,11 +1,12 @@
 """How well pictures are translated, where the right answer is known.  EMOJI is a zip or a folder of pictures.
 
-python benchmarks/translation.py --piles PLACE EMOJI      two piles with a known answer: hue turned by 120 degrees
-python benchmarks/translation.py --domains PLACE EMOJI    four domains with known looks, for stargan and classifier
+    python benchmarks/translation.py --piles PLACE EMOJI         two piles with a known answer: another hue
+    python benchmarks/translation.py --style PLACE PHOTOS        photographs, and others in flat colours and black lines
+    python benchmarks/translation.py --domains PLACE EMOJI       four domains with known looks
 
-python benchmarks/translation.py --pairs RUN...                      L1 and FD on the pictures held out, of pix2pix runs
-python benchmarks/translation.py --truth PLACE RUN...                colour error on PLACE/held against PLACE/truth
-python benchmarks/translation.py --judge CLASSIFIER PLACE RUN...     share seen as the domain asked for
+    python benchmarks/translation.py --pairs RUN...                    L1 and FD on what pix2pix runs did not see
+    python benchmarks/translation.py --truth PLACE RUN...              colour error on PLACE/held against PLACE/truth
+    python benchmarks/translation.py --judge CLASSIFIER PLACE RUN...   share seen as the domain that was asked for
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ import torch
 from torch import Tensor
 
 import ganvas
-from ganvas.data.batches import Batches
-from ganvas.data.makers import edges, grey, laid_on_white
+from ganvas.data.batches import Batches, once
+from ganvas.data.makers import edges, grey, laid_on_white, regions
 from ganvas.data.sources import open_source
 from ganvas.metrics.features import Features
 from ganvas.metrics.frechet import Gaussian, frechet_distance
-from ganvas.pixels import save_png, to_uint8
+from ganvas.pixels import read, save_png, to_channels, to_float, to_uint8
 from ganvas.run import Run
 
 SIZE = 32  # pixels a side
@@ -40,8 +41,7 @@ LOOKS = {
 def opened(name: str, size: Sequence[int] = (SIZE, SIZE)) -> Tensor:
     """All pictures of a source as (N, 3, H, W), on white."""
     data = open_source(name, resolution=(size[0], size[1]))
-    batches = Batches(data, seed=0)
-    return laid_on_white(batches.shown(range(len(data)))["image"])
+    return laid_on_white(torch.cat([batch["image"] for batch in once(data, 256)]))
 
 
 def written(folder: Path, pictures: Tensor) -> None:
@@ -63,6 +63,25 @@ def piles(place: Path, source: str) -> None:
     written(place / "b", LOOKS["hue"](train[::2]).flip(3))
     written(place / "held", held)
     written(place / "truth", LOOKS["hue"](held))
+
+
+def style(place: Path, source: str) -> None:
+    """Parts of photographs; those of every second one as a painter of few colours has them, those held out as both."""
+    parts = []
+    for name in sorted(Path(source).iterdir()):
+        image = to_float(to_channels(read(name).array, 3))[None, :, ::4, ::4]  # a quarter of the size
+        tiles = image.unfold(2, SIZE, SIZE).unfold(3, SIZE, SIZE)  # (1, 3, down, across, SIZE, SIZE)
+        parts.append(tiles.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, SIZE, SIZE))
+    held, train = torch.cat(parts[::HELD]), [p for k, p in enumerate(parts) if k % HELD]
+    written(place / "a", torch.cat(train[1::2]))
+    written(place / "b", painted(torch.cat(train[::2])))
+    written(place / "held", held)
+    written(place / "truth", painted(held))
+
+
+def painted(x: Tensor) -> Tensor:
+    """A few flat colours, and a black line wherever brightness changes fast."""
+    return LOOKS["outline"](regions(x))
 
 
 def domains(place: Path, source: str) -> None:
@@ -93,8 +112,10 @@ def truth(run: str, place: Path) -> str:
     held, right = (opened(str(place / name), model.config["data"]["resolution"]) for name in ("held", "truth"))
     made = model(held)
     error, nothing = (made - right).abs().mean(), (held - right).abs().mean()
-    cycle = (model(made, back=True) - held).abs().mean()
-    return f"colour error {error:.4f}, of doing nothing {nothing:.4f} ({error / nothing:.2f}); cycle error {cycle:.4f}"
+    said = f"colour error {error:.4f}, of doing nothing {nothing:.4f} ({error / nothing:.2f})"
+    if not model.task.reversible:
+        return said
+    return f"{said}; cycle error {(model(made, back=True) - held).abs().mean():.4f}"
 
 
 def judged(run: str, classifier: str, place: Path) -> str:
@@ -116,12 +137,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+")
     which = parser.add_mutually_exclusive_group(required=True)
-    for name in ("piles", "domains", "pairs", "truth", "judge"):
+    for name in ("piles", "style", "domains", "pairs", "truth", "judge"):
         which.add_argument(f"--{name}", action="store_true")
     asked = parser.parse_args()
     first, *rest = asked.names
-    if asked.piles or asked.domains:
-        (piles if asked.piles else domains)(Path(first), rest[0])
+    if asked.piles or asked.style or asked.domains:
+        (piles if asked.piles else style if asked.style else domains)(Path(first), rest[0])
     elif asked.pairs:
         for run in asked.names:
             print(f"{run}: {pairs(run)}")

@@ -112,7 +112,7 @@ def trained(tmp_path: Path, name: str, images: int, **options: object) -> Path:
     return outdir
 
 
-def test_a_folder_of_good_pictures_is_enough_and_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_pain_15_a_folder_of_good_pictures_is_enough_and_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     folder(tmp_path / "data")
     at_once = trained(tmp_path, "once", 8, set=SMALL)
     parts = trained(tmp_path, "parts", 8, set=SMALL, snapshot_images=4, minutes=0.0)  # ends after one step

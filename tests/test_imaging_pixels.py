@@ -98,6 +98,15 @@ def test_large_pictures_are_written_band_by_band(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(open_photo(out.getvalue()).array, array)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_large_pictures_are_read_band_by_band(dtype: str, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganvas.depth.BAND", 100)
+    array, out = picture(channels, dtype, (31, 20)), io.BytesIO()
+    write_png(out, array, Metadata())
+    np.testing.assert_array_equal(open_photo(out.getvalue()).array, array)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("packing", [None, "zlib", "lzw"])
 @pytest.mark.parametrize("channels", [3, 4])
@@ -442,6 +451,17 @@ def test_damaged_exif_does_not_spoil_the_picture() -> None:
     got = open_photo(out.getvalue())
     assert got.array.shape == (4, 4, 3)
     assert got.metadata.exif is None
+
+
+def test_a_tiff_with_damaged_tags_is_read_for_its_pixels(tmp_path: Path) -> None:
+    array = picture(3, "uint16")
+    save(photo(array, Metadata(profile(), exif(), XMP, (72.0, 72.0))), tmp_path / "a.tif")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    for tag in (34665, 700, 34853):  # EXIF, XMP, GPS point beyond the end, as what they are not
+        place = data.index(struct.pack("<H", tag), 8)
+        data[place + 2 : place + 12] = struct.pack("<HII", 3, 9, len(data) + 50)
+    got = open_photo(bytes(data))
+    np.testing.assert_array_equal(got.array, array)
 
 
 def test_gamma_of_a_png_without_profile_is_carried(tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
+from PIL.TiffImagePlugin import TiffImageFile
 
 from .config import BadPicture
 
 BITS, PLANAR = 258, 284  # TIFF's tags: of each channel; 2 where the channels are stored one after the other
+BAND = 1 << 22  # pixels that are copied at once
 DEFLATE = (8, 32946)  # TIFF's two numbers for it
 
 
@@ -70,7 +73,20 @@ def _bytes(image: Any, raw: str) -> np.ndarray:
         tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in image.tile
     ]
     image.load()
-    return np.asarray(image)
+    return as_array(image)
+
+
+def as_array(image: Any) -> np.ndarray:
+    """The pixels of a decoded picture, (H, W) or (H, W, C): a band at a time, or a large one would be there twice."""
+    width, height = image.size
+    rows = max(1, BAND // max(width, 1))
+    if height <= rows:
+        return np.asarray(image)
+    first = np.asarray(image.crop((0, 0, width, rows)))
+    out = np.empty((height, *first.shape[1:]), first.dtype)
+    for top in range(0, height, rows):
+        out[top : top + rows] = np.asarray(image.crop((0, top, width, min(top + rows, height))))
+    return out
 
 
 def with_hidden(array: np.ndarray, hidden: int | tuple[int, ...]) -> np.ndarray:
@@ -99,17 +115,15 @@ def special_tiff(stream: BinaryIO, max_pixels: int) -> tuple[np.ndarray, dict[in
     stream.seek(start)
     if magic not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return None
-    import tifffile
-
     try:
-        with tifffile.TiffFile(stream) as file:
-            page: Any = file.pages[0]
-            if not _special(page):
-                return None
-            array = _page(page, stream, max_pixels)
-            tags = {tag.code: tag.value for tag in page.tags.values()}
-    except tifffile.TiffFileError as problem:
-        raise BadPicture(f"is damaged: {problem}") from None
+        if _known(stream):
+            return None
+        stream.seek(start)
+        page = _special(stream)
+        if page is None:
+            return None
+        array = _page(page, stream, max_pixels)
+        tags = {tag.code: tag.value for tag in page.tags.values()}
     finally:
         stream.seek(start)
     channels = array.shape[2]
@@ -127,12 +141,26 @@ def _turned(array: np.ndarray) -> np.ndarray:
     return turned
 
 
-def _special(page: Any) -> bool:
-    if page.dtype is None:
+def _known(stream: BinaryIO) -> bool:
+    """Whether Pillow reads a TIFF, and reads it rightly."""
+    try:
+        deep(TiffImageFile(stream))
+    except Exception:
         return False
-    floating = page.dtype.kind == "f" and (page.samplesperpixel > 1 or page.dtype.itemsize != 4)
-    deep = page.dtype == np.uint16 and page.samplesperpixel > 1
-    return bool(floating or (deep and (page.planarconfig == 2 or page.samplesperpixel == 2)))
+    return True
+
+
+def _special(stream: BinaryIO) -> Any:
+    """The first page of a TIFF if it is of a kind that only tifffile reads, else None."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it tells the log of all that is wrong in a damaged file
+    try:
+        page: Any = tifffile.TiffFile(stream).pages[0]
+        floating = page.dtype.kind == "f"
+    except Exception:
+        return None
+    return page if floating or (page.dtype == np.uint16 and page.samplesperpixel > 1) else None
 
 
 def _page(page: Any, stream: BinaryIO, max_pixels: int) -> np.ndarray:

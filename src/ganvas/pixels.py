@@ -224,7 +224,7 @@ def _pixels(image: Any, mode: str) -> np.ndarray:
             image = image.convert(image.mode.upper())
         if image.mode == "CMYK":
             image = by_profile(image)
-        return np.asarray(image if image.mode == mode else image.convert(mode))
+        return depth.as_array(image if image.mode == mode else image.convert(mode))
     array = np.asarray(image)
     if array.dtype.itemsize > 2 and (array.min() < 0 or array.max() > 65535):
         raise BadPicture(f"holds integers from {array.min()} to {array.max()}; save it with 8 or 16 bits")

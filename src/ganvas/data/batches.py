@@ -25,6 +25,7 @@ IN_MEMORY = 512 << 20  # bytes: a data set up to this size is one tensor
 ON_DEVICE = 0.25  # share of an accelerator's free memory that a data set may take
 MASK = (1 << 64) - 1
 
+SHOWN = 0x5EE  # the seed of the order in which pictures are shown
 HELD = 0x8E1D  # added to the seed for the choice of the pictures that are held out
 LABELLED = 0x9E3779B97F4A7C15  # added to the seed for the order of the labelled pictures
 OTHER = 0x3C6EF372FE94F82B  # and for that of the other pile
@@ -205,15 +206,14 @@ class Batches:
         return batch
 
     def shown(self, places: Sequence[int]) -> dict[str, Any]:
-        """What a person is shown of the data: pictures in their own order, beginning again at the end.
+        """What a person is shown of the data: always the same pictures, of all kinds, beginning again at the end.
 
-        As `at` gives it, on the CPU and unchanged; those that are held out, if any are.  The other pile has its own
-        numbers.
+        As `at` gives it, on the CPU and unchanged; those that are held out, if any are.  The other pile has its own.
         """
-        numbers, own = np.array(places, np.int64), self.aside if self.held_out else self.kept
-        batch = self._stored(own[numbers % len(own)])
+        own = self.aside if self.held_out else self.kept
+        batch = self._stored(own[_mixed(places, len(own))])
         if self.others is not None:
-            batch["other"] = self._sources(numbers % self.others.count)
+            batch["other"] = self._sources(_mixed(places, self.others.count))
         batch = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in batch.items()}
         pictures = self._as_pictures(batch)
         if self.dataset.maker:
@@ -320,6 +320,11 @@ class Batches:
         for running in self._running:
             running.close()  # type: ignore[attr-defined]
         self._running = []
+
+
+def _mixed(places: Sequence[int], count: int) -> np.ndarray:
+    """Numbers under `count` in an order that never changes, so that neighbours are not of one class."""
+    return Order(count, SHOWN).indices(0, count)[np.array(places, np.int64) % count]
 
 
 def _divided(count: int, hold_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

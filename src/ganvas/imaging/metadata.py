@@ -85,7 +85,9 @@ def upright_xmp(info: dict[str, Any]) -> bytes | None:
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
     if not xmp:
         return None
-    raw = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
+    if not isinstance(xmp, (str, bytes)):
+        return None
+    raw = xmp.encode() if isinstance(xmp, str) else xmp
     return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", raw)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..config import UsageError
 from .enlarge import doublings, padded, scaled_kaiming, signed, unit
+from .layers import widened
 
 DEFAULT_UNSHUFFLE = {1: 4, 2: 2}
 
@@ -31,10 +32,12 @@ class DenseBlock(nn.Module):
         scaled_kaiming(*self.children())  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        convs, maps = list(self.children()), x
-        for conv in convs[:-1]:
-            maps = torch.cat([maps, leaky(conv(maps)).to(maps.dtype)], 1)  # (N, width + k growth, H, W)
-        return torch.add(x, convs[-1](maps).to(x.dtype), alpha=0.2)
+        first, *middle, last = self.children()
+        more = leaky(first(x))
+        maps = torch.cat([x.to(more.dtype), more], 1)  # in the convolutions' format; only the sum below is wide
+        for conv in middle:
+            maps = torch.cat([maps, leaky(conv(maps))], 1)  # (N, width + k growth, H, W)
+        return torch.add(x, last(maps), alpha=0.2)
 
 
 class RRDB(nn.Module):
@@ -83,7 +86,8 @@ class RRDBNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        h = self.conv_first(F.pixel_unshuffle(padded(unit(x), self.multiple), self.multiple))
+        # float32 between blocks: in bf16, what 69 of them add to it would be rounded as often
+        h = widened(self.conv_first(F.pixel_unshuffle(padded(unit(x), self.multiple), self.multiple)))
         h = h + self.conv_body(self.body(h))
         for k, step in enumerate(self.steps, 1):
             h = leaky(self.get_submodule(f"conv_up{k}")(F.interpolate(h, scale_factor=step, mode="nearest")))

@@ -37,7 +37,7 @@ class Translation(Task):
         return self.generator(images)
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
-        """Examples of the data, one a seed: pictures in the data's own order."""
+        """Examples of the data, one a seed."""
         if self.examples is None:
             raise UsageError("This model translates pictures, so give it some: ganvas translate, or model(image).")
         found = self.examples(seeds)

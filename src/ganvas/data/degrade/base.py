@@ -86,21 +86,23 @@ class Degradation:
         `places` are the pictures' positions in the endless order of the data; the result has whole levels, `top` of
         them (255 or 65535), as stored pictures have.  Transparency is only scaled.
         """
+        return self.pair(images, places, seed=seed, top=top)["source"]
+
+    def pair(self, images: Tensor, places: Sequence[int], *, seed: int, top: int = 255) -> dict[str, Tensor]:
+        """What a network is given, `source`, and what it is to make of it, `target`; channels last in memory."""
         height, width = images.shape[2:]
         if height % self.scale or width % self.scale:
             raise UsageError(f"Pictures of {width}x{height} cannot be made {self.scale} times smaller exactly.")
         if len(places) != len(images):
             raise ValueError(f"{len(images)} pictures have {len(places)} places")
-        made = [self._one(image[None], Chance(seed, place, images.device), top) for image, place in zip(images, places)]
-        return torch.cat(made)
-
-    def pair(self, images: Tensor, places: Sequence[int], *, seed: int, top: int = 255) -> dict[str, Tensor]:
-        """What a network is given, `source`, and what it is to make of it, `target`; channels last in memory."""
-        made = {"source": self(images, places, seed=seed, top=top), "target": self.wanted(images)}
+        wanted = self.wanted(images)
+        chances = [Chance(seed, place, images.device) for place in places]
+        spoiled = torch.cat([self._one(one[None], chance, top) for one, chance in zip(wanted, chances)])
+        made = {"source": spoiled, "target": wanted}
         return {name: pictures.contiguous(memory_format=torch.channels_last) for name, pictures in made.items()}
 
     def wanted(self, images: Tensor) -> Tensor:
-        """What a network is to make of the spoiled pictures: (N, C, H, W) in [-1, 1], by default as they were."""
+        """What is spoiled, and what a network is to make of it again: (N, C, H, W) in [-1, 1], by default as it was."""
         return images
 
     def _one(self, image: Tensor, chance: Chance, top: int) -> Tensor:

@@ -108,7 +108,6 @@ class SecondOrder(Degradation):
     def degrade(self, image: Tensor, chance: Chance, top: int) -> Tensor:
         """(1, C, H, W) to (1, C, H / scale, W / scale)."""
         height, width = image.shape[2:]
-        image = sharpened(image) if self.sharpen else image
         image = self.first.before_jpeg(image, (height, width), chance)
         image = self.first.compressed(image, chance)
         image = self.second.before_jpeg(image, (height / self.scale, width / self.scale), chance)
@@ -118,7 +117,7 @@ class SecondOrder(Degradation):
         return self._last(self.second.compressed(image, chance), size, chance)
 
     def wanted(self, images: Tensor) -> Tensor:
-        """Sharpened, if the spoiled ones begin so; transparency is not."""
+        """Sharpened, from which the spoiled ones then begin; transparency is not."""
         if not self.sharpen:
             return images
         made = torch.cat([sharpened((image[None, :3] + 1) / 2) for image in images]) * 2 - 1
