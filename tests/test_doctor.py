@@ -107,11 +107,11 @@ WELL = {  # a run that stands still and is fine
 }
 
 
-def said(ill, name="dcgan", count=30, held_out=0, images=1797):
+def said(ill, name="dcgan", count=30, held_out=0, images=1797, batch=8):
     """What is said about a run whose fields are as in `WELL`, but for some: numbers, or functions of the line."""
     setup = config(name)
     setup["data"] |= {"images": images, "held_out": held_out, "resolution": [32, 32]}
-    setup["recipe"]["batch"] = 8  # so that 500 images are 62 steps
+    setup["recipe"]["batch"] = batch  # 500 images are 62 steps of 8
     doctor = Doctor(setup)
     found = []
     for k in range(count):
@@ -215,13 +215,21 @@ def test_overfitting_to_few_images():
 
 def test_nothing_is_said_too_early():
     ill = {"signal/diversity": 0.01, "signal/lost": 0.9, "signal/wander": 1.0, "signal/checkerboard": 0.5}
-    assert not said(ill, count=7)  # 437 steps
+    ill |= {"signal/label_effect": 0.0, "signal/saturated": 1.0, "signal/low": -9.0, "signal/told_apart": 1.0}
+    assert not said(ill, batch=64)  # 232 steps
+    assert not said(ill | {"signal/ranking": 0.5}, batch=64)
+    assert not said(ill | {"signal/ranking": 1.0, "signal/gap": 9.0, "signal/gradient_ratio": 0.0}, batch=64)
 
 
 def test_what_still_gets_better_is_left_in_peace():
     better = {"signal/nearness": lambda k: 0.95**k}
     assert names({"signal/wander": 0.8, "signal/lost": 0.6}) == ["oscillation", "partial mode collapse"]
     assert not names({"signal/wander": 0.8, "signal/lost": 0.6} | better)
+    ill = {"signal/label_effect": 0.0, "signal/saturated": 1.0, "signal/low": -9.0, "signal/diversity": 0.2}
+    assert len(names(ill)) == 4
+    assert not names(ill | better)
+    assert names({"signal/ranking": 0.5, "signal/told_apart": 1.0}) == ["generator wins"]
+    assert not names({"signal/ranking": 0.5, "signal/told_apart": 1.0} | better)
 
 
 NEEDS_A_GAME = ("loss", "penalties", "augment", "d_steps", "generator", "discriminator.head")
@@ -243,6 +251,16 @@ def test_every_remedy_can_be_typed(name):
                 continue  # no sign of it can show
             recipe.set(path, value, catalog.COMPONENTS)
             assert recipe.to_dict() != catalog.RECIPES[name]().to_dict(), option
+
+
+def test_what_was_said_is_not_said_again():
+    rows = [row | {"images": 2000 * k} for k, row in enumerate([WELL | {"signal/wander": 0.8}] * 40)]
+    first = Doctor(config())
+    found = [finding for row in rows for finding in first.hear(row)]
+    assert [finding.trouble for finding in found] == ["oscillation"]
+    again = Doctor(config(), [*rows, {"findings": [{"trouble": "oscillation"}]}])  # as a resumed run begins
+    assert not again.hear(rows[-1])
+    assert Doctor(config(), rows).hear(rows[-1])
 
 
 def test_lines_that_another_wrote_are_no_traceback():

@@ -39,7 +39,7 @@ class Doctor:
         self.named: set[str] = set()
         for line in lines:
             self.lines.append(line)
-            self.named |= {said["trouble"] for said in line.get("findings", [])}
+            self.named |= {str(said.get("trouble")) for said in line.get("findings", [])}
 
     def hear(self, line: Line) -> list[Finding]:
         """What a new line of the log shows that was not said before."""

@@ -64,7 +64,7 @@ def explodes(chart: Chart) -> str:
 def vanishes(chart: Chart) -> str:
     field = "g/gradient_norm"
     now = max(chart.last(field, LINES), default=1.0)
-    usual = max(chart.all(field)[:LINES], default=0.0)
+    usual = chart.first(field, LINES)
     if now < 1e-3 * usual or now < 1e-5:
         fallen = f" (it was {number(usual)} at first)" if usual > 2 * now else ""
         return f"the generator's gradient norm is {number(now)}{fallen}: it is told nothing"
@@ -146,7 +146,7 @@ def oscillates(chart: Chart) -> str:
 def overfits(chart: Chart) -> str:
     share = chart.now("signal/overfit", LINES)
     seen, unseen = chart.now("signal/real_accuracy", LINES), chart.now("signal/held_accuracy", LINES)
-    if share > 0.4 and seen - unseen > 0.15:
+    if share > 0.5 and seen - unseen > 0.2:
         return (
             f"it recognises {percent(seen)} of the training images as real and {percent(unseen)} of those held out;"
             f" {percent(share)} of its advantage is knowing images by heart"
@@ -197,7 +197,7 @@ def shows_checkerboard(chart: Chart) -> str:
     now = min(chart.last("signal/checkerboard", LONG), default=0.0)
     real = max(chart.last("signal/real_checkerboard", 1), default=1.0)
     falling = chart.change("signal/checkerboard", LONG) < -0.1
-    if settled(chart) and now > 0.02 and now > 10 * real and not falling:
+    if settled(chart) and now > 0.002 and now > 10 * real and not falling:
         return (
             f"{100 * now:.1f} % of the samples' variance alternates from pixel to pixel, {100 * real:.2g} % of the real"
             " images'"

@@ -21,7 +21,7 @@ from . import pictures, weights
 
 COUNT = 64  # images of each kind that are looked at, at most
 NUMBERS = 1 << 24  # of them together, at most, unless that were fewer than 16 images
-STEPS = 32  # from one measurement to the next, at least, so that they cost less than a fiftieth of the time
+STEPS = 32  # from one measurement to the next, at least, so that they cost a few percent of the shortest runs
 RARELY = 8  # measurements to one of what costs more
 SMALLEST = 16  # pixels a side of pictures that the pocket network can tell apart
 REFERENCE = 512  # real images that say which groups there are
