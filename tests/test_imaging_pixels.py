@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -451,6 +453,9 @@ def test_damaged_exif_does_not_spoil_the_picture() -> None:
     got = open_photo(out.getvalue())
     assert got.array.shape == (4, 4, 3)
     assert got.metadata.exif is None
+    script = "import sys\nfrom ganvas.imaging.pixels import open_photo\nopen_photo(sys.stdin.buffer.read())"
+    done = subprocess.run([sys.executable, "-c", script], input=out.getvalue(), capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_tiff_with_damaged_tags_is_read_for_its_pixels(tmp_path: Path) -> None:

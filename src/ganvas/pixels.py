@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,9 @@ if TYPE_CHECKING:  # torch takes a second to import, and listing the data source
     from torch import Tensor
 
 T = TypeVar("T")
+
+# What is wrong with a picture is said in its notes, or by `BadPicture`, and not in the middle of a progress bar.
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
 MAX_PIXELS = 200_000_000  # a larger picture is refused before it is decoded
 # Only these decoders ever see a file: Pillow also has some that run other programs (EPS starts Ghostscript).
