@@ -14,6 +14,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -100,6 +101,18 @@ def test_the_result_is_the_networks(tmp_path, command, model):
     assert (code, out) == (0, "")
     assert "1 done" in err
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), array.repeat(2, 0).repeat(2, 1))
+
+
+def test_floating_point_in_colour_is_read_ahead_too(tmp_path, command, model):
+    values = np.random.RandomState(0).random_sample((10, 12, 3)).astype(np.float32)
+    picture(tmp_path / "in" / "a.png")
+    for name in ("b.tif", "c.tif"):  # a kind whose header the data's own reader does not know
+        tifffile.imwrite(tmp_path / "in" / name, values, photometric="rgb")
+    code, _, err = command("upscale", "-i", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    assert code == 0, err
+    for name in ("b.tif", "c.tif"):
+        made = tifffile.imread(tmp_path / "out" / name)
+        np.testing.assert_allclose(made, values.repeat(2, 0).repeat(2, 1), atol=1e-5)
 
 
 def test_sub_folders_and_unusual_names(tmp_path, command, model):

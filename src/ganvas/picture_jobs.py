@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .config import UsageError, UserError
+from .config import BadPicture, UsageError, UserError
 from .imaging.formats import SUFFIXES as WRITTEN
 from .imaging.formats import format_of, save
 from .imaging.pixels import Photo, open_photo
@@ -193,7 +193,11 @@ def _there(job: Job) -> bool:
 
 def _small(file: Path) -> Photo | None:
     """A picture read ahead; None if it is too large for that."""
-    return open_photo(file) if math.prod(peek(file).size) <= LARGE else None
+    try:
+        size = peek(file).size
+    except BadPicture:  # `open_photo` knows more kinds, and will say why if it does not know this one
+        return None
+    return open_photo(file) if math.prod(size) <= LARGE else None
 
 
 def _changed(
