@@ -447,6 +447,16 @@ def test_profiles_for_other_colours_are_left_behind_and_said() -> None:
     assert opened("RGB", b"x" * 200).notes == ["its colour profile is damaged and left behind"]
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg"])
+def test_a_grey_profile_does_not_go_with_colours(suffix: str, tmp_path: Path) -> None:
+    """As where a network gave a grey picture colour, or a format has no grey."""
+    grey = Metadata(icc=profile("GRAY"))
+    lost = ["its colour profile is for GRAY and left behind"]
+    assert save(photo(picture(3, "uint8"), grey), tmp_path / f"a{suffix}") == lost
+    assert "icc_profile" not in Image.open(tmp_path / f"a{suffix}").info
+    assert save(photo(picture(1, "uint8"), grey), tmp_path / f"b{suffix}") == (lost if suffix == ".webp" else [])
+
+
 def test_damaged_exif_does_not_spoil_the_picture() -> None:
     out = io.BytesIO()
     Image.new("RGB", (4, 4)).save(out, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\0\0rubbish")

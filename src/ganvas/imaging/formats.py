@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..config import UsageError, UserError, did_you_mean
 from ..pixels import shown, to_channels
-from .metadata import Metadata, as_srgb, exif_bytes, sized
+from .metadata import Metadata, as_srgb, exif_bytes, profile, sized
 from .pixels import Photo
 from .strips import write_png, write_tiff
 
@@ -123,10 +123,8 @@ def _fitting(photo: Photo, form: Format) -> tuple[np.ndarray, Metadata, list[str
         array = _four(array)
     if array.shape[2] == 1 and 1 not in form.channels:
         array = np.repeat(array, 3, axis=2)
-    if metadata.icc and array.shape[2] > 2 and channels < 3:
-        metadata = replace(metadata, icc=None)
-        notes.append(f"{form.name} has no grey, so the grey colour profile is left behind")
-    return array, metadata, notes
+    icc, lost = profile(metadata.icc, array.shape[2])  # grey may have become colour on the way
+    return array, replace(metadata, icc=icc), notes + lost
 
 
 def _four(array: np.ndarray) -> np.ndarray:
