@@ -28,8 +28,11 @@ def bands(array: np.ndarray, rows: int | None = None) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(array[first : first + rows])
 
 
-def write_png(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: int = 6) -> None:
-    """(H, W, C) uint8 or uint16 with 1 to 4 channels as PNG (W3C, third edition); `level` is zlib's, 0 to 9."""
+def write_png(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: int = 4) -> None:
+    """(H, W, C) uint8 or uint16 with 1 to 4 channels as PNG (W3C, third edition); `level` is zlib's, 0 to 9.
+
+    Level 6 makes a photograph 7 % smaller in three times as long, which is longer than a small network takes for it.
+    """
     height, width, channels = array.shape
     out.write(b"\x89PNG\r\n\x1a\n")
     depth = array.itemsize * 8

@@ -171,12 +171,12 @@ class Tiler:
     def affordable(self, margin: int) -> float:
         """Pixels that a part may have, margin included: by the memory that is free, and no more than is of use.
 
-        With 32 times the margin for a side, an eighth is computed twice.
+        With 20 times the margin for a side, a fifth is computed twice; larger parts mostly take more memory.
         """
         free, cpu = free_memory(self.policy.device), self.policy.device.type == "cpu"
         room = min(max(free // 8, LEAST_MEMORY), MOST_MEMORY) if cpu else max(free // 2, LEAST_MEMORY)
         pixels = room / max(self.field.bytes_per_pixel * (0.6 if self.bf16 else 1.0), 1.0)
-        return min(pixels, max(34 * margin, 256) ** 2) if cpu else pixels
+        return min(pixels, min(max(22 * margin, 256), 640) ** 2) if cpu else pixels
 
     def _cut(self, plan: Layout, source: Source, finish: Finish) -> Iterator[np.ndarray]:
         """Parts side by side."""
