@@ -118,7 +118,7 @@ def carry_out(
     from .picture_jobs import jobs_for, work
     from .policy import keep_large_buffers
 
-    keep_large_buffers()
+    keep_large_buffers(one_heap=True)
     jobs, others = jobs_for(source, output, recursive=recursive, form=form)
     check_quality(how["quality"])
     alone = not source.is_dir()

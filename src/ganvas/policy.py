@@ -144,18 +144,20 @@ def fused(optimizer: type, device: torch.device) -> dict[str, Any]:
     return {"foreach": True} if optimizer is torch.optim.RMSprop else {}
 
 
-def keep_large_buffers() -> bool:
+def keep_large_buffers(*, one_heap: bool = False) -> bool:
     """Stop glibc from returning large temporaries to the kernel after every step; True where it was done.
 
     By default each tensor over 32 MB is mapped anew, and paid for page by page, every time it is made.
-    Done once at the start of the command, on Linux with glibc only; it affects this process alone.
+    Done once at the start of the command, on Linux with glibc only; it affects this process alone.  With `one_heap`
+    threads share what they keep, which is less in all.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False
-    m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3  # malloc.h
+    m_trim_threshold, m_top_pad, m_mmap_threshold, m_arena_max = -1, -2, -3, -8  # malloc.h
     mallopt = ctypes.CDLL(None).mallopt
     largest = 2**31 - 1
-    settings = ((m_mmap_threshold, largest), (m_trim_threshold, largest), (m_top_pad, 64 << 20))
+    settings = [(m_mmap_threshold, largest), (m_trim_threshold, largest), (m_top_pad, 64 << 20)]
+    settings += [(m_arena_max, 1)] if one_heap else []
     return all(mallopt(name, value) == 1 for name, value in settings)
 
 
