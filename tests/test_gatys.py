@@ -11,7 +11,7 @@ from scipy.optimize import rosen, rosen_der
 from ganvas.cli import app
 from ganvas.colour import luma
 from ganvas.config import BadPicture, UsageError
-from ganvas.descent import LBFGS, Adam
+from ganvas.descent import LBFGS, Adam, Evened
 from ganvas.gatys import Painting, begun, judged, paint, planned
 from ganvas.imaging.pixels import open_photo
 from ganvas.metrics.style import Perception, Seen, total_variation
@@ -78,6 +78,28 @@ def test_a_step_has_its_limit_and_bad_curvature_is_left_out():
     assert way.change(torch.full((4,), 1000.0)).abs().mean() == pytest.approx(0.1)
     way.change(torch.full((4,), 2000.0))  # the gradient grew where it went: that is no valley
     assert way.pairs == []
+
+
+def test_an_evened_way_is_another_in_a_space_of_scaled_frequencies():
+    """x = A u with A symmetric: what is gone in u is A times it in x, and the gradient by u is A times that by x."""
+    seen = []
+
+    class Plain:
+        def change(self, gradient):
+            seen.append(gradient)
+            return -gradient
+
+    h, w = 6, 5
+    down, across = np.fft.fftfreq(h)[:, None], np.fft.fftfreq(w)[None]
+    factors = (4 * np.maximum(np.sqrt(down**2 + across**2), 1 / 32)) ** -0.5
+
+    def through(x):
+        return np.fft.ifft2(np.fft.fft2(x) * factors).real
+
+    g = np.random.RandomState(0).randn(1, 3, h, w)
+    made = Evened(Plain()).change(torch.from_numpy(g))
+    np.testing.assert_allclose(seen[0], through(g), atol=1e-6)
+    np.testing.assert_allclose(made, -through(through(g)), atol=1e-6)
 
 
 def test_adam_is_pytorchs():
@@ -259,6 +281,10 @@ MISTAKES = [
     (["a.png", "s.png"], ["--weights", "-1"], "a number for each of the 1 styles"),
     (["a.png", "s.png"], ["--colour", "luma"], "--colour is style"),
     (["a.png", "s.png"], ["--method", "gaty"], "Did you mean 'gatys'"),
+    (["a.png", "s.png"], ["--method", "fast"], "needs --model: a run of fast_style"),
+    (["a.png", "s.png"], ["--method", "gatys", "--model", "m"], "takes no --model"),
+    (["a.png", "s.png"], ["--mask", "m.png"], "--mask is for a model"),
+    (["a.png", "s.png"], ["--model", "m"], "m does not exist"),
     (["a.png", "s.png"], ["--style-layer", "relu9"], "pocket has no layer 'relu9'"),
     (["a.png", "s.png"], [], "s.png has 24x24 pixels"),
     (["a.png", "s.png"], ["--style-layer", "relu1", "--iterations", "0"], "iterations must be from 1"),

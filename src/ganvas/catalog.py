@@ -21,7 +21,9 @@ from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
 from .losses import adversarial, energy, path_length, penalties, relativistic, verdicts, weights, wrapped
 from .metrics import content
+from .metrics import style as painted
 from .networks import (
+    adain,
     autoencoder,
     biggan,
     classifier,
@@ -40,18 +42,21 @@ from .networks import (
     srresnet,
     stargan,
     stylegan2,
+    transformer_net,
     translation,
     unet,
 )
 from .networks import text as captions
-from .recipes import conditional, further, generation, modern, points, styles
+from .recipes import conditional, further, generation, modern, painting, points, styles
 from .recipes import energy as energies
 from .recipes import translation as translations
+from .tasks.any_style import AnyStyle
 from .tasks.cartoon import Cartoon
 from .tasks.classify import Classification
 from .tasks.generation import Generation
 from .tasks.infogan import InfoGAN
 from .tasks.multidomain import MultiDomain
+from .tasks.one_style import OneStyle
 from .tasks.paired import Paired
 from .tasks.semi import SemiSupervised
 from .tasks.text import TextGeneration
@@ -91,6 +96,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "cyclegan": translations.cyclegan,
     "stargan": translations.stargan,
     "cartoon": translations.cartoon,
+    "fast_style": painting.fast_style,
+    "adain": painting.adain,
 }
 
 LOSSES: dict[str, type] = {
@@ -166,6 +173,10 @@ NETWORKS: dict[str, type] = {
     "stargan_generator": stargan.Generator,
     "stargan_discriminator": stargan.Discriminator,
     "content": content.Content,
+    "transformer_net": transformer_net.TransformerNet,
+    "adain_decoder": adain.Decoder,
+    "normalised_vgg": adain.NormalisedVGG,
+    "perception": painted.Perception,
 }
 
 SIGHT: dict[str, type] = {  # what the discriminator looks through
@@ -188,6 +199,7 @@ SCHEDULES: dict[str, type] = {
     "linear": schedule.Linear,
     "cosine": schedule.Cosine,
     "anneal": schedule.Anneal,
+    "inverse": schedule.Inverse,
     "long_starts": schedule.LongStarts,
 }
 
@@ -201,6 +213,8 @@ TASKS: dict[str, type] = {
     "unpaired": Unpaired,
     "multi_domain": MultiDomain,
     "cartoon_task": Cartoon,
+    "one_style": OneStyle,
+    "any_style": AnyStyle,
 }
 
 SHELVES: dict[str, Mapping[str, Any]] = {

@@ -24,7 +24,7 @@ class LBFGS:
     `reach` on average at most; curvature that is not positive is left out.
     """
 
-    def __init__(self, *, memory: int = 20, reach: float = 0.1):
+    def __init__(self, *, memory: int = 50, reach: float = 0.1):
         self.memory, self.reach = memory, reach
         self.kept: Tensor | None = None  # (2 memory + 1, D): changes, changes of the gradient, and the gradient
         self.products = torch.zeros(2 * memory + 1, 2 * memory + 1, dtype=torch.float64)
@@ -55,7 +55,8 @@ class LBFGS:
         place = self.pairs.pop(0) if len(self.pairs) == self.memory else len(self.pairs)
         self.kept[place], self.kept[self.memory + place] = s, y
         self.pairs.append(place)
-        self._product(place), self._product(self.memory + place)
+        self._product(place)
+        self._product(self.memory + place)
 
     def _product(self, row: int) -> None:
         """Products of a row with all others."""
@@ -81,6 +82,30 @@ class LBFGS:
         return d.to(self.kept)
 
 
+class Evened:
+    """Another way, for pictures (1, C, H, W), on which broad changes come as easily as fine ones.
+
+    It goes down in a space where every frequency is divided by `f ** -power`, f in cycles a pixel and at least `least`,
+    which is a preconditioner of the whole: losses of style are flat along low frequencies, and plain gradients reach
+    them last.  Measured in benchmarks/README.md.
+    """
+
+    def __init__(self, way: Way, *, power: float = 0.5, least: float = 1 / 32):
+        self.way, self.power, self.least = way, power, least
+        self.factors: Tensor | None = None
+
+    def change(self, gradient: Tensor) -> Tensor:
+        if self.factors is None:
+            down, across = (torch.fft.fftfreq(gradient.shape[2]), torch.fft.rfftfreq(gradient.shape[3]))
+            f = (down[:, None].square() + across.square()).sqrt().clamp_min(self.least)
+            self.factors = (4 * f).pow(-self.power).to(gradient.device)
+        return self._through(self.way.change(self._through(gradient)))
+
+    def _through(self, x: Tensor) -> Tensor:
+        assert self.factors is not None
+        return torch.fft.irfft2(torch.fft.rfft2(x) * self.factors, s=x.shape[2:])
+
+
 class Adam:
     """Steps of the same size for every pixel, whatever its gradient's size (Kingma and Ba 2015)."""
 
@@ -97,4 +122,4 @@ class Adam:
         return -self.rate * mean / (square.sqrt() + 1e-8)
 
 
-WAYS: dict[str, Callable[[], Way]] = {"lbfgs": LBFGS, "adam": Adam}
+WAYS: dict[str, Callable[[], Way]] = {"lbfgs": lambda: Evened(LBFGS()), "adam": Adam}

@@ -96,7 +96,7 @@ def paint(
         change, done = image - wanted, done + count
     with torch.no_grad():
         total, parts = judged(image, target, perception, how)
-    return Result(image.clamp(-1, 1), *(float(p) for p in parts), total=float(total), iterations=counts)
+    return Result(image.clamp(-1, 1), float(parts[0]), float(parts[1]), float(total), counts)
 
 
 def planned(how: Painting, content: Tensor) -> list[int]:

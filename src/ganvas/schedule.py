@@ -117,3 +117,19 @@ class Cosine(Linear):
 
     def shape(self, t: float) -> float:
         return (1 - math.cos(math.pi * t)) / 2
+
+
+class Inverse:
+    """Falls as 1 / (1 + `falls` x share of the run): fast at first, then ever slower."""
+
+    def __init__(
+        self,
+        *,
+        falls: float = 8.0,  # the last factor is 1 / (1 + falls)
+    ):
+        if not falls >= 0:
+            raise ValueError(f"falls must be at least 0, got {falls}")
+        self.falls = falls
+
+    def __call__(self, fraction: float) -> float:
+        return 1.0 / (1.0 + self.falls * fraction)

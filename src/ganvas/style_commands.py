@@ -17,7 +17,11 @@ def stylize(
     content: Annotated[Path, typer.Argument(help="What is shown: a picture, or a folder of pictures.")],
     style: Annotated[list[Path] | None, typer.Argument(help="How it is painted: one picture, or several.")] = None,
     output: Output = ...,  # type: ignore[assignment]
-    method: Annotated[str, typer.Option(help="gatys (by iterations).")] = "gatys",
+    method: Annotated[str, typer.Option(help="gatys (iterations), adain or fast (--model); auto: as given.")] = "auto",
+    model: Annotated[str | None, typer.Option(help="A run of adain or fast_style, or a weight file of others.")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="Of another project's adain: vgg_normalised.pth.")] = None,
+    alpha: Annotated[float, typer.Option(help="Of a model: from 0, the content, to 1.")] = 1.0,
+    mask: Annotated[Path | None, typer.Option(help="adain: white where the first style is, black the others.")] = None,
     weights: Annotated[str | None, typer.Option(help="What each style counts: 2,1. (all alike)")] = None,
     colour: Annotated[str, typer.Option(help="style; luminance or histogram keep the content's colours.")] = "style",
     network: Annotated[str, typer.Option(help="pocket, vgg16, vgg19; auto: vgg19 if its file is here.")] = "auto",
@@ -48,15 +52,48 @@ def stylize(
     carry_out(content, output, lambda: _painter(**asked), as_json=as_json, **how)
 
 
+METHODS = ("auto", "gatys", "adain", "fast")
+
+
 def _painter(**asked: Any) -> tuple[Any, dict[str, Any]]:
     """What is to be done with each picture, and what there is to say about it."""
     from .config import UsageError, did_you_mean
 
-    if asked["method"] not in ("gatys",):
-        raise UsageError(f"--method is gatys, not {asked['method']!r}.{did_you_mean(asked['method'], ['gatys'])}")
+    method, model = asked["method"], asked["model"]
+    if method not in METHODS:
+        near = did_you_mean(method, METHODS)
+        raise UsageError(f"--method is {', '.join(METHODS)}, not {method!r}.{near}")
+    if model is None and method in ("adain", "fast"):
+        raise UsageError(f"--method {method} needs --model: a run of {RECIPES[method]}, or a weight file.")
+    if model is not None and method == "gatys":
+        raise UsageError("--method gatys changes the picture itself and takes no --model; leave one of them out.")
+    if model is not None:
+        return _by_model(**asked)
+    given = [f"--{name}" for name in ("encoder", "mask") if asked[name] is not None]
+    if given or asked["alpha"] != 1:
+        raise UsageError(f"{(given or ['--alpha'])[0]} is for a model that paints: give --model.")
     if not asked["style"]:
         raise UsageError("In which style? Give one picture or more after the content: ganvas stylize CONTENT STYLE.")
     return _by_iterations(**asked)
+
+
+RECIPES = {"adain": "adain", "fast": "fast_style"}
+
+
+def _by_model(**asked: Any) -> tuple[Any, dict[str, Any]]:
+    from .config import UsageError
+    from .restyling import Restyler, loaded, opened_mask
+    from .stylizing import opened
+    from .tasks.restyling import Restyling
+
+    model = loaded(asked["model"], asked["encoder"], device=asked["device"])
+    method = "adain" if isinstance(model.task, Restyling) else "fast"
+    if asked["method"] not in ("auto", method):
+        raise UsageError(f"{asked['model']} paints by {method}, not by {asked['method']}; give another --model.")
+    styles = opened(asked["style"] or [], asked["weights"], asked["colour"])
+    mask = opened_mask(asked["mask"]) if asked["mask"] else None
+    painter = Restyler(model, styles, asked["alpha"], mask)
+    return painter, {"method": method, "model": asked["model"], "device": str(model.policy.device)}
 
 
 def _by_iterations(**asked: Any) -> tuple[Any, dict[str, Any]]:

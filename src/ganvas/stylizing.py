@@ -1,4 +1,4 @@
-"""A person's picture painted in a style: by iterations, or by a network that learnt to; colours kept if asked for."""
+"""A person's picture painted in a style by iterations; colours are kept if asked for."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def opened(files: Sequence[Path | str], shares: str | None, colour: str) -> Styl
         weights = [float(part) for part in shares.split(",")] if shares else [1.0] * len(files)
     except ValueError:
         weights = []
-    if len(weights) != len(files) or not all(0 <= w < float("inf") for w in weights) or not sum(weights) > 0:
+    usable = all(0 <= w < float("inf") for w in weights) and (sum(weights) > 0 or not files)
+    if len(weights) != len(files) or not usable:
         raise UsageError(f"--weights is a number for each of the {len(files)} styles, such as 2,1, not {shares!r}.")
     for file in files:
         if not Path(file).is_file():

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import UsageError
+from ..policy import full_precision, wide
 from . import features, weights
 
 NetworkName = Literal["pocket", "vgg16", "vgg19"]
@@ -52,9 +53,13 @@ class Perception(nn.Module):
         self.hidden = [made.requires_grad_(False)]  # in a list, so that it is no submodule
         self.reach = {name: reach(made, name) for name in {**self.content, **self.style}}
 
-    def forward(self, x: Tensor) -> Seen:
+    def maps(self, x: Tensor, names: Sequence[str] = ()) -> dict[str, Tensor]:
+        """The maps of those names, or of the layers of style; transparent pictures (N, 4, H, W) are laid on white."""
         network = self.hidden[0].to(x.device)
-        maps = network.maps(x, [*{**self.content, **self.style}])  # type: ignore[operator]
+        return network.maps(features.rgb(x), list(names) or list(self.style))  # type: ignore[operator]
+
+    def forward(self, x: Tensor) -> Seen:
+        maps = self.maps(x, [*{**self.content, **self.style}])
         return Seen([maps[name] for name in self.content], [gram(maps[name]) for name in self.style])
 
     def check(self, picture: Tensor, name: str) -> None:
@@ -91,12 +96,14 @@ class Perception(nn.Module):
 
 
 TINY = 1e-12
+EPS = 1e-5  # added to variances, as in published code of AdaIN
 
 
 def gram(maps: Tensor) -> Tensor:
     """Products of channels, averaged over all places: (N, C, h, w) to (N, C, C), in float32 or wider."""
-    rows = maps.to(torch.promote_types(maps.dtype, torch.float32)).flatten(2)
-    return rows @ rows.transpose(1, 2) / rows.shape[2]
+    with full_precision(maps.device):
+        rows = wide(maps).flatten(2)
+        return rows @ rows.transpose(1, 2) / rows.shape[2]
 
 
 def gram_loss(found: Tensor, wanted: Tensor) -> Tensor:
@@ -105,11 +112,33 @@ def gram_loss(found: Tensor, wanted: Tensor) -> Tensor:
     return ((found - wanted).square().sum((1, 2)) / (4 * trace.square())).mean()
 
 
+def moments(maps: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of every channel over all places, each (N, C, 1, 1), in float32 or wider.
+
+    The variance is unbiased, as in published code.  `share` (N, 1, h, w) in [0, 1] says how much a place counts.
+    """
+    maps = wide(maps)
+    if share is None:
+        spare = min(1, maps[0, 0].numel() - 1)  # a single place does not vary
+        return maps.mean((2, 3), keepdim=True), (maps.var((2, 3), keepdim=True, correction=spare) + EPS).sqrt()
+    whole = share.sum((2, 3), keepdim=True).clamp_min(EPS)
+    mean = (maps * share).sum((2, 3), keepdim=True) / whole
+    square = ((maps - mean).square() * share).sum((2, 3), keepdim=True) / (whole - 1).clamp_min(1)
+    return mean, (square + EPS).sqrt()
+
+
+def adapted(content: Tensor, style: tuple[Tensor, Tensor], share: Tensor | None = None) -> Tensor:
+    """A map with the mean and deviation of a style in every channel (Huang and Belongie 2017, eq. 8)."""
+    mean, deviation = moments(content, share)
+    return (content - mean) / deviation * style[1] + style[0]
+
+
 def mixed(several: Sequence[Seen], shares: Sequence[float]) -> Seen:
     """What is wanted of several styles: their Gram matrices, averaged by shares; the content of the first."""
     whole = sum(shares)
     grams = zip(*(one.style for one in several))
-    return Seen(several[0].content, [sum(s / whole * g for s, g in zip(shares, each)) for each in grams])  # type: ignore[misc]
+    weighed = [torch.stack([s / whole * g for s, g in zip(shares, each)]).sum(0) for each in grams]
+    return Seen(several[0].content, weighed)
 
 
 def total_variation(x: Tensor) -> Tensor:
