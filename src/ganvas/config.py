@@ -289,6 +289,7 @@ class Recipe:
     sync_batch_norm: bool = False  # batch statistics over all processes
     transforms: list[Spec] = field(default_factory=list)  # random changes to the real images
     degradation: Spec | None = None  # how images are spoiled, for a task that is to make them good again
+    patch: int = 0  # side of the squares cut from pictures at their own resolution; 0: pictures are seen whole
 
     def set(self, path: str, text: str, components: Mapping[str, type]) -> None:
         """Override one option by its dotted path; a path that is not the recipe's own is the task's."""

@@ -68,7 +68,7 @@ def find(model: Path | str, *, scale: int | None = None, activation: str | None 
         return Found(network, int(channels), str(model))
     loaded = load(model, device="cpu", precision="fp32")
     network = loaded.task.generator
-    if loaded.task.translates:
+    if loaded.task.translates and not loaded.task.restores:
         raise UsageError(f"{model} makes one kind of picture of another; ganvas translate is for it.")
     if not hasattr(network, "scale"):
         kind = ("of another kind", "translate") if isinstance(loaded.task, Translation) else ("from noise", "sample")
