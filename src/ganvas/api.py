@@ -191,8 +191,8 @@ def _open_data(request: Request, recipe: Recipe, progress: Decoding | None, grou
     if group.rank:
         group.wait()
     try:
-        size = asked_resolution(request)
-        return open_source(str(request.data), resolution=size, cache=request.cache, progress=progress, patch=recipe.patch)
+        how: dict[str, Any] = {"resolution": asked_resolution(request), "patch": recipe.patch}
+        return open_source(str(request.data), cache=request.cache, progress=progress, **how)
     finally:
         if not group.rank:
             group.wait()

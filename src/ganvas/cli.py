@@ -187,7 +187,8 @@ def _train(as_json: bool, **options: Any) -> dict[str, Any]:
         answer(result)
     elif first:
         if result["grid"]:
-            say(f"Samples: {result['grid']}\nNext:    {session.training.trainer.task.next_step.format(run=result['run'])}")
+            then = session.training.trainer.task.next_step.format(run=result["run"])
+            say(f"Samples: {result['grid']}\nNext:    {then}")
         else:
             say(f"Model:   {result['run']}/model, to be used in Python as its README.md says")
         if result["stopped"] != "done":

@@ -16,8 +16,8 @@ from .dataset import MADE, Dataset
 from .embedded import open_digits, open_photos
 from .folder import open_tree
 from .idx import is_idx, open_idx
-from .patches import open_paired_patches, open_patches
 from .pairs import fingerprint_of, open_halves, open_pairs, two_piles
+from .patches import open_paired_patches, open_patches
 from .prepare import SMALLEST, Progress
 from .stacked import COUNT, open_stacked
 from .toy import open_toy
@@ -89,7 +89,8 @@ def open_source(
     `resolution` is (height, width), None: as the source suggests; `cache` is where prepared pictures are kept, None:
     $GANVAS_CACHE or ~/.cache/ganvas; `progress(done, total)` counts pictures while they are prepared.
     With `patch`, pictures in folders, zips and pairs of them keep their own resolution, and windows so many pixels a
-    side (or of `resolution`, if it is given) are cut out of them.  Raises `UsageError` for a source that is not known, `UserError` for one whose content cannot be used.
+    side (or of `resolution`, if it is given) are cut out of them.
+    Raises `UsageError` for a source that is not known, `UserError` for one whose content cannot be used.
     """
     size = parse_resolution(resolution) if resolution is not None else None
     built_in = SOURCES[name].open if name in SOURCES else None

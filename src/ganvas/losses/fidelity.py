@@ -119,7 +119,7 @@ class Perceptual(Fidelity):
         self.compare = F.l1_loss if norm == "l1" else F.mse_loss
         self.hidden = [made.requires_grad_(False).eval()]  # in a list, so that it is no submodule
         with torch.no_grad():
-            made.maps(torch.zeros(1, 3, 64, 64), self.layers)  # refuses names that it does not have
+            self._maps(torch.zeros(1, 3, 64, 64))  # refuses names that the network does not have
 
     @staticmethod
     def _network(network: str | nn.Module) -> nn.Module:
@@ -128,12 +128,15 @@ class Perceptual(Fidelity):
         return features.pocket() if network == "pocket" else features.vgg(network)
 
     def forward(self, made: Tensor, wanted: Tensor, steady: Tensor | None = None) -> Tensor:
-        network = self.hidden[0].to(made.device)
-        ours = network.maps(on_white(made), self.layers)
+        ours = self._maps(made)
         with torch.no_grad():
-            theirs = network.maps(on_white(wanted), self.layers)
+            theirs = self._maps(wanted)
         terms = [s * self.compare(wide(ours[k]), wide(theirs[k])) for k, s in zip(self.layers, self.shares)]
         return self.weight * torch.stack(terms).sum()
+
+    def _maps(self, images: Tensor) -> dict[str, Tensor]:
+        network = self.hidden[0].to(images.device)
+        return network.maps(on_white(images), self.layers)  # type: ignore[operator]
 
 
 class LDL(Fidelity):

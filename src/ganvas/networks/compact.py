@@ -35,7 +35,7 @@ class Compact(nn.Module):
         width: int = 64,  # channels of every map
         convolutions: int = 16,  # between the first and the last one
         activation: Activation = "prelu",  # after every convolution but the last
-        init: Init | None = None,  # how the weights begin, the last ones ten times smaller; none: as PyTorch's do
+        init: Init | None = None,  # how the weights begin, the last layer's ten times smaller; none: as PyTorch's do
     ):
         super().__init__()
         doublings(scale)  # refuses others
@@ -43,10 +43,11 @@ class Compact(nn.Module):
         layers: list[nn.Module] = []
         for inputs in (channels, *[width] * convolutions):
             layers += [nn.Conv2d(inputs, width, 3, padding=1), activation_layer(activation, width)]
-        self.body = nn.Sequential(*layers, nn.Conv2d(width, channels * scale**2, 3, padding=1))
+        last = nn.Conv2d(width, channels * scale**2, 3, padding=1)
+        self.body = nn.Sequential(*layers, last)
         if init is not None:
             initialise(self, init)
-            self.body[-1].weight.data *= 0.1  # the enlarged picture is what training begins from
+            last.weight.data *= 0.1  # the enlarged picture is what training begins from
 
     def forward(self, x: Tensor) -> Tensor:
         maps = widened(self.body(unit(x))).mul_(2)  # (N, channels scale^2, H, W)
