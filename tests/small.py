@@ -32,7 +32,7 @@ NEEDS_MORE = {
     "pix2pix": {"generator.depth": 3},
     "colorize": {"generator.net.width": 4, "generator.net.depth": 2},
     "inpaint": {"generator.net.width": 4, "generator.net.depth": 2},
-    **dict.fromkeys(["srresnet", "srgan", "esrgan_psnr", "esrgan", "real_esrgan"], {"degradation.scale": 2}),
+    **{name: {"degradation.scale": 2} for name in ("srresnet", "srgan", "esrgan_psnr", "esrgan", "real_esrgan")},
     "compact": {"generator.convolutions": 1, "degradation.scale": 2},
 }  # rectifiers a quarter as wide, three times: fewer all die
 FACTS = {"resolution": (8, 8), "channels": 1, "classes": 3}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..colour import coloured
+from ..colour import coloured, to_lab
 from ..config import Spec
 from . import unet
 from .layers import widened
@@ -30,6 +30,24 @@ class Colouriser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return coloured(x, self.net(x))
+
+    def on_pictures(self) -> nn.Module:
+        """The same for pictures with or without colours."""
+        return Recoloured(self)
+
+
+class Recoloured(nn.Module):
+    """Pictures (N, 3, H, W) in [-1, 1] to the same with colours by a network from lightness to pictures."""
+
+    scale, colours = 1, True
+
+    def __init__(self, network: Colouriser):
+        super().__init__()
+        self.network, self.multiple = network, network.multiple
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.network(to_lab(x)[:, :1])
+        return made
 
 
 class Inpainter(nn.Module):
