@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from ganvas.config import UsageError
-from ganvas.losses.fidelity import L1, LDL, MSE, Charbonnier, Perceptual, TotalVariation
+from ganvas.losses.fidelity import L1, LDL, MSE, Charbonnier, TotalVariation
 from ganvas.metrics import features
+from ganvas.metrics.perceptual import Perceptual
 
 
 def pictures(seed, n=2, channels=3, size=12):

@@ -31,7 +31,7 @@ from ganvas.tasks.restoration import Restoration
 CPU = Policy(torch.device("cpu"))
 QUICK = {"device": "cpu", "precision": "fp32", "batch": 4, "images": 16}
 SMALL = {"generator.width": 4, "generator.convolutions": 1}
-FACTS = {"resolution": (8, 8), "channels": 3, "scale": 2}
+FACTS = {"resolution": (8, 8), "channels": 3, "source_scale": 2}
 
 
 class Larger(nn.Module):
@@ -305,7 +305,7 @@ def command(*arguments):
 
 def test_a_run_enlarges_pictures(larger, photographs, tmp_path):
     config = json.loads((larger / "config.json").read_text())
-    assert config["data"]["scale"] == 2
+    assert config["data"]["source_scale"] == 2
     done = command("upscale", "-i", photographs / "0.png", "-o", tmp_path / "out.png", "--model", larger)
     assert done.exit_code == 0, done.output
     made = Image.open(tmp_path / "out.png")

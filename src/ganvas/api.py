@@ -225,7 +225,7 @@ def _facts(dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
         sources, scale = degradation.channels(facts.channels), degradation.scale
     size = {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
     labels = {"attributes": facts.attributes, "unlabelled": facts.unlabelled}
-    return {**size, **labels, "source_channels": sources, "scale": scale}
+    return {**size, **labels, "source_channels": sources, "source_scale": scale}
 
 
 def _folder(

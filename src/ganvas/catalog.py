@@ -20,7 +20,7 @@ from .data.degrade import DEGRADATIONS
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
 from .losses import adversarial, energy, fidelity, path_length, penalties, relativistic, verdicts, weights, wrapped
-from .metrics import content
+from .metrics import content, perceptual
 from .networks import (
     autoencoder,
     biggan,
@@ -126,7 +126,7 @@ TERMS: dict[str, type] = {
     "l1": fidelity.L1,
     "mse": fidelity.MSE,
     "charbonnier": fidelity.Charbonnier,
-    "perceptual": fidelity.Perceptual,
+    "perceptual": perceptual.Perceptual,
     "total_variation": fidelity.TotalVariation,
     "ldl": fidelity.LDL,
 }

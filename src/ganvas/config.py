@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
-BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "unlabelled", "features", "codes", "source_channels"}
+BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "unlabelled", "features", "codes"}
+BY_THE_DATA |= {"source_channels", "source_scale"}
 BY_THE_MACHINE = {"params", "foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay"}
 DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE  # options of components that a person does not choose
 

@@ -275,7 +275,7 @@ def _model_folder(path: Path) -> Path:
 def _build(config: dict[str, Any], folder: Path, trusted: Mapping[str, type]) -> Task:
     """The task of a saved model, its weights still random."""
     spec = decode(config["task"], trusted)
-    known = ("resolution", "channels", "classes", "attributes", "source_channels", "scale")
+    known = ("resolution", "channels", "classes", "attributes", "source_channels", "source_scale")
     facts = {k: config["data"].get(k) for k in known}
     if not isinstance(spec, Spec) or not issubclass(spec.target, Task):
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")

@@ -19,9 +19,10 @@ from ..data.degrade.second_order import SecondOrder
 from ..data.degrade.weather import Haze
 from ..data.transforms import Flip, Turn
 from ..losses.adversarial import NonSaturating
-from ..losses.fidelity import L1, MSE, Charbonnier, Perceptual
+from ..losses.fidelity import L1, MSE, Charbonnier
 from ..losses.relativistic import RelativisticAverage
 from ..losses.wrapped import Weighted
+from ..metrics.perceptual import Perceptual
 from ..networks import compact as compacts
 from ..networks import critics, lost, patch, rrdb
 from ..networks import srresnet as residual

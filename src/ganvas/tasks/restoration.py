@@ -34,11 +34,11 @@ class Restoration(Translation):
         resolution: tuple[int, int],
         channels: int = 3,
         source_channels: int = 0,
-        scale: int = 1,
+        source_scale: int = 1,
     ):
         super().__init__()
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
-        sources = {"source_channels": source_channels or channels, "scale": scale}
+        sources = {"source_channels": source_channels or channels, "scale": source_scale}
         self.generator = generator.build(**facts, **sources)
         self.terms = nn.ModuleList(term.build() for term in terms)
         if not terms:
