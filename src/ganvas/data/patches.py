@@ -16,7 +16,7 @@ import numpy as np
 from ..config import UserError
 from ..pixels import BadPicture, read, to_8bit, to_channels, whiten_hidden
 from .dataset import Dataset
-from .folder import Survey, survey
+from .folder import Loaded, Survey, survey
 from .layout import by_reason
 from .pairs import fingerprint_of, matched
 from .prepare import Content, Progress, Rows, content_key, ordered, prepare
@@ -37,26 +37,28 @@ class Cut:
 
     def content(self, file: Path, name: str, progress: Progress | None) -> Content:
         """Write all tiles to an .npy; raises `UserError` for a picture that cannot be read after all."""
-        work = ordered(self._loader(), self.files, ahead=4)
+        work, changes = ordered(self._loader(), self.files, ahead=4), Counter[str]()
         with Rows(file, (*self.tile, self.channels), self.dtype) as rows:
-            for done, (path, array) in enumerate(zip(self.files, work), 1):
-                if isinstance(array, str):
-                    raise UserError(f"{name}: {path} {array}; mend it or take it away.")
-                for part in tiles(array, self.tile):
+            for done, (path, made) in enumerate(zip(self.files, work), 1):
+                if isinstance(made, str):
+                    raise UserError(f"{name}: {path} {made}; mend it or take it away.")
+                for part in tiles(made[0], self.tile):
                     rows.append(part)
+                changes.update(made[1])
                 if progress:
                     progress(done, len(self.files))
-        return Content()
+        return Content(notes=[f"{count:,} images: {change}" for change, count in changes.most_common()])
 
-    def _loader(self) -> Callable[[str], np.ndarray | str]:
-        def load(path: str) -> np.ndarray | str:
+    def _loader(self) -> Callable[[str], Loaded]:
+        def load(path: str) -> Loaded:
             try:
                 with self.tree.open(path) as stream:
-                    array = read(stream).array
+                    picture = read(stream)
             except BadPicture as e:
                 return e.reason
-            array = to_channels(array if self.dtype == np.uint16 else to_8bit(array), self.channels)
-            return whiten_hidden(array) if self.channels == 4 else array
+            array = picture.array if self.dtype == np.uint16 else to_8bit(picture.array)
+            array = to_channels(array, self.channels)
+            return whiten_hidden(array) if self.channels == 4 else array, picture.notes
 
         return load
 
@@ -109,7 +111,7 @@ def open_patches(
     cut = Cut(tree, [f for f in large if f not in dict(bad)], tile, found.channels, found.dtype)
     made = cut.prepared(name, cache, progress)
     note = f"tiles of {tile[1]}x{tile[0]} of {len(cut.files):,} pictures, at their own resolution"
-    return replace(made, window=window, notes=[note, *found.notes()], skipped=[*tree.skipped, *bad])
+    return replace(made, window=window, notes=[note, *found.notes(), *made.notes], skipped=[*tree.skipped, *bad])
 
 
 def fits(size: Size, inside: Size) -> bool:
@@ -164,7 +166,10 @@ def open_paired_patches(
         paired=True,
         window=window,
         name=name,
-        notes=[f"tiles of {tile[1]}x{tile[0]} of {len(kept):,} pairs, the target {scale} times as large"],
+        notes=[
+            f"tiles of {tile[1]}x{tile[0]} of {len(kept):,} pairs, the target {scale} times as large",
+            *dict.fromkeys([*made.notes, *(f"sources: {note}" for note in left.notes)]),
+        ],
         skipped=sorted({**bad, **small}.items()),
         fingerprint=fingerprint_of("paired tiles", left, made),
     )
