@@ -19,8 +19,8 @@ from .config import Recipe, address
 from .data.degrade import DEGRADATIONS
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
-from .losses import adversarial, energy, path_length, penalties, relativistic, verdicts, weights, wrapped
-from .metrics import content
+from .losses import adversarial, energy, fidelity, path_length, penalties, relativistic, verdicts, weights, wrapped
+from .metrics import content, perceptual
 from .metrics import style as painted
 from .networks import (
     adain,
@@ -32,6 +32,7 @@ from .networks import (
     critics,
     dcgan,
     heads,
+    lost,
     minibatch,
     mlp,
     noisy,
@@ -47,7 +48,7 @@ from .networks import (
     unet,
 )
 from .networks import text as captions
-from .recipes import conditional, further, generation, modern, painting, points, styles
+from .recipes import conditional, further, generation, modern, painting, points, restoration, styles
 from .recipes import energy as energies
 from .recipes import translation as translations
 from .tasks.any_style import AnyStyle
@@ -58,6 +59,7 @@ from .tasks.infogan import InfoGAN
 from .tasks.multidomain import MultiDomain
 from .tasks.one_style import OneStyle
 from .tasks.paired import Paired
+from .tasks.restoration import Restoration
 from .tasks.semi import SemiSupervised
 from .tasks.text import TextGeneration
 from .tasks.unpaired import Unpaired
@@ -98,6 +100,19 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "cartoon": translations.cartoon,
     "fast_style": painting.fast_style,
     "adain": painting.adain,
+    "srresnet": restoration.srresnet,
+    "srgan": restoration.srgan,
+    "esrgan_psnr": restoration.esrgan_psnr,
+    "esrgan": restoration.esrgan,
+    "real_esrgan": restoration.real_esrgan,
+    "compact": restoration.compact,
+    "denoise": restoration.denoise,
+    "deblur": restoration.deblur,
+    "dejpeg": restoration.dejpeg,
+    "dehaze": restoration.dehaze,
+    "colorize": restoration.colorize,
+    "inpaint": restoration.inpaint,
+    "face_sr": restoration.face_sr,
 }
 
 LOSSES: dict[str, type] = {
@@ -112,6 +127,15 @@ LOSSES: dict[str, type] = {
     "boundary_equilibrium": energy.BoundaryEquilibrium,
     "top_k": wrapped.TopK,
     "weighted": wrapped.Weighted,
+}
+
+TERMS: dict[str, type] = {
+    "l1": fidelity.L1,
+    "mse": fidelity.MSE,
+    "charbonnier": fidelity.Charbonnier,
+    "perceptual": perceptual.Perceptual,
+    "total_variation": fidelity.TotalVariation,
+    "ldl": fidelity.LDL,
 }
 
 PENALTIES: dict[str, type] = {
@@ -172,6 +196,8 @@ NETWORKS: dict[str, type] = {
     "patch_discriminator": patch.Discriminator,
     "stargan_generator": stargan.Generator,
     "stargan_discriminator": stargan.Discriminator,
+    "colouriser": lost.Colouriser,
+    "inpainter": lost.Inpainter,
     "content": content.Content,
     "transformer_net": transformer_net.TransformerNet,
     "adain_decoder": adain.Decoder,
@@ -201,6 +227,7 @@ SCHEDULES: dict[str, type] = {
     "anneal": schedule.Anneal,
     "inverse": schedule.Inverse,
     "long_starts": schedule.LongStarts,
+    "steps": schedule.Steps,
 }
 
 TASKS: dict[str, type] = {
@@ -215,12 +242,14 @@ TASKS: dict[str, type] = {
     "cartoon_task": Cartoon,
     "one_style": OneStyle,
     "any_style": AnyStyle,
+    "restoration": Restoration,
 }
 
 SHELVES: dict[str, Mapping[str, Any]] = {
     "recipes": RECIPES,
     "data": SOURCES,
     "losses": LOSSES,
+    "terms": TERMS,
     "penalties": PENALTIES,
     "heads": HEADS,
     "networks": NETWORKS,
@@ -232,6 +261,7 @@ SHELVES: dict[str, Mapping[str, Any]] = {
 
 COMPONENTS: dict[str, type] = {
     **LOSSES,
+    **TERMS,
     **PENALTIES,
     **HEADS,
     **NETWORKS,
