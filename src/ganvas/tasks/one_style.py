@@ -65,7 +65,8 @@ class OneStyle(Translation):
 
     def _looked(self, device: torch.device) -> list[Any]:
         if not self.looking:
-            perception = self.perception.build()
+            with torch.random.fork_rng(devices=[]):  # a network draws its weights before it is given its own
+                perception = self.perception.build()
             picture = opened(self.style, self.style_size)
             perception.check(picture, self.style)
             with torch.no_grad():
