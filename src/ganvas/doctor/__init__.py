@@ -70,8 +70,13 @@ def diagnose(run: Run | str | os.PathLike[str]) -> list[Finding]:
     Raises `UsageError` if this is no run.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    doctor, found = Doctor(run.config()), []
-    for line in run.log():
+    return findings_in(run.config(), run.log())
+
+
+def findings_in(config: Mapping[str, Any], lines: Sequence[Line]) -> list[Finding]:
+    """The same of a config and a log that were read already."""
+    doctor, found = Doctor(config), []
+    for line in lines:
         found += _healed(line)
         found += doctor.hear(line)
     return found
