@@ -1,7 +1,7 @@
 """How many modes the recipes for points keep, seed by seed; or how many of stacked MNIST a trained run shows.
 
     python benchmarks/modes.py                                     every recipe for points, ring and grid, seeds 0 to 4
-    python benchmarks/modes.py --recipes r3gan_points --data grid --seeds 0
+    python benchmarks/modes.py --recipes r3gan_points --data grid --seeds 0 --images 600000
     python benchmarks/modes.py --run runs/stacked --classifier runs/classifier      26,000 samples by a digit classifier
 
 The classifier is a run of `ganvas train classifier` on the same source that was stacked.
@@ -25,9 +25,9 @@ RECIPES = ["gan_points", "wgan_gp_points", "sngan_points", "minibatch_points", "
 SAMPLES = 10_000
 
 
-def on_points(recipe: str, data: str, seed: int, folder: Path) -> Coverage:
-    """The modes that a recipe keeps with one seed, after its own number of images."""
-    run = ganvas.train(recipe, data=data, outdir=folder / f"{recipe}-{data}-{seed}", seed=seed)
+def on_points(recipe: str, data: str, seed: int, images: int | None, folder: Path) -> Coverage:
+    """The modes that a recipe keeps with one seed, after so many images or its own number of them."""
+    run = ganvas.train(recipe, data=data, outdir=folder / f"{recipe}-{data}-{seed}", seed=seed, images=images)
     points = ganvas.load(run.path).sample(SAMPLES).flatten(1).numpy()
     return coverage(points, *modes(data))
 
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=RECIPES)
     parser.add_argument("--data", nargs="+", default=["ring", "grid"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--images", type=int, help="length of a run; without it, the recipe's")
     parser.add_argument("--threads", type=int, default=1, help="points are too small for more")
     parser.add_argument("--run")
     parser.add_argument("--classifier")
@@ -63,7 +64,7 @@ def main() -> None:
             for data in asked.data:
                 for seed in asked.seeds:
                     began = time.perf_counter()
-                    found = on_points(recipe, data, seed, Path(folder))
+                    found = on_points(recipe, data, seed, asked.images, Path(folder))
                     took = time.perf_counter() - began
                     share = f"{found.modes:2}/{found.of:<2}  {100 * (found.good or 0):5.1f} %"
                     print(f"{recipe:18} {data:5} {seed:4}  {share} {found.reverse_kl:8.4f} {took:9.0f}", flush=True)

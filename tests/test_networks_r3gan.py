@@ -159,6 +159,21 @@ def test_variance_is_kept_at_the_beginning():
     assert 0.05 < d(torch.randn(64, 3, 32, 32)).logits.std() < 2
 
 
+def test_maps_double_their_channels_up_to_the_growth():
+    assert r3gan.widths_for(4, 8, 4) == [8, 16, 32, 32]
+    assert r3gan.widths_for(3, 8, 1) == [8, 8, 8]
+    d = r3gan.Discriminator(resolution=32, width=8, cardinality=2, growth=4)
+    assert [s[0].wider.in_channels for s in (d.body[0], *(part[1] for part in d.body[1:]))] == [8, 16, 32, 32]
+
+
+def test_the_last_map_is_weighed_at_constant_variance():
+    """The discriminator's basis sums over 16 pixels, so it begins at a quarter; the generator's is N(0, 1)."""
+    torch.manual_seed(0)
+    g, d = r3gan.Generator(resolution=32), r3gan.Discriminator(resolution=32)
+    assert g.basis.std().item() == pytest.approx(1, rel=0.1)
+    assert d.basis.std().item() == pytest.approx(1 / 4, rel=0.1)
+
+
 def test_r1_of_the_discriminator_differentiates():
     torch.manual_seed(0)
     d = r3gan.Discriminator(resolution=16, channels=1, width=16, cardinality=4, growth=2).double()

@@ -77,6 +77,29 @@ def test_halving_filters_first():
     torch.testing.assert_close(layer(x), expected, rtol=1e-6, atol=1e-6)
 
 
+def test_a_residual_block_keeps_the_variance():
+    """(two convolutions + the filtered half of what came in) / sqrt 2: appendix of the paper."""
+    torch.manual_seed(0)
+    block, x = style.Residual(3, 5).double(), torch.randn(2, 3, 8, 10).double()
+    for bias in (block.same.bias, block.down.bias):
+        torch.nn.init.normal_(bias)
+    h = conv2d(x, block.same.weight / math.sqrt(27), block.same.bias, padding=1)
+    h = block.down(leaky_relu(h, 0.2) * math.sqrt(2))  # against the equation in the test above
+    row = torch.tensor([1.0, 3, 3, 1]).double() / 8
+    half = conv2d(pad(x, (1, 1, 1, 1)), torch.outer(row, row).expand(3, 1, 4, 4), stride=2, groups=3)
+    expected = (leaky_relu(h, 0.2) * math.sqrt(2) + conv2d(half, block.skip.weight / math.sqrt(3))) / math.sqrt(2)
+    torch.testing.assert_close(block(x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_slow_layers_are_as_slow_in_their_bias():
+    torch.manual_seed(0)
+    layer, x = style.EqualLinear(4, 3, speed=0.01, start=0.5).double(), torch.randn(2, 4).double()
+    torch.testing.assert_close(layer(torch.zeros(1, 4).double()), torch.full((1, 3), 0.5).double())
+    torch.nn.init.normal_(layer.bias)
+    expected = 0.01 * (x @ layer.weight.t() / 2 + layer.bias)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_mapping_sees_the_direction_of_the_latent_alone_and_learns_slowly():
     net = style.Mapping(8, 6, 2, 0, 0)
     z = torch.randn(4, 8)
@@ -110,6 +133,15 @@ def test_samples_do_not_depend_on_chance_and_training_does():
     assert not torch.allclose(still, g(z))  # noise is there, only fixed
     g.train()
     assert not torch.equal(g(z), g(z))
+
+
+def test_noise_is_one_picture_for_all_channels():
+    noise, x = style.Noise((5, 6)), torch.zeros(3, 4, 5, 6)
+    noise.strength.data.fill_(2.0)
+    y = noise(x)
+    assert torch.equal(y, y[:, :1].expand_as(y))
+    assert not torch.equal(y[0], y[1])  # another one for each image, while training
+    assert torch.equal(noise.eval()(x), 2 * noise.fixed.expand_as(x))
 
 
 def test_styles_are_mixed_in_training():
@@ -147,7 +179,7 @@ def test_truncation_goes_to_the_average_style():
 def test_pictures_are_the_sum_over_sizes():
     """The skip generator: what each size adds is enlarged bilinearly and summed."""
     g = generator(size=(8, 8)).eval()
-    w, h = g.mapping(torch.randn(2, 8)), g.start.expand(2, -1, -1, -1)
+    w, h = torch.randn(2, len(g.layers) + 1, 6), g.start.expand(2, -1, -1, -1)  # another style for each layer
     h = g.layers[0](h, w[:, 0])
     first = g.pictures[0](h, w[:, 1])
     h = g.layers[2](g.layers[1](h, w[:, 1]), w[:, 2])
@@ -177,7 +209,8 @@ def test_the_discriminator_compares_the_pictures_of_a_group():
     x = torch.randn(1, 3, 16, 16)
     alone, together = d(x.repeat(4, 1, 1, 1)).logits, d(torch.cat([x, torch.randn(3, 3, 16, 16)])).logits
     assert not torch.allclose(alone[0], together[0])
-    assert torch.equal(discriminator(group=0)(x).logits, discriminator(group=0)(x.repeat(3, 1, 1, 1)).logits[:1])
+    plain = discriminator(group=0)
+    torch.testing.assert_close(plain(x).logits, plain(x.repeat(3, 1, 1, 1)).logits[:1])
 
 
 def test_r1_differentiates_the_discriminator_twice():
