@@ -35,17 +35,16 @@ class Doctor:
 
     def __init__(self, config: Mapping[str, Any], lines: Sequence[Line] = ()):
         self.setup = Setup(config)
-        self.lines: list[Line] = []
+        self.chart = Chart(self.setup)
         self.named: set[str] = set()
         for line in lines:
-            self.lines.append(line)
+            self.chart.add(line)
             self.named |= {str(said.get("trouble")) for said in line.get("findings", [])}
 
     def hear(self, line: Line) -> list[Finding]:
         """What a new line of the log shows that was not said before."""
-        self.lines.append(line)
-        chart = Chart(self.lines, self.setup)
-        found = []
+        self.chart.add(line)
+        chart, found = self.chart, []
         for rule in RULES:
             if rule.trouble in self.named:
                 continue

@@ -149,7 +149,7 @@ def _scales(drawn: Sequence[Drawn]) -> tuple[Scale, Scale]:
     xs = [x for d in drawn for x, _ in d.line]
     ys = [y for d in drawn for _, y in d.line] + [y for d in drawn for _, *ends in d.band for y in ends]
     low, high = min(ys), max(ys)
-    log = low > 0 and high > DECADES * low
+    log = bool(low > 0 and high > DECADES * low)
     if not log and high - low < 1e-9 * max(abs(high), abs(low), 1e-9):
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
     room = 0.0 if log else 0.04 * (high - low)
