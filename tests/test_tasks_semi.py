@@ -146,6 +146,17 @@ def test_the_saved_classifier_is_the_average_of_the_discriminator():
     torch.testing.assert_close(logits, t.average["classifier"](torch.zeros(1, 1, 8, 8)).label_logits)
 
 
+def test_the_classifier_also_has_what_is_no_parameter():
+    """Here the vectors of spectral norm, which follow the weights: the classifier would compute something else."""
+    t = task(discriminator=Spec(dcgan.Discriminator, width=4, norm="spectral", head=Spec(Classes)))
+    for buffer in t.discriminator.net.buffers():
+        buffer.add_(1)
+    t._copy_discriminator()
+    copied, judged = dict(t.generator["classifier"].named_buffers()), dict(t.discriminator.net.named_buffers())
+    assert judged
+    assert all(torch.equal(copied[name], judged[name]) for name in judged)
+
+
 def test_a_run_is_a_generator_and_a_classifier(tmp_path):
     options = {"data": "digits", "resolution": 8, "labels": 50, "device": "cpu", "precision": "fp32"}
     options |= {"set": {"discriminator.width": 256, "generator.width": 64, "ema_images": 2000.0}}
