@@ -1,6 +1,7 @@
 """Train the embedded feature network, or show that its distance ranks damage.
 
     python benchmarks/pocket.py train CIFAR.zip --outdir runs/pocket -o src/ganvas/metrics/pocket.safetensors
+    python benchmarks/pocket.py train ... --begin WEIGHTS        go on from weights of an earlier run
     python benchmarks/pocket.py rank PHOTOGRAPHS                 FD(pocket) under growing blur, noise, JPEG, lost modes
 
 Nine tenths are trained on and every tenth picture is held out; the accuracy printed is that of the folded float16
@@ -11,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import io
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 from torch.optim import SGD
@@ -28,7 +30,7 @@ from ganvas.data.sources import open_source
 from ganvas.data.transforms import Crop, Flip
 from ganvas.game import Scores
 from ganvas.metrics.frechet import Gaussian, frechet_distance
-from ganvas.metrics.pocket import CLASSES, Pocket
+from ganvas.metrics.pocket import CLASSES, Convolution, Pocket
 from ganvas.schedule import Cosine
 from ganvas.tasks.classify import Classification
 
@@ -38,25 +40,49 @@ HELD_OUT = 10  # every tenth
 class Learner(nn.Module):
     """The network while it learns, as the classification task wants it."""
 
-    def __init__(self, *, resolution: tuple[int, int], channels: int = 3, classes: int = CLASSES):
+    def __init__(self, *, resolution: tuple[int, int], channels: int = 3, classes: int = CLASSES, begin: str = ""):
         super().__init__()
         self.pocket = Pocket(learning=True)
+        if begin:
+            unfold(self.pocket, load_file(begin))
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
         logits = self.pocket.logits(x)
         return Scores(logits[:, 0], label_logits=logits)
 
 
-def recipe(images: int, batch: int) -> Recipe:
+def unfold(pocket: Pocket, weights: dict[str, Tensor]) -> None:
+    """Take folded weights; the first batch then sets batch norms so that nothing changes.
+
+    Weights before a batch norm may have any length, and begin with length 1.
+    """
+    pocket.load_state_dict({k: v.float() for k, v in weights.items() if k.startswith("fc.")}, strict=False)
+    for name, layer in pocket.named_modules():
+        if isinstance(layer, Convolution):
+            weight, bias = (weights[f"{name}.conv.{kind}"].float() for kind in ("weight", "bias"))
+            length = weight.flatten(1).norm(dim=1).clamp_min(1e-6)
+            layer.conv.weight.data = weight / length.view(-1, 1, 1, 1)
+            layer.norm.register_forward_pre_hook(partial(calibrate, length=length, bias=bias))
+
+
+def calibrate(norm: nn.BatchNorm2d, inputs: tuple[Tensor], *, length: Tensor, bias: Tensor) -> None:
+    """Once: scale and shift of a batch norm such that it gives `length` times its input plus `bias`."""
+    if norm.training and not norm.num_batches_tracked:
+        var, mean = torch.var_mean(inputs[0].detach().float(), (0, 2, 3), correction=0)
+        norm.weight.data = length * (var + norm.eps).sqrt()
+        norm.bias.data = length * mean + bias
+
+
+def recipe(images: int, batch: int, lr: float, ema: float, begin: str) -> Recipe:
     """Momentum and weight decay, a rate that falls along half a cosine, mirrored and shifted pictures."""
     return Recipe(
-        task=Spec(Classification, classifier=Spec(Learner)),
-        g_optimizer=Spec(SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        task=Spec(Classification, classifier=Spec(Learner, begin=begin), smoothing=0.1),
+        g_optimizer=Spec(SGD, lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4),
         batch=batch,
         images=images,
         lr_schedule=Spec(Cosine, to=0.001),
         transforms=[Spec(Flip), Spec(Crop, padding=0.125)],
-        ema_images=20_000.0,
+        ema_images=ema,
     )
 
 
@@ -68,7 +94,7 @@ def parts(data: Dataset) -> tuple[Dataset, Dataset]:
 
 def train(asked: argparse.Namespace) -> None:
     learnt, held_out = parts(open_source(asked.data, resolution=(32, 32)))
-    made = recipe(int(asked.epochs * len(learnt)), asked.batch)
+    made = recipe(int(asked.epochs * len(learnt)), asked.batch, asked.lr, asked.ema, asked.begin)
     run = ganvas.train(made, data=learnt, outdir=asked.outdir, seed=0, resume=asked.resume)
     model = ganvas.load(run.path, trust=[Learner])
     pocket = model.task.generator.pocket.float().fold().half()
@@ -160,6 +186,9 @@ def main() -> None:
     learn.add_argument("-o", "--output", required=True)
     learn.add_argument("--epochs", type=float, default=20)
     learn.add_argument("--batch", type=int, default=256)
+    learn.add_argument("--lr", type=float, default=0.1)
+    learn.add_argument("--ema", type=float, default=20_000.0, help="half-life of the averaged weights, in images")
+    learn.add_argument("--begin", default="", help="weights to go on from")
     learn.add_argument("--resume", action="store_true")
     learn.set_defaults(run=train)
     order = commands.add_parser("rank")

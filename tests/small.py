@@ -30,8 +30,19 @@ NEEDS_MORE = {
     "semigan": {"discriminator.width": 64},
     "cartoon": {"warmup": 0},
     "pix2pix": {"generator.depth": 3},
+    "colorize": {"generator.net.width": 4, "generator.net.depth": 2},
+    "inpaint": {"generator.net.width": 4, "generator.net.depth": 2},
+    **{name: {"degradation.scale": 2} for name in ("srresnet", "srgan", "esrgan_psnr", "esrgan", "real_esrgan")},
+    "compact": {"generator.convolutions": 1, "degradation.scale": 2},
 }  # rectifiers a quarter as wide, three times: fewer all die
 FACTS = {"resolution": (8, 8), "channels": 1, "classes": 3}
+CHANNELS = {"colorize": (3, 1), "inpaint": (1, 2)}  # of the pictures and of their sources, where those differ
+
+
+def facts(name):
+    """What a recipe's task is built for."""
+    channels, sources = CHANNELS.get(name, (1, 1))
+    return {**FACTS, "channels": channels, "source_channels": sources}
 
 
 def narrow(name):
@@ -42,12 +53,14 @@ def narrow(name):
 
 def needs(name):
     """What a recipe's task wants to find in a batch."""
-    return catalog.RECIPES[name]().task.build(**FACTS).needs
+    return catalog.RECIPES[name]().task.build(**facts(name)).needs
 
 
 def source(name, folder: Path):
-    """What --data may be for a recipe: digits, pairs or piles of them, or pictures of 8x8 with captions."""
+    """What --data may be for a recipe: digits, pairs or piles of them, or pictures of 8x8 with captions or colours."""
     wanted = needs(name)
+    if catalog.RECIPES[name]().degradation:
+        return coloured(folder / "coloured") if name == "colorize" else "digits"
     if "source" in wanted:
         return "edges:digits"
     if "other" in wanted:
@@ -66,11 +79,21 @@ def source(name, folder: Path):
     return str(folder)
 
 
+def coloured(folder: Path):
+    """A folder of 40 pictures of 8x8, each of another colour."""
+    if not folder.exists():
+        folder.mkdir()
+        for k in range(40):
+            Image.new("RGB", (8, 8), (6 * k, 120, 255 - 6 * k)).save(folder / f"{k:02d}.png")
+    return str(folder)
+
+
 class Fixed:
     """Batches that depend on their position alone, and hold whatever a task may need."""
 
-    def __init__(self, channels=1, size=(8, 8), classes=3):
+    def __init__(self, channels=1, size=(8, 8), classes=3, source_channels=0):
         self.shape, self.classes, self.asked = (channels, *size), classes, []
+        self.source_shape = (source_channels or channels, *size)
 
     def stream(self, starts, count):
         for start in starts:
@@ -78,10 +101,11 @@ class Fixed:
             labels = torch.arange(start, start + count) % self.classes
             batch = {"image": self._pictures(start, count), "label": labels}
             batch |= {"text": [f"number {k}" for k in labels.tolist()]}
-            batch |= {name: self._pictures(start + k * 10**6, count) for k, name in enumerate(("source", "other"), 2)}
+            batch["source"] = self._pictures(start + 2 * 10**6, count, self.source_shape)
+            batch["other"] = self._pictures(start + 3 * 10**6, count)
             yield {**batch, "labelled_image": self._pictures(start + 10**6, count), "labelled_label": labels.flip(0)}
 
-    def _pictures(self, start, count):
+    def _pictures(self, start, count, shape=None):
         source = torch.Generator()
-        rows = [torch.rand(self.shape, generator=source.manual_seed(start + k)) for k in range(count)]
+        rows = [torch.rand(shape or self.shape, generator=source.manual_seed(start + k)) for k in range(count)]
         return torch.stack(rows) * 2 - 1

@@ -27,7 +27,7 @@ LAYERS = {
     **dict.fromkeys(
         ["model", "training", "request", "transfer", "evaluation", "doctor", "foreign", "finding", "enhance"], 5.5
     ),
-    **dict.fromkeys(["translating", "reporting"], 5.5),
+    **dict.fromkeys(["translating", "filling", "reporting"], 5.5),
     **dict.fromkeys(["api", "picture_jobs"], 6),
     "judging": 6.5,
     **dict.fromkeys(["cli", "terminal", "judge_commands", "enhance_commands", "weight_commands", "studio"], 7),

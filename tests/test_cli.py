@@ -94,7 +94,8 @@ def test_everything_that_show_lists_can_be_set(name, command):
     recipe = catalog.RECIPES[name]()
     for option in json.loads(out)["options"]:
         value = option["value"]
-        if option["type"] == "component" or value == [] or (isinstance(value, list) and isinstance(value[0], str)):
+        names = isinstance(value, list) and (not value or isinstance(value[0], str))
+        if option["type"].startswith("component") or names:
             continue
         recipe.set(option["path"], "none" if value is None else str(value), catalog.COMPONENTS)
     assert json.dumps(recipe.to_dict())

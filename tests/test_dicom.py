@@ -131,3 +131,17 @@ def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 dicom_bytes = dicom(VALUES)
+
+
+def test_restoration_learns_from_them_as_they_are(tmp_path):
+    """Sixteen bits, grey, at their own resolution, and the windowing is told."""
+    (tmp_path / "in").mkdir()
+    for k in range(3):
+        values = (np.random.default_rng(k).random((40, 50)) * 4000).astype(np.uint16)
+        (tmp_path / "in" / f"{k}.dcm").write_bytes(dicom(values, WindowCenter=2000, WindowWidth=4000))
+    whole = open_source(str(tmp_path / "in"), cache=tmp_path / "cache", resolution=(32, 32))
+    cut = open_source(str(tmp_path / "in"), cache=tmp_path / "cache", patch=16)
+    assert (cut.images.dtype, cut.images.shape[1:]) == (np.uint16, (32, 32, 1))
+    told = [note for note in whole.notes if "window" in note]
+    assert told
+    assert set(told) <= set(cut.notes)

@@ -153,3 +153,18 @@ def test_who_teaches_the_auxiliary_classifier(fakes, paid, inside):
     batch = {"image": torch.randn(4, 1, 8, 8), "label": torch.tensor([0, 1, 2, 0])}
     assert built.d_loss(dict(batch), Progress()).terms.keys() == {"adversarial", *paid}
     assert built.g_loss(dict(batch), Progress()).terms.keys() == {"adversarial", "class"}
+
+
+def test_smoothed_labels_are_the_papers():
+    """Szegedy et al. 2016, section 7: (1 - s) of the label, s spread over all classes."""
+    torch.manual_seed(0)
+    task = Classification(classifier=Spec(Classifier, width=4), smoothing=0.2, resolution=(8, 8), channels=1, classes=3)
+    batch = {"image": torch.rand(5, 1, 8, 8) * 2 - 1, "label": torch.tensor([0, 2, 1, 1, 0])}
+    task.eval()
+    found = task.g_loss(batch, Progress()).terms["class"]
+    logs = task.logits(batch["image"]).double().log_softmax(1)
+    wanted = torch.full((5, 3), 0.2 / 3, dtype=torch.float64)
+    wanted[range(5), batch["label"]] += 0.8
+    torch.testing.assert_close(found.double(), -(wanted * logs).sum(1).mean(), rtol=1e-6, atol=0)
+    with pytest.raises(UsageError, match="smoothing"):
+        Classification(classifier=Spec(Classifier), smoothing=1.0, resolution=(8, 8), channels=1, classes=3)

@@ -13,7 +13,7 @@ from ganvas.config import Recipe, Spec
 from ganvas.game import Progress
 from ganvas.policy import Policy
 from ganvas.trainer import Diverged, Trainer
-from small import FACTS, Fixed, narrow
+from small import FACTS, Fixed, facts, narrow
 
 CPU = torch.device("cpu")
 
@@ -25,10 +25,10 @@ def small(name="dcgan", **changes):
     return recipe
 
 
-def trainer(recipe, bf16=False, data=None, seed=0):
+def trainer(recipe, bf16=False, data=None, seed=0, built=FACTS):
     torch.manual_seed(seed)
-    task = recipe.task.build(**FACTS)
-    return Trainer(task, recipe, data or Fixed(), Policy(CPU, bf16))
+    channels = {k: built[k] for k in ("channels", "source_channels") if k in built}
+    return Trainer(recipe.task.build(**built), recipe, data or Fixed(**channels), Policy(CPU, bf16))
 
 
 def weights(module):
@@ -46,7 +46,7 @@ def constant(key):
 
 @pytest.mark.parametrize("name", catalog.RECIPES)
 def test_every_recipe_moves_every_player(name):
-    t = trainer(small(name))
+    t = trainer(small(name), built=facts(name))
     before = weights(t.task)
     for _ in range(3):
         t.advance()
@@ -60,7 +60,7 @@ def test_every_recipe_moves_every_player(name):
 @pytest.mark.parametrize("name", catalog.RECIPES)
 def test_gradient_routing(name):
     """The discriminator's objective reaches no weight of the generator, nor the other way round."""
-    t = trainer(small(name))
+    t = trainer(small(name), built=facts(name))
     for _ in range(2):  # past the weights that begin as zeros and hide others
         t.advance()
     g, d = t.g.weights, t.d.weights if t.d else []
@@ -258,13 +258,13 @@ def test_the_skip_on_a_device_is_found_out_when_the_log_is_read():
 @pytest.mark.parametrize("name", catalog.RECIPES)
 def test_resume_is_exact(name, bf16):
     recipe = small(name)
-    one = trainer(recipe, bf16)
+    one = trainer(recipe, bf16, built=facts(name))
     for _ in range(3):
         one.advance()
     saved = copy.deepcopy(one.state_dict())
     for _ in range(3):
         one.advance()
-    two = trainer(recipe, bf16, seed=7)
+    two = trainer(recipe, bf16, seed=7, built=facts(name))
     two.load_state_dict(saved)
     for _ in range(3):
         two.advance()

@@ -18,7 +18,7 @@ from ganvas import api, catalog
 from ganvas.config import UsageError, UserError
 from ganvas.run import Run, weights_hash
 from ganvas.training import Finished, Logged, Snapshot, Told
-from small import narrow, source
+from small import CHANNELS, narrow, source
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
 TINY = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL}
@@ -31,7 +31,8 @@ def tiny(name, folder):
 
 @pytest.mark.parametrize("name", catalog.RECIPES)
 def test_every_recipe_trains_samples_and_loads(name, tmp_path):
-    run = ganvas.train(name, outdir=tmp_path / "run", images=64, **tiny(name, tmp_path))
+    given = tiny(name, tmp_path)
+    run = ganvas.train(name, outdir=tmp_path / "run", images=64, **given)
     assert {p.name for p in run.path.iterdir()} >= {"config.json", "log.jsonl", "samples", "model", "state"}
     line = run.log()[-1]
     assert {"images", "seconds", "images_per_second"} <= line.keys()
@@ -51,8 +52,12 @@ def test_every_recipe_trains_samples_and_loads(name, tmp_path):
         with pytest.raises(UsageError, match="give it some"):
             model.sample(1)
         label = 1 if name == "stargan" else None
-        images = model(torch.zeros(2, 1, 11, 8), label=label)
-        assert images.shape == (2, 1, 11, 8)
+        channels, sources = CHANNELS.get(name, (1, 1))
+        scale = getattr(model.task.generator, "scale", 1)
+        if recipe.degradation:
+            assert scale == given["set"].get("degradation.scale", recipe.degradation.build().scale)
+        images = model(torch.zeros(2, sources, 11, 8), label=label)
+        assert images.shape == (2, channels, 11 * scale, 8 * scale)
         assert min(Image.open(sorted(run.samples.glob("*.png"))[-1]).size) > 64
         return
     images = model.sample(5, seed=3)

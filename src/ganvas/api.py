@@ -130,7 +130,7 @@ def prepare(request: Request, progress: Decoding | None = None) -> Session:
         distributed.Processes(distributed.local_device(policy.device)) if distributed.launched_together() else Group()
     )
     try:
-        dataset = _open_data(request, progress, group)
+        dataset = _open_data(request, recipe, progress, group)
         if request.labels is not None:
             dataset = dataset.keep_labels(request.labels, request.seed or 0)
         policy = policy.suited(request.precision or "auto", dataset.facts.resolution)
@@ -207,15 +207,15 @@ def rehearse(task: Task, recipe: Recipe, batches: Batches, policy: Policy, group
         raise UsageError(f"These options do not work together: {reason}") from problem
 
 
-def _open_data(request: Request, progress: Decoding | None, group: Group) -> Dataset:
+def _open_data(request: Request, recipe: Recipe, progress: Decoding | None, group: Group) -> Dataset:
     """The data; of several processes the first prepares the cache and the others find it."""
     if isinstance(request.data, Dataset):
         return request.data
     if group.rank:
         group.wait()
     try:
-        size = asked_resolution(request)
-        return open_source(str(request.data), resolution=size, cache=request.cache, progress=progress)
+        how: dict[str, Any] = {"resolution": asked_resolution(request), "patch": recipe.patch}
+        return open_source(str(request.data), cache=request.cache, progress=progress, **how)
     finally:
         if not group.rank:
             group.wait()
@@ -241,14 +241,14 @@ def _check_sizes(recipe: Recipe, images: int, world: int) -> None:
 
 def _facts(dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
     """What the networks are built for; sources are the data's own, or what the recipe's degradation makes."""
-    facts, sources = dataset.facts, dataset.facts.source_channels
+    facts, sources, scale = dataset.facts, dataset.facts.source_channels, dataset.facts.scale
     if recipe.degradation and not sources:
         degradation: Degradation = recipe.degradation.build()
         degradation.check(facts)
-        sources = degradation.channels(facts.channels)
+        sources, scale = degradation.channels(facts.channels), degradation.scale
     size = {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
     labels = {"attributes": facts.attributes, "unlabelled": facts.unlabelled}
-    return {**size, **labels, "source_channels": sources}
+    return {**size, **labels, "source_channels": sources, "source_scale": scale}
 
 
 def _folder(

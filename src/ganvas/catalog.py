@@ -19,8 +19,8 @@ from .config import Recipe, address
 from .data.degrade import DEGRADATIONS
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
-from .losses import adversarial, energy, path_length, penalties, relativistic, verdicts, weights, wrapped
-from .metrics import content
+from .losses import adversarial, energy, fidelity, path_length, penalties, relativistic, verdicts, weights, wrapped
+from .metrics import content, perceptual
 from .networks import (
     autoencoder,
     biggan,
@@ -30,6 +30,7 @@ from .networks import (
     critics,
     dcgan,
     heads,
+    lost,
     minibatch,
     mlp,
     noisy,
@@ -44,7 +45,7 @@ from .networks import (
     unet,
 )
 from .networks import text as captions
-from .recipes import conditional, further, generation, modern, points, styles
+from .recipes import conditional, further, generation, modern, points, restoration, styles
 from .recipes import energy as energies
 from .recipes import translation as translations
 from .tasks.cartoon import Cartoon
@@ -53,6 +54,7 @@ from .tasks.generation import Generation
 from .tasks.infogan import InfoGAN
 from .tasks.multidomain import MultiDomain
 from .tasks.paired import Paired
+from .tasks.restoration import Restoration
 from .tasks.semi import SemiSupervised
 from .tasks.text import TextGeneration
 from .tasks.unpaired import Unpaired
@@ -91,6 +93,19 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "cyclegan": translations.cyclegan,
     "stargan": translations.stargan,
     "cartoon": translations.cartoon,
+    "srresnet": restoration.srresnet,
+    "srgan": restoration.srgan,
+    "esrgan_psnr": restoration.esrgan_psnr,
+    "esrgan": restoration.esrgan,
+    "real_esrgan": restoration.real_esrgan,
+    "compact": restoration.compact,
+    "denoise": restoration.denoise,
+    "deblur": restoration.deblur,
+    "dejpeg": restoration.dejpeg,
+    "dehaze": restoration.dehaze,
+    "colorize": restoration.colorize,
+    "inpaint": restoration.inpaint,
+    "face_sr": restoration.face_sr,
 }
 
 LOSSES: dict[str, type] = {
@@ -105,6 +120,15 @@ LOSSES: dict[str, type] = {
     "boundary_equilibrium": energy.BoundaryEquilibrium,
     "top_k": wrapped.TopK,
     "weighted": wrapped.Weighted,
+}
+
+TERMS: dict[str, type] = {
+    "l1": fidelity.L1,
+    "mse": fidelity.MSE,
+    "charbonnier": fidelity.Charbonnier,
+    "perceptual": perceptual.Perceptual,
+    "total_variation": fidelity.TotalVariation,
+    "ldl": fidelity.LDL,
 }
 
 PENALTIES: dict[str, type] = {
@@ -165,6 +189,8 @@ NETWORKS: dict[str, type] = {
     "patch_discriminator": patch.Discriminator,
     "stargan_generator": stargan.Generator,
     "stargan_discriminator": stargan.Discriminator,
+    "colouriser": lost.Colouriser,
+    "inpainter": lost.Inpainter,
     "content": content.Content,
 }
 
@@ -189,6 +215,7 @@ SCHEDULES: dict[str, type] = {
     "cosine": schedule.Cosine,
     "anneal": schedule.Anneal,
     "long_starts": schedule.LongStarts,
+    "steps": schedule.Steps,
 }
 
 TASKS: dict[str, type] = {
@@ -201,12 +228,14 @@ TASKS: dict[str, type] = {
     "unpaired": Unpaired,
     "multi_domain": MultiDomain,
     "cartoon_task": Cartoon,
+    "restoration": Restoration,
 }
 
 SHELVES: dict[str, Mapping[str, Any]] = {
     "recipes": RECIPES,
     "data": SOURCES,
     "losses": LOSSES,
+    "terms": TERMS,
     "penalties": PENALTIES,
     "heads": HEADS,
     "networks": NETWORKS,
@@ -218,6 +247,7 @@ SHELVES: dict[str, Mapping[str, Any]] = {
 
 COMPONENTS: dict[str, type] = {
     **LOSSES,
+    **TERMS,
     **PENALTIES,
     **HEADS,
     **NETWORKS,

@@ -189,10 +189,9 @@ def _train(as_json: bool, **options: Any) -> dict[str, Any]:
     if first and as_json:
         answer(result)
     elif first:
-        if session.training.trainer.task.translates:
-            say(f"Samples: {result['grid']}\nNext:    ganvas translate -i PICTURE -o OUT.png --model {result['run']}")
-        elif result["grid"]:
-            say(f"Samples: {result['grid']}\nNext:    ganvas sample {result['run']} -o samples.png --seeds 0-63")
+        if result["grid"]:
+            then = session.training.trainer.task.next_step.format(run=result["run"])
+            say(f"Samples: {result['grid']}\nNext:    {then}")
         else:
             say(f"Model:   {result['run']}/model, to be used in Python as its README.md says")
         say(f"Report:  {plain(page.path)}" if page else plain(session.told[-1]))

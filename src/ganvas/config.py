@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
-BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "unlabelled", "features", "codes", "source_channels"}
+BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "unlabelled", "features", "codes"}
+BY_THE_DATA |= {"source_channels", "source_scale"}
 BY_THE_MACHINE = {"params", "foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay"}
 DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE  # options of components that a person does not choose
 
@@ -289,6 +290,7 @@ class Recipe:
     sync_batch_norm: bool = False  # batch statistics over all processes
     transforms: list[Spec] = field(default_factory=list)  # random changes to the real images
     degradation: Spec | None = None  # how images are spoiled, for a task that is to make them good again
+    patch: int = 0  # side of the squares cut from pictures at their own resolution; 0: pictures are seen whole
 
     def set(self, path: str, text: str, components: Mapping[str, type]) -> None:
         """Override one option by its dotted path; a path that is not the recipe's own is the task's."""

@@ -69,10 +69,13 @@ class Blended(nn.Module):
     def __init__(self, network: nn.Module, base: nn.Module | None, strength: float, channels: int):
         super().__init__()
         self.network, self.base, self.strength, self.channels = network, base, strength, channels
+        self.colours = getattr(network, "colours", False)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] == self.channels:
             return self.mixed(x)
+        if self.colours:  # would colour the transparency, too
+            return torch.cat([self.mixed(x[:, :-1]), x[:, -1:]], 1)
         colour, alpha = x[:, : self.channels], x[:, self.channels :].expand(-1, self.channels, -1, -1)
         y = self.mixed(torch.cat([colour, alpha]))  # side by side: where colour is white it becomes what alpha becomes
         return torch.cat([y[:1], y[1:].mean(1, keepdim=True)], 1)
@@ -114,6 +117,8 @@ class Enhancer:
                 f"{base.name} (x{base.scale}, {base.channels} channels) cannot be mixed with"
                 f" {found.name} (x{found.scale}, {found.channels} channels)."
             )
+        if found.masked:
+            raise UsageError(f"{found.name} fills holes: ganvas restore --mask MASK says where they are.")
         if found.channels not in (1, 3):
             raise UsageError(f"{found.name} takes pictures of {found.channels} channels, and these have 1 or 3.")
         self.found, self.policy, self.wrap = found, policy, wrap
@@ -153,6 +158,7 @@ class Enhancer:
         """
         if self.found.channels == 1 and not photo.neutral:
             raise UserError(f"{self.found.name} is for grey pictures, and this one has colours; take another model.")
+        photo = photo.in_colour() if self.found.colours else photo
         height, width = photo.array.shape[:2]
         size = (target or Target()).of(height, width, self.scale)
         tiler = self.tilers[int(photo.alpha)]

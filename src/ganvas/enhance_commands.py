@@ -17,6 +17,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Leave alone what is ther
 Outscale = Annotated[float | None, typer.Option(help="How many times larger. (as the model)")]
 Width = Annotated[int | None, typer.Option(help="Width of the result in pixels.")]
 Height = Annotated[int | None, typer.Option(help="Height of the result in pixels.")]
+Mask = Annotated[Path | None, typer.Option(help="Bright where holes are; a folder: one for each. (for inpaint)")]
 Strength = Annotated[float, typer.Option(help="From 0, the plain picture, to 1, all of the model.")]
 Faithful = Annotated[str | None, typer.Option("--psnr-model", help="What --strength mixes in. (a plain enlargement)")]
 Tile = Annotated[str, typer.Option(help="Side of the parts in pixels; auto: by memory; 0: the whole at once.")]
@@ -64,6 +65,7 @@ def restore(
     source: Input,
     output: Output,
     model: Annotated[str | None, typer.Option(help="A run or a weight file.")] = None,
+    mask: Mask = None,
     outscale: Outscale = None,
     width: Width = None,
     height: Height = None,
@@ -95,7 +97,8 @@ def restore(
 def _apply(source: Path, output: Path, as_json: bool, **asked: Any) -> None:
     """Every picture made better."""
     how = {k: asked[k] for k in ("recursive", "form", "resume", "quality", "lossless")}
-    carry_out(source, output, lambda: _enhancer(**asked), as_json=as_json, **how)
+    make = _filler if asked.get("mask") else _enhancer
+    carry_out(source, output, lambda: make(**asked), as_json=as_json, **how)
 
 
 def carry_out(
@@ -156,6 +159,22 @@ def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
     where = {"device": str(policy.device), "precision": policy.precision}
     about = {"model": enhancer.found.name, "scale": enhancer.scale, **where}
     return lambda photo, output, tell: enhancer.photo(photo, target, scratch=output.parent, progress=tell), about
+
+
+def _filler(**asked: Any) -> tuple[Any, dict[str, Any]]:
+    """The same for a network that fills holes."""
+    from .filling import Filler
+    from .finding import find
+    from .policy import Policy
+
+    policy = Policy.choose(asked["device"], asked["precision"])
+    filler = Filler(find(asked["model"]), policy, asked["mask"])
+
+    def change(photo: Any, output: Path, tell: Any) -> Any:
+        return filler.photo(photo, filler.hole(output.stem, photo.array.shape[:2]))
+
+    where = {"device": str(policy.device), "precision": policy.precision}
+    return change, {"model": filler.found.name, "scale": 1, **where}
 
 
 def number(name: str, text: str, word: str, special: int, least: int) -> int | None:

@@ -38,6 +38,16 @@ class Found:
         """How many times larger its pictures are."""
         return int(getattr(self.network, "scale", 1))
 
+    @property
+    def colours(self) -> bool:
+        """Whether it gives colours to pictures that have none."""
+        return bool(getattr(self.network, "colours", False))
+
+    @property
+    def masked(self) -> bool:
+        """Whether it must be told where a picture has holes."""
+        return bool(getattr(self.network, "masked", False))
+
 
 def embedded(outscale: float | None = None) -> str:
     """The embedded model for pictures to become so many times larger; None for the largest."""
@@ -68,12 +78,13 @@ def find(model: Path | str, *, scale: int | None = None, activation: str | None 
         return Found(network, int(channels), str(model))
     loaded = load(model, device="cpu", precision="fp32")
     network = loaded.task.generator
-    if loaded.task.translates:
+    if loaded.task.translates and not loaded.task.restores:
         raise UsageError(f"{model} makes one kind of picture of another; ganvas translate is for it.")
     if not hasattr(network, "scale"):
         kind = ("of another kind", "translate") if isinstance(loaded.task, Translation) else ("from noise", "sample")
         raise UsageError(f"{model} makes pictures {kind[0]}; ganvas {kind[1]} is for it.")
-    return Found(network, int(loaded.config["data"]["channels"]), str(model))
+    applied: nn.Module = network.on_pictures() if hasattr(network, "on_pictures") else network  # type: ignore[operator]
+    return Found(applied.eval(), int(loaded.config["data"]["channels"]), str(model))
 
 
 def checkpoint(model: Path | str, *, scale: int | None = None, activation: str | None = None) -> Checkpoint:

@@ -275,7 +275,8 @@ def _model_folder(path: Path) -> Path:
 def _build(config: dict[str, Any], folder: Path, trusted: Mapping[str, type]) -> Task:
     """The task of a saved model, its weights still random."""
     spec = decode(config["task"], trusted)
-    facts = {k: config["data"].get(k) for k in ("resolution", "channels", "classes", "attributes", "source_channels")}
+    known = ("resolution", "channels", "classes", "attributes", "source_channels", "source_scale")
+    facts = {k: config["data"].get(k) for k in known}
     if not isinstance(spec, Spec) or not issubclass(spec.target, Task):
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
     try:

@@ -117,3 +117,20 @@ class Cosine(Linear):
 
     def shape(self, t: float) -> float:
         return (1 - math.cos(math.pi * t)) / 2
+
+
+class Steps:
+    """One, times `factor` after each of some shares of the run (0 to 1)."""
+
+    def __init__(
+        self,
+        *,
+        at: list[float],  # shares of the run
+        factor: float = 0.5,  # by which the number falls at each
+    ):
+        if not all(0 <= share <= 1 for share in at) or not factor > 0:
+            raise ValueError(f"steps are shares from 0 to 1 and a factor above 0, got {at} and {factor:g}")
+        self.at, self.factor = list(at), factor
+
+    def __call__(self, fraction: float) -> float:
+        return float(self.factor ** sum(fraction >= share for share in self.at))

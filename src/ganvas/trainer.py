@@ -44,6 +44,7 @@ class Trainer:
         self.recipe, self.data, self.policy, self.group = recipe, data, policy, group or Group()
         self.task: Task = policy.place(task).train()  # type: ignore[assignment]
         self.average = copy.deepcopy(task.generator).eval().requires_grad_(False)
+        self.task.average = lambda: self.average
         clip, device = recipe.clip_norm, policy.device
         freeze_stages(task.discriminator, recipe.freeze_d)
         self.g = Player(task.generator, recipe.g_optimizer, device, clip)

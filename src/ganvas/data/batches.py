@@ -18,6 +18,7 @@ from .dataset import Dataset
 from .degrade.base import Degradation
 from .makers import MAKERS
 from .rows import as_images, indexable, rows_of
+from .window import Window
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -115,6 +116,7 @@ class Batches:
         self.labelled_order = None if self.labelled is None else Order(len(self.labelled), seed + LABELLED)
         others = dataset.sources if "other" in needs else None
         self.others = None if others is None else Order(len(others), seed + OTHER)
+        self.window = Window(dataset, self.seed) if dataset.window else None
         self._running: list[Iterator[Any]] = []
         self._rows = self._resident(dataset.images)
         self._source_rows = None if dataset.sources is None else self._resident(dataset.sources)
@@ -216,6 +218,8 @@ class Batches:
             batch["other"] = self._sources(_mixed(places, self.others.count))
         batch = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in batch.items()}
         pictures = self._as_pictures(batch)
+        if self.window:
+            pictures = self.window.cut(pictures, self.window.middle(len(places)))
         if self.dataset.maker:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(self.seed)
@@ -245,6 +249,9 @@ class Batches:
             if isinstance(value, Tensor):
                 batch[name] = value.to(self.device, non_blocking=True)
         pictures = self._as_pictures(batch)
+        if self.window:
+            places = range(start, start + len(pictures["image"]))
+            pictures = self.window.cut(pictures, self.window.anywhere(places))
         changing = self.transforms or self.dataset.maker
         pictures = self._transformed(pictures, start) if changing else pictures
         return {**batch, **self._degraded(pictures, range(start, start + len(pictures["image"])))}
@@ -352,6 +359,9 @@ def once(dataset: Dataset, count: int) -> Iterator[dict[str, Any]]:
     for start in range(0, len(dataset), count):
         part = slice(start, start + count)
         batch = {"image": as_images(indexable(torch.from_numpy(np.array(dataset.images[part]))), dataset.images)}
+        if dataset.window:
+            window = Window(dataset, 0)
+            batch = window.cut(batch, window.middle(len(batch["image"])))
         yield batch if labels is None else {**batch, "label": labels[part]}
 
 

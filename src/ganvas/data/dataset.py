@@ -30,6 +30,7 @@ class Facts:
     attributes: int = 0  # numbers in every label, where labels are vectors
     unlabelled: int = 0  # pictures without a label among labelled ones
     source_channels: int = 0  # of the pictures that these are to be made of; 0: there are none
+    scale: int = 1  # how many times larger than those they are
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Dataset:
     sources: np.ndarray | None = None  # (N or M, H, W, C): what the pictures are to be made of, if it is given
     paired: bool = False  # source i belongs to picture i
     maker: str = ""  # a name in `MADE`: sources are made of the pictures themselves
+    window: tuple[int, int] | None = None  # (height, width) that is trained on, anywhere in a picture; None: all of it
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.vectors is not None:
@@ -70,7 +72,7 @@ class Dataset:
     @property
     def facts(self) -> Facts:
         """Size, channels, and what kind of labels there are."""
-        _, height, width, channels = self.images.shape
+        _, tall, wide, channels = self.images.shape
         classes = len(self.class_names) if self.labels is not None else 0
         kind: Literal["images", "points"] = "points" if self.images.dtype == np.float32 else "images"
         attributes = 0 if self.vectors is None else self.vectors.shape[1]
@@ -78,7 +80,9 @@ class Dataset:
         source_channels = 0 if self.sources is None else self.sources.shape[3]
         if self.maker:
             source_channels = MADE[self.maker] or channels
-        return Facts((height, width), channels, classes, kind, attributes, unlabelled, source_channels)
+        scale = 1 if self.sources is None or not self.paired else tall // self.sources.shape[1]
+        size = self.window or (tall, wide)
+        return Facts(size, channels, classes, kind, attributes, unlabelled, source_channels, scale)
 
     @property
     def labelled(self) -> np.ndarray:
@@ -140,7 +144,7 @@ class Dataset:
             colours = COLOURS[self.facts.channels]
             rows = [
                 ("images", f"{len(self):,}"),
-                ("size", f"{width}x{height}"),
+                ("size", f"{width}x{height}{' of each' if self.window else ''}"),
                 ("channels", f"{colours}, {8 * self.images.dtype.itemsize} bits"),
             ]
         if self.facts.source_channels:
@@ -161,6 +165,8 @@ class Dataset:
         if self.maker:
             return f"{self.maker} of the images, {colours}"
         count = 0 if self.sources is None else len(self.sources)
+        if self.facts.scale > 1:
+            return f"one an image, {self.facts.scale} times smaller, {colours}"
         return f"one an image, {colours}" if self.paired else f"another pile of {count:,}, {colours}"
 
     def _classes(self) -> str:

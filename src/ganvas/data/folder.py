@@ -28,6 +28,7 @@ class Survey:
 
     files: list[str] = field(default_factory=list)  # those that look usable
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    size_of: dict[str, tuple[int, int]] = field(default_factory=dict)  # (height, width) by file
     grey: int = 0
     seen_through: int = 0
     deep: int = 0  # 16-bit
@@ -94,17 +95,17 @@ def _build(
     resolution: tuple[int, int] | None,
     progress: Progress | None,
 ) -> Content:
-    survey = _survey(tree, layout.files)
-    if not survey.files:
-        raise _unusable(name, survey.bad)
-    size, notes = choose_resolution(survey.sizes, resolution, name)
-    shape, dtype, changes = (*size, survey.channels), survey.dtype, Counter[str]()
-    written, bad = set(), list(survey.bad)
+    found = survey(tree, layout.files)
+    if not found.files:
+        raise _unusable(name, found.bad)
+    size, notes = choose_resolution(found.sizes, resolution, name)
+    shape, dtype, changes = (*size, found.channels), found.dtype, Counter[str]()
+    written, bad = set(), list(found.bad)
 
     ahead = min(64, max(2, (64 << 20) // (shape[0] * shape[1] * shape[2] * dtype().itemsize)))
-    loaded = ordered(_loader(tree, shape, dtype), survey.files, ahead=ahead)
+    loaded = ordered(_loader(tree, shape, dtype), found.files, ahead=ahead)
     with Rows(file, shape, dtype) as rows:
-        for done, (path, made) in enumerate(zip(survey.files, loaded), 1):
+        for done, (path, made) in enumerate(zip(found.files, loaded), 1):
             if isinstance(made, str):
                 bad.append((path, made))
             else:
@@ -112,11 +113,11 @@ def _build(
                 written.add(path)
                 changes.update(made[1])
             if progress:
-                progress(done, len(survey.files))
+                progress(done, len(found.files))
     if not written:
         raise _unusable(name, bad)
     left = kept(layout, np.array([f in written for f in layout.files]))
-    notes += survey.notes() + [f"{count:,} images: {change}" for change, count in changes.most_common()]
+    notes += found.notes() + [f"{count:,} images: {change}" for change, count in changes.most_common()]
     return Content(left.labels, left.class_names, left.captions, left.notes + notes, left.skipped + bad, left.vectors)
 
 
@@ -140,7 +141,7 @@ def _unusable(name: str, bad: list[tuple[str, str]]) -> UserError:
     return UserError(f"{name}: none of its {len(bad):,} images can be used: {by_reason(bad)}.")
 
 
-def _survey(tree: Tree, files: list[str]) -> Survey:
+def survey(tree: Tree, files: list[str]) -> Survey:
     """Read every header; only pictures that declare transparency are decoded, to see whether it is used."""
 
     def look(file: str) -> tuple[Header, bool] | str:
@@ -154,15 +155,16 @@ def _survey(tree: Tree, files: list[str]) -> Survey:
         except BadPicture as e:
             return e.reason
 
-    survey = Survey()
+    known = Survey()
     for file, found in zip(files, ordered(look, files)):
         if isinstance(found, str):
-            survey.bad.append((file, found))
+            known.bad.append((file, found))
             continue
         header, see_through = found
-        survey.files.append(file)
-        survey.sizes[header.size] += 1
-        survey.grey += header.grey and not see_through
-        survey.seen_through += see_through
-        survey.deep += header.bits == 16
-    return survey
+        known.files.append(file)
+        known.sizes[header.size] += 1
+        known.size_of[file] = header.size
+        known.grey += header.grey and not see_through
+        known.seen_through += see_through
+        known.deep += header.bits == 16
+    return known

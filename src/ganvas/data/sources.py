@@ -17,6 +17,7 @@ from .embedded import open_digits, open_photos
 from .folder import open_tree
 from .idx import is_idx, open_idx
 from .pairs import fingerprint_of, open_halves, open_pairs, two_piles
+from .patches import open_paired_patches, open_patches
 from .prepare import SMALLEST, Progress
 from .stacked import COUNT, open_stacked
 from .toy import open_toy
@@ -81,17 +82,22 @@ def open_source(
     resolution: tuple[int, int] | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
+    patch: int = 0,
 ) -> Dataset:
     """The data set that `name` (the text given to --data) means.
 
     `resolution` is (height, width), None: as the source suggests; `cache` is where prepared pictures are kept, None:
     $GANVAS_CACHE or ~/.cache/ganvas; `progress(done, total)` counts pictures while they are prepared.
+    With `patch`, pictures in folders, zips and pairs of them keep their own resolution, and windows so many pixels a
+    side (or of `resolution`, if it is given) are cut out of them.
     Raises `UsageError` for a source that is not known, `UserError` for one whose content cannot be used.
     """
     size = parse_resolution(resolution) if resolution is not None else None
     built_in = SOURCES[name].open if name in SOURCES else None
     if built_in:
-        return built_in(size)
+        return built_in(size or ((patch, patch) if patch and name == "photos" else None))
+    if patch and (cut := _patches(name, size or (patch, patch), cache, progress)):
+        return cut
     combined = _combination(name)
     if combined:
         return combined(name=name, resolution=size, cache=cache, progress=progress)
@@ -100,6 +106,18 @@ def open_source(
         raise _unknown(name)
     opened = partial(_open_path, name=name, resolution=size, cache=cache, progress=progress)
     return opened(path)
+
+
+def _patches(name: str, window: tuple[int, int], cache: Path | None, progress: Progress | None) -> Dataset | None:
+    """What can be cut into patches: a folder, a zip, or a pair of them; None for anything else."""
+    pair = re.fullmatch(PAIR, name, re.DOTALL)
+    if pair:
+        sides = [_tree(part, name) for part in pair.groups()]
+        return open_paired_patches(*sides, name=name, window=window, cache=cache, progress=progress)
+    path = Path(name).expanduser()
+    if not (path.is_dir() and not is_idx(path)) and not (path.is_file() and path.suffix.lower() == ".zip"):
+        return None
+    return open_patches(_tree(name, name), name=name, window=window, cache=cache, progress=progress)
 
 
 def _combination(name: str) -> Callable[..., Dataset] | None:
@@ -155,11 +173,12 @@ def _tree(name: str, whole: str) -> Tree:
     raise UsageError(f"{whole}: {name!r} is no folder and no zip; pairs of pictures are given as those.")
 
 
+PAIR = r"source=(.+),target=(.+)"
 COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [
     (r"stacked:(?:(\d+):)?(.+)", _stacked),
     (rf"({'|'.join(MADE)}):(.+)", _made),
     (r"(AB|BA):(.+)", _halves),
-    (r"source=(.+),target=(.+)", _pairs),
+    (PAIR, _pairs),
     (r"a=(.+),b=(.+)", _piles),
 ]
 

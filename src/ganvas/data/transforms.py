@@ -49,6 +49,16 @@ class Flip(Transform):
         return torch.where(_chance(images, self.p), images.flip(3), images)
 
 
+class Turn(Transform):
+    """Turn by quarters: four ways for squares, two for other shapes."""
+
+    def change(self, images: Tensor) -> Tensor:
+        """Every picture turned its own way."""
+        step = 1 if images.shape[2] == images.shape[3] else 2
+        ways = torch.randint(4 // step, (len(images),)) * step
+        return torch.stack([image.rot90(int(k), (1, 2)) for image, k in zip(images, ways)])
+
+
 class Rotate(Transform):
     """Turn about the centre; what comes in at the corners is reflected."""
 
@@ -161,6 +171,7 @@ class Blur(Transform):
 
 TRANSFORMS: dict[str, type[Transform]] = {
     "flip": Flip,
+    "turn": Turn,
     "rotate": Rotate,
     "scale": Scale,
     "crop": Crop,

@@ -101,6 +101,12 @@ class Photo:
             return np.ascontiguousarray(array, np.float32)
         return np.ascontiguousarray(array.round().clip(0, self.top).astype(self.array.dtype))
 
+    def in_colour(self) -> Photo:
+        """The same picture with three channels of colour, and its transparency, that may come to differ."""
+        grey = self.array.shape[2] < 3
+        array = np.concatenate([self.array[..., :1]] * 3 + [self.array[..., 1:]], 2) if grey else self.array
+        return replace(self, array=array, neutral=False)
+
     def with_array(self, array: np.ndarray) -> Photo:
         """Other pixels (H, W, C) of the same kind, with all that this picture's file told."""
         return replace(self, array=array)

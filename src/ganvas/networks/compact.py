@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .enlarge import doublings, unit
-from .layers import widened
+from .layers import Init, initialise, widened
 
 Activation = Literal["prelu", "relu", "leakyrelu"]
 
@@ -23,8 +23,8 @@ def activation_layer(name: str, width: int) -> nn.Module:
 class Compact(nn.Module):
     """Real-ESRGAN's compact network: pictures (N, channels, H, W) to (N, channels, scale H, scale W).
 
-    After Wang et al. 2021 (SRVGGNetCompact in its code); the picture with every pixel repeated is added at the end, and
-    weights begin as PyTorch's convolutions do.  It works in [0, 1] inside.
+    After Wang et al. 2021 (SRVGGNetCompact in its code); the picture with every pixel repeated is added at the end.
+    It works in [0, 1] inside.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Compact(nn.Module):
         width: int = 64,  # channels of every map
         convolutions: int = 16,  # between the first and the last one
         activation: Activation = "prelu",  # after every convolution but the last
+        init: Init | None = None,  # how the weights begin, the last layer's ten times smaller; none: as PyTorch's do
     ):
         super().__init__()
         doublings(scale)  # refuses others
@@ -42,7 +43,11 @@ class Compact(nn.Module):
         layers: list[nn.Module] = []
         for inputs in (channels, *[width] * convolutions):
             layers += [nn.Conv2d(inputs, width, 3, padding=1), activation_layer(activation, width)]
-        self.body = nn.Sequential(*layers, nn.Conv2d(width, channels * scale**2, 3, padding=1))
+        last = nn.Conv2d(width, channels * scale**2, 3, padding=1)
+        self.body = nn.Sequential(*layers, last)
+        if init is not None:
+            initialise(self, init)
+            last.weight.data *= 0.1  # the enlarged picture is what training begins from
 
     def forward(self, x: Tensor) -> Tensor:
         maps = widened(self.body(unit(x))).mul_(2)  # (N, channels scale^2, H, W)

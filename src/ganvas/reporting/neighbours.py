@@ -17,7 +17,7 @@ from ..data.sources import open_source
 from ..imaging.present import picture as as_picture
 from ..metrics.features import Features
 from ..metrics.prdc import distances
-from ..model import Model, load
+from ..model import load
 from ..pixels import to_float, to_uint8
 from .markup import Safe, joined, picture, tag
 from .record import Record, whole
@@ -60,8 +60,9 @@ def neighbours(record: Record, device: str = "auto", searched: int = SEARCHED) -
     model = load(record.run.path, device=device, precision="fp32")
     if model.task.translates or not model.task.pictures:
         raise Nothing("This model makes its pictures of other pictures, or none, so there are no random samples.")
+    samples = to_float(to_uint8(model.sample(COMPARED, seed=FIRST_SEED)))
     dataset = _data(record)
-    return _found(model, dataset, record, searched), dataset
+    return _found(samples, dataset, record, Features("pocket", device=model.policy.device), searched), dataset
 
 
 def _data(record: Record) -> Dataset:
@@ -72,7 +73,7 @@ def _data(record: Record) -> Dataset:
         raise Nothing("The data were handed over in Python, so they cannot be read again.")
     size = (int(asked[0]), int(asked[1])) if isinstance(asked, list) and len(asked) == 2 else None
     try:
-        dataset = open_source(source, resolution=size)
+        dataset = open_source(source, resolution=size, patch=record.recipe.patch if record.recipe else 0)
     except UserError as problem:
         raise Nothing(f"The training data cannot be read again: {problem}") from None
     if whole(d.get("labels_kept")):
@@ -83,12 +84,11 @@ def _data(record: Record) -> Dataset:
 
 
 @torch.inference_mode()
-def _found(model: Model, dataset: Dataset, record: Record, searched: int) -> Found:
-    seed, network = whole(record.config.get("seed")), Features("pocket", device=model.policy.device)
-    aside, kept = divided(len(dataset), whole(record.data.get("held_out")), seed)
+def _found(samples: Tensor, dataset: Dataset, record: Record, network: Features, searched: int) -> Found:
+    seed, held_out = whole(record.config.get("seed")), whole(record.data.get("held_out"))
+    aside, kept = divided(len(dataset), held_out, seed)
     chosen = kept[spread(len(kept), searched)]
     training = looked(network, dataset, chosen)
-    samples = to_float(to_uint8(model.sample(COMPARED, seed=FIRST_SEED)))
     apart = torch.cat(list(distances(network(samples), training)))  # (COMPARED, searched)
     near = apart[:SHOWN].topk(min(NEAREST, len(chosen)), dim=1, largest=False)
     if len(aside):

@@ -28,6 +28,8 @@ class Task(nn.Module):
     needs: frozenset[str] = frozenset()
     pictures = True  # are there any to look at while it trains?
     translates = False  # are they made of pictures, rather than of noise?
+    restores = False  # are those the same pictures, only better?
+    next_step = "ganvas sample {run} -o samples.png --seeds 0-63"  # what to do with a finished run
     shown_at_once = 64  # in the grid of a snapshot
     example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]"  # how a model is used
     generator: nn.Module  # whatever the second player trains
@@ -37,6 +39,7 @@ class Task(nn.Module):
         super().__init__()
         self.discriminator = None  # not a class attribute: that would hide the submodule of the same name
         self.examples: Examples | None = None  # pictures of the data by number, while there are data
+        self.average: Callable[[], nn.Module] | None = None  # the averaged generator, while it trains
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         """What the discriminator minimises on a batch; leaves the generator's weights without gradient."""

@@ -24,6 +24,7 @@ class Classification(Task):
         self,
         *,
         classifier: Spec,  # images to class logits: any discriminator whose head has them
+        smoothing: float = 0.0,  # share of every label that goes to all classes alike (Szegedy et al. 2016)
         resolution: tuple[int, int],
         channels: int = 3,
         classes: int = 0,
@@ -35,14 +36,18 @@ class Classification(Task):
                 "This recipe learns to name classes, but the data have none; put the images into one sub-folder a"
                 " class, or name labels in a metadata.jsonl."
             )
+        if not 0 <= smoothing < 1:
+            raise UsageError(f"smoothing is a share from 0 to less than 1, got {smoothing:g}.")
         facts = {"resolution": resolution, "channels": channels, "classes": classes}
+        self.smoothing = smoothing
         self.generator = naming(classifier.build(**facts), channels, resolution)
         self.needs = frozenset({"labelled"} if unlabelled else {"image", "label"})
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         prefix = "labelled_" if "labelled" in self.needs else ""
         logits, label = self.logits(batch[f"{prefix}image"]), batch[f"{prefix}label"]
-        return Objective({"class": cross_entropy(logits, label)}, {"accuracy": accuracy(logits, label)})
+        wrong = cross_entropy(logits, label, label_smoothing=self.smoothing)
+        return Objective({"class": wrong}, {"accuracy": accuracy(logits, label)})
 
     def logits(self, images: Tensor) -> Tensor:
         return self.generator(images).label_logits

@@ -19,6 +19,7 @@ class Translation(Task):
     """
 
     translates = True
+    next_step = "ganvas translate -i PICTURE -o OUT.png --model {run}"
     example = "translated = model(image)  # a PIL picture, (N, C, H, W) in [-1, 1], or (H, W, C) uint8"
     shown_at_once = 24
     source = "source"  # what in a batch is translated

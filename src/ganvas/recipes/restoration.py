@@ -1,0 +1,158 @@
+"""Recipes that make better pictures of pictures: larger, sharper, cleaner, coloured, whole.
+
+All learn from one folder of good pictures, which the degradation spoils, or from pairs (`source=DIR,target=DIR`).
+`--set degradation.scale=2` asks for another scale, `--resolution` for other patches.  Perceptual terms look through the
+embedded features; where VGG-19's file is here, `--set terms.N.network=vgg19` takes those of the papers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.optim import Adam
+
+from ..config import Recipe, Spec
+from ..data.degrade.base import InTurn
+from ..data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, Noisy
+from ..data.degrade.damage import Grey, Holes
+from ..data.degrade.second_order import SecondOrder
+from ..data.degrade.weather import Haze
+from ..data.transforms import Flip, Turn
+from ..losses.adversarial import NonSaturating
+from ..losses.fidelity import L1, MSE, Charbonnier
+from ..losses.relativistic import RelativisticAverage
+from ..losses.wrapped import Weighted
+from ..metrics.perceptual import Perceptual
+from ..networks import compact as compacts
+from ..networks import critics, lost, patch, rrdb
+from ..networks import srresnet as residual
+from ..schedule import Cosine, Steps
+from ..tasks.restoration import Restoration
+
+SEEN = 0.1  # weight of the embedded features' term beside a pixel's of 1
+
+
+def _faithful(generator: Spec, degradation: Spec, *, side: int = 128, lr: float = 2e-4, **more: Any) -> Recipe:
+    """Pixels alone, as BasicSR trains its PSNR models: Adam (0.9, 0.99), a rate that falls along half a cosine."""
+    terms = more.pop("terms", [Spec(L1)])
+    settings = {"images": 4_000_000, "batch": 16, "lr_schedule": Spec(Cosine, to=1e-3), **more}
+    return Recipe(
+        task=Spec(Restoration, generator=generator, terms=terms),
+        g_optimizer=Spec(Adam, lr=lr, betas=(0.9, 0.99)),
+        degradation=degradation,
+        patch=side,
+        **{"transforms": [Spec(Flip), Spec(Turn)], **settings},
+    )
+
+
+def _real(recipe: Recipe, discriminator: Spec, loss: Spec, *, lr: float = 1e-4, betas: tuple[float, float]) -> Recipe:
+    """The same with a discriminator."""
+    recipe.task = recipe.task.replace(discriminator=discriminator, loss=loss)
+    recipe.g_optimizer = Spec(Adam, lr=lr, betas=betas)
+    recipe.d_optimizer = Spec(Adam, lr=lr, betas=betas)
+    return recipe
+
+
+def srresnet() -> Recipe:
+    """SRResNet, four times larger, by squared error (Ledig et al. 2017, section 3.2)."""
+    more: dict[str, Any] = {"images": 16_000_000, "lr_schedule": None, "terms": [Spec(MSE)]}
+    recipe = _faithful(Spec(residual.SRResNet), Spec(Bicubic, scale=4), side=96, **more)
+    recipe.g_optimizer = Spec(Adam, lr=1e-4)
+    return recipe
+
+
+def srgan() -> Recipe:
+    """SRGAN: SRResNet's pictures made to look real; begin from that: `--init-from` (Ledig et al. 2017, eq. 3).
+
+    The rate falls to a tenth half-way.  The paper's content is `terms=[perceptual(network=vgg19,layers=[relu5_4],
+    norm=l2,weight=0.00615)]`; a squared error is kept beside the embedded features, which are poorer.
+    """
+    terms = [Spec(MSE), Spec(Perceptual, weight=SEEN)]
+    more: dict[str, Any] = {"images": 3_200_000, "lr_schedule": Spec(Steps, at=[0.5], factor=0.1), "terms": terms}
+    recipe = _faithful(Spec(residual.SRResNet), Spec(Bicubic, scale=4), side=96, **more)
+    loss = Spec(Weighted, loss=Spec(NonSaturating), g=1e-3)
+    return _real(recipe, Spec(critics.VGGDiscriminator), loss, betas=(0.9, 0.999))
+
+
+def esrgan_psnr() -> Recipe:
+    """ESRGAN's network by pixels alone, from which ESRGAN begins (Wang et al. 2018, section 4.1)."""
+    return _faithful(Spec(rrdb.RRDBNet), Spec(Bicubic, scale=4), images=16_000_000)
+
+
+def esrgan() -> Recipe:
+    """ESRGAN: relativistic, perceptual before the rectifiers; begin from `esrgan_psnr` (Wang et al. 2018, eq. 3).
+
+    Its code halves both players' relativistic losses, and so do these weights.
+    """
+    terms = [Spec(L1, weight=0.01), Spec(Perceptual)]
+    steps = Spec(Steps, at=[0.125, 0.25, 0.5, 0.75], factor=0.5)
+    recipe = _faithful(Spec(rrdb.RRDBNet), Spec(Bicubic, scale=4), terms=terms, images=6_400_000, lr_schedule=steps)
+    loss = Spec(Weighted, loss=Spec(RelativisticAverage), d=0.5, g=0.0025)
+    return _real(recipe, Spec(critics.VGGDiscriminator, kernel=4, hidden=100), loss, betas=(0.9, 0.99))
+
+
+def real_esrgan() -> Recipe:
+    """Real-ESRGAN: for pictures as they are found, not only made smaller (Wang et al. 2021, section 4.1).
+
+    A U-Net judges every pixel.  Begin from the same without discriminator (`--set discriminator=none`), as they do.
+    """
+    terms = [Spec(L1), Spec(Perceptual)]
+    more: dict[str, Any] = {"images": 19_200_000, "batch": 48, "lr_schedule": None, "ema_images": 33_000.0}
+    recipe = _faithful(Spec(rrdb.RRDBNet), Spec(SecondOrder, scale=4), side=256, terms=terms, **more)
+    recipe.transforms = [Spec(Flip)]
+    loss = Spec(Weighted, loss=Spec(NonSaturating), g=0.1)
+    return _real(recipe, Spec(critics.UNetDiscriminator), loss, betas=(0.9, 0.99))
+
+
+def compact() -> Recipe:
+    """A small, fast network by pixels alone: the embedded models are trained so (network: Wang et al. 2021)."""
+    network = Spec(compacts.Compact, init="kaiming")
+    return _faithful(network, Spec(Bicubic, scale=4), lr=1e-3, images=2_000_000)
+
+
+def denoise() -> Recipe:
+    """Take Gaussian and photon noise away, of any strength (blind, as Zhang et al. 2017)."""
+    return _faithful(Spec(residual.MSRResNet), Spec(Noisy, sigma=(1.0, 50.0)), terms=[Spec(Charbonnier)])
+
+
+def deblur() -> Recipe:
+    """Undo a lens out of focus and a camera that moved, under a little noise."""
+    parts = [Spec(LensBlur), Spec(MotionBlur), Spec(Noisy, sigma=(0.0, 3.0))]
+    return _faithful(Spec(rrdb.RRDBNet, blocks=6), Spec(InTurn, parts=parts), side=192, terms=[Spec(Charbonnier)])
+
+
+def dejpeg() -> Recipe:
+    """Take away what JPEG leaves: blocks, ringing, smeared colours (as Dong et al. 2015)."""
+    return _faithful(Spec(residual.MSRResNet), Spec(Jpeg, quality=(10.0, 80.0)), terms=[Spec(Charbonnier)])
+
+
+def dehaze() -> Recipe:
+    """Clear haze and fog (as Cai et al. 2016)."""
+    return _faithful(Spec(rrdb.RRDBNet, blocks=6), Spec(Haze), side=192, terms=[Spec(Charbonnier)])
+
+
+def _seen(recipe: Recipe, field: int) -> Recipe:
+    """With pix2pix's balance of pixels and patches that look real (Isola et al. 2017): 100 on [-1, 1] to 1."""
+    loss = Spec(Weighted, loss=Spec(NonSaturating), d=0.5, g=0.005)
+    judge = Spec(patch.Discriminator, norm="instance", field=field)
+    return _real(recipe, judge, loss, lr=2e-4, betas=(0.5, 0.999))
+
+
+def colorize() -> Recipe:
+    """Colour for grey pictures: chroma in Lab, its lightness untouched (Zhang et al. 2016; game: Isola et al. 2017)."""
+    return _seen(_faithful(Spec(lost.Colouriser), Spec(Grey), transforms=[Spec(Flip)]), 70)
+
+
+def inpaint() -> Recipe:
+    """Fill holes, free-form or boxes: repair, or the removal of an object (Yu et al. 2019; game: Isola et al. 2017)."""
+    terms = [Spec(L1), Spec(Perceptual, weight=SEEN)]
+    return _seen(_faithful(Spec(lost.Inpainter), Spec(Holes), terms=terms, transforms=[Spec(Flip)]), 70)
+
+
+def face_sr() -> Recipe:
+    """Faces, four times larger, from whatever quality; pictures are seen whole, as faces are cut to one frame."""
+    terms = [Spec(L1), Spec(Perceptual, weight=SEEN)]
+    recipe = _faithful(Spec(residual.MSRResNet), Spec(SecondOrder, scale=4), side=0, terms=terms)
+    recipe.transforms = [Spec(Flip)]
+    loss = Spec(Weighted, loss=Spec(NonSaturating), g=0.01)
+    return _real(recipe, Spec(critics.UNetDiscriminator), loss, betas=(0.9, 0.99))

@@ -1,0 +1,99 @@
+"""A bad picture to a good one: larger, sharper, cleaner, coloured, whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from ..config import Spec, UsageError
+from ..game import Draw, Look, Objective, Progress
+from .base import Adversary
+from .translation import Translation, beside
+
+
+class Restoration(Translation):
+    """Near the good picture by any sum of terms, and, with a discriminator, like a real one (Ledig et al. 2017, eq. 3).
+
+    The bad pictures are the data's own, or made by the recipe's degradation.  The terms compare with the degradation's
+    target; the discriminator sees the pictures as they are (which differ where a degradation sharpens its target).
+    """
+
+    restores = True
+    def __init__(
+        self,
+        *,
+        generator: Spec,  # bad pictures to good ones
+        terms: list[Spec],  # how far a picture is from the one it should be
+        discriminator: Spec | None = None,  # pictures to verdicts; none: the terms are all that counts
+        loss: Spec | None = None,  # what the two are paid
+        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
+        augment: list[Spec] = [],  # noqa: B006  what both kinds of picture go through before they are judged
+        resolution: tuple[int, int],
+        channels: int = 3,
+        source_channels: int = 0,
+        source_scale: int = 1,
+    ):
+        super().__init__()
+        facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
+        sources = {"source_channels": source_channels or channels, "scale": source_scale}
+        self.generator = generator.build(**facts, **sources)
+        self.terms = nn.ModuleList(term.build() for term in terms)
+        if not terms:
+            raise UsageError("Restoration needs terms that say how near a picture is, such as terms=[l1].")
+        if discriminator is not None:
+            if loss is None:
+                raise UsageError("A discriminator needs a loss, such as loss=weighted(loss=non_saturating,g=0.001).")
+            self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
+        self.needs = frozenset({"image", "source"})
+        verb = "upscale" if getattr(self.generator, "scale", 1) > 1 else "restore"
+        self.next_step = f"ganvas {verb} -i PICTURE -o OUT.png --model {{run}}"
+
+    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        with torch.set_grad_enabled(progress.paired):
+            fake = self.generator(batch["source"])
+        if progress.paired:  # the generator is paid for the fakes that were just judged
+            batch["fake"] = fake
+        assert isinstance(self.discriminator, Adversary)
+        return self.discriminator.d_loss(batch["image"], fake, progress)[0]
+
+    def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        fake = batch.pop("fake", None)
+        fake = self.generator(batch["source"]) if fake is None else fake
+        wanted = batch.get("target", batch["image"])
+        steady = self._steady(batch["source"]) if any(term.steady for term in self.terms) else None
+        found = {type(term).__name__.lower(): [] for term in self.terms}  # type: dict[str, list[Tensor]]
+        for term in self.terms:
+            found[type(term).__name__.lower()].append(term(fake, wanted, steady))
+        terms = {name: torch.stack(values).sum() for name, values in found.items()}
+        if isinstance(self.discriminator, Adversary):
+            terms |= self.discriminator.g_loss(Draw(fake), batch["image"], progress)[0]
+        with torch.no_grad():
+            error = (fake.float().clamp(-1, 1) - wanted).square().mean((1, 2, 3)) / 4
+            psnr = -10 * torch.log10(error.clamp_min(1e-10)).mean()
+        return Objective(terms, {"psnr": psnr})
+
+    def _steady(self, source: Tensor) -> Tensor | None:
+        """What the averaged generator makes, while there is one."""
+        if self.average is None:
+            return None
+        with torch.no_grad():
+            made: Tensor = self.average()(source)
+        return made
+
+    def look(self, batch: dict[str, Any]) -> Look | None:
+        if not isinstance(self.discriminator, Adversary):
+            return None
+        fake, judge = self.generator(batch["source"]), self.discriminator.verdict
+        return Look(batch["image"], fake, judge(batch["image"]), judge(fake))
+
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
+        """The bad picture, with its pixels repeated where it is smaller, what was made of it, and the good one."""
+        size = inputs["image"].shape[2:]
+        return beside(interpolate(self.seen(inputs[self.source]), size=size), self.sample(inputs), inputs["image"])
+
+    def seen(self, source: Tensor) -> Tensor:
+        """The part of a source that is a picture: the mask of holes is left out."""
+        return source[:, :-1] if source.shape[1] in (2, 5) or getattr(self.generator, "masked", False) else source

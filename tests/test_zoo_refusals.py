@@ -1,0 +1,69 @@
+"""What the zoo cannot do is one sentence and leaves nothing behind: the table of impossible wishes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ganvas
+from ganvas import catalog
+from ganvas.config import UsageError
+from ganvas.data import Dataset
+from small import FACTS, narrow
+
+PICTURES = np.random.RandomState(0).randint(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+LABELS = np.arange(40) % 3
+NAMES = ("a", "b", "c")
+DATA = {
+    "plain": Dataset(PICTURES, name="plain"),
+    "labelled": Dataset(PICTURES, LABELS, NAMES, name="labelled"),
+    "partly": Dataset(PICTURES, np.where(LABELS == 1, -1, LABELS), NAMES, name="partly"),
+}
+CONDITIONAL = ["cgan", "acgan", "projection", "biggan", "r3gan_conditional", "stylegan2_conditional"]
+
+IMPOSSIBLE = [
+    *((name, "plain", {}, "by label, but the data have no labels") for name in CONDITIONAL),
+    ("acgan", "partly", {}, "13 images have none"),
+    ("semigan", "plain", {}, "sub-folder called unlabelled"),
+    ("textgan", "labelled", {}, "caption"),
+    ("dcgan", "plain", {"discriminator.head": "minibatch_discrimination", "batch": 1}, "at least two"),
+    ("dcgan", "plain", {"discriminator.head": "minibatch_stddev", "batch": 1}, "at least two"),
+    ("dcgan", "plain", {"discriminator.head": "auxiliary_classifier"}, "needs data with classes"),
+    ("dcgan", "plain", {"discriminator.head": "projection"}, "no labels"),
+    ("dcgan", "plain", {"discriminator.head": "info"}, "infogan"),
+    ("dcgan", "plain", {"g_penalties": "[path_length]"}, "generator=stylegan2_generator"),
+    ("dcgan", "plain", {"g_penalties": "[pulling_away]", "batch": 1}, "at least two"),
+    ("dcgan", "plain", {"penalties": "[feature_matching]"}, "put it into g_penalties"),
+    ("dcgan", "plain", {"g_penalties": "[r1]"}, "put it into penalties"),
+    ("infogan", "plain", {"categories": "[]", "continuous": 0}, "needs a code"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "data", "changes", "said"), IMPOSSIBLE, ids=lambda v: str(v)[:60])
+def test_what_is_impossible_is_a_sentence_and_nothing_is_written(recipe, data, changes, said, tmp_path):
+    wished = {**narrow(recipe), "batch": 4, **changes}
+    with pytest.raises(UsageError) as problem:
+        ganvas.train(recipe, data=DATA[data], outdir=tmp_path / "r", images=8, device="cpu", set=wished)
+    assert said.lower() in str(problem.value).lower()
+    assert "\n" not in str(problem.value)
+    assert not (tmp_path / "r").exists()
+
+
+def task(name):
+    recipe = catalog.RECIPES[name]()
+    for path, value in narrow(name).items():
+        recipe.set(path, str(value), catalog.COMPONENTS)
+    return recipe.task.build(**FACTS)
+
+
+@pytest.mark.parametrize("label", [3, -1, "b c", [0.5]])
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_a_label_out_of_range_is_a_sentence(name, label):
+    with pytest.raises(UsageError, match="from 0 to 2"):
+        task(name).inputs([0], label)
+
+
+@pytest.mark.parametrize("label", [[0.5], [1, 0.5], [1, 0.5, 0.5, 0.5]])
+def test_a_code_of_the_wrong_length_is_a_sentence(label):
+    with pytest.raises(UsageError, match="is 3 numbers"):
+        task("infogan").inputs([0], label)
