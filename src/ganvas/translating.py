@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .config import UserError
+from .config import UsageError, UserError
 from .imaging.pixels import Photo, Planes
-from .config import UsageError
 from .model import Model
 from .policy import is_out_of_memory
 from .tasks.base import Label
