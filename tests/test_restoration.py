@@ -310,6 +310,9 @@ def test_a_run_enlarges_pictures(larger, photographs, tmp_path):
     assert done.exit_code == 0, done.output
     made = Image.open(tmp_path / "out.png")
     assert made.size == (160, 128)
+    other = command("translate", "-i", photographs / "0.png", "-o", tmp_path / "t.png", "--model", larger)
+    assert isinstance(other.exception, UsageError)
+    assert "ganvas upscale" in str(other.exception)
     model = ganvas.load(larger, device="cpu", precision="fp32")
     again = model(Image.open(photographs / "0.png"))
     assert np.abs(np.asarray(again).astype(int) - np.asarray(made)).max() <= 1

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .config import UserError
 from .imaging.pixels import Photo, Planes
+from .config import UsageError
 from .model import Model
 from .policy import is_out_of_memory
 from .tasks.base import Label
@@ -45,6 +46,8 @@ def translated(
 
 def ready(model: Model, *, label: Label = None, back: bool = False, noise: int | None = None) -> None:
     """Raise `UsageError` unless the model translates, that way, to what it is asked for."""
+    if model.task.restores:
+        raise UsageError("This model makes the same picture better; ganvas upscale, or restore, is for it.")
     model(torch.zeros(1, model.takes(back), 16, 16), label=label, back=back, noise=noise)
 
 
