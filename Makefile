@@ -3,6 +3,7 @@ PY       ?= $(shell command -v python3.11 || command -v python3)
 VENV     ?= .venv
 BIN      := $(VENV)/bin
 PIP_ARGS ?=
+JOBS     ?= 2  # test processes, of one thread each
 
 .PHONY: demo test test-slow lint types check clean
 
@@ -20,7 +21,7 @@ demo: $(VENV)/.ok  ## train a DCGAN on handwritten digits
 	$(BIN)/ganvas demo
 
 test: $(VENV)/.ok-dev  ## the default suite
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n $(JOBS) --dist worksteal
 
 test-slow: $(VENV)/.ok-dev  ## what takes minutes
 	$(BIN)/python -m pytest -q -m slow --timeout 3600

@@ -22,6 +22,7 @@ from ganvas.data.transforms import (
     Rotate,
     Scale,
     Transform,
+    Turn,
     parse_transforms,
 )
 
@@ -64,6 +65,7 @@ def test_shape_range_and_the_original_stay(name: str, channels: int) -> None:
 
 NOTHING = {
     "flip": Flip(p=0),
+    "turn": Turn(p=0),
     "rotate": Rotate(degrees=0),
     "scale": Scale(low=1, high=1),
     "crop": Crop(padding=0),
@@ -191,7 +193,7 @@ def test_text_becomes_names_and_options() -> None:
 
 
 WRONG = {
-    "flop": r"no transform 'flop'. Did you mean 'flip'\? There are: flip, rotate",
+    "flop": r"no transform 'flop'. Did you mean 'flip'\? There are: flip, turn, rotate",
     "rotate=much": "rotate takes numbers, as rotate=degrees",
     "rotate=1:2": "rotate takes 1 at most",
     "flip=2": "flip takes p from 0 to 1, not 2",

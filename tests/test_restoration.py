@@ -310,6 +310,9 @@ def test_a_run_enlarges_pictures(larger, photographs, tmp_path):
     assert done.exit_code == 0, done.output
     made = Image.open(tmp_path / "out.png")
     assert made.size == (160, 128)
+    other = command("translate", "-i", photographs / "0.png", "-o", tmp_path / "t.png", "--model", larger)
+    assert isinstance(other.exception, UsageError)
+    assert "ganvas upscale" in str(other.exception)
     model = ganvas.load(larger, device="cpu", precision="fp32")
     again = model(Image.open(photographs / "0.png"))
     assert np.abs(np.asarray(again).astype(int) - np.asarray(made)).max() <= 1
@@ -328,6 +331,16 @@ def test_a_game_begins_from_pixels_and_is_mixed_with_them(larger, photographs, t
         torch.testing.assert_close(c[key], (a[key] + b[key]) / 2)
     options = ["--model", game.path, "--psnr-model", larger, "--strength", "0.5"]
     assert command("upscale", "-i", photographs / "0.png", "-o", tmp_path / "x.png", *options).exit_code == 0
+
+
+def test_a_game_can_be_left_out(photographs, tmp_path):
+    """`--set discriminator=none`: Real-ESRNet, from which Real-ESRGAN begins."""
+    changes = {"discriminator": "none", "generator.width": 4, "generator.growth": 4, "generator.blocks": 1}
+    changes["terms"] = "[l1(weight=1.0), perceptual(weight=0.1, layers=['relu2','relu3']), ldl(weight=1.0)]"
+    options = {**QUICK, "resolution": 32, "set": changes}
+    run = ganvas.train("real_esrgan", data=str(photographs), outdir=tmp_path / "run", **options)
+    assert {"g/l1", "g/perceptual", "g/ldl"} <= run.log()[-1].keys()
+    assert not any(key.startswith("d/") for key in run.log()[-1])
 
 
 def test_pairs_of_two_sizes_are_learnt_from(photographs, tmp_path):

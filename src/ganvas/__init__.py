@@ -15,13 +15,26 @@ if TYPE_CHECKING:
     from .api import Model, load, train
     from .config import Recipe, Spec, UserError
     from .judging import evaluate
+    from .reporting import report
     from .restyling import stylize
     from .run import Run
 
-__all__ = ["Model", "Recipe", "Run", "Spec", "UserError", "__version__", "evaluate", "load", "stylize", "train"]
+__all__ = [
+    "Model",
+    "Recipe",
+    "Run",
+    "Spec",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "load",
+    "report",
+    "stylize",
+    "train",
+]
 
 _HOMES = {"Model": "api", "load": "api", "train": "api", "Recipe": "config", "Spec": "config"}
-_HOMES |= {"UserError": "config", "Run": "run", "evaluate": "judging", "stylize": "restyling"}
+_HOMES |= {"UserError": "config", "Run": "run", "evaluate": "judging", "report": "reporting", "stylize": "restyling"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .config import UserError
+from .config import UsageError, UserError
 from .imaging.pixels import Photo, Planes
 from .model import Model
 from .policy import is_out_of_memory
@@ -54,6 +54,8 @@ def changed(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> 
 
 def ready(model: Model, *, label: Label = None, back: bool = False, noise: int | None = None) -> None:
     """Raise `UsageError` unless the model translates, that way, to what it is asked for."""
+    if model.task.restores:
+        raise UsageError("This model makes the same picture better; ganvas upscale, or restore, is for it.")
     model(torch.zeros(1, model.takes(back), 16, 16), label=label, back=back, noise=noise)
 
 

@@ -52,10 +52,17 @@ class Flip(Transform):
 class Turn(Transform):
     """Turn by quarters: four ways for squares, two for other shapes."""
 
+    def __init__(
+        self,
+        *,
+        p: float = 1.0,  # share of pictures that are held any way, upright among them
+    ):
+        self.p = _within("turn", "p", p, 0, 1)
+
     def change(self, images: Tensor) -> Tensor:
         """Every picture turned its own way."""
         step = 1 if images.shape[2] == images.shape[3] else 2
-        ways = torch.randint(4 // step, (len(images),)) * step
+        ways = torch.randint(4 // step, (len(images),)) * step * (torch.rand(len(images)) < self.p)
         return torch.stack([image.rot90(int(k), (1, 2)) for image, k in zip(images, ways)])
 
 
