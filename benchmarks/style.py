@@ -65,15 +65,15 @@ def plain(content: Tensor, target: Seen, perception: Perception, how: Painting) 
 
 def reached(content: Tensor, target: Seen, perception: Perception, how: Painting, loss: float) -> tuple[int, float]:
     """Iterations and seconds until ganvas' loop is at a loss; at most those of `how`."""
-    way, x, began = descent.WAYS[how.optimizer](), content.clone(), time.perf_counter()
+    way, x, began = descent.WAYS[how.optimizer](), content.clone(), time.process_time()
     for k in range(how.iterations + 1):
         x.requires_grad_()
         total, _ = judged(x, target, perception, how)
-        if float(total) <= loss or k == how.iterations:
+        if float(total.detach()) <= loss or k == how.iterations:
             break
         (gradient,) = torch.autograd.grad(total, x)
         x = x.detach() + way.change(gradient)
-    return k, time.perf_counter() - began
+    return k, time.process_time() - began
 
 
 def gatys(size: int, iterations: int, pairs: int) -> None:
@@ -81,12 +81,12 @@ def gatys(size: int, iterations: int, pairs: int) -> None:
     perception, how, ratios = Perception(), Painting(iterations=iterations), []
     for content_name, style_name in PAIRS[:pairs]:
         content, style = square(content_name, size), square(style_name, size)
-        target, began = target_of(content, style, perception), time.perf_counter()
+        target, began = target_of(content, style, perception), time.process_time()
         _, loss = plain(content, target, perception, how)
-        slow = time.perf_counter() - began
-        began = time.perf_counter()
+        slow = time.process_time() - began
+        began = time.process_time()
         ours = paint(content, [style], perception, how)
-        fast = time.perf_counter() - began
+        fast = time.process_time() - began
         steps, seconds = reached(content, target, perception, how, 1.02 * loss)
         ratios.append(slow / seconds)
         print(
@@ -114,15 +114,15 @@ def ways(size: int, iterations: int, pairs: int) -> None:
         for name, make in known.items():
             way, x, took, losses = make(), content.clone(), [], []
             for k in range(iterations + 1):
-                began = time.perf_counter()
+                began = time.process_time()
                 x.requires_grad_()
                 total, _ = judged(x, target, perception, how)
                 (gradient,) = torch.autograd.grad(total, x)
-                middle = time.perf_counter()
+                middle = time.process_time()
                 x = x.detach() + way.change(gradient)
-                took.append((middle - began, time.perf_counter() - middle))
+                took.append((middle - began, time.process_time() - middle))
                 if k and k % max(1, iterations // 3) == 0:
-                    losses.append(f"{float(total):.4f}")
+                    losses.append(f"{float(total.detach()):.4f}")
             gradient_ms, step_ms = (1000 * statistics.median(part) for part in zip(*took))
             print(
                 f"{content_name} as {style_name}, {name}: {', '.join(losses)};"
@@ -142,18 +142,18 @@ def models(runs: list[str], size: int, iterations: int) -> None:
             given = [style] if isinstance(model.task, Restyling) else []
             painter = Restyler(model, Styles(given, [1.0] * len(given)))
             painter.painted(content)
-            began = time.perf_counter()
+            began = time.process_time()
             made = painter.painted(content)
-            fast = time.perf_counter() - began
+            fast = time.process_time() - began
             target = target_of(content, style, perception)
             with torch.no_grad():
                 seen = perception(made)
                 found = [float(f(seen, target)) for f in (perception.content_loss, perception.style_loss)]
             curve, slow = [], 0.0
             for weight in (3.0, 10.0, 30.0, 100.0, 300.0):
-                began = time.perf_counter()
+                began = time.process_time()
                 one = paint(content, [style], perception, Painting(iterations=iterations, style_weight=weight))
-                slow = time.perf_counter() - began
+                slow = time.process_time() - began
                 curve.append((one.content, one.style))
             curve.sort()
             logs = np.log(np.array(curve))

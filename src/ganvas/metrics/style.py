@@ -164,7 +164,8 @@ def reach(network: nn.Module, name: str) -> int:
 
     def passed(part: nn.Module, *_: object) -> None:
         nonlocal side, step
-        kernel, stride = (v if isinstance(v, int) else v[0] for v in (part.kernel_size, part.stride))  # type: ignore[index]
+        assert isinstance(part, (nn.Conv2d, nn.MaxPool2d))
+        kernel, stride = (v if isinstance(v, int) else v[0] for v in (part.kernel_size, part.stride))
         side, step = side + (kernel - 1) * step, step * stride
 
     parts = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.MaxPool2d))]
