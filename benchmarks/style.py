@@ -3,6 +3,8 @@
 python benchmarks/style.py gatys --size 256      300 iterations against the plain loop, taken in turn
 python benchmarks/style.py ways --size 256       what each way of going down reaches, and what an iteration costs
 python benchmarks/style.py models RUN...         style loss at the same content loss, and speed, against gatys
+
+Seconds are those of the processor, which others on the machine change least: take one thread.
 """
 
 from __future__ import annotations
