@@ -19,7 +19,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # stand with `config` and `game`, because data, imaging, tasks and the trainer all need them.
 LAYERS = {
     **dict.fromkeys(["version", "config", "game", "resize", "policy", "schedule", "colour"], 1),
-    **dict.fromkeys(["pixels", "depth", "dicom"], 1),
+    **dict.fromkeys(["pixels", "depth", "dicom", "hardware"], 1),
     **dict.fromkeys(["networks", "losses", "augment", "data", "metrics", "imaging"], 2),
     "tasks": 3,
     **dict.fromkeys(["recipes", "trainer", "players", "signals", "distributed"], 4),
@@ -27,11 +27,11 @@ LAYERS = {
     **dict.fromkeys(
         ["model", "training", "request", "transfer", "evaluation", "doctor", "foreign", "finding", "enhance"], 5.5
     ),
-    **dict.fromkeys(["translating", "filling"], 5.5),
+    **dict.fromkeys(["translating", "filling", "reporting"], 5.5),
     **dict.fromkeys(["api", "picture_jobs"], 6),
     "judging": 6.5,
     **dict.fromkeys(["cli", "terminal", "judge_commands", "enhance_commands", "weight_commands", "studio"], 7),
-    **dict.fromkeys(["progress", "output", "translate_commands", "__main__", "__init__"], 7),
+    **dict.fromkeys(["progress", "output", "translate_commands", "report_commands", "__main__", "__init__"], 7),
 }
 SAME_LAYER = {1, 4, 5, 5.5, 7}  # where parts of one layer may know each other
 STRANGERS = {

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from .api import Model, load, train
     from .config import Recipe, Spec, UserError
     from .judging import evaluate
+    from .reporting import report
     from .run import Run
 
-__all__ = ["Model", "Recipe", "Run", "Spec", "UserError", "__version__", "evaluate", "load", "train"]
+__all__ = ["Model", "Recipe", "Run", "Spec", "UserError", "__version__", "evaluate", "load", "report", "train"]
 
 _HOMES = {"Model": "api", "load": "api", "train": "api", "Recipe": "config", "Spec": "config"}
-_HOMES |= {"UserError": "config", "Run": "run", "evaluate": "judging"}
+_HOMES |= {"UserError": "config", "Run": "run", "evaluate": "judging", "report": "reporting"}
 
 
 def __getattr__(name: str) -> Any:

@@ -23,11 +23,14 @@ from .data.degrade import Degradation
 from .data.sources import absolute, open_source
 from .evaluation.watch import Watch
 from .game import Progress
+from .hardware import hardware
 from .model import Model as Model
 from .model import accuracy as accuracy
 from .model import load as load
 from .players import Group
 from .policy import Policy, is_out_of_memory
+from .reporting import Report as Report
+from .reporting import report as report
 from .request import Request as Request
 from .request import asked_resolution, check_numbers, continued, made_recipe
 from .request import find_recipe as find_recipe
@@ -35,11 +38,14 @@ from .run import Run
 from .signals import Signals
 from .tasks.base import Task
 from .trainer import Trainer
-from .training import OUT_OF_MEMORY, Event, Plan, Training, moved
+from .training import OUT_OF_MEMORY, Event, Finished, Plan, Training, moved
 from .transfer import begin_from
 from .version import __version__
 
 EVALUATION = ("eval_images", "eval_metric", "eval_samples", "stop_when", "patience")
+
+NEIGHBOURS_AFTER = 60.0  # seconds of training, after which a report looks for neighbours by itself
+NEIGHBOURS_AMONG = 10_000  # training images, then: some seconds
 
 Decoding = Callable[[int, int], None]  # pictures done, pictures in all
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -64,6 +70,8 @@ def train(
         for event in session.training:
             if on_event:
                 on_event(event)
+            if isinstance(event, Finished):
+                session.report(event.reason)
     finally:
         session.close()
     return session.run
@@ -85,6 +93,21 @@ class Session:
     def close(self) -> None:
         self.batches.close()
         self.group.close()
+
+    def report(self, reason: str = "done") -> Report | None:
+        """Write RUN/report.html, if this process writes; one that cannot be written ends no training.
+
+        Nearest neighbours are looked for where that takes little of the time that the training took, and where
+        nobody waits for the process to end: `reason` is why training stopped.
+        """
+        if not self.training.writes:
+            return None
+        near = self.training.seconds >= NEIGHBOURS_AFTER and not reason.startswith("SIG")
+        try:
+            return report(self.run.path, neighbours=near, searched=NEIGHBOURS_AMONG, device=self.policy.device.type)
+        except UserError as problem:
+            self.told.append(str(problem))
+            return None
 
     def last(self) -> dict[str, Any]:
         """The last line of the log."""
@@ -242,7 +265,7 @@ def _folder(
             )
         config = {**config, "recipe": recipe.to_dict()}
     else:
-        run, config = Run(request.outdir), _config(request, recipe, dataset, policy)
+        run, config = Run(request.outdir), _config(request, recipe, dataset, policy, group)
 
     def write() -> None:
         if not request.resume:
@@ -253,7 +276,7 @@ def _folder(
     return run, config
 
 
-def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) -> dict[str, Any]:
+def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy, group: Group) -> dict[str, Any]:
     """What config.json records: enough to do the run again."""
     facts = _facts(dataset, recipe)
     name = request.recipe if isinstance(request.recipe, str) else "custom"
@@ -273,7 +296,10 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy) 
         },
         "seed": request.seed or 0,
         "init_from": None if request.init_from is None else str(request.init_from),
+        "init_raw": request.init_raw,
+        "heal": request.heal,
         "precision": policy.precision,
+        "hardware": hardware(policy.device, group.world),
         "evaluation": {k: getattr(request, k) for k in EVALUATION} if request.eval_images else None,
         "versions": {"ganvas": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from . import enhance_commands, judge_commands, translate_commands, weight_commands
+from . import enhance_commands, judge_commands, report_commands, translate_commands, weight_commands
 from .terminal import Device, JsonFlag, Output, answer, console, plain, say, table
 from .version import __version__
 
@@ -32,6 +32,7 @@ app.command()(weight_commands.export)
 app.command("eval")(judge_commands.eval_)
 app.command()(judge_commands.statistics)
 app.command()(judge_commands.doctor)
+app.command()(report_commands.report)
 app.add_typer(judge_commands.weights, name="weights", no_args_is_help=True)
 
 SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
@@ -181,6 +182,8 @@ def _train(as_json: bool, **options: Any) -> dict[str, Any]:
     try:
         first = session.group.rank == 0
         result = _watch(session, first)
+        page = session.report(result["stopped"])
+        result["report"] = str(page.path) if page else None
     finally:
         session.close()
     if first and as_json:
@@ -191,6 +194,7 @@ def _train(as_json: bool, **options: Any) -> dict[str, Any]:
             say(f"Samples: {result['grid']}\nNext:    {then}")
         else:
             say(f"Model:   {result['run']}/model, to be used in Python as its README.md says")
+        say(f"Report:  {plain(page.path)}" if page else plain(session.told[-1]))
         if result["stopped"] != "done":
             say(f"         ganvas train --resume --outdir {result['run']}")
     return result

@@ -189,12 +189,26 @@ class Run:
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file that grows line by line; what is no JSON is dropped."""
-    parsed = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            parsed.append(json.loads(line))
-    return parsed
+    """The JSON objects of a file that grows line by line; what is none is dropped."""
+    return read_lines(file)[0]
+
+
+def read_lines(file: Path) -> tuple[list[dict[str, Any]], int]:
+    """The JSON objects of a file that grows line by line, and how many of its lines are none.
+
+    A last line without an end is being written, or was when its process was killed, and is not counted.
+    """
+    parsed, damaged = [], 0
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines(True) if file.exists() else []:
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict):
+            parsed.append(found)
+        else:
+            damaged += line.endswith("\n")
+    return parsed, damaged
 
 
 def weights_hash(run: Run) -> str:

@@ -110,7 +110,7 @@ class Batches:
         if self.degradation:
             self.degradation.check(dataset.facts)
         self._refuse(needs)
-        self.held_out, self.aside, self.kept = hold_out, *_divided(len(dataset), hold_out, seed)
+        self.held_out, self.aside, self.kept = hold_out, *divided(len(dataset), hold_out, seed)
         self.order = Order(len(self.kept), seed)
         self.labelled = np.intersect1d(dataset.labelled, self.kept) if "labelled" in needs else None  # where they are
         self.labelled_order = None if self.labelled is None else Order(len(self.labelled), seed + LABELLED)
@@ -334,7 +334,7 @@ def _mixed(places: Sequence[int], count: int) -> np.ndarray:
     return Order(count, SHOWN).indices(0, count)[np.array(places, np.int64) % count]
 
 
-def _divided(count: int, hold_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def divided(count: int, hold_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Which of `count` pictures are held out, and which are trained on: (hold_out,) and (count - hold_out,) int64."""
     if not 0 <= hold_out < count:
         raise UsageError(f"--hold-out must leave pictures to train on: from 0 to {count - 1:,}, got {hold_out:,}.")

@@ -35,17 +35,16 @@ class Doctor:
 
     def __init__(self, config: Mapping[str, Any], lines: Sequence[Line] = ()):
         self.setup = Setup(config)
-        self.lines: list[Line] = []
+        self.chart = Chart(self.setup)
         self.named: set[str] = set()
         for line in lines:
-            self.lines.append(line)
+            self.chart.add(line)
             self.named |= {str(said.get("trouble")) for said in line.get("findings", [])}
 
     def hear(self, line: Line) -> list[Finding]:
         """What a new line of the log shows that was not said before."""
-        self.lines.append(line)
-        chart = Chart(self.lines, self.setup)
-        found = []
+        self.chart.add(line)
+        chart, found = self.chart, []
         for rule in RULES:
             if rule.trouble in self.named:
                 continue
@@ -70,8 +69,13 @@ def diagnose(run: Run | str | os.PathLike[str]) -> list[Finding]:
     Raises `UsageError` if this is no run.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    doctor, found = Doctor(run.config()), []
-    for line in run.log():
+    return findings_in(run.config(), run.log())
+
+
+def findings_in(config: Mapping[str, Any], lines: Sequence[Line]) -> list[Finding]:
+    """The same of a config and a log that were read already."""
+    doctor, found = Doctor(config), []
+    for line in lines:
         found += _healed(line)
         found += doctor.hear(line)
     return found

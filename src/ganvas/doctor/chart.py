@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -91,14 +91,21 @@ def _inside(value: Any, name: str) -> Any:
 
 
 class Chart:
-    """The log of a run up to some moment, as a physician reads it: the newest values, and those from the beginning."""
+    """The log of a run up to some moment, as a physician reads it: the newest values, and those from the beginning.
 
-    def __init__(self, lines: Sequence[Line], setup: Setup):
-        self.lines, self.setup = lines, setup
+    Kept by field, so that reading a long log takes time in proportion to its length.
+    """
 
-    @property
-    def images(self) -> int:
-        return int(self.lines[-1].get("images", 0)) if self.lines else 0
+    def __init__(self, setup: Setup):
+        self.setup, self.images = setup, 0
+        self.values: dict[str, list[float]] = {}
+
+    def add(self, line: Line) -> None:
+        """The next line of the log."""
+        self.images = int(line.get("images", 0))
+        for name, value in line.items():
+            if _is_number(value):
+                self.values.setdefault(name, []).append(float(value))
 
     @property
     def fraction(self) -> float:
@@ -124,17 +131,12 @@ class Chart:
 
     def all(self, name: str) -> list[float]:
         """Every value of a field, oldest first; lines without it are passed over."""
-        return [float(line[name]) for line in self.lines if _is_number(line.get(name))]
+        return list(self.values.get(name, ()))
 
     def last(self, name: str, count: int) -> list[float]:
         """The newest `count` values of a field, oldest first; none at all if there are fewer."""
-        found: list[float] = []
-        for line in reversed(self.lines):
-            if _is_number(line.get(name)):
-                found.append(float(line[name]))
-                if len(found) == count:
-                    return found[::-1]
-        return []
+        values = self.values.get(name, [])
+        return values[-count:] if len(values) >= count else []
 
     def now(self, name: str, count: int) -> float:
         """The median of the newest `count` values of a field; not a number if there are fewer."""
@@ -142,7 +144,7 @@ class Chart:
 
     def first(self, name: str, count: int) -> float:
         """The median of the first `count` values of a field; not a number if there are fewer."""
-        values = self.all(name)[:count]
+        values = self.values.get(name, [])[:count]
         return median(values) if len(values) == count else math.nan
 
 

@@ -1,0 +1,134 @@
+"""The page itself: which sections there are, and in which order."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from ..doctor import Finding
+from ..version import __version__
+from . import facts, neighbours
+from .curves import curves, speed
+from .facts import duration, run_name, side_by_side
+from .markup import Child, Safe, joined, page, tag
+from .measures import headline, metrics
+from .plot import brief
+from .record import Record
+from .timeline import timeline
+
+
+def whole_page(records: Sequence[Record], searched: int, device: str) -> tuple[bytes, list[str]]:
+    """The page, and sentences about what it does not show; `searched` 0: no neighbours."""
+    shown, notes = timeline(records)
+    notes = [*_unread(records), *_strangers(records), *notes]
+    near, why = (_not_asked(), []) if not searched else neighbours.section(records, device, searched)
+    sections: list[tuple[str, str, Child]] = [
+        ("samples", "Samples", shown),
+        ("doctor", "The doctor", _findings(records)),
+        ("metrics", "Metrics", metrics(records)),
+        ("curves", "Curves", curves(records)),
+        ("neighbours", "Nearest training images", near),
+        ("recipe", "The recipe as built", facts.recipe(records)),
+        ("data", "Data", facts.data(records)),
+        ("machine", "Machine and throughput", [facts.machine(records), speed(records)]),
+        ("again", "How to reproduce", facts.reproduce(records)),
+    ]
+    links = tag("nav", *(tag("a", title, href=f"#{key}") for key, title, _ in sections), aria_label="Sections")
+    told = tag("ul", *(tag("li", note) for note in notes), class_="notes") if notes else None
+    body = [tag("section", tag("h2", title), content, id=key) for key, title, content in sections]
+    main = tag("main", _header(records), told, links, *body, _footer())
+    title = records[0].title if len(records) == 1 else " / ".join(r.name for r in records)
+    return page(f"{title} - ganvas", main), [*notes, *why]
+
+
+def _unread(records: Sequence[Record]) -> list[str]:
+    several = len(records) > 1
+    return [f"{record.name}: {note}" if several else note for record in records for note in record.notes]
+
+
+def _strangers(records: Sequence[Record]) -> list[str]:
+    """What cannot be compared among these runs."""
+    notes = []
+    if len({record.kind for record in records}) > 1:
+        kinds = ", ".join(f"{record.name} trains {record.kind}" for record in records)
+        notes.append(f"These runs have different tasks ({kinds}): their losses and samples mean different things.")
+    if len({str(record.data.get("fingerprint")) for record in records}) > 1:
+        notes.append("These runs were trained on different data: their numbers are not a comparison of recipes.")
+    return notes
+
+
+def _not_asked() -> Safe:
+    return tag("p", "They were not looked for: ganvas report RUN does.", class_="quiet")
+
+
+def _header(records: Sequence[Record]) -> Safe:
+    if len(records) > 1:
+        kicker, title = f"{len(records)} runs compared", " / ".join(record.name for record in records)
+        return tag("header", tag("p", kicker, class_="kicker"), tag("h1", title), _comparison(records))
+    record = records[0]
+    rows = [tag("div", tag("dt", name), tag("dd", value)) for name, value in _figures(records, 0).items() if value]
+    return tag(
+        "header",
+        tag("p", record.run.path.resolve().name, class_="kicker"),
+        tag("h1", record.title),
+        tag("dl", *rows, class_="figures"),
+    )
+
+
+def _comparison(records: Sequence[Record]) -> Safe:
+    every: list[dict[str, Any]] = [{"recipe": r.title, **_figures(records, k)} for k, r in enumerate(records)]
+    return side_by_side(records, [(name, [figures[name] for figures in every]) for name in every[0]])
+
+
+def _figures(records: Sequence[Record], place: int) -> dict[str, str]:
+    """What a run comes to, in a few figures."""
+    record = records[place]
+    planned = record.planned
+    of = f" of {planned:,}" if planned and planned != record.images else ""
+    speeds = record.values("images_per_second")
+    worst = _worst(record.findings)
+    return {
+        "images": f"{record.images:,}{of}",
+        "training time": duration(record.seconds) if record.seconds else "",
+        "throughput": f"{brief(sum(speeds) / len(speeds))} images/s" if speeds else "",
+        "best measured": headline(records, place),
+        "doctor": f"{worst.trouble}{_more(record.findings)}" if worst else "nothing wrong" if record.lines else "",
+    }
+
+
+def _worst(findings: Sequence[Finding]) -> Finding | None:
+    order = ["trouble", "warning", "note"]
+    return min(findings, key=lambda f: order.index(f.severity), default=None)
+
+
+def _more(findings: Sequence[Finding]) -> str:
+    return f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+
+
+def _findings(records: Sequence[Record]) -> Safe:
+    parts: list[Child] = []
+    for k, record in enumerate(records):
+        if len(records) > 1:
+            parts.append(tag("h3", run_name(k, record)))
+        parts += [_finding(finding) for finding in record.findings]
+        if not record.findings:
+            said = f"Nothing is wrong after {record.images:,} images, as far as the log shows."
+            parts.append(tag("p", said if record.lines else "There is no log to read (yet).", class_="quiet"))
+    return joined(parts)
+
+
+def _finding(finding: Finding) -> Safe:
+    return tag(
+        "article",
+        tag("h4", tag("span", finding.severity, class_=f"badge {finding.severity}"), finding.trouble),
+        tag("p", tag("span", f"at {finding.images:,} images: ", class_="quiet"), finding.evidence, "."),
+        tag("p", tag("b", "To change: "), finding.remedy, "."),
+        class_=f"finding {finding.severity}",
+    )
+
+
+def _footer() -> Safe:
+    written = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    said = f"Written {written} by ganvas {__version__}. This page fetches nothing; it can be sent as it is."
+    return tag("footer", said)
