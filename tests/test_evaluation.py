@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,6 +221,27 @@ def test_the_area_under_the_curve():
     a, b = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([2.0, 0.0])
     pairs = [(x > y) + 0.5 * (x == y) for x in a.tolist() for y in b.tolist()]
     assert above(a, b) == pytest.approx(sum(pairs) / 6)
+
+
+def test_the_critic_is_asked_about_the_right_pictures(place, monkeypatch):
+    """Held-out above samples, training above samples, training above held-out: 1, 0.75 and none of these verdicts."""
+    said = {"a": [3.0, 1.0], "b": [4.0, 5.0], "run": [2.0, 0.0]}
+    monkeypatch.setattr("ganvas.evaluation.critic.discriminator", lambda *_: None)
+    monkeypatch.setattr("ganvas.evaluation.critic.verdicts", lambda _, side: torch.tensor(said[Path(side.name).name]))
+    found = evaluate("critic", place / "a", place / "run", held_out=place / "b", resolution=8)
+    assert (found["critic"], found["on_training"], found["memory"]) == (1, 0.75, 0)
+
+
+def test_who_learns_and_who_is_named(place, monkeypatch):
+    """GAN-train learns samples and names held-out real pictures; GAN-test learns real ones and names samples."""
+    real, held_out = open_source("digits").subset(range(50)), open_source("digits").subset(range(50, 90))
+    heard = []
+    monkeypatch.setattr("ganvas.judging.classifier", lambda data, *_: data)
+    monkeypatch.setattr("ganvas.judging.accuracy", lambda learnt, named: heard.append((len(learnt), len(named))) or 0.5)
+    options = {"resolution": 8, "samples": 20, "held_out": held_out}
+    for metric in ("gan_train", "gan_test"):
+        assert evaluate(metric, real, place / "conditional", **options)[metric] == 0.5
+    assert heard == [(20, 40), (50, 20)]
 
 
 def test_numbers_stay_with_the_run(command, place):
