@@ -1,12 +1,12 @@
 """How well pictures are translated, where the right answer is known.  EMOJI is a zip or a folder of pictures.
 
-    python benchmarks/translation.py --piles PLACE EMOJI         two piles with a known answer: another hue
-    python benchmarks/translation.py --style PLACE PHOTOS        photographs, and others in flat colours and black lines
-    python benchmarks/translation.py --domains PLACE EMOJI       four domains with known looks
+python benchmarks/translation.py --piles PLACE EMOJI         two piles with a known answer: another hue
+python benchmarks/translation.py --style PLACE PHOTOS        photographs, and others in flat colours and black lines
+python benchmarks/translation.py --domains PLACE EMOJI       four domains with known looks
 
-    python benchmarks/translation.py --pairs RUN...                    L1 and FD on what pix2pix runs did not see
-    python benchmarks/translation.py --truth PLACE RUN...              colour error on PLACE/held against PLACE/truth
-    python benchmarks/translation.py --judge CLASSIFIER PLACE RUN...   share seen as the domain that was asked for
+python benchmarks/translation.py --pairs RUN...                    L1 and FD on what pix2pix runs did not see
+python benchmarks/translation.py --truth PLACE RUN...              colour error on PLACE/held against PLACE/truth
+python benchmarks/translation.py --judge CLASSIFIER PLACE RUN...   share seen as the domain that was asked for
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ NEEDS_MORE = {
     "semigan": {"discriminator.width": 64},
     "cartoon": {"warmup": 0},
     "pix2pix": {"generator.depth": 3},
+    "fast_style": {"style_size": 80},
     "colorize": {"generator.net.width": 4, "generator.net.depth": 2},
     "inpaint": {"generator.net.width": 4, "generator.net.depth": 2},
     **{name: {"degradation.scale": 2} for name in ("srresnet", "srgan", "esrgan_psnr", "esrgan", "real_esrgan")},

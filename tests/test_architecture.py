@@ -27,11 +27,12 @@ LAYERS = {
     **dict.fromkeys(
         ["model", "training", "request", "transfer", "evaluation", "doctor", "foreign", "finding", "enhance"], 5.5
     ),
-    **dict.fromkeys(["translating", "filling", "reporting"], 5.5),
+    **dict.fromkeys(["translating", "filling", "reporting", "descent", "gatys", "stylizing", "restyling"], 5.5),
     **dict.fromkeys(["api", "picture_jobs"], 6),
     "judging": 6.5,
     **dict.fromkeys(["cli", "terminal", "judge_commands", "enhance_commands", "weight_commands", "studio"], 7),
-    **dict.fromkeys(["progress", "output", "translate_commands", "report_commands", "__main__", "__init__"], 7),
+    **dict.fromkeys(["progress", "output", "translate_commands", "report_commands", "style_commands"], 7),
+    **dict.fromkeys(["__main__", "__init__"], 7),
 }
 SAME_LAYER = {1, 4, 5, 5.5, 7}  # where parts of one layer may know each other
 STRANGERS = {

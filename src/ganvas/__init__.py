@@ -16,12 +16,25 @@ if TYPE_CHECKING:
     from .config import Recipe, Spec, UserError
     from .judging import evaluate
     from .reporting import report
+    from .restyling import stylize
     from .run import Run
 
-__all__ = ["Model", "Recipe", "Run", "Spec", "UserError", "__version__", "evaluate", "load", "report", "train"]
+__all__ = [
+    "Model",
+    "Recipe",
+    "Run",
+    "Spec",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "load",
+    "report",
+    "stylize",
+    "train",
+]
 
 _HOMES = {"Model": "api", "load": "api", "train": "api", "Recipe": "config", "Spec": "config"}
-_HOMES |= {"UserError": "config", "Run": "run", "evaluate": "judging", "report": "reporting"}
+_HOMES |= {"UserError": "config", "Run": "run", "evaluate": "judging", "report": "reporting", "stylize": "restyling"}
 
 
 def __getattr__(name: str) -> Any:

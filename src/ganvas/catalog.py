@@ -21,7 +21,9 @@ from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
 from .losses import adversarial, energy, fidelity, path_length, penalties, relativistic, verdicts, weights, wrapped
 from .metrics import content, perceptual
+from .metrics import style as painted
 from .networks import (
+    adain,
     autoencoder,
     biggan,
     classifier,
@@ -41,18 +43,21 @@ from .networks import (
     srresnet,
     stargan,
     stylegan2,
+    transformer_net,
     translation,
     unet,
 )
 from .networks import text as captions
-from .recipes import conditional, further, generation, modern, points, restoration, styles
+from .recipes import conditional, further, generation, modern, painting, points, restoration, styles
 from .recipes import energy as energies
 from .recipes import translation as translations
+from .tasks.any_style import AnyStyle
 from .tasks.cartoon import Cartoon
 from .tasks.classify import Classification
 from .tasks.generation import Generation
 from .tasks.infogan import InfoGAN
 from .tasks.multidomain import MultiDomain
+from .tasks.one_style import OneStyle
 from .tasks.paired import Paired
 from .tasks.restoration import Restoration
 from .tasks.semi import SemiSupervised
@@ -93,6 +98,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "cyclegan": translations.cyclegan,
     "stargan": translations.stargan,
     "cartoon": translations.cartoon,
+    "fast_style": painting.fast_style,
+    "adain": painting.adain,
     "srresnet": restoration.srresnet,
     "srgan": restoration.srgan,
     "esrgan_psnr": restoration.esrgan_psnr,
@@ -192,6 +199,10 @@ NETWORKS: dict[str, type] = {
     "colouriser": lost.Colouriser,
     "inpainter": lost.Inpainter,
     "content": content.Content,
+    "transformer_net": transformer_net.TransformerNet,
+    "adain_decoder": adain.Decoder,
+    "normalised_vgg": adain.NormalisedVGG,
+    "perception": painted.Perception,
 }
 
 SIGHT: dict[str, type] = {  # what the discriminator looks through
@@ -214,6 +225,7 @@ SCHEDULES: dict[str, type] = {
     "linear": schedule.Linear,
     "cosine": schedule.Cosine,
     "anneal": schedule.Anneal,
+    "inverse": schedule.Inverse,
     "long_starts": schedule.LongStarts,
     "steps": schedule.Steps,
 }
@@ -228,6 +240,8 @@ TASKS: dict[str, type] = {
     "unpaired": Unpaired,
     "multi_domain": MultiDomain,
     "cartoon_task": Cartoon,
+    "one_style": OneStyle,
+    "any_style": AnyStyle,
     "restoration": Restoration,
 }
 

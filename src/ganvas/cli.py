@@ -11,7 +11,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from . import enhance_commands, judge_commands, report_commands, translate_commands, weight_commands
+from . import (
+    enhance_commands,
+    judge_commands,
+    report_commands,
+    style_commands,
+    translate_commands,
+    weight_commands,
+)
 from .terminal import Device, JsonFlag, Output, answer, console, plain, say, table
 from .version import __version__
 
@@ -27,6 +34,7 @@ app = typer.Typer(
 app.command()(enhance_commands.upscale)
 app.command()(enhance_commands.restore)
 app.command()(translate_commands.translate)
+app.command()(style_commands.stylize)
 app.command("interpolate-weights")(weight_commands.interpolate_weights)
 app.command()(weight_commands.export)
 app.command("eval")(judge_commands.eval_)

@@ -29,6 +29,11 @@ from .tasks.told import AppliedTold
 from .tasks.translation import Applied, Translation
 
 BATCH = 64
+FOREIGN = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")  # suffixes of weight files
+HALVES = {  # of two files that only work together
+    "adain_decoder": "decodes maps, and needs what makes them: ganvas stylize with --encoder vgg_normalised.pth",
+    "normalised_vgg": "makes maps, and needs what decodes them: ganvas stylize with --model decoder.pth",
+}
 
 
 class Model:
@@ -194,7 +199,7 @@ def load(
     Its config may name classes of the catalogue, and those of `trust`: your own components.
     Raises `UsageError` if there is none, `UserError` if its files are damaged or name what is not in the catalogue.
     """
-    if Path(path).is_file() and Path(path).suffix in (".pth", ".pt", ".ckpt", ".safetensors"):
+    if Path(path).is_file() and Path(path).suffix in FOREIGN:
         return foreign(Path(path), device, precision)
     folder = _model_folder(Path(path))
     config = read_json(folder / "config.json")
@@ -217,6 +222,8 @@ def foreign(file: Path, device: str, precision: PrecisionName) -> Model:
     """A network from pictures to pictures that another project trained; raises `UserError` for what is none."""
     found = read_checkpoint(file)
     found = settled(found) if "activation" in found.unsure else found
+    if found.network in HALVES:
+        raise UsageError(f"{file} {HALVES[found.network]}.")
     policy = Policy.choose(device, precision)
     channels = found.options["channels"]
     data = {"channels": channels, "source_channels": found.options.get("source_channels", channels)}

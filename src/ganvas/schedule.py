@@ -134,3 +134,19 @@ class Steps:
 
     def __call__(self, fraction: float) -> float:
         return float(self.factor ** sum(fraction >= share for share in self.at))
+
+
+class Inverse:
+    """Falls as 1 / (1 + `falls` x share of the run): fast at first, then ever slower."""
+
+    def __init__(
+        self,
+        *,
+        falls: float = 8.0,  # the last factor is 1 / (1 + falls)
+    ):
+        if not falls >= 0:
+            raise ValueError(f"falls must be at least 0, got {falls}")
+        self.falls = falls
+
+    def __call__(self, fraction: float) -> float:
+        return 1.0 / (1.0 + self.falls * fraction)

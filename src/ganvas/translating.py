@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -22,16 +23,24 @@ def translated(
 ) -> Photo:
     """What a model makes of a picture of any size, as a picture of the same depth and with the same metadata.
 
-    It has the colours that the model makes, whatever the picture had.  Transparency is the model's if it makes any;
-    else the picture's own, whose hidden parts the model sees white.  The whole picture goes through at once, because
-    these networks look at all of it.  Raises `UserError` if that needs more memory than there is.
+    It has the colours that the model makes, whatever the picture had.  Raises `UserError` if that needs more memory
+    than there is.
     """
-    planes = photo.planes(channels=1 if model.takes(back) == 1 else 3)
+    return changed(photo, model.takes(back), lambda x: model.translated(x, label=label, back=back, noise=noise))
+
+
+def changed(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> Photo:
+    """A picture with what `change` makes of its colours, (1, channels, H, W) in [-1, 1] to (1, C, H, W).
+
+    Transparency is what is made, if any is (C = 4); else the picture's own, whose hidden parts are shown white.  The
+    whole picture goes through at once, because such networks look at all of it.
+    """
+    planes = photo.planes(channels=1 if channels == 1 else 3)
     colour, alpha = straight(planes)
-    if model.takes(back) == 4:
+    if channels == 4:
         colour = torch.cat([colour, torch.ones_like(colour[:, :1]) if alpha is None else alpha], 1)
     try:
-        made = model.translated(colour, label=label, back=back, noise=noise)
+        made = change(colour)
     except RuntimeError as problem:
         if not is_out_of_memory(problem):
             raise
@@ -40,7 +49,7 @@ def translated(
     colour, alpha = (made[:, :3], made[:, 3:]) if made.shape[1] == 4 else (made, alpha)
     if alpha is not None and alpha.shape[2:] != colour.shape[2:]:
         alpha = torch.nn.functional.interpolate(alpha, size=colour.shape[2:], mode="bilinear")
-    return _as_photo(photo, colour, alpha)
+    return as_photo(photo, colour, alpha)
 
 
 def ready(model: Model, *, label: Label = None, back: bool = False, noise: int | None = None) -> None:
@@ -59,7 +68,7 @@ def straight(planes: Planes) -> tuple[Tensor, Tensor | None]:
     return plain.clamp(0, 1) * 2 - 1, planes.alpha
 
 
-def _as_photo(photo: Photo, colour: Tensor, alpha: Tensor | None) -> Photo:
+def as_photo(photo: Photo, colour: Tensor, alpha: Tensor | None) -> Photo:
     """(1, 1 or 3, H, W) in [-1, 1] and perhaps an alpha as a picture of the same depth as another one."""
     channels = colour.shape[1] + (alpha is not None)
     blank = np.empty((*colour.shape[2:], channels), photo.array.dtype)

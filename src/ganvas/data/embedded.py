@@ -34,6 +34,16 @@ def open_digits(resolution: tuple[int, int] | None = None) -> Dataset:
     return Dataset(images, bunch.target.astype(np.int64), names, name="digits")
 
 
+def photograph(name: str) -> np.ndarray | None:
+    """An embedded photograph as (H, W, 3) uint8, by its file's name without the suffix; None if there is none."""
+    for (package, folder), files in PHOTOGRAPHS.items():
+        for file in files:
+            spec = find_spec(package) if Path(file).stem == name else None
+            if spec and spec.submodule_search_locations:
+                return to_channels(read(Path(spec.submodule_search_locations[0]) / folder / file).array, 3)
+    return None
+
+
 def photographs() -> list[tuple[str, np.ndarray]]:
     """The embedded colour photographs as (name, (H, W, 3) uint8); what an installation lacks is left out."""
     found = []

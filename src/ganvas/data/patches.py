@@ -186,4 +186,3 @@ def common_scale(pairs: list[tuple[Size, Size, str, str]], name: str) -> int:
             raise UserError(f"{name}: {sizes}; a target is {expected} as large as its source.")
         scale = factor
     return scale or 1
-

@@ -33,7 +33,10 @@ PLAYERS = ("generator_ema.", "generator.", "netG.")  # of files that hold more t
 ACTIVATIONS = ("prelu", "relu", "leakyrelu")
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 MAX_BYTES = 4_000_000_000  # a larger file is not opened
-BARE = ("old", "middle", "cyclegan", "cyclegan_dropout", "pix2pix", "stargan")  # layouts without a wrapper
+BARE = (  # layouts without a wrapper
+    *("old", "middle", "cyclegan", "cyclegan_dropout", "pix2pix", "stargan"),
+    *("pytorch", "adain", "vgg_normalised"),
+)
 NOTE = "ganvas"  # where a file of ours says what shapes do not tell
 
 

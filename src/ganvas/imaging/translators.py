@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from .layouts import LAYOUTS, Layout, Options, Shape, Shapes, conv, norm, numbered, numbers, same_name, size
+from .painters import PAINTERS
 
 WIDEST = 8  # times a U-Net's first map, at most
 DEEPEST = 14  # halvings: no picture has more
@@ -247,7 +248,7 @@ TRANSLATORS = (
 )
 
 
-KNOWN = (*LAYOUTS, *TRANSLATORS)
+KNOWN = (*LAYOUTS, *TRANSLATORS, *PAINTERS)
 
 
 def spared(layout: Layout, options: Options, keys: set[str]) -> set[str]:

@@ -22,6 +22,7 @@ class Restoration(Translation):
     """
 
     restores = True
+
     def __init__(
         self,
         *,

@@ -1,0 +1,84 @@
+"""The networks of AdaIN: what decodes maps into pictures, and the encoder that published decoders belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, max_pool2d, relu
+
+from ..config import UsageError
+
+VGG_WIDTHS = (64, 128, 256, 512)  # of the maps by which published files were trained
+
+
+def mirrored(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
+    """A convolution that sees the picture mirrored beyond its edges."""
+    return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect")
+
+
+class Decoder(nn.Module):
+    """Maps (N, widths[-1], h, w) to pictures (N, channels, f h, f w), f = 2 ** (len(widths) - 1), about in [-1, 1].
+
+    The mirror of what made the maps: pixels are repeated where that halved them, no norm (Huang and Belongie 2017,
+    section 5); with VGG's widths it is theirs.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int = 3,
+        widths: Sequence[int] = VGG_WIDTHS,  # of the maps from the largest to the one that is decoded
+        depths: Sequence[int] = (),  # convolutions at each of these sizes; nothing: 2, at the smallest 1
+    ):
+        super().__init__()
+        depths = list(depths) or [2] * (len(widths) - 1) + [1]
+        if len(depths) != len(widths) or min(*widths, *depths) < 1:
+            found = f"{depths} and {list(widths)}"
+            raise UsageError(f"A decoder needs as many depths as widths, each at least 1, not {found}.")
+        self.stages = nn.ModuleList()  # the smallest first
+        for k in reversed(range(len(widths))):
+            out = widths[k - 1] if k else channels
+            inside = [mirrored(widths[k], widths[k]) for _ in range(depths[k] - 1)]
+            self.stages.append(nn.ModuleList([*inside, mirrored(widths[k], out)]))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        h = maps
+        for k, stage in enumerate(self.stages):
+            h = interpolate(h, scale_factor=2) if k else h
+            last = k == len(self.stages) - 1
+            for j, conv in enumerate(stage):  # type: ignore[arg-type]
+                h = conv(h)
+                h = h if last and j == len(stage) - 1 else relu(h)  # type: ignore[arg-type]
+        return h * 2 - 1
+
+
+class NormalisedVGG(nn.Module):
+    """The encoder of published decoders: VGG-19 to relu4_1, which normalises pictures itself and mirrors their edges.
+
+    Pictures (N, 3, H, W) in [-1, 1] to maps by name, `relu1_1` to `relu4_1`; pools keep what is left of odd sides.
+    """
+
+    widths = VGG_WIDTHS
+    layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normal = nn.Conv2d(3, 3, 1)
+        ends = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), *[(256, 256)] * 3, (256, 512)]
+        self.convs = nn.ModuleList(mirrored(i, o) for i, o in ends)
+
+    def maps(self, x: Tensor, names: Sequence[str] = layers) -> dict[str, Tensor]:
+        """The maps of those names."""
+        h, found = self.normal((x.expand(-1, 3, -1, -1) + 1) / 2), {}
+        for k, conv in enumerate(self.convs):
+            if k in (2, 4, 8):
+                h = max_pool2d(h, 2, ceil_mode=True)
+            h = relu(conv(h))
+            if k in (0, 2, 4, 8):
+                found[self.layers[(0, 2, 4, 8).index(k)]] = h
+        return {name: found[name] for name in names}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The deepest map."""
+        return self.maps(x, self.layers[-1:])[self.layers[-1]]

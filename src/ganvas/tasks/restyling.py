@@ -1,0 +1,73 @@
+"""Pictures in any style by a decoder of maps: what is the same whether it is trained here or comes from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..config import UsageError
+from ..metrics.style import adapted, moments
+from ..resize import resize
+from .translation import Translation, beside
+
+NEEDS_A_STYLE = "This model needs a picture of the style: ganvas stylize, or ganvas.stylize(image, [style], model)."
+
+
+class Restyling(Translation):
+    """A decoder of maps, and what makes them: `encode` takes pictures to maps of all layers, the deepest last."""
+
+    source = "other"
+
+    def encode(self, pictures: Tensor) -> list[Tensor]:
+        """Maps (N, C, h, w) of pictures, from the largest to the one that is decoded."""
+        raise NotImplementedError(f"{type(self).__name__} must say what makes its maps")
+
+    def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
+        raise UsageError(NEEDS_A_STYLE)
+
+    def restyled(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor],
+        *,
+        shares: Sequence[float] = (),
+        alpha: float = 1.0,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Pictures (N, C, H, W) in [-1, 1] in styles, each (1 or N, C, h, w), mixed by shares.
+
+        `alpha` from 0, the content as it is decoded, to 1.  Where `mask` (1, 1, H, W) in [0, 1] is 1 the first style
+        is, where it is 0 the others are, or the content if there are none (Huang and Belongie 2017, section 7.4).
+        """
+        maps = self.encode(content)[-1]
+        wanted = [moments(self.encode(style)[-1]) for style in styles]
+        if mask is None:
+            weights = [s / sum(shares) for s in shares] or [1 / len(styles)] * len(styles)
+            made = sum(w * adapted(maps, style) for w, style in zip(weights, wanted))
+        else:
+            here = resize(mask, (maps.shape[2], maps.shape[3])).clamp(0, 1)
+            others = list(zip(shares[1:] or [1.0] * len(wanted[1:]), wanted[1:]))
+            rest = sum(s / sum(w for w, _ in others) * adapted(maps, style, 1 - here) for s, style in others)
+            made = here * adapted(maps, wanted[0], here) + (1 - here) * (rest if others else maps)
+        decoded = self.generator(alpha * made + (1 - alpha) * maps)
+        return decoded[:, :, : content.shape[2], : content.shape[3]]
+
+    def sample(self, inputs: dict[str, Any]) -> Tensor:
+        return self.restyled(inputs["other"], [inputs["image"]]).clamp(-1, 1)
+
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
+        """The content, the style, and what was made of them."""
+        return beside(inputs["other"], inputs["image"], self.sample(inputs))
+
+
+class AppliedRestyling(Restyling):
+    """A finished decoder of another project and the encoder that it belongs to, only used."""
+
+    def __init__(self, decoder: nn.Module, encoder: nn.Module):
+        super().__init__()
+        self.generator, self.encoder = decoder, encoder
+
+    def encode(self, pictures: Tensor) -> list[Tensor]:
+        return list(self.encoder.maps(pictures).values())  # type: ignore[operator]

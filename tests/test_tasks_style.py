@@ -1,0 +1,383 @@
+"""One style in a network, any style by statistics: published objectives, who pays, foreign files, pictures in use."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import ganvas
+import published_style as published
+from ganvas import catalog, foreign
+from ganvas.cli import app
+from ganvas.config import Spec, UsageError
+from ganvas.game import Progress
+from ganvas.imaging.checkpoints import read
+from ganvas.imaging.pixels import open_photo
+from ganvas.metrics.pocket import WIDTHS
+from ganvas.metrics.style import Perception, adapted, gram, moments
+from ganvas.networks.adain import Decoder
+from ganvas.networks.transformer_net import TransformerNet
+from ganvas.restyling import loaded
+from ganvas.schedule import Inverse
+from ganvas.tasks.any_style import AnyStyle
+from ganvas.tasks.one_style import OneStyle, opened
+
+NOW, FACTS = Progress(), {"resolution": (16, 16), "channels": 3}
+
+
+class Pixels(nn.Module):
+    """A picture, or a map, to a picture by one matrix for all pixels."""
+
+    def __init__(self, *, channels=3, widths=(3,)):
+        super().__init__()
+        self.conv = nn.Conv2d(widths[-1], channels, 1)
+
+    def forward(self, x):
+        return torch.tanh(self.conv(x))
+
+
+class Squares(nn.Module):
+    """Maps that can be worked out by hand."""
+
+    def maps(self, x, names):
+        found = {"relu1": x.square(), "relu2": (x * x.flip(1)).abs()}
+        return {name: found[name] for name in names}
+
+
+def pictures(seed, n=2, h=16, w=16, channels=3):
+    return torch.rand(n, channels, h, w, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def same(term, expected):
+    assert term.item() == pytest.approx(float(expected), rel=1e-4)
+
+
+def one_style(**more):
+    torch.manual_seed(0)
+    task = OneStyle(generator=Spec(Pixels), perception=Spec(Perception), **more, **FACTS)
+    perception = Perception(content=["relu2"], style=["relu1", "relu2"])
+    perception.hidden = [Squares()]
+    task.looking = [perception, perception(pictures(9, 1)).style]
+    return task
+
+
+def test_one_style_costs_what_is_published():
+    """Johnson et al. 2016, eq. 2 to 5, with maps scaled as `Perception` says; in float64."""
+    task, photo = one_style(content_weight=2.0, style_weight=5.0, smoothness=0.5), pictures(0)
+    terms = task.g_loss({"image": photo}, NOW).terms
+    made, style = task.generator(photo).detach().double().numpy(), pictures(9, 1).double().numpy()
+    photo = photo.double().numpy()
+
+    def second(x):
+        return np.abs(x * x[:, ::-1])
+
+    same(terms["content"], 2 * ((second(made) - second(photo)) ** 2).mean() / (2 * (second(photo) ** 2).mean()))
+    expected = 0.0
+    for layer in (np.square, second):
+        a = layer(style)[0].reshape(3, -1)
+        a = a @ a.T / a.shape[1]
+        for k in range(2):
+            f = layer(made)[k].reshape(3, -1)
+            expected += ((f @ f.T / f.shape[1] - a) ** 2).sum() / (4 * np.trace(a) ** 2) / 2 / 2
+    same(terms["style"], 5 * expected)
+    rough = (np.diff(made, axis=2) ** 2).mean() + (np.diff(made, axis=3) ** 2).mean()
+    same(terms["smoothness"], 0.5 * rough)
+    assert terms.keys() == {"content", "style", "smoothness"}
+    assert one_style(smoothness=0.0).g_loss({"image": pictures(0)}, NOW).terms.keys() == {"content", "style"}
+
+
+def test_any_style_costs_what_is_published():
+    """Huang and Belongie 2017, eq. 8 and 11 to 13; in float64."""
+    torch.manual_seed(0)
+    perception = Perception(style=["relu1", "relu2"])
+    perception.hidden = [Squares()]
+    task = AnyStyle(generator=Spec(Pixels), perception=Spec(Perception), content_weight=2.0, style_weight=3.0, **FACTS)
+    task.hidden, task.generator = [perception], Pixels()
+    content, style = pictures(0), pictures(1)
+    terms = task.g_loss({"other": content, "image": style}, NOW).terms
+
+    def layers(x):
+        x = x.detach().double().numpy()
+        return [x**2, np.abs(x * x[:, ::-1])]
+
+    def statistics(x):
+        return x.mean((2, 3), keepdims=True), np.sqrt(x.var((2, 3), ddof=1, keepdims=True) + 1e-5)
+
+    (mean, deviation), (wanted, target) = statistics(layers(content)[-1]), statistics(layers(style)[-1])
+    t = (layers(content)[-1] - mean) / deviation * target + wanted
+    made = layers(task.generator(torch.from_numpy(t).float()))
+    same(terms["content"], 2 * ((made[-1] - t) ** 2).mean())
+    expected = sum(
+        ((a - b) ** 2).mean() for f, s in zip(made, layers(style)) for a, b in zip(statistics(f), statistics(s))
+    )
+    same(terms["style"], 3 * expected)
+    assert terms.keys() == {"content", "style"}
+
+
+@pytest.mark.parametrize("name", ["fast_style", "adain"])
+def test_every_term_moves_the_generator_and_nothing_else(name):
+    recipe = catalog.RECIPES[name]()
+    if name == "fast_style":
+        for option, value in (("generator.width", "4"), ("generator.blocks", "1"), ("style_size", "80")):
+            recipe.set(option, value, catalog.COMPONENTS)
+    task = recipe.task.build(**FACTS)
+    assert task.discriminator is None
+    assert recipe.d_optimizer is None
+    assert all(key.startswith("generator.") for key in task.state_dict())
+    fixed = {"fast_style": lambda: task.looking[0].hidden[0], "adain": lambda: task.hidden[0].hidden[0]}
+    for term in task.g_loss({"image": pictures(0), "other": pictures(1)}, NOW).terms.values():
+        task.zero_grad(set_to_none=True)
+        term.backward(retain_graph=True)
+        assert any(p.grad is not None and p.grad.any() for p in task.generator.parameters())
+        assert all(p.grad is None for p in fixed[name]().parameters())
+
+
+def test_the_rate_of_adain_falls_as_published():
+    """1e-4 / (1 + 5e-5 steps), 160,000 steps of 8 contents."""
+    recipe = catalog.RECIPES["adain"]()
+    for step in (0, 1000, 160_000):
+        factor = recipe.lr_schedule.build()(8 * step / recipe.images)
+        assert factor == pytest.approx(1 / (1 + 5e-5 * step))
+    with pytest.raises(ValueError, match="at least 0"):
+        Inverse(falls=-1)
+
+
+def test_the_style_is_a_file_or_an_embedded_photograph(tmp_path):
+    Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "red.png")
+    picture = opened(str(tmp_path / "red.png"), 10)
+    assert picture.shape == (1, 3, 10, 20)
+    assert picture[0, :, 3, 3].tolist() == pytest.approx([1, -1, -1])
+    assert opened(str(tmp_path / "red.png"), 256).shape == (1, 3, 20, 40)  # never enlarged
+    assert min(opened("ihc", 64).shape[2:]) == 64
+    with pytest.raises(UsageError, match="no style 'icc'. Did you mean 'ihc'"):
+        opened("icc", 64)
+
+
+def test_a_style_too_small_ends_before_anything_is_written(tmp_path):
+    Image.new("RGB", (40, 20)).save(tmp_path / "s.png")
+    options = {"set": [f"style={tmp_path / 's.png'}", "generator.width=4"], "resolution": 16, "device": "cpu"}
+    with pytest.raises(UsageError, match=r"s\.png has 40x20 pixels where it is looked at, and relu4"):
+        ganvas.train("fast_style", data="digits", outdir=tmp_path / "run", images=8, **options)
+    assert not (tmp_path / "run").exists()
+
+
+# --- statistics of maps -------------------------------------------------------------------------------------
+
+
+def test_adapted_maps_have_the_statistics_of_the_style():
+    content, style = pictures(0).double(), pictures(1, h=9, w=7).double() * 0.3 + 1
+    np.testing.assert_allclose(adapted(content, moments(style)), published.adapted(content, style), rtol=1e-10)
+    for found, wanted in zip(moments(adapted(content, moments(style))), moments(style)):
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)  # what is added to variances
+
+
+def test_a_share_of_one_is_no_share_and_what_is_left_out_does_not_count():
+    x = pictures(0).double()
+    whole = torch.ones(1, 1, 16, 16, dtype=torch.float64)
+    for found, wanted in zip(moments(x, whole), moments(x)):
+        torch.testing.assert_close(found, wanted)
+    half = whole.clone()
+    half[..., 8:] = 0
+    for found, wanted in zip(moments(x, half), moments(x[..., :8])):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_one_place_does_not_vary():
+    assert all(torch.isfinite(part).all() for part in moments(torch.ones(2, 3, 1, 1)))
+
+
+# --- published files ----------------------------------------------------------------------------------------
+
+
+def test_parameters_are_those_of_the_papers_code():
+    assert sum(p.numel() for p in TransformerNet().parameters()) == 1_679_235
+    assert sum(p.numel() for p in Decoder(depths=(2, 2, 4, 1)).parameters()) == 3_505_219
+
+
+@pytest.mark.parametrize("obsolete", [True, False])
+def test_a_published_style_network(obsolete, tmp_path):
+    state = published.filled(published.transformer_shapes(obsolete=obsolete))
+    torch.save(state, tmp_path / "candy.pth")
+    x = pictures(0, 1, 24, 20)
+    expected = published.transformer(state, (x + 1) * 127.5) / 127.5 - 1
+    made = foreign.load_network(tmp_path / "candy.pth")(x)
+    torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        ganvas.load(tmp_path / "candy.pth", device="cpu")(x), expected.clamp(-1, 1), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_a_published_style_network_is_written_back(tmp_path):
+    foreign.save_network(TransformerNet(width=4), tmp_path / "mine.pth")
+    written = torch.load(tmp_path / "mine.pth", weights_only=True)
+    shapes = published.transformer_shapes(obsolete=False)
+    assert {k: tuple(v.shape) for k, v in written.items()} == shapes
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory):
+    place = tmp_path_factory.mktemp("adain")
+    states = published.filled(published.decoder_shapes()), published.filled(published.encoder_shapes())
+    raw = published.decoder(states[0], published.encoder(states[1], torch.rand(1, 3, 16, 16)))
+    states[0]["28.weight"] *= 0.2 / raw.std()  # so that little is cut off
+    states[0]["28.bias"].fill_(0.5)
+    for name, state in zip(("decoder.pth", "vgg_normalised.pth"), states):
+        torch.save(state, place / name)
+    return place, *states
+
+
+def test_published_adain_files(halves, tmp_path):
+    place, decodes, encodes = halves
+    content, style = (pictures(k, 1, 16 + 8 * k, 24) for k in (0, 1))
+    found = [foreign.load_network(place / name) for name in ("vgg_normalised.pth", "decoder.pth")]
+    maps = [published.encoder(encodes, (x + 1) / 2) for x in (content, style)]
+    torch.testing.assert_close(found[0](content), maps[0], rtol=1e-3, atol=1e-4)
+    files = place / "decoder.pth", place / "vgg_normalised.pth"
+    model = loaded(*files, device="cpu")
+    for alpha in (1.0, 0.3):
+        t = alpha * published.adapted(*maps) + (1 - alpha) * maps[0]
+        expected = (published.decoder(decodes, t) * 2 - 1).clamp(-1, 1)
+        assert (expected.abs() < 1).float().mean() > 0.5
+        made = ganvas.stylize(content, [style], model, alpha=alpha)
+        torch.testing.assert_close(made, expected, rtol=1e-3, atol=2e-3)
+    save(content, tmp_path / "c.png")
+    how = ["-o", tmp_path / "o.png", "--model", files[0], "--encoder", files[1]]
+    assert command(tmp_path / "c.png", tmp_path / "c.png", *how) == 0
+    assert open_photo(tmp_path / "o.png").array.shape == (16, 24, 3)
+    foreign.save_network(found[1], tmp_path / "back.pth", layout="adain")
+    assert torch.load(tmp_path / "back.pth", weights_only=True).keys() == decodes.keys()
+    foreign.save_network(Decoder(widths=(4, 6, 8)), tmp_path / "ours.safetensors")
+    assert read(tmp_path / "ours.safetensors").options["widths"] == (4, 6, 8)
+
+
+def test_halves_of_adain_say_what_they_need(halves, tmp_path):
+    place = halves[0]
+    with pytest.raises(UsageError, match="decodes maps, and needs what makes them: .* --encoder"):
+        ganvas.load(place / "decoder.pth")
+    with pytest.raises(UsageError, match="needs what decodes them"):
+        ganvas.load(place / "vgg_normalised.pth")
+    foreign.save_network(Decoder(widths=(4, 6, 8)), tmp_path / "ours.safetensors")
+    wrong = [
+        (place / "vgg_normalised.pth", place / "vgg_normalised.pth", "the decoder of AdaIN is needed"),
+        (place / "decoder.pth", place / "decoder.pth", "the normalised VGG that encodes for AdaIN is needed"),
+        (tmp_path / "ours.safetensors", place / "vgg_normalised.pth", "decodes maps of 4-6-8 channels"),
+    ]
+    save(pictures(0, 1), tmp_path / "c.png")
+    for model, encoder, sentence in wrong:
+        with pytest.raises(UsageError, match=sentence):
+            command(
+                tmp_path / "c.png", tmp_path / "c.png", "-o", tmp_path / "o.png", "--model", model, "--encoder", encoder
+            )
+
+
+# --- in use -------------------------------------------------------------------------------------------------
+
+
+def save(picture, file):
+    array = ((picture[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
+    Image.fromarray(array).save(file)
+
+
+def command(*arguments):
+    return app(["stylize", *map(str, arguments), "--device", "cpu"], standalone_mode=False) or 0
+
+
+TINY = {"resolution": 16, "images": 8, "batch": 4, "device": "cpu", "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    place = tmp_path_factory.mktemp("runs")
+    small = ["generator.width=4", "generator.blocks=1", "style_size=80"]
+    ganvas.train("fast_style", data="digits", outdir=place / "fast", **TINY, set=small)
+    ganvas.train("adain", data="a=photos,b=photos", outdir=place / "adain", **TINY)
+    return place
+
+
+def test_a_trained_style_paints_without_its_picture(runs, tmp_path):
+    save(pictures(0, 1, 20, 13), tmp_path / "c.png")
+    assert command(tmp_path / "c.png", "-o", tmp_path / "o.png", "--model", runs / "fast", "--method", "fast") == 0
+    assert open_photo(tmp_path / "o.png").array.shape == (20, 13, 1)
+    x = pictures(0, 1, 20, 13, 1)
+    model = ganvas.load(runs / "fast", device="cpu", precision="fp32")
+    torch.testing.assert_close(ganvas.stylize(x, (), model), model(x))
+    half = ganvas.stylize(x, (), model, alpha=0.5)
+    torch.testing.assert_close(half, 0.5 * model(x) + 0.5 * x)
+    for wrong in ({"styles": [x]}, {"mask": x}, {"colour": "histogram"}):
+        with pytest.raises(UsageError, match="has its style in it"):
+            ganvas.stylize(x, wrong.pop("styles", ()), model, **wrong)
+
+
+def test_any_style_alpha_shares_and_masks(runs):
+    model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
+    assert model.task.generator.stages[0][0].weight.shape[1] == WIDTHS[2]
+    content, one, two = pictures(0, 1, 19, 22), pictures(1, 1), pictures(2, 1, 24, 30)
+
+    def made(*styles, **more):
+        return ganvas.stylize(content, styles, model, **more)
+
+    assert made(one).shape == content.shape
+    torch.testing.assert_close(made(one, two, shares=[1, 0]), made(one))
+    torch.testing.assert_close(made(one, alpha=0.0), made(two, alpha=0.0))
+    assert not torch.allclose(made(one), made(two), atol=1e-3)
+    white, black = torch.ones(1, 3, 19, 22), -torch.ones(1, 3, 19, 22)
+    torch.testing.assert_close(made(one, two, mask=white), made(one), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(made(one, two, mask=black), made(two), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(made(one, mask=black), made(one, alpha=0.0), rtol=1e-3, atol=1e-4)
+    with pytest.raises(UsageError, match="alpha must be from 0 to 1"):
+        made(one, alpha=2.0)
+    with pytest.raises(UsageError, match="In which style"):
+        made()
+    with pytest.raises(UsageError, match="Style 2 has 4x5 pixels"):
+        made(one, pictures(0, 1, 5, 4))
+    with pytest.raises(UsageError, match="needs a picture of the style: ganvas stylize"):
+        model(content)
+
+
+def test_any_style_is_what_adain_says(runs):
+    """The decoder of the pocket's third map, with the second picture's statistics."""
+    model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
+    content, style = pictures(0, 1, 16, 24), pictures(1, 1)
+    maps = [model.task.hidden[0].hidden[0].maps(x, ["relu3"])["relu3"] for x in (content, style)]
+    expected = model.task.generator(published.adapted(*maps)).clamp(-1, 1)
+    torch.testing.assert_close(ganvas.stylize(content, [style], model), expected)
+
+
+def test_kinds_of_picture_that_go_in_come_out(runs):
+    model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
+    array = np.random.RandomState(0).randint(0, 255, (17, 20, 3), np.uint8)
+    made = ganvas.stylize(array, [array], model)
+    assert (made.dtype, made.shape) == (np.uint8, array.shape)
+    image = ganvas.stylize(Image.fromarray(array), [Image.fromarray(array)], model)
+    np.testing.assert_array_equal(np.asarray(image), made)
+    small = {"network": "pocket", "iterations": 1}
+    grown = np.random.RandomState(0).randint(0, 255, (80, 90, 3), np.uint8)
+    assert ganvas.stylize(array, [grown], **small).shape == array.shape
+    with pytest.raises(UsageError, match="A picture is"):
+        ganvas.stylize(array.astype(float), [array], model)
+
+
+def test_the_method_must_be_the_models(runs, tmp_path):
+    save(pictures(0, 1), tmp_path / "c.png")
+    with pytest.raises(UsageError, match="paints by fast, not by adain"):
+        command(tmp_path / "c.png", "-o", tmp_path / "o.png", "--model", runs / "fast", "--method", "adain")
+    with pytest.raises(UsageError, match="There is no mask"):
+        command(
+            tmp_path / "c.png",
+            tmp_path / "c.png",
+            "-o",
+            tmp_path / "o.png",
+            "--model",
+            runs / "adain",
+            "--mask",
+            "no.png",
+        )
+
+
+def test_gram_matrices_stay_exact_under_autocast():
+    x = pictures(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(gram(x), gram(x.double()).float())
