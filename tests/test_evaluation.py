@@ -21,6 +21,7 @@ from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
 from ganvas.evaluation import sides
 from ganvas.evaluation.critic import above
+from ganvas.evaluation.sets import _mode
 from ganvas.evaluation.sides import open_side
 from ganvas.judging import METRICS, evaluate
 from ganvas.metrics.features import Features
@@ -221,6 +222,19 @@ def test_the_area_under_the_curve():
     a, b = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([2.0, 0.0])
     pairs = [(x > y) + 0.5 * (x == y) for x in a.tolist() for y in b.tolist()]
     assert above(a, b) == pytest.approx(sum(pairs) / 6)
+
+
+def test_grey_pictures_over_each_other_are_named_one_by_one():
+    """Stacked digits: the classes of three channels are one number of a thousand."""
+
+    class Judge:
+        class_names = [str(k) for k in range(10)]  # noqa: RUF012
+
+        def classify(self, images):
+            return images.flatten(1)[:, 0].long()
+
+    stacked = torch.tensor([[3, 0, 7], [0, 0, 9]])[..., None, None].expand(-1, -1, 2, 2)
+    assert _mode(Judge(), stacked, 3).tolist() == [307, 9]
 
 
 def test_the_critic_is_asked_about_the_right_pictures(place, monkeypatch):

@@ -357,3 +357,28 @@ def test_diversity_holds_no_more_than_its_pairs(sets):
     one = Dataset(np.zeros((1, 16, 16, 1), np.uint8))
     with pytest.raises(UsageError, match="needs two at least, got 1"):
         evaluate("diversity", one)
+
+
+def test_border_and_channel_reach_every_pair(tmp_path):
+    """Noise in the border alone is cut off with it; noise of red alone is less on Y."""
+    photo = data.astronaut()[:48, :40]
+    framed = photo.copy()
+    framed[:4], framed[-4:], framed[:, :4], framed[:, -4:] = 0, 0, 0, 0
+    a, b = save(tmp_path / "a", x=photo), save(tmp_path / "b", x=framed)
+    for metric, best in (("psnr", np.inf), ("ssim", 1.0)):
+        assert evaluate(metric, a, b, border=4)[metric] == pytest.approx(best)
+        assert evaluate(metric, a, b, border=3)[metric] < best
+    red = photo.astype(int) + np.random.default_rng(0).integers(-9, 9, photo.shape) * [1, 0, 0]
+    c = save(tmp_path / "c", x=red.clip(0, 255).astype(np.uint8))
+    for metric in ("psnr", "ssim"):
+        assert evaluate(metric, a, c, channel="y")[metric] > evaluate(metric, a, c)[metric]
+
+
+def test_sixteen_bits_are_measured_in_their_own_steps(tmp_path):
+    grey = data.camera()[:32, :32]
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(grey.astype(np.uint16) * 257 ^ 1).save(tmp_path / "near.png")
+    Image.fromarray(grey).save(tmp_path / "flat.png")
+    assert evaluate("psnr", tmp_path / "deep.png", tmp_path / "flat.png")["psnr"] == np.inf
+    expected = 20 * np.log10(65535)  # one step of 65,535 everywhere
+    assert evaluate("psnr", tmp_path / "deep.png", tmp_path / "near.png")["psnr"] == pytest.approx(expected)

@@ -93,7 +93,7 @@ def test_bootstrap_is_the_basic_interval():
     low, high = np.quantile(drawn, [0.1, 0.9])
     found = bootstrap(a, b, repeats=12, confidence=0.8, seed=4)
     expected = [value, max(2 * value - high, 0), max(2 * value - low, 0)]
-    assert [found.value, found.low, found.high] == pytest.approx(expected, rel=1e-6)
+    assert [found.value, found.low, found.high] == pytest.approx(expected, rel=1e-8)
 
 
 def test_unlimited_samples_have_no_bias():

@@ -14,7 +14,7 @@ from skimage.transform import rescale
 
 from ganvas.config import UsageError
 from ganvas.metrics.psnr import luma, psnr
-from ganvas.metrics.ssim import SCALES, diversity, ms_ssim, ssim
+from ganvas.metrics.ssim import SCALES, couples, diversity, ms_ssim, ssim
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,15 @@ def test_diversity():
     noise = torch.randint(0, 256, (8, 1, 48, 48), generator=random)
     assert diversity(noise[:1].repeat(8, 1, 1, 1), scales=3, pairs=20) == pytest.approx(0, abs=1e-6)
     assert diversity(noise, scales=3, pairs=20) > 0.5
+
+
+def test_pairs_are_of_different_images():
+    """Every pair of different images comes up, none of one image with itself; the seed says which."""
+    first, second = couples(4, 600)
+    assert (first != second).all()
+    assert len({*zip(first.tolist(), second.tolist())}) == 12
+    assert torch.equal(couples(4, 600)[1], second)
+    assert not torch.equal(couples(4, 600, seed=1)[1], second)
 
 
 def test_bicubic_loses_what_it_loses():
