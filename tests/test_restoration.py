@@ -12,7 +12,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import ganvas
-from ganvas import cli
+from ganvas import api, cli
 from ganvas.colour import to_lab
 from ganvas.config import Spec, UsageError
 from ganvas.data.transforms import Turn
@@ -111,8 +111,11 @@ def test_the_game_is_the_papers():
 
 
 def test_a_shared_fake_changes_nothing():
-    made, one, two = judged(), batch(), batch()
+    made, one, two, calls = judged(), batch(), batch(), []
+    made.generator.register_forward_hook(lambda *_: calls.append(1))
     found = made.d_loss(one, Progress(paired=True)), made.g_loss(one, Progress(paired=True))
+    assert len(calls) == 1
+    assert "fake" not in one
     expected = made.d_loss(two, Progress()), made.g_loss(two, Progress())
     for a, b in zip(found, expected):
         for name in b.terms:
@@ -138,6 +141,15 @@ def test_the_averaged_generator_is_asked_only_by_terms_that_look_at_it():
     given = batch()
     expected = LDL()(steady.generator(given["source"]), given["target"], average(given["source"]))
     torch.testing.assert_close(steady.g_loss(given, Progress()).terms["ldl"], expected)
+
+
+def test_the_trainer_says_which_generator_is_the_average(photographs, tmp_path):
+    changes = {**SMALL, "terms": "[ldl]", "degradation.scale": 2}
+    request = api.Request("compact", str(photographs), tmp_path / "run", resolution=16, set=changes, **QUICK)
+    session = api.prepare(request)
+    trainer = session.training.trainer
+    assert trainer.task.average() is trainer.average
+    session.close()
 
 
 def test_terms_of_one_kind_are_added():
