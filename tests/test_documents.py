@@ -149,7 +149,7 @@ def test_commands_in_documents_exist():
         for line in re.findall(r"^(?:torchrun .* -m )?ganvas ([\w-]+)(.*)$", joined, re.MULTILINE):
             name, rest = line
             assert name in commands, (text.name, name)
-            options = {o for p in commands[name].params for o in (*p.opts, "--help")}
+            options = {o for p in commands[name].params for o in (*p.opts, *p.secondary_opts, "--help")}
             for option in re.findall(r"(?<!\S)(--?[a-z][\w-]*)", rest):
                 assert option in options, (text.name, name, option)
             found += 1

@@ -26,6 +26,7 @@ from ganvas.evaluation.sides import open_side
 from ganvas.judging import METRICS, evaluate
 from ganvas.metrics.features import Features
 from ganvas.metrics.frechet import Gaussian, frechet_distance
+from ganvas.metrics.inception_score import inception_score
 from ganvas.metrics.statistics import load_statistics, save_statistics
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
@@ -134,6 +135,13 @@ def test_fd_is_the_distance_of_the_features_and_says_how(place):
     assert found["fake"]["images"] == 50
     assert "fewer than the 336 features" in found["warning"]
     assert evaluate("fd", place / "a", place / "a")["fd"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_inception_score_is_of_the_logits(place):
+    found = evaluate("is", place / "a", splits=3)
+    logits = Features("pocket").logits(open_side(place / "a").images())
+    assert found["is"] == pytest.approx(inception_score(logits, splits=3).value, rel=1e-6)
+    assert found["splits"] == 3
 
 
 def test_rounded_features_say_what_rounding_does(place):
