@@ -2,7 +2,7 @@
 
     python benchmarks/embedded.py train SR-TRAIN --scale 4 --images 180000 --outdir runs/x4 [--resume]
     python benchmarks/embedded.py write runs/x4 --scale 4
-    python benchmarks/embedded.py measure SR-BENCHMARK [--model RUN]      PSNR on Set5 and BSD100, Y, border 4
+    python benchmarks/embedded.py measure SR-BENCHMARK [--model RUN] [--scale 2]      PSNR on Set5 and BSD100, on Y
     python benchmarks/embedded.py curve PSNR-RUN GAN-RUN SR-BENCHMARK -o curve.png      what interpolation trades
 
 `train` is `ganvas train compact` with a smaller network; `write` stores the averaged weights in the layout of
@@ -36,7 +36,7 @@ NETWORK = {"generator.width": 48, "generator.convolutions": 8}
 TAPS = ["relu1", "relu2", "relu3", "relu4"]
 SETS = ("Set5", "BSD100")
 
-Enlarge = Callable[[Tensor], Tensor]  # (1, C, h, w) in [-1, 1] to (1, C, 4 h, 4 w)
+Enlarge = Callable[[Tensor], Tensor]  # (1, C, h, w) in [-1, 1] to a larger picture
 
 
 def train(asked: argparse.Namespace) -> None:
@@ -62,10 +62,15 @@ def enlarged(low: Tensor, enlarge: Enlarge) -> Tensor:
     return ((made.double() + 1) * 127.5).round().clamp(0, 255)
 
 
-def examples(folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
-    """(low, high) of a test set, in [0, 255]; grey pictures have one channel."""
+def examples(folder: Path, scale: int = 4) -> Iterator[tuple[Tensor, Tensor]]:
+    """(low, high) of a test set, in [0, 255]; grey pictures have one channel.
+
+    The low ones are those of the test set, or made of the high ones as MATLAB does, where another scale is asked for.
+    """
     for _, high, low in pairs(folder / "HR", folder / "LR"):
-        yield as_tensor(low.array), as_tensor(high.array)
+        picture = as_tensor(high.array)
+        made = as_tensor(low.array) if scale == 4 else resize(picture, scale=1 / scale).round().clamp(0, 255)
+        yield made, picture
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
@@ -73,15 +78,10 @@ def as_tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(array.astype(np.float64)).permute(2, 0, 1)[None]
 
 
-def on_y(made: Tensor, high: Tensor) -> float:
-    """dB on Y of BT.601, 4 pixels cut off; of a grey picture that it is made of."""
+def on_y(made: Tensor, high: Tensor, border: int = 4) -> float:
+    """dB on Y of BT.601; of a grey picture, as it is."""
     same = made if high.shape[1] == 3 else made.mean(1, keepdim=True)
-    return psnr(same, high, channel="y", border=4).item()
-
-
-def bicubic(low: Tensor) -> Tensor:
-    """MATLAB's imresize, four times larger."""
-    return resize(low, scale=4)
+    return psnr(same, high, channel="y", border=border).item()
 
 
 def through(found: Found) -> Enlarge:
@@ -90,11 +90,12 @@ def through(found: Found) -> Enlarge:
 
 
 def measure(asked: argparse.Namespace) -> None:
-    ways = {"bicubic": bicubic, asked.model: through(find(asked.model))}
+    model = asked.model or f"compact-x{asked.scale}"
+    ways = {"bicubic": lambda low: resize(low, scale=asked.scale), model: through(find(model))}
     for name in SETS:
-        made = list(examples(Path(asked.data) / name))
+        made = list(examples(Path(asked.data) / name, asked.scale))
         for what, enlarge in ways.items():
-            values = [on_y(enlarged(low, enlarge), high) for low, high in made]
+            values = [on_y(enlarged(low, enlarge), high, asked.scale) for low, high in made]
             print(f"{name:8}{what:14}{np.mean(values):6.2f} dB on Y, {len(values)} pictures")
 
 
@@ -143,7 +144,8 @@ def main() -> None:
     store.set_defaults(run_it=write)
     look = commands.add_parser("measure")
     look.add_argument("data")
-    look.add_argument("--model", default="compact-x4")
+    look.add_argument("--model", help="a run or a weight file, instead of the embedded one")
+    look.add_argument("--scale", type=int, default=4)
     look.set_defaults(run_it=measure)
     trade = commands.add_parser("curve")
     trade.add_argument("faithful")

@@ -11,6 +11,12 @@ import torch
 torch.set_num_threads(1)
 
 
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> None:
+    """What many tests share is drawn alike, whichever of them comes first."""
+    if fixturedef.scope != "function":
+        torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory):
     """Nothing that a test prepares lands in the user's cache; subprocesses inherit it."""

@@ -115,6 +115,26 @@ def test_readme_python_runs(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "uniform" / "model" / "generator.safetensors").exists()
 
 
+def test_the_page_about_judging(tmp_path, monkeypatch, capsys):
+    """Its module of one's own measures; its tables name every measure, network and weight file there is."""
+    from ganvas.evaluation.catalogue import WATCHED
+    from ganvas.judging import METRICS
+    from ganvas.metrics.features import NETWORKS
+    from ganvas.metrics.weights import FILES
+
+    monkeypatch.chdir(tmp_path)
+    options = {"resolution": 32, "device": "cpu", "set": ["generator.width=4", "discriminator.width=4"]}
+    ganvas.train("dcgan", data="digits", outdir="runs/digits", images=64, **options)
+    (code,) = python_in("docs/evaluation.md")
+    exec(compile(code, "evaluation.md", "exec"), {})
+    assert "Coarse {'name': 'runs/digits', 'images': 500" in capsys.readouterr().out
+    page = (ROOT / "docs" / "evaluation.md").read_text()
+    for name in (*METRICS, *NETWORKS, *FILES):
+        assert f"`{name}`" in page, name
+    for name, numbers in WATCHED.items():
+        assert re.search(rf"^\| `{name}` \| {', '.join(f'`{n}`' for n in numbers)}", page, re.MULTILINE), name
+
+
 def test_commands_in_documents_exist():
     """Every `ganvas ...` line of the documents parses: commands and options are the ones there are."""
     import typer.main
@@ -129,7 +149,7 @@ def test_commands_in_documents_exist():
         for line in re.findall(r"^(?:torchrun .* -m )?ganvas ([\w-]+)(.*)$", joined, re.MULTILINE):
             name, rest = line
             assert name in commands, (text.name, name)
-            options = {o for p in commands[name].params for o in (*p.opts, "--help")}
+            options = {o for p in commands[name].params for o in (*p.opts, *p.secondary_opts, "--help")}
             for option in re.findall(r"(?<!\S)(--?[a-z][\w-]*)", rest):
                 assert option in options, (text.name, name, option)
             found += 1

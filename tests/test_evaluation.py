@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +21,12 @@ from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
 from ganvas.evaluation import sides
 from ganvas.evaluation.critic import above
+from ganvas.evaluation.sets import _mode
 from ganvas.evaluation.sides import open_side
 from ganvas.judging import METRICS, evaluate
 from ganvas.metrics.features import Features
 from ganvas.metrics.frechet import Gaussian, frechet_distance
+from ganvas.metrics.inception_score import inception_score
 from ganvas.metrics.statistics import load_statistics, save_statistics
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
@@ -134,6 +137,13 @@ def test_fd_is_the_distance_of_the_features_and_says_how(place):
     assert evaluate("fd", place / "a", place / "a")["fd"] == pytest.approx(0, abs=1e-9)
 
 
+def test_the_inception_score_is_of_the_logits(place):
+    found = evaluate("is", place / "a", splits=3)
+    logits = Features("pocket").logits(open_side(place / "a").images())
+    assert found["is"] == pytest.approx(inception_score(logits, splits=3).value, rel=1e-6)
+    assert found["splits"] == 3
+
+
 def test_rounded_features_say_what_rounding_does(place):
     exact, rounded = (evaluate("fd", place / "a", place / "b", bf16=bf16) for bf16 in (False, True))
     assert rounded["precision"] == "bf16"
@@ -220,6 +230,40 @@ def test_the_area_under_the_curve():
     a, b = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([2.0, 0.0])
     pairs = [(x > y) + 0.5 * (x == y) for x in a.tolist() for y in b.tolist()]
     assert above(a, b) == pytest.approx(sum(pairs) / 6)
+
+
+def test_grey_pictures_over_each_other_are_named_one_by_one():
+    """Stacked digits: the classes of three channels are one number of a thousand."""
+
+    class Judge:
+        class_names = [str(k) for k in range(10)]  # noqa: RUF012
+
+        def classify(self, images):
+            return images.flatten(1)[:, 0].long()
+
+    stacked = torch.tensor([[3, 0, 7], [0, 0, 9]])[..., None, None].expand(-1, -1, 2, 2)
+    assert _mode(Judge(), stacked, 3).tolist() == [307, 9]
+
+
+def test_the_critic_is_asked_about_the_right_pictures(place, monkeypatch):
+    """Held-out above samples, training above samples, training above held-out: 1, 0.75 and none of these verdicts."""
+    said = {"a": [3.0, 1.0], "b": [4.0, 5.0], "run": [2.0, 0.0]}
+    monkeypatch.setattr("ganvas.evaluation.critic.discriminator", lambda *_: None)
+    monkeypatch.setattr("ganvas.evaluation.critic.verdicts", lambda _, side: torch.tensor(said[Path(side.name).name]))
+    found = evaluate("critic", place / "a", place / "run", held_out=place / "b", resolution=8)
+    assert (found["critic"], found["on_training"], found["memory"]) == (1, 0.75, 0)
+
+
+def test_who_learns_and_who_is_named(place, monkeypatch):
+    """GAN-train learns samples and names held-out real pictures; GAN-test learns real ones and names samples."""
+    real, held_out = open_source("digits").subset(range(50)), open_source("digits").subset(range(50, 90))
+    heard = []
+    monkeypatch.setattr("ganvas.judging.classifier", lambda data, *_: data)
+    monkeypatch.setattr("ganvas.judging.accuracy", lambda learnt, named: heard.append((len(learnt), len(named))) or 0.5)
+    options = {"resolution": 8, "samples": 20, "held_out": held_out}
+    for metric in ("gan_train", "gan_test"):
+        assert evaluate(metric, real, place / "conditional", **options)[metric] == 0.5
+    assert heard == [(20, 40), (50, 20)]
 
 
 def test_numbers_stay_with_the_run(command, place):

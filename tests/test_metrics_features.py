@@ -82,6 +82,20 @@ def test_bootstrap_holds_the_truth():
     assert bootstrap(a, b, repeats=5) == bootstrap(a, b, repeats=5)
 
 
+def test_bootstrap_is_the_basic_interval():
+    """2 v - q of sets drawn again, each by the textbook: what repeated images add is taken off."""
+    a, b = features(25), features(30, seed=5, shift=0.5)
+    source, drawn = torch.Generator().manual_seed(4), []
+    for _ in range(12):
+        rows = [x[torch.randint(len(x), (len(x),), generator=source)].numpy() for x in (a, b)]
+        drawn.append(textbook(*rows))
+    value = textbook(a.numpy(), b.numpy())
+    low, high = np.quantile(drawn, [0.1, 0.9])
+    found = bootstrap(a, b, repeats=12, confidence=0.8, seed=4)
+    expected = [value, max(2 * value - high, 0), max(2 * value - low, 0)]
+    assert [found.value, found.low, found.high] == pytest.approx(expected, rel=1e-8)
+
+
 def test_unlimited_samples_have_no_bias():
     real = Gaussian(torch.zeros(20).double(), torch.eye(20).double(), 10**9)
     fake = torch.randn(2000, 20, generator=torch.Generator().manual_seed(1)).double()

@@ -14,7 +14,7 @@ from skimage.transform import rescale
 
 from ganvas.config import UsageError
 from ganvas.metrics.psnr import luma, psnr
-from ganvas.metrics.ssim import SCALES, diversity, ms_ssim, ssim
+from ganvas.metrics.ssim import SCALES, couples, diversity, ms_ssim, ssim
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,15 @@ def test_diversity():
     assert diversity(noise, scales=3, pairs=20) > 0.5
 
 
+def test_pairs_are_of_different_images():
+    """Every pair of different images comes up, none of one image with itself; the seed says which."""
+    first, second = couples(4, 600)
+    assert (first != second).all()
+    assert len({*zip(first.tolist(), second.tolist())}) == 12
+    assert torch.equal(couples(4, 600)[1], second)
+    assert not torch.equal(couples(4, 600, seed=1)[1], second)
+
+
 def test_bicubic_loses_what_it_loses():
     """A figure of known size: a photograph reduced and enlarged three times keeps 25 to 35 dB."""
     photo = data.astronaut()[:240, :240] / 255
@@ -110,7 +119,7 @@ def test_bicubic_loses_what_it_loses():
         (lambda x: psnr(x, x[..., 1:]), "one shape"),
         (lambda x: psnr(x, x, border=100), "border of 100 pixels leaves nothing"),
         (lambda x: ssim(x[..., :8], x[..., :8]), "window of 11x11; these pictures are 8x200"),
-        (lambda x: ms_ssim(x[..., :100], x[..., :100]), "at least 176x176, these are 100x200; take fewer scales"),
+        (lambda x: ms_ssim(x[..., :100], x[..., :100]), "at least 176x176, these are 100x200; take fewer"),
         (lambda x: ms_ssim(x, x, scales=9), "1 to 5 scales, not 9"),
         (lambda x: diversity(x), "two at least, got 1"),
     ],

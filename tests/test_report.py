@@ -197,6 +197,7 @@ def test_findings_are_the_doctors(tmp_path):
     run = write_run(tmp_path / "run", lines=rows)
     (found,) = diagnose(run)
     page = read(report(run, neighbours=False).path)
+    assert "Samples are judged" not in page.words
     for text in (found.trouble, found.evidence, found.remedy, f"at {found.images:,} images"):
         assert text in page.words
     assert [a["class"] for a in page.all("article")] == ["finding trouble"]
@@ -288,6 +289,12 @@ def test_values_that_ganvas_never_writes(tmp_path):
     rows[6] |= {"findings": 3, "d/real": "big", "d/fake": [1], "seconds": None, "returns": "often"}
     written = report(write_run(tmp_path / "run", lines=rows), neighbours=False)
     assert "The doctor could not read this log: it holds values that ganvas does not write." in written.notes
+
+
+def test_a_short_run_is_not_called_healthy(tmp_path):
+    page = read(report(write_run(tmp_path / "run", lines=log(12), snapshots=2), neighbours=False).path)
+    assert "doctor too early to say" in page.words
+    assert "judged after 500 steps of the generator; this run has made about 150." in page.words
 
 
 def test_a_run_that_has_just_begun(tmp_path):

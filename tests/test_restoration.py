@@ -12,7 +12,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import ganvas
-from ganvas import cli
+from ganvas import api, cli
 from ganvas.colour import to_lab
 from ganvas.config import Spec, UsageError
 from ganvas.data.transforms import Turn
@@ -23,7 +23,7 @@ from ganvas.game import Progress, Scores
 from ganvas.losses.adversarial import NonSaturating
 from ganvas.losses.fidelity import L1, LDL, MSE
 from ganvas.losses.wrapped import Weighted
-from ganvas.networks import lost
+from ganvas.networks import compact, lost
 from ganvas.policy import Policy
 from ganvas.schedule import Steps
 from ganvas.tasks.restoration import Restoration
@@ -111,8 +111,11 @@ def test_the_game_is_the_papers():
 
 
 def test_a_shared_fake_changes_nothing():
-    made, one, two = judged(), batch(), batch()
+    made, one, two, calls = judged(), batch(), batch(), []
+    made.generator.register_forward_hook(lambda *_: calls.append(1))
     found = made.d_loss(one, Progress(paired=True)), made.g_loss(one, Progress(paired=True))
+    assert len(calls) == 1
+    assert "fake" not in one
     expected = made.d_loss(two, Progress()), made.g_loss(two, Progress())
     for a, b in zip(found, expected):
         for name in b.terms:
@@ -138,6 +141,15 @@ def test_the_averaged_generator_is_asked_only_by_terms_that_look_at_it():
     given = batch()
     expected = LDL()(steady.generator(given["source"]), given["target"], average(given["source"]))
     torch.testing.assert_close(steady.g_loss(given, Progress()).terms["ldl"], expected)
+
+
+def test_the_trainer_says_which_generator_is_the_average(photographs, tmp_path):
+    changes = {**SMALL, "terms": "[ldl]", "degradation.scale": 2}
+    request = api.Request("compact", str(photographs), tmp_path / "run", resolution=16, set=changes, **QUICK)
+    session = api.prepare(request)
+    trainer = session.training.trainer
+    assert trainer.task.average() is trainer.average
+    session.close()
 
 
 def test_terms_of_one_kind_are_added():
@@ -217,6 +229,25 @@ def test_a_grey_picture_gets_colours(channels):
     assert (lab[:, 2] + 0.1).abs().max() < 0.01
 
 
+def test_an_inpainter_changes_holes_alone():
+    torch.manual_seed(0)
+    network, given = lost.Inpainter(resolution=16).eval(), rows(0, 2, 4, 16, 16).float()
+    given[:, 3] = -1.0
+    given[:, 3, 4:9, 5:12] = 1.0
+    with torch.no_grad():
+        changed = (network(given) != given[:, :3]).all(1)
+    assert torch.equal(changed, given[:, 3] > 0)
+
+
+def test_a_compact_begins_as_its_enlarged_picture():
+    torch.manual_seed(0)
+    network = compact.Compact(scale=4, width=32, convolutions=4, init="kaiming")
+    expected = 0.1 * (2 / (1 + 0.2**2) / (32 * 9)) ** 0.5
+    assert network.body[-1].weight.std().item() == pytest.approx(expected, rel=0.05)
+    assert not network.body[-1].bias.any()
+    assert network.body[0].weight.std().item() == pytest.approx((2 / (1 + 0.2**2) / 27) ** 0.5, rel=0.1)
+
+
 class White(nn.Module):
     """Fills holes with white."""
 
@@ -242,6 +273,19 @@ def test_only_holes_change(channels, dtype, tmp_path):
     assert np.array_equal(made[mask == 0], array[mask == 0])
     assert (made[mask > 0] == top).all()
     assert made.dtype == dtype
+
+
+def test_whatever_the_network_does_outside_is_not_taken(tmp_path):
+    class Everything(White):
+        def forward(self, x):
+            return -x[:, :-1]
+
+    array = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    hole = np.zeros((40, 40), bool)
+    hole[3:6, 30:38] = True
+    made = Filler(Found(Everything(), 3, "test"), CPU, tmp_path).photo(as_photo(array), hole).array
+    assert np.array_equal(made[~hole], array[~hole])
+    assert (made[hole] == 128).all()  # mid-grey, turned round
 
 
 def test_the_network_sees_the_hole_and_what_is_around_it(tmp_path):

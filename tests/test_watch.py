@@ -7,6 +7,8 @@ import torch
 
 import ganvas
 from ganvas.config import UsageError
+from ganvas.data.sources import open_source
+from ganvas.evaluation.catalogue import MEASURES, WATCHED
 from ganvas.evaluation.watch import Goal, Watch
 from ganvas.judging import evaluate
 from ganvas.run import Run, read_json, weights_hash
@@ -46,9 +48,7 @@ def scripted(monkeypatch):
 
     def use(*values):
         left = iter(values)
-        monkeypatch.setitem(ganvas.evaluation.watch.MEASURES, "fd", lambda _: {"fd": next(left)})
-
-    import ganvas.evaluation.watch
+        monkeypatch.setitem(MEASURES, "fd", lambda _: {"fd": next(left)})
 
     return use
 
@@ -71,6 +71,7 @@ def test_the_best_is_kept(tmp_path, scripted):
         ((3.0, 1.0, 2.0, 4.0), {"stop_when": "fd<2"}, "goal", 64),
         ((3.0, 1.0, 2.0, 4.0), {"patience": 2}, "patience", 128),
         ((3.0, 2.0, 1.0, 0.5, 0.4), {"patience": 2}, "done", 160),
+        ((3.0, 4.0, 2.0, 5.0, 1.0), {"patience": 2}, "done", 160),  # a best one in between begins the count anew
     ],
 )
 def test_when_it_stops(values, options, reason, images, tmp_path, scripted):
@@ -106,7 +107,7 @@ def test_a_resumed_run_remembers(tmp_path, scripted):
 
 def test_less_is_not_always_better(tmp_path, scripted, monkeypatch):
     left = iter([0.2, 0.6, 0.4])
-    monkeypatch.setitem(ganvas.evaluation.watch.MEASURES, "prdc", lambda _: {"coverage": next(left)})
+    monkeypatch.setitem(MEASURES, "prdc", lambda _: {"coverage": next(left)})
     run = train(tmp_path / "run", 96, eval_images=32, eval_metric="prdc", stop_when="coverage>0.9")
     assert best_of(run) == 64
 
@@ -140,6 +141,9 @@ def test_what_reaches_a_goal(sign, holds):
 BAD = {
     "goal": ({"eval_images": 32, "stop_when": "fd"}, "as fd<12; got 'fd'"),
     "a number that is not there": ({"eval_images": 32, "stop_when": "kid<1"}, "asks for kid, and fd gives fd"),
+    "a measure of something else": ({"eval_images": 32, "eval_metric": "psnr"}, "psnr cannot be measured while"),
+    "modes of pictures": ({"eval_images": 32, "eval_metric": "modes"}, "counted for ring and grid alone"),
+    "weights": ({"eval_images": 32, "eval_metric": "fid"}, "ganvas weights fetch inception"),
     "metric": ({"eval_images": 32, "eval_metric": "fdd"}, "Did you mean 'fd'"),
     "nothing to go by": ({"stop_when": "fd<1"}, "give --eval-images"),
     "patience": ({"patience": 2}, "give --eval-images"),
@@ -152,13 +156,45 @@ def test_what_cannot_be_watched_is_a_sentence(name, tmp_path):
     options, said = BAD[name]
     with pytest.raises(UsageError, match=said):
         train(tmp_path / "run", 64, **options)
-    if name != "a number that is not there":
-        assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_only_what_changes_is_in_the_state():
-    watch = Watch(None, every=1)
+    watch = Watch(open_source("digits"), every=1)
     watch.best, watch.since = 2.0, 3
-    other = Watch(None, every=1)
+    other = Watch(open_source("digits"), every=1)
     other.load_state_dict(watch.state_dict())
     assert (other.best, other.since) == (2.0, 3)
+
+
+def test_a_number_that_is_not_one_is_not_the_best(tmp_path, scripted):
+    scripted(float("nan"), 3.0, float("nan"))
+    run = train(tmp_path / "run", 96, eval_images=32)
+    assert best_of(run) == 64
+
+
+def test_modes_can_be_a_goal(tmp_path, monkeypatch):
+    left = iter([5, 8, 8])
+    monkeypatch.setitem(MEASURES, "modes", lambda _: {"modes": next(left), "of": 8, "good": 1.0, "reverse_kl": 0.1})
+    options = {"batch": 64, "set": SMALL, "eval_images": 64, "eval_metric": "modes"}
+    run = ganvas.train("gan_points", data="ring", outdir=tmp_path / "run", images=256, stop_when="modes>=8", **options)
+    assert run.load_state()["trainer"]["images"] == 128
+    with pytest.raises(UsageError, match="--eval-metric modes"):
+        ganvas.train("gan_points", data="ring", outdir=tmp_path / "no", images=256, batch=64, eval_images=64)
+
+
+def test_few_pictures_make_small_subsets(tmp_path):
+    run = train(tmp_path / "run", 32, eval_images=32, eval_metric="kid", eval_samples=40)
+    assert run.evaluations()[0]["subset_size"] == 40
+
+
+@pytest.mark.parametrize("metric", sorted(WATCHED.keys() - {"fid"}))
+def test_what_is_watched_is_there(metric, tmp_path):
+    """Every number that can be a goal is among those that the measure gives."""
+    if metric == "modes":
+        recipe, data, options = "gan_points", "ring", {"batch": 64}
+    else:
+        recipe, data, options = "dcgan_small", "digits", {**TINY, "resolution": 16}
+    watching = {"eval_images": 64, "eval_metric": metric, "eval_samples": 20}
+    run = ganvas.train(recipe, data=data, outdir=tmp_path / "run", images=64, set=SMALL, **options, **watching)
+    assert all(isinstance(run.evaluations()[0][key], float | int) for key in WATCHED[metric])

@@ -34,7 +34,7 @@ Activation = Annotated[str | None, typer.Option(help="A Compact's: prelu, relu, 
 def upscale(
     source: Input,
     output: Output,
-    model: Annotated[str | None, typer.Option(help="A run, a weight file, or embedded. (embedded)")] = None,
+    model: Annotated[str | None, typer.Option(help="A run, weight file, embedded, or bicubic. (embedded)")] = None,
     outscale: Outscale = None,
     width: Width = None,
     height: Height = None,
@@ -141,11 +141,14 @@ def carry_out(
 
 def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
     """What is to be done with each picture, and what there is to say about the network."""
+    from .config import UsageError
     from .enhance import Enhancer, Target
-    from .finding import find
+    from .finding import PLAIN, find
     from .policy import Policy
 
     target = Target(asked["outscale"], asked["width"], asked["height"])
+    if asked["model"] == PLAIN and target == Target():
+        raise UsageError(f"{PLAIN} has no size of its own: give --outscale, or --width or --height.")
     policy = Policy.choose(asked["device"], asked["precision"])
     enhancer = Enhancer(
         find(asked["model"], scale=asked["model_scale"], activation=asked["activation"]),

@@ -23,6 +23,7 @@ EMBEDDED: dict[str, tuple[str, int, str]] = {  # name: file beside this module, 
     "compact-x2": ("imaging/compact_x2.safetensors", 2, "Compact x2, trained by the project on photographs."),
     "compact-x4": ("imaging/compact_x4.safetensors", 4, "Compact x4, trained by the project on photographs."),
 }
+PLAIN = "bicubic"  # no network: what the others are to be better than
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,13 @@ def embedded_file(name: str) -> Path:
 
 
 def find(model: Path | str, *, scale: int | None = None, activation: str | None = None) -> Found:
-    """The network of an embedded model's name, a run, a model folder, or a weight file.
+    """The network of an embedded model's name, a run, a model folder, or a weight file; `bicubic` changes nothing.
 
     `scale` and `activation` settle what a weight file may leave open.  Raises `UsageError` if there is nothing of that
     name or if it does something else with pictures, `UserError` for a damaged or unknown file.
     """
+    if str(model) == PLAIN:
+        return Found(nn.Identity(), 3, PLAIN)
     if not Path(model).is_dir():
         found = checkpoint(model, scale=scale, activation=activation)
         network = build(found)
@@ -95,10 +98,9 @@ def checkpoint(model: Path | str, *, scale: int | None = None, activation: str |
     if place.is_dir():
         return as_checkpoint(find(model).network)
     if not place.exists():
-        near = did_you_mean(str(model), EMBEDDED)
-        raise UsageError(
-            f"There is no model {model}.{near} Give a run, a weight file, or one of {', '.join(EMBEDDED)}."
-        )
+        there = [*EMBEDDED, PLAIN]
+        near = did_you_mean(str(model), there)
+        raise UsageError(f"There is no model {model}.{near} Give a run, a weight file, or one of {', '.join(there)}.")
     found = read(place, scale=scale, activation=activation)
     return settled(found) if "activation" in found.unsure else found
 

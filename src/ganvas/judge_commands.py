@@ -17,6 +17,8 @@ NEVER_SHOWN = {"each", "nearest", "fd_by_class"}  # long; shown as tables of the
 COLOURS = {"note": "dim", "warning": "yellow", "trouble": "bold red"}  # of findings
 
 Features = Annotated[str, typer.Option(help="pocket, inception, vgg16 or vgg19.")]
+Resize = Annotated[str, typer.Option(help="own: as the features' authors; clean: antialiased.")]
+Rounded = Annotated[bool, typer.Option("--bf16", help="Features in bfloat16, for fd and fid; said with the number.")]
 Samples = Annotated[int, typer.Option(help="Pictures drawn from a run.")]
 Resolution = Annotated[str | None, typer.Option(help="64 or WIDTHxHEIGHT, for folders of several sizes.")]
 
@@ -28,12 +30,13 @@ def eval_(
         str | None, typer.Argument(metavar="[B]", help="What is measured: data, statistics, or a run.")
     ] = None,
     features: Features = "pocket",
-    resizer: Annotated[str, typer.Option(help="own: as the features' authors; clean: antialiased.")] = "own",
+    resizer: Resize = "own",
     samples: Samples = 5000,
     seed: Annotated[int, typer.Option(help="Of the first sample and of random subsets.")] = 0,
     resolution: Resolution = None,
     channel: Annotated[str, typer.Option(help="rgb or y, for psnr and ssim.")] = "rgb",
     border: Annotated[int, typer.Option(help="Pixels cut off for psnr, ssim, lpips.")] = 0,
+    scales: Annotated[int, typer.Option(help="Of ms_ssim, 1 to 5.")] = 5,
     k: Annotated[int, typer.Option(help="Neighbours, for prdc.")] = 5,
     subsets: Annotated[int, typer.Option(help="Of kid.")] = 100,
     size: Annotated[int, typer.Option(help="Of a subset of kid.")] = 1000,
@@ -44,43 +47,35 @@ def eval_(
     classifier: Annotated[Path | None, typer.Option(help="A run that names classes, for modes and gan_test.")] = None,
     held_out: Annotated[str | None, typer.Option(help="Images the training never saw.")] = None,
     train_images: Annotated[int, typer.Option(help="Length of the classifier's training in gan_*.")] = 100_000,
-    bf16: Annotated[
-        bool, typer.Option("--bf16", help="Features in bfloat16: faster, and said with the number.")
-    ] = False,
+    bf16: Rounded = False,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
     """Measure B against A; every number is printed with the protocol it was measured by."""
     asked = {k: v for k, v in locals().items() if k not in ("metric", "a", "b", "as_json")}
+    from .config import UserError
     from .judging import evaluate, noted
 
-    check(channel, "--channel", "rgb", "y")
-    check(resizer, "--resizer", "own", "clean")
     found = evaluate(metric, a, b, **asked)
-    noted(metric, a, b, found)
-    if as_json:
-        return answer(finite(found))
-    show(metric, found)
-
-
-def check(value: str, name: str, *known: str) -> None:
-    """Raise `UsageError` unless a word is one of those known."""
-    from .config import UsageError, did_you_mean
-
-    if value not in known:
-        raise UsageError(f"{name} is {' or '.join(known)}, not {value!r}.{did_you_mean(value, known)}")
+    answer(finite(found)) if as_json else show(metric, found)
+    try:
+        noted(metric, a, b, found)
+    except UserError as problem:  # a model of somebody else's, in a folder that only they may write
+        say(f"[yellow]The number was not kept with the run: {plain(problem)}[/]")
 
 
 def finite(value: Any) -> Any:
     """The same with null for numbers that JSON does not have."""
     if isinstance(value, dict):
         return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def show(metric: str, found: dict[str, Any]) -> None:
-    """Numbers first, then how they were measured."""
-    numbers = {k: v for k, v in found.items() if isinstance(v, float)}
+    """Numbers first, then how they were measured, all of it on stdout: neither is worth much without the other."""
+    numbers = {k: v for k, v in found.items() if isinstance(v, float) or k == metric}
     rest = {k: v for k, v in found.items() if k not in numbers and k not in NEVER_SHOWN}
     through = f"({found['features']})" if "features" in found and metric != "fid" else ""
     rows = [[f"{k.upper()}{through}" if k == metric else k, f"{v:.6g}"] for k, v in numbers.items()]
@@ -90,25 +85,27 @@ def show(metric: str, found: dict[str, Any]) -> None:
             table(k, ["name", "value"], [[str(name), f"{v:.6g}"] for name, v in found[k].items()])
     for k, v in rest.items():
         said = ", ".join(f"{a} {b}" for a, b in v.items()) if isinstance(v, dict) else v
-        say(f"[dim]{k}: {said}[/]")
+        typer.echo(f" {k}: {said}")
 
 
 def statistics(
     a: Annotated[str, typer.Argument(metavar="A", help="Data or a run.")],
     output: Output,
     features: Features = "pocket",
+    resizer: Resize = "own",
     samples: Samples = 5000,
+    seed: Annotated[int, typer.Option(help="Of a run's first sample.")] = 0,
     resolution: Resolution = None,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
     """Mean and covariance of features in a file (.npz), to compare with later in place of the pictures."""
+    options = {k: v for k, v in locals().items() if k not in ("a", "output", "as_json")}
     from .config import UsageError
     from .judging import statistics_of
 
     if output.suffix.lower() != ".npz":
         raise UsageError(f"Statistics are an .npz, got {output.name}.")
-    options = {"features": features, "samples": samples, "resolution": resolution, "device": device}
     said = statistics_of(a, output, **options)
     if as_json:
         return answer(said)

@@ -20,7 +20,7 @@ from .evaluation.sides import Side, is_model
 from .metrics.statistics import save_statistics
 from .model import Model, accuracy, load
 from .pixels import to_uint8
-from .run import Run, read_json
+from .run import Run, read_json, telling
 
 
 def evaluate(metric: str, a: Where, b: Where | None = None, **options: Any) -> Numbers:
@@ -35,15 +35,21 @@ def evaluate(metric: str, a: Where, b: Where | None = None, **options: Any) -> N
     known = [f.name for f in fields(Options)]
     if unknown := [k for k in options if k not in known]:
         raise UsageError(f"There is no option {unknown[0]!r}.{did_you_mean(unknown[0], known)}")
-    return METRICS[metric](Question(a, b, Options(**options)))
+    asked = Options(**options)
+    if asked.bf16 and metric not in ROUNDED:
+        raise UsageError(f"--bf16 is for {' and '.join(ROUNDED)}, whose bias it measures and says; not for {metric}.")
+    return METRICS[metric](Question(a, b, asked))
 
 
 def statistics_of(a: Where, output: Path, **options: Any) -> Numbers:
     """Write mean and covariance of A's features to an .npz; returns what they were made by."""
     ask = Question(a, None, Options(**options))
+    if ask.real.file is not None:
+        raise UsageError(f"{ask.real.name} holds statistics already; give the pictures.")
     found = ask.real.gaussian(ask.network, ask.options.cache)
     said = {**ask.network.protocol, "images": found.count}
-    save_statistics(output, found, ask.network.protocol)
+    with telling(output):
+        save_statistics(output, found, ask.network.stamp)
     return {"output": str(output), **said}
 
 
@@ -74,6 +80,7 @@ def gan_test(ask: Question) -> Numbers:
         return {"gan_test": accuracy(judge, samples), **trained_on(ask, ask.real), "fake": ask.fake.said}
 
 
+ROUNDED = ("fd", "fid")
 METRICS: dict[str, Callable[[Question], Numbers]] = {**MEASURES, "gan_train": gan_train, "gan_test": gan_test}
 
 

@@ -20,6 +20,16 @@ WHY = {
 }
 
 
+def measured(numbers: dict[str, Any]) -> str:
+    """The values of an evaluation, what they were seen through and of how many samples: FD(pocket) is not FID."""
+    metric, through = numbers["metric"], numbers.get("features")
+    names = {metric: f"{metric.upper()}({through})" if through and metric != "fid" else metric.upper()}
+    shown = {k: v for k, v in numbers.items() if isinstance(v, float) or k == metric != v}
+    shown.pop("metric", None)
+    values = ", ".join(f"{names.get(k, k)} {v:.4g}" for k, v in shown.items())
+    return f"{values}, {numbers['fake']['images']:,} samples" if "fake" in numbers else values
+
+
 class Watcher:
     """Draws the events of a session on a console."""
 
@@ -72,9 +82,8 @@ class Watcher:
                 for finding in findings:
                     bar.console.print(f"[yellow]{plain(finding)}[/]", soft_wrap=True)
             case Evaluated(numbers, best):
-                value = ", ".join(f"{k} {v:.4g}" for k, v in numbers.items() if isinstance(v, float))
                 note = " (the best so far)" if best else ""
-                bar.console.print(f"[green]{numbers['trained_images']:>11,}  {value}{note}[/]")
+                bar.console.print(f"[green]{numbers['trained_images']:>11,}  {measured(numbers)}{note}[/]")
             case Snapshot(_, grid):
                 self.grid = str(grid or "")
             case Told(sentence):

@@ -1,4 +1,4 @@
-"""The measures that need no training of their own, by name; and which way is better."""
+"""The measures that need no training of their own, by name; which can be watched, and which way is better."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ MEASURES: dict[str, Callable[[Question], Numbers]] = {
     "ms_ssim": pixelwise.ms_ssim,
     "lpips": pixelwise.lpips,
     "critic": critic.critic,
+}
+
+# What can be measured while a model trains: its numbers, first the one that says which snapshot is best.
+WATCHED: dict[str, tuple[str, ...]] = {
+    "fd": ("fd",),
+    "fid": ("fid",),
+    "kid": ("kid",),
+    "is": ("is",),
+    "prdc": ("coverage", "precision", "recall", "density"),
+    "diversity": ("diversity",),
+    "modes": ("reverse_kl", "modes", "good"),
 }
 
 LESS_IS_BETTER = {"fd", "fid", "fd_infinity", "intra_fd", "kid", "reverse_kl", "lpips", "memorisation", "memory"}

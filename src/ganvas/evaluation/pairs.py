@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -28,8 +29,13 @@ def pairs(a: Path, b: Path) -> Iterator[Pair]:
     ours, theirs = stems(left, a), stems(right, b)
     if len(ours) != len(theirs):
         raise UsageError(f"{a} holds {len(ours)} pictures and {b} {len(theirs)}; they cannot be compared one by one.")
+    found = {name: partner(name, theirs, b) for name in ours}
+    if len(set(found.values())) < len(found):
+        twice = Counter(found.values()).most_common(1)[0][0]
+        several = " or ".join(name for name in found if found[name] == twice)
+        raise UsageError(f"{b} holds {twice}, which could belong to {several}.")
     for name, file in ours.items():
-        other = partner(name, theirs, b)
+        other = found[name]
         with left.open(file) as x, right.open(other) as y:
             yield name, named(x, file), named(y, other)
 
@@ -63,10 +69,16 @@ def partner(name: str, others: dict[str, str], where: Path) -> str:
     """The picture of that name among others; raises `UsageError` if none or several could be meant."""
     if name in others:
         return others[name]
-    near = [other for other in others if other.startswith(name) or name.startswith(other)]
+    near = [other for other in others if begins(other, name) or begins(name, other)]
     if len(near) != 1:
         raise UsageError(f"{where} holds {'several pictures' if near else 'no picture'} for {name}.")
     return others[near[0]]
+
+
+def begins(longer: str, name: str) -> bool:
+    """Whether a name is another and something behind it; 10 is not 1 and something behind it."""
+    rest = longer.removeprefix(name)
+    return longer.startswith(name) and not (name[-1:].isdigit() and rest[:1].isdigit())
 
 
 def picture(file: Path) -> Picture:

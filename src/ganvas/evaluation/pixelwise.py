@@ -37,7 +37,11 @@ def ssim(ask: Question) -> Numbers:
 def ms_ssim(ask: Question) -> Numbers:
     """Structural similarity over five scales (Wang et al. 2003), the mean over pictures."""
     o = ask.options
-    return in_pixels("ms_ssim", ask, lambda a, b: ms_ssim_of(a, b, channel=o.channel, border=o.border).item())
+
+    def measure(a: Tensor, b: Tensor) -> float:
+        return ms_ssim_of(a, b, channel=o.channel, border=o.border, scales=o.scales).item()
+
+    return {**in_pixels("ms_ssim", ask, measure), "scales": o.scales}
 
 
 def lpips(ask: Question) -> Numbers:

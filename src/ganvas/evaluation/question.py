@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..config import UsageError, did_you_mean
 from ..data.dataset import Dataset
 from ..data.sources import parse_resolution
 from ..metrics.features import Features, Resizer
@@ -22,6 +22,10 @@ from .sides import SAMPLES, Side, open_side
 
 Where = str | os.PathLike[str] | Dataset | Model
 Numbers = dict[str, Any]
+LEAST = {
+    **{"samples": 1, "seed": 0, "border": 0, "k": 1, "subsets": 1, "size": 2, "splits": 1, "scales": 1},
+    **{"bootstrap": 0, "train_images": 1},
+}
 
 
 @dataclass
@@ -37,6 +41,7 @@ class Options:
     bf16: bool = False
     channel: Channel = "rgb"  # of psnr and ssim
     border: int = 0  # pixels cut off for psnr, ssim, lpips
+    scales: int = 5  # of ms_ssim
     k: int = 5  # neighbours of prdc
     subsets: int = 100  # of kid
     size: int = 1000  # of a subset
@@ -48,6 +53,14 @@ class Options:
     held_out: Where | None = None  # images the training never saw, for memorisation, critic, gan_train
     train_images: int = 100_000  # drawn to train the classifier of gan_train and gan_test
     cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}.")
+        for name, known in (("channel", get_args(Channel)), ("resizer", get_args(Resizer))):
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"--{name} is {' or '.join(known)}, not {value!r}.{did_you_mean(str(value), known)}")
 
 
 @dataclass

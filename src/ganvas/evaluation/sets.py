@@ -14,9 +14,11 @@ from ..metrics import frechet, kernel, prdc
 from ..metrics.frechet import Gaussian, frechet_distance
 from ..metrics.inception_score import inception_score
 from ..metrics.modes import class_coverage, coverage
-from ..metrics.ssim import diversity
+from ..metrics.ssim import SIZE, couples, unlikeness
 from ..model import Model, load
+from ..pixels import to_uint8
 from .question import Numbers, Question, enough
+from .sides import Side
 
 ROUNDING_IMAGES = 1000  # pictures a side that bf16's bias is measured on
 
@@ -126,10 +128,25 @@ def memorisation(ask: Question) -> Numbers:
 def variety(ask: Question) -> Numbers:
     """One minus the mean MS-SSIM of random pairs of samples (after Odena et al. 2017); grows with variety."""
     side = ask.only
-    images = (side.images() + 1) * 127.5
-    scales = next((n for n in range(5, 0, -1) if min(images.shape[2:]) >= 11 * 2 ** (n - 1)), 1)
-    value = diversity(images, scales=scales, seed=ask.options.seed)
-    return {"diversity": value, "pairs": 1000, "scales": scales, "fake": side.said}
+    pairs = couples(side.count, seed=ask.options.seed)
+    scales = next((n for n in range(5, 0, -1) if min(side.resolution) >= SIZE * 2 ** (n - 1)), 1)
+    value = unlikeness(*chosen(side, *pairs), scales=scales)
+    return {"diversity": value, "pairs": len(pairs[0]), "scales": scales, "seed": ask.options.seed, "fake": side.said}
+
+
+def chosen(side: Side, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The pictures that are in some pair, in [0, 255] and 8 bits, and the pairs among them.
+
+    No others are kept, whatever their number.
+    """
+    wanted, places = torch.cat([first, second]).unique(return_inverse=True)
+    kept, start = [], 0
+    for part in side.parts():
+        images = part["image"]
+        mine = wanted[(wanted >= start) & (wanted < start + len(images))] - start
+        kept.append(torch.from_numpy(to_uint8(images[mine])).permute(0, 3, 1, 2))
+        start += len(images)
+    return torch.cat(kept), places[: len(first)], places[len(first) :]
 
 
 def modes(ask: Question) -> Numbers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import UsageError
+from ..config import UsageError, UserError
 from ..data.batches import once
 from ..data.dataset import Dataset
 from ..data.prepare import MIXED, cache_folder
@@ -69,7 +70,7 @@ class Side:
     def said(self) -> dict[str, Any]:
         """What a number must say about this side."""
         drawn = {"seeds": f"{self.seed}-{self.seed + self.count - 1}"} if self.model else {}
-        return {"name": self.name, "images": self.count, **drawn}
+        return {"name": self.name, "images": self.count or "unknown", **drawn}
 
     def parts(self) -> Iterator[dict[str, Tensor]]:
         """`image` (N, C, H, W) float32 in [-1, 1], and `label` (N,) where there are any, some at a time.
@@ -115,22 +116,24 @@ class Side:
         """
         if self.file is not None:
             found, protocol = load_statistics(self.file)
-            if different := [k for k, v in network.protocol.items() if k in protocol and protocol[k] != v]:
+            if different := [k for k, v in network.stamp.items() if k in protocol and protocol[k] != v]:
                 k = different[0]
                 raise UsageError(
                     f"{self.name} holds statistics with {k} {protocol[k]!r}, and this measure looks with"
-                    f" {network.protocol[k]!r}; they cannot be compared."
+                    f" {network.stamp[k]!r}; they cannot be compared."
                 )
             return found
         place = self._place(network, cache)
-        if place is not None and is_statistics(place):
-            return load_statistics(place)[0]
+        with suppress(UserError):  # a damaged one is made again
+            if place is not None and is_statistics(place):
+                return load_statistics(place)[0]
         moments = Moments()
         for part in self.features(network):
             moments.add(part)
         found = moments.gaussian()
-        if place is not None:
-            save_statistics(place, found, network.protocol)
+        with suppress(OSError):  # what cannot be kept is made again next time
+            if place is not None:
+                save_statistics(place, found, network.stamp)
         return found
 
     def _place(self, network: Features, cache: Path | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -12,10 +13,12 @@ import torch
 
 from ..config import UsageError, did_you_mean
 from ..data.dataset import Dataset
+from ..metrics import weights
 from ..model import Model
-from .catalogue import LESS_IS_BETTER, MEASURES
+from . import catalogue
 from .question import Numbers, Options, Question
 
+COUNTED = ("ring", "grid")  # data whose modes are known
 SIGNS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
@@ -58,32 +61,47 @@ class Watch:
         patience: int | None = None,  # evaluations without a new best one
         device: str = "auto",
     ):
-        if metric not in MEASURES:
-            raise UsageError(f"There is no metric {metric!r}.{did_you_mean(metric, MEASURES)}")
         self.dataset, self.every, self.metric = dataset, every, metric
         self.goal = Goal.read(stop_when) if stop_when else None
-        self.patience, self.options = patience, Options(samples=samples, device=device)
+        self.key = self._checked()
+        size = min(Options.size, samples, len(dataset))  # of a subset of kid, however few pictures there are
+        self.patience, self.options = patience, Options(samples=samples, size=size, device=device)
         self.question = Question(dataset, None, self.options)
         self.best: float | None = None
         self.since = 0  # evaluations since the best
         self.reason = ""  # why to stop: `goal` or `patience`
 
+    def _checked(self) -> str:
+        """The number that says which snapshot is best; raises `UsageError` for what would fail later, in the middle."""
+        known = catalogue.WATCHED
+        if self.metric not in known:
+            said = f"{self.metric} cannot be measured while training" if self.metric in catalogue.MEASURES else ""
+            near = did_you_mean(self.metric, known)
+            said = said or f"There is no metric {self.metric!r}"
+            raise UsageError(f"{said}.{near} --eval-metric takes {', '.join(known)}.")
+        if self.metric == "modes" and self.dataset.name not in COUNTED:
+            raise UsageError(f"While training, modes are counted for {' and '.join(COUNTED)} alone.")
+        if self.metric != "modes" and self.dataset.facts.kind == "points":
+            raise UsageError("Points are no pictures, and are judged by their modes: --eval-metric modes.")
+        if self.metric == "fid":
+            weights.path("inception")
+        if self.goal and self.goal.key not in known[self.metric]:
+            there = ", ".join(known[self.metric])
+            raise UsageError(f"--stop-when asks for {self.goal.key}, and {self.metric} gives {there}.")
+        return self.goal.key if self.goal else known[self.metric][0]
+
     @torch.no_grad()
     def look(self, model: Model) -> tuple[Numbers, bool]:
         """The numbers of a model as it is, and whether it is the best so far; draws nothing from the global generators.
 
-        Raises `UsageError` if the metric does not give the number that the goal names.
+        A number that is not one is never the best.
         """
         with torch.random.fork_rng():
             self.question.b = model
             self.question.__dict__.pop("fake", None)  # the model has changed since it was looked at
-            found = MEASURES[self.metric](self.question)
-        key = self.goal.key if self.goal else next(k for k, v in found.items() if isinstance(v, float))
-        if not isinstance(found.get(key), float):
-            there = ", ".join(k for k, v in found.items() if isinstance(v, float))
-            raise UsageError(f"--stop-when asks for {key}, and {self.metric} gives {there}.")
-        value = found[key]
-        better = self.best is None or (value < self.best if key in LESS_IS_BETTER else value > self.best)
+            found = catalogue.MEASURES[self.metric](self.question)
+        value, less = float(found[self.key]), self.key in catalogue.LESS_IS_BETTER
+        better = not math.isnan(value) and (self.best is None or (value < self.best if less else value > self.best))
         self.best, self.since = (value, 0) if better else (self.best, self.since + 1)
         if self.goal and self.goal.reached(value):
             self.reason = "goal"

@@ -101,12 +101,14 @@ class Features:
     ):
         self.device, self.bf16, self.size, self.width = torch.device(device), bf16, 0, 0
         self.resize: Resize = clean
+        self.made_by = ""  # SHA-256 of the weights of a named network
         if isinstance(network, nn.Module):
             self.name, self.network = name or type(network).__name__, network.eval()
         else:
             entry = found(network)
             self.name, self.network, self.size, self.width = network, entry.build(), entry.size, entry.width
             self.resize = entry.resize if resizer == "own" else clean
+            self.made_by = weights.digest(POCKET if network == "pocket" else weights.path(network))
         self.network.to(memory_format=torch.channels_last).to(self.device)  # type: ignore[call-overload]
 
     def exact(self) -> Features:
@@ -122,15 +124,20 @@ class Features:
         if self.size:
             way = "antialiased bicubic" if self.resize is clean else "bilinear"
             said["resizer"] = f"{way} to {self.size}x{self.size}"
+        if self.name in weights.FILES and self.made_by not in ("", weights.FILES[self.name].sha256):
+            said["weights"] = f"{self.made_by[:16]}, which are not the published ones"
         return {**said, "precision": "bf16"} if self.bf16 else said
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """What statistics in a file must say, so that they are compared with their like alone."""
+        made_by = {"weights": self.made_by[:16]} if self.made_by else {}
+        return {**self.protocol, "precision": "bf16" if self.bf16 else "fp32", **made_by}
 
     @property
     def key(self) -> str:
         """What names features of the same content for ever; empty for a module of yours, which may change."""
-        if not self.size:
-            return ""
-        made_by = weights.digest(POCKET) if self.name == "pocket" else weights.known(self.name).sha256
-        return f"{self.protocol} {made_by}"
+        return f"{self.protocol} {self.made_by}" if self.made_by else ""
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.cat([self._through(self.network, part) for part in images.split(BATCH)])
@@ -146,6 +153,9 @@ class Features:
 
     @torch.inference_mode()
     def _through(self, use: Callable[[Tensor], Any], images: Tensor) -> Tensor:
+        if self.size and images.shape[1] not in (1, 3, 4):
+            many = images.shape[1]
+            raise UsageError(f"{self.name} looks at grey, RGB or transparent pictures, not at {many} channels.")
         images = (rgb(images) if self.size else images).to(self.device, memory_format=torch.channels_last)
         if self.size and tuple(images.shape[2:]) != (self.size, self.size):
             images = self.resize(images, self.size)

@@ -101,6 +101,11 @@ def trace_of_root(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.eigvalsh((inner + inner.t()) / 2).clamp(min=0).sqrt().sum()
 
 
+def exact(numbers: list[float] | list[int]) -> Tensor:
+    """As float64, not by way of float32."""
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
 @dataclass(frozen=True)
 class Interval:
     """A value with the ends of its confidence interval."""
@@ -122,9 +127,9 @@ def bootstrap(real: Tensor, fake: Tensor, *, repeats: int = 100, confidence: flo
         return Gaussian.of(rows[torch.randint(len(rows), (len(rows),), generator=source)])
 
     value = frechet_distance(Gaussian.of(real), Gaussian.of(fake))
-    found = torch.tensor([frechet_distance(redrawn(real), redrawn(fake)) for _ in range(repeats)]).double()
+    found = exact([frechet_distance(redrawn(real), redrawn(fake)) for _ in range(repeats)])
     tail = (1 - confidence) / 2
-    low, high = torch.quantile(found, torch.tensor([tail, 1 - tail]).double()).tolist()
+    low, high = torch.quantile(found, exact([tail, 1 - tail])).tolist()
     return Interval(value, max(2 * value - high, 0.0), max(2 * value - low, 0.0))
 
 
@@ -139,7 +144,7 @@ def unlimited(real: Gaussian, fake: Tensor, *, points: int = 15, smallest: int |
     sizes = torch.linspace(least, len(fake), points).round().long().tolist()
     source = torch.Generator().manual_seed(seed)
     parts = [fake[torch.randperm(len(fake), generator=source)[:size]] for size in sizes]
-    found = torch.tensor([frechet_distance(real, Gaussian.of(part)) for part in parts]).double()
-    x = 1 / torch.tensor(sizes).double()
+    found = exact([frechet_distance(real, Gaussian.of(part)) for part in parts])
+    x = 1 / exact(sizes)
     slope = ((x - x.mean()) * (found - found.mean())).sum() / (x - x.mean()).square().sum()
     return (found.mean() - slope * x.mean()).item()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..config import UserError
+from ..config import UsageError, UserError
 from . import weights
 from .features import vgg
 
 TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # for pictures in [-1, 1]
 EPS = 1e-10
+LEAST = 16  # pixels a side: the last map is a sixteenth
 
 
 class LPIPS(nn.Module):
@@ -34,6 +35,9 @@ class LPIPS(nn.Module):
 
     @torch.inference_mode()
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        if a.shape != b.shape or min(a.shape[2:]) < LEAST:
+            sizes = " and ".join(f"{x.shape[3]}x{x.shape[2]}" for x in (a, b))
+            raise UsageError(f"LPIPS compares pictures of one size, of {LEAST} pixels a side at least, got {sizes}.")
         total = torch.zeros(len(a), device=a.device)
         for k, (x, y) in enumerate(zip(self._maps(a), self._maps(b))):
             difference = (unit(x) - unit(y)).square() * self.get_buffer(f"linear{k}")

@@ -19,18 +19,27 @@ def luma(images: Tensor) -> Tensor:
     return (images * weights[:, None, None]).sum(1, keepdim=True) / 255 + 16
 
 
+def opaque(images: Tensor) -> Tensor:
+    """Pictures (N, C, H, W) in [0, 255] as they look on white: (N, 1 or 3, H, W)."""
+    if images.shape[1] != 4:
+        return images
+    alpha = images[:, 3:] / 255
+    return images[:, :3] * alpha + 255 * (1 - alpha)
+
+
 def looked_at(a: Tensor, b: Tensor, channel: Channel, border: int) -> tuple[Tensor, Tensor]:
     """Both pictures (N, C, H, W) in [0, 255] as float64, in the channel that is measured, without their borders.
 
-    Grey pictures are their own Y.  Raises `UsageError` for different shapes, or a border that leaves nothing.
+    The Y of grey pictures is that of the same in colour, so that how a file keeps its grey changes no number;
+    transparent ones are laid on white.  Raises `UsageError` for different shapes, or a border that leaves nothing.
     """
     if a.shape != b.shape:
         raise UsageError(f"Only pictures of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}.")
     if border < 0 or min(a.shape[2:]) <= 2 * border:
         raise UsageError(f"A border of {border} pixels leaves nothing of pictures of {a.shape[3]}x{a.shape[2]}.")
-    pictures = [x.double() for x in (a, b)]
-    if channel == "y" and a.shape[1] == 3:
-        pictures = [luma(x) for x in pictures]
+    pictures = [opaque(x.double()) for x in (a, b)]
+    if channel == "y":
+        pictures = [luma(x.expand(-1, 3, -1, -1)) for x in pictures]
     inside = slice(border, -border or None)
     return pictures[0][:, :, inside, inside], pictures[1][:, :, inside, inside]
 

@@ -57,9 +57,10 @@ def ms_ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0, 
     a, b = looked_at(a, b, channel, border)
     least = SIZE * 2 ** (scales - 1)
     if min(a.shape[2:]) < least:
+        fewer = "; take fewer (--scales)" if scales > 1 else ""
         raise UsageError(
             f"MS-SSIM over {scales} scales needs pictures of at least {least}x{least}, these are"
-            f" {a.shape[3]}x{a.shape[2]}; take fewer scales."
+            f" {a.shape[3]}x{a.shape[2]}{fewer}."
         )
     value = torch.ones(len(a), dtype=a.dtype, device=a.device)
     powers = [power * sum(SCALES) / sum(SCALES[:scales]) for power in SCALES[:scales]]
@@ -72,15 +73,27 @@ def ms_ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0, 
     return value
 
 
+def couples(count: int, pairs: int = 1000, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Which images of so many are compared: `pairs` random pairs of different ones, (pairs,) int64 each.
+
+    Raises `UsageError` for fewer than two images.
+    """
+    if count < 2:
+        raise UsageError(f"Diversity compares images with one another and needs two at least, got {count}.")
+    source = torch.Generator().manual_seed(seed)
+    first = torch.randint(count, (pairs,), generator=source)
+    return first, (first + torch.randint(1, count, (pairs,), generator=source)) % count
+
+
 def diversity(images: Tensor, *, pairs: int = 1000, scales: int = 5, seed: int = 0) -> float:
     """One minus the mean MS-SSIM of random pairs of different images (N, C, H, W) in [0, 255]: 0 if all are alike.
 
     After Odena et al. 2017.  Raises `UsageError` for fewer than two images.
     """
-    if len(images) < 2:
-        raise UsageError(f"Diversity compares images with one another and needs two at least, got {len(images)}.")
-    source = torch.Generator().manual_seed(seed)
-    first = torch.randint(len(images), (pairs,), generator=source)
-    second = (first + torch.randint(1, len(images), (pairs,), generator=source)) % len(images)
+    return unlikeness(images, *couples(len(images), pairs, seed), scales=scales)
+
+
+def unlikeness(images: Tensor, first: Tensor, second: Tensor, *, scales: int = 5) -> float:
+    """One minus the mean MS-SSIM of these pairs of the images."""
     found = [ms_ssim(images[i], images[j], scales=scales) for i, j in zip(first.split(64), second.split(64))]
     return 1 - torch.cat(found).mean().item()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..config import UserError
 from .frechet import Gaussian
 
 PUBLIC = {"features": "inception"}  # what files of others, which hold mu and sigma alone, are taken for
+WIDEST = 1 << 15  # features: a covariance of 8 GiB
 
 
 def save_statistics(file: Path, gaussian: Gaussian, protocol: dict[str, Any]) -> None:
@@ -48,24 +50,44 @@ def is_statistics(file: Path) -> bool:
 
 
 def load_statistics(file: Path) -> tuple[Gaussian, dict[str, Any]]:
-    """The Gaussian of a file and the protocol it was made by.
+    """The Gaussian of a file and the protocol it was made by; the count is 0 where the file does not tell.
 
-    Raises `UserError` for a file that is damaged, or holds numbers that are no mean and covariance.
+    Raises `UserError` for a file that is damaged, declares more than a covariance can be, or holds numbers that are no
+    mean and covariance.
     """
     try:
         with np.load(file, allow_pickle=False) as archive:
-            mean, covariance = (np.asarray(archive[k], np.float64) for k in ("mu", "sigma"))
+            _check_shapes(file, archive.zip)
+            mean, covariance = (np.asarray(archive[k]) for k in ("mu", "sigma"))
             count = int(archive["count"]) if "count" in archive else 0
             protocol = json.loads(str(archive["protocol"])) if "protocol" in archive else dict(PUBLIC)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as problem:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as problem:
         raise UserError(f"{file} cannot be read as statistics of features: {problem}.") from None
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or not isinstance(protocol, dict):
-        raise UserError(
-            f"{file} holds a mean of shape {mean.shape} and a covariance of shape {covariance.shape}, which are not"
-            " (D,) and (D, D)."
-        )
+    if not isinstance(protocol, dict):
+        raise UserError(f"{file} says by a {type(protocol).__name__} how it was made, and not by names and values.")
+    if mean.dtype.kind not in "fiu" or covariance.dtype.kind not in "fiu":
+        raise UserError(f"{file} holds {mean.dtype} and {covariance.dtype}, and a mean and a covariance are real.")
+    mean, covariance = mean.astype(np.float64), covariance.astype(np.float64)
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise UserError(f"{file} holds numbers that are not finite.")
     if not np.allclose(covariance, covariance.T, rtol=1e-5, atol=1e-8 * np.abs(covariance).max()):
         raise UserError(f"{file} holds a covariance that is not symmetric.")
+    if covariance.diagonal().min() < 0:
+        raise UserError(f"{file} holds a covariance with a negative variance.")
     return Gaussian(torch.from_numpy(mean), torch.from_numpy(covariance), count), protocol
+
+
+def _check_shapes(file: Path, archive: zipfile.ZipFile) -> None:
+    """Raise `UserError` unless the headers declare (D,) and (D, D), before anything is read."""
+    shapes = []
+    for name in ("mu.npy", "sigma.npy"):
+        with archive.open(name) as stream:
+            version = np.lib.format.read_magic(stream)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shapes.append(read(stream)[0])
+    width = shapes[0][0] if len(shapes[0]) == 1 else 0
+    if not 0 < width <= WIDEST or shapes[1] != (width, width):
+        raise UserError(
+            f"{file} holds a mean of shape {shapes[0]} and a covariance of shape {shapes[1]}, which are not (D,) and"
+            f" (D, D) of 1 to {WIDEST:,} features."
+        )

@@ -16,6 +16,7 @@ from .markup import Child, Safe, joined, tag
 from .plot import brief
 from .record import Record, whole
 
+WORDY = {"protocol", "what it means"}  # columns of sentences
 SHOWN_NAMES = 12  # classes listed before the rest is counted
 COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
@@ -24,15 +25,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Child]], numbers: Iter
     """A table that scrolls by itself where the screen is narrow."""
     right = {k for k, name in enumerate(columns) if name in set(numbers)}
     head = tag("tr", *(tag("th", c, class_="number" if k in right else None) for k, c in enumerate(columns)))
-    body = [tag("tr", *(_cell(value, k, k in right) for k, value in enumerate(row))) for row in rows]
+    kinds = ["number" if k in right else "text" if name in WORDY else None for k, name in enumerate(columns)]
+    body = [tag("tr", *(_cell(value, k, kinds[k]) for k, value in enumerate(row))) for row in rows]
     content = tag("table", tag("thead", head) if any(columns) else None, tag("tbody", *body), class_=kind or None)
     return tag("div", content, class_="scroll", tabindex=0)
 
 
-def _cell(value: Child, place: int, number: bool) -> Safe:
-    if place == 0:
-        return tag("th", value, scope="row")
-    return tag("td", value, class_="number" if number else None)
+def _cell(value: Child, place: int, kind: str | None) -> Safe:
+    return tag("th", value, scope="row") if place == 0 else tag("td", value, class_=kind)
 
 
 def side_by_side(records: Sequence[Record], rows: Iterable[tuple[str, Sequence[Child]]]) -> Safe:

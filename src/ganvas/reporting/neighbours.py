@@ -144,7 +144,7 @@ def _about(found: Found) -> Safe:
         else "Samples are not copies by this measure."
     )
     said = (
-        f"{len(found.samples)} random samples (seeds {FIRST_SEED} on), each above its {NEAREST} nearest among {among}"
+        f"{len(found.samples)} random samples (seeds {FIRST_SEED:,} on), each above its {NEAREST} nearest among {among}"
         f" training images, by the features of the embedded network. The median sample lies {found.typical:.3g} from"
         f" its nearest; {others} {found.real:.3g}. {verdict}"
     )

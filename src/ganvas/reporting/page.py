@@ -87,13 +87,13 @@ def _figures(records: Sequence[Record], place: int) -> dict[str, str]:
     planned = record.planned
     of = f" of {planned:,}" if planned and planned != record.images else ""
     speeds = record.values("images_per_second")
-    worst = _worst(record.findings)
+    worst, fine = _worst(record.findings), "too early to say" if record.early else "nothing wrong"
     return {
         "images": f"{record.images:,}{of}",
         "training time": duration(record.seconds) if record.seconds else "",
         "throughput": f"{brief(sum(speeds) / len(speeds))} images/s" if speeds else "",
         "best measured": headline(records, place),
-        "doctor": f"{worst.trouble}{_more(record.findings)}" if worst else "nothing wrong" if record.lines else "",
+        "doctor": f"{worst.trouble}{_more(record.findings)}" if worst else fine if record.lines else "",
     }
 
 
@@ -115,6 +115,8 @@ def _findings(records: Sequence[Record]) -> Safe:
         if not record.findings:
             said = f"Nothing is wrong after {record.images:,} images, as far as the log shows."
             parts.append(tag("p", said if record.lines else "There is no log to read (yet).", class_="quiet"))
+        if record.lines and record.early:
+            parts.append(tag("p", record.early, class_="quiet"))
     return joined(parts)
 
 

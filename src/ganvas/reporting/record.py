@@ -12,6 +12,8 @@ from typing import Any
 from ..catalog import TRUSTED
 from ..config import Recipe, UserError
 from ..doctor import Finding, findings_in
+from ..doctor.chart import Chart, Setup
+from ..doctor.signs import SETTLED
 from ..run import Run, read_lines
 
 LARGEST_CONFIG = 8 << 20  # bytes
@@ -58,6 +60,18 @@ class Record:
     def seconds(self) -> float:
         """Of training, evaluations and snapshots apart."""
         return max(self.values("seconds"), default=0.0)
+
+    @property
+    def early(self) -> str:
+        """Why the doctor says nothing of the samples yet, as a sentence; nothing once it does."""
+        chart = Chart(Setup(self.config))
+        chart.add({"images": self.images})
+        try:
+            steps = chart.steps
+        except (TypeError, ValueError):  # a recipe that ganvas does not write
+            return ""
+        said = f"Samples are judged after {SETTLED} steps of the generator; this run has made about {steps:,}."
+        return said if steps < SETTLED else ""
 
     @property
     def kind(self) -> str:
