@@ -91,7 +91,7 @@ def test_an_evened_way_is_another_in_a_space_of_scaled_frequencies():
 
     h, w = 6, 5
     down, across = np.fft.fftfreq(h)[:, None], np.fft.fftfreq(w)[None]
-    factors = (4 * np.maximum(np.sqrt(down**2 + across**2), 1 / 32)) ** -0.5
+    factors = (4 * np.maximum(np.sqrt(down**2 + across**2), 1 / 128)) ** -0.75
 
     def through(x):
         return np.fft.ifft2(np.fft.fft2(x) * factors).real
@@ -202,6 +202,16 @@ def test_what_changed_at_a_small_size_is_added_to_the_details(perception, monkey
     content = content + 0.1 * torch.randn(content.shape, generator=torch.Generator().manual_seed(0))
     made = paint(content, [picture(1)], perception, Painting(iterations=8), tell=lambda k, x: seen.append(x))
     assert made.iterations == [5, 3]
+    starts = []
+
+    def lighter(image, *_):
+        starts.append(image)
+        return image + 0.25
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganvas.gatys._stage", lighter)
+        paint(content, [picture(1)], perception, Painting(iterations=8))
+    torch.testing.assert_close(starts[1], content + 0.25)
     assert [tuple(x.shape[2:]) for x in seen] == [(16, 18)] * 5 + [(32, 36)] * 3
     detail = [x[..., 1:] - x[..., :-1] for x in (content, seen[5])]
     assert torch.corrcoef(torch.stack([d.flatten() for d in detail]))[0, 1] > 0.6

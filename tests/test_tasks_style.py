@@ -235,6 +235,8 @@ def test_published_adain_files(halves, tmp_path):
     found = [foreign.load_network(place / name) for name in ("vgg_normalised.pth", "decoder.pth")]
     maps = [published.encoder(encodes, (x + 1) / 2) for x in (content, style)]
     torch.testing.assert_close(found[0](content), maps[0], rtol=1e-3, atol=1e-4)
+    odd = pictures(2, 1, 18, 22)  # 9x11, 5x6 and 3x3 after the pools
+    torch.testing.assert_close(found[0](odd), published.encoder(encodes, (odd + 1) / 2), rtol=1e-3, atol=1e-4)
     files = place / "decoder.pth", place / "vgg_normalised.pth"
     model = loaded(*files, device="cpu")
     for alpha in (1.0, 0.3):

@@ -81,12 +81,12 @@ class LBFGS:
 class Evened:
     """Another way, for pictures (1, C, H, W), on which broad changes come as easily as fine ones.
 
-    It goes down in a space where every frequency is divided by `f ** -power`, f in cycles a pixel and at least `least`,
-    which is a preconditioner of the whole: losses of style are flat along low frequencies, and plain gradients reach
-    them last.  Measured in benchmarks/README.md.
+    It goes down in a space where a wave of frequency f (in cycles a pixel, at least `least`) is `f ** power` times as
+    high as in the picture, a preconditioner of the whole: losses of style are flat along broad waves, which plain
+    gradients move last.  Measured in benchmarks/README.md.
     """
 
-    def __init__(self, way: Way, *, power: float = 0.5, least: float = 1 / 32):
+    def __init__(self, way: Way, *, power: float = 0.75, least: float = 1 / 128):
         self.way, self.power, self.least = way, power, least
         self.factors: Tensor | None = None
 
