@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
 import ganvas
-from ganvas import cli
 from ganvas.config import UsageError, UserError
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
@@ -59,18 +57,12 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, place):
-    """Run `ganvas ...` in the folder of things to measure: (exit code, stdout, stderr)."""
+def command(command, monkeypatch, place):
+    """Run `ganvas ...` in the folder of things to measure: (exit code, stdout, stderr on one line)."""
 
     def call(*arguments):
         monkeypatch.chdir(place)
-        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
+        code, out, err = command(*arguments)
         return code, out, " ".join(err.split())
 
     return call
