@@ -94,12 +94,13 @@ def gatys(size: int, iterations: int, pairs: int) -> None:
         loops = [loop(content, target, perception, how) for loop in (plain, ours)]
         taken = [[next(loop) for loop in loops] for _ in range(iterations // BLOCK)]
         (slow, losses), (fast, found) = (list(zip(*each)) for each in zip(*taken))
+        each = statistics.median(a / b for a, b in zip(slow, fast))
         near = next((k + 1 for k, loss in enumerate(found) if loss <= 1.02 * losses[-1]), len(found))
         ratios.append(sum(slow) / sum(fast[:near]))
         print(
             f"{content_name} as {style_name}: plain {sum(slow):.1f} s to {losses[-1]:.4f}; ours {sum(fast):.1f} s to"
             f" {found[-1]:.4f}, {sum(fast[:near]):.1f} s ({near * BLOCK} iterations) to within 2 % of the plain one:"
-            f" x {ratios[-1]:.2f}; an iteration {statistics.median(a / b for a, b in zip(slow, fast)):.2f} times faster",
+            f" x {ratios[-1]:.2f}; an iteration {each:.2f} times faster",
             flush=True,
         )
     print(f"median x {statistics.median(ratios):.2f}")
