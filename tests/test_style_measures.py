@@ -41,6 +41,16 @@ def test_gram_matrices_are_those_of_the_paper():
     assert gram(f.float().bfloat16()).dtype == torch.float32
 
 
+def test_the_gradient_of_a_gram_matrix():
+    f = maps(4, 2, 3, 2, 3).requires_grad_()
+    assert torch.autograd.gradcheck(gram, f)
+    weights = maps(5, 2, 3, 3)  # not symmetric
+    (found,) = torch.autograd.grad((weights * gram(f)).sum(), f)
+    rows = f.detach().flatten(2)
+    (expected,) = torch.autograd.grad((weights * (rows.requires_grad_() @ rows.transpose(1, 2) / 6)).sum(), rows)
+    torch.testing.assert_close(found.flatten(2), expected)
+
+
 def test_a_gram_matrix_forgets_places_and_not_channels():
     f = maps(1, 1, 3, 4, 6)
     places = torch.randperm(24, generator=torch.Generator().manual_seed(0))

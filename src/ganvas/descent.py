@@ -20,66 +20,62 @@ class LBFGS:
     """Limited-memory BFGS without a line search: one gradient a step (Nocedal and Wright 2006, algorithm 7.4).
 
     All inner products of the kept changes are remembered, so that a step reads them twice and not four times (Chen et
-    al. 2014, "Large-scale L-BFGS using MapReduce", algorithm 3).  The first step, and any later one, moves the point by
-    `reach` on average at most; curvature that is not positive is left out.
+    al. 2014, "Large-scale L-BFGS using MapReduce", algorithm 3).  A step moves the point by `reach` on average at most;
+    curvature that is not positive is left out.
     """
 
-    def __init__(self, *, memory: int = 50, reach: float = 0.1):
+    def __init__(self, *, memory: int = 20, reach: float = 0.1):
         self.memory, self.reach = memory, reach
-        self.kept: Tensor | None = None  # (2 memory + 1, D): changes, changes of the gradient, and the gradient
-        self.products = torch.zeros(2 * memory + 1, 2 * memory + 1, dtype=torch.float64)
-        self.pairs: list[int] = []  # places of the pairs, oldest first
+        self.kept: Tensor | None = None  # (1 + 2 memory, D): the gradient, then changes s and changes y of the gradient
+        self.products = torch.zeros(1 + 2 * memory, 1 + 2 * memory, dtype=torch.float64)
+        self.pairs: list[int] = []  # rows of s, oldest first; that of y is the next one
         self.before: tuple[Tensor, Tensor] | None = None  # the last change and the gradient before it
 
     def change(self, gradient: Tensor) -> Tensor:
-        g, m = gradient.reshape(-1), self.memory
+        g = gradient.reshape(-1)
         if self.kept is None:
-            self.kept = g.new_zeros(2 * m + 1, g.numel())
-        self._remember(g)
-        self.kept[2 * m] = g
-        self._product(2 * m)
-        step = (self._coefficients() @ self.kept).view_as(gradient)
+            self.kept = g.new_zeros(1 + 2 * self.memory, g.numel())
+        fresh = [0, *self._remember(g)]
+        self.kept[0] = g
+        used = self.kept[: 1 + 2 * len(self.pairs)]
+        found = (used @ used[fresh].t()).double().cpu()
+        self.products[: len(used), fresh] = found
+        self.products[fresh, : len(used)] = found.t()
+        step = (self._coefficients()[: len(used)].to(used) @ used).view_as(gradient)
         size = step.abs().mean()
         if size > self.reach:
             step *= self.reach / size
         self.before = step.reshape(-1).clone(), g.clone()
         return step
 
-    def _remember(self, g: Tensor) -> None:
+    def _remember(self, g: Tensor) -> list[int]:
+        """Keep the last change if it tells of a valley; the rows that it is in."""
         if self.before is None or self.kept is None:
-            return
+            return []
         s, old = self.before
         y = g - old
         if not float(s.dot(y)) > 1e-10 * float(y.dot(y)):
-            return
-        place = self.pairs.pop(0) if len(self.pairs) == self.memory else len(self.pairs)
-        self.kept[place], self.kept[self.memory + place] = s, y
-        self.pairs.append(place)
-        self._product(place)
-        self._product(self.memory + place)
-
-    def _product(self, row: int) -> None:
-        """Products of a row with all others."""
-        assert self.kept is not None
-        found = (self.kept @ self.kept[row]).double().cpu()
-        self.products[row], self.products[:, row] = found, found
+            return []
+        row = self.pairs.pop(0) if len(self.pairs) == self.memory else 1 + 2 * len(self.pairs)
+        self.kept[row], self.kept[row + 1] = s, y
+        self.pairs.append(row)
+        return [row, row + 1]
 
     def _coefficients(self) -> Tensor:
         """The two loops of the algorithm on coefficients instead of vectors."""
-        m, b = self.memory, self.products
-        d = torch.zeros(2 * m + 1, dtype=torch.float64)
-        d[2 * m] = -1.0
+        b = self.products
+        d = torch.zeros(len(b), dtype=torch.float64)
+        d[0] = -1.0
         alphas = {}
-        for k in reversed(self.pairs):
-            alphas[k] = b[k] @ d / b[k, m + k]
-            d[m + k] -= alphas[k]
+        for s in reversed(self.pairs):
+            alphas[s] = b[s] @ d / b[s, s + 1]
+            d[s + 1] -= alphas[s]
         if self.pairs:
-            k = self.pairs[-1]
-            d *= b[k, m + k] / b[m + k, m + k]
-        for k in self.pairs:
-            d[k] += alphas[k] - b[m + k] @ d / b[k, m + k]
-        assert self.kept is not None
-        return d.to(self.kept)
+            s = self.pairs[-1]
+            d *= b[s, s + 1] / b[s + 1, s + 1]
+        for s in self.pairs:
+            d[s] += alphas[s] - b[s + 1] @ d / b[s, s + 1]
+        return d
 
 
 class Evened:

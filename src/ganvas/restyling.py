@@ -20,10 +20,12 @@ from .imaging.pixels import Photo, open_photo
 from .imaging.present import picture as as_picture
 from .metrics.style import LAYERS, Perception, sharpest
 from .model import Model, load, upright_colours
+from .networks.adain import VGG_WIDTHS
 from .pixels import shown, to_channels, to_float, to_uint8
 from .policy import Policy, pick_device
 from .stylizing import Painter, Painting, Share, Styles
 from .tasks.restyling import AppliedRestyling, Restyling
+from .tasks.translation import Translation
 from .translating import changed
 
 SMALLEST = 16  # pixels a side of a style for a network that takes any
@@ -67,20 +69,21 @@ class Restyler:
     def _one(self, content: Tensor) -> Tensor:
         seen, pictures = self.styles.beside(content[:, :3])
         channels, task, policy = content.shape[1], self.model.task, self.model.policy
-        shown = suited(seen, channels)
+        assert isinstance(task, Translation)
+        given = suited(seen, channels)
         if channels == 4:
-            shown = torch.cat([shown[:, :3], content[:, 3:]], 1)
+            given = torch.cat([given[:, :3], content[:, 3:]], 1)
         with policy.autocast():
             if isinstance(task, Restyling):
                 styles = [suited(p, channels).to(policy.device) for p in pictures]
                 mask = None if self.mask is None else self.mask.to(policy.device)
                 how: dict[str, Any] = {"shares": list(self.styles.shares), "alpha": self.alpha, "mask": mask}
-                made = task.restyled(shown.to(policy.device), styles, **how)
+                made = task.restyled(given.to(policy.device), styles, **how)
             else:
-                made = task.translate(shown.to(policy.device))
+                made = task.translate(given.to(policy.device))
         made = made.float().clamp(-1, 1).cpu()
         if not isinstance(task, Restyling) and self.alpha < 1:
-            made = self.alpha * made + (1 - self.alpha) * shown
+            made = self.alpha * made + (1 - self.alpha) * given
         kept = self.styles.finished(made[:, :3], content[:, :3])
         return torch.cat([kept, made[:, 3:]], 1) if made.shape[1] == 4 else kept
 
@@ -105,7 +108,7 @@ def loaded(model: str | Path, encoder: str | Path | None, *, device: str = "auto
         if found.network != wanted:
             what = "the decoder of AdaIN" if wanted == "adain_decoder" else "the normalised VGG that encodes for AdaIN"
             raise UsageError(f"{shown(file)} is {found.title}, and {what} is needed.")
-    if tuple(decodes.options["widths"]) != tuple(build(encodes).widths):
+    if tuple(decodes.options["widths"]) != VGG_WIDTHS:
         widths = "-".join(map(str, decodes.options["widths"]))
         raise UsageError(f"{shown(model)} decodes maps of {widths} channels, and its encoder makes others.")
     policy, channels = Policy.choose(device, precision), decodes.options["channels"]

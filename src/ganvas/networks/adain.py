@@ -47,9 +47,9 @@ class Decoder(nn.Module):
         for k, stage in enumerate(self.stages):
             h = interpolate(h, scale_factor=2) if k else h
             last = k == len(self.stages) - 1
-            for j, conv in enumerate(stage):  # type: ignore[arg-type]
-                h = conv(h)
-                h = h if last and j == len(stage) - 1 else relu(h)  # type: ignore[arg-type]
+            convs = list(stage.children())
+            for j, conv in enumerate(convs):
+                h = conv(h) if last and j == len(convs) - 1 else relu(conv(h))
         return h * 2 - 1
 
 
