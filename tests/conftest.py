@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from ganvas import cli
 
 torch.set_num_threads(1)
 
@@ -41,3 +44,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data here: set GANVAS_DATA")
     return folder
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `ganvas ...` in this process: (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call

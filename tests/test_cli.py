@@ -25,23 +25,6 @@ def run(tmp_path_factory):
     return ganvas.train("dcgan", outdir=tmp_path_factory.mktemp("cli") / "run", images=32, **TINY).path
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run `ganvas ...` in this process: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 @pytest.mark.parametrize("name", ["", "list", "show", "train", "sample", "interpolate", "demo"])
 def test_help_says_what_it_does(name, flag, command):

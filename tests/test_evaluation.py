@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
 import ganvas
-from ganvas import cli
 from ganvas.config import UsageError, UserError
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
@@ -59,18 +58,12 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, place):
-    """Run `ganvas ...` in the folder of things to measure: (exit code, stdout, stderr)."""
+def command(command, monkeypatch, place):
+    """Run `ganvas ...` in the folder of things to measure: (exit code, stdout, stderr on one line)."""
 
     def call(*arguments):
         monkeypatch.chdir(place)
-        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
+        code, out, err = command(*arguments)
         return code, out, " ".join(err.split())
 
     return call
@@ -274,6 +267,22 @@ def test_numbers_stay_with_the_run(command, place):
     assert kept["is"] >= 1
 
 
+def test_numbers_of_the_best_are_kept_with_its_run(command, place):
+    """With the images that the best was trained on; those of a model folder elsewhere are kept nowhere."""
+    options = {"eval_images": 16, "eval_samples": 8, "set": SMALL}
+    run = ganvas.train("dcgan", data="digits", outdir=place / "watched", images=16, **TINY, **options)
+    for folder in ("best", "model"):
+        before = len(run.evaluations())
+        code, _, err = command("eval", "is", f"watched/{folder}", "--samples", 12, "--splits", 2)
+        assert (code, err) == (0, "")
+        assert len(run.evaluations()) == before + 1
+        assert run.evaluations()[-1]["trained_images"] == 16
+    shutil.copytree(run.best, place / "alone")
+    code, _, err = command("eval", "is", "alone", "--samples", 12, "--splits", 2)
+    assert (code, err) == (0, "")
+    assert len(run.evaluations()) == before + 1
+
+
 def test_by_class_is_every_class_alone(place):
     one = open_source("digits", resolution=(8, 8))
     real, fake = one.subset(range(0, 1000)), one.subset(range(1000, 1797))
@@ -312,6 +321,19 @@ BAD = {
     "missing lpips": (["lpips", "hr", "sr"], "ganvas weights fetch lpips"),
     "no classifier": (["modes", "digits", "run"], "--classifier RUN"),
     "nothing held out": (["memorisation", "a", "run", "--resolution", "8"], "--held-out SOURCE"),
+    "held out in other channels": (
+        ["memorisation", "a", "run", "--resolution", "8", "--held-out", "colour"],
+        "1 channel(s) and colour 3",
+    ),
+    "held out of other sizes": (
+        ["critic", "digits", "run", "--held-out", "b", "--samples", "8"],
+        "of 8x8; the same network cannot look at both: --resolution 8x8",
+    ),
+    "nothing held out for the critic": (["critic", "digits", "run"], "images it never saw: --held-out SOURCE"),
+    "tested on other channels": (
+        ["gan_train", "digits", "conditional", "--resolution", "8", "--held-out", "colour"],
+        "1 channel(s) and colour 3",
+    ),
     "no classes": (["gan_test", "digits", "run", "--resolution", "8"], "has no classes"),
     "shapes": (["psnr", "hr/coffee.png", "colour/0.png"], "only equal shapes"),
     "no partner": (["psnr", "hr", "colour"], "2 pictures and colour 3"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 import tomllib
 import zipfile
 from pathlib import Path
@@ -16,7 +15,6 @@ from PIL import Image
 from skimage import data
 
 import ganvas
-from ganvas import cli
 from ganvas.config import UsageError, UserError
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
@@ -45,18 +43,12 @@ def sets():
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    """Run `ganvas ...` in an empty folder: (exit code, stdout, stderr)."""
+def command(command, monkeypatch, tmp_path):
+    """Run `ganvas ...` in an empty folder: (exit code, stdout, stderr on one line)."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
+        code, out, err = command(*arguments)
         return code, out, " ".join(err.split())
 
     return call

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import sys
 
 import pytest
 import torch
 from torch import nn
 
 import ganvas
-from ganvas import catalog, cli, finding
+from ganvas import catalog, finding
 from ganvas.config import UsageError, UserError
 from ganvas.finding import EMBEDDED, checkpoint, embedded, embedded_file, find, interpolated, quick
 from ganvas.foreign import load_network, save_network
@@ -25,23 +24,6 @@ SMALL = {
     "msrresnet": {"width": 8, "blocks": 1},
     "srresnet": {"width": 8, "blocks": 1},
 }
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run `ganvas ...` in this process: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def made(name, **options):

@@ -6,7 +6,6 @@ import gc
 import json
 import os
 import struct
-import sys
 import threading
 import time
 import weakref
@@ -18,29 +17,12 @@ import tifffile
 import torch
 from PIL import Image
 
-from ganvas import cli, finding, picture_jobs
+from ganvas import finding, picture_jobs
 from ganvas.config import UsageError, UserError
 from ganvas.foreign import save_network
 from ganvas.imaging.pixels import Photo
 from ganvas.networks.compact import Compact
 from ganvas.picture_jobs import Job, jobs_for, work
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run `ganvas ...` in this process: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture

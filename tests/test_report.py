@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -19,7 +18,6 @@ import torch
 from PIL import Image
 
 import ganvas
-from ganvas import cli
 from ganvas.config import UsageError, UserError
 from ganvas.data.batches import divided
 from ganvas.data.sources import open_source
@@ -37,23 +35,6 @@ HOSTILE = "\"><script>alert(1)</script><img src=http://a.b/c onerror='x()'>&amp;
 
 def read(path) -> Page:
     return Page(path.read_text(encoding="utf-8"))
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run `ganvas ...` in this process: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ganvas", *map(str, arguments)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 # --- what it shows ---------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from .data.dataset import Dataset
 from .data.sources import open_source
 from .evaluation.catalogue import MEASURES
 from .evaluation.question import Numbers, Options, Question, Where
-from .evaluation.sides import Side, is_model
+from .evaluation.sides import Side
 from .metrics.statistics import save_statistics
 from .model import Model, accuracy, load
 from .pixels import to_uint8
@@ -56,9 +56,18 @@ def statistics_of(a: Where, output: Path, **options: Any) -> Numbers:
 def noted(metric: str, a: Where, b: Where | None, found: Numbers) -> None:
     """Keep a number with the run it is about, in RUN/evaluation.jsonl."""
     for side in (b, a):
-        run = Run(str(side))
-        if side is not None and run.exists() and is_model(run.path):
-            return run.append_evaluation({"metric": metric, **images_of(run), **found})
+        model = None if side is None else model_folder(Path(str(side)))
+        if model is not None and (run := Run(model.parent)).exists():
+            images = read_json(model / "config.json").get("images", 0)
+            return run.append_evaluation({"metric": metric, "trained_images": images, **found})
+
+
+def model_folder(side: Path) -> Path | None:
+    """The folder of a run that holds the model in question: `model`, or `best` where that was measured."""
+    for folder in (side / "model", side.resolve()):
+        if (folder / "generator.safetensors").is_file():
+            return folder
+    return None
 
 
 def gan_train(ask: Question) -> Numbers:
@@ -84,11 +93,6 @@ ROUNDED = ("fd", "fid")
 METRICS: dict[str, Callable[[Question], Numbers]] = {**MEASURES, "gan_train": gan_train, "gan_test": gan_test}
 
 
-def images_of(run: Run) -> Numbers:
-    """How many images the model of a run was trained on."""
-    return {"trained_images": read_json(run.model / "config.json").get("images", 0)}
-
-
 def real_test(ask: Question) -> Dataset | str:
     """The held-out real images; raises `UsageError` if there are none."""
     held_out = ask.options.held_out
@@ -97,7 +101,11 @@ def real_test(ask: Question) -> Dataset | str:
     if isinstance(held_out, Dataset):
         return held_out
     height, width = ask.real.resolution
-    return open_source(str(held_out), resolution=(height, width))
+    test = open_source(str(held_out), resolution=(height, width))
+    if test.facts.channels != ask.real.channels:
+        counts = f"{ask.real.name} has {ask.real.channels} channel(s) and {test.name} {test.facts.channels}"
+        raise UsageError(f"{counts}; they cannot be compared.")
+    return test
 
 
 def trained_on(ask: Question, side: Side) -> Numbers:

@@ -26,11 +26,16 @@ def critic(ask: Question) -> Numbers:
     0.5 is guessing.  A are the training images, the held-out ones the discriminator never saw; if it ranks its training
     images above those, it has learnt them by heart.
     """
-    if ask.options.held_out is None or ask.b is None:
-        raise UsageError("This takes the training images A, a run B, and images it never saw: --held-out SOURCE.")
+    why = "This takes the training images A, a run B, and images it never saw: --held-out SOURCE."
+    if ask.b is None:
+        raise UsageError(why)
+    sides = {"training": ask.real, "held_out": ask.held_out(why), "samples": ask.fake}
+    for side in sides.values():
+        if side.resolution != ask.fake.resolution:
+            (height, width), (h, w) = ask.fake.resolution, side.resolution
+            said = f"{side.name} has pictures of {w}x{h} and {ask.fake.name} of {width}x{height}"
+            raise UsageError(f"{said}; the same network cannot look at both: --resolution {width}x{height}.")
     adversary = discriminator(str(ask.b), ask.options.device)
-    other = ask._open(ask.options.held_out)
-    sides = {"training": ask.real, "held_out": other, "samples": ask.fake}
     scores = {name: verdicts(adversary, side) for name, side in sides.items()}
     return {
         "critic": above(scores["held_out"], scores["samples"]),

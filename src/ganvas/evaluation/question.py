@@ -79,7 +79,16 @@ class Question:
     def fake(self) -> Side:
         if self.b is None:
             raise UsageError("This measure compares two sides; give A (the real pictures) and B.")
-        side = self._open(self.b)
+        return self._alike(self._open(self.b))
+
+    def held_out(self, why: str) -> Side:
+        """The images that the training never saw; `why` is the sentence of a measure that was given none."""
+        if self.options.held_out is None:
+            raise UsageError(why)
+        return self._alike(self._open(self.options.held_out))
+
+    def _alike(self, side: Side) -> Side:
+        """The side itself; raises `UsageError` if its channels are others than those of A."""
         if self.real.channels and side.channels and self.real.channels != side.channels:
             raise UsageError(
                 f"{self.real.name} has {self.real.channels} channel(s) and {side.name} {side.channels}; they cannot be"

@@ -112,9 +112,7 @@ def neighbourhoods(ask: Question) -> Numbers:
 
 def memorisation(ask: Question) -> Numbers:
     """Whether samples copy the training images A: how often they are nearer to them than held-out images are."""
-    if ask.options.held_out is None:
-        raise UsageError("Memorisation needs images that the training never saw: --held-out SOURCE.")
-    other = ask._open(ask.options.held_out)
+    other = ask.held_out("Memorisation needs images that the training never saw: --held-out SOURCE.")
     training, samples = ask.both()
     held_out = torch.cat(list(other.features(ask.network)))
     found = prdc.memorisation(samples, training, held_out)
