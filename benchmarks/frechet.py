@@ -139,6 +139,7 @@ def end_to_end(count: int, rounds: int) -> None:
     with TemporaryDirectory() as place:
         folder = Path(place)
         pictures(folder, count)
+        assert np.allclose(plain_statistics(plain_features(plain, folder))[0], moments(ours, folder).mean, rtol=1e-3)
         for _ in range(rounds):
             seconds["plain"].append(timed(lambda: plain_statistics(plain_features(plain, folder)))[0])
             seconds["ours"].append(timed(lambda: moments(ours, folder))[0])

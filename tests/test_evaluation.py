@@ -117,6 +117,25 @@ def test_every_measure_is_in_the_table():
     assert {name.split()[0].strip(",") for name in WORKS} | {"fid", "lpips"} == set(METRICS)
 
 
+def test_large_pictures_keep_their_size_and_beside_a_model_take_its(place, tmp_path):
+    source = np.random.default_rng(0)
+    pictures = source.integers(0, 256, (4, 150, 170, 3), dtype=np.uint8)
+    for name, rows in (("one", slice(0, 2)), ("two", slice(2, 4))):
+        (tmp_path / name).mkdir()
+        for k, picture in enumerate(pictures[rows]):
+            Image.fromarray(picture).save(tmp_path / name / f"{k}.png")
+    seen = open_side(tmp_path / "one").images()
+    torch.testing.assert_close(seen, torch.from_numpy(pictures[:2]).permute(0, 3, 1, 2) / 127.5 - 1)
+    network = Features("pocket")
+    sets = [network(torch.from_numpy(part).permute(0, 3, 1, 2) / 127.5 - 1) for part in (pictures[:2], pictures[2:])]
+    numbers = evaluate("fd", tmp_path / "one", tmp_path / "two")
+    assert numbers["fd"] == pytest.approx(frechet_distance(*(Gaussian.of(s.double()) for s in sets)), rel=1e-6)
+    assert numbers["real"]["resolution"] == "170x150"
+    beside = evaluate("fd", "digits", place / "run", samples=20)["real"]
+    assert beside["resolution"] == "8x8"  # as the run draws them
+    assert "resolution" not in evaluate("modes", "ring", place / "points", samples=50)["fake"]
+
+
 def test_fd_is_the_distance_of_the_features_and_says_how(place):
     found = evaluate("fd", place / "a", place / "b")
     network = Features("pocket")
@@ -326,7 +345,7 @@ BAD = {
         "1 channel(s) and colour 3",
     ),
     "held out of other sizes": (
-        ["critic", "digits", "run", "--held-out", "b", "--samples", "8"],
+        ["critic", "digits", "run", "--held-out", "b", "--samples", "8", "--resolution", "16"],
         "of 8x8; the same network cannot look at both: --resolution 8x8",
     ),
     "nothing held out for the critic": (["critic", "digits", "run"], "images it never saw: --held-out SOURCE"),

@@ -23,12 +23,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..config import UserError
+from ..config import UsageError, UserError
 from .dataset import Dataset
 
 FORMAT = 2  # raise it when the same files must be prepared differently
 SMALLEST = 8  # pixels: no network here takes less
-MIXED = "are scaled and cropped to"  # says a note of a data set whose pictures were of several sizes
+OWN = (0, 0)  # asked for as a resolution: the pictures' own, however large
 LONGEST = 128  # pixels: what the longer side is scaled to when nobody said how large
 SQUARE = 64  # pixels: the side when the pictures have different sizes and nobody said how large
 TRIAL = 16  # items done before threads are considered
@@ -254,9 +254,12 @@ def choose_resolution(
 ) -> tuple[tuple[int, int], list[str]]:
     """The (height, width) that pictures are brought to, and what there is to say about it.
 
-    Raises `UserError` if nobody asked for a size and the pictures' own is smaller than 8 pixels.
+    Raises `UserError` if nobody asked for a size and the pictures' own is smaller than 8 pixels, `UsageError` if their
+    own was asked for and they have several.
     """
     count = sizes.total()
+    if asked == OWN:
+        return own_resolution(sizes, name), []
     if asked:
         small = sum(n for (h, w), n in sizes.items() if h < asked[0] or w < asked[1])
         return asked, [f"{small:,} of {count:,} images are enlarged to {asked[1]}x{asked[0]}"] if small else []
@@ -268,14 +271,29 @@ def choose_resolution(
             notes = [f"{count:,} images of {width}x{height} are scaled to {size[1]}x{size[0]}; --resolution chooses"]
             height, width = size
     else:
-        shorter = np.repeat([min(size) for size in sizes], list(sizes.values()))
-        height = width = min(SQUARE, int(np.median(shorter)))
-        low, high = min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1])
-        spread = f"{count:,} images of {len(sizes):,} sizes from {low[1]}x{low[0]} to {high[1]}x{high[0]}"
-        notes = [f"{spread} {MIXED} {width}x{height}; --resolution chooses"]
+        height = width = min(SQUARE, usual(sizes))
+        notes = [f"{spread(sizes)} are scaled and cropped to {width}x{height}; --resolution chooses"]
     if min(height, width) < SMALLEST:
         raise UserError(
             f"{name}: the images would become {width}x{height}, and the smallest size is {SMALLEST}x{SMALLEST};"
             f" give --resolution {SMALLEST} or more to enlarge them."
         )
     return (height, width), notes
+
+
+def own_resolution(sizes: Counter[tuple[int, int]], name: str) -> tuple[int, int]:
+    """The one (height, width) that all pictures have; raises `UsageError` if they have several."""
+    if len(sizes) > 1:
+        raise UsageError(f"{name} holds {spread(sizes)}; say what to bring them to, as --resolution {usual(sizes)}.")
+    return next(iter(sizes))
+
+
+def usual(sizes: Counter[tuple[int, int]]) -> int:
+    """The median of the shorter sides."""
+    return int(np.median(np.repeat([min(size) for size in sizes], list(sizes.values()))))
+
+
+def spread(sizes: Counter[tuple[int, int]]) -> str:
+    """How many pictures there are, of which sizes."""
+    low, high = min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1])
+    return f"{sizes.total():,} images of {len(sizes):,} sizes from {low[1]}x{low[0]} to {high[1]}x{high[0]}"

@@ -18,7 +18,7 @@ from .folder import open_tree
 from .idx import is_idx, open_idx
 from .pairs import fingerprint_of, open_halves, open_pairs, two_piles
 from .patches import open_paired_patches, open_patches
-from .prepare import SMALLEST, Progress
+from .prepare import OWN, SMALLEST, Progress
 from .stacked import COUNT, open_stacked
 from .toy import open_toy
 from .tree import Folder, Tree, Zip
@@ -86,15 +86,17 @@ def open_source(
 ) -> Dataset:
     """The data set that `name` (the text given to --data) means.
 
-    `resolution` is (height, width), None: as the source suggests; `cache` is where prepared pictures are kept, None:
-    $GANVAS_CACHE or ~/.cache/ganvas; `progress(done, total)` counts pictures while they are prepared.
+    `resolution` is (height, width), None: as the source suggests, OWN: the pictures' own, however large; `cache` is
+    where prepared pictures are kept, None: $GANVAS_CACHE or ~/.cache/ganvas; `progress(done, total)` counts pictures
+    while they are prepared.
     With `patch`, pictures in folders, zips and pairs of them keep their own resolution, and windows so many pixels a
     side (or of `resolution`, if it is given) are cut out of them.
     Raises `UsageError` for a source that is not known, `UserError` for one whose content cannot be used.
     """
-    size = parse_resolution(resolution) if resolution is not None else None
+    size = resolution if resolution in (None, OWN) else parse_resolution(resolution)
     built_in = SOURCES[name].open if name in SOURCES else None
     if built_in:
+        size = None if size == OWN else size
         return built_in(size or ((patch, patch) if patch and name == "photos" else None))
     if patch and (cut := _patches(name, size or (patch, patch), cache, progress)):
         return cut

@@ -18,7 +18,7 @@ from ..metrics.features import Features, Resizer
 from ..metrics.psnr import Channel
 from ..model import Model
 from ..policy import Policy
-from .sides import SAMPLES, Side, open_side
+from .sides import POINT, SAMPLES, Side, draws, open_side
 
 Where = str | os.PathLike[str] | Dataset | Model
 Numbers = dict[str, Any]
@@ -79,7 +79,12 @@ class Question:
     def fake(self) -> Side:
         if self.b is None:
             raise UsageError("This measure compares two sides; give A (the real pictures) and B.")
-        return self._alike(self._open(self.b))
+        return self._alike(self._drawn if draws(self.b) and self._drawn else self._open(self.b))
+
+    @cached_property
+    def _drawn(self) -> Side | None:
+        """The side that a model draws, whose size the pictures of others take."""
+        return next((self._open(where) for where in (self.b, self.a) if where is not None and draws(where)), None)
 
     def held_out(self, why: str) -> Side:
         """The images that the training never saw; `why` is the sentence of a measure that was given none."""
@@ -111,6 +116,8 @@ class Question:
     def _open(self, where: Where) -> Side:
         o = self.options
         size = None if o.resolution is None else parse_resolution(o.resolution)
+        if size is None and not draws(where) and self._drawn and self._drawn.resolution != POINT:
+            size = self._drawn.resolution
         place = where if isinstance(where, Dataset | Model) else str(where)
         return open_side(place, samples=o.samples, seed=o.seed, resolution=size, device=o.device, cache=o.cache)
 

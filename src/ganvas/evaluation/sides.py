@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from torch import Tensor
 from ..config import UsageError, UserError
 from ..data.batches import once
 from ..data.dataset import Dataset
-from ..data.prepare import MIXED, cache_folder
+from ..data.prepare import OWN, cache_folder
 from ..data.sources import open_source
 from ..metrics.features import Features
 from ..metrics.frechet import Gaussian, Moments
@@ -25,6 +26,7 @@ from ..model import Model, load
 from ..pixels import to_float, to_uint8
 
 BATCH = 256
+POINT = (1, 1)  # the resolution of points in the plane
 SAMPLES = 5000  # drawn from a model unless told otherwise
 
 
@@ -69,8 +71,10 @@ class Side:
     @property
     def said(self) -> dict[str, Any]:
         """What a number must say about this side."""
-        drawn = {"seeds": f"{self.seed}-{self.seed + self.count - 1}"} if self.model else {}
-        return {"name": self.name, "images": self.count or "unknown", **drawn}
+        said: dict[str, Any] = {"name": self.name, "images": self.count or "unknown"}
+        if self.dataset is not None and self.resolution != POINT:
+            said["resolution"] = f"{self.resolution[1]}x{self.resolution[0]}"
+        return {**said, "seeds": f"{self.seed}-{self.seed + self.count - 1}"} if self.model else said
 
     def parts(self) -> Iterator[dict[str, Tensor]]:
         """`image` (N, C, H, W) float32 in [-1, 1], and `label` (N,) where there are any, some at a time.
@@ -84,7 +88,7 @@ class Side:
         return self._drawn(self.model)
 
     def _drawn(self, model: Model) -> Iterator[dict[str, Tensor]]:
-        points = model.config["data"]["resolution"] == [1, 1]
+        points = self.resolution == POINT
         for start in range(0, self.count, BATCH):
             seeds = range(self.seed + start, self.seed + min(start + BATCH, self.count))
             images = model.sample_seeds(seeds)
@@ -173,7 +177,8 @@ def open_side(
 ) -> Side:
     """A side from a run or model folder (`samples` are drawn), statistics (.npz with mu and sigma), or a data source.
 
-    Raises `UsageError` for a folder of pictures of several sizes unless a `resolution` (height, width) is asked for.
+    Pictures keep their own size unless a `resolution` (height, width) is asked for.
+    Raises `UsageError` for a folder of pictures of several sizes without one.
     """
     if isinstance(where, Model):
         return Side("model", samples, model=where, seed=seed)
@@ -184,12 +189,13 @@ def open_side(
         return Side(str(where), samples, model=load(path, device=device), seed=seed)
     if is_statistics(path):
         return Side(str(where), load_statistics(path)[0].count, file=path)
-    dataset = open_source(str(where), resolution=resolution, cache=cache)
-    if resolution is None and (mixed := [note for note in dataset.notes if MIXED in note]):
-        sizes = mixed[0].partition(f" {MIXED}")[0]
-        size = dataset.facts.resolution[0]
-        raise UsageError(f"{where} holds {sizes}; say what to bring them to, as --resolution {size}.")
+    dataset = open_source(str(where), resolution=resolution or OWN, cache=cache)
     return Side(str(where), len(dataset), dataset=dataset)
+
+
+def draws(where: str | os.PathLike[str] | Dataset | Model) -> bool:
+    """Whether a side is a model's."""
+    return isinstance(where, Model) or (not isinstance(where, Dataset) and is_model(Path(where).expanduser()))
 
 
 def is_model(path: Path) -> bool:
