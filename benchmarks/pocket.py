@@ -27,7 +27,7 @@ import ganvas
 from ganvas.config import Recipe, Spec
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
-from ganvas.data.transforms import Crop, Flip
+from ganvas.data.transforms import Crop, Flip, Transform
 from ganvas.game import Scores
 from ganvas.metrics.frechet import Gaussian, frechet_distance
 from ganvas.metrics.pocket import CLASSES, Convolution, Pocket
@@ -49,6 +49,20 @@ class Learner(nn.Module):
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
         logits = self.pocket.logits(x)
         return Scores(logits[:, 0], label_logits=logits)
+
+
+class Cutout(Transform):
+    """A square of `share` of the side, its middle anywhere, turns grey (DeVries and Taylor 2017)."""
+
+    def __init__(self, *, share: float):
+        self.share = share
+
+    def change(self, images: Tensor) -> Tensor:
+        down, right = (
+            (torch.arange(side) - torch.randint(side, (len(images), 1))).abs() < self.share * side / 2
+            for side in images.shape[2:]
+        )
+        return images * ~(down[:, None, :, None] & right[:, None, None, :])
 
 
 def unfold(pocket: Pocket, weights: dict[str, Tensor]) -> None:
@@ -73,7 +87,7 @@ def calibrate(norm: nn.BatchNorm2d, inputs: tuple[Tensor], *, length: Tensor, bi
         norm.bias.data = length * mean + bias
 
 
-def recipe(images: int, batch: int, lr: float, ema: float, begin: str) -> Recipe:
+def recipe(images: int, batch: int, lr: float, ema: float, begin: str, cutout: float) -> Recipe:
     """Momentum and weight decay, a rate that falls along half a cosine, mirrored and shifted pictures."""
     return Recipe(
         task=Spec(Classification, classifier=Spec(Learner, begin=begin), smoothing=0.1),
@@ -81,7 +95,7 @@ def recipe(images: int, batch: int, lr: float, ema: float, begin: str) -> Recipe
         batch=batch,
         images=images,
         lr_schedule=Spec(Cosine, to=0.001),
-        transforms=[Spec(Flip), Spec(Crop, padding=0.125)],
+        transforms=[Spec(Flip), Spec(Crop, padding=0.125), *([Spec(Cutout, share=cutout)] if cutout else [])],
         ema_images=ema,
     )
 
@@ -94,9 +108,9 @@ def parts(data: Dataset) -> tuple[Dataset, Dataset]:
 
 def train(asked: argparse.Namespace) -> None:
     learnt, held_out = parts(open_source(asked.data, resolution=(32, 32)))
-    made = recipe(int(asked.epochs * len(learnt)), asked.batch, asked.lr, asked.ema, asked.begin)
+    made = recipe(int(asked.epochs * len(learnt)), asked.batch, asked.lr, asked.ema, asked.begin, asked.cutout)
     run = ganvas.train(made, data=learnt, outdir=asked.outdir, seed=0, resume=asked.resume)
-    model = ganvas.load(run.path, trust=[Learner])
+    model = ganvas.load(run.path, trust=[Learner, Cutout])
     pocket = model.task.generator.pocket.float().fold().half()
     save_file({k: v.contiguous() for k, v in pocket.state_dict().items()}, asked.output)
     right = named(pocket.float(), held_out)
@@ -188,6 +202,7 @@ def main() -> None:
     learn.add_argument("--batch", type=int, default=256)
     learn.add_argument("--lr", type=float, default=0.1)
     learn.add_argument("--ema", type=float, default=20_000.0, help="half-life of the averaged weights, in images")
+    learn.add_argument("--cutout", type=float, default=0, help="side of a square that is greyed, as a share")
     learn.add_argument("--begin", default="", help="weights to go on from")
     learn.add_argument("--resume", action="store_true")
     learn.set_defaults(run=train)
