@@ -266,6 +266,59 @@ def test_what_does_not_mix_is_refused():
             enhancer(strength=strength)
 
 
+def shifting():
+    """Twice as large, flatter, with a tint, and a detail in every pixel."""
+    network = nn.Sequential(nn.Conv2d(3, 12, 1), nn.PixelShuffle(2)).requires_grad_(False)
+    network[0].weight[:] = 0.8 * torch.eye(3).repeat_interleave(4, 0)[..., None, None]
+    network[0].bias[:] = torch.tensor([0.2, -0.1, 0.05]).repeat_interleave(4) + torch.tensor([0.1, -0.1] * 6)
+    return network.eval()
+
+
+def test_colours_are_kept_and_so_are_details():
+    """Pain 14: a model that shifts colours gives them back; what it made of each pixel stays."""
+    down, right = torch.meshgrid(torch.linspace(-0.7, 0.6, 60), torch.linspace(-0.5, 0.5, 70), indexing="ij")
+    x = torch.stack([down, right, down * right])[None]
+    found = Found(shifting(), 3, "shifting")
+    shifted, kept = (Enhancer(found, CPU, keep_colours=k)(x) for k in (False, True))
+
+    def broad(pictures):  # means of 10x10 pixels of what went in, as numpy has them
+        return pictures.numpy().reshape(3, 6, 20, 7, 20).mean((2, 4))
+
+    known = x.numpy().reshape(3, 6, 10, 7, 10).mean((2, 4))
+    assert np.abs(broad(shifted) - known).max() > 0.2
+    assert np.abs(broad(kept) - known).max() < 0.02
+    details = [p[..., ::2, 1::2] - p[..., ::2, ::2] for p in (shifted, kept)]
+    torch.testing.assert_close(details[0], details[1], atol=0.02, rtol=0)
+    in_parts = Enhancer(found, CPU, keep_colours=True, tile=16)
+    assert in_parts.tilers[0].field.radius >= 14
+    torch.testing.assert_close(in_parts(x), kept, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("outscale", [None, 3])
+@pytest.mark.parametrize("tile", [None, 16])
+def test_grain_is_noise_of_the_asked_size_in_all_colours_alike(tile, outscale):
+    array = np.full((60, 70, 4), 120, np.uint8)
+    array[..., 3] = 200
+    options = {"target": Target(outscale)} if outscale else {}
+    made = enhancer(tile=tile, grain=5.0).photo(as_photo(array), **options).array
+    again = enhancer(tile=32, grain=5.0).photo(as_photo(array), **options).array
+    assert np.array_equal(made, again)  # whatever the parts
+    assert 4.8 < made[..., 0].std() < 5.2
+    assert np.array_equal(made[..., 0], made[..., 1])
+    assert (made[..., 3] == 200).all()
+    assert abs(made[..., :3].mean() - 120) < 0.2
+
+
+def test_colours_and_grain_that_cannot_be_are_refused():
+    colouriser = Compact(channels=1, scale=1, width=4, convolutions=1).eval()
+    colouriser.colours = True
+    with pytest.raises(UsageError, match="--keep-colours"):
+        enhancer(colouriser, keep_colours=True)
+    for grain in (-1, 256, float("nan")):
+        with pytest.raises(UsageError, match="--grain"):
+            enhancer(grain=grain)
+
+
 def test_bf16_keeps_pictures_within_a_level_or_two():
     array, network = noise(40, 40, 3), inventing()
     exact = enhancer(network).photo(as_photo(array)).array.astype(int)

@@ -7,6 +7,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .policy import Policy, give_back_buffers
 from .resize import resize, resized
 
 IN_MEMORY = 256 << 20  # bytes: a larger result lies in a file until it is saved
+BROAD = 15  # pixels: what is as broad as that is colour, not detail
 LARGEST = 1 << 32  # pixels of a result: PNG's limit is larger, disks' are not
 
 Progress = Callable[[float], None]
@@ -66,9 +68,12 @@ class Blended(nn.Module):
     Pictures (1, C, H, W) or, with alpha as the last channel, (1, C + 1, H, W), in [-1, 1].
     """
 
-    def __init__(self, network: nn.Module, base: nn.Module | None, strength: float, channels: int):
+    def __init__(
+        self, network: nn.Module, base: nn.Module | None, strength: float, channels: int, faithful: bool = False
+    ):
         super().__init__()
         self.network, self.base, self.strength, self.channels = network, base, strength, channels
+        self.faithful = faithful
         self.colours = getattr(network, "colours", False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,6 +88,7 @@ class Blended(nn.Module):
     def mixed(self, x: Tensor) -> Tensor:
         """The network's picture, `strength` of it; the rest is the base's, or a plain enlargement."""
         y = self.network(x)
+        y = broadly_alike(y, x) if self.faithful else y
         if self.strength == 1:
             return y
         if self.base is not None:
@@ -92,11 +98,24 @@ class Blended(nn.Module):
         return torch.lerp(plain.to(y.dtype), y, self.strength)
 
 
+def broadly_alike(y: Tensor, x: Tensor) -> Tensor:
+    """y (N, C, s H, s W) with the broad colours and brightness of x (N, C, H, W): details stay, shifts go.
+
+    What both differ by, averaged over `BROAD` pixels of x twice, is added.
+    """
+    difference = x - F.avg_pool2d(y, y.shape[-1] // x.shape[-1])
+    for _ in range(2):
+        difference = F.avg_pool2d(difference, BROAD, 1, BROAD // 2, count_include_pad=False)
+    return y + F.interpolate(difference, size=y.shape[2:], mode="bilinear")
+
+
 class Enhancer:
     """A network with everything around it that a person's pictures need.
 
     `strength` under 1 mixes in the pictures of `base`, a more faithful network of the same scale, or a plain
-    enlargement; `tile`, `overlap` as `imaging.tiling.Tiler` has them; `wrap` for textures that repeat.
+    enlargement; `keep_colours` keeps the picture's broad colours and brightness; `grain` is the standard deviation of
+    noise to add, in levels of 255; `tile`, `overlap` as `imaging.tiling.Tiler` has them; `wrap` for textures that
+    repeat.
     """
 
     def __init__(
@@ -106,6 +125,8 @@ class Enhancer:
         *,
         base: Found | None = None,
         strength: float = 1.0,
+        keep_colours: bool = False,
+        grain: float = 0.0,
         tile: int | None = None,
         overlap: int | None = 64,
         wrap: bool = False,
@@ -121,11 +142,16 @@ class Enhancer:
             raise UsageError(f"{found.name} fills holes: ganvas restore --mask MASK says where they are.")
         if found.channels not in (1, 3):
             raise UsageError(f"{found.name} takes pictures of {found.channels} channels, and these have 1 or 3.")
-        self.found, self.policy, self.wrap = found, policy, wrap
+        if keep_colours and found.colours:
+            raise UsageError(f"{found.name} is there to change the colours; leave --keep-colours out.")
+        if not 0 <= grain <= 255:
+            raise UsageError(f"--grain is a standard deviation from 0 to 255 levels, got {grain:g}.")
+        self.found, self.policy, self.wrap, self.grain = found, policy, wrap, grain
         base = base if strength < 1 else None
         rough = [quick(f.network, policy) if f else None for f in (found, base)]
         exact = [policy.place(f.network) if f else None for f in (found, base)]
-        modules = [Blended(n, b, strength, found.channels) for n, b in (rough, exact)]  # type: ignore[arg-type]
+        blend = partial(Blended, strength=strength, channels=found.channels, faithful=keep_colours)
+        modules = [blend(n, b) for n, b in (rough, exact)]  # type: ignore[arg-type]
         self.tilers = {
             extra: Tiler(
                 modules[0].eval(),
@@ -182,12 +208,22 @@ class Enhancer:
         height, width = photo.array.shape[:2]
         source = Source((height, width), lambda rows, columns: self._part(photo, rows, columns), self.wrap)
         made = round(height * self.scale), round(width * self.scale)
-        if made == size:
+        if made == size and not self.grain:
             yield from tiler.bands(source, lambda x: self._stored(photo, x), progress)
-        else:  # scaled in floating point, before anything is rounded
-            bands = tiler.bands(source, lambda x: x.permute(1, 2, 0).numpy(), progress)
-            for band in resized((torch.from_numpy(b).permute(2, 0, 1) for b in bands), made, size):
-                yield self._stored(photo, band)
+            return
+        bands = tiler.bands(source, lambda x: x.permute(1, 2, 0).numpy(), progress)
+        tensors = (torch.from_numpy(b).permute(2, 0, 1) for b in bands)
+        random = np.random.default_rng(0)  # whose numbers are the same however many are asked for at once
+        for band in resized(tensors, made, size) if made != size else tensors:
+            yield self._stored(photo, self._grained(band, random))  # nothing is rounded before
+
+    def _grained(self, band: Tensor, random: np.random.Generator) -> Tensor:
+        """The next rows (C, h, W) with the same noise in all colours, as film has it; alpha stays."""
+        if not self.grain:
+            return band
+        noise = torch.from_numpy(random.standard_normal(band.shape[1:], np.float32)) * (self.grain / 127.5)
+        colour, alpha = band.split([self.found.channels, len(band) - self.found.channels])
+        return torch.cat([colour + noise * (alpha + 1) / 2 if len(alpha) else colour + noise, alpha])  # premultiplied
 
     def _part(self, photo: Photo, rows: np.ndarray, columns: np.ndarray) -> Tensor:
         planes = photo.planes(_places(rows), _places(columns), self.found.channels)

@@ -20,6 +20,8 @@ Height = Annotated[int | None, typer.Option(help="Height of the result in pixels
 Mask = Annotated[Path | None, typer.Option(help="Bright where holes are; a folder: one for each. (for inpaint)")]
 Strength = Annotated[float, typer.Option(help="From 0, the plain picture, to 1, all of the model.")]
 Faithful = Annotated[str | None, typer.Option("--psnr-model", help="What --strength mixes in. (a plain enlargement)")]
+Keep = Annotated[bool, typer.Option("--keep-colours", help="Broad colours and brightness stay the picture's.")]
+Grain = Annotated[float, typer.Option(help="Noise to add, its standard deviation in levels of 255.")]
 Tile = Annotated[str, typer.Option(help="Side of the parts in pixels; auto: by memory; 0: the whole at once.")]
 Overlap = Annotated[str, typer.Option(help="Largest overlap of parts that are exact, in pixels, or exact.")]
 Wrap = Annotated[bool, typer.Option("--wrap", help="The picture repeats, as a texture does.")]
@@ -40,6 +42,8 @@ def upscale(
     height: Height = None,
     strength: Strength = 1.0,
     psnr_model: Faithful = None,
+    keep_colours: Keep = False,
+    grain: Grain = 0.0,
     recursive: Recursive = False,
     resume: Resume = False,
     form: Format = None,
@@ -71,6 +75,8 @@ def restore(
     height: Height = None,
     strength: Strength = 1.0,
     psnr_model: Faithful = None,
+    keep_colours: Keep = False,
+    grain: Grain = 0.0,
     recursive: Recursive = False,
     resume: Resume = False,
     form: Format = None,
@@ -155,6 +161,8 @@ def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
         policy,
         base=find(asked["psnr_model"]) if asked["psnr_model"] else None,
         strength=asked["strength"],
+        keep_colours=asked["keep_colours"],
+        grain=asked["grain"],
         tile=number("--tile", asked["tile"], "auto", 0, 16),
         overlap=number("--overlap", asked["overlap"], "exact", 0, 0),
         wrap=asked["wrap"],
