@@ -8,8 +8,6 @@ and the generator is averaged, so that what is measured is the method and not th
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch.optim import Adam
 
 from ..config import Recipe, Spec
@@ -30,7 +28,7 @@ def gan_points() -> Recipe:
 
 def wgan_gp_points() -> Recipe:
     """Wasserstein distance with a gradient penalty on points (Gulrajani et al. 2017)."""
-    return on_points(Wasserstein, penalties=[Spec(GradientPenalty, weight=0.1)])
+    return on_points(Wasserstein, penalties=[Spec(GradientPenalty, weight=0.1)], images=3_000_000)
 
 
 def r3gan_points() -> Recipe:
@@ -58,7 +56,7 @@ def on_points(
     head: Spec | None = None,
     spectral: bool = False,
     d_steps: int = 1,
-    **more: Any,
+    images: int = 1_500_000,
 ) -> Recipe:
     """A small fully connected game with this loss and these penalties."""
     adam = Spec(Adam, lr=2e-3, betas=(0.0, 0.99))
@@ -80,7 +78,7 @@ def on_points(
         g_optimizer=adam,
         d_optimizer=adam.copy(),
         batch=128,
-        images=1_500_000,
+        images=images,
         d_steps=d_steps,
         lr_schedule=Spec(Cosine, to=0.01),
         ema_images=60_000.0,
