@@ -88,7 +88,7 @@ def test_frames_stay_one_for_one(tmp_path):
 
 def test_training_goes_on_with_its_optimiser(tmp_path):
     """Pain 15: a training that is resumed is one that never stopped, optimiser and all."""
-    options = {"data": "photos", "set": SMALL, **QUICK}
+    options = {"data": "digits", "set": SMALL, **QUICK}
     ganvas.train("compact", outdir=tmp_path / "once", **options)
     ganvas.train("compact", outdir=tmp_path / "parts", snapshot_images=4, minutes=0.0, **options)
     ganvas.train(outdir=tmp_path / "parts", resume=True)

@@ -73,22 +73,29 @@ def test_every_recipe_trains_samples_and_loads(name, tmp_path):
     assert min(grid.size) > 64
 
 
-@pytest.mark.parametrize("name", catalog.RECIPES)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_stopped_and_resumed_is_never_stopped(name, precision, tmp_path):
-    """A run of 64 images, against 40, a new start from the files, and 24 more; with worker processes after it."""
-    options = {**tiny(name, tmp_path), "precision": precision, "snapshot_images": 16}
-    whole = ganvas.train(name, outdir=tmp_path / "whole", images=64, **options)
+ELSEWHERE = ["dcgan", "stylegan2", "semigan", "cyclegan", "real_esrgan", "adain"]  # one of each kind
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "workers"),
+    [*((name, "fp32", 0) for name in catalog.RECIPES), *((name, "bf16", 2) for name in ELSEWHERE)],
+)
+def test_stopped_and_resumed_is_never_stopped(name, precision, workers, tmp_path):
+    """A run of 48 images, against 24, a new start from the files, perhaps with worker processes, and 24 more.
+
+    That every recipe's trainer resumes in bf16 is tested without files in test_trainer.
+    """
+    options = {**tiny(name, tmp_path), "precision": precision, "snapshot_images": 24}
+    whole = ganvas.train(name, outdir=tmp_path / "whole", images=48, **options)
     torch.manual_seed(99)
-    recipe = {**options, "images": 64}
     part = tmp_path / "part"
-    session = api.prepare(api.Request(name, outdir=part, **recipe))
+    session = api.prepare(api.Request(name, outdir=part, images=48, **options))
     for event in session.training:
-        if isinstance(event, Snapshot) and event.images == 32:
-            break  # as kill -9 would: nothing is closed, the state of 32 images is the last
+        if isinstance(event, Snapshot) and 24 <= event.images < 48:
+            break  # as kill -9 would: nothing is closed, the state of 24 images is the last
     session.close()
     torch.manual_seed(123)
-    resumed = ganvas.train(outdir=part, resume=True, device="cpu", workers=2)
+    resumed = ganvas.train(outdir=part, resume=True, device="cpu", workers=workers)
     assert weights_hash(resumed) == weights_hash(whole)
     assert [line["images"] for line in resumed.log()] == [line["images"] for line in whole.log()]
 
@@ -117,8 +124,15 @@ def wait_for_states(outdir, count, process):
     raise AssertionError("no snapshot appeared")
 
 
+@pytest.fixture(scope="module")
+def unkilled(tmp_path_factory):
+    """What the weights are without being killed."""
+    outdir = tmp_path_factory.mktemp("unkilled") / "whole"
+    return weights_hash(ganvas.train("dcgan", outdir=outdir, images=4000, **TINY, snapshot_images=4000))
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_killed_at_any_moment(how, tmp_path):
+def test_killed_at_any_moment(how, unkilled, tmp_path):
     """The real command, really killed, resumed to the end: the same weights as without."""
     run = tmp_path / "killed"
     process = start(run, 4000, "--snapshot-images", 160)
@@ -131,9 +145,7 @@ def test_killed_at_any_moment(how, tmp_path):
     if how != signal.SIGKILL:
         assert json.loads(out)["stopped"] == how.name
         assert json.loads(out)["images"] == reached
-    resumed = ganvas.train(outdir=run, resume=True, device="cpu", images=4000)
-    whole = ganvas.train("dcgan", outdir=tmp_path / "whole", images=4000, **TINY, snapshot_images=4000)
-    assert weights_hash(resumed) == weights_hash(whole)
+    assert weights_hash(ganvas.train(outdir=run, resume=True, device="cpu", images=4000)) == unkilled
     assert not list(run.rglob("*.tmp"))
 
 

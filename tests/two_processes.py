@@ -1,6 +1,6 @@
 """What each process of test_distributed runs: train a few steps and write down what came of it.
 
-torchrun --nproc_per_node N two_processes.py OUT RECIPE_JSON STEPS
+torchrun --nproc_per_node N two_processes.py OUT RECIPES_JSON STEPS
 """
 
 from __future__ import annotations
@@ -33,24 +33,30 @@ def threads() -> list[str]:
     return [file.read_text() for file in Path("/proc/self/task").glob("*/comm")]
 
 
-def main(out: str, recipe: str, steps: int) -> None:
-    torch.set_num_threads(1)
-    device = torch.device("cpu")
-    group = distributed.Processes(device) if distributed.launched_together() else Group()
-    made = Recipe.from_dict(json.loads(recipe), catalog.TRUSTED)
+def steps(recipe: Recipe, count: int, device: torch.device, group: Group) -> dict:
+    """A few steps of a recipe: gradients, weights and terms."""
     torch.manual_seed(0)
-    task = made.task.build(resolution=(8, 8), channels=1, classes=0)
+    task = recipe.task.build(resolution=(8, 8), channels=1, classes=0)
     if group.world > 1:
         distributed.synchronise_batch_norm(task)
-    trainer = Trainer(task, made, Fixed(), Policy(device), group=group)
+    trainer = Trainer(task, recipe, Fixed(), Policy(device), group=group)
     gradients = {}
-    for _ in range(steps):
+    for _ in range(count):
         trainer.advance()
         for name, player in (("g", trainer.g), ("d", trainer.d)):
             gradients[name] = [p.grad.clone() for p in player.weights]
     terms = trainer.read()  # of all processes together
+    return {"gradients": gradients, "task": task.state_dict(), "terms": terms}
+
+
+def main(out: str, recipes: str, count: int) -> None:
+    torch.set_num_threads(1)
+    device = torch.device("cpu")
+    group = distributed.Processes(device) if distributed.launched_together() else Group()
+    made = [Recipe.from_dict(recipe, catalog.TRUSTED) for recipe in json.loads(recipes)]
+    came = [steps(recipe, count, device, group) for recipe in made]
     if group.rank == 0:
-        torch.save({"gradients": gradients, "task": task.state_dict(), "terms": terms}, out)
+        torch.save(came, out)
     group.close()
     assert not [name for name in threads() if "gloo" in name]  # one that outlives it aborts at exit, at times
 
