@@ -27,6 +27,7 @@ from ganvas.metrics.features import Features
 from ganvas.metrics.frechet import Gaussian, frechet_distance
 from ganvas.metrics.inception_score import inception_score
 from ganvas.metrics.statistics import load_statistics, save_statistics
+from ganvas.policy import has_fast_bf16
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
 TINY = {"resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32"}
@@ -163,6 +164,7 @@ def test_rounded_features_say_what_rounding_does(place):
     assert rounded["bf16_bias"] != 0
     assert rounded["bf16_bias_images"] == 50
     assert "bf16_bias" not in exact
+    assert ("note" in rounded) == (not has_fast_bf16(torch.device("cpu")))
 
 
 def test_a_distance_is_not_called_fid(command):
