@@ -139,13 +139,13 @@ def ways(size: int, iterations: int, pairs: int) -> None:
             )
 
 
-def models(runs: list[str], size: int, iterations: int) -> None:
+def models(runs: list[str], size: int, iterations: int, pairs: int) -> None:
     """A network against iterations with several style weights, between which its content loss is looked up."""
     perception = Perception()
     for run in runs:
         model = ganvas.load(run, device="cpu")
         names = list(PAIRS) if isinstance(model.task, Restyling) else [(c, "ihc") for c in CONTENTS]
-        for content_name, style_name in names:
+        for content_name, style_name in names[:pairs]:
             content, style = square(content_name, size), square(style_name, size)
             given = [style] if isinstance(model.task, Restyling) else []
             painter = Restyler(model, Styles(given, [1.0] * len(given)))
@@ -185,7 +185,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     keep_large_buffers()
     if asked.what == "models":
-        models(asked.runs, asked.size, asked.iterations)
+        models(asked.runs, asked.size, asked.iterations, asked.pairs)
     else:
         {"gatys": gatys, "ways": ways}[asked.what](asked.size, asked.iterations, asked.pairs)
 
