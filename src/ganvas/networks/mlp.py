@@ -110,17 +110,19 @@ class Discriminator(nn.Module):
 class Frequencies(nn.Module):
     """Numbers (N, C, H, W) flat, with their sines and cosines at pi, 2 pi, 4 pi, ...: (N, (1 + 2 count) C H W).
 
-    The positional encoding that lets a plain network see detail (Tancik et al. 2020); of points, mostly.
+    All are multiplied by `gain`.  The positional encoding that lets a plain network see detail (Tancik et al. 2020);
+    of points, mostly.
     """
 
-    def __init__(self, count: int):
+    def __init__(self, count: int, gain: float = 1.0):
         super().__init__()
+        self.gain = gain
         self.factors = [math.pi * 2**k for k in range(count)]
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
         waves = [wave(flat * factor) for factor in self.factors for wave in (torch.sin, torch.cos)]
-        return torch.cat([flat, *waves], 1)
+        return self.gain * torch.cat([flat, *waves], 1)
 
 
 class LeakyDiscriminator(nn.Module):
@@ -140,6 +142,7 @@ class LeakyDiscriminator(nn.Module):
         depth: int = 3,  # hidden layers
         frequencies: int = 0,  # octaves of sines and cosines of every number that it sees beside the number
         spectral: bool = False,  # divide every weight by its largest singular value
+        gain: float = 1.0,  # what the numbers that it sees are multiplied by: how steep spectral norm lets it be
         join: bool = False,  # show the label as one more channel of the image
         init: Init = "kaiming",  # how the weights begin
         head: Spec = Spec(Plain, bias=True),  # how features become a verdict
@@ -149,7 +152,7 @@ class LeakyDiscriminator(nn.Module):
         self.join = JoinImage(classes, attributes, (height, wide), join)
         seen = (channels + self.join.channels) * height * wide * (1 + 2 * frequencies)
         widths = [seen, *[width] * depth]
-        layers: list[nn.Module] = [Frequencies(frequencies)]
+        layers: list[nn.Module] = [Frequencies(frequencies, gain)]
         for i, o in zip(widths, widths[1:]):
             layers += [nn.Linear(i, o), nn.LeakyReLU(0.2, inplace=True)]
         self.body = nn.Sequential(*layers)
