@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -211,3 +212,18 @@ def test_a_label_beside_noise_is_no_longer_than_one():
     of_noise = g(z, torch.zeros(64, dtype=torch.int64)).std(0).mean()
     of_label = g(z[:1].expand(10, -1), torch.arange(10)).std(0).mean()
     assert of_noise > 3 * of_label
+
+
+@pytest.mark.parametrize("gain", [1.0, 16.0])
+def test_a_plain_critic_sees_numbers_with_their_waves_times_a_gain(gain):
+    critic = mlp.LeakyDiscriminator(resolution=1, channels=2, width=6, depth=2, frequencies=2, gain=gain)
+    x = torch.rand(5, 2, 1, 1, dtype=torch.float64) * 2 - 1
+    seen = x.flatten(1).numpy()
+    h = [seen, np.sin(np.pi * seen), np.cos(np.pi * seen), np.sin(2 * np.pi * seen), np.cos(2 * np.pi * seen)]
+    h = gain * np.concatenate(h, 1)
+    weights = [p.detach().double().numpy() for p in critic.parameters()]
+    for weight, bias in ((weights[0], weights[1]), (weights[2], weights[3])):
+        h = h @ weight.T + bias
+        h = np.where(h > 0, h, 0.2 * h)
+    expected = h @ weights[4].T + weights[5]
+    np.testing.assert_allclose(critic.double()(x).logits.detach().numpy(), expected, rtol=1e-10)
