@@ -2,6 +2,7 @@
 
     python benchmarks/pocket.py train CIFAR.zip --outdir runs/pocket -o src/ganvas/metrics/pocket.safetensors
     python benchmarks/pocket.py train ... --begin WEIGHTS        go on from weights of an earlier run
+    python benchmarks/pocket.py mean ONE TWO -o WEIGHTS          the mean of both, to begin with
     python benchmarks/pocket.py rank PHOTOGRAPHS                 FD(pocket) under growing blur, noise, JPEG, lost modes
 
 Nine tenths are trained on and every tenth picture is held out; the accuracy printed is that of the folded float16
@@ -118,6 +119,11 @@ def train(asked: argparse.Namespace) -> None:
     print(f"{asked.output}: {size:,} bytes; {100 * right:.2f} % of {len(held_out):,} named right")
 
 
+def mean(asked: argparse.Namespace) -> None:
+    one, two = (load_file(file) for file in (asked.one, asked.two))
+    save_file({k: ((v.float() + two[k].float()) / 2).to(v.dtype) for k, v in one.items()}, asked.output)
+
+
 @torch.inference_mode()
 def named(pocket: Pocket, data: Dataset) -> float:
     """The share of pictures whose class is named right."""
@@ -206,6 +212,11 @@ def main() -> None:
     learn.add_argument("--begin", default="", help="weights to go on from")
     learn.add_argument("--resume", action="store_true")
     learn.set_defaults(run=train)
+    both = commands.add_parser("mean")
+    both.add_argument("one")
+    both.add_argument("two")
+    both.add_argument("-o", "--output", required=True)
+    both.set_defaults(run=mean)
     order = commands.add_parser("rank")
     order.add_argument("data")
     order.set_defaults(run=rank)
