@@ -309,6 +309,11 @@ def test_grain_is_noise_of_the_asked_size_in_all_colours_alike(tile, outscale):
     assert abs(made[..., :3].mean() - 120) < 0.2
 
 
+def test_tensors_get_grain_too():
+    made = enhancer(grain=5.0)(torch.zeros(1, 3, 40, 50))
+    assert 4.7 < 127.5 * made.std().item() < 5.3
+
+
 def test_colours_and_grain_that_cannot_be_are_refused():
     colouriser = Compact(channels=1, scale=1, width=4, convolutions=1).eval()
     colouriser.colours = True

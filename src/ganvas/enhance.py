@@ -239,7 +239,8 @@ class Enhancer:
         if isinstance(image, Tensor):
             out = self.tilers[int(image.shape[1] != self.found.channels)](image, wrap=self.wrap)
             size = target.of(image.shape[2], image.shape[3], self.scale)
-            return out if out.shape[2:] == size else resize(out, size)
+            out, random = out if out.shape[2:] == size else resize(out, size), np.random.default_rng(0)
+            return torch.stack([self._grained(one, random) for one in out])
         if isinstance(image, np.ndarray):
             made = self.photo(as_photo(image.reshape(*image.shape[:2], -1)), target).array
             return made if image.ndim == 3 else made[..., 0]
