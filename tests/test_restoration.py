@@ -426,6 +426,10 @@ def test_colours_and_holes_from_the_command_line(photographs, tmp_path):
     mask.save(tmp_path / "mask.png")
     options = ["-i", photographs / "0.png", "-o", tmp_path / "f.png", "--model", tmp_path / "inpaint"]
     assert isinstance(command("restore", *options).exception, UsageError)
+    idle = command("restore", *options, "--mask", tmp_path / "mask.png", "--grain", 3).exception
+    assert isinstance(idle, UsageError)
+    assert "--grain" in str(idle)
+    assert not (tmp_path / "f.png").exists()
     done = command("restore", *options, "--mask", tmp_path / "mask.png")
     assert done.exit_code == 0, done.output
     files = (photographs / "0.png", tmp_path / "f.png", tmp_path / "mask.png")

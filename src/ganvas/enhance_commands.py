@@ -174,10 +174,13 @@ def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
 
 def _filler(**asked: Any) -> tuple[Any, dict[str, Any]]:
     """The same for a network that fills holes."""
+    from .config import UsageError
     from .filling import Filler
     from .finding import find
     from .policy import Policy
 
+    if asked["keep_colours"] or asked["grain"]:
+        raise UsageError("--mask changes holes alone, so --keep-colours and --grain have nothing to do; leave them out.")
     policy = Policy.choose(asked["device"], asked["precision"])
     filler = Filler(find(asked["model"]), policy, asked["mask"])
 
