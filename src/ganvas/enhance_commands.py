@@ -180,7 +180,7 @@ def _filler(**asked: Any) -> tuple[Any, dict[str, Any]]:
     from .policy import Policy
 
     if asked["keep_colours"] or asked["grain"]:
-        raise UsageError("--mask changes holes alone, so --keep-colours and --grain have nothing to do; leave them out.")
+        raise UsageError("--mask changes holes alone; leave --keep-colours and --grain out.")
     policy = Policy.choose(asked["device"], asked["precision"])
     filler = Filler(find(asked["model"]), policy, asked["mask"])
 
