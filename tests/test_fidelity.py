@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ganvas.config import UsageError
-from ganvas.losses.fidelity import L1, LDL, MSE, Charbonnier, TotalVariation
+from ganvas.losses.fidelity import L1, LDL, MSE, Charbonnier, Colour, TotalVariation
 from ganvas.metrics import features
 from ganvas.metrics.perceptual import Perceptual
 
@@ -34,6 +34,9 @@ def artefacts(made, wanted, steady, side=7):
     return found[:, None]
 
 
+YUV = np.array([[0.299, 0.587, 0.114], [-0.147, -0.289, 0.436], [0.615, -0.515, -0.100]])  # BT.601, three digits
+
+
 def expected(name, made, wanted, steady):
     a, b, c = arrays(made, wanted, steady)
     if name == "l1":
@@ -44,6 +47,10 @@ def expected(name, made, wanted, steady):
         return 3 * np.sqrt((a - b) ** 2 + 0.01**2).mean()
     if name == "variation":
         return 3 * (np.abs(np.diff(a, axis=2)).mean() + np.abs(np.diff(a, axis=3)).mean())
+    if name == "colour":
+        (y, u, v) = np.einsum("kc,nchw->knhw", YUV, a - b)
+        chroma = [np.where(np.abs(x) < 1, x**2 / 2, np.abs(x) - 0.5).mean() for x in (u, v)]
+        return 3 * (np.abs(y).mean() + sum(chroma))
     weights = artefacts(a, b, c)
     return 3 * np.abs(weights * a - weights * b).mean()
 
@@ -54,6 +61,7 @@ TERMS = {
     "charbonnier": Charbonnier(weight=3.0, eps=0.01),
     "variation": TotalVariation(weight=3.0),
     "ldl": LDL(weight=3.0),
+    "colour": Colour(weight=3.0),
 }
 
 
@@ -65,7 +73,7 @@ def test_terms_are_what_is_published(name):
     assert found.item() == pytest.approx(expected(name, made, wanted, steady), rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["l1", "mse", "charbonnier", "variation"])
+@pytest.mark.parametrize("name", ["l1", "mse", "charbonnier", "variation", "colour"])
 def test_gradients_are_those_of_the_equation(name):
     """Central differences of the equation; LDL's weights are constants, so it is another matter."""
     made, wanted = pictures(0, size=8), pictures(1, size=8)

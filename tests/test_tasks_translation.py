@@ -18,6 +18,7 @@ from ganvas import catalog
 from ganvas.config import Spec, UsageError, UserError
 from ganvas.game import Progress, Scores
 from ganvas.losses.adversarial import LeastSquares, NonSaturating
+from ganvas.losses.fidelity import L1
 from ganvas.metrics.content import Content
 from ganvas.networks import patch, stargan, translation
 from ganvas.tasks.cartoon import Cartoon, smoothed
@@ -293,6 +294,13 @@ def test_a_painting_style_costs_what_is_published():
     same(d.terms["adversarial"], softplus(-verdict(painted)).mean() + wrong)
     same(g.terms["adversarial"], softplus(-verdict(fake)).mean())
     same(g.terms["content"], 3 * (fake.square() - photo.square()).abs().mean())
+    assert set(g.terms) == {"adversarial", "content"}
+
+
+def test_a_painting_style_can_keep_more_than_its_content():
+    task, photo, painted = painting(terms=[Spec(L1, weight=4.0)]), pictures(0), pictures(1)
+    g = task.g_loss({"other": photo, "image": painted}, APART)
+    same(g.terms["l1"], 4 * (task.generator(photo) - photo).abs().mean() / 2)
 
 
 def test_in_the_warm_up_content_is_all_that_counts():

@@ -136,6 +136,7 @@ TERMS: dict[str, type] = {
     "perceptual": perceptual.Perceptual,
     "total_variation": fidelity.TotalVariation,
     "ldl": fidelity.LDL,
+    "colour": fidelity.Colour,
 }
 
 PENALTIES: dict[str, type] = {

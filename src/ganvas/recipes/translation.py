@@ -7,6 +7,7 @@ from torch.optim import Adam
 from ..config import Recipe, Spec
 from ..data.transforms import Crop, Flip
 from ..losses.adversarial import LeastSquares, NonSaturating, Wasserstein
+from ..losses.fidelity import Colour
 from ..losses.penalties import GradientPenalty
 from ..losses.wrapped import Weighted
 from ..metrics.content import Content
@@ -94,7 +95,8 @@ def cartoon() -> Recipe:
     """Photographs to cartoons or any painted pile: content kept by features, edges kept clear (Chen et al. 2018).
 
     CartoonGAN's game on CycleGAN's residual network with 8 blocks, pixels repeated instead of transposed.  Content is
-    seen by the embedded features; `--set content.network=vgg19` takes the paper's, if their file is here.
+    seen by the embedded features, which hardly hold colours, so AnimeGAN's term of colour is added; `--set
+    content.network=vgg19 --set terms=[]` is the paper's, if their file is here.
     """
     return Recipe(
         task=Spec(
@@ -103,6 +105,7 @@ def cartoon() -> Recipe:
             discriminator=Spec(patch.Discriminator, norm="instance", field=34),
             loss=Spec(NonSaturating),
             content=Spec(Content),
+            terms=[Spec(Colour, weight=10.0)],
         ),
         g_optimizer=Spec(Adam, **ADAM),
         d_optimizer=Spec(Adam, **ADAM),
