@@ -83,6 +83,21 @@ def test_numbers_that_mean_nothing_are_a_sentence(name, sets):
         evaluate(metric, *sets, **options)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "options", "make"),
+    [
+        ("cyclegan", ["--data", "a=digits,b=digits", "--set", "generator.blocks=1"], "ganvas translate"),
+        ("denoise", ["--data", "digits", "--set", "generator.blocks=1"], "ganvas restore"),
+    ],
+)
+def test_a_model_that_must_be_given_pictures_is_told_how(recipe, options, make, command, tmp_path):
+    small = ["--resolution", "16", "--images", "2", "--batch", "2", "--set", "generator.width=4", "--outdir", "run"]
+    assert command("train", recipe, *options, *small)[0] == 0
+    code, _, said = command("eval", "fd", "digits", "run")
+    assert code == 2
+    assert f"run makes pictures of pictures, so make some and measure those: {make} -i FOLDER -o OUT" in said
+
+
 def test_points_are_no_pictures():
     with pytest.raises(UsageError, match="not at 2 channels"):
         evaluate("fd", "ring", "grid")

@@ -178,19 +178,28 @@ def open_side(
     """A side from a run or model folder (`samples` are drawn), statistics (.npz with mu and sigma), or a data source.
 
     Pictures keep their own size unless a `resolution` (height, width) is asked for.
-    Raises `UsageError` for a folder of pictures of several sizes without one.
+    Raises `UsageError` for a folder of pictures of several sizes without one, and for a model that makes pictures of
+    pictures, of which there are none here.
     """
     if isinstance(where, Model):
-        return Side("model", samples, model=where, seed=seed)
+        return Side("model", samples, model=sampled(where, "MODEL"), seed=seed)
     if isinstance(where, Dataset):
         return Side(where.name or "data", len(where), dataset=where)
     path = Path(where).expanduser()
     if is_model(path):
-        return Side(str(where), samples, model=load(path, device=device), seed=seed)
+        return Side(str(where), samples, model=sampled(load(path, device=device), str(where)), seed=seed)
     if is_statistics(path):
         return Side(str(where), load_statistics(path)[0].count, file=path)
     dataset = open_source(str(where), resolution=resolution or OWN, cache=cache)
     return Side(str(where), len(dataset), dataset=dataset)
+
+
+def sampled(model: Model, name: str) -> Model:
+    """The same model if it can be sampled; raises `UsageError` if it must be given pictures."""
+    if model.task.translates:
+        make = model.task.next_step.format(run=name).replace("PICTURE", "FOLDER").replace("OUT.png", "OUT")
+        raise UsageError(f"{name} makes pictures of pictures, so make some and measure those: {make}")
+    return model
 
 
 def draws(where: str | os.PathLike[str] | Dataset | Model) -> bool:
