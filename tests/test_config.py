@@ -107,6 +107,13 @@ def test_players_of_a_recipe_do_not_share_an_optimizer():
         assert recipe.d_optimizer is None or recipe.d_optimizer.get("lr") != 0.5, name
 
 
+@pytest.mark.parametrize("text", ["[relu1, relu2=0.5]", "relu1,relu2=0.5", '["relu1", "relu2=0.5"]'])
+def test_a_list_of_words_needs_no_quotes(text):
+    recipe = catalog.RECIPES["adain"]()
+    recipe.set("perception.style", text, catalog.COMPONENTS)
+    assert recipe.task.get("perception").get("style") == ["relu1", "relu2=0.5"]
+
+
 @pytest.mark.parametrize("name", catalog.RECIPES)
 def test_recipe_survives_json(name):
     recipe = catalog.RECIPES[name]()

@@ -208,6 +208,8 @@ def parse(text: str, annotation: Any, components: Mapping[str, type], path: str)
         return text
     if typing.get_origin(annotation) is list and not text.startswith("["):
         text = f"[{text}]"
+    if typing.get_args(annotation) == (str,) and not {'"', "'"} & set(text):  # a list of words
+        text = repr([word.strip() for word in text.strip("[]").split(",") if word.strip()])
     wrong = UsageError(f"{path} must be {type_name(annotation)}, got {text!r}.")
     takes_components = "Spec" in str(annotation)
     try:

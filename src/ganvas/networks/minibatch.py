@@ -59,8 +59,8 @@ class MinibatchDiscrimination(Comparing):
 
     def compare(self, h: Tensor) -> Tensor:
         m = widened(h @ self.tensor.flatten(1).to(h.dtype)).unflatten(1, self.tensor.shape[1:])  # (N, B, C)
-        # not cdist: it cannot be differentiated twice
-        distance = (m[:, None] - m[None]).abs().sum(3)  # (N, N, B)
+        # not cdist: it cannot be differentiated twice; one of C at a time, which takes half the time of all at once
+        distance = sum(((a[:, None] - a[None]).abs() for a in m.unbind(2)), m.new_zeros(()))  # (N, N, B)
         return torch.exp(-distance).sum(1) - 1  # an image is exactly 1 like itself
 
 
