@@ -201,6 +201,7 @@ NETWORKS: dict[str, type] = {
     "inpainter": lost.Inpainter,
     "content": content.Content,
     "transformer_net": transformer_net.TransformerNet,
+    "overpainting_net": transformer_net.Overpainting,
     "adain_decoder": adain.Decoder,
     "normalised_vgg": adain.NormalisedVGG,
     "perception": painted.Perception,
