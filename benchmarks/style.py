@@ -28,6 +28,7 @@ from ganvas.policy import keep_large_buffers
 from ganvas.resize import resize
 from ganvas.restyling import Restyler
 from ganvas.stylizing import Styles
+from ganvas.tasks.any_style import AnyStyle
 from ganvas.tasks.restyling import Restyling
 
 PAIRS = (("chelsea", "ihc"), ("china", "coffee"), ("astronaut", "hubble_deep_field"))
@@ -140,10 +141,13 @@ def ways(size: int, iterations: int, pairs: int) -> None:
 
 
 def models(runs: list[str], size: int, iterations: int, pairs: int) -> None:
-    """A network against iterations with several style weights, between which its content loss is looked up."""
-    perception = Perception()
+    """A network against iterations with several style weights, between which its content loss is looked up.
+
+    Both by what the network was trained with.
+    """
     for run in runs:
         model = ganvas.load(run, device="cpu")
+        perception = model.task.hidden[0] if isinstance(model.task, AnyStyle) else model.task.perception.build()
         names = list(PAIRS) if isinstance(model.task, Restyling) else [(c, "ihc") for c in CONTENTS]
         for content_name, style_name in names[:pairs]:
             content, style = square(content_name, size), square(style_name, size)
@@ -158,7 +162,7 @@ def models(runs: list[str], size: int, iterations: int, pairs: int) -> None:
                 seen = perception(made)
                 found = [float(f(seen, target)) for f in (perception.content_loss, perception.style_loss)]
             curve, slow = [], 0.0
-            for weight in (3.0, 10.0, 30.0, 100.0, 300.0):
+            for weight in (1.0, 10.0, 100.0, 1000.0):
                 began = time.process_time()
                 one = paint(content, [style], perception, Painting(iterations=iterations, style_weight=weight))
                 slow = time.process_time() - began

@@ -19,7 +19,7 @@ from ganvas.imaging.pixels import open_photo
 from ganvas.metrics.pocket import WIDTHS
 from ganvas.metrics.style import Perception, adapted, gram, moments
 from ganvas.networks.adain import Decoder
-from ganvas.networks.transformer_net import TransformerNet
+from ganvas.networks.transformer_net import Overpainting, TransformerNet
 from ganvas.restyling import loaded
 from ganvas.schedule import Inverse
 from ganvas.tasks.any_style import AnyStyle
@@ -159,7 +159,7 @@ def test_the_style_is_a_file_or_an_embedded_photograph(tmp_path):
 def test_a_style_too_small_ends_before_anything_is_written(tmp_path):
     Image.new("RGB", (40, 20)).save(tmp_path / "s.png")
     options = {"set": [f"style={tmp_path / 's.png'}", "generator.width=4"], "resolution": 16, "device": "cpu"}
-    with pytest.raises(UsageError, match=r"s\.png has 40x20 pixels where it is looked at, and relu4"):
+    with pytest.raises(UsageError, match=r"s\.png has 40x20 pixels where it is looked at, and relu3"):
         ganvas.train("fast_style", data="digits", outdir=tmp_path / "run", images=8, **options)
     assert not (tmp_path / "run").exists()
 
@@ -208,6 +208,19 @@ def test_a_published_style_network(obsolete, tmp_path):
     torch.testing.assert_close(
         ganvas.load(tmp_path / "candy.pth", device="cpu")(x), expected.clamp(-1, 1), rtol=1e-3, atol=1e-4
     )
+
+
+def test_overpainting_begins_with_the_picture_itself(tmp_path):
+    """In colours of mean 0 and deviation 0.5, whatever its size; and no other tool knows the network."""
+    network, x = Overpainting(width=4), pictures(0, 2, 21, 18)
+    rows = x.double().flatten(2)
+    even = (rows - rows.mean(2, keepdim=True)) / (rows.var(2, correction=0, keepdim=True) + 1e-5).sqrt() / 2
+    torch.testing.assert_close(network(x), even.view_as(x).float(), rtol=1e-4, atol=1e-5)
+    network(x).square().sum().backward()
+    assert network.deconv3.conv2d.weight.grad.any()  # so that it learns
+    with pytest.raises(UsageError, match="No other tool has a layout"):
+        foreign.save_network(network, tmp_path / "mine.pth")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_published_style_network_is_written_back(tmp_path):

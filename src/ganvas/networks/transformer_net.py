@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from .layers import cropped, grown
 
 LEVELS = 127.5  # half the range in which the network computes: published files take and give 0 to 255
-CONTRAST = 0.5  # deviation of pictures, about
 CONTRAST = 0.5  # deviation of the colours of pictures in [-1, 1], about
 LEAST = 5  # pixels a side that the widest convolution needs; fewer are grown to 8
 
@@ -39,20 +37,6 @@ class Block(nn.Module):
         return x + self.in2(self.conv2(relu(self.in1(self.conv1(x)))))
 
 
-class Colours(nn.Module):
-    """A picture (N, C, H, W) in other colours: a linear change, learnt, of its channels evened out."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.norm, self.mix = nn.InstanceNorm2d(channels), nn.Conv2d(channels, channels, 1)
-        with torch.no_grad():
-            self.mix.weight.copy_(CONTRAST * torch.eye(channels)[..., None, None])
-            self.mix.bias.zero_()  # type: ignore[union-attr]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.mix(self.norm(x))
-
-
 class TransformerNet(nn.Module):
     """Pictures (N, 1 or 3, H, W) in [-1, 1] to painted ones of the same size (Johnson et al. 2016).
 
@@ -66,10 +50,9 @@ class TransformerNet(nn.Module):
         channels: int = 3,
         width: int = 32,  # channels of the largest map; doubled with both halvings
         blocks: int = 5,  # residual blocks
-        adds: bool = False,  # the picture to what is made, which is nothing to begin with
     ):
         super().__init__()
-        self.blocks, self.adds = blocks, adds
+        self.blocks = blocks
         self.conv1, self.conv2 = Layer(channels, width, 9), Layer(width, 2 * width, 3, 2)
         self.conv3 = Layer(2 * width, 4 * width, 3, 2)
         for k in range(1, blocks + 1):
@@ -79,9 +62,6 @@ class TransformerNet(nn.Module):
         for k, factor in enumerate((1, 2, 4, 2, 1), 1):
             self.add_module(f"in{k}", nn.InstanceNorm2d(factor * width, affine=True))
         nn.init.constant_(self.deconv3.conv2d.bias, LEVELS)  # type: ignore[arg-type]  # grey to begin with
-        if adds:
-            nn.init.zeros_(self.deconv3.conv2d.weight)  # type: ignore[arg-type]
-            self.plain = Colours(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         part = self.get_submodule
@@ -92,8 +72,7 @@ class TransformerNet(nn.Module):
             h = part(f"res{k}")(h)
         for k in (1, 2):
             h = relu(part(f"in{k + 3}")(part(f"deconv{k}")(h)))
-        made = cropped(self.deconv3(h) / LEVELS - 1, (x.shape[2], x.shape[3]))
-        return self.plain(x) + made if self.adds else made
+        return cropped(self.deconv3(h) / LEVELS - 1, (x.shape[2], x.shape[3]))
 
 
 class Overpainting(TransformerNet):
