@@ -91,7 +91,7 @@ class Overpainting(TransformerNet):
     ):
         super().__init__(channels=channels, width=width, blocks=blocks)
         self.ground = Colours(channels)
-        nn.init.zeros_(self.deconv3.conv2d.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.deconv3.conv2d.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.ground(x) + super().forward(x)
