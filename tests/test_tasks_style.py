@@ -326,6 +326,17 @@ def test_a_trained_style_paints_without_its_picture(runs, tmp_path):
             ganvas.stylize(x, wrong.pop("styles", ()), model, **wrong)
 
 
+@pytest.mark.parametrize("run", ["fast", "adain"])
+def test_what_is_said_to_do_next_can_be_done(run, runs, tmp_path):
+    places = {word: tmp_path / f"{word.removesuffix('.png')}.png" for word in ("PICTURE", "STYLE", "OUT.png")}
+    save(pictures(0, 1, 20, 24), places["PICTURE"])
+    save(pictures(1, 1, 20, 24), places["STYLE"])
+    words = ganvas.load(runs / run, device="cpu").task.next_step.format(run=runs / run).split()
+    assert words[:2] == ["ganvas", "stylize"]
+    assert command(*(places.get(word, word) for word in words[2:])) == 0
+    assert (tmp_path / "OUT.png").is_file()
+
+
 def test_any_style_alpha_shares_and_masks(runs):
     model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
     assert model.task.generator.stages[0][0].weight.shape[1] == WIDTHS[2]

@@ -19,6 +19,8 @@ class Restyling(Translation):
     """A decoder of maps, and what makes them: `encode` takes pictures to maps of all layers, the deepest last."""
 
     source = "other"
+    next_step = "ganvas stylize PICTURE STYLE -o OUT.png --model {run}"
+    example = "painted = ganvas.stylize(image, [style], model)  # PIL pictures, or as `model.sample` gives them"
 
     def encode(self, pictures: Tensor) -> list[Tensor]:
         """Maps (N, C, h, w) of pictures, from the largest to the one that is decoded."""
