@@ -116,6 +116,21 @@ def test_pairs_without_a_partner_are_named(tmp_path):
         open_source(f"source={tmp_path / 's'},target={tmp_path / 't'}")
 
 
+@pytest.mark.parametrize(("size", "fits"), [((16, 32), True), ((11, 21), True), ((32, 32), False), ((32, 16), False)])
+def test_pairs_of_two_shapes_are_named(size, fits, tmp_path):
+    for side, (height, width) in (("source", (32, 64)), ("target", size)):
+        (tmp_path / side).mkdir()
+        for name in ("a", "b"):
+            pixels = np.full((height, width, 3) if name == "b" else (32, 64, 3), 99, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / side / f"{name}.png")
+    where = f"source={tmp_path / 'source'},target={tmp_path / 'target'}"
+    if fits:
+        assert len(open_source(where, resolution=(16, 16), cache=tmp_path / "cache")) == 2
+        return
+    with pytest.raises(UserError, match=rf"b.png is 64x32 and its target b.png {size[1]}x{size[0]}, which is another"):
+        open_source(where, resolution=(16, 16), cache=tmp_path / "cache")
+
+
 def test_pairs_in_zips(tmp_path):
     for side in "st":
         with zipfile.ZipFile(tmp_path / f"{side}.zip", "w") as archive:

@@ -304,9 +304,9 @@ def test_a_painting_style_can_keep_more_than_its_content():
 
 
 def test_in_the_warm_up_content_is_all_that_counts():
-    task, batch = painting(warmup=100), {"other": pictures(0), "image": pictures(1)}
+    task, batch = painting(warmup=0.1), {"other": pictures(0), "image": pictures(1)}
     for images, share in ((99, 0.0), (100, 1.0)):
-        now = Progress(images=images)
+        now = Progress(images=images, total=1000)
         d, g = task.d_loss(batch, now), task.g_loss(batch, now)
         d.total.backward()
         moved = any(p.grad.any() for p in task.discriminator.parameters())

@@ -14,7 +14,7 @@ from PIL import Image
 from ..config import UserError
 from ..pixels import BadPicture, read
 from .dataset import COLOURS, Dataset, fingerprint
-from .folder import open_tree
+from .folder import Survey, open_tree, survey
 from .layout import by_reason
 from .prepare import Progress
 from .tree import Tree, is_image
@@ -77,9 +77,10 @@ def open_pairs(
 ) -> Dataset:
     """Pictures of two folders or zips that belong together because their files are called alike, but for the suffix.
 
-    Raises `UserError` for files without a partner, naming them.
+    Raises `UserError` for files without a partner, or with one of another shape, naming them.
     """
     files = matched(source, target, name)
+    alike(survey(source, [s for s, _ in files]), survey(target, [t for _, t in files]), files, name)
     sides = Chosen(source, [s for s, _ in files]), Chosen(target, [t for _, t in files])
     return _aligned(*sides, name=name, resolution=resolution, cache=cache, progress=progress)
 
@@ -123,6 +124,19 @@ def matched(source: Tree, target: Tree, name: str) -> list[tuple[str, str]]:
             f"{name}: a pair has one name on both sides, and these have none: {', '.join(lonely[:3])}{more}."
         )
     return [(file, sides["target"][stem]) for stem, file in sides["source"].items()]
+
+
+def alike(source: Survey, target: Survey, files: list[tuple[str, str]], name: str) -> None:
+    """Raise `UserError` for a pair of two shapes, whose parts could not be brought over each other."""
+    for s, t in files:
+        if s not in source.size_of or t not in target.size_of:
+            continue  # one that cannot be read is left out later
+        (height, width), (tall, wide) = source.size_of[s], target.size_of[t]
+        if abs(height * wide - width * tall) > max(height, width, tall, wide):  # a pixel for rounding
+            raise UserError(
+                f"{name}: {s} is {width}x{height} and its target {t} {wide}x{tall}, which is another shape; a pair shows"
+                " the same things at the same places."
+            )
 
 
 def _aligned(

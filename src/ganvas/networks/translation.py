@@ -13,7 +13,7 @@ from .norms import PictureNorm, by_picture
 from .strided import UpsampleConv
 
 HALVED = 2  # times
-LEAST = 8  # a side is grown to a multiple of this: reflecting needs two pixels after two halvings
+LEAST = 5  # a side of fewer pixels is grown to 8, as reflecting needs two pixels after two halvings
 
 
 class Layer(nn.Module):
@@ -50,7 +50,7 @@ class Generator(nn.Module):
     """Pictures (N, source_channels, H, W) to pictures (N, channels, H, W) in [-1, 1] (Zhu et al. 2017, appendix 7.2).
 
     CycleGAN's network, after Johnson et al. 2016: 9 blocks from 256 pixels on, 6 below.  Any size: grown by its edge to
-    a multiple of 8, and cropped.  `up=resize` repeats pixels before a 3x3 convolution, which leaves no checkerboard.
+    a multiple of 4, and cropped.  `up=resize` repeats pixels before a 3x3 convolution, which leaves no checkerboard.
     """
 
     def __init__(
@@ -80,6 +80,6 @@ class Generator(nn.Module):
         initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.enter(grown(x, LEAST))
+        h = self.enter(grown(x, 4 if min(x.shape[2:]) >= LEAST else 8))
         h = self.leave(self.ups(self.blocks(self.downs(h))))
         return cropped(torch.tanh(h), (x.shape[2], x.shape[3]))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, max_pool2d
 
-from ..config import Spec
+from ..config import Spec, UsageError
 from ..data.makers import edges
 from ..game import Draw, Look, Objective, Progress
 from .base import Adversary
@@ -21,7 +21,7 @@ class Cartoon(Translation):
     """A photograph's content with clear edges and flat colours (Chen et al. 2018, eq. 1-4).
 
     The discriminator tells the painted pile (`b`) from translated photographs (`a`), and from itself with its edges
-    smoothed.  In the first `warmup` images the generator only learns to keep the content, and the discriminator rests.
+    smoothed.  In the first part of the run the generator only learns to keep the content, and the discriminator rests.
     Published code of the field adds terms to the content, such as AnimeGAN's of colour; the paper has none.
     """
 
@@ -39,7 +39,7 @@ class Cartoon(Translation):
         augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
         keep: float = 10.0,  # weight of the content's mean absolute change
         terms: list[Spec] = [],  # noqa: B006  what else, as of the photograph, is to stay, such as colours
-        warmup: int = 20_000,  # images during which content and terms are all that counts
+        warmup: float = 0.05,  # share of the run in which content and terms are all that counts
         resolution: tuple[int, int],
         channels: int = 3,
     ):
@@ -49,6 +49,8 @@ class Cartoon(Translation):
         self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
         self.content = content.build()
         self.terms = nn.ModuleList(term.build() for term in terms)
+        if not 0 <= warmup < 1:
+            raise UsageError(f"warmup is a share of the run, from 0 to less than 1, got {warmup:g}.")
         self.keep, self.warmup = keep, warmup
         self.needs = frozenset({"image", "other"})
 
@@ -73,7 +75,7 @@ class Cartoon(Translation):
         return Objective(terms | {type(term).__name__.lower(): term(fake, photo) for term in self.terms})
 
     def _share(self, progress: Progress) -> float:
-        return float(progress.images >= self.warmup)
+        return float(progress.fraction >= self.warmup)
 
     def look(self, batch: dict[str, Any]) -> Look:
         fake, judge = self.generator(batch["other"]), self.discriminator.verdict
