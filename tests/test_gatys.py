@@ -253,7 +253,8 @@ def draw(file, *shape, seed=0):
 
 
 def command(*arguments):
-    return app(["stylize", *map(str, arguments), "--device", "cpu", "--network", "pocket"], standalone_mode=False) or 0
+    looking = [] if "--model" in arguments else ["--network", "pocket"]
+    return app(["stylize", *map(str, arguments), "--device", "cpu", *looking], standalone_mode=False) or 0
 
 
 FAST = ["--style-layer", "relu1", "--content-layer", "relu2", "--iterations", "4"]
@@ -295,6 +296,10 @@ MISTAKES = [
     (["a.png", "s.png"], ["--method", "gatys", "--model", "m"], "takes no --model"),
     (["a.png", "s.png"], ["--mask", "m.png"], "--mask is for a model"),
     (["a.png", "s.png"], ["--model", "m"], "m does not exist"),
+    (["a.png", "s.png"], ["--model", "m", "--style-weight", "3"], "--style-weight is for painting by iterations"),
+    (["a.png", "s.png"], ["--model", "m", "--preview", "p"], "--preview is for painting by iterations"),
+    (["a.png", "s.png"], ["--preview", "a.png"], "--preview is a folder, and a.png is a file"),
+    (["a.png", "s.png"], ["--style-layer", "relu1=0"], "one at least must count something"),
     (["a.png", "s.png"], ["--style-layer", "relu9"], "pocket has no layer 'relu9'"),
     (["a.png", "s.png"], [], "s.png has 24x24 pixels"),
     (["a.png", "s.png"], ["--style-layer", "relu1", "--iterations", "0"], "iterations must be from 1"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,9 @@ from ganvas.imaging.checkpoints import read
 from ganvas.imaging.pixels import open_photo
 from ganvas.metrics.pocket import WIDTHS
 from ganvas.metrics.style import Perception, adapted, gram, moments
-from ganvas.networks.adain import Decoder
+from ganvas.networks.adain import Decoder, NormalisedVGG
+from ganvas.networks.compact import Compact
+from ganvas.networks.stargan import Generator as StarGAN
 from ganvas.networks.transformer_net import Overpainting, TransformerNet
 from ganvas.restyling import loaded
 from ganvas.schedule import Inverse
@@ -244,7 +248,7 @@ def halves(tmp_path_factory):
 
 def test_published_adain_files(halves, tmp_path):
     place, decodes, encodes = halves
-    content, style = (pictures(k, 1, 16 + 8 * k, 24) for k in (0, 1))
+    content, style = pictures(0, 1, 16, 24), pictures(1, 1, 72, 68)
     found = [foreign.load_network(place / name) for name in ("vgg_normalised.pth", "decoder.pth")]
     maps = [published.encoder(encodes, (x + 1) / 2) for x in (content, style)]
     torch.testing.assert_close(found[0](content), maps[0], rtol=1e-3, atol=1e-4)
@@ -258,9 +262,10 @@ def test_published_adain_files(halves, tmp_path):
         assert (expected.abs() < 1).float().mean() > 0.5
         made = ganvas.stylize(content, [style], model, alpha=alpha)
         torch.testing.assert_close(made, expected, rtol=1e-3, atol=2e-3)
-    save(content, tmp_path / "c.png")
+    for name, picture in (("c.png", content), ("s.png", style)):
+        save(picture, tmp_path / name)
     how = ["-o", tmp_path / "o.png", "--model", files[0], "--encoder", files[1]]
-    assert command(tmp_path / "c.png", tmp_path / "c.png", *how) == 0
+    assert command(tmp_path / "c.png", tmp_path / "s.png", *how) == 0
     assert open_photo(tmp_path / "o.png").array.shape == (16, 24, 3)
     foreign.save_network(found[1], tmp_path / "back.pth", layout="adain")
     assert torch.load(tmp_path / "back.pth", weights_only=True).keys() == decodes.keys()
@@ -330,7 +335,7 @@ def test_a_trained_style_paints_without_its_picture(runs, tmp_path):
 def test_what_is_said_to_do_next_can_be_done(run, runs, tmp_path):
     places = {word: tmp_path / f"{word.removesuffix('.png')}.png" for word in ("PICTURE", "STYLE", "OUT.png")}
     save(pictures(0, 1, 20, 24), places["PICTURE"])
-    save(pictures(1, 1, 20, 24), places["STYLE"])
+    save(pictures(1, 1, 40, 36), places["STYLE"])
     words = ganvas.load(runs / run, device="cpu").task.next_step.format(run=runs / run).split()
     assert words[:2] == ["ganvas", "stylize"]
     assert command(*(places.get(word, word) for word in words[2:])) == 0
@@ -340,7 +345,7 @@ def test_what_is_said_to_do_next_can_be_done(run, runs, tmp_path):
 def test_any_style_alpha_shares_and_masks(runs):
     model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
     assert model.task.generator.stages[0][0].weight.shape[1] == WIDTHS[2]
-    content, one, two = pictures(0, 1, 19, 22), pictures(1, 1), pictures(2, 1, 24, 30)
+    content, one, two = pictures(0, 1, 19, 22), pictures(1, 1, 33, 33), pictures(2, 1, 34, 40)
 
     def made(*styles, **more):
         return ganvas.stylize(content, styles, model, **more)
@@ -357,8 +362,10 @@ def test_any_style_alpha_shares_and_masks(runs):
         made(one, alpha=2.0)
     with pytest.raises(UsageError, match="In which style"):
         made()
-    with pytest.raises(UsageError, match="Style 2 has 4x5 pixels"):
-        made(one, pictures(0, 1, 5, 4))
+    with pytest.raises(UsageError, match="Style 2 has 32x50 pixels, and this model looks at 33x33"):
+        made(one, pictures(0, 1, 50, 32))
+    with pytest.raises(UsageError, match="styles after the first must count"):
+        made(one, two, mask=white, shares=[1, 0])
     with pytest.raises(UsageError, match="needs a picture of the style: ganvas stylize"):
         model(content)
 
@@ -366,7 +373,7 @@ def test_any_style_alpha_shares_and_masks(runs):
 def test_any_style_is_what_adain_says(runs):
     """The decoder of the pocket's third map, with the second picture's statistics."""
     model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
-    content, style = pictures(0, 1, 16, 24), pictures(1, 1)
+    content, style = pictures(0, 1, 16, 24), pictures(1, 1, 40, 36)
     maps = [model.task.hidden[0].hidden[0].maps(x, ["relu3"])["relu3"] for x in (content, style)]
     expected = model.task.generator(published.adapted(*maps)).clamp(-1, 1)
     torch.testing.assert_close(ganvas.stylize(content, [style], model), expected)
@@ -374,7 +381,7 @@ def test_any_style_is_what_adain_says(runs):
 
 def test_kinds_of_picture_that_go_in_come_out(runs):
     model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
-    array = np.random.RandomState(0).randint(0, 255, (17, 20, 3), np.uint8)
+    array = np.random.RandomState(0).randint(0, 255, (37, 40, 3), np.uint8)
     made = ganvas.stylize(array, [array], model)
     assert (made.dtype, made.shape) == (np.uint8, array.shape)
     image = ganvas.stylize(Image.fromarray(array), [Image.fromarray(array)], model)
@@ -401,6 +408,43 @@ def test_the_method_must_be_the_models(runs, tmp_path):
             "--mask",
             "no.png",
         )
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [
+        (Compact(width=4, convolutions=1), "ganvas upscale, or restore"),
+        (StarGAN(channels=3, width=4, blocks=1, attributes=5), "ganvas translate --label"),
+    ],
+)
+def test_models_that_paint_nothing_are_refused(network, sentence, tmp_path):
+    foreign.save_network(network, tmp_path / "m.pth")
+    save(pictures(0, 1), tmp_path / "c.png")
+    with pytest.raises(UsageError, match=sentence):
+        command(tmp_path / "c.png", "-o", tmp_path / "new" / "o.png", "--model", tmp_path / "m.pth")
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_published_encoder_looks_as_far_as_it_says():
+    encoder = NormalisedVGG()
+    for parameter in encoder.parameters():  # so that every path counts
+        parameter.data.abs_()
+    x = torch.rand(1, 3, 160, 160).requires_grad_()
+    maps = encoder(x)
+    maps[0, :, 10, 10].sum().backward()
+    rows = torch.nonzero(x.grad.abs().sum((0, 1, 3))).flatten()
+    assert rows.max() - rows.min() + 1 == encoder.reach
+
+
+def test_a_style_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(pictures(0, 1, 90, 90), Path("s.png"))
+    small = ["generator.width=4", "generator.blocks=1", "style_size=80", "style=s.png"]
+    ganvas.train("fast_style", data="digits", outdir="run", **{**TINY, "images": 4}, set=small)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    ganvas.train("fast_style", outdir="../run", resume=True, images=8, set=["style=../s.png"])
+    assert ganvas.load("../run").config["images"] == 8
 
 
 def test_gram_matrices_stay_exact_under_autocast():

@@ -96,6 +96,8 @@ def paint(
         change, done = image - wanted, done + count
     with torch.no_grad():
         total, parts = judged(image, target, perception, how)
+    if not torch.isfinite(total):
+        raise UsageError("The picture is no numbers any more; give weights that are not so large.")
     return Result(image.clamp(-1, 1), float(parts[0]), float(parts[1]), float(total), counts)
 
 

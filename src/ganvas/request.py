@@ -73,6 +73,9 @@ def made_recipe(request: Request) -> Recipe:
         _refuse_sight(part.partition("=")[0].strip() for part in request.augment.split(","))
         recipe.transforms = [Spec(catalog.AUGMENT[name], **given) for name, given in parse_transforms(request.augment)]
     _refuse_sight(catalog.NAMES.get(address(spec.target), "") for spec in recipe.transforms)
+    for name in getattr(recipe.task.target, "files", ()):  # found from anywhere, as the data are
+        if Path(given := str(recipe.task.get(name))).is_file():
+            recipe.task.put(name, os.path.abspath(given))
     return recipe
 
 

@@ -25,10 +25,9 @@ from .pixels import shown, to_channels, to_float, to_uint8
 from .policy import Policy, pick_device
 from .stylizing import Painter, Painting, Share, Styles
 from .tasks.restyling import AppliedRestyling, Restyling
+from .tasks.told import Told
 from .tasks.translation import Translation
 from .translating import changed
-
-SMALLEST = 16  # pixels a side of a style for a network that takes any
 
 
 @dataclass
@@ -53,10 +52,26 @@ class Restyler:
             raise UsageError("This model has its style in it: leave style pictures, masks and histograms out.")
         if isinstance(task, Restyling) and not count:
             raise UsageError("In which style? This model takes any: give one picture or more after the content.")
+        if self.mask is not None and count > 1 and not sum(self.styles.shares[1:]) > 0:
+            raise UsageError("Beside a mask the styles after the first must count something; give other weights.")
+        if not isinstance(task, Restyling):
+            self._check_painter()
         for k, style in enumerate(self.styles.pictures, 1):
-            if min(style.shape[2:]) < SMALLEST // 2:
+            if min(style.shape[2:]) < task.least:
                 width, height = style.shape[3], style.shape[2]
-                raise UsageError(f"Style {k} has {width}x{height} pixels; give one of {SMALLEST}x{SMALLEST} at least.")
+                raise UsageError(
+                    f"Style {k} has {width}x{height} pixels, and this model looks at {task.least}x{task.least} at a"
+                    " time: give a larger picture."
+                )
+
+    def _check_painter(self) -> None:
+        """Raise `UsageError` for a model that makes another kind of picture, or of another size."""
+        task, channels = self.model.task, self.model.takes()
+        if isinstance(task, Told):
+            raise UsageError("This model must be told what to make; ganvas translate --label is for it.")
+        small = torch.zeros(1, channels, 16, 16)
+        if task.restores or self.model(small).shape[2:] != small.shape[2:]:
+            raise UsageError("This model makes the same picture better; ganvas upscale, or restore, is for it.")
 
     def __call__(self, photo: Photo, output: Path, tell: Share | None = None) -> Photo:
         return changed(photo, self.model.takes(), self.painted)

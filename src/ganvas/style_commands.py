@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,6 +79,10 @@ def _painter(**asked: Any) -> tuple[Any, dict[str, Any]]:
 
 
 RECIPES = {"adain": "adain", "fast": "fast_style"}
+ITERATED = (  # options that a model has no use for
+    *("network", "iterations", "optimizer", "begin", "content_weight", "style_weight", "smoothness", "content_layer"),
+    *("style_layer", "style_scale", "one_size", "preview", "preview_every", "seed"),
+)
 
 
 def _by_model(**asked: Any) -> tuple[Any, dict[str, Any]]:
@@ -86,6 +91,10 @@ def _by_model(**asked: Any) -> tuple[Any, dict[str, Any]]:
     from .stylizing import opened
     from .tasks.restyling import Restyling
 
+    usual = inspect.signature(stylize).parameters
+    idle = [name for name in ITERATED if asked[name] != usual[name].default]
+    if idle:
+        raise UsageError(f"--{idle[0].replace('_', '-')} is for painting by iterations, which a --model does without.")
     model = loaded(asked["model"], asked["encoder"], device=asked["device"])
     method = "adain" if isinstance(model.task, Restyling) else "fast"
     if asked["method"] not in ("auto", method):
@@ -110,6 +119,8 @@ def _by_iterations(**asked: Any) -> tuple[Any, dict[str, Any]]:
         raise UsageError(f"--network is auto, {', '.join(LAYERS)}, not {asked['network']!r}.{near}")
     if asked["preview_every"] < 1:
         raise UsageError(f"--preview-every must be at least 1, got {asked['preview_every']}.")
+    if asked["preview"] is not None and asked["preview"].exists() and not asked["preview"].is_dir():
+        raise UsageError(f"--preview is a folder, and {asked['preview']} is a file.")
     painting = Painting(**{f.name: asked[f.name] for f in fields(Painting)})
     styles = opened(asked["style"], asked["weights"], asked["colour"])
     network, why = sharpest(asked["network"])

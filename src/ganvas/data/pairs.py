@@ -134,8 +134,8 @@ def alike(source: Survey, target: Survey, files: list[tuple[str, str]], name: st
         (height, width), (tall, wide) = source.size_of[s], target.size_of[t]
         if abs(height * wide - width * tall) > max(height, width, tall, wide):  # a pixel for rounding
             raise UserError(
-                f"{name}: {s} is {width}x{height} and its target {t} {wide}x{tall}, which is another shape; a pair shows"
-                " the same things at the same places."
+                f"{name}: {s} is {width}x{height} and its target {t} {wide}x{tall}, which is another shape; a pair"
+                " shows the same things at the same places."
             )
 
 

@@ -51,6 +51,8 @@ class Perception(nn.Module):
         self.network = network
         self.content = dict(map(layer, content or usual[0]))
         self.style = dict(map(layer, style or usual[1]))
+        if not sum(self.style.values()) > 0:
+            raise UsageError("Of the layers of style one at least must count something; give a weight above 0.")
         made: nn.Module = features.pocket() if network == "pocket" else features.vgg(network)
         self.hidden = [made.requires_grad_(False)]  # in a list, so that it is no submodule
         self.reach = {name: reach(made, name) for name in {**self.content, **self.style}}

@@ -60,6 +60,7 @@ class NormalisedVGG(nn.Module):
     """
 
     widths = VGG_WIDTHS
+    reach = 68  # pixels a side that a place of the deepest map looks at
     layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
     def __init__(self) -> None:

@@ -32,6 +32,7 @@ class AnyStyle(Restyling):
     ):
         super().__init__()
         self.hidden = [perception.build()]
+        self.least = max(self.hidden[0].reach[name] for name in self.hidden[0].style)
         widths = [m.shape[1] for m in self.encode(torch.zeros(1, 3, 32, 32))]
         self.generator = generator.build(resolution=resolution, channels=channels, widths=widths)
         self.content_weight, self.style_weight = content_weight, style_weight

@@ -27,6 +27,7 @@ class OneStyle(Translation):
     """
 
     source = "image"
+    files = ("style",)
     next_step = "ganvas stylize PICTURE -o OUT.png --model {run}"
 
     def __init__(

@@ -22,6 +22,8 @@ class Restyling(Translation):
     next_step = "ganvas stylize PICTURE STYLE -o OUT.png --model {run}"
     example = "painted = ganvas.stylize(image, [style], model)  # PIL pictures, or as `model.sample` gives them"
 
+    least = 16  # pixels a side of a style: what a place of the decoded map looks at
+
     def encode(self, pictures: Tensor) -> list[Tensor]:
         """Maps (N, C, h, w) of pictures, from the largest to the one that is decoded."""
         raise NotImplementedError(f"{type(self).__name__} must say what makes its maps")
@@ -70,6 +72,7 @@ class AppliedRestyling(Restyling):
     def __init__(self, decoder: nn.Module, encoder: nn.Module):
         super().__init__()
         self.generator, self.encoder = decoder, encoder
+        self.least = int(getattr(encoder, "reach", self.least))
 
     def encode(self, pictures: Tensor) -> list[Tensor]:
         return list(self.encoder.maps(pictures).values())  # type: ignore[operator]
