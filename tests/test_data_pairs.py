@@ -191,6 +191,20 @@ def test_the_other_pile_follows_from_the_seed_and_has_changes_of_its_own(tmp_pat
     assert not torch.equal(moved["other"], one)
 
 
+def test_of_either_pile_as_many_are_held_out(tmp_path):
+    piles = [folder(tmp_path, side, {k: drawn(10 * n + k) for k in range(5 + n)}) for n, side in enumerate("ab")]
+    data = open_source(f"a={piles[0]},b={piles[1]}", cache=tmp_path / "cache")
+    batches = Batches(data, seed=0, needs={"image", "other"}, hold_out=2)
+    for kind, count in (("other", 5), ("image", 6)):
+        drawn_ = {b.numpy().tobytes() for k in range(8) for b in batches.at(3 * k, 3)[kind].contiguous()}
+        held = {b.numpy().tobytes() for b in batches.held(2)[kind].contiguous()}
+        shown = {b.numpy().tobytes() for b in batches.shown(range(7))[kind].contiguous()}
+        assert (len(drawn_), len(held), shown) == (count - 2, 2, held)
+        assert not drawn_ & held
+    with pytest.raises(UsageError, match="from 0 to 4, got 5"):
+        Batches(data, seed=0, needs={"image", "other"}, hold_out=5)
+
+
 def test_piles_of_different_channels(tmp_path):
     a = folder(tmp_path, "a", {k: drawn(1, 1) for k in "xy"})
     b = folder(tmp_path, "b", {k: drawn(1, 3) for k in "xy"})

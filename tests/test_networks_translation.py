@@ -35,7 +35,7 @@ def test_published_counts(network, options, parameters):
         assert count(network(**options)) == parameters
 
 
-@pytest.mark.parametrize("field", [1, 16, 34, 70, 142])
+@pytest.mark.parametrize("field", [1, 16, 34, 70, 142, 286])
 def test_a_verdict_sees_a_patch_of_the_published_size(field):
     net = patch.Discriminator(resolution=512, field=field, width=2, norm="none", init="kaiming")
     side = 3 * field + 40

@@ -87,7 +87,7 @@ class Batches:
     A batch is a pure function of (data set, seed, transforms, position): the same with worker processes or without,
     in any order, after a restart.  `needs` names what a batch must hold; with `labelled` or `other`, every batch also
     brings as many labelled pictures, or pictures of the other pile, which have an order of their own.  With `hold_out`,
-    so many pictures, which follow from the seed, are never among them.  A `degradation` makes the sources of data that
+    so many pictures (of either pile), which follow from the seed, are never among them.  A `degradation` makes the sources of data that
     have none.  Raises `UsageError` if the data lack what is needed.
     """
 
@@ -114,8 +114,10 @@ class Batches:
         self.order = Order(len(self.kept), seed)
         self.labelled = np.intersect1d(dataset.labelled, self.kept) if "labelled" in needs else None  # where they are
         self.labelled_order = None if self.labelled is None else Order(len(self.labelled), seed + LABELLED)
-        others = dataset.sources if "other" in needs else None
-        self.others = None if others is None else Order(len(others), seed + OTHER)
+        self.others: Order | None = None
+        if "other" in needs and dataset.sources is not None:
+            self.other_aside, self.other_kept = divided(len(dataset.sources), hold_out, seed + OTHER)
+            self.others = Order(len(self.other_kept), seed + OTHER)
         self.window = Window(dataset, self.seed) if dataset.window else None
         self._running: list[Iterator[Any]] = []
         self._rows = self._resident(dataset.images)
@@ -173,8 +175,8 @@ class Batches:
     def held(self, count: int) -> dict[str, Any]:
         """The first `count` of the pictures that are held out, as `at` gives them."""
         batch = self._stored(self.aside[:count])
-        if self.others is not None:  # none of the other pile is held out
-            batch["other"] = self._sources(np.arange(count) % self.others.count)
+        if self.others is not None:
+            batch["other"] = self._sources(self.other_aside[:count])
         return self._finish(batch, 0)
 
     def _check(self, count: int) -> None:
@@ -192,7 +194,7 @@ class Batches:
             batch["labelled_image"] = self._pictures(where)
             batch["labelled_label"] = self.labels.index_select(0, torch.from_numpy(where))
         if self.others is not None:
-            batch["other"] = self._sources(self.others.indices(start, count))
+            batch["other"] = self._sources(self.other_kept[self.others.indices(start, count)])
         return batch
 
     def _stored(self, where: np.ndarray) -> dict[str, Any]:
@@ -215,7 +217,8 @@ class Batches:
         own = self.aside if self.held_out else self.kept
         batch = self._stored(own[_mixed(places, len(own))])
         if self.others is not None:
-            batch["other"] = self._sources(_mixed(places, self.others.count))
+            others = self.other_aside if self.held_out else self.other_kept
+            batch["other"] = self._sources(others[_mixed(places, len(others))])
         batch = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in batch.items()}
         pictures = self._as_pictures(batch)
         if self.window:

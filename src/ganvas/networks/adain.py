@@ -21,7 +21,7 @@ class Decoder(nn.Module):
     """Maps (N, widths[-1], h, w) to pictures (N, channels, f h, f w), f = 2 ** (len(widths) - 1), about in [-1, 1].
 
     The mirror of what made the maps: pixels are repeated where that halved them, no norm (Huang and Belongie 2017,
-    section 5); with VGG's widths it is theirs.
+    section 5); with VGG's widths and depths of 2, 2, 4, 1 it is theirs.
     """
 
     def __init__(
