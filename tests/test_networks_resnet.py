@@ -10,10 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from ganvas.config import Spec, UsageError
-from ganvas.networks import biggan, resnet
+from ganvas.networks import biggan, dcgan, resnet
 from ganvas.networks.attention import SelfAttention
 from ganvas.networks.heads import AuxiliaryClassifier, Plain, Projection
+from ganvas.networks.labels import JoinImage, JoinNoise
 from ganvas.networks.minibatch import MinibatchDiscrimination, MinibatchStddev
+from ganvas.networks.norms import ConditionalBatchNorm2d
 
 SIZES = [(8, 8), (28, 28), (32, 32), (48, 64), (9, 31), (8, 100), (65, 33)]
 FAMILIES = {"resnet": resnet, "biggan": biggan}
@@ -52,6 +54,23 @@ def test_the_generator_hears_the_label(family, facts):
     z = torch.randn(2, generator.latent)
     difference = (generator(z, label) - generator(z, other)).abs().amax((1, 2, 3))
     assert (difference > 0).tolist() == [bool(facts), "attributes" in facts]
+
+
+@pytest.mark.parametrize("kind", ["classes", "attributes"])
+def test_a_vector_begins_as_loud_as_a_class(kind):
+    """Whatever initialises the layers: beside the noise as long as a one-hot vector, beside the image as bright."""
+    torch.manual_seed(0)
+    label = torch.arange(64) if kind == "classes" else torch.randn(64, 64)
+    generator = dcgan.Generator(resolution=(16, 16), width=4, **{kind: 64})
+    critic = dcgan.Discriminator(resolution=(16, 16), width=4, join=True, **{kind: 64})
+    joined = [m for net in (generator, critic) for m in net.modules() if isinstance(m, (JoinNoise, JoinImage))]
+    beside, bright = (m.embed(label) for m in joined)
+    assert beside.norm(dim=1).mean().item() == pytest.approx(1, rel=0.2)
+    assert bright.std().item() == pytest.approx(1, rel=0.2)
+    maps = resnet.Generator(resolution=16, channels=1, width=8, **{kind: 64})
+    tables = [t for m in maps.modules() if isinstance(m, ConditionalBatchNorm2d) for t in m.tables]
+    assert tables
+    assert not any(t.weight.any() for t in tables)
 
 
 @pytest.mark.parametrize("network", [resnet.Generator, resnet.Discriminator, biggan.Generator, biggan.Discriminator])

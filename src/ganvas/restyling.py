@@ -55,7 +55,7 @@ class Restyler:
         if self.mask is not None and count > 1 and not sum(self.styles.shares[1:]) > 0:
             raise UsageError("Beside a mask the styles after the first must count something; give other weights.")
         if not isinstance(task, Restyling):
-            self._check_painter()
+            return self._check_painter()
         for k, style in enumerate(self.styles.pictures, 1):
             if min(style.shape[2:]) < task.least:
                 width, height = style.shape[3], style.shape[2]

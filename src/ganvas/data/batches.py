@@ -87,8 +87,8 @@ class Batches:
     A batch is a pure function of (data set, seed, transforms, position): the same with worker processes or without,
     in any order, after a restart.  `needs` names what a batch must hold; with `labelled` or `other`, every batch also
     brings as many labelled pictures, or pictures of the other pile, which have an order of their own.  With `hold_out`,
-    so many pictures (of either pile), which follow from the seed, are never among them.  A `degradation` makes the sources of data that
-    have none.  Raises `UsageError` if the data lack what is needed.
+    so many pictures (of either pile), which follow from the seed, are never among them.  A `degradation` makes the
+    sources of data that have none.  Raises `UsageError` if the data lack what is needed.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ class Generator(nn.Module):
             attention=attention,
             condition={"vector": part + label_size * labelled},
         )
-        if isinstance(self.embed, nn.Embedding):
+        if self.embed is not None:
             WEIGHTS[init](self.embed.weight)
         resnet.begin(self.body, init, spectral)
 

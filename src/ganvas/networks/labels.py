@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import UsageError
+from .layers import VectorEmbedding
 
 
 def embedding(classes: int, attributes: int, size: int) -> nn.Module:
@@ -19,7 +20,7 @@ def embedding(classes: int, attributes: int, size: int) -> nn.Module:
     """
     if not classes and not attributes:
         raise UsageError("This network is asked for by label, but the data have no labels.")
-    return nn.Embedding(classes, size) if classes else nn.Linear(attributes, size)
+    return nn.Embedding(classes, size) if classes else VectorEmbedding(attributes, size)
 
 
 class JoinNoise(nn.Module):
@@ -32,7 +33,7 @@ class JoinNoise(nn.Module):
         super().__init__()
         self.size = size if classes or attributes else 0
         self.embed = embedding(classes, attributes, size) if self.size else None
-        if isinstance(self.embed, nn.Embedding):  # as long as a one-hot vector: longer ones drown the noise
+        if self.embed is not None:  # as long as a one-hot vector: longer ones drown the noise
             self.embed.weight.data *= size**-0.5
 
     def forward(self, z: Tensor, label: Tensor | None) -> Tensor:

@@ -20,6 +20,18 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
+class VectorEmbedding(nn.Linear):
+    """A learnt linear map of label vectors (N, attributes) to (N, size), about as large as rows of a table.
+
+    Left alone by `initialise`, as tables are: weights of a layer would make a label a tenth of what stands beside it.
+    """
+
+    def __init__(self, attributes: int, size: int):
+        super().__init__(attributes, size)
+        nn.init.normal_(self.weight, std=attributes**-0.5)
+        nn.init.zeros_(self.bias)
+
+
 def initialise(module: nn.Module, init: Init) -> nn.Module:
     """Set every weight by the scheme of that name, every bias to zero; returns the module.
 
@@ -27,6 +39,8 @@ def initialise(module: nn.Module, init: Init) -> nn.Module:
     their owner made them.
     """
     for layer in module.modules():
+        if isinstance(layer, VectorEmbedding):
+            continue
         if isinstance(layer, LINEAR):
             WEIGHTS[init](layer.weight)
         elif isinstance(layer, NORMS) and layer.affine:
