@@ -7,9 +7,11 @@ import itertools
 import pytest
 import torch
 
+import ganvas
 from ganvas import catalog
 from ganvas.policy import Policy
 from ganvas.trainer import Trainer
+from small import narrow, source
 from test_trainer import Fixed, small
 
 CPU = torch.device("cpu")
@@ -94,3 +96,29 @@ def test_every_component_survives_json(name):
     which = {**place(name)} if name in PENALTIES else {"loss" if name in LOSSES else "augment": OPTIONS.get(name, name)}
     recipe = small(**which)
     assert Recipe.from_dict(recipe.to_dict(), catalog.TRUSTED).to_dict() == recipe.to_dict()
+
+
+ELSEWHERE = [  # tools that these tasks had refused or stumbled over
+    *(("textgan", {"g_penalties": text}) for text in ("weight_clipping(bound=0.5)", "historical_averaging")),
+    ("textgan", {"discriminator.head": "minibatch_discrimination(head=joint)"}),
+    *(("infogan", {"discriminator.head": f"minibatch_{name}(head=info)"}) for name in ("discrimination", "stddev")),
+    *(("semigan", {"g_penalties": text}) for text in ("historical_averaging", "pulling_away", "feature_matching")),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), ELSEWHERE, ids=str)
+def test_tools_go_with_other_tasks(name, changes, tmp_path):
+    run = ganvas.train(
+        name,
+        data=source(name, tmp_path),
+        outdir=tmp_path / "run",
+        resolution=8,
+        images=24,
+        batch=8,
+        device="cpu",
+        precision="fp32",
+        set={**narrow(name), **changes},
+    )
+    line = run.log()[-1]
+    assert line["images"] == 24
+    assert all(abs(value) < float("inf") for value in line.values())

@@ -9,7 +9,8 @@ import ganvas
 from ganvas import catalog
 from ganvas.config import UsageError
 from ganvas.run import Run
-from ganvas.transfer import begin_from
+from ganvas.transfer import begin_from, fit
+from small import FACTS, narrow
 
 SMALL = ["generator.width=4", "discriminator.width=4"]
 
@@ -100,6 +101,60 @@ def test_what_does_not_fit_is_a_sentence(source, tmp_path, options, said):
     with pytest.raises(UsageError, match=said):
         train(tmp_path / "b", images=16, **{"init_from": source.path, **options})
     assert not (tmp_path / "b").exists()
+
+
+MEMORIES = [
+    ("dcgan", {}, {"augment": "ada"}),
+    ("dcgan", {"augment": "ada"}, {}),
+    ("dcgan", {}, {"penalties": "lecam", "pool": "6"}),
+    ("dcgan", {"pool": "6"}, {"pool": "6"}),
+    ("dcgan", {}, {"penalties": "historical_averaging"}),
+    ("cyclegan", {}, {}),
+    ("textgan", {}, {"augment": "ada"}),
+]
+
+
+@pytest.mark.parametrize(("name", "first", "second"), MEMORIES, ids=str)
+def test_weights_come_along_and_memories_do_not(name, first, second, tmp_path):
+    made, other = (built(name, changes) for changes in (first, second))
+    with torch.no_grad():
+        for part in (*made.parameters(), *(b for b in made.buffers() if b.is_floating_point())):
+            part.add_(0.5)
+    found = made.state_dict()
+    folder = Run.create(tmp_path / "r")
+    folder.write_config({})
+    folder.save_state({"trainer": {"task": found, "average": made.generator.state_dict()}}, 0)
+    fresh = {k: v.clone() for k, v in other.state_dict().items()}
+    assert not begin_from(other, folder.path)
+    kept = 0
+    for name, value in other.state_dict().items():
+        memory = any(f".{part}." in f".{name}" for part in ("penalties", "augment", "pool", "loss"))
+        assert torch.equal(value, (fresh if memory else found)[name])
+        kept += memory
+    assert kept or not second or "pool" in second
+
+
+def built(name, changes, **facts):
+    recipe = catalog.RECIPES[name]()
+    for path, value in {**narrow(name), **changes}.items():
+        recipe.set(path, str(value), catalog.COMPONENTS)
+    return recipe.task.build(**{**FACTS, **facts})
+
+
+def test_the_reference_batch_is_not_handed_on():
+    small = {"generator.norm": "virtual", "generator.reference": "4"}
+    first, second = (built("cgan", small, classes=k) for k in (5, 2))
+    first.train().generator(torch.randn(4, first.generator.latent), torch.tensor([4, 4, 4, 4]))
+    fit(second.generator, first.generator.state_dict(), "It")
+    assert not second.generator.reference.chosen
+    second.train().generator(torch.randn(4, second.generator.latent), torch.tensor([0, 1, 0, 1]))
+    assert second.generator.reference.label.max() == 1
+
+
+def test_by_label_and_not_is_said():
+    first, second = built("dcgan", {}), built("cgan", {})
+    with pytest.raises(UsageError, match="It is not asked for by label, and this one is"):
+        fit(second.generator, first.generator.state_dict(), "It")
 
 
 def test_other_classes_begin_anew(tmp_path):

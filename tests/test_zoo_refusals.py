@@ -17,6 +17,7 @@ NAMES = ("a", "b", "c")
 DATA = {
     "plain": Dataset(PICTURES, name="plain"),
     "labelled": Dataset(PICTURES, LABELS, NAMES, name="labelled"),
+    "told": Dataset(PICTURES, captions=tuple("abcd" * 10), name="told"),
     "partly": Dataset(PICTURES, np.where(LABELS == 1, -1, LABELS), NAMES, name="partly"),
 }
 CONDITIONAL = ["cgan", "acgan", "projection", "biggan", "r3gan_conditional", "stylegan2_conditional"]
@@ -36,6 +37,18 @@ IMPOSSIBLE = [
     ("dcgan", "plain", {"penalties": "[feature_matching]"}, "put it into g_penalties"),
     ("dcgan", "plain", {"g_penalties": "[r1]"}, "put it into penalties"),
     ("infogan", "plain", {"categories": "[]", "continuous": 0}, "needs a code"),
+    ("infogan", "plain", {"discriminator.head": "plain"}, "with the head info, and Plain cannot"),
+    ("infogan", "plain", {"discriminator.head": "minibatch_stddev(head=plain)"}, "with the head info"),
+    ("dcgan", "plain", {"generator.latent": 0}, "latent must be at least 1"),
+    ("dcgan", "plain", {"fakes": 0}, "fakes must be at least 1"),
+    ("dcgan", "plain", {"freeze_d": -1}, "at least 0, got -1"),
+    ("dcgan", "plain", {"discriminator.head": "minibatch_discrimination(kernels=0)"}, "are at least 1"),
+    ("dcgan", "plain", {"generator.norm": "virtual", "generator.reference": 0}, "at least 1 image"),
+    ("dcgan", "plain", {"augment": "ada(p=1.5)"}, "a probability"),
+    ("dcgan", "plain", {"augment": "instance_noise(sigma=-1)"}, "standard deviation"),
+    ("stylegan2", "plain", {"generator.mixing": 3}, "mixing is a share"),
+    ("textgan", "told", {"matching": 2}, "matching is a share"),
+    ("textgan", "told", {"hidden": -1}, "hidden is a share"),
 ]
 
 

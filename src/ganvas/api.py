@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor, nn
 
 from . import distributed
 from .config import Recipe, Spec, UsageError, UserError, encode
@@ -187,13 +188,15 @@ def rehearse(task: Task, recipe: Recipe, batches: Batches, policy: Policy, group
     So parts that do not go together end in a sentence before anything is written.  Raises `UsageError`.
     """
     few = min(4, recipe.batch // (recipe.accumulate * group.world))
-    progress = Progress(total=recipe.images, rank=group.rank, world=group.world)
+    once = (recipe.accumulate, recipe.d_steps, recipe.g_steps) == (1, 1, 1) and not recipe.d_warmup_images
+    progress = Progress(total=recipe.images, paired=once, rank=group.rank, world=group.world)
     try:
         players: Task = policy.place(copy.deepcopy(task)).train()  # type: ignore[assignment]
         with torch.random.fork_rng(), policy.autocast():
+            batch = batches.at(0, few)
             if players.discriminator is not None:
-                players.d_loss(batches.at(0, few), progress).total.item()
-            players.g_loss(batches.at(0, few), progress).total.item()
+                _differentiated(players.d_loss(batch, progress).total, players.discriminator)
+            _differentiated(players.g_loss(batch, progress).total, players.generator)
             if players.pictures:
                 players.eval()
                 with torch.no_grad():
@@ -205,6 +208,13 @@ def rehearse(task: Task, recipe: Recipe, batches: Batches, policy: Policy, group
             raise UserError(OUT_OF_MEMORY.format(few)) from None
         reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
         raise UsageError(f"These options do not work together: {reason}") from problem
+
+
+def _differentiated(total: Tensor, player: nn.Module) -> None:
+    """Walk back from a loss to a player's weights, and keep nothing of it."""
+    weights = [p for p in player.parameters() if p.requires_grad]
+    if total.requires_grad and weights:
+        torch.autograd.grad(total, weights, allow_unused=True)
 
 
 def _open_data(request: Request, recipe: Recipe, progress: Decoding | None, group: Group) -> Dataset:

@@ -125,6 +125,8 @@ def freeze_stages(discriminator: nn.Module | None, count: int) -> None:
     """
     if not count:
         return
+    if count < 0:
+        raise UsageError(f"freeze_d is a number of stages, at least 0, got {count}.")
     networks: list[Any] = [m for m in discriminator.modules() if hasattr(m, "stages")] if discriminator else []
     found = [network.stages() for network in networks]
     most = min(map(len, found), default=0)

@@ -10,10 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from .config import UsageError, UserError
+from .networks.norms import Reference
 from .run import Run, read_json, read_weights
-from .tasks.base import Task
+from .tasks.base import Adversary, Task
 
 BY_THE_LABELS = ("embed", "classify")  # parts whose size follows from the classes: they begin anew for other classes
+MEMORIES = ("loss", "penalties", "augment", "pool")  # of an `Adversary`: what it remembers of a training
 
 
 def begin_from(task: Task, source: str | os.PathLike[str], *, raw: bool = False) -> list[str]:
@@ -58,8 +60,13 @@ def _under(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def fit(network: nn.Module, weights: Mapping[str, Tensor], who: str) -> list[str]:
-    """Load weights where they fit; returns the names of the parts that stay fresh because the classes differ."""
-    ours = network.state_dict()
+    """Load weights where they fit; returns the names of the parts that stay fresh because the classes differ.
+
+    What belongs to the other training and not to the networks (a pool, ADA's state, averages of penalties, the
+    reference batch of virtual batch norm) stays as it is here.
+    """
+    left = remembered(network)
+    ours, weights = ({k: v for k, v in s.items() if not k.startswith(left)} for s in (network.state_dict(), weights))
     missing, foreign = sorted(ours.keys() - weights.keys()), sorted(weights.keys() - ours.keys())
     odd = [k for k in missing + foreign if not _sized_by_labels(k)]
     if odd:
@@ -68,6 +75,12 @@ def fit(network: nn.Module, weights: Mapping[str, Tensor], who: str) -> list[str
         )
     differing = [k for k in ours if k in weights and ours[k].shape != weights[k].shape]
     wrong = [k for k in differing if not _sized_by_labels(k)]
+    joins = [k for k in missing + foreign if _sized_by_labels(k)]
+    if wrong and joins:
+        raise UsageError(
+            f"{who} {'is not' if joins[0] in missing else 'is'} asked for by label, and this one"
+            f" {'is' if joins[0] in missing else 'is not'} ({joins[0]}); take a recipe and data of the same kind."
+        )
     if wrong:
         a, b = (tuple(s[wrong[0]].shape) for s in (weights, ours))
         raise UsageError(
@@ -75,8 +88,21 @@ def fit(network: nn.Module, weights: Mapping[str, Tensor], who: str) -> list[str
             " widths it was trained with (its config.json says)."
         )
     fresh = {*differing, *(k for k in missing if _sized_by_labels(k))}
-    network.load_state_dict({**ours, **{k: v for k, v in weights.items() if k in ours and k not in fresh}})
+    fitting = {k: v for k, v in weights.items() if k in ours and k not in fresh}
+    network.load_state_dict({**network.state_dict(), **fitting})
     return sorted({k.rpartition(".")[0] for k in fresh})
+
+
+def remembered(network: nn.Module) -> tuple[str, ...]:
+    """How the names begin of all that is no weight of a network, but memory of its training."""
+    found = []
+    for path, part in network.named_modules():
+        place = f"{path}." if path else ""
+        if isinstance(part, Adversary):
+            found += [f"{place}{name}." for name in MEMORIES]
+        if isinstance(part, Reference):
+            found.append(place)
+    return tuple(found)
 
 
 def _sized_by_labels(key: str) -> bool:

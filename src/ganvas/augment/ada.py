@@ -49,6 +49,8 @@ class ADA(Augment):
         super().__init__()
         if images < 1 or every < 1:
             raise UsageError(f"ADA adapts over at least one image and batch, not {images} and {every}.")
+        if isinstance(p, int | float) and not 0 <= p <= 1:
+            raise UsageError(f"ADA's p is a probability, from 0 to 1, got {p:g}.")
         self.given = None if p is None else following(p)
         self.kinds = tuple(kinds)
         self.target, self.images, self.every = target, images, every

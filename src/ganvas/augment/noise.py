@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..config import Spec
+from ..config import Spec, UsageError
 from ..policy import wide
 from ..schedule import Anneal, following
 from . import Augment
@@ -23,6 +23,8 @@ class InstanceNoise(Augment):
         sigma: float | Spec = Spec(Anneal, start=0.1, end=0.0),  # standard deviation, or a schedule of it
     ):
         super().__init__()
+        if isinstance(sigma, int | float) and sigma < 0:
+            raise UsageError(f"sigma is a standard deviation, at least 0, got {sigma:g}.")
         self.sigma = following(sigma)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -53,6 +53,8 @@ class MinibatchDiscrimination(Comparing):
         dims: int = 5,  # numbers that one of them compares (C in the paper)
         head: Spec = Spec(Plain, bias=True),  # how features and sums become a verdict
     ):
+        if kernels < 1 or dims < 1:
+            raise UsageError(f"kernels and dims of minibatch discrimination are at least 1, got {kernels} and {dims}.")
         super().__init__(head, features + kernels, classes, attributes)
         # a parameter and not a layer: the network's initialisation and spectral norm would make all images alike
         self.tensor = nn.Parameter(torch.randn(features, kernels, dims) * features**-0.5)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import instance_norm, normalize
 from torch.nn.utils import parametrize
 
+from ..config import UsageError
 from ..policy import full_precision
 from .labels import JoinImage, JoinNoise, embedding
 from .layers import widened
@@ -145,6 +146,8 @@ class Reference(nn.Module):
 
     def __init__(self, size: int, shape: tuple[int, ...], *, classes: int = 0, attributes: int = 0):
         super().__init__()
+        if size < 1:
+            raise UsageError(f"The reference batch of virtual batch norm has at least 1 image, got {size}.")
         self.size, self.settled = size, False  # settled: known to be chosen, without asking the device
         label = torch.zeros(size, dtype=torch.int64) if classes else torch.zeros(size, attributes)
         self.register_buffer("input", torch.randn(size, *shape))

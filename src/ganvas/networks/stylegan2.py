@@ -191,6 +191,8 @@ class Generator(nn.Module):
         mixing: float = 0.9,  # share of the pictures in training that are made from two styles
     ):
         super().__init__()
+        if not 0 <= mixing <= 1:
+            raise UsageError(f"mixing is a share, from 0 to 1, got {mixing:g}.")
         self.latent, self.resolution, self.mixing = latent, as_size(resolution), mixing
         widths = widths_for(self.resolution, width, max_width)[::-1]
         base = [-(-side // 2 ** (len(widths) - 1)) for side in self.resolution]  # rounded up, cropped at the end

@@ -134,7 +134,7 @@ class Adversary(nn.Module):
         fake = fake.detach()
         if self.pool is not None:
             fake, fake_label = self.pool(fake, fake_label)
-        match = self._match(real, fake, self.judge(real, label), self.judge(fake, fake_label), label, fake_label)
+        match = self.match(real, fake, self.judge(real, label), self.judge(fake, fake_label), label, fake_label)
         assert match.real_scores is not None
         real_logits, fake_logits = match.real_scores.logits, match.fake_scores.logits
         terms = {"adversarial": self.loss.d(real_logits, fake_logits)}
@@ -165,7 +165,7 @@ class Adversary(nn.Module):
         if self.loss.relative or compare:
             with torch.no_grad():
                 reference = self.judge(real, label)
-        match = self._match(real, draw.image, reference, scores, label, draw.label)
+        match = self.match(real, draw.image, reference, scores, label, draw.label)
         match.draw = draw
         terms = {"adversarial": self.loss.g(scores.logits, reference.logits if reference else None)}
         return {**terms, **dict(self._conditioning(scores, draw.label))}, match
@@ -174,7 +174,7 @@ class Adversary(nn.Module):
         self.loss.follow(progress)
         self.augment.follow(progress)
 
-    def _match(
+    def match(
         self,
         real: Tensor,
         fake: Tensor,
@@ -183,6 +183,8 @@ class Adversary(nn.Module):
         label: Tensor | None,
         fake_label: Tensor | None,
     ) -> Match:
+        """What penalties look at: a batch of each kind, the verdicts, and a way to ask for more of them."""
+
         def judge(images: Tensor, other: Tensor | None = None) -> Scores:
             return self.judge_exactly(images, label if other is None else other)
 

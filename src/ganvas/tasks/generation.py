@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..config import Spec, UsageError
+from ..config import Spec, UsageError, options
 from ..game import Draw, Look, Objective, Progress
 from .base import Adversary, Label, Task, charge, imposed
 
@@ -57,6 +57,10 @@ class Generation(Task):
                 f"This recipe asks for images by label, but {unlabelled:,} images have none; label them or take them"
                 " out, or train `semigan`, which learns from both kinds."
             )
+        latent = generator.get("latent") if "latent" in options(generator.target) else 1
+        for name, found in (("fakes", fakes), ("generator.latent", latent)):
+            if found < 1:
+                raise UsageError(f"{name} must be at least 1, got {found}.")
         self.classes, self.attributes = (classes, attributes) if conditional else (0, 0)
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
         facts |= {"classes": self.classes, "attributes": self.attributes}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ..config import Spec, UsageError
+from ..config import Spec, UsageError, options
 from ..game import Draw, Progress
 from .base import Label
 from .generation import Generation, numbers
@@ -44,7 +44,7 @@ class InfoGAN(Generation):
                 f"InfoGAN needs a code: categories of at least 2 values or continuous numbers, got {categories} and"
                 f" {continuous}."
             )
-        head = discriminator.get("head").replace(codes=(list(categories), continuous))
+        head = guessing(discriminator.get("head"), (list(categories), continuous))
         super().__init__(
             generator=generator.replace(attributes=sum(categories) + continuous),
             discriminator=discriminator.replace(head=head),
@@ -108,3 +108,13 @@ class InfoGAN(Generation):
         """A category's number, or a whole code as numbers between commas."""
         code = numbers(text)
         return int(code[0]) if len(code) == 1 and code[0].is_integer() else code
+
+
+def guessing(head: Spec, codes: tuple[list[int], int]) -> Spec:
+    """A head that is told the layout of the code, or has one inside that is; raises `UsageError` for another."""
+    known = options(head.target)
+    if "codes" in known:
+        return head.replace(codes=codes)
+    if "head" in known:
+        return head.replace(head=guessing(head.get("head"), codes))
+    raise UsageError(f"InfoGAN guesses its code with the head info, and {head.target.__name__} cannot.")

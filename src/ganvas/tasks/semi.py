@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from ..config import Spec, UsageError
 from ..game import Objective, Progress
+from .base import charge
 from .classify import accuracy, naming
 from .generation import Generation
 
@@ -35,6 +36,7 @@ class SemiSupervised(Generation):
         discriminator: Spec,  # images to verdicts with class logits: its head is `classes`
         loss: Spec,  # what telling real from fake is paid
         penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
+        g_penalties: list[Spec] = [],  # noqa: B006  what keeps the generator honest
         augment: list[Spec] = [],  # noqa: B006  what all images go through before they are judged
         prior: Literal["normal", "uniform"] = "uniform",  # distribution of the noise
         supervised: float = 1.0,  # weight of the cross entropy of labelled images
@@ -53,6 +55,7 @@ class SemiSupervised(Generation):
             discriminator=discriminator.replace(classes=classes),
             loss=loss,
             penalties=penalties,
+            g_penalties=g_penalties,
             augment=augment,
             prior=prior,
             resolution=resolution,
@@ -78,11 +81,17 @@ class SemiSupervised(Generation):
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         self._copy_discriminator()
-        draw = batch.pop("draw", None) or self.draw(batch["image"], progress)
+        draw = batch.pop("draw", None)
+        if draw is None:
+            self._constrain()
+            draw = self.draw(batch["image"], progress)
         with torch.no_grad():
-            real = self.discriminator.judge(batch["image"]).features[-1].float()
-        fake = self.discriminator.judge(draw.image).features[-1].float()
-        return Objective({"feature_matching": (fake.mean(0) - real.mean(0)).abs().mean()})
+            reference = self.discriminator.judge(batch["image"])
+        scores = self.discriminator.judge(draw.image)
+        match = self.discriminator.match(batch["image"], draw.image, reference, scores, None, None)
+        match.draw, match.net = draw, self.maker
+        real, fake = (found.features[-1].float().mean(0) for found in (reference, scores))
+        return Objective({"feature_matching": (fake - real).abs().mean(), **charge(self.g_penalties, match, progress)})
 
     def logits(self, images: Tensor) -> Tensor:
         return self.generator["classifier"](images).label_logits  # type: ignore[index]

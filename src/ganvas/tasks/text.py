@@ -63,6 +63,9 @@ class TextGeneration(Generation):
         )
         self.generator = nn.ModuleDict({"images": self.generator, "text": write.train()})
         self.discriminator.text = read.train()
+        for name, share in (("matching", matching), ("hidden", hidden)):
+            if not 0 <= share <= 1:
+                raise UsageError(f"{name} is a share, from 0 to 1, got {share:g}.")
         self.matching, self.hidden = matching, hidden
         self.needs = frozenset({"image", "text"})
 
@@ -73,6 +76,8 @@ class TextGeneration(Generation):
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real, captions = batch["image"], self.captions(batch, progress)
         vectors = self.read(captions)
+        if progress.paired:
+            self._constrain()
         with torch.set_grad_enabled(progress.paired):
             draw = self.imagine(real, captions, progress)
         if progress.paired:
@@ -84,7 +89,8 @@ class TextGeneration(Generation):
         stats = {"mismatched": torch.tensor(float(wrong.sum()) / len(captions))}
         if wrong.any():
             where = wrong.nonzero()[:, 0].to(real.device)
-            logits = self.discriminator.judge(real[where], vectors.roll(shift, 0)[where]).logits
+            # all of the batch, though not all is paid for: heads that compare images are to see as many as ever
+            logits = self.discriminator.judge(real, vectors.roll(shift, 0)).logits[where]
             paid = self.discriminator.loss.d(match.real_scores.logits[where], logits)
             objective.terms["mismatch"] = self.matching * paid
             stats["wrong"] = logits.detach().mean()
@@ -93,9 +99,10 @@ class TextGeneration(Generation):
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         captions = batch["captions"] if "captions" in batch else self.captions(batch, progress)
-        for penalty in self.g_penalties:
-            penalty.constrain(self.maker)  # type: ignore[operator]
-        draw = batch.pop("draw", None) or self.imagine(batch["image"], captions, progress)
+        draw = batch.pop("draw", None)
+        if draw is None:
+            self._constrain()
+            draw = self.imagine(batch["image"], captions, progress)
         vectors = self.read(captions)
         return self.paid(draw._replace(label=vectors), batch["image"], vectors, progress)
 
