@@ -58,7 +58,7 @@ def test_every_recipe_trains_samples_and_loads(name, tmp_path):
             assert scale == given["set"].get("degradation.scale", recipe.degradation.build().scale)
         given_picture = torch.zeros(2, sources, 11, 8)
         if name == "adain":
-            images = ganvas.stylize(given_picture, [torch.ones(1, 1, 9, 9)], model)
+            images = ganvas.stylize(given_picture, [torch.ones(1, 1, 33, 33)], model)
         else:
             images = model(given_picture, label=label)
         assert images.shape == (2, channels, 11 * scale, 8 * scale)
