@@ -3,6 +3,7 @@
 python benchmarks/style.py gatys --size 256      300 iterations against the plain loop, taken in turn
 python benchmarks/style.py ways --size 256       what each way of going down reaches, and what an iteration costs
 python benchmarks/style.py models RUN...         style loss at the same content loss, and speed, against gatys
+python benchmarks/style.py sheet RUN             docs/styled.jpg: photograph, style, a run of fast_style, 100 iterations
 
 Seconds are those of the processor, which others on the machine change least: take one thread.
 """
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 import ganvas
@@ -23,7 +25,7 @@ from ganvas import descent
 from ganvas.data.embedded import photograph
 from ganvas.gatys import Painting, judged, paint
 from ganvas.metrics.style import Perception, Seen
-from ganvas.pixels import to_float
+from ganvas.pixels import to_float, to_uint8
 from ganvas.policy import keep_large_buffers
 from ganvas.resize import resize
 from ganvas.restyling import Restyler
@@ -177,9 +179,19 @@ def models(runs: list[str], size: int, iterations: int, pairs: int) -> None:
             )
 
 
+def sheet(run: str, size: int) -> None:
+    """What is shown in the documentation."""
+    model, style, rows = ganvas.load(run, device="cpu"), square("ihc", size), []
+    for name in CONTENTS[::2]:
+        content = square(name, size)
+        painted = paint(content, [style], Perception(), Painting(iterations=100)).image
+        rows.append(torch.cat([content, style, model(content), painted], 3))
+    Image.fromarray(to_uint8(torch.cat(rows, 2))[0]).save("docs/styled.jpg", quality=88)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("gatys", "ways", "models"))
+    parser.add_argument("what", choices=("gatys", "ways", "models", "sheet"))
     parser.add_argument("runs", nargs="*")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--iterations", type=int, default=300)
@@ -188,7 +200,9 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     keep_large_buffers()
-    if asked.what == "models":
+    if asked.what == "sheet":
+        sheet(asked.runs[0], asked.size)
+    elif asked.what == "models":
         models(asked.runs, asked.size, asked.iterations, asked.pairs)
     else:
         {"gatys": gatys, "ways": ways}[asked.what](asked.size, asked.iterations, asked.pairs)
