@@ -90,6 +90,7 @@ WORKS = {
     "ms_ssim": ("photo.png", "photo.png"),
     "critic": ("digits", "run", "--held-out", "b", "--samples", 20, "--resolution", 8),
     "gan_train": ("a8", "conditional", "--held-out", "digits", "--samples", 80, "--train-images", 64),
+    "accuracy": ("digits", "classifier"),
     "gan_test": ("digits", "conditional", "--classifier", "classifier", "--samples", 20, "--resolution", 8),
 }
 
@@ -112,6 +113,18 @@ def test_every_measure_answers(name, command, place):
     assert code == 0
     assert out.strip()
     assert metric.upper() in out or name.startswith(("prdc", "modes"))
+
+
+def test_accuracy_is_what_is_named_rightly(place):
+    digits, judge = open_source("digits", resolution=(8, 8)), ganvas.load(place / "classifier", device="cpu")
+    images = torch.from_numpy(digits.images).permute(0, 3, 1, 2) / 127.5 - 1
+    right = (judge.classify(images).numpy() == digits.labels).mean()
+    assert evaluate("accuracy", "digits", place / "classifier")["accuracy"] == pytest.approx(right)
+    for asked in (("digits",), ("digits", place / "a")):
+        with pytest.raises(UsageError, match="a run B that names classes"):
+            evaluate("accuracy", *asked)
+    with pytest.raises(UsageError, match="does not name their classes"):
+        evaluate("accuracy", "digits", place / "conditional")
 
 
 def test_every_measure_is_in_the_table():

@@ -1,4 +1,4 @@
-"""Measures by name: `evaluate("fd", A, B)`, and the two that train a classifier to find out."""
+"""Measures by name: `evaluate("fd", A, B)`, and those that ask or train a classifier."""
 
 from __future__ import annotations
 
@@ -89,8 +89,16 @@ def gan_test(ask: Question) -> Numbers:
         return {"gan_test": accuracy(judge, samples), **trained_on(ask, ask.real), "fake": ask.fake.said}
 
 
+def names(ask: Question) -> Numbers:
+    """How many of the labelled images A the run B names rightly: a classifier, or a semi-supervised GAN."""
+    if ask.b is None or ask.fake.model is None or ask.real.dataset is None:
+        raise UsageError("This takes labelled images A and a run B that names classes.")
+    return {"accuracy": accuracy(ask.fake.model, ask.real.dataset), "real": ask.real.said, "model": ask.fake.name}
+
+
 ROUNDED = ("fd", "fid")
-METRICS: dict[str, Callable[[Question], Numbers]] = {**MEASURES, "gan_train": gan_train, "gan_test": gan_test}
+TRAINED: dict[str, Callable[[Question], Numbers]] = {"gan_train": gan_train, "gan_test": gan_test, "accuracy": names}
+METRICS = {**MEASURES, **TRAINED}
 
 
 def real_test(ask: Question) -> Dataset | str:
