@@ -212,6 +212,16 @@ def domains(**more):
     return MultiDomain(**networks, loss=Spec(catalog.LOSSES["wasserstein"]), **FACTS, **options)
 
 
+def test_where_the_terms_of_domains_go():
+    task = domains()
+    batch, players = {"image": pictures(0).float(), "label": torch.tensor([0, 2, 1, 1])}, {"g": task.generator}
+    players["d"] = task.discriminator
+    assert moves(task.d_loss(batch, APART), task, players) == {"adversarial": {"d"}, "class_real": {"d"}}
+    task.discriminator.requires_grad_(False)  # as the trainer does
+    everything = {name: {"g"} for name in ("adversarial", "class", "cycle")}
+    assert moves(task.g_loss(batch, APART), task, players) == everything
+
+
 @pytest.mark.parametrize("kind", ["classes", "attributes"])
 def test_domains_cost_what_is_published(kind, monkeypatch):
     """Choi et al. 2018, eq. 2-6 with the Wasserstein loss of section 3.3."""
@@ -301,6 +311,15 @@ def test_a_painting_style_can_keep_more_than_its_content():
     task, photo, painted = painting(terms=[Spec(L1, weight=4.0)]), pictures(0), pictures(1)
     g = task.g_loss({"other": photo, "image": painted}, APART)
     same(g.terms["l1"], 4 * (task.generator(photo) - photo).abs().mean() / 2)
+
+
+def test_where_the_terms_of_a_painting_style_go():
+    task, batch = painting(terms=[Spec(L1)]), {"other": pictures(0), "image": pictures(1)}
+    players = {"g": task.generator, "d": task.discriminator}
+    assert moves(task.d_loss(batch, APART), task, players) == {"adversarial": {"d"}}
+    task.discriminator.requires_grad_(False)
+    everything = {name: {"g"} for name in ("adversarial", "content", "l1")}
+    assert moves(task.g_loss(batch, APART), task, players) == everything
 
 
 def test_in_the_warm_up_content_is_all_that_counts():
