@@ -38,7 +38,8 @@ def began() -> Recipe:
     """Autoencoding errors of real and generated pictures kept in equilibrium (Berthelot et al. 2017).
 
     The generator has the shape of the critic's decoder.  Settings are the paper's: Adam at 1e-4, gamma 0.5, uniform
-    noise (of unit variance, as of every recipe here), codes of 64 numbers; the rate falls along a line over the second half instead of by steps.
+    noise (of unit variance, as everywhere here), codes of 64 numbers; the rate falls along a line over the second half
+    instead of by steps.
     """
     adam = Spec(Adam, lr=1e-4, betas=(0.5, 0.999))
     return Recipe(
