@@ -221,3 +221,14 @@ def test_noise_is_there_while_training_only():
     still = noisy.Noise(0.5).eval()
     assert still(x) is x
     assert (noisy.Noise(0.5)(torch.zeros(20_000)).std() - 0.5).abs() < 0.02
+
+
+def test_the_networks_are_those_of_the_paper():
+    """Salimans et al. 2016 for MNIST, by its layers: weights, one bias and one gain an output; batch norm's two."""
+    dense = [784, 1000, 500, 250, 250, 250]
+    expected = sum((i + 2) * o for i, o in zip(dense, dense[1:])) + (250 + 1) * 10  # the classes have no gain
+    net = noisy.Dense(resolution=28, channels=1, classes=10)
+    assert sum(p.numel() for p in net.parameters()) == expected
+    made = noisy.Generator(resolution=28, channels=1)
+    hidden = 100 * 500 + 500 * 500 + 2 * 2 * 500
+    assert sum(p.numel() for p in made.parameters()) == hidden + (500 + 2) * 784
