@@ -26,14 +26,17 @@ def embedding(classes: int, attributes: int, size: int) -> nn.Module:
 class JoinNoise(nn.Module):
     """Noise (N, latent) with the embedding of its label beside it (Mirza and Osindero 2014); the noise alone without.
 
-    `size` is what the label adds: 0 for an unconditional network.
+    `size` is what the label adds: 0 for an unconditional network.  A vector is one more part of the noise, whose map
+    begins as every layer does: louder, InfoGAN's codes agreed with fewer digits (79 % instead of 90 %).
     """
 
     def __init__(self, classes: int, attributes: int, size: int):
         super().__init__()
         self.size = size if classes or attributes else 0
-        self.embed = embedding(classes, attributes, size) if self.size else None
-        if self.embed is not None:  # as long as a one-hot vector: longer ones drown the noise
+        self.embed: nn.Module | None = None
+        if self.size:
+            self.embed = nn.Embedding(classes, size) if classes else nn.Linear(attributes, size)
+        if isinstance(self.embed, nn.Embedding):  # as long as a one-hot vector: longer ones drown the noise
             self.embed.weight.data *= size**-0.5
 
     def forward(self, z: Tensor, label: Tensor | None) -> Tensor:
