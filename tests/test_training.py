@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -391,3 +392,17 @@ def test_truncation_means_less_variety_for_every_generator(name, tmp_path):
     spread = [model.sample_seeds(range(0, 60, 10), trunc=t).std(0).mean() for t in (1.0, 0.1)]  # of one class
     assert spread[1] < spread[0]
     assert torch.equal(model.sample_seeds([3], trunc=1.0), model.sample(1, seed=3))
+
+
+def test_a_number_that_is_asked_for_is_obeyed(tmp_path):
+    """Pictures as bright as their vector says: after 250 steps, samples are as bright as was asked for."""
+    source = np.random.RandomState(0)
+    asked = source.uniform(-1, 1, (512, 1)).astype(np.float32)
+    pictures = (asked[:, :, None, None] * 0.8 + 1) * 127.5 + source.uniform(-9, 9, (512, 8, 8, 1))
+    data = Dataset(pictures.clip(0, 255).astype(np.uint8), vectors=asked, name="bright")
+    small = {"generator.width": 16, "discriminator.width": 16}
+    options = {"images": 16_000, "batch": 64, "device": "cpu", "precision": "fp32", "set": small}
+    model = ganvas.load(ganvas.train("cgan", data=data, outdir=tmp_path / "run", **options).path, device="cpu")
+    wanted = np.linspace(-1, 1, 11)
+    made = [model.sample(8, seed=8 * k, label=[float(v)]).mean().item() for k, v in enumerate(wanted)]
+    assert np.corrcoef(wanted, made)[0, 1] > 0.9
