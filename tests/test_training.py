@@ -17,6 +17,7 @@ from PIL import Image
 import ganvas
 from ganvas import api, catalog
 from ganvas.config import UsageError, UserError
+from ganvas.data import Dataset
 from ganvas.run import Run, weights_hash
 from ganvas.training import Finished, Logged, Snapshot, Told
 from small import CHANNELS, narrow, source
