@@ -22,8 +22,9 @@ from ganvas.metrics.pocket import WIDTHS
 from ganvas.metrics.style import Perception, adapted, gram, moments
 from ganvas.networks.adain import Decoder, NormalisedVGG
 from ganvas.networks.compact import Compact
+from ganvas.networks.overpainting import Overpainting, OverpaintingDecoder
 from ganvas.networks.stargan import Generator as StarGAN
-from ganvas.networks.transformer_net import Overpainting, TransformerNet
+from ganvas.networks.transformer_net import TransformerNet
 from ganvas.restyling import loaded
 from ganvas.schedule import Inverse
 from ganvas.tasks.any_style import AnyStyle
@@ -39,8 +40,8 @@ class Pixels(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(widths[-1], channels, 1)
 
-    def forward(self, x):
-        return torch.tanh(self.conv(x))
+    def forward(self, *maps):
+        return torch.tanh(self.conv(maps[-1]))
 
 
 class Squares(nn.Module):
@@ -128,6 +129,7 @@ def test_every_term_moves_the_generator_and_nothing_else(name):
         for option, value in (("generator.width", "4"), ("generator.blocks", "1"), ("style_size", "80")):
             recipe.set(option, value, catalog.COMPONENTS)
     task = recipe.task.build(**FACTS)
+    nn.init.normal_(list(task.generator.parameters())[-1])  # painting over begins with the content and all of it
     assert task.discriminator is None
     assert recipe.d_optimizer is None
     assert all(key.startswith("generator.") for key in task.state_dict())
@@ -215,13 +217,27 @@ def test_a_published_style_network(obsolete, tmp_path):
 
 
 def test_overpainting_begins_with_the_picture_itself(tmp_path):
-    """In colours of mean 0 and deviation 0.5, whatever its size; and no other tool knows the network."""
-    network, x = Overpainting(width=4), pictures(0, 2, 21, 18)
-    rows = x.double().flatten(2)
-    even = (rows - rows.mean(2, keepdim=True)) / (rows.var(2, correction=0, keepdim=True) + 1e-5).sqrt() / 2
-    torch.testing.assert_close(network(x), even.view_as(x).float(), rtol=1e-4, atol=1e-5)
+    """Whatever its size and its contrast; and no other tool knows the network."""
+    network, x = Overpainting(width=4), 0.3 * pictures(0, 2, 21, 18) + 0.2
+    torch.testing.assert_close(network(x), x, rtol=0, atol=1e-6)
     network(x).square().sum().backward()
-    assert network.deconv3.conv2d.weight.grad.any()  # so that it learns
+    assert network.last.conv2d.weight.grad.any()  # so that it learns
+    assert network.ground.mix.weight.grad.all()  # the colours as they are, and evened
+
+
+def test_overpainting_evens_colours_by_a_linear_map():
+    """Every channel less its mean over its deviation, mixed and added: by the definition, in float64."""
+    network, x = Overpainting(width=4).double(), 0.3 * pictures(0, 2, 21, 18).double() + 0.2
+    mix = torch.randn(3, 6, dtype=torch.float64)
+    network.ground.mix.weight.data = mix[..., None, None]
+    rows = x.flatten(2)
+    even = (rows - rows.mean(2, keepdim=True)) / (rows.var(2, correction=0, keepdim=True) + 1e-5).sqrt()
+    expected = mix[:, :3] @ rows + mix[:, 3:] @ even
+    torch.testing.assert_close(network(x), expected.view_as(x))
+
+
+def test_overpainting_has_no_layout_of_another_tool(tmp_path):
+    network = Overpainting(width=4)
     with pytest.raises(UsageError, match="No other tool has a layout"):
         foreign.save_network(network, tmp_path / "mine.pth")
     assert not list(tmp_path.iterdir())
@@ -344,7 +360,7 @@ def test_what_is_said_to_do_next_can_be_done(run, runs, tmp_path):
 
 def test_any_style_alpha_shares_and_masks(runs):
     model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
-    assert model.task.generator.stages[0][0].weight.shape[1] == WIDTHS[2]
+    assert model.task.generator.stages[0][0][0].weight.shape[1] == WIDTHS[2]
     content, one, two = pictures(0, 1, 19, 22), pictures(1, 1, 33, 33), pictures(2, 1, 34, 40)
 
     def made(*styles, **more):
@@ -371,12 +387,94 @@ def test_any_style_alpha_shares_and_masks(runs):
 
 
 def test_any_style_is_what_adain_says(runs):
-    """The decoder of the pocket's third map, with the second picture's statistics."""
+    """Colours and the pocket's three maps, with the second picture's statistics, to the network."""
     model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
     content, style = pictures(0, 1, 16, 24), pictures(1, 1, 40, 36)
-    maps = [model.task.hidden[0].hidden[0].maps(x, ["relu3"])["relu3"] for x in (content, style)]
-    expected = model.task.generator(published.adapted(*maps)).clamp(-1, 1)
-    torch.testing.assert_close(ganvas.stylize(content, [style], model), expected)
+    names = ["relu1", "relu2", "relu3"]
+    seen = [[x, *model.task.hidden[0].hidden[0].maps(x, names).values()] for x in (content, style)]
+    expected = model.task.generator(*(published.adapted(*maps).float() for maps in zip(*seen))).clamp(-1, 1)
+    torch.testing.assert_close(ganvas.stylize(content, [style], model), expected, rtol=1e-4, atol=1e-4)
+
+
+def any_style(**more):
+    torch.manual_seed(0)
+    recipe = catalog.RECIPES["adain"]()
+    for option, value in more.items():
+        recipe.set(option, str(value), catalog.COMPONENTS)
+    return recipe.task.build(**{**FACTS, "resolution": (32, 32)})
+
+
+def test_an_untrained_decoder_gives_the_styles_colours_to_the_content():
+    """At every size: the mean and deviation of every channel (Huang and Belongie 2017, eq. 8), and no more."""
+    task, style = any_style(), 0.4 * pictures(1, 1, 40, 36) - 0.2
+    for h, w in ((19, 22), (16, 16), (33, 47)):
+        content = pictures(0, 1, h, w)
+        expected = published.adapted(content, style).float()
+        torch.testing.assert_close(task.restyled(content, [style]), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(task.restyled(content, [style], alpha=0.0), content)
+
+
+def test_the_published_decoder_is_a_choice():
+    """It decodes the deepest map alone, whatever the others are."""
+    task = any_style(generator="adain_decoder", least_alpha=1)
+    content, style = pictures(0, 1), pictures(1, 1, 40, 36)
+    maps = [task.hidden[0].hidden[0].maps(x, ["relu3"])["relu3"] for x in (content, style)]
+    expected = task.generator(published.adapted(*maps).float())
+    torch.testing.assert_close(task.restyled(content, [style]), expected, rtol=1e-4, atol=1e-4)
+    assert isinstance(task.generator, Decoder)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_weaker_styles_are_trained_on_as_they_are_asked_for(alpha, monkeypatch):
+    """What the loss wants at a strength is what `restyled` decodes at it, and its own statistics."""
+    task = any_style()
+    monkeypatch.setattr(task, "_alphas", lambda x: torch.full((len(x), 1, 1, 1), alpha))
+    given = []
+    monkeypatch.setattr(task.generator, "forward", lambda *maps: given.append(maps) or maps[0])
+    content, style = pictures(0, 1, 32, 32), pictures(1, 1, 32, 32)
+    terms = task.g_loss({"other": content, "image": style}, NOW).terms
+    task.restyled(content, [style], alpha=alpha)
+    for trained, asked in zip(*given):
+        torch.testing.assert_close(trained, asked, rtol=1e-3, atol=1e-3)
+    expected = 0.0
+    for made, own, wanted in zip(*(task.encode(x) for x in (given[0][0], content, style))):
+        made, own, wanted = (moments(m.double()) for m in (made, own, wanted))
+        expected += sum((m - alpha * w - (1 - alpha) * o).square().mean() for m, o, w in zip(made, own, wanted))
+    assert terms["style"].item() == pytest.approx(10 * float(expected), rel=1e-4, abs=1e-6)
+
+
+def test_strengths_are_drawn_from_the_weakest_to_all():
+    drawn = any_style(least_alpha=0.75)._alphas(torch.zeros(4000, 3, 1, 1))
+    assert 0.75 <= drawn.min() < 0.752
+    assert 0.998 < drawn.max() <= 1
+    assert (any_style(least_alpha=1)._alphas(torch.zeros(9, 3, 1, 1)) == 1).all()
+    with pytest.raises(UsageError, match="least_alpha must be from 0 to 1, got 2"):
+        any_style(least_alpha=2)
+
+
+def test_any_style_keeps_the_contents_transparency():
+    recipe = catalog.RECIPES["adain"]()
+    task = recipe.task.build(resolution=(32, 32), channels=4)
+    content, style = pictures(0, 1, 19, 22, 4), pictures(1, 1, 40, 36, 4)
+    made = task.restyled(content, [style])
+    assert made.shape == content.shape
+    torch.testing.assert_close(made[:, 3:], content[:, 3:])
+    assert torch.isfinite(task.g_loss({"other": content, "image": style}, NOW).total)
+
+
+def test_a_decoder_that_paints_over_learns_with_all_its_weights():
+    network = OverpaintingDecoder(widths=(4, 6, 8))
+    nn.init.normal_(network.last.weight)
+    x = [
+        pictures(k, 2, *size, c)
+        for k, (c, size) in enumerate(((3, (21, 18)), (4, (21, 18)), (6, (10, 9)), (8, (5, 4))))
+    ]
+    made = network(*x)
+    assert made.shape == x[0].shape
+    made.square().sum().backward()
+    assert all(p.grad.any() for p in network.parameters())
+    with pytest.raises(UsageError, match="widths and a depth of at least 1"):
+        OverpaintingDecoder(widths=(4, 6), depth=0)
 
 
 def test_kinds_of_picture_that_go_in_come_out(runs):

@@ -36,6 +36,7 @@ from .networks import (
     minibatch,
     mlp,
     noisy,
+    overpainting,
     patch,
     r3gan,
     resnet,
@@ -201,8 +202,9 @@ NETWORKS: dict[str, type] = {
     "inpainter": lost.Inpainter,
     "content": content.Content,
     "transformer_net": transformer_net.TransformerNet,
-    "overpainting_net": transformer_net.Overpainting,
+    "overpainting_net": overpainting.Overpainting,
     "adain_decoder": adain.Decoder,
+    "overpainting_decoder": overpainting.OverpaintingDecoder,
     "normalised_vgg": adain.NormalisedVGG,
     "perception": painted.Perception,
 }

@@ -21,7 +21,7 @@ class Decoder(nn.Module):
     """Maps (N, widths[-1], h, w) to pictures (N, channels, f h, f w), f = 2 ** (len(widths) - 1), about in [-1, 1].
 
     The mirror of what made the maps: pixels are repeated where that halved them, no norm (Huang and Belongie 2017,
-    section 5); with VGG's widths and depths of 2, 2, 4, 1 it is theirs.
+    section 5); with VGG's widths and depths of 2, 2, 4, 1 it is theirs.  Of several maps the last is decoded.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class Decoder(nn.Module):
             inside = [mirrored(widths[k], widths[k]) for _ in range(depths[k] - 1)]
             self.stages.append(nn.ModuleList([*inside, mirrored(widths[k], out)]))
 
-    def forward(self, maps: Tensor) -> Tensor:
-        h = maps
+    def forward(self, *maps: Tensor) -> Tensor:
+        h = maps[-1]
         for k, stage in enumerate(self.stages):
             h = interpolate(h, scale_factor=2) if k else h
             last = k == len(self.stages) - 1

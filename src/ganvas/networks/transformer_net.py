@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from .layers import cropped, grown
 
 LEVELS = 127.5  # half the range in which the network computes: published files take and give 0 to 255
-CONTRAST = 0.5  # deviation of the colours of pictures in [-1, 1], about
 LEAST = 5  # pixels a side that the widest convolution needs; fewer are grown to 8
 
 
@@ -73,40 +71,3 @@ class TransformerNet(nn.Module):
         for k in (1, 2):
             h = relu(part(f"in{k + 3}")(part(f"deconv{k}")(h)))
         return cropped(self.deconv3(h) / LEVELS - 1, (x.shape[2], x.shape[3]))
-
-
-class Overpainting(TransformerNet):
-    """A `TransformerNet` that paints over the picture, instead of making it anew: same shapes, range and options.
-
-    What it makes is added to the picture in other colours, and is nothing to begin with: a training starts with all of
-    the content and learns the style, where the published network starts with grey and must learn to copy first.
-    """
-
-    def __init__(
-        self,
-        *,
-        channels: int = 3,
-        width: int = 32,  # channels of the largest map; doubled with both halvings
-        blocks: int = 5,  # residual blocks
-    ):
-        super().__init__(channels=channels, width=width, blocks=blocks)
-        self.ground = Colours(channels)
-        nn.init.zeros_(self.deconv3.conv2d.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.ground(x) + super().forward(x)
-
-
-class Colours(nn.Module):
-    """A picture (N, C, H, W) in other colours: a linear change, learnt, of its channels without mean and deviation."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.norm, self.mix = nn.InstanceNorm2d(channels), nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
-        with torch.no_grad():
-            self.mix.weight.copy_(CONTRAST * torch.eye(channels)[..., None, None])
-
-    def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.mix(self.norm(x))
-        return made

@@ -7,8 +7,7 @@ from torch.optim import Adam
 from ..config import Recipe, Spec
 from ..data.transforms import Flip
 from ..metrics.style import Perception
-from ..networks import adain as any_style
-from ..networks.transformer_net import Overpainting
+from ..networks.overpainting import Overpainting, OverpaintingDecoder
 from ..schedule import Inverse
 from ..tasks.any_style import AnyStyle
 from ..tasks.one_style import OneStyle
@@ -38,14 +37,17 @@ def fast_style() -> Recipe:
 def adain() -> Recipe:
     """Any style without learning it, from a pile of photographs and one of styles (Huang and Belongie 2017).
 
-    As published but for the features, of which the third map, a quarter of the size, is decoded: the rate falls as
-    1 / (1 + 5e-5 steps); no discriminator.
+    Losses, rate (which falls as 1 / (1 + 5e-5 steps)) and batch as published, and no discriminator.  The statistics
+    of three maps of the embedded features, not of the fourth of VGG, and of the colours are exchanged and painted over
+    the picture, at strengths from nothing to all.  The published decoder: `--set generator=adain_decoder --set
+    least_alpha=1`.
     """
     return Recipe(
         task=Spec(
             AnyStyle,
-            generator=Spec(any_style.Decoder),
+            generator=Spec(OverpaintingDecoder),
             perception=Spec(Perception, style=["relu1", "relu2", "relu3"]),
+            least_alpha=0.0,
         ),
         g_optimizer=Spec(Adam, lr=1e-4),
         batch=8,
