@@ -31,11 +31,14 @@ from ganvas.resize import resize
 from ganvas.restyling import Restyler
 from ganvas.stylizing import Styles
 from ganvas.tasks.any_style import AnyStyle
-from ganvas.tasks.restyling import Restyling
 
 PAIRS = (("chelsea", "ihc"), ("china", "coffee"), ("astronaut", "hubble_deep_field"))
 BLOCK = 10  # iterations that are timed together
 CONTENTS = ("chelsea", "astronaut", "coffee")
+WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1000.0, 10_000.0)  # of the style
+ALPHAS = (0.1, 0.25, 0.5, 1.0)
+
+Losses = tuple[float, float]
 
 
 def square(name: str, size: int) -> Tensor:
@@ -142,41 +145,50 @@ def ways(size: int, iterations: int, pairs: int) -> None:
             )
 
 
-def models(runs: list[str], size: int, iterations: int, pairs: int) -> None:
-    """A network against iterations with several style weights, between which its content loss is looked up.
+def front(content: Tensor, style: Tensor, perception: Perception, iterations: int) -> tuple[list[Losses], float]:
+    """Losses of content and style that iterations reach, from a tint to little content, and their seconds."""
+    found, seconds = [], []
+    for weight in WEIGHTS:
+        began = time.process_time()
+        one = paint(content, [style], perception, Painting(iterations=iterations, style_weight=weight))
+        seconds.append(time.process_time() - began)
+        found.append((one.content, one.style))
+    return sorted(found), statistics.median(seconds)
 
-    Both by what the network was trained with.
+
+def models(runs: list[str], size: int, iterations: int, pairs: int) -> None:
+    """A network at several strengths against iterations, whose style loss at its content loss is looked up.
+
+    Both by what the network was trained with.  Content beyond what the iterations had is said to be.
     """
     for run in runs:
         model = ganvas.load(run, device="cpu")
-        perception = model.task.hidden[0] if isinstance(model.task, AnyStyle) else model.task.perception.build()
-        names = list(PAIRS) if isinstance(model.task, Restyling) else [(c, "ihc") for c in CONTENTS]
+        any_style = isinstance(model.task, AnyStyle)
+        perception = model.task.hidden[0] if any_style else model.task.perception.build()
+        names = list(PAIRS) if any_style else [(c, "ihc") for c in CONTENTS]
         for content_name, style_name in names[:pairs]:
             content, style = square(content_name, size), square(style_name, size)
-            given = [style] if isinstance(model.task, Restyling) else []
-            painter = Restyler(model, Styles(given, [1.0] * len(given)))
-            painter.painted(content)
-            began = time.process_time()
-            made = painter.painted(content)
-            fast = time.process_time() - began
-            target = target_of(content, style, perception)
-            with torch.no_grad():
-                seen = perception(made)
-                found = [float(f(seen, target)) for f in (perception.content_loss, perception.style_loss)]
-            curve, slow = [], 0.0
-            for weight in (1.0, 10.0, 100.0, 1000.0):
+            given, target = [style] if any_style else [], target_of(content, style, perception)
+            known, slow = front(content, style, perception, iterations)
+            logs = np.log(np.array(known))
+            before = float(perception.style_loss(perception(content), target))
+            print(f"{run}, {content_name} as {style_name}: style {before:.5f} before", flush=True)
+            for alpha in ALPHAS:
+                painter = Restyler(model, Styles(given, [1.0] * len(given)), alpha)
+                painter.painted(content)
                 began = time.process_time()
-                one = paint(content, [style], perception, Painting(iterations=iterations, style_weight=weight))
-                slow = time.process_time() - began
-                curve.append((one.content, one.style))
-            curve.sort()
-            logs = np.log(np.array(curve))
-            expected = float(np.exp(np.interp(np.log(found[0]), logs[:, 0], logs[:, 1])))
-            print(
-                f"{run}, {content_name} as {style_name}: content {found[0]:.4f}, style {found[1]:.5f};"
-                f" gatys there {expected:.5f} (x {found[1] / expected:.2f}), {slow / fast:.0f} times slower",
-                flush=True,
-            )
+                made = painter.painted(content)
+                fast = time.process_time() - began
+                with torch.no_grad():
+                    seen = perception(made)
+                    found = [float(f(seen, target)) for f in (perception.content_loss, perception.style_loss)]
+                expected = float(np.exp(np.interp(np.log(found[0]), logs[:, 0], logs[:, 1])))
+                beyond = "" if known[0][0] <= found[0] <= known[-1][0] else " at the nearest content"
+                print(
+                    f"  alpha {alpha:g}: content {found[0]:.4f}, style {found[1]:.5f}; gatys {expected:.5f}{beyond}"
+                    f" (x {found[1] / expected:.2f}), {slow / fast:.0f} times slower",
+                    flush=True,
+                )
 
 
 def sheet(run: str, size: int) -> None:

@@ -135,6 +135,19 @@ def test_what_a_layer_of_vgg_looks_at():
     assert [reach(network, name) for name in ("relu1_1", "relu1_2", "relu2_1", "relu3_1")] == [3, 5, 10, 24]
 
 
+@pytest.mark.parametrize(("layer", "least"), [("relu1_2", 1), ("relu2_2", 2), ("relu4_2", 8), ("relu5_1", 16)])
+def test_pictures_of_which_vgg_leaves_nothing(layer, least):
+    """Every pool halves, rounding down."""
+    with torch.device("meta"):
+        network = VGG("vgg19")
+    network.to_empty(device="cpu")
+    assert network.maps(torch.zeros(1, 3, least, least + 3), [layer])[layer].shape[2] == 1
+    if least > 1:
+        sentence = f"{layer} of vgg19 needs at least {least}x{least} pixels, got {least + 3}x{least - 1}"
+        with pytest.raises(UsageError, match=sentence):
+            network.maps(torch.zeros(1, 3, least - 1, least + 3), [layer])
+
+
 def test_a_style_smaller_than_what_is_looked_at(pocket):
     side = pocket.reach["relu4"]
     pocket.check(torch.zeros(1, 3, side, side), "a.png")

@@ -51,13 +51,21 @@ class VGG(nn.Module):
         return ((x + 1) / 2 - self.mean) / self.std
 
     def maps(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """The maps of those names, computed no further than the last; `UsageError` for names it does not have."""
+        """The maps of those names, computed no further than the last.
+
+        Raises `UsageError` for names it does not have, and for pictures that its pools leave nothing of.
+        """
         for name in names:
             if name not in self.places:
                 raise UsageError(f"{self.name} has no layer {name!r}.{did_you_mean(name, list(self.places))}")
         h, found = self.normalised(x), {}
         wanted = {self.places[name]: name for name in names}
-        for place, layer in enumerate(list(self.features)[: max(wanted) + 1]):
+        layers = list(self.features)[: max(wanted) + 1]
+        least = 2 ** sum(isinstance(layer, nn.MaxPool2d) for layer in layers)
+        if min(x.shape[2:]) < least:
+            size = f"{x.shape[3]}x{x.shape[2]}"
+            raise UsageError(f"{wanted[max(wanted)]} of {self.name} needs at least {least}x{least} pixels, got {size}.")
+        for place, layer in enumerate(layers):
             h = relu(h) if isinstance(layer, nn.ReLU) else layer(h)
             if place in wanted:
                 found[wanted[place]] = h
