@@ -104,13 +104,14 @@ class OverpaintingDecoder(nn.Module):
             raise UsageError(f"A decoder needs widths and a depth of at least 1, not {list(widths)} and {depth}.")
         self.stages = nn.ModuleList()  # the smallest first
         for k in reversed(range(len(widths))):
-            inputs = widths[k] if k == len(widths) - 1 else 2 * widths[k]
+            inputs = widths[k] * (1 if k == len(widths) - 1 else 2) + (0 if k else channels)
             sizes = [inputs, *[widths[k]] * (depth - 1), widths[max(k - 1, 0)]]
             self.stages.append(nn.Sequential(*(painting(i, o) for i, o in zip(sizes, sizes[1:]))))
         self.last = silenced(mirrored(widths[0], channels))
 
     def forward(self, *maps: Tensor) -> Tensor:
         picture, *rest = maps
+        rest[0] = torch.cat([rest[0], picture], 1)  # so that the last stage knows what it adds to
         h = self.stages[0](rest.pop())
         for stage, beside in zip(list(self.stages)[1:], reversed(rest)):
             h = stage(torch.cat([interpolate(h, size=beside.shape[2:]), beside], 1))
