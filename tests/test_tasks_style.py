@@ -473,6 +473,9 @@ def test_a_decoder_that_paints_over_learns_with_all_its_weights():
     assert made.shape == x[0].shape
     made.square().sum().backward()
     assert all(p.grad.any() for p in network.parameters())
+    added = network(*x) - x[0]
+    other = network(-x[0], *x[1:]) + x[0]
+    assert not torch.allclose(added, other, atol=1e-4)  # it sees what it adds to
     with pytest.raises(UsageError, match="widths and a depth of at least 1"):
         OverpaintingDecoder(widths=(4, 6), depth=0)
 
