@@ -15,7 +15,7 @@ import torch
 
 from ganvas import api
 from ganvas.config import UserError
-from ganvas.training import Stepped
+from ganvas.training.loop import Stepped
 
 
 def curve(args, seed, precision):

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ganvas.imaging.decode import read
+from ganvas.imaging.resize import resize
 from ganvas.metrics.psnr import psnr
-from ganvas.pixels import read
-from ganvas.resize import resize
 
 
 def levels(file: Path) -> Tensor:

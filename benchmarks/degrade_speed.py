@@ -7,7 +7,7 @@ import torch
 
 from ganvas.config import Spec
 from ganvas.data.degrade import DEGRADATIONS
-from ganvas.resize import resize
+from ganvas.imaging.resize import resize
 
 
 def main(side: int = 256) -> None:

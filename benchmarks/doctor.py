@@ -32,12 +32,12 @@ from ganvas.api import Request, prepare
 from ganvas.data.sources import open_source
 from ganvas.data.transforms import Transform
 from ganvas.doctor import Finding, diagnose
+from ganvas.doctor.signals import RARELY, spectral_norms
+from ganvas.doctor.signals import STEPS as STEPS_APART
+from ganvas.doctor.weight_signals import update_ratio
 from ganvas.networks.dcgan import Generator
 from ganvas.run import Run
-from ganvas.signals import RARELY, spectral_norms
-from ganvas.signals import STEPS as STEPS_APART
-from ganvas.signals.weights import update_ratio
-from ganvas.training import Event, Stepped
+from ganvas.training.loop import Event, Stepped
 
 STEPS = 4000
 WATCHED = 0.4  # share of a run with a planted trouble that is trained; a fifth should suffice

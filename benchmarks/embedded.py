@@ -21,14 +21,14 @@ import torch
 from torch import Tensor
 
 import ganvas
-from ganvas.enhance import Enhancer
-from ganvas.evaluation.pairs import pairs
-from ganvas.finding import EMBEDDED, Found, checkpoint, find, interpolated
-from ganvas.foreign import build, save_network
-from ganvas.metrics.features import pocket
+from ganvas.evaluation.matching import pairs
+from ganvas.features.extractor import pocket
+from ganvas.imaging.resize import resize
+from ganvas.inference.enhance import Enhancer
 from ganvas.metrics.psnr import psnr
+from ganvas.models.foreign import build, save_network
+from ganvas.models.resolve import EMBEDDED, Found, checkpoint, find, interpolated
 from ganvas.policy import Policy
-from ganvas.resize import resize
 
 HERE = Path(__file__).parent
 PACKAGE = Path(ganvas.__file__).parent

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ganvas.enhance import Enhancer
-from ganvas.finding import Found
-from ganvas.foreign import save_network
+from ganvas.imaging.encode_bands import write_png
 from ganvas.imaging.metadata import Metadata
-from ganvas.imaging.pixels import Photo
-from ganvas.imaging.strips import write_png
+from ganvas.imaging.photo import Photo
+from ganvas.inference.enhance import Enhancer
+from ganvas.models.foreign import save_network
+from ganvas.models.resolve import Found
 from ganvas.networks.compact import Compact
 from ganvas.networks.rrdb import RRDBNet
 from ganvas.policy import Policy, keep_large_buffers
@@ -115,7 +115,7 @@ def own_memory() -> float:
 
 def folder_rate(folder: Path, count: int, side: int, convolutions: int) -> None:
     """A folder with decoding and encoding beside the network, against the network alone on pictures in memory."""
-    from ganvas.picture_jobs import jobs_for, work
+    from ganvas.inference.batch import jobs_for, work
 
     (folder / "in").mkdir()
     for k in range(count):

@@ -31,10 +31,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ganvas.evaluation.sides import Side, open_side
-from ganvas.metrics.features import Features
+from ganvas.evaluation.inputs import Side, open_side
+from ganvas.features.extractor import Features
+from ganvas.features.inception import Inception
 from ganvas.metrics.frechet import Gaussian, frechet_distance
-from ganvas.metrics.inception import Inception
 
 IMAGES, DIMENSIONS = 10_000, 2048
 

@@ -14,7 +14,7 @@ import argparse
 import torch
 
 import ganvas
-from ganvas.model import Model, accuracy
+from ganvas.models.model import Model, accuracy
 
 EACH = 500  # samples of a label
 

@@ -29,11 +29,11 @@ from ganvas.config import Recipe, Spec
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
 from ganvas.data.transforms import Crop, Flip, Transform
+from ganvas.features.pocket import CLASSES, Convolution, Pocket
 from ganvas.game import Scores
 from ganvas.metrics.frechet import Gaussian, frechet_distance
-from ganvas.metrics.pocket import CLASSES, Convolution, Pocket
 from ganvas.schedule import Cosine
-from ganvas.tasks.classify import Classification
+from ganvas.tasks.classification import Classification
 
 HELD_OUT = 10  # every tenth
 
@@ -171,7 +171,7 @@ def dropped(images: Tensor, kept: float) -> Tensor:
 
 
 def rank(asked: argparse.Namespace) -> None:
-    from ganvas.metrics.features import Features
+    from ganvas.features.extractor import Features
 
     features = Features("pocket")
     images = crops(asked.data)

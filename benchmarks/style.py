@@ -22,16 +22,16 @@ from PIL import Image
 from torch import Tensor
 
 import ganvas
-from ganvas import descent
-from ganvas.data.embedded import photograph
-from ganvas.gatys import Painting, judged, paint
-from ganvas.metrics.style import Perception, Seen
-from ganvas.pixels import to_float, to_uint8
+from ganvas.data.builtin import photograph
+from ganvas.features.gram import Perception, Seen
+from ganvas.imaging.decode import to_float, to_uint8
+from ganvas.imaging.resize import resize
+from ganvas.inference import optimizers as descent
+from ganvas.inference.gatys import Painting, judged, paint
+from ganvas.inference.stylize_gatys import Styles
+from ganvas.inference.stylize_network import Restyler
 from ganvas.policy import keep_large_buffers
-from ganvas.resize import resize
-from ganvas.restyling import Restyler
-from ganvas.stylizing import Styles
-from ganvas.tasks.any_style import AnyStyle
+from ganvas.tasks.adain import AnyStyle
 
 PAIRS = (("chelsea", "ihc"), ("china", "coffee"), ("astronaut", "hubble_deep_field"))
 BLOCK = 10  # iterations that are timed together

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ganvas import catalog
-from ganvas.networks import strided
+from ganvas.networks import strided_conv as strided
 from ganvas.policy import Policy, keep_large_buffers
-from ganvas.trainer import Trainer
+from ganvas.training.trainer import Trainer
 
 SIDE, CHANNELS, NOISE, WIDTH = 64, 3, 100, 64
 

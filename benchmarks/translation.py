@@ -21,11 +21,11 @@ from torch import Tensor
 
 import ganvas
 from ganvas.data.batches import Batches, once
-from ganvas.data.makers import edges, grey, laid_on_white, regions
+from ganvas.data.derived_sources import edges, grey, laid_on_white, regions
 from ganvas.data.sources import open_source
-from ganvas.metrics.features import Features
+from ganvas.features.extractor import Features
+from ganvas.imaging.decode import read, save_png, to_channels, to_float, to_uint8
 from ganvas.metrics.frechet import Gaussian, frechet_distance
-from ganvas.pixels import read, save_png, to_channels, to_float, to_uint8
 from ganvas.run import Run
 
 SIZE = 32  # pixels a side

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 import published
 from ganvas import catalog
+from ganvas.checkpoints import files as checkpoints
+from ganvas.checkpoints import layouts
 from ganvas.config import UsageError, UserError
-from ganvas.foreign import as_checkpoint, load_network, save_network
-from ganvas.imaging import checkpoints, layouts
+from ganvas.models.foreign import as_checkpoint, load_network, save_network
 from ganvas.networks.compact import Compact
 from ganvas.networks.rrdb import RRDBNet
 

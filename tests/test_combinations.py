@@ -10,7 +10,7 @@ import torch
 import ganvas
 from ganvas import catalog
 from ganvas.policy import Policy
-from ganvas.trainer import Trainer
+from ganvas.training.trainer import Trainer
 from small import narrow, source
 from test_trainer import Fixed, small
 

@@ -10,7 +10,7 @@ import torch
 from ganvas import catalog
 from ganvas.config import Recipe, Spec, UsageError, UserError, decode, encode
 from ganvas.losses.adversarial import Hinge
-from ganvas.losses.penalties import R1
+from ganvas.losses.gradient_penalties import R1
 from ganvas.networks import dcgan
 
 NAMES = catalog.COMPONENTS

@@ -14,10 +14,10 @@ from ganvas import api
 from ganvas.config import UsageError, UserError
 from ganvas.data import Dataset, open_source
 from ganvas.data.batches import Batches, once
-from ganvas.data.stacked import open_stacked
+from ganvas.data.stacked_mnist import open_stacked
 from ganvas.data.transforms import Noise
 from ganvas.run import weights_hash
-from ganvas.training import Snapshot
+from ganvas.training.loop import Snapshot
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (30, 8, 8, 1), np.uint8)
 

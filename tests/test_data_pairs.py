@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from ganvas.config import UsageError, UserError
-from ganvas.data import makers
+from ganvas.data import derived_sources as makers
 from ganvas.data.batches import Batches
 from ganvas.data.dataset import MADE, Dataset
 from ganvas.data.sources import absolute, open_source

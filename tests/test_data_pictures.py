@@ -13,7 +13,7 @@ from PIL import Image
 
 from ganvas.config import UsageError, UserError
 from ganvas.data import Dataset, open_source
-from ganvas.pixels import SUFFIXES
+from ganvas.imaging.decode import SUFFIXES
 
 Colour = tuple[int, ...]
 
@@ -94,7 +94,7 @@ def test_an_unreadable_file_beside_good_ones_is_skipped_with_its_reason(root: Pa
 
 
 def test_a_file_that_must_not_be_read_is_skipped(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganvas.data import tree
+    from ganvas.data import files as tree
 
     put(root / "a.png")
     put(root / "locked.png")
@@ -135,7 +135,7 @@ def test_classes_without_a_usable_picture_are_left_out(root: Path) -> None:
 
 
 def test_a_zip_is_not_trusted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganvas.data import tree
+    from ganvas.data import files as tree
 
     picture = put(tmp_path / "x.png").read_bytes()
     with zipfile.ZipFile(tmp_path / "bad.zip", "w", zipfile.ZIP_DEFLATED) as archive:

@@ -13,7 +13,7 @@ from PIL import Image
 from ganvas.config import UserError
 from ganvas.data import folder as folder_module
 from ganvas.data import open_source
-from ganvas.data.prepare import Rows, cache_folder, load, ordered
+from ganvas.data.cache import Rows, cache_folder, load, ordered
 
 COUNT = 40
 

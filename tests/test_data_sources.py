@@ -12,7 +12,7 @@ import pytest
 
 from ganvas.config import UsageError, UserError
 from ganvas.data import SOURCES, Dataset, open_source, parse_resolution
-from ganvas.data.embedded import photographs
+from ganvas.data.builtin import photographs
 from ganvas.data.toy import modes
 
 
@@ -54,7 +54,7 @@ def test_photos_are_tiles_of_photographs() -> None:
 
 
 def test_missing_photographs_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganvas.data import embedded
+    from ganvas.data import builtin as embedded
 
     somewhere = {("sklearn", "datasets/images"): ("china.jpg", "gone.jpg"), ("nowhere_at_all", "data"): ("x.png",)}
     monkeypatch.setattr(embedded, "PHOTOGRAPHS", somewhere)

@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganvas.colour import coloured, from_lab, to_lab
 from ganvas.config import Spec, UsageError
 from ganvas.data.dataset import Facts
 from ganvas.data.degrade import DEGRADATIONS, Chance, Degradation, InTurn, base, camera, kernels, second_order
@@ -21,7 +20,8 @@ from ganvas.data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, Nois
 from ganvas.data.degrade.damage import Grey, Holes, Scratches
 from ganvas.data.degrade.second_order import SecondOrder, Stage
 from ganvas.data.degrade.weather import Haze, LowLight, Rain
-from ganvas.resize import resize
+from ganvas.imaging.colour import coloured, from_lab, to_lab
+from ganvas.imaging.resize import resize
 
 
 def scenes(count: int = 3, channels: int = 3, height: int = 24, width: int = 32, top: int = 255) -> Tensor:

@@ -97,7 +97,7 @@ SMALL = {"generator.width": "4", "discriminator.width": "4", "degradation": "noi
 
 
 def folder(root: Path, count: int = 6) -> Path:
-    from ganvas.pixels import save_png
+    from ganvas.imaging.decode import save_png
 
     root.mkdir()
     for k, picture in enumerate(pictures(count).images):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ganvas.data.sources import open_source
-from ganvas.imaging.formats import save
-from ganvas.imaging.pixels import open_photo
-from ganvas.pixels import BadPicture, peek, read
+from ganvas.imaging.decode import BadPicture, peek, read
+from ganvas.imaging.encode import save
+from ganvas.imaging.photo import open_photo
 
 pydicom = pytest.importorskip("pydicom")
 

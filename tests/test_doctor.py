@@ -8,7 +8,7 @@ import pytest
 
 from ganvas import catalog
 from ganvas.doctor import Doctor, diagnose
-from ganvas.doctor.chart import Setup
+from ganvas.doctor.log import Setup
 from ganvas.doctor.rules import RULES
 from ganvas.run import Run
 

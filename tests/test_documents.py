@@ -14,7 +14,7 @@ from torch import nn
 import ganvas
 from ganvas import catalog
 from ganvas.policy import Policy
-from ganvas.trainer import Trainer
+from ganvas.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
 
@@ -117,10 +117,10 @@ def test_readme_python_runs(tmp_path, monkeypatch):
 
 def test_the_page_about_judging(tmp_path, monkeypatch, capsys):
     """Its module of one's own measures; its tables name every measure, network and weight file there is."""
-    from ganvas.evaluation.catalogue import WATCHED
-    from ganvas.judging import METRICS
-    from ganvas.metrics.features import NETWORKS
-    from ganvas.metrics.weights import FILES
+    from ganvas.checkpoints.download import FILES
+    from ganvas.evaluation.evaluate import METRICS
+    from ganvas.evaluation.measures import WATCHED
+    from ganvas.features.extractor import NETWORKS
 
     monkeypatch.chdir(tmp_path)
     options = {"resolution": 32, "device": "cpu", "set": ["generator.width=4", "discriminator.width=4"]}

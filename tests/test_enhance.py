@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ganvas import enhance
 from ganvas.config import UsageError, UserError
-from ganvas.enhance import Canvas, Enhancer, Target, as_photo
-from ganvas.finding import Found
-from ganvas.imaging.formats import save
-from ganvas.imaging.pixels import open_photo
+from ganvas.imaging.encode import save
+from ganvas.imaging.photo import open_photo
+from ganvas.imaging.resize import resize, resized
+from ganvas.inference import enhance
+from ganvas.inference.enhance import Canvas, Enhancer, Target, as_photo
+from ganvas.models.resolve import Found
 from ganvas.networks.compact import Compact
 from ganvas.policy import Policy
-from ganvas.resize import resize, resized
 
 CORE = {"torch", "numpy", "pillow", "safetensors", "typer", "rich"}
 CORE |= {"scikit-learn", "scikit-image", "kornia", "tifffile"}

@@ -18,12 +18,12 @@ import ganvas
 from ganvas.config import UsageError, UserError
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
-from ganvas.evaluation import sides
-from ganvas.evaluation.critic import above
-from ganvas.evaluation.sets import _mode
-from ganvas.evaluation.sides import open_side
-from ganvas.judging import METRICS, evaluate
-from ganvas.metrics.features import Features
+from ganvas.evaluation import inputs as sides
+from ganvas.evaluation.discriminator import above
+from ganvas.evaluation.distribution import _mode
+from ganvas.evaluation.evaluate import METRICS, evaluate
+from ganvas.evaluation.inputs import open_side
+from ganvas.features.extractor import Features
 from ganvas.metrics.frechet import Gaussian, frechet_distance
 from ganvas.metrics.inception_score import inception_score
 from ganvas.metrics.statistics import load_statistics, save_statistics
@@ -275,8 +275,9 @@ def test_grey_pictures_over_each_other_are_named_one_by_one():
 def test_the_critic_is_asked_about_the_right_pictures(place, monkeypatch):
     """Held-out above samples, training above samples, training above held-out: 1, 0.75 and none of these verdicts."""
     said = {"a": [3.0, 1.0], "b": [4.0, 5.0], "run": [2.0, 0.0]}
-    monkeypatch.setattr("ganvas.evaluation.critic.discriminator", lambda *_: None)
-    monkeypatch.setattr("ganvas.evaluation.critic.verdicts", lambda _, side: torch.tensor(said[Path(side.name).name]))
+    monkeypatch.setattr("ganvas.evaluation.discriminator.discriminator", lambda *_: None)
+    answer = lambda _, side: torch.tensor(said[Path(side.name).name])  # noqa: E731
+    monkeypatch.setattr("ganvas.evaluation.discriminator.verdicts", answer)
     found = evaluate("critic", place / "a", place / "run", held_out=place / "b", resolution=8)
     assert (found["critic"], found["on_training"], found["memory"]) == (1, 0.75, 0)
 
@@ -285,8 +286,9 @@ def test_who_learns_and_who_is_named(place, monkeypatch):
     """GAN-train learns samples and names held-out real pictures; GAN-test learns real ones and names samples."""
     real, held_out = open_source("digits").subset(range(50)), open_source("digits").subset(range(50, 90))
     heard = []
-    monkeypatch.setattr("ganvas.judging.classifier", lambda data, *_: data)
-    monkeypatch.setattr("ganvas.judging.accuracy", lambda learnt, named: heard.append((len(learnt), len(named))) or 0.5)
+    monkeypatch.setattr("ganvas.evaluation.evaluate.classifier", lambda data, *_: data)
+    answer = lambda learnt, named: heard.append((len(learnt), len(named))) or 0.5  # noqa: E731
+    monkeypatch.setattr("ganvas.evaluation.evaluate.accuracy", answer)
     options = {"resolution": 8, "samples": 20, "held_out": held_out}
     for metric in ("gan_train", "gan_test"):
         assert evaluate(metric, real, place / "conditional", **options)[metric] == 0.5

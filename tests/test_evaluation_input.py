@@ -15,24 +15,24 @@ from PIL import Image
 from skimage import data
 
 import ganvas
+from ganvas.checkpoints import download as weights
+from ganvas.cli.progress import measured
 from ganvas.config import UsageError, UserError
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
-from ganvas.evaluation.question import Options, Question
-from ganvas.evaluation.sets import variety
-from ganvas.evaluation.sides import open_side
-from ganvas.judging import evaluate, statistics_of
-from ganvas.metrics import features as features_module
-from ganvas.metrics import weights
-from ganvas.metrics.features import Features
+from ganvas.evaluation.comparison import Options, Question
+from ganvas.evaluation.distribution import variety
+from ganvas.evaluation.evaluate import evaluate, statistics_of
+from ganvas.evaluation.inputs import open_side
+from ganvas.features import extractor as features_module
+from ganvas.features.extractor import Features
+from ganvas.features.inception import Inception
+from ganvas.features.vgg import VGG
 from ganvas.metrics.frechet import Gaussian
-from ganvas.metrics.inception import Inception
 from ganvas.metrics.lpips import LPIPS
 from ganvas.metrics.psnr import luma, psnr
 from ganvas.metrics.ssim import diversity, ssim
 from ganvas.metrics.statistics import load_statistics, save_statistics
-from ganvas.metrics.vgg import VGG
-from ganvas.progress import measured
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import conv2d, relu
 
+from ganvas.checkpoints import download as weights
 from ganvas.config import UsageError, UserError
-from ganvas.data.embedded import open_photos
-from ganvas.metrics import features as module
-from ganvas.metrics import weights
-from ganvas.metrics.features import Features, clean, legacy, rgb
-from ganvas.metrics.inception import Inception
+from ganvas.data.builtin import open_photos
+from ganvas.features import extractor as module
+from ganvas.features.extractor import Features, clean, legacy, rgb
+from ganvas.features.inception import Inception
+from ganvas.features.pocket import Pocket
+from ganvas.features.vgg import VGG
 from ganvas.metrics.lpips import LPIPS
-from ganvas.metrics.pocket import Pocket
-from ganvas.metrics.vgg import VGG
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ganvas.config import UsageError
-from ganvas.losses.fidelity import L1, LDL, MSE, Charbonnier, Colour, TotalVariation
-from ganvas.metrics import features
-from ganvas.metrics.perceptual import Perceptual
+from ganvas.features import extractor as features
+from ganvas.losses.perceptual import Perceptual
+from ganvas.losses.pixel import L1, LDL, MSE, Charbonnier, Colour, TotalVariation
 
 
 def pictures(seed, n=2, channels=3, size=12):

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 import ganvas
-from ganvas import catalog, finding
+from ganvas import catalog
 from ganvas.config import UsageError, UserError
-from ganvas.finding import EMBEDDED, checkpoint, embedded, embedded_file, find, interpolated, quick
-from ganvas.foreign import load_network, save_network
+from ganvas.imaging.resize import resize
+from ganvas.models import resolve as finding
+from ganvas.models.foreign import load_network, save_network
+from ganvas.models.resolve import EMBEDDED, checkpoint, embedded, embedded_file, find, interpolated, quick
 from ganvas.policy import Policy
-from ganvas.resize import resize
 
 SMALL = {
     "rrdb": {"width": 8, "growth": 4, "blocks": 1},

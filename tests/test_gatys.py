@@ -9,13 +9,13 @@ from PIL import Image
 from scipy.optimize import rosen, rosen_der
 
 from ganvas.cli import app
-from ganvas.colour import luma
 from ganvas.config import BadPicture, UsageError
-from ganvas.descent import LBFGS, Adam, Evened
-from ganvas.gatys import Painting, begun, judged, paint, planned
-from ganvas.imaging.pixels import open_photo
-from ganvas.metrics.style import Perception, Seen, total_variation
-from ganvas.stylizing import Painter, Styles
+from ganvas.features.gram import Perception, Seen, total_variation
+from ganvas.imaging.colour import luma
+from ganvas.imaging.photo import open_photo
+from ganvas.inference.gatys import Painting, begun, judged, paint, planned
+from ganvas.inference.optimizers import LBFGS, Adam, Evened
+from ganvas.inference.stylize_gatys import Painter, Styles
 
 torch.set_num_threads(1)
 
@@ -197,7 +197,7 @@ def test_large_pictures_begin_small(side, iterations, expected):
 
 
 def test_what_changed_at_a_small_size_is_added_to_the_details(perception, monkeypatch):
-    monkeypatch.setattr("ganvas.gatys.LARGE", 16)
+    monkeypatch.setattr("ganvas.inference.gatys.LARGE", 16)
     content, seen = picture(0, 32, 36), []
     content = content + 0.1 * torch.randn(content.shape, generator=torch.Generator().manual_seed(0))
     made = paint(content, [picture(1)], perception, Painting(iterations=8), tell=lambda k, x: seen.append(x))
@@ -209,7 +209,7 @@ def test_what_changed_at_a_small_size_is_added_to_the_details(perception, monkey
         return image + 0.25
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganvas.gatys._stage", lighter)
+        patch.setattr("ganvas.inference.gatys._stage", lighter)
         paint(content, [picture(1)], perception, Painting(iterations=8))
     torch.testing.assert_close(starts[1], content + 0.25)
     assert [tuple(x.shape[2:]) for x in seen] == [(16, 18)] * 5 + [(32, 36)] * 3
@@ -277,7 +277,7 @@ def test_a_folder_says_what_was_done(tmp_path, monkeypatch):
     draw(tmp_path / "in" / "b.png", 16, 20)
     draw(tmp_path / "s.png", 24, 24, 3, seed=1)
     said = []
-    monkeypatch.setattr("ganvas.enhance_commands.answer", said.append)
+    monkeypatch.setattr("ganvas.cli.images.answer", said.append)
     assert command(tmp_path / "in", tmp_path / "s.png", "-o", tmp_path / "out", *FAST, "--json") == 0
     assert said[0]["network"] == "pocket"
     assert said[0]["done"] == len(said[0]["losses"]) == 2

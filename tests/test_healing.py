@@ -11,9 +11,9 @@ from ganvas import doctor
 from ganvas.cli import app
 from ganvas.doctor import diagnose
 from ganvas.doctor.rules import Rule
-from ganvas.players import Diverged
 from ganvas.run import weights_hash
-from ganvas.training import Logged, Told
+from ganvas.training.loop import Logged, Told
+from ganvas.training.players import Diverged
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
 TINY = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL}
@@ -112,7 +112,7 @@ def test_a_healed_run_resumes_healed(tmp_path, monkeypatch):
 
 
 def test_a_divergence_also_halves_the_rates(tmp_path, monkeypatch):
-    from ganvas.trainer import Trainer
+    from ganvas.training.trainer import Trainer
 
     advance, count = Trainer.advance, [0]
 

@@ -15,11 +15,11 @@ import torch
 from PIL import Image, ImageCms
 
 from ganvas.config import UsageError, UserError
-from ganvas.imaging.formats import FORMATS, format_of, save
+from ganvas.imaging.decode import BadPicture, peek, read, shown
+from ganvas.imaging.encode import FORMATS, format_of, save
+from ganvas.imaging.encode_bands import bands, write_png
 from ganvas.imaging.metadata import Metadata, exif_bytes
-from ganvas.imaging.pixels import Photo, Planes, open_photo
-from ganvas.imaging.strips import bands, write_png
-from ganvas.pixels import BadPicture, peek, read, shown
+from ganvas.imaging.photo import Photo, Planes, open_photo
 from test_pixels import GREY, GREY_ALPHA, ORIENTATIONS, PALETTE, RGB, chunk, jpeg, png, stored
 
 DEPTHS = ["uint8", "uint16", "float32"]
@@ -91,7 +91,7 @@ def test_other_readers_see_the_same_png(channels: int, tmp_path: Path) -> None:
 
 
 def test_large_pictures_are_written_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganvas.imaging.strips.BAND", 1000)
+    monkeypatch.setattr("ganvas.imaging.encode_bands.BAND", 1000)
     array = picture(3, "uint16", (50, 20))
     array[20:] = np.arange(30, dtype=np.uint16)[:, None, None] * 300 + array[20]  # rows that follow from those above
     assert [len(b) for b in bands(array)] == [8] * 6 + [2]
@@ -103,7 +103,7 @@ def test_large_pictures_are_written_band_by_band(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_large_pictures_are_read_band_by_band(dtype: str, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganvas.depth.BAND", 100)
+    monkeypatch.setattr("ganvas.imaging.bit_depth.BAND", 100)
     array, out = picture(channels, dtype, (31, 20)), io.BytesIO()
     write_png(out, array, Metadata())
     np.testing.assert_array_equal(open_photo(out.getvalue()).array, array)
@@ -296,7 +296,7 @@ def test_pain_8_alpha_is_multiplied_in_and_divided_out(channels: int, dtype: str
 
 def test_pain_8_no_halo_around_what_is_cut_out() -> None:
     """A red disc, under whose transparent surroundings green is hidden, laid on red after scaling: all is red."""
-    from ganvas.resize import resize
+    from ganvas.imaging.resize import resize
 
     y, x = np.mgrid[:32, :32]
     array = np.full((32, 32, 4), (0, 255, 0, 0), np.uint8)
@@ -463,7 +463,7 @@ def test_damaged_exif_does_not_spoil_the_picture() -> None:
     got = open_photo(out.getvalue())
     assert got.array.shape == (4, 4, 3)
     assert got.metadata.exif is None
-    script = "import sys\nfrom ganvas.imaging.pixels import open_photo\nopen_photo(sys.stdin.buffer.read())"
+    script = "import sys\nfrom ganvas.imaging.photo import open_photo\nopen_photo(sys.stdin.buffer.read())"
     done = subprocess.run([sys.executable, "-c", script], input=out.getvalue(), capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -14,7 +14,7 @@ from ganvas.game import Progress
 from ganvas.losses.adversarial import Hinge, LeastSquares, NonSaturating
 from ganvas.losses.energy import BoundaryEquilibrium, EnergyMargin
 from ganvas.losses.relativistic import RelativisticPairing
-from ganvas.losses.wrapped import TopK, Weighted
+from ganvas.losses.wrappers import TopK, Weighted
 from ganvas.schedule import Anneal
 
 

@@ -14,7 +14,7 @@ from ganvas.config import UsageError
 from ganvas.metrics import prdc
 from ganvas.metrics.frechet import Gaussian, Moments, bootstrap, frechet_distance, trace_of_root, unlimited
 from ganvas.metrics.inception_score import inception_score
-from ganvas.metrics.kernel import kernel_distance, squared_mmd
+from ganvas.metrics.kid import kernel_distance, squared_mmd
 
 
 def features(n, d=6, *, seed=0, shift=0.0, scale=1.0):

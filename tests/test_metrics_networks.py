@@ -9,8 +9,8 @@ import torch
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, max_pool2d, relu
 
 from ganvas.config import UsageError
-from ganvas.metrics.inception import Inception
-from ganvas.metrics.vgg import VGG
+from ganvas.features.inception import Inception
+from ganvas.features.vgg import VGG
 
 
 @pytest.fixture(scope="module")

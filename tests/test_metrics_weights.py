@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+from ganvas.checkpoints import download as weights
 from ganvas.config import UsageError, UserError
-from ganvas.metrics import weights
 
 CONTENT = bytes(range(256)) * 5000  # larger than a chunk
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -9,7 +9,7 @@ from torch import nn
 from ganvas.config import Spec, UsageError
 from ganvas.game import Progress
 from ganvas.losses.adversarial import Wasserstein
-from ganvas.networks import noisy
+from ganvas.networks import semigan as noisy
 from ganvas.networks.autoencoder import Autoencoder, Decoder
 from ganvas.tasks.generation import Generation
 

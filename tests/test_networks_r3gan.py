@@ -11,10 +11,11 @@ from torch.nn.functional import conv2d, interpolate, leaky_relu
 
 from ganvas.config import Spec, UsageError
 from ganvas.game import Match, Progress
-from ganvas.losses.penalties import R1
-from ganvas.networks import grouped, r3gan
+from ganvas.losses.gradient_penalties import R1
+from ganvas.networks import grouped_conv as grouped
+from ganvas.networks import r3gan
+from ganvas.networks.blur_resample import Downsample, Upsample
 from ganvas.networks.heads import Projection
-from ganvas.networks.resample import Downsample, Upsample
 
 WAYS = [  # inputs, outputs, kernel, stride, padding, groups, height, width
     (6, 4, 3, 1, 1, 2, 5, 7),

@@ -13,8 +13,8 @@ from ganvas.config import Spec, UsageError
 from ganvas.networks import biggan, dcgan, resnet
 from ganvas.networks.attention import SelfAttention
 from ganvas.networks.heads import AuxiliaryClassifier, Plain, Projection
-from ganvas.networks.labels import JoinImage
-from ganvas.networks.minibatch import MinibatchDiscrimination, MinibatchStddev
+from ganvas.networks.label_inputs import JoinImage
+from ganvas.networks.minibatch_heads import MinibatchDiscrimination, MinibatchStddev
 from ganvas.networks.norms import ConditionalBatchNorm2d
 
 SIZES = [(8, 8), (28, 28), (32, 32), (48, 64), (9, 31), (8, 100), (65, 33)]

@@ -10,8 +10,8 @@ from torch.nn.functional import conv2d, interpolate, leaky_relu, pad
 
 from ganvas.config import Spec, UsageError
 from ganvas.game import Draw, Match, Progress
+from ganvas.losses.gradient_penalties import R1
 from ganvas.losses.path_length import PathLength
-from ganvas.losses.penalties import R1
 from ganvas.networks import dcgan
 from ganvas.networks import stylegan2 as style
 from ganvas.networks.heads import Projection

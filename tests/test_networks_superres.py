@@ -13,12 +13,13 @@ import published
 from ganvas import catalog
 from ganvas.config import UsageError
 from ganvas.game import Match, Progress
-from ganvas.losses.penalties import R1
-from ganvas.networks import critics, enlarge
+from ganvas.losses.gradient_penalties import R1
+from ganvas.networks import superres_base as enlarge
+from ganvas.networks import superres_discriminators as critics
 from ganvas.networks.compact import Compact
-from ganvas.networks.critics import UNetDiscriminator, VGGDiscriminator
 from ganvas.networks.rrdb import RRDBNet
 from ganvas.networks.srresnet import MSRResNet, SRResNet
+from ganvas.networks.superres_discriminators import UNetDiscriminator, VGGDiscriminator
 
 WIDE = torch.float64
 GENERATORS = {

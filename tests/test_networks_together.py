@@ -10,13 +10,13 @@ import torch
 from ganvas import catalog
 from ganvas.config import Spec
 from ganvas.game import Match, Progress
-from ganvas.losses.penalties import R1
+from ganvas.losses.gradient_penalties import R1
 from ganvas.networks import biggan, dcgan, mlp, resnet
 from ganvas.networks.attention import SelfAttention
 from ganvas.networks.heads import Projection
-from ganvas.networks.minibatch import MinibatchDiscrimination, MinibatchStddev
+from ganvas.networks.minibatch_heads import MinibatchDiscrimination, MinibatchStddev
 from ganvas.policy import Policy
-from ganvas.trainer import Trainer
+from ganvas.training.trainer import Trainer
 
 STDDEV, LIKENESS = Spec(MinibatchStddev), Spec(MinibatchDiscrimination, kernels=5)
 DISCRIMINATORS = {

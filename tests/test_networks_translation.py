@@ -6,10 +6,12 @@ import pytest
 import torch
 
 import published_translation as published
+from ganvas.checkpoints import files as checkpoints
 from ganvas.config import UsageError, UserError
-from ganvas.foreign import load_network, save_network
-from ganvas.imaging import checkpoints
-from ganvas.networks import patch, stargan, translation, unet
+from ganvas.models.foreign import load_network, save_network
+from ganvas.networks import cyclegan as translation
+from ganvas.networks import patchgan as patch
+from ganvas.networks import stargan, unet
 from ganvas.networks.norms import PictureBatchNorm2d
 
 

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganvas import distributed
-from ganvas.networks import biggan, dcgan, mlp, norms, resnet, strided
+from ganvas.networks import biggan, dcgan, mlp, norms, resnet
+from ganvas.networks import strided_conv as strided
 from ganvas.networks.norms import ConditionalBatchNorm2d, Reference, SpectralNorm, VirtualBatchNorm2d, spectral
+from ganvas.training import distributed
 
 LAYERS = {
     "first": lambda: nn.Conv2d(3, 64, 3),

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import ganvas
 from ganvas import cli
-from ganvas.networks import translation
+from ganvas.networks import cyclegan as translation
 from ganvas.networks.compact import Compact
 
 ROOT = Path(__file__).parents[1]

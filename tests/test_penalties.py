@@ -15,9 +15,9 @@ from ganvas import catalog
 from ganvas.augment import Augment
 from ganvas.config import Spec, UsageError
 from ganvas.game import Match, Progress, Scores
-from ganvas.losses.penalties import DRAGAN, R1, R2, GradientPenalty
-from ganvas.losses.verdicts import Consistency, FeatureMatching, LeCam, PullingAway
-from ganvas.losses.weights import HistoricalAveraging, OrthogonalRegularisation, WeightClipping
+from ganvas.losses.gradient_penalties import DRAGAN, R1, R2, GradientPenalty
+from ganvas.losses.score_penalties import Consistency, FeatureMatching, LeCam, PullingAway
+from ganvas.losses.weight_penalties import HistoricalAveraging, OrthogonalRegularisation, WeightClipping
 from ganvas.networks import dcgan
 from ganvas.schedule import Anneal
 from ganvas.tasks.base import Adversary

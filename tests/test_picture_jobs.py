@@ -17,12 +17,13 @@ import tifffile
 import torch
 from PIL import Image
 
-from ganvas import finding, picture_jobs
 from ganvas.config import UsageError, UserError
-from ganvas.foreign import save_network
-from ganvas.imaging.pixels import Photo
+from ganvas.imaging.photo import Photo
+from ganvas.inference import batch as picture_jobs
+from ganvas.inference.batch import Job, jobs_for, work
+from ganvas.models import resolve as finding
+from ganvas.models.foreign import save_network
 from ganvas.networks.compact import Compact
-from ganvas.picture_jobs import Job, jobs_for, work
 
 
 @pytest.fixture
@@ -299,7 +300,7 @@ def test_huge_dimensions_are_refused_unread(tmp_path, command, model):
 
 
 def test_no_space_left_leaves_nothing_half_written(tmp_path, command, model, monkeypatch):
-    from ganvas.imaging import formats
+    from ganvas.imaging import encode as formats
 
     def full(out, *rest, **more):
         out.write(b"half of it")

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from ganvas.config import UserError
-from ganvas.pixels import (
+from ganvas.imaging.decode import (
     BadPicture,
     fit,
     peek,

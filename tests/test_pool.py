@@ -12,7 +12,7 @@ from ganvas.game import Progress
 from ganvas.losses.adversarial import Hinge
 from ganvas.networks import dcgan
 from ganvas.tasks.base import Adversary
-from ganvas.tasks.pool import Pool
+from ganvas.tasks.image_pool import Pool
 from test_trainer import small, trainer
 
 

@@ -22,11 +22,13 @@ from ganvas.config import UsageError, UserError
 from ganvas.data.batches import divided
 from ganvas.data.sources import open_source
 from ganvas.doctor import diagnose
-from ganvas.pixels import to_uint8
-from ganvas.reporting import facts, neighbours, report, timeline
-from ganvas.reporting.measures import measures
+from ganvas.imaging.decode import to_uint8
+from ganvas.reporting import neighbours, report
+from ganvas.reporting import samples as timeline
+from ganvas.reporting import tables as facts
+from ganvas.reporting.metrics import measures
 from ganvas.reporting.plot import Series, brief, chart, thinned
-from ganvas.reporting.record import names, read_records
+from ganvas.reporting.read import names, read_records
 from ganvas.run import Run, weights_hash
 from reports import Page, config, log, measured, noisy, write_run
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ganvas.config import UsageError
-from ganvas.pixels import read
-from ganvas.resize import resize
+from ganvas.imaging.decode import read
+from ganvas.imaging.resize import resize
 
 
 def keys(x):

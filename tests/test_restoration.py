@@ -13,17 +13,18 @@ from typer.testing import CliRunner
 
 import ganvas
 from ganvas import api, cli
-from ganvas.colour import to_lab
 from ganvas.config import Spec, UsageError
 from ganvas.data.transforms import Turn
-from ganvas.enhance import Enhancer, as_photo
-from ganvas.filling import Filler
-from ganvas.finding import Found, find
 from ganvas.game import Progress, Scores
+from ganvas.imaging.colour import to_lab
+from ganvas.inference.enhance import Enhancer, as_photo
+from ganvas.inference.inpaint import Filler
 from ganvas.losses.adversarial import NonSaturating
-from ganvas.losses.fidelity import L1, LDL, MSE
-from ganvas.losses.wrapped import Weighted
-from ganvas.networks import compact, lost
+from ganvas.losses.pixel import L1, LDL, MSE
+from ganvas.losses.wrappers import Weighted
+from ganvas.models.resolve import Found, find
+from ganvas.networks import colorize_inpaint as lost
+from ganvas.networks import compact
 from ganvas.policy import Policy
 from ganvas.schedule import Steps
 from ganvas.tasks.restoration import Restoration

@@ -16,7 +16,7 @@ from ganvas import api
 from ganvas.cli import app
 from ganvas.config import UsageError, UserError
 from ganvas.run import weights_hash
-from ganvas.training import Training
+from ganvas.training.loop import Training
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
 TINY = {"batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL}

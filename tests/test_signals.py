@@ -11,11 +11,13 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 import ganvas
-import ganvas.signals
+import ganvas.doctor.signals
 from ganvas import api, catalog
+from ganvas.doctor import image_signals as pictures
+from ganvas.doctor import weight_signals as weights
+from ganvas.doctor.signals import Signals, overfitting, verdicts
 from ganvas.game import Look
 from ganvas.networks.norms import spectral
-from ganvas.signals import Signals, overfitting, pictures, verdicts, weights
 from small import narrow, source
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
@@ -164,8 +166,8 @@ def test_every_recipe_can_be_listened_to(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["dcgan_small", "stylegan2", "sngan", "textgan"])
 def test_listening_changes_nothing(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(ganvas.signals, "STEPS", 1)
-    monkeypatch.setattr(ganvas.signals, "RARELY", 1)
+    monkeypatch.setattr(ganvas.doctor.signals, "STEPS", 1)
+    monkeypatch.setattr(ganvas.doctor.signals, "RARELY", 1)
     states = []
     for listens in (True, False):
         options = {**TINY, "data": source(name, tmp_path), "set": narrow(name)}
@@ -205,7 +207,7 @@ def test_a_verdict_is_higher_for_what_looks_real(name, sign):
 
 
 def test_when_it_is_time(tmp_path):
-    assert (ganvas.signals.STEPS, ganvas.signals.RARELY) == (32, 8)
+    assert (ganvas.doctor.signals.STEPS, ganvas.doctor.signals.RARELY) == (32, 8)
     opened = session("dcgan_small", tmp_path)
     trainer, signals = opened.training.trainer, Signals(opened.batches, 100)
     due = []

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from ganvas.colour import colour_matched, luma, luma_matched, with_luma
 from ganvas.config import UsageError
-from ganvas.metrics import features
-from ganvas.metrics.pocket import WIDTHS
-from ganvas.metrics.style import Perception, Seen, gram, gram_loss, layer, mixed, reach, sharpest, total_variation
-from ganvas.metrics.vgg import VGG
+from ganvas.features import extractor as features
+from ganvas.features.gram import Perception, Seen, gram, gram_loss, layer, mixed, reach, sharpest, total_variation
+from ganvas.features.pocket import WIDTHS
+from ganvas.features.vgg import VGG
+from ganvas.imaging.colour import colour_matched, luma, luma_matched, with_luma
 
 
 def maps(seed, *shape):

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from ganvas.resize import resize
+from ganvas.imaging.resize import resize
 
 
 @pytest.mark.shared_data
@@ -30,7 +30,7 @@ def test_bicubic_has_its_published_figure(name, count, published, within, shared
 
 
 def test_bicubic_is_matlabs(tmp_path, command):
-    """The command's picture is that of `ganvas.resize`, rounded once; grey stays grey."""
+    """The command's picture is that of `ganvas.imaging.resize`, rounded once; grey stays grey."""
     photo = data.astronaut()[:40, :52]
     Image.fromarray(photo).save(tmp_path / "colour.png")
     Image.fromarray(photo[..., 0]).save(tmp_path / "grey.png")

@@ -11,9 +11,21 @@ from ganvas import api, catalog, cli
 from ganvas.config import Spec, UsageError
 from ganvas.data import Dataset, open_source
 from ganvas.game import Progress
-from ganvas.networks import codes, dcgan, heads, minibatch, noisy
+from ganvas.networks import (
+    class_and_code_heads as codes,
+)
+from ganvas.networks import (
+    dcgan,
+    heads,
+)
+from ganvas.networks import (
+    minibatch_heads as minibatch,
+)
+from ganvas.networks import (
+    semigan as noisy,
+)
 from ganvas.networks.classifier import Classifier
-from ganvas.tasks.classify import Classification
+from ganvas.tasks.classification import Classification
 
 OPTIONS = {"device": "cpu", "precision": "fp32", "resolution": 8}
 

@@ -14,7 +14,7 @@ from ganvas.config import Spec, UsageError
 from ganvas.game import Progress, Scores
 from ganvas.losses.adversarial import NonSaturating
 from ganvas.networks import dcgan, heads, mlp
-from ganvas.networks.codes import InfoHead
+from ganvas.networks.class_and_code_heads import InfoHead
 from ganvas.tasks.infogan import InfoGAN
 from small import FACTS
 

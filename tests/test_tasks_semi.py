@@ -13,12 +13,13 @@ from ganvas.config import Spec, UsageError
 from ganvas.data import Dataset, open_source
 from ganvas.game import Progress
 from ganvas.losses.adversarial import NonSaturating
-from ganvas.networks import dcgan, noisy
-from ganvas.networks.codes import Classes
+from ganvas.networks import dcgan
+from ganvas.networks import semigan as noisy
+from ganvas.networks.class_and_code_heads import Classes
 from ganvas.networks.heads import Plain
 from ganvas.policy import Policy
-from ganvas.tasks.semi import SemiSupervised
-from ganvas.trainer import Trainer
+from ganvas.tasks.semi_supervised import SemiSupervised
+from ganvas.training.trainer import Trainer
 from small import FACTS, Fixed
 
 CPU = torch.device("cpu")

@@ -12,23 +12,24 @@ from torch import nn
 
 import ganvas
 import published_style as published
-from ganvas import catalog, foreign
+from ganvas import catalog
+from ganvas.checkpoints.files import read
 from ganvas.cli import app
 from ganvas.config import Spec, UsageError
+from ganvas.features.gram import Perception, adapted, gram, moments
+from ganvas.features.pocket import WIDTHS
 from ganvas.game import Progress
-from ganvas.imaging.checkpoints import read
-from ganvas.imaging.pixels import open_photo
-from ganvas.metrics.pocket import WIDTHS
-from ganvas.metrics.style import Perception, adapted, gram, moments
+from ganvas.imaging.photo import open_photo
+from ganvas.inference.stylize_network import loaded
+from ganvas.models import foreign
 from ganvas.networks.adain import Decoder, NormalisedVGG
 from ganvas.networks.compact import Compact
 from ganvas.networks.overpainting import Overpainting, OverpaintingDecoder
 from ganvas.networks.stargan import Generator as StarGAN
 from ganvas.networks.transformer_net import TransformerNet
-from ganvas.restyling import loaded
 from ganvas.schedule import Inverse
-from ganvas.tasks.any_style import AnyStyle
-from ganvas.tasks.one_style import OneStyle, opened
+from ganvas.tasks.adain import AnyStyle
+from ganvas.tasks.fast_style import OneStyle, opened
 
 NOW, FACTS = Progress(), {"resolution": (16, 16), "channels": 3}
 

@@ -16,8 +16,8 @@ from ganvas.game import Progress
 from ganvas.losses.adversarial import NonSaturating
 from ganvas.networks import dcgan
 from ganvas.networks.heads import Joint, Projection
-from ganvas.networks.text import ByteEncoder
-from ganvas.tasks.text import TextGeneration, mismatched
+from ganvas.networks.text_encoder import ByteEncoder
+from ganvas.tasks.text_to_image import TextGeneration, mismatched
 from small import FACTS, narrow, source
 
 

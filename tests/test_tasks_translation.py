@@ -16,11 +16,13 @@ import ganvas
 import published_translation as published
 from ganvas import catalog
 from ganvas.config import Spec, UsageError, UserError
+from ganvas.features.content import Content
 from ganvas.game import Progress, Scores
 from ganvas.losses.adversarial import LeastSquares, NonSaturating
-from ganvas.losses.fidelity import L1
-from ganvas.metrics.content import Content
-from ganvas.networks import patch, stargan, translation
+from ganvas.losses.pixel import L1
+from ganvas.networks import cyclegan as translation
+from ganvas.networks import patchgan as patch
+from ganvas.networks import stargan
 from ganvas.tasks.cartoon import Cartoon, smoothed
 from ganvas.tasks.multidomain import MultiDomain
 from ganvas.tasks.paired import Paired

@@ -9,9 +9,9 @@ from torch import nn
 
 from ganvas import catalog
 from ganvas.config import UserError
-from ganvas.imaging import tiling
-from ganvas.imaging.receptive import PROBE, field
-from ganvas.imaging.tiling import Source, Tiler, cuts, layout, ramp
+from ganvas.inference import tiling
+from ganvas.inference.receptive_field import PROBE, field
+from ganvas.inference.tiling import Source, Tiler, cuts, layout, ramp
 from ganvas.policy import Policy, free_memory, is_out_of_memory
 
 CPU = Policy(torch.device("cpu"))

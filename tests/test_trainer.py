@@ -12,7 +12,7 @@ from ganvas import catalog
 from ganvas.config import Recipe, Spec
 from ganvas.game import Progress
 from ganvas.policy import Policy
-from ganvas.trainer import Diverged, Trainer
+from ganvas.training.trainer import Diverged, Trainer
 from small import FACTS, Fixed, facts, narrow
 
 CPU = torch.device("cpu")

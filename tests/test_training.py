@@ -19,7 +19,7 @@ from ganvas import api, catalog
 from ganvas.config import UsageError, UserError
 from ganvas.data import Dataset
 from ganvas.run import Run, weights_hash
-from ganvas.training import Finished, Logged, Snapshot, Told
+from ganvas.training.loop import Finished, Logged, Snapshot, Told
 from small import CHANNELS, narrow, source
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}

@@ -9,7 +9,7 @@ import ganvas
 from ganvas import catalog
 from ganvas.config import UsageError
 from ganvas.run import Run
-from ganvas.transfer import begin_from, fit
+from ganvas.training.init_from import begin_from, fit
 from small import FACTS, narrow
 
 SMALL = ["generator.width=4", "discriminator.width=4"]

@@ -11,12 +11,12 @@ from PIL import Image, ImageCms
 from torch import nn
 
 from ganvas.config import UserError
-from ganvas.imaging.formats import save
-from ganvas.imaging.pixels import open_photo
-from ganvas.model import Model
+from ganvas.imaging.encode import save
+from ganvas.imaging.photo import open_photo
+from ganvas.inference.translate import translated
+from ganvas.models.model import Model
 from ganvas.policy import Policy
 from ganvas.tasks.translation import Applied
-from ganvas.translating import translated
 
 
 class Halved(nn.Module):

@@ -8,9 +8,9 @@ import torch
 import ganvas
 from ganvas.config import UsageError
 from ganvas.data.sources import open_source
-from ganvas.evaluation.catalogue import MEASURES, WATCHED
-from ganvas.evaluation.watch import Goal, Watch
-from ganvas.judging import evaluate
+from ganvas.evaluation.during_training import Goal, Watch
+from ganvas.evaluation.evaluate import evaluate
+from ganvas.evaluation.measures import MEASURES, WATCHED
 from ganvas.run import Run, read_json, weights_hash
 
 TINY = {"resolution": 8, "batch": 16, "device": "cpu", "precision": "fp32", "snapshot_images": 64}

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import torch
 
-from ganvas import catalog, distributed
+from ganvas import catalog
 from ganvas.config import Recipe
-from ganvas.players import Group
 from ganvas.policy import Policy
-from ganvas.trainer import Trainer
+from ganvas.training import distributed
+from ganvas.training.players import Group
+from ganvas.training.trainer import Trainer
 
 
 class Fixed:

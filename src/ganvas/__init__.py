@@ -14,9 +14,9 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import Model, load, train
     from .config import Recipe, Spec, UserError
-    from .judging import evaluate
+    from .evaluation.evaluate import evaluate
+    from .inference.stylize_network import stylize
     from .reporting import report
-    from .restyling import stylize
     from .run import Run
 
 __all__ = [
@@ -33,8 +33,14 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {"Model": "api", "load": "api", "train": "api", "Recipe": "config", "Spec": "config"}
-_HOMES |= {"UserError": "config", "Run": "run", "evaluate": "judging", "report": "reporting", "stylize": "restyling"}
+_HOMES = {
+    **dict.fromkeys(["Model", "load", "train"], "api"),
+    **dict.fromkeys(["Recipe", "Spec", "UserError"], "config"),
+    "Run": "run",
+    "evaluate": "evaluation.evaluate",
+    "report": "reporting",
+    "stylize": "inference.stylize_network",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,31 +16,31 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from . import distributed
 from .config import Recipe, Spec, UsageError, UserError, encode
 from .data.batches import Batches
 from .data.dataset import Dataset
 from .data.degrade import Degradation
 from .data.sources import absolute, open_source
-from .evaluation.watch import Watch
+from .doctor.signals import Signals
+from .evaluation.during_training import Watch
 from .game import Progress
-from .hardware import hardware
-from .model import Model as Model
-from .model import accuracy as accuracy
-from .model import load as load
-from .players import Group
+from .models.model import Model as Model
+from .models.model import accuracy as accuracy
+from .models.model import load as load
 from .policy import Policy, is_out_of_memory
 from .reporting import Report as Report
 from .reporting import report as report
-from .request import Request as Request
-from .request import asked_resolution, check_numbers, continued, made_recipe
-from .request import find_recipe as find_recipe
 from .run import Run
-from .signals import Signals
 from .tasks.base import Task
-from .trainer import Trainer
-from .training import OUT_OF_MEMORY, Event, Finished, Plan, Training, moved
-from .transfer import begin_from
+from .training import distributed
+from .training.hardware import hardware
+from .training.init_from import begin_from
+from .training.loop import OUT_OF_MEMORY, Event, Finished, Plan, Training, moved
+from .training.players import Group
+from .training.request import Request as Request
+from .training.request import asked_resolution, check_numbers, continued, made_recipe
+from .training.request import find_recipe as find_recipe
+from .training.trainer import Trainer
 from .version import __version__
 
 EVALUATION = ("eval_images", "eval_metric", "eval_samples", "stop_when", "patience")

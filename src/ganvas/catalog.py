@@ -14,30 +14,46 @@ from typing import Any
 import torch
 
 from . import schedule
-from .augment import ada, diffaugment, noise
+from .augment import ada, diffaugment
+from .augment import instance_noise as noise
 from .config import Recipe, address
 from .data.degrade import DEGRADATIONS
 from .data.sources import SOURCES, Source
 from .data.transforms import TRANSFORMS
-from .losses import adversarial, energy, fidelity, path_length, penalties, relativistic, verdicts, weights, wrapped
-from .metrics import content, perceptual
-from .metrics import style as painted
+from .features import content
+from .features import gram as painted
+from .losses import (
+    adversarial,
+    energy,
+    path_length,
+    perceptual,
+    relativistic,
+)
+from .losses import (
+    gradient_penalties as penalties,
+)
+from .losses import (
+    pixel as fidelity,
+)
+from .losses import (
+    score_penalties as verdicts,
+)
+from .losses import (
+    weight_penalties as weights,
+)
+from .losses import (
+    wrappers as wrapped,
+)
 from .networks import (
     adain,
     autoencoder,
     biggan,
     classifier,
-    codes,
     compact,
-    critics,
     dcgan,
     heads,
-    lost,
-    minibatch,
     mlp,
-    noisy,
     overpainting,
-    patch,
     r3gan,
     resnet,
     rrdb,
@@ -45,24 +61,61 @@ from .networks import (
     stargan,
     stylegan2,
     transformer_net,
-    translation,
     unet,
 )
-from .networks import text as captions
-from .recipes import conditional, further, generation, modern, painting, points, restoration, styles
+from .networks import (
+    class_and_code_heads as codes,
+)
+from .networks import (
+    colorize_inpaint as lost,
+)
+from .networks import (
+    cyclegan as translation,
+)
+from .networks import (
+    minibatch_heads as minibatch,
+)
+from .networks import (
+    patchgan as patch,
+)
+from .networks import (
+    semigan as noisy,
+)
+from .networks import (
+    superres_discriminators as critics,
+)
+from .networks import text_encoder as captions
+from .recipes import (
+    codes_text_classes as further,
+)
+from .recipes import (
+    conditional,
+    generation,
+    points,
+    restoration,
+)
 from .recipes import energy as energies
+from .recipes import (
+    residual as modern,
+)
+from .recipes import (
+    style_transfer as painting,
+)
+from .recipes import (
+    stylegan2 as styles,
+)
 from .recipes import translation as translations
-from .tasks.any_style import AnyStyle
+from .tasks.adain import AnyStyle
 from .tasks.cartoon import Cartoon
-from .tasks.classify import Classification
+from .tasks.classification import Classification
+from .tasks.fast_style import OneStyle
 from .tasks.generation import Generation
 from .tasks.infogan import InfoGAN
 from .tasks.multidomain import MultiDomain
-from .tasks.one_style import OneStyle
 from .tasks.paired import Paired
 from .tasks.restoration import Restoration
-from .tasks.semi import SemiSupervised
-from .tasks.text import TextGeneration
+from .tasks.semi_supervised import SemiSupervised
+from .tasks.text_to_image import TextGeneration
 from .tasks.unpaired import Unpaired
 
 RECIPES: dict[str, Callable[[], Recipe]] = {

@@ -18,7 +18,7 @@ from ..game import Progress
 from ..policy import full_precision, wide
 from ..schedule import following
 from . import Augment, check_pictures, column, on_colours, shifted
-from .resample import resample
+from .grid_sample import resample
 
 Kind = Literal["blit", "geometry", "colour"]
 

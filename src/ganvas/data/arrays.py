@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..config import UserError
-from ..pixels import fit, whiten_hidden
+from ..imaging.decode import fit, whiten_hidden
+from .cache import Content, Progress, Rows, choose_resolution, content_key, file_digest, prepare
 from .dataset import Dataset, classes_of
-from .prepare import Content, Progress, Rows, choose_resolution, content_key, file_digest, prepare
 
 IMAGE_KEYS = ("images", "image", "x", "x_train", "data", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "y_train", "targets")

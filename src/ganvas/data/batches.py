@@ -16,9 +16,9 @@ from torch.utils.data import Dataset as TorchDataset
 from ..config import UsageError
 from .dataset import Dataset
 from .degrade.base import Degradation
-from .makers import MAKERS
-from .rows import as_images, indexable, rows_of
-from .window import Window
+from .derived_sources import MAKERS
+from .random_window import Window
+from .storage import as_images, indexable, rows_of
 
 Transform = Callable[[Tensor], Tensor]
 

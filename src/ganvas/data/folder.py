@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..config import UserError
-from ..pixels import BadPicture, Header, fit, peek, read, to_8bit, to_channels, transparent, whiten_hidden
+from ..imaging.decode import BadPicture, Header, fit, peek, read, to_8bit, to_channels, transparent, whiten_hidden
+from .annotations import Layout, by_reason, kept, read_layout
+from .cache import Content, Progress, Rows, choose_resolution, content_key, ordered, prepare
 from .dataset import Dataset
-from .layout import Layout, by_reason, kept, read_layout
-from .prepare import Content, Progress, Rows, choose_resolution, content_key, ordered, prepare
-from .tree import Tree
+from .files import Tree
 
 Loaded = tuple[np.ndarray, list[str]] | str
 

@@ -14,10 +14,10 @@ from typing import IO
 import numpy as np
 
 from ..config import UsageError, UserError
-from ..pixels import MAX_PIXELS
+from ..imaging.decode import MAX_PIXELS
 from .arrays import write_pictures
+from .cache import Content, Progress, content_key, file_digest, prepare
 from .dataset import Dataset, classes_of
-from .prepare import Content, Progress, content_key, file_digest, prepare
 
 IMAGES = re.compile(r"(?P<pile>.*?)images[.-]idx3-ubyte(?P<gz>\.gz)?$")
 

@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 
 from ..config import UserError
-from ..pixels import BadPicture, read
+from ..imaging.decode import BadPicture, read
+from .annotations import by_reason
+from .cache import Progress
 from .dataset import COLOURS, Dataset, fingerprint
+from .files import Tree, is_image
 from .folder import Survey, open_tree, survey
-from .layout import by_reason
-from .prepare import Progress
-from .tree import Tree, is_image
 
 SIDES = {"left": 0, "right": 1}
 

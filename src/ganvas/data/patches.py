@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from ..config import UserError
-from ..pixels import BadPicture, read, to_8bit, to_channels, whiten_hidden
+from ..imaging.decode import BadPicture, read, to_8bit, to_channels, whiten_hidden
+from .annotations import by_reason
+from .cache import Content, Progress, Rows, content_key, ordered, prepare
 from .dataset import Dataset
+from .files import Tree, is_image
 from .folder import Loaded, Survey, survey
-from .layout import by_reason
 from .pairs import fingerprint_of, matched
-from .prepare import Content, Progress, Rows, content_key, ordered, prepare
-from .tree import Tree, is_image
 
 Size = tuple[int, int]
 

@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 from ..config import UsageError, did_you_mean
 from .arrays import open_arrays
+from .builtin import open_digits, open_photos
+from .cache import OWN, SMALLEST, Progress
 from .dataset import MADE, Dataset
-from .embedded import open_digits, open_photos
+from .files import Folder, Tree, Zip
 from .folder import open_tree
 from .idx import is_idx, open_idx
 from .pairs import fingerprint_of, open_halves, open_pairs, two_piles
 from .patches import open_paired_patches, open_patches
-from .prepare import OWN, SMALLEST, Progress
-from .stacked import COUNT, open_stacked
+from .stacked_mnist import COUNT, open_stacked
 from .toy import open_toy
-from .tree import Folder, Tree, Zip
 
 LARGEST = 4096  # pixels
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..run import Run
-from .chart import Chart, Line, Setup
+from .log import Chart, Line, Setup
 from .rules import RULES, Severity
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from . import signs
-from .chart import Chart, Setup
+from . import symptoms as signs
+from .log import Chart, Setup
 
 Severity = Literal["note", "warning", "trouble"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..config import Spec, UsageError
 from ..game import Match, Progress
 from ..schedule import following
-from .penalties import Penalty
+from .gradient_penalties import Penalty
 
 
 class PathLength(Penalty):

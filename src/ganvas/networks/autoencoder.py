@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ..config import UsageError
 from ..game import Scores
-from .labels import JoinNoise
+from .label_inputs import JoinNoise
 from .layers import Init, as_size, cropped, halvings, initialise
-from .strided import DownConv, UpConv
+from .strided_conv import DownConv, UpConv
 
 
 def plan(resolution: tuple[int, int], depth: int, width: int, max_width: int) -> tuple[list[int], tuple[int, int]]:

@@ -11,7 +11,7 @@ from torch.special import ndtr, ndtri
 from ..config import Spec, UsageError
 from . import resnet
 from .heads import Plain
-from .labels import embedding
+from .label_inputs import embedding
 from .layers import WEIGHTS, Init, as_size
 
 

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from ..config import Spec, UsageError
 from ..game import Scores
-from .codes import Classes
+from .class_and_code_heads import Classes
 from .layers import Init, as_size, halvings, initialise
-from .strided import DownConv
+from .strided_conv import DownConv
 
 
 class Classifier(nn.Module):

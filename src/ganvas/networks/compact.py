@@ -7,8 +7,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .enlarge import doublings, unit
 from .layers import Init, initialise, widened
+from .superres_base import doublings, unit
 
 Activation = Literal["prelu", "relu", "leakyrelu"]
 

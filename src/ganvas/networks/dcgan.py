@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from ..config import Spec, UsageError
 from ..game import Scores
 from .heads import Plain
-from .labels import JoinImage, JoinNoise
+from .label_inputs import JoinImage, JoinNoise
 from .layers import Init, as_size, cropped, halvings, initialise
 from .norms import Reference, VirtualBatchNorm2d, spectral
-from .strided import DownConv, UpConv
+from .strided_conv import DownConv, UpConv
 
 Norm = Literal["batch", "spectral", "virtual", "layer", "none"]
 

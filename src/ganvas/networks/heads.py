@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from ..config import UsageError
 from ..game import Scores
-from .labels import embedding
+from .label_inputs import embedding
 
 
 class Plain(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..config import Spec
 from ..game import Scores
 from .heads import Plain
-from .labels import JoinImage, JoinNoise
+from .label_inputs import JoinImage, JoinNoise
 from .layers import Init, as_size, initialise
 from .norms import spectral as with_spectral_norm
 

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from ..config import UsageError
 from ..policy import full_precision
-from .labels import JoinImage, JoinNoise, embedding
+from .label_inputs import JoinImage, JoinNoise, embedding
 from .layers import widened
 
 M = TypeVar("M", bound=nn.Module)

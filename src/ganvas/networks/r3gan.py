@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from ..config import Spec, UsageError
 from ..game import Scores
-from .grouped import GroupedConv
+from .blur_resample import Downsample, Upsample
+from .grouped_conv import GroupedConv
 from .heads import Plain
-from .labels import JoinImage, JoinNoise
+from .label_inputs import JoinImage, JoinNoise
 from .layers import as_size, cropped, halvings
-from .resample import Downsample, Upsample
 
 TAPS = (1, 2, 1)
 GAIN = math.sqrt(2 / (1 + 0.2**2))  # of LeakyReLU 0.2 (He et al. 2015)

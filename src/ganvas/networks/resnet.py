@@ -19,10 +19,10 @@ from ..config import Spec, UsageError
 from ..game import Scores
 from .attention import SelfAttention
 from .heads import Plain
-from .labels import JoinImage
+from .label_inputs import JoinImage
 from .layers import Init, as_size, cropped, halvings, initialise
 from .norms import ConditionalBatchNorm2d, spectral
-from .strided import ConvPool, UpsampleConv
+from .strided_conv import ConvPool, UpsampleConv
 
 
 class UpBlock(nn.Module):

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import UsageError
-from .enlarge import doublings, padded, scaled_kaiming, signed, unit
 from .layers import widened
+from .superres_base import doublings, padded, scaled_kaiming, signed, unit
 
 DEFAULT_UNSHUFFLE = {1: 4, 2: 2}
 

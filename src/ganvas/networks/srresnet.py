@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .enlarge import doublings, scaled_kaiming, signed, unit
 from .layers import widened
+from .superres_base import doublings, scaled_kaiming, signed, unit
 
 
 class NormBlock(nn.Module):

@@ -10,9 +10,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from ..config import UsageError
 from ..game import Scores
+from .cyclegan import Layer
 from .layers import Init, as_size, cropped, grown, halvings, initialise
-from .strided import DownConv, UpConv
-from .translation import Layer
+from .strided_conv import DownConv, UpConv
 
 DEEPEST = 6  # halvings of the published critic for 128 pixels
 

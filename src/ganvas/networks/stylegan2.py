@@ -14,11 +14,11 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear, no
 
 from ..config import Spec, UsageError
 from ..game import Scores
+from .blur_resample import Blur, Downsample, Upsample
 from .heads import Plain
-from .labels import JoinImage, embedding
+from .label_inputs import JoinImage, embedding
 from .layers import as_size, cropped, halvings, widened
-from .minibatch import deviation
-from .resample import Blur, Downsample, Upsample
+from .minibatch_heads import deviation
 
 GAIN = math.sqrt(2)
 

@@ -8,7 +8,7 @@ from torch.nn.functional import leaky_relu, relu
 
 from .layers import Init, as_size, cropped, grown, halvings, initialise
 from .norms import PictureNorm, by_picture
-from .strided import DownConv, UpConv
+from .strided_conv import DownConv, UpConv
 
 DEEPEST = 8  # halvings of the published network for 256 pixels
 FURTHER = 4  # doublings of the number of channels, at most

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..config import Recipe, Spec
 from ..losses.adversarial import NonSaturating
 from ..networks.heads import AuxiliaryClassifier, Projection
-from . import generation, modern
+from . import generation
+from . import residual as modern
 
 
 def cgan() -> Recipe:

@@ -6,7 +6,7 @@ from torch.optim import Adam
 
 from ..config import Recipe, Spec
 from ..losses.energy import BoundaryEquilibrium, EnergyMargin
-from ..losses.verdicts import PullingAway
+from ..losses.score_penalties import PullingAway
 from ..networks import autoencoder
 from ..networks import dcgan as convolutional
 from ..schedule import Linear

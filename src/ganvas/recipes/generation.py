@@ -9,8 +9,8 @@ from torch.optim import Adam, RMSprop
 
 from ..config import Recipe, Spec
 from ..losses.adversarial import Hinge, LeastSquares, NonSaturating, Wasserstein
-from ..losses.penalties import DRAGAN, R1, GradientPenalty
-from ..losses.weights import WeightClipping
+from ..losses.gradient_penalties import DRAGAN, R1, GradientPenalty
+from ..losses.weight_penalties import WeightClipping
 from ..networks import dcgan as convolutional
 from ..networks import mlp, resnet
 from ..networks.heads import Plain

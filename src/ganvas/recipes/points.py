@@ -12,11 +12,11 @@ from torch.optim import Adam
 
 from ..config import Recipe, Spec
 from ..losses.adversarial import Hinge, NonSaturating, Wasserstein
-from ..losses.penalties import R1, R2, GradientPenalty
+from ..losses.gradient_penalties import R1, R2, GradientPenalty
 from ..losses.relativistic import RelativisticPairing
 from ..networks import mlp
 from ..networks.heads import Plain
-from ..networks.minibatch import MinibatchDiscrimination
+from ..networks.minibatch_heads import MinibatchDiscrimination
 from ..schedule import Anneal, Cosine
 from ..tasks.generation import Generation
 

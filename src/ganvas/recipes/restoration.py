@@ -19,13 +19,16 @@ from ..data.degrade.second_order import SecondOrder
 from ..data.degrade.weather import Haze
 from ..data.transforms import Flip, Turn
 from ..losses.adversarial import NonSaturating
-from ..losses.fidelity import L1, MSE, Charbonnier
+from ..losses.perceptual import Perceptual
+from ..losses.pixel import L1, MSE, Charbonnier
 from ..losses.relativistic import RelativisticAverage
-from ..losses.wrapped import Weighted
-from ..metrics.perceptual import Perceptual
+from ..losses.wrappers import Weighted
+from ..networks import colorize_inpaint as lost
 from ..networks import compact as compacts
-from ..networks import critics, lost, patch, rrdb
+from ..networks import patchgan as patch
+from ..networks import rrdb
 from ..networks import srresnet as residual
+from ..networks import superres_discriminators as critics
 from ..schedule import Cosine, Steps
 from ..tasks.restoration import Restoration
 

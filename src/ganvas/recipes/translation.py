@@ -6,13 +6,15 @@ from torch.optim import Adam
 
 from ..config import Recipe, Spec
 from ..data.transforms import Crop, Flip
+from ..features.content import Content
 from ..losses.adversarial import LeastSquares, NonSaturating, Wasserstein
-from ..losses.fidelity import Colour
-from ..losses.penalties import GradientPenalty
-from ..losses.wrapped import Weighted
-from ..metrics.content import Content
-from ..networks import patch, translation, unet
+from ..losses.gradient_penalties import GradientPenalty
+from ..losses.pixel import Colour
+from ..losses.wrappers import Weighted
+from ..networks import cyclegan as translation
+from ..networks import patchgan as patch
 from ..networks import stargan as domains
+from ..networks import unet
 from ..schedule import Linear
 from ..tasks.cartoon import Cartoon
 from ..tasks.multidomain import MultiDomain

@@ -12,7 +12,7 @@ from ..run import write_bytes
 from .neighbours import SEARCHED
 from .page import whole_page
 from .plot import COLOURS
-from .record import read_records
+from .read import read_records
 
 FILE = "report.html"
 

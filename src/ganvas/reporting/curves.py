@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .markup import Safe, joined, tag
+from .html import Safe, joined, tag
 from .plot import Series, chart
-from .record import Record
+from .read import Record
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from ..config import UserError
 from ..data.batches import divided, once
 from ..data.dataset import Dataset
 from ..data.sources import open_source
-from ..imaging.present import picture as as_picture
-from ..metrics.features import Features
+from ..features.extractor import Features
+from ..imaging.decode import to_float, to_uint8
+from ..imaging.grid import picture as as_picture
 from ..metrics.prdc import distances
-from ..model import load
-from ..pixels import to_float, to_uint8
-from .markup import Safe, joined, picture, tag
-from .record import Record, whole
-from .timeline import packed, spread
+from ..models.model import load
+from .html import Safe, joined, picture, tag
+from .read import Record, whole
+from .samples import packed, spread
 
 SHOWN = 12  # samples
 NEAREST = 3  # training images a sample

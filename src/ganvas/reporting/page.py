@@ -8,14 +8,15 @@ from typing import Any
 
 from ..doctor import Finding
 from ..version import __version__
-from . import facts, neighbours
+from . import neighbours
+from . import tables as facts
 from .curves import curves, speed
-from .facts import duration, run_name, side_by_side
-from .markup import Child, Safe, joined, page, tag
-from .measures import headline, metrics
+from .html import Child, Safe, joined, page, tag
+from .metrics import headline, metrics
 from .plot import brief
-from .record import Record
-from .timeline import timeline
+from .read import Record
+from .samples import timeline
+from .tables import duration, run_name, side_by_side
 
 
 def whole_page(records: Sequence[Record], searched: int, device: str) -> tuple[bytes, list[str]]:

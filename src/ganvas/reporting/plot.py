@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .markup import Safe, escaped, joined, tag
+from .html import Safe, escaped, joined, tag
 
 WIDTH, HEIGHT = 420, 210  # of a chart, in units of its own
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24  # margins

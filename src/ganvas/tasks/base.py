@@ -12,7 +12,7 @@ from ..augment import Chain
 from ..config import Spec, UsageError, did_you_mean
 from ..game import Draw, Look, Match, Objective, Progress, Scores
 from ..policy import full_precision
-from .pool import Pool
+from .image_pool import Pool
 
 Examples = Callable[[Sequence[int]], dict[str, Any]]
 Label = int | str | Sequence[float] | None  # a class, a caption, a vector, or whatever the model likes

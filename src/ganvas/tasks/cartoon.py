@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, max_pool2d
 
 from ..config import Spec, UsageError
-from ..data.makers import edges
+from ..data.derived_sources import edges
 from ..game import Draw, Look, Objective, Progress
 from .base import Adversary
 from .translation import Translation, beside

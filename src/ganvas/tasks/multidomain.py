@@ -11,7 +11,7 @@ from torch.nn.functional import l1_loss
 from ..config import Spec, UsageError
 from ..game import Draw, Look, Objective, Progress
 from .base import Adversary
-from .told import Told
+from .label_translation import Told
 from .translation import beside
 
 STRIPS = 8  # domains that a picture is shown in, at most

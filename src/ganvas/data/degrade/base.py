@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...config import Spec, UsageError
-from ...resize import resize
+from ...imaging.resize import resize
 from ..dataset import Facts
 
 Range = tuple[float, float]

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...config import UsageError
-from ...resize import Edges, resize
+from ...imaging.resize import Edges, resize
 from .base import Chance, Degradation, Range, luma, share, within
 from .kernels import filtered, gaussian, generalised, path, plateau, sinc
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ...colour import to_lab
 from ...config import UsageError
+from ...imaging.colour import to_lab
 from .base import Chance, Degradation, Range, share, within
 
 TRIES = 200  # shapes that a mask may take to reach its share

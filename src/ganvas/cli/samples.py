@@ -1,0 +1,79 @@
+"""What the commands write: samples, walks, and a preview for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..api import load
+from ..config import UsageError, UserError
+from ..imaging.decode import to_uint8
+from ..imaging.grid import grid, is_points, pictures, save_walk
+from ..run import replacing
+
+PREVIEW = 8  # pictures in the terminal
+
+
+def save_samples(images: Tensor, seeds: Sequence[int], output: Path, columns: int | None = None) -> list[str]:
+    """Write a grid (.png), an archive (.npz) or, without a suffix, a folder of PNGs; returns the files."""
+    if columns is not None and columns < 1:
+        raise UsageError(f"--grid is the number of columns, at least 1; got {columns}.")
+    try:
+        if output.suffix.lower() == ".png":
+            output.parent.mkdir(parents=True, exist_ok=True)
+            sheet = grid(images, columns)
+            with replacing(output) as temporary:
+                sheet.save(temporary, "PNG")
+        elif output.suffix.lower() == ".npz":
+            output.parent.mkdir(parents=True, exist_ok=True)
+            pixels = images.flatten(1).numpy() if is_points(images) else to_uint8(images)
+            with replacing(output) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, images=pixels, seeds=np.array(seeds))
+        elif output.suffix:
+            raise UsageError(f"Samples are written as .png (a grid), .npz or a folder, not {output.suffix}.")
+        else:
+            return _save_folder(images, seeds, output)
+    except OSError as problem:
+        raise UserError(f"{output} could not be written: {problem.strerror or problem}.") from None
+    return [str(output)]
+
+
+def _save_folder(images: Tensor, seeds: Sequence[int], output: Path) -> list[str]:
+    if is_points(images):
+        raise UsageError("Points are not pictures: write them as .npz, or as a scatter plot (.png).")
+    output.mkdir(parents=True, exist_ok=True)
+    files = [output / f"seed{seed:06d}.png" for seed in seeds]
+    for file, one in zip(files, pictures(images)):
+        one.save(file)
+    return [str(f) for f in files]
+
+
+def save_interpolation(frames: Tensor, output: Path, *, fps: int, columns: int) -> None:
+    """Write a walk: rows of pictures (.png), or one frame after another (.gif, .mp4)."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.suffix.lower() == ".png":
+            grid(frames, columns).save(output)
+        else:
+            save_walk([grid(frame[None]) for frame in frames], output, fps)
+    except OSError as problem:
+        raise UserError(f"{output} could not be written: {problem.strerror or problem}.") from None
+
+
+def terminal_preview(run: str) -> Any:
+    """A row of samples drawn in half blocks: two pixels a character."""
+    from rich.text import Text
+
+    images = to_uint8(load(run, device="cpu", precision="fp32").sample(PREVIEW))
+    row = np.concatenate(list(images[:, ::2, ::2]), axis=1)
+    row = np.repeat(row, 3, axis=2) if row.shape[2] == 1 else row[..., :3]
+    text = Text()
+    for upper, lower in zip(row[::2].tolist(), row[1::2].tolist()):
+        for (r, g, b), (x, y, z) in zip(upper, lower):
+            text.append("▀", style=f"rgb({r},{g},{b}) on rgb({x},{y},{z})")
+        text.append("\n")
+    return text

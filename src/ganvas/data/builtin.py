@@ -1,0 +1,96 @@
+"""Real pictures that scikit-learn and scikit-image carry in their wheels: nothing is ever downloaded."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from ..config import UserError
+from ..imaging.decode import BadPicture, fit, read, to_channels
+from .dataset import Dataset
+
+PHOTOGRAPHS = {  # the colour photographs, by package and file
+    ("sklearn", "datasets/images"): ("china.jpg", "flower.jpg"),
+    ("skimage", "data"): (
+        *("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "ihc.png"),
+        *("motorcycle_left.png", "retina.jpg", "rocket.jpg"),
+    ),
+}
+LARGEST = 512  # shorter side, in pixels, of a photograph before it is cut: a huge one must not outnumber the rest
+FLAT = 2.0  # a tile whose levels (0 to 255) deviate less than this shows nothing
+
+
+def open_digits(resolution: tuple[int, int] | None = None) -> Dataset:
+    """1,797 real handwritten digits, (N, H, W, 1) uint8, ten classes; 8x8 at heart, 32x32 unless asked."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = np.floor(bunch.images * (255 / 16) + 0.5).astype(np.uint8)[..., None]  # levels 0 to 16
+    size = resolution or (32, 32)
+    images = np.stack([fit(image, size) for image in small])
+    names = tuple(str(d) for d in range(10))
+    return Dataset(images, bunch.target.astype(np.int64), names, name="digits")
+
+
+def photograph(name: str) -> np.ndarray | None:
+    """An embedded photograph as (H, W, 3) uint8, by its file's name without the suffix; None if there is none."""
+    for (package, folder), files in PHOTOGRAPHS.items():
+        for file in files:
+            spec = find_spec(package) if Path(file).stem == name else None
+            if spec and spec.submodule_search_locations:
+                return to_channels(read(Path(spec.submodule_search_locations[0]) / folder / file).array, 3)
+    return None
+
+
+def photographs() -> list[tuple[str, np.ndarray]]:
+    """The embedded colour photographs as (name, (H, W, 3) uint8); what an installation lacks is left out."""
+    found = []
+    for (package, folder), files in PHOTOGRAPHS.items():
+        spec = find_spec(package)  # finds the files without importing the package
+        for root in (spec.submodule_search_locations or [])[:1] if spec else []:
+            for file in files:
+                try:
+                    picture = read(Path(root) / folder / file)
+                except BadPicture:
+                    continue
+                found.append((Path(file).stem, to_channels(picture.array, 3)))
+    return found
+
+
+def open_photos(resolution: tuple[int, int] | None = None) -> Dataset:
+    """Tiles (N, H, W, 3) uint8 of the embedded photographs, 64x64 unless asked, at full and at half scale.
+
+    Neighbouring tiles overlap by half; tiles that show next to nothing are left out.
+    """
+    size, tiles, flat = resolution or (64, 64), [], 0
+    pictures = photographs()
+    for _, picture in pictures:
+        for shorter in (LARGEST, LARGEST / 2):
+            for tile in _tiles(_shrunk(picture, shorter), size):
+                if tile.std() < FLAT:
+                    flat += 1
+                else:
+                    tiles.append(tile)
+    if not tiles:
+        raise UserError(
+            f"photos: none of the {len(pictures)} embedded photographs is as large as {size[1]}x{size[0]};"
+            " give a smaller --resolution."
+        )
+    notes = [f"tiles of {len(pictures)} photographs ({', '.join(name for name, _ in pictures)})"]
+    if flat:
+        notes.append(f"{flat:,} tiles that show nothing (sky, black) are left out")
+    return Dataset(np.stack(tiles), name="photos", notes=notes)
+
+
+def _shrunk(picture: np.ndarray, shorter: float) -> np.ndarray:
+    height, width = picture.shape[:2]
+    scale = min(1.0, shorter / min(height, width))
+    return fit(picture, (round(height * scale), round(width * scale)))
+
+
+def _tiles(picture: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
+    (height, width), (h, w) = picture.shape[:2], size
+    tops, lefts = range(0, height - h + 1, h // 2), range(0, width - w + 1, w // 2)
+    return [picture[top : top + h, left : left + w] for top in tops for left in lefts]

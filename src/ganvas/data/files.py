@@ -1,0 +1,154 @@
+"""A folder or a zip as a list of names and a way to open each: nothing is ever extracted to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import zipfile
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from ..config import UserError
+from ..imaging.decode import SUFFIXES, BadPicture
+from .cache import file_digest
+
+MAX_MEMBER = 1 << 28  # bytes one member of a zip may declare
+MAX_TOTAL = 1 << 38  # bytes all members of a zip may declare
+IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+class Tree(Protocol):
+    """Files below one root."""
+
+    name: str
+    files: list[str]  # relative, with forward slashes, sorted; hidden ones are not there
+    skipped: list[tuple[str, str]]  # (file, reason) of what cannot be opened
+
+    def open(self, file: str) -> BinaryIO:
+        """One file, to be closed by the caller; raises `BadPicture` if it cannot be opened."""
+
+    def digest(self) -> str:
+        """A hash of all names and contents, in hex."""
+
+
+def is_image(file: str) -> bool:
+    """Whether a file is called like a picture."""
+    return file.lower().endswith(SUFFIXES)
+
+
+def _hidden(part: str) -> bool:
+    return part.startswith(".") or part in IGNORED
+
+
+class Folder:
+    """A folder and everything below it, links followed once."""
+
+    def __init__(self, root: Path):
+        self.root, self.name = root, str(root)
+        self.files: list[str] = []
+        self.skipped: list[tuple[str, str]] = []
+        try:
+            with os.scandir(root):
+                pass
+        except OSError as e:
+            raise UserError(f"The folder {root} cannot be read: {e.strerror}.") from None
+        self._walk(root, "", frozenset())
+        self.files.sort()
+        self.skipped.sort()
+
+    def _walk(self, folder: Path, above: str, parents: frozenset[str]) -> None:
+        real = os.path.realpath(folder)
+        if real in parents:  # a link that leads back up
+            return
+        try:
+            entries = sorted(os.scandir(folder), key=lambda e: e.name)
+        except OSError as e:
+            self.skipped.append((above, f"cannot be opened: {e.strerror}"))
+            return
+        for entry in entries:
+            if not _hidden(entry.name):
+                self._add(entry, above, parents | {real})
+
+    def _add(self, entry: os.DirEntry[str], above: str, parents: frozenset[str]) -> None:
+        name = above + entry.name
+        try:
+            mode = entry.stat().st_mode
+        except OSError as e:
+            self.skipped.append((name, f"cannot be opened: {e.strerror}"))
+            return
+        if stat.S_ISDIR(mode) and is_image(name):
+            self.skipped.append((name, "is a folder, though called like an image"))
+        elif stat.S_ISDIR(mode):
+            self._walk(Path(entry.path), name + "/", parents)
+        elif stat.S_ISREG(mode):
+            self.files.append(name)
+        else:  # opening a pipe would wait for ever
+            self.skipped.append((name, "is not a regular file"))
+
+    def open(self, file: str) -> BinaryIO:
+        """One file, to be closed by the caller."""
+        try:
+            return open(self.root / file, "rb")
+        except OSError as e:
+            raise BadPicture(f"cannot be opened: {e.strerror}") from None
+
+    def digest(self) -> str:
+        """A hash of all names and contents, in hex."""
+        whole = hashlib.blake2b(digest_size=16)
+        for file in self.files:
+            try:
+                content = file_digest(self.root / file)
+            except OSError as e:
+                content = str(e.errno)
+            whole.update(f"{file}\0{content}\0".encode(errors="surrogateescape"))
+        return whole.hexdigest()
+
+
+class Zip:
+    """The members of a zip; each is read into memory when it is asked for."""
+
+    def __init__(self, path: Path):
+        self.path, self.name = path, str(path)
+        self.skipped: list[tuple[str, str]] = []
+        try:
+            self.archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as e:
+            raise UserError(f"{path} is not a zip that can be read: {e}.") from None
+        self.members: dict[str, zipfile.ZipInfo] = {}
+        for info in self.archive.infolist():
+            self._add(info)
+        self.files = sorted(self.members)
+        total = sum(info.file_size for info in self.members.values())
+        if total > MAX_TOTAL:
+            raise UserError(
+                f"{path} would unpack to {total / 1e9:,.0f} GB, over the limit of {MAX_TOTAL / 1e9:,.0f};"
+                " unpack it yourself and give the folder."
+            )
+
+    def _add(self, info: zipfile.ZipInfo) -> None:
+        name = info.filename.replace("\\", "/")
+        parts = [p for p in name.split("/") if p not in ("", ".")]
+        if info.is_dir() or any(_hidden(p) for p in parts if p != ".."):
+            return
+        if ".." in parts or name.startswith("/") or ":" in parts[0]:
+            self.skipped.append((name, "refused: its path leads out of the archive"))
+        elif info.file_size > MAX_MEMBER:
+            found, limit = info.file_size >> 20, MAX_MEMBER >> 20
+            self.skipped.append((name, f"refused: {found:,} MiB unpacked is over the limit of {limit}"))
+        elif info.flag_bits & 1:
+            self.skipped.append((name, "is encrypted"))
+        else:
+            self.members["/".join(parts)] = info
+
+    def open(self, file: str) -> BinaryIO:
+        """One member in memory; the archive's own checksum is verified."""
+        try:
+            return io.BytesIO(self.archive.read(self.members[file]))
+        except Exception as e:  # zlib, lzma, bz2 and zipfile each have errors of their own
+            raise BadPicture(f"is damaged in the archive: {e}") from None
+
+    def digest(self) -> str:
+        """A hash of the archive, in hex."""
+        return file_digest(self.path)

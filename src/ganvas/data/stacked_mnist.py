@@ -1,0 +1,58 @@
+"""Three random grey pictures as red, green and blue: a data set whose number of modes is known (Metz et al. 2017)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..config import UsageError
+from .cache import Content, Progress, Rows, content_key, prepare
+from .dataset import Dataset
+
+COUNT = 50_000
+CHUNK = 1024  # pictures composed at a time
+
+
+def open_stacked(
+    base: Dataset,
+    *,
+    name: str,
+    count: int = COUNT,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """`count` pictures (H, W, 3) whose channels are labelled pictures of `base`, drawn independently.
+
+    With K classes there are K^3 modes, and the label is the index (a K + b) K + c of those in red, green and blue: for
+    digits 100 a + 10 b + c.  The draw follows from the seed alone.  Raises `UsageError` unless the pictures of `base`
+    are grey and have classes.
+    """
+    if base.labels is None or base.facts.kind != "images" or base.facts.channels != 1:
+        raise UsageError(f"{name}: stacked needs grey images with classes, such as digits or MNIST's files.")
+    if count < 1:
+        raise UsageError(f"{name}: stacked needs at least one image, as in stacked:{COUNT}:digits.")
+    labels, usable, classes = base.labels, base.labelled, len(base.class_names)
+    bits = np.random.Philox(key=np.array([seed & (1 << 64) - 1, 0], np.uint64)).random_raw(3 * count)
+    chosen = usable[(bits % np.uint64(len(usable))).astype(np.int64)].reshape(count, 3)
+
+    def build(file: Path) -> Content:
+        height, width = base.facts.resolution
+        with Rows(file, (height, width, 3), base.images.dtype) as rows:
+            for start in range(0, count, CHUNK):
+                part = chosen[start : start + CHUNK]
+                for picture in base.images[part.ravel(), ..., 0].reshape(-1, 3, height, width):
+                    rows.append(picture.transpose(1, 2, 0))
+                if progress:
+                    progress(start + len(part), count)
+        index = labels[chosen] @ np.array([classes**2, classes, 1])
+        note = f"three of {len(usable):,} images as red, green and blue (seed {seed}): {classes**3:,} modes"
+        return Content(index, _names(base.class_names), notes=[*base.notes, note])
+
+    return prepare(content_key("stacked", base.fingerprint, count, seed), build, name=name, cache=cache)
+
+
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+    between = "" if all(len(n) == 1 for n in names) else " "
+    return tuple(f"{a}{between}{b}{between}{c}" for a in names for b in names for c in names)

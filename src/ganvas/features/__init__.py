@@ -1,0 +1,1 @@
+"""Frozen networks that losses and metrics look through."""

@@ -1,0 +1,184 @@
+"""Networks that measures look through: each owns how pictures reach it, and every number says which one it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from ..checkpoints import download as weights
+from ..config import UsageError, UserError, did_you_mean
+from .inception import Inception
+from .pocket import SIZE, Pocket
+from .vgg import VGG
+
+Resizer = Literal["own", "clean"]
+Resize = Callable[[Tensor, int], Tensor]
+POCKET = Path(__file__).with_name("pocket.safetensors")
+BATCH = 64
+
+
+def legacy(images: Tensor, size: int) -> Tensor:
+    """Bilinear without antialiasing, as the public port of FID does it, whatever was larger before."""
+    return interpolate(images, (size, size), mode="bilinear", align_corners=False)
+
+
+def clean(images: Tensor, size: int) -> Tensor:
+    """Bicubic with antialiasing, in floating point and not cut off (Parmar et al. 2022)."""
+    return interpolate(images, (size, size), mode="bicubic", align_corners=False, antialias=True)
+
+
+def pocket() -> Pocket:
+    """The embedded network with its weights; raises `UserError` if the installation lost them."""
+    network = Pocket()
+    try:
+        state = load_file(POCKET)
+    except (OSError, SafetensorError) as problem:
+        raise UserError(f"The embedded weights {POCKET} cannot be read ({problem}); install ganvas again.") from None
+    weights.load(network, {k: v.float() for k, v in state.items()}, "pocket")
+    return network.eval()
+
+
+def inception() -> Inception:
+    """The network of FID; raises `UsageError` that says how to get its weights if they are not here."""
+    network = Inception()
+    weights.load(network, weights.read("inception"), "inception")
+    return network.fold()
+
+
+def vgg(name: str) -> VGG:
+    """`vgg16` or `vgg19` with torchvision's weights; raises `UsageError` as `inception` does."""
+    network = VGG(name)
+    weights.load(network, weights.read(name), name)
+    return network.eval()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network that can be asked for by name."""
+
+    build: Callable[[], nn.Module]
+    width: int  # features
+    size: int  # pixels a side that pictures are brought to
+    resize: Resize  # how, unless another way is asked for
+    what: str
+
+
+NETWORKS: dict[str, Entry] = {
+    "pocket": Entry(pocket, Pocket.features_size, SIZE, clean, "the embedded network: 336 features of 32x32 pictures"),
+    "inception": Entry(inception, 2048, 299, legacy, "the network of FID and KID: 2,048 features of 299x299 pictures"),
+    "vgg16": Entry(lambda: vgg("vgg16"), 4096, 224, clean, "VGG-16: 4,096 features of 224x224 pictures"),
+    "vgg19": Entry(lambda: vgg("vgg19"), 4096, 224, clean, "VGG-19: 4,096 features of 224x224 pictures"),
+}
+
+
+class Features:
+    """Pictures (N, C, H, W) in [-1, 1] to features (N, D), float32 on the CPU.
+
+    `network` is `pocket`, `inception`, `vgg16`, `vgg19`, or any module of yours that takes pictures in [-1, 1] (it gets
+    them as they are, in whatever channels) and gives (N, D), or maps, whose mean over all places is taken; `name` is
+    what numbers call it.  To the named ones grey pictures are shown in all three channels, transparent ones on white.
+    bf16 is for the device's matrix products.
+    Raises `UsageError` for a name that is not known or weights that are not here.
+    """
+
+    def __init__(
+        self,
+        network: str | nn.Module = "pocket",
+        *,
+        name: str | None = None,
+        resizer: Resizer = "own",
+        device: torch.device | str = "cpu",
+        bf16: bool = False,
+    ):
+        self.device, self.bf16, self.size, self.width = torch.device(device), bf16, 0, 0
+        self.resize: Resize = clean
+        self.made_by = ""  # SHA-256 of the weights of a named network
+        if isinstance(network, nn.Module):
+            self.name, self.network = name or type(network).__name__, network.eval()
+        else:
+            entry = found(network)
+            self.name, self.network, self.size, self.width = network, entry.build(), entry.size, entry.width
+            self.resize = entry.resize if resizer == "own" else clean
+            self.made_by = weights.digest(POCKET if network == "pocket" else weights.path(network))
+        self.network.to(memory_format=torch.channels_last).to(self.device)  # type: ignore[call-overload]
+
+    def exact(self) -> Features:
+        """The same network with float32 matrix products."""
+        other = copy(self)
+        other.bf16 = False
+        return other
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a number through this network must say."""
+        said: dict[str, Any] = {"features": self.name}
+        if self.size:
+            way = "antialiased bicubic" if self.resize is clean else "bilinear"
+            said["resizer"] = f"{way} to {self.size}x{self.size}"
+        if self.name in weights.FILES and self.made_by not in ("", weights.FILES[self.name].sha256):
+            said["weights"] = f"{self.made_by[:16]}, which are not the published ones"
+        return {**said, "precision": "bf16"} if self.bf16 else said
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """What statistics in a file must say, so that they are compared with their like alone."""
+        made_by = {"weights": self.made_by[:16]} if self.made_by else {}
+        return {**self.protocol, "precision": "bf16" if self.bf16 else "fp32", **made_by}
+
+    @property
+    def key(self) -> str:
+        """What names features of the same content for ever; empty for a module of yours, which may change."""
+        return f"{self.protocol} {self.made_by}" if self.made_by else ""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return torch.cat([self._through(self.network, part) for part in images.split(BATCH)])
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Class logits (N, K) of the same pictures; raises `UsageError` for a network that has none."""
+        if isinstance(self.network, Inception):
+            return torch.cat([self._through(lambda x: self.network(x)[1], part) for part in images.split(BATCH)])
+        named = getattr(self.network, "logits", None)
+        if named is None:
+            raise UsageError(f"{self.name} names no classes, so it has no inception score; take inception or pocket.")
+        return torch.cat([self._through(named, part) for part in images.split(BATCH)])
+
+    @torch.inference_mode()
+    def _through(self, use: Callable[[Tensor], Any], images: Tensor) -> Tensor:
+        if self.size and images.shape[1] not in (1, 3, 4):
+            many = images.shape[1]
+            raise UsageError(f"{self.name} looks at grey, RGB or transparent pictures, not at {many} channels.")
+        images = (rgb(images) if self.size else images).to(self.device, memory_format=torch.channels_last)
+        if self.size and tuple(images.shape[2:]) != (self.size, self.size):
+            images = self.resize(images, self.size)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            out = use(images)
+        out = out[0] if isinstance(out, tuple) else out
+        if not isinstance(out, Tensor) or len(out) != len(images):
+            raise UsageError(f"{self.name} gives no row of features for every picture.")
+        return (out.mean((2, 3)) if out.ndim == 4 else out.flatten(1)).float().cpu()
+
+
+def found(name: str) -> Entry:
+    """The network of that name; raises `UsageError` for others."""
+    if name not in NETWORKS:
+        raise UsageError(
+            f"There are no features {name!r}.{did_you_mean(name, NETWORKS)} There are: {', '.join(NETWORKS)}."
+        )
+    return NETWORKS[name]
+
+
+def rgb(images: Tensor) -> Tensor:
+    """Grey, RGB or RGBA pictures in [-1, 1] as RGB: grey three times, transparency on white."""
+    if images.shape[1] == 4:
+        alpha = (images[:, 3:] + 1) / 2
+        return images[:, :3] * alpha + (1 - alpha)
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images

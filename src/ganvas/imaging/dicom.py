@@ -1,0 +1,89 @@
+"""Medical pictures (DICOM) by the extra `dicom`: the values that the modality means, through the window it asks for."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from ..config import BadPicture
+from .bit_depth import within_limit
+
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # unpacked whole before anything could be checked
+PREAMBLE = 128  # bytes before the letters DICM (PS3.10, section 7.1)
+
+
+def is_dicom(stream: BinaryIO) -> bool:
+    """Whether a file has DICOM's letters where they belong; the stream stays where it was."""
+    start = stream.tell()
+    head = stream.read(PREAMBLE + 4)
+    stream.seek(start)
+    return head[PREAMBLE:] == b"DICM"
+
+
+def opened(stream: BinaryIO, max_pixels: int) -> Image.Image:
+    """The first frame as a picture of Pillow's: `I;16` for grey of any depth, `RGB` for colour.
+
+    Rescale slope and intercept are applied, then the file's first window (PS3.3, C.11.2.1.2.1), or without one the
+    range of the values; MONOCHROME1 is turned so that more is brighter.  `info["notes"]` says which window it was.
+    Raises `BadPicture` without pydicom, for files without pixels, over `max_pixels`, or packed in an unknown way.
+    """
+    try:
+        import pydicom
+        from pydicom.pixels import apply_rescale, convert_color_space, pixel_array
+    except Exception:
+        raise BadPicture("is DICOM, which needs the package pydicom: pip install 'ganvas[dicom]'") from None
+    start = stream.tell()
+    if DEFLATED in stream.read(1024):
+        raise BadPicture("is DICOM deflated as a whole; save it with another transfer syntax")
+    stream.seek(start)
+    data = pydicom.dcmread(stream)
+    height, width, frames = int(data.get("Rows", 0)), int(data.get("Columns", 0)), int(data.get("NumberOfFrames") or 1)
+    if not height * width or "PixelData" not in data:
+        raise BadPicture("is DICOM without a picture")
+    within_limit(width, height, max_pixels)
+    try:
+        array = pixel_array(data, index=0, raw=True)
+    except (RuntimeError, NotImplementedError) as problem:
+        reason = str(problem).strip().splitlines()[0].rstrip(".")
+        raise BadPicture(f"is DICOM packed in a way that pydicom alone does not read: {reason}") from None
+    notes = ["the first frame of several is used"] if frames > 1 else []
+    if int(data.get("SamplesPerPixel", 1)) == 3:
+        kind = str(data.get("PhotometricInterpretation", "RGB"))
+        array = convert_color_space(array, kind, "RGB") if kind.startswith("YBR_FULL") else array
+        if array.dtype != np.uint8:
+            raise BadPicture(f"is DICOM in colour of {array.dtype}; 8 bits are read")
+        image = Image.fromarray(array)
+    else:
+        grey, told = windowed(apply_rescale(array, data).astype(np.float64), data)
+        image = Image.fromarray(grey)
+        notes.append(told)
+    image.format = "DICOM"
+    image.info["notes"] = notes
+    return image
+
+
+def windowed(values: np.ndarray, data: Any) -> tuple[np.ndarray, str]:
+    """Values of the modality as uint16 grey by the file's own window (linear), and a sentence that says it."""
+    centre, width = first(data.get("WindowCenter")), first(data.get("WindowWidth"))
+    exact = str(data.get("VOILUTFunction", "LINEAR")) == "LINEAR_EXACT"
+    if centre is not None and width is not None and width >= (1e-9 if exact else 1):
+        told = f"DICOM window: centre {centre:g}, width {width:g}"
+        shift, span = (0.0, width) if exact else (0.5, max(width - 1, 1e-9))
+        share = (values - (centre - shift)) / span + 0.5
+    else:
+        low, high = float(values.min()), float(values.max())
+        told = f"DICOM without a window: {low:g} to {high:g}"
+        share = (values - low) / max(high - low, 1e-9)
+    share = share.clip(0, 1)
+    share = 1 - share if data.get("PhotometricInterpretation") == "MONOCHROME1" else share
+    return (share * 65535).round().astype(np.uint16), told
+
+
+def first(value: Any) -> float | None:
+    """The first of one or several numbers of a DICOM element, None where there is none."""
+    if value is None or (not isinstance(value, (str, int, float)) and hasattr(value, "__len__") and not len(value)):
+        return None
+    several = hasattr(value, "__len__") and not isinstance(value, str)
+    return float(value[0] if several else value)

@@ -1,0 +1,102 @@
+"""What a person is shown: grids of samples, scatter plots of points, and walks between latents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from ..config import UsageError, UserError
+from .decode import to_uint8
+
+GAP = 2  # pixels between the pictures of a grid
+READABLE = 64  # smaller pictures are enlarged by whole factors to about this many pixels
+
+
+def is_points(images: Tensor) -> bool:
+    """Whether these are 2-D points, which travel as (N, 2, 1, 1), rather than pictures."""
+    return images.shape[1:] == (2, 1, 1)
+
+
+def picture(pixels: np.ndarray) -> Image.Image:
+    """(H, W, C) uint8 with 1, 3 or 4 channels as a picture of mode L, RGB or RGBA."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def pictures(images: Tensor) -> list[Image.Image]:
+    """(N, C, H, W) in [-1, 1] as pictures."""
+    return [picture(p) for p in to_uint8(images)]
+
+
+def grid(images: Tensor, columns: int | None = None) -> Image.Image:
+    """All samples in one picture: (N, C, H, W) in [-1, 1] side by side, or points as a scatter plot.
+
+    Small pictures are enlarged without smoothing; transparency is shown on white.
+    """
+    if is_points(images):
+        return scatter(images)
+    n, _, height, width = images.shape
+    columns = columns or _columns(n, height / width)
+    rows, factor = math.ceil(n / columns), max(1, READABLE // max(height, width))
+    cell_w, cell_h = width * factor + GAP, height * factor + GAP
+    sheet = Image.new("RGB", (columns * cell_w + GAP, rows * cell_h + GAP), "white")
+    for k, one in enumerate(pictures(images)):
+        one = one.resize((width * factor, height * factor), Image.Resampling.NEAREST)
+        place = (GAP + k % columns * cell_w, GAP + k // columns * cell_h)
+        sheet.paste(one.convert("RGB"), place, one.getchannel("A") if one.mode == "RGBA" else None)
+    return sheet
+
+
+def _columns(n: int, aspect: float) -> int:
+    """Columns that make the sheet about square, in full rows if that is nearly so."""
+    ideal = math.sqrt(n * aspect)
+    full = [c for c in range(1, n + 1) if n % c == 0 and 0.6 <= c / ideal <= 1.7]
+    return min(full, key=lambda c: abs(math.log(c / ideal)), default=math.ceil(ideal))
+
+
+def scatter(points: Tensor, size: int = 512) -> Image.Image:
+    """Points (N, 2, 1, 1) in [-1, 1] as dots on white, y upwards, drawn at twice the size and scaled down."""
+    scale, radius = 2 * size, 4
+    sheet = Image.new("RGB", (scale, scale), "white")
+    pen = ImageDraw.Draw(sheet)
+    for x, y in points.flatten(1).float().cpu().clamp(-1.05, 1.05).tolist():
+        u, v = (0.05 + 0.9 * (x + 1) / 2) * scale, (0.95 - 0.9 * (y + 1) / 2) * scale
+        pen.ellipse((u - radius, v - radius, u + radius, v + radius), fill=(62, 86, 184))
+    return sheet.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def save_walk(frames: Sequence[Image.Image], file: Path, fps: int = 24) -> None:
+    """Frames as a strip (.png), an animation (.gif) or a film (.mp4, needs the extra `video`)."""
+    kind = file.suffix.lower()
+    if kind == ".png":
+        sheet = Image.new("RGB", (sum(f.width for f in frames), frames[0].height), "white")
+        for k, frame in enumerate(frames):
+            sheet.paste(frame, (k * frames[0].width, 0))
+        sheet.save(file)
+    elif kind == ".gif":
+        frames[0].save(file, save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0)
+    elif kind == ".mp4":
+        _save_film(frames, file, fps)
+    else:
+        raise UsageError(f"A walk is written as .png, .gif or .mp4, not {file.suffix or 'without a suffix'}.")
+
+
+def _save_film(frames: Sequence[Image.Image], file: Path, fps: int) -> None:
+    try:
+        import av
+    except Exception:
+        raise UserError("Films need the package av: pip install 'ganvas[video]'; .gif works without it.") from None
+    width, height = (side + side % 2 for side in frames[0].size)  # H.264 takes even sizes only
+    with av.open(str(file), "w") as film:
+        stream = film.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "16"}
+        for frame in frames:
+            sheet = Image.new("RGB", (width, height), "white")
+            sheet.paste(frame)
+            film.mux(stream.encode(av.VideoFrame.from_image(sheet)))
+        film.mux(stream.encode())

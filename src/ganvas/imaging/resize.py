@@ -1,0 +1,132 @@
+"""Scaling of pictures as MATLAB's `imresize` does it, by which published super-resolution is trained and measured.
+
+Each axis is a weighted sum of neighbours (Keys 1981); when a picture shrinks, the kernel widens by the factor
+(antialiasing).  Beyond the edges the picture is mirrored, edge pixels included; MATLAB's older versions, by which the
+usual test sets were made, repeat the edge pixels instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import UsageError
+
+Kernel = Literal["bicubic", "bilinear", "lanczos"]
+Edges = Literal["mirror", "repeat"]
+
+
+def cubic(x: np.ndarray) -> np.ndarray:
+    """Keys' cubic convolution kernel with a = -1/2 (Keys 1981, equation 15)."""
+    x = np.abs(x)
+    inner, outer = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, inner, np.where(x <= 2, outer, 0.0))
+
+
+def triangle(x: np.ndarray) -> np.ndarray:
+    """Linear interpolation."""
+    return np.maximum(1 - np.abs(x), 0)
+
+
+def lanczos(x: np.ndarray) -> np.ndarray:
+    """The sinc windowed by its own main lobe, three wide."""
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {  # and the width of each
+    "bicubic": (cubic, 4.0),
+    "bilinear": (triangle, 2.0),
+    "lanczos": (lanczos, 6.0),
+}
+
+
+def resize(
+    images: Tensor,
+    size: tuple[int, int] | None = None,
+    *,
+    scale: float | None = None,
+    kernel: Kernel = "bicubic",
+    antialias: bool = True,
+    edges: Edges = "mirror",
+    top: int | None = None,
+) -> Tensor:
+    """Float images (..., H, W) in any range, scaled to (height, width) or by a factor.
+
+    A factor makes ceil(factor * side) pixels, and is used as it is given; a size has a factor of its own for each side.
+    With `top` the images are whole levels from 0 to `top`, rounded and clamped after each axis as MATLAB does with
+    integer pictures; without it nothing is.  Raises `UsageError` for an empty size.
+    """
+    if (size is None) == (scale is None):
+        raise UsageError("A picture is scaled to a size or by a factor: give one of them.")
+    sides = images.shape[-2:]
+    target = size if size is not None else tuple(math.ceil(float(scale or 0) * n) for n in sides)
+    if min(*target, *sides) < 1:
+        raise UsageError(f"Pictures of {sides[1]}x{sides[0]} cannot be scaled to {target[1]}x{target[0]}.")
+    factors = [scale or m / n for n, m in zip(sides, target)]
+    wide = images.to(torch.promote_types(images.dtype, torch.float32))
+    for axis in sorted((0, 1), key=lambda a: factors[a]):  # as in MATLAB; it is also the order with less to do
+        if factors[axis] != 1:
+            taps = contributions(sides[axis], target[axis], factors[axis], kernel, antialias, edges)
+            wide = _along(wide, axis - 2, *taps)
+            wide = wide if top is None else wide.add(0.5).floor().clamp(0, top)
+    return wide.to(images.dtype)
+
+
+def resized(
+    bands: Iterable[Tensor], size: tuple[int, int], target: tuple[int, int], kernel: Kernel = "bicubic"
+) -> Iterator[Tensor]:
+    """The same for a picture that comes from top to bottom in bands (..., h, W), and goes so: the whole is never held.
+
+    `size` is the whole picture's (height, width), `target` that of the result, whose bands are as they become ready.
+    """
+    down, across = (contributions(n, m, m / n, kernel, True, "mirror") for n, m in zip(size, target))
+    ready = np.maximum.accumulate(down[0].max(1))  # the last row that each row of the result, or one above it, needs
+    kept, first, have, done = None, 0, 0, 0
+    for band in bands:
+        band = _along(band, -1, *across)
+        have += band.shape[-2]
+        kept = band if kept is None else torch.cat([kept, band], -2)
+        until = int(np.searchsorted(ready, have))
+        if until > done:
+            yield _along(kept, -2, down[0][done:until] - first, down[1][done:until])
+            done = until
+        if done < target[0]:
+            spare = int(down[0][done:].min()) - first
+            kept, first = kept[..., spare:, :], first + spare
+
+
+@lru_cache(256)  # a degradation that draws its factors meets ever new ones
+def contributions(
+    length: int, target: int, factor: float, kernel: Kernel, antialias: bool, edges: Edges
+) -> tuple[np.ndarray, np.ndarray]:
+    """From where each of `target` pixels takes, (target, K) int64, and how much, (target, K) float64."""
+    shape, width = KERNELS[kernel]
+    narrow = min(factor, 1.0) if antialias else 1.0  # below 1 the kernel is stretched by 1 / narrow
+    width /= narrow
+    centre = (np.arange(target) + 0.5) / factor - 0.5  # pixel centres, counted from 0
+    first = np.floor(centre - width / 2).astype(np.int64)
+    places = first[:, None] + np.arange(math.ceil(width) + 2)
+    weights = shape(narrow * (centre[:, None] - places))
+    weights /= weights.sum(1, keepdims=True)
+    used = weights.any(0)
+    if edges == "mirror":
+        places = places % (2 * length)
+        places = np.minimum(places, 2 * length - 1 - places)
+    return places.clip(0, length - 1)[:, used], weights[:, used]
+
+
+def _along(images: Tensor, dim: int, places: np.ndarray, weights: np.ndarray) -> Tensor:
+    """A sum over taps, one after the other: the same bits whatever else is in the batch, and no large matrix."""
+    index = torch.from_numpy(places).to(images.device)
+    share = torch.from_numpy(weights).to(images)
+    shape = (-1, 1) if dim == -2 else (-1,)
+    out = images.index_select(dim, index[:, 0]) * share[:, 0].view(shape)
+    for k in range(1, places.shape[1]):
+        out = torch.addcmul(out, images.index_select(dim, index[:, k]), share[:, k].view(shape))
+    return out

@@ -1,0 +1,76 @@
+"""A term of restoration: how far apart two pictures are for a network that learnt to name things."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import UsageError
+from ..features import extractor as features
+from ..policy import wide
+
+LAYERS = {  # what is compared unless told otherwise
+    "pocket": ["relu1", "relu2", "relu3", "relu4"],
+    "vgg16": ["conv5_3"],
+    "vgg19": ["conv5_4"],  # before the rectifier (Wang et al. 2018, section 3.3)
+}
+
+
+class Perceptual(nn.Module):
+    """Distance in the maps of a network that learnt to name things (Johnson et al. 2016, eq. 2), summed over layers.
+
+    `vgg19` and `vgg16` take `conv5_4` for a map before its rectifier and `relu5_4` for after; they ask for their file
+    (`ganvas weights`) and raise `UsageError` without it.  `pocket` comes along.  In Python `network` may be any module
+    with `maps(pictures in [-1, 1], names)`.  The network is no part of the state: it never changes.
+    """
+
+    steady = False  # it does not look at the averaged generator's picture
+
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,  # of this term in the sum
+        network: Literal["pocket", "vgg16", "vgg19"] = "pocket",  # what looks at the pictures
+        layers: list[str] = [],  # noqa: B006  maps by name; none: those usual for the network
+        shares: list[float] = [],  # noqa: B006  weights of the layers; none: 1 each
+        norm: Literal["l1", "l2"] = "l1",  # mean absolute or mean squared difference of maps
+    ):
+        super().__init__()
+        self.weight = weight
+        made = self._network(network)
+        self.layers = layers or LAYERS.get(str(network), [])
+        self.shares = shares or [1.0] * len(self.layers)
+        if not self.layers or len(self.shares) != len(self.layers):
+            raise UsageError(f"Perceptual has {len(self.layers)} layers and {len(self.shares)} shares of them.")
+        self.compare = F.l1_loss if norm == "l1" else F.mse_loss
+        self.hidden = [made.requires_grad_(False).eval()]  # in a list, so that it is no submodule
+        with torch.no_grad():
+            self._maps(torch.zeros(1, 3, 64, 64))  # refuses names that the network does not have
+
+    @staticmethod
+    def _network(network: str | nn.Module) -> nn.Module:
+        if isinstance(network, nn.Module):
+            return network
+        return features.pocket() if network == "pocket" else features.vgg(network)
+
+    def forward(self, made: Tensor, wanted: Tensor, steady: Tensor | None = None) -> Tensor:
+        ours = self._maps(made)
+        with torch.no_grad():
+            theirs = self._maps(wanted)
+        terms = [s * self.compare(wide(ours[k]), wide(theirs[k])) for k, s in zip(self.layers, self.shares)]
+        return self.weight * torch.stack(terms).sum()
+
+    def _maps(self, images: Tensor) -> dict[str, Tensor]:
+        network = self.hidden[0].to(images.device)
+        return network.maps(on_white(images), self.layers)  # type: ignore[operator]
+
+
+def on_white(images: Tensor) -> Tensor:
+    """Opaque pictures as they are, transparent ones laid on white."""
+    if images.shape[1] != 4:
+        return images
+    alpha = (images[:, 3:] + 1) / 2
+    return images[:, :3] * alpha + 1 - alpha

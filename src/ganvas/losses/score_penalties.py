@@ -1,0 +1,161 @@
+"""Penalties on what the discriminator says of images, and on what it reads the verdict from."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ..config import Spec, UsageError
+from ..game import Match, Progress, Scores
+from ..policy import wide
+from ..schedule import following
+from .gradient_penalties import Penalty
+
+
+class LeCam(Penalty):
+    """LeCam: logits tied to moving averages of the other kind's (Tseng et al. 2021).
+
+    E(D(x) - a_F)^2 + E(D(G(z)) - a_R)^2, where a_R and a_F are exponential moving averages of the real and the fake
+    logits over the steps before; until `start` they only follow.  The authors' code counts only real logits above
+    a_F and fake ones below a_R: `rectified`.
+    """
+
+    player = "discriminator"
+    shared = True
+    real: Tensor
+    fake: Tensor
+    known: Tensor
+
+    def __init__(
+        self,
+        *,
+        weight: float | Spec = 0.3,  # the paper's lambda, or a schedule of it
+        decay: float = 0.99,  # what the averages keep from one discriminator step to the next
+        start: int = 10_000,  # real images seen before anything is asked
+        rectified: bool = False,  # only distances towards winning cost
+    ):
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise UsageError(f"decay is a share from 0 to less than 1, got {decay:g}.")
+        self.weight, self.decay, self.start, self.rectified = following(weight), decay, start, rectified
+        for name in ("real", "fake", "known"):  # known: 0 until there has been a step
+            self.register_buffer(name, torch.zeros(()))
+
+    def forward(self, match: Match, progress: Progress) -> Tensor | None:
+        assert match.real_scores is not None
+        real, fake = match.real_scores.logits, match.fake_scores.logits
+        above, below = real - self.fake, self.real - fake
+        if self.rectified:
+            above, below = above.relu(), below.relu()
+        value = self.known.clone() * (above.square().mean() + below.square().mean())
+        resting = progress.images < self.start
+        self._remember(real, fake, 0.0 if resting else self.decay)
+        return None if resting else self.weight(progress.fraction) * value
+
+    @torch.no_grad()
+    def _remember(self, real: Tensor, fake: Tensor, decay: float) -> None:
+        keep = decay * self.known
+        self.real.copy_(keep * self.real + (1 - keep) * real.mean())
+        self.fake.copy_(keep * self.fake + (1 - keep) * fake.mean())
+        self.known.fill_(1)
+
+
+class Consistency(Penalty):
+    """Balanced consistency: (D(T(x)) - D(x))^2 at real and at fake images (Zhao et al. 2020).
+
+    T is any random change that should not matter; the paper flips and shifts.  Both verdicts learn.
+    """
+
+    player = "discriminator"
+
+    def __init__(
+        self,
+        *,
+        augment: Spec | None = None,  # the change T, such as diffaugment(policy=['translation'])
+        real_weight: float | Spec = 10.0,  # of the real images' term, or a schedule of it
+        fake_weight: float | Spec = 10.0,  # of the fake images' term, or a schedule of it
+    ):
+        super().__init__()
+        if augment is None:
+            raise UsageError(
+                "Consistency must be told what should not change a verdict, for example"
+                " consistency(augment=diffaugment(policy=['translation']))."
+            )
+        self.augment: Any = augment.build()
+        self.real_weight, self.fake_weight = following(real_weight), following(fake_weight)
+
+    def forward(self, match: Match, progress: Progress) -> Tensor:
+        assert match.real_scores is not None
+        if isinstance(self.augment, nn.Module):  # a transform of the data has nothing to follow
+            self.augment.follow(progress)  # type: ignore[operator]
+        sides = (
+            (self.real_weight, match.real, match.label, match.real_scores),
+            (self.fake_weight, match.fake, match.fake_label, match.fake_scores),
+        )
+        total = torch.zeros((), device=match.real.device)
+        for weight, images, label, scores in sides:
+            changed = match.judge(self.augment(wide(images)), label).logits
+            total = total + weight(progress.fraction) * (changed - scores.logits).square().mean()
+        return total
+
+
+def last_features(scores: Scores | None, who: str) -> Tensor:
+    """What the verdict was read from, (N, F); raises `UsageError` if the discriminator does not show it."""
+    if scores is None or not scores.features:
+        raise UsageError(f"{who} compares the discriminator's features, and this discriminator shows none.")
+    return wide(scores.features[-1])
+
+
+class FeatureMatching(Penalty):
+    """The generator is to match the mean of the discriminator's last features (Salimans et al. 2016, section 3.1).
+
+    `l2` is the paper's squared distance |E f(x) - E f(G(z))|^2, `l1` the mean absolute difference of the authors'
+    code.  As the generator's whole loss: beside `loss=weighted(loss=..., g=0.0)`.
+    """
+
+    player = "generator"
+    relative = True
+
+    def __init__(
+        self,
+        *,
+        weight: float | Spec = 1.0,  # or a schedule of it
+        norm: Literal["l1", "l2"] = "l1",  # mean absolute, or summed squared difference of the means
+    ):
+        super().__init__()
+        self.weight, self.norm = following(weight), norm
+
+    def forward(self, match: Match, progress: Progress) -> Tensor:
+        real, fake = (last_features(s, "Feature matching") for s in (match.real_scores, match.fake_scores))
+        apart = real.detach().mean(0) - fake.mean(0)  # (F,)
+        distance = apart.abs().mean() if self.norm == "l1" else apart.square().sum()
+        return self.weight(progress.fraction) * distance
+
+
+class PullingAway(Penalty):
+    """The mean squared cosine between the features of different fakes, which are to differ (Zhao et al. 2017).
+
+    f_PT = 1 / (N (N - 1)) sum over i != j of cos(S_i, S_j)^2.  The paper's features are those of the encoder; here
+    they are the discriminator's last ones.
+    """
+
+    player = "generator"
+
+    def __init__(
+        self,
+        *,
+        weight: float | Spec = 0.1,  # or a schedule of it
+    ):
+        super().__init__()
+        self.weight = following(weight)
+
+    def forward(self, match: Match, progress: Progress) -> Tensor:
+        features = normalize(last_features(match.fake_scores, "Pulling-away"), dim=1)
+        n = len(features)
+        if n < 2:
+            raise UsageError("Pulling-away compares the images of a batch, which must be at least two.")
+        squares = (features @ features.t()).square()  # (N, N)
+        return self.weight(progress.fraction) * (squares.sum() - squares.diagonal().sum()) / (n * (n - 1))

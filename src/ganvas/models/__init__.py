@@ -1,0 +1,1 @@
+"""Trained models, from whatever file they come."""

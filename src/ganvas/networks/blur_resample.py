@@ -1,0 +1,62 @@
+"""Doubling and halving of maps through a low-pass filter, differentiable any number of times.
+
+Both are depthwise convolutions with a fixed separable kernel, zero beyond the edges.  The taps (1, 2, 1) and
+(1, 3, 3, 1) are those of R3GAN and of StyleGAN; the latter doubles as bilinear interpolation does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .grouped_conv import convolve, transpose
+
+
+class Resample(nn.Module):
+    """Base of both: the kernel (1, 1, K, K) of some taps, its sum `gain`; it is part of no saved state."""
+
+    kernel: Tensor
+
+    def __init__(self, taps: Sequence[float], gain: float):
+        super().__init__()
+        self.side = (len(taps) - 1) // 2
+        row = torch.tensor(taps, dtype=torch.float32)
+        self.register_buffer("kernel", torch.outer(row, row)[None, None] * (gain / row.sum() ** 2), persistent=False)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """The kernel once for every channel of x, in its number format."""
+        return self.kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)
+
+
+class Blur(Resample):
+    """The same size but for what the taps and the `padding` of each side leave: (N, C, H, W) -> (N, C, H', W')."""
+
+    def __init__(self, *, padding: int, gain: float = 1.0, taps: Sequence[float] = (1, 3, 3, 1)):
+        super().__init__(taps, gain)
+        self.side = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(x, self.spread(x), padding=self.side, groups=x.shape[1])
+
+
+class Upsample(Resample):
+    """Twice the size: (N, C, h, w) -> (N, C, 2h, 2w); away from the edges a constant stays what it is."""
+
+    def __init__(self, taps: Sequence[float] = (1, 3, 3, 1)):
+        super().__init__(taps, 4.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = (2 * x.shape[2], 2 * x.shape[3])
+        return transpose(x, self.spread(x), size, stride=2, padding=self.side, groups=x.shape[1])
+
+
+class Downsample(Resample):
+    """Half the size, rounded up for an odd number of taps: (N, C, H, W) -> (N, C, H / 2, W / 2)."""
+
+    def __init__(self, taps: Sequence[float] = (1, 3, 3, 1)):
+        super().__init__(taps, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(x, self.spread(x), stride=2, padding=self.side, groups=x.shape[1])

@@ -1,0 +1,75 @@
+"""Networks that find again what a picture has lost, colour or regions, around any network from pictures to pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Spec
+from ..imaging.colour import coloured, to_lab
+from . import unet
+from .layers import widened
+
+
+class Colouriser(nn.Module):
+    """Lightness (N, 1, H, W) in [-1, 1] to sRGB pictures (N, 3, H, W): chroma is predicted in Lab (Zhang et al. 2016).
+
+    The lightness stays exactly as it was given, but for colours that sRGB has not.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # lightness to two maps in [-1, 1]
+    ):
+        super().__init__()
+        self.scale, self.source_channels = 1, 1
+        self.net = net.build(resolution=resolution, channels=2, source_channels=1, scale=1)
+        self.multiple = getattr(self.net, "multiple", 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return coloured(x, self.net(x))
+
+    def on_pictures(self) -> nn.Module:
+        """The same for pictures with or without colours."""
+        return Recoloured(self)
+
+
+class Recoloured(nn.Module):
+    """Pictures (N, 3, H, W) in [-1, 1] to the same with colours by a network from lightness to pictures."""
+
+    scale, colours = 1, True
+
+    def __init__(self, network: Colouriser):
+        super().__init__()
+        self.network, self.multiple = network, network.multiple
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.network(to_lab(x)[:, :1])
+        return made
+
+
+class Inpainter(nn.Module):
+    """Pictures with holes (N, channels + 1, H, W), the last channel 1 in a hole and -1 elsewhere, to whole ones.
+
+    What is outside the holes stays exactly as it was given (Yu et al. 2019, section 3).
+    """
+
+    masked = True
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # all of it to pictures in [-1, 1]
+    ):
+        super().__init__()
+        self.scale, self.source_channels = 1, channels + 1
+        self.net = net.build(resolution=resolution, channels=channels, source_channels=channels + 1, scale=1)
+        self.multiple = getattr(self.net, "multiple", 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        known, hole = widened(x[:, :-1]), (widened(x[:, -1:]) + 1) / 2
+        return torch.lerp(known, widened(self.net(x)), hole)

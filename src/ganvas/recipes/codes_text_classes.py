@@ -1,0 +1,98 @@
+"""Recipes beyond plain generation: codes, captions, classes from few labels, and a classifier to judge with."""
+
+from __future__ import annotations
+
+from torch.optim import Adam
+
+from ..config import Recipe, Spec
+from ..losses.adversarial import NonSaturating
+from ..networks import dcgan as convolutional
+from ..networks import semigan as noisy
+from ..networks.class_and_code_heads import Classes, InfoHead
+from ..networks.classifier import Classifier
+from ..networks.heads import Joint
+from ..networks.text_encoder import ByteEncoder
+from ..schedule import Cosine, Linear
+from ..tasks.classification import Classification
+from ..tasks.infogan import InfoGAN
+from ..tasks.semi_supervised import SemiSupervised
+from ..tasks.text_to_image import TextGeneration
+
+
+def classifier() -> Recipe:
+    """A small convolutional network that names classes: to count modes and to check labels.
+
+    Ours: batch norm, dropout, Adam whose rate falls along half a cosine, weights averaged over the last images.
+    """
+    return Recipe(
+        task=Spec(Classification, classifier=Spec(Classifier)),
+        g_optimizer=Spec(Adam, lr=2e-3),
+        batch=64,
+        images=240_000,
+        lr_schedule=Spec(Cosine, to=0.01),
+        ema_images=5_000.0,
+    )
+
+
+def infogan() -> Recipe:
+    """Codes that are found in the data without labels: ten categories and two continuous ones on a DCGAN.
+
+    Chen et al. 2016, with the authors' rates (1e-3 for the generator, 2e-4 for the discriminator), 62 numbers of
+    uniform noise and weight 1 on both terms of the mutual information, and the widths and the fully connected layers of
+    their MNIST networks on DCGAN's body.
+    """
+    return Recipe(
+        task=Spec(
+            InfoGAN,
+            generator=Spec(convolutional.Generator, latent=62, width=64, hidden=1024),
+            discriminator=Spec(convolutional.Discriminator, width=64, hidden=1024, head=Spec(InfoHead)),
+            loss=Spec(NonSaturating),
+        ),
+        g_optimizer=Spec(Adam, lr=1e-3, betas=(0.5, 0.999)),
+        d_optimizer=Spec(Adam, lr=2e-4, betas=(0.5, 0.999)),
+        batch=128,
+        images=640_000,
+    )
+
+
+def semigan() -> Recipe:
+    """A classifier from few labels and many images: K + 1 classes through log sum exp, and feature matching.
+
+    Salimans et al. 2016, the authors' MNIST networks and rate (3e-3, falling to nothing over the last third).  Hide
+    labels with --labels 100 to try it on data that has them all.
+    """
+    adam = Spec(Adam, lr=3e-3, betas=(0.5, 0.999))
+    return Recipe(
+        task=Spec(
+            SemiSupervised,
+            generator=Spec(noisy.Generator),
+            discriminator=Spec(noisy.Dense, head=Spec(Classes)),
+            loss=Spec(NonSaturating),
+        ),
+        g_optimizer=adam,
+        d_optimizer=adam.copy(),
+        batch=100,
+        images=3_000_000,
+        lr_schedule=Spec(Linear, begin=2 / 3),
+        ema_images=100_000.0,
+    )
+
+
+def textgan() -> Recipe:
+    """Images for captions: a byte-level text encoder in each player, and a discriminator that rejects wrong texts.
+
+    Reed et al. 2016 (GAN-CLS), with encoders that are trained along instead of pretrained ones.
+    """
+    adam = Spec(Adam, lr=2e-4, betas=(0.5, 0.999))
+    return Recipe(
+        task=Spec(
+            TextGeneration,
+            generator=Spec(convolutional.Generator, label_size=128),
+            discriminator=Spec(convolutional.Discriminator, head=Spec(Joint)),
+            text=Spec(ByteEncoder),
+            loss=Spec(NonSaturating),
+        ),
+        g_optimizer=adam,
+        d_optimizer=adam.copy(),
+        images=2_000_000,
+    )

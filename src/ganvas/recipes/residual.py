@@ -1,0 +1,112 @@
+"""Recipes of the methods that scaled: spectral norm, attention, BigGAN, R3GAN.
+
+Bodies are sized for small pictures and a processor without a GPU; `width` and its kin make them the published ones.
+"""
+
+from __future__ import annotations
+
+from torch.optim import Adam
+
+from ..augment.ada import ADA
+from ..config import Recipe, Spec
+from ..losses.adversarial import Hinge
+from ..losses.gradient_penalties import R1, R2
+from ..losses.relativistic import RelativisticPairing
+from ..losses.weight_penalties import OrthogonalRegularisation
+from ..networks import biggan as big
+from ..networks import r3gan as r3
+from ..networks import resnet
+from ..networks.heads import Projection
+from ..schedule import Anneal, Cosine, Linear
+from ..tasks.generation import Generation
+
+
+def sngan() -> Recipe:
+    """Spectral normalisation of the critic, hinge loss, residual networks (Miyato et al. 2018).
+
+    The published CIFAR settings: five critic steps, twice as many fakes in the generator's, rates that fall to zero.
+    """
+    adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.9))
+    return Recipe(
+        task=Spec(
+            Generation,
+            generator=Spec(resnet.Generator, width=256),
+            discriminator=Spec(resnet.Discriminator, spectral=True),
+            loss=Spec(Hinge),
+            fakes=2,
+        ),
+        g_optimizer=adam,
+        d_optimizer=adam.copy(),
+        d_steps=5,
+        images=5_000_000,
+        lr_schedule=Spec(Linear, begin=0.0),
+    )
+
+
+def sagan() -> Recipe:
+    """Self-attention and spectral norm in both players, and a critic that learns four times as fast.
+
+    Zhang et al. 2019. With labels (`--set conditional=true --set discriminator.head=projection`) the generator's batch
+    norm is conditional and the critic projects, as published.
+    """
+    return Recipe(
+        task=Spec(
+            Generation,
+            generator=Spec(resnet.Generator, spectral=True, attention=16),
+            discriminator=Spec(resnet.Discriminator, spectral=True, attention=16),
+            loss=Spec(Hinge),
+        ),
+        g_optimizer=Spec(Adam, lr=1e-4, betas=(0.0, 0.9)),
+        d_optimizer=Spec(Adam, lr=4e-4, betas=(0.0, 0.9)),
+        images=2_000_000,
+    )
+
+
+def biggan() -> Recipe:
+    """A small BigGAN: class-conditional throughout, latents at every stage, orthogonal regularisation.
+
+    Brock et al. 2019; the learning rates are those of its CIFAR configuration.
+    """
+    adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.999))
+    return Recipe(
+        task=Spec(
+            Generation,
+            generator=Spec(big.Generator),
+            discriminator=Spec(big.Discriminator, head=Spec(Projection)),
+            loss=Spec(Hinge),
+            g_penalties=[Spec(OrthogonalRegularisation)],
+            conditional=True,
+        ),
+        g_optimizer=adam,
+        d_optimizer=adam.copy(),
+        d_steps=2,
+        images=2_000_000,
+        ema_images=50_000.0,
+    )
+
+
+def r3gan() -> Recipe:
+    """A relativistic loss with zero-centred penalties on both sides, and plain modern residual networks.
+
+    Huang et al. 2024: no normalisation anywhere, Adam without momentum; the learning rate, the second beta, the
+    penalty, the average and the augmentation follow cosines over the run. The weight of the penalties belongs to the
+    size of the pictures: 0.05 to 0.5 at 32 pixels, 2 at 64, 150 at 256.
+    """
+    adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.9), eps=1e-8)
+    gamma = Spec(Anneal, start=0.5, end=0.05)
+    return Recipe(
+        task=Spec(
+            Generation,
+            generator=Spec(r3.Generator),
+            discriminator=Spec(r3.Discriminator),
+            loss=Spec(RelativisticPairing),
+            penalties=[Spec(R1, gamma=gamma), Spec(R2, gamma=gamma.copy())],
+            augment=[Spec(ADA, p=Spec(Anneal, start=0.0, end=0.3))],
+        ),
+        g_optimizer=adam,
+        d_optimizer=adam.copy(),
+        images=2_000_000,
+        lr_schedule=Spec(Cosine, to=0.25),
+        beta2=Spec(Anneal, start=0.9, end=0.99),
+        ema_images=Spec(Anneal, start=0.0, end=50_000.0),
+    )

@@ -1,0 +1,134 @@
+"""What was measured of a run, always with the protocol it was measured by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..evaluation.measures import LESS_IS_BETTER
+from .html import Safe, joined, tag
+from .plot import Series, brief, chart
+from .read import Record, is_number
+from .tables import table
+
+MORE_IS_BETTER = {"is", "precision", "recall", "density", "coverage", "diversity", "psnr", "ssim", "ms_ssim", "modes"}
+MORE_IS_BETTER |= {"gan_train", "gan_test"}
+LONG = {"each", "nearest", "fd_by_class"}  # lists that a table has no room for
+COUNTS = ("metric", "trained_images")
+SAME = ("real", "fake")  # sides of a measure: kept in the protocol without the seeds' range
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number by one protocol, over the images the run was trained on."""
+
+    run: int  # place of the run on the page
+    name: str  # as FD(pocket)
+    key: str
+    protocol: str
+    points: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def best(self) -> tuple[float, float] | None:
+        """Images and value of the best one; None where neither more nor less is better."""
+        if self.key not in LESS_IS_BETTER | MORE_IS_BETTER:
+            return None
+        pick = min if self.key in LESS_IS_BETTER else max
+        return pick(self.points, key=lambda p: p[1])
+
+
+def measures(records: Sequence[Record]) -> list[Measure]:
+    """Every number of every run, those of one protocol together."""
+    found: dict[tuple[int, str, str], Measure] = {}
+    for run, record in enumerate(records):
+        for line in record.evaluations:
+            stamp = protocol(line)
+            for key, value in line.items():
+                if is_measure(line, key, value):
+                    one = Measure(run, named(line, key), key, stamp)
+                    found.setdefault((run, one.name, stamp), one).points.append(
+                        (float(line["trained_images"]), float(value))
+                    )
+    return list(found.values())
+
+
+def is_measure(line: Mapping[str, Any], key: str, value: Any) -> bool:
+    """Whether an entry is a result, and not how it came about."""
+    if key in COUNTS or key in LONG or not is_number(value):
+        return False
+    return isinstance(value, float) or key == line.get("metric")
+
+
+def named(line: Mapping[str, Any], key: str) -> str:
+    """A measure as it is printed: through features other than FID's own it is called after them."""
+    metric = line.get("metric")
+    if key != metric:
+        return key.replace("_", " ")
+    return f"{key.upper()}({line['features']})" if "features" in line and key != "fid" else key.upper()
+
+
+def protocol(line: Mapping[str, Any]) -> str:
+    """How a number was measured, as one line of text."""
+    parts = []
+    for key, value in line.items():
+        if key in COUNTS or key in LONG or is_measure(line, key, value):
+            continue
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+        parts.append(f"{key.replace('_', ' ')}: {_plain(value)}")
+    return "; ".join(parts)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else json.dumps(value)[:200]
+
+
+def metrics(records: Sequence[Record]) -> Safe:
+    """A chart for every number that was measured more than once, and all of them in a table with their protocols."""
+    every = measures(records)
+    if not every:
+        return tag(
+            "p",
+            "Nothing was measured: --eval-images K measures every K images while it trains, ganvas eval afterwards.",
+            class_="quiet",
+        )
+    figures = []
+    for name, stamp in dict.fromkeys((m.name, m.protocol) for m in every):
+        curves = [m for m in every if (m.name, m.protocol) == (name, stamp)]
+        if max(len({x for x, _ in m.points}) for m in curves) < 2:
+            continue
+        several = len(records) > 1
+        series = [Series(records[m.run].name if several else name, m.points, m.run, dots=True) for m in curves]
+        figures.append(chart(name, series, stamp))
+    return joined([tag("div", *figures, class_="charts"), _table(every, records)])
+
+
+def _table(every: Sequence[Measure], records: Sequence[Record]) -> Safe:
+    columns = ["measure", "latest", "at", "best", "at", "protocol"]
+    rows: list[list[Any]] = []
+    for m in every:
+        x, y = m.points[-1]
+        best = m.best
+        row = [m.name, f"{y:.4g}", f"{x:,.0f}"]
+        row += [f"{best[1]:.4g}", f"{best[0]:,.0f}"] if best else ["", ""]
+        rows.append([*row, m.protocol])
+    if len(records) > 1:
+        columns = ["run", *columns]
+        rows = [[_run(m.run, records), *row] for m, row in zip(every, rows)]
+    return table(columns, rows, numbers={"latest", "at", "best"})
+
+
+def _run(place: int, records: Sequence[Record]) -> Safe:
+    return tag("span", tag("i", class_=f"key c{place}"), records[place].name, class_="entry")
+
+
+def headline(records: Sequence[Record], run: int) -> str:
+    """The number a run is known by, and where it was best: `0.97 at 20,000 (FD(pocket))`; nothing if none was taken."""
+    for m in measures(records):
+        if m.run == run and m.best is not None and m.key in ("fid", "fd", "kid", "psnr", "modes"):
+            return f"{m.name} {brief(m.best[1])} at {m.best[0]:,.0f}"
+    return ""

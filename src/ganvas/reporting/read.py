@@ -1,0 +1,179 @@
+"""What a run folder says, read as the input that it is: checked, and with what could not be read counted."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..catalog import TRUSTED
+from ..config import Recipe, UserError
+from ..doctor import Finding, findings_in
+from ..doctor.log import Chart, Setup
+from ..doctor.symptoms import SETTLED
+from ..run import Run, read_lines
+
+LARGEST_CONFIG = 8 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as its files tell it."""
+
+    run: Run
+    name: str  # short, and different from that of the other runs on the page
+    config: Mapping[str, Any]
+    recipe: Recipe | None  # None: it is made of components that are not ours
+    lines: list[Mapping[str, Any]]  # of the log, by images
+    evaluations: list[Mapping[str, Any]]
+    snapshots: list[tuple[int, Path]]  # images, file
+    findings: list[Finding]
+    notes: list[str] = field(default_factory=list)  # what could not be read
+
+    @property
+    def title(self) -> str:
+        return f"{self.config.get('recipe_name') or 'custom'} on {self.data_name}"
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        return self.config["data"]
+
+    @property
+    def data_name(self) -> str:
+        source = str(self.data.get("source") or "data of your own")
+        return source if len(source) < 40 or "=" in source else Path(source).name
+
+    @property
+    def images(self) -> int:
+        """How many it has been trained on."""
+        logged = int(self.lines[-1]["images"]) if self.lines else 0
+        return max([logged, *(images for images, _ in self.snapshots)])
+
+    @property
+    def planned(self) -> int:
+        return whole(self.config["recipe"].get("images"))
+
+    @property
+    def seconds(self) -> float:
+        """Of training, evaluations and snapshots apart."""
+        return max(self.values("seconds"), default=0.0)
+
+    @property
+    def early(self) -> str:
+        """Why the doctor says nothing of the samples yet, as a sentence; nothing once it does."""
+        chart = Chart(Setup(self.config))
+        chart.add({"images": self.images})
+        try:
+            steps = chart.steps
+        except (TypeError, ValueError):  # a recipe that ganvas does not write
+            return ""
+        said = f"Samples are judged after {SETTLED} steps of the generator; this run has made about {steps:,}."
+        return said if steps < SETTLED else ""
+
+    @property
+    def kind(self) -> str:
+        """What it trains, as the class of its task is called."""
+        return str(self.config["recipe"]["task"].get("()", "")).rpartition(":")[2] or "unknown"
+
+    @property
+    def points(self) -> bool:
+        return self.data.get("resolution") == [1, 1]
+
+    def values(self, name: str) -> list[float]:
+        """Every value of a field of the log that is a number."""
+        return [y for _, y in self.curve(name)]
+
+    def curve(self, name: str) -> list[tuple[float, float]]:
+        """The field of the log over the images."""
+        return [(float(line["images"]), float(line[name])) for line in self.lines if is_number(line.get(name))]
+
+    def fields(self) -> list[str]:
+        """Every field of the log that is ever a number, in the order of their first appearance."""
+        found = {name: None for line in self.lines for name, value in line.items() if is_number(value)}
+        return [name for name in found if name not in ("images", "seconds")]
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a number that can be drawn."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) < 1e300
+
+
+def whole(value: Any) -> int:
+    """A count out of a file; 0 for what is none."""
+    return int(value) if is_number(value) and 0 <= value < 1 << 62 else 0
+
+
+def read_records(paths: Sequence[str | os.PathLike[str]]) -> list[Record]:
+    """The runs in these folders.
+
+    Raises `UsageError` for a folder that is no run, `UserError` for one whose config is damaged.
+    """
+    runs = [Run.open(path) for path in paths]
+    return [_read(run, name) for run, name in zip(runs, names([run.path for run in runs]))]
+
+
+def names(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of these paths that tell them apart."""
+    parts = [path.resolve().parts for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        ends = ["/".join(p[-length:]) for p in parts]
+        if len(set(ends)) == len(set(parts)):
+            return ends
+    return [str(path) for path in paths]
+
+
+def _read(run: Run, name: str) -> Record:
+    config = _config(run)
+    notes: list[str] = []
+    lines = _ordered(run.log_file, "images", notes)
+    evaluations = _ordered(run.evaluation_file, "trained_images", notes)
+    try:
+        recipe = Recipe.from_dict(config["recipe"], TRUSTED)
+    except UserError:
+        recipe = None
+    try:
+        findings = findings_in(config, lines)
+    except Exception:  # the rules trust the numbers of a log; a file may hold anything
+        findings = []
+        notes.append("The doctor could not read this log: it holds values that ganvas does not write.")
+    return Record(run, name, config, recipe, lines, evaluations, _snapshots(run, notes), findings, notes)
+
+
+def _config(run: Run) -> dict[str, Any]:
+    """Its config.json; raises `UserError` if it is not one that ganvas wrote."""
+    if run.config_file.stat().st_size > LARGEST_CONFIG:
+        raise UserError(f"{run.config_file} is too large to be the config of a run.")
+    config = run.config()
+    recipe, data = config.get("recipe"), config.get("data")
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("task"), dict) or not isinstance(data, dict):
+        raise UserError(f"{run.config_file} was not written by ganvas train: it names no recipe and no data.")
+    return config
+
+
+def _ordered(file: Path, key: str, notes: list[str]) -> list[Mapping[str, Any]]:
+    """The lines of a file by their count of images; says how many had to be left out."""
+    found, damaged = read_lines(file)
+    good = [line for line in found if is_number(line.get(key)) and line[key] >= 0]
+    damaged += len(found) - len(good)
+    if damaged:
+        some = "1 line" if damaged == 1 else f"{damaged:,} lines"
+        notes.append(f"{some} of {file.name} could not be read and {'is' if damaged == 1 else 'are'} left out.")
+    return sorted(good, key=lambda line: float(line[key]))
+
+
+def _snapshots(run: Run, notes: list[str]) -> list[tuple[int, Path]]:
+    """The sample grids, oldest first; only files that lie in the run's own folder."""
+    inside = run.samples.resolve()
+    files = [f for f in _numbered(run.samples) if f.resolve().parent == inside]
+    if not files:
+        notes.append("This run has no snapshots of samples (yet).")
+    return sorted((int(file.stem), file) for file in files)
+
+
+def _numbered(folder: Path) -> Iterable[Path]:
+    return (f for f in folder.glob("*.png") if f.stem.isascii() and f.stem.isdecimal() and len(f.stem) < 19)

@@ -1,0 +1,105 @@
+"""A classifier that learns from images without labels, because it also has to tell them from generated ones."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ..config import Spec, UsageError
+from ..game import Objective, Progress
+from .base import charge
+from .classification import accuracy, naming
+from .generation import Generation
+
+
+class SemiSupervised(Generation):
+    """A generator and a discriminator that names classes and so becomes a classifier (Salimans et al. 2016).
+
+    Section 5: of K class logits l, real or fake is judged by log sum exp l, and labelled images, which every batch
+    brings along, pay the cross entropy.  Section 3.1: the generator's only aim is that the means of the discriminator's
+    features over a batch agree (in absolute value, as in the authors' code).
+
+    `generator` holds `images` and `classifier`, a copy of the discriminator: so its average is what is saved, which is
+    what the authors tested.
+    """
+
+    example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]\nclasses = model.classify(images)  # (16,)"
+
+    def __init__(
+        self,
+        *,
+        generator: Spec,  # noise to images
+        discriminator: Spec,  # images to verdicts with class logits: its head is `classes`
+        loss: Spec,  # what telling real from fake is paid
+        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
+        g_penalties: list[Spec] = [],  # noqa: B006  what keeps the generator honest
+        augment: list[Spec] = [],  # noqa: B006  what all images go through before they are judged
+        prior: Literal["normal", "uniform"] = "uniform",  # distribution of the noise
+        supervised: float = 1.0,  # weight of the cross entropy of labelled images
+        unsupervised: float = 0.5,  # weight of telling real from fake
+        resolution: tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+    ):
+        if not classes:
+            raise UsageError(
+                "This recipe learns classes, but the data have none; put some images into one sub-folder a class and"
+                " the others into a sub-folder called unlabelled, or name labels in a metadata.jsonl."
+            )
+        super().__init__(
+            generator=generator,
+            discriminator=discriminator.replace(classes=classes),
+            loss=loss,
+            penalties=penalties,
+            g_penalties=g_penalties,
+            augment=augment,
+            prior=prior,
+            resolution=resolution,
+            channels=channels,
+        )
+        classifier = copy.deepcopy(naming(self.discriminator.net, channels, resolution)).requires_grad_(False)
+        self.generator = nn.ModuleDict({"images": self.generator, "classifier": classifier})
+        self.supervised, self.unsupervised = supervised, unsupervised
+        self.needs = frozenset({"image", "labelled"})
+
+    @property
+    def maker(self) -> Any:
+        return self.generator["images"]  # type: ignore[index]
+
+    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        objective, label = super().d_loss(batch, progress), batch["labelled_label"]
+        objective.terms["adversarial"] = self.unsupervised * objective.terms["adversarial"]
+        logits = self.discriminator.judge(batch["labelled_image"]).label_logits
+        assert logits is not None
+        objective.terms["class"] = self.supervised * cross_entropy(logits, label)
+        objective.stats["accuracy"] = accuracy(logits, label)
+        return objective
+
+    def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        self._copy_discriminator()
+        draw = batch.pop("draw", None)
+        if draw is None:
+            self._constrain()
+            draw = self.draw(batch["image"], progress)
+        with torch.no_grad():
+            reference = self.discriminator.judge(batch["image"])
+        scores = self.discriminator.judge(draw.image)
+        match = self.discriminator.match(batch["image"], draw.image, reference, scores, None, None)
+        match.draw, match.net = draw, self.maker
+        real, fake = (found.features[-1].float().mean(0) for found in (reference, scores))
+        return Objective({"feature_matching": (fake - real).abs().mean(), **charge(self.g_penalties, match, progress)})
+
+    def logits(self, images: Tensor) -> Tensor:
+        return self.generator["classifier"](images).label_logits  # type: ignore[index]
+
+    @torch.no_grad()
+    def _copy_discriminator(self) -> None:
+        """What the classifier knows now; the trainer averages it with the generator."""
+        copied, net = self.generator["classifier"], self.discriminator.net  # type: ignore[index]
+        torch._foreach_copy_(list(copied.parameters()), list(net.parameters()))
+        for a, b in zip(copied.buffers(), net.buffers()):
+            a.copy_(b)

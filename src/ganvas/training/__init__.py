@@ -1,0 +1,1 @@
+"""Training: from what was asked to a finished run folder."""

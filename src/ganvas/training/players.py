@@ -1,0 +1,150 @@
+"""The two sides of the game as the trainer sees them: weights, an optimiser, and what they report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Spec, UsageError
+from ..policy import fused
+
+
+class Group:
+    """The processes that train together; this one is alone."""
+
+    rank, world = 0, 1
+
+    def average(self, tensors: list[Tensor]) -> None:
+        """Replace each tensor by its mean over the processes."""
+
+    def agree(self, flag: bool) -> bool:
+        """Whether any process raised the flag."""
+        return flag
+
+    def wait(self) -> None:
+        """Go on when every process is here."""
+
+    def first(self, work: Callable[[], None]) -> None:
+        """Have the first process do something while the others wait; its `UserError` ends them all."""
+        work()
+
+    def close(self) -> None:
+        """Leave."""
+
+
+class Diverged(ArithmeticError):
+    """A loss or a gradient is no longer a number; the weights have not been touched by it."""
+
+
+class Player:
+    """One side of the game: the weights it may move and how it moves them.
+
+    Weights that were frozen when the game began (a pretrained feature network, freeze-D) stay frozen.
+    """
+
+    def __init__(self, module: nn.Module, optimizer: Spec, device: torch.device, clip_norm: float | None = None):
+        self.weights = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = optimizer.build(params=self.weights, **fused(optimizer.target, device))
+        if not isinstance(self.optimizer, torch.optim.Optimizer):
+            raise UsageError(f"{optimizer.target.__name__} is no optimiser; take adam, adamw, rmsprop or sgd.")
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.clip_norm = clip_norm
+        self.ease = 1.0  # factor on the learning rate that somebody who watched has asked for
+        self.bad = torch.zeros((), device=device)  # set on a GPU by a step that was skipped
+        self.skips_by_itself = device.type == "cuda" and all(g.get("fused") for g in self.optimizer.param_groups)
+
+    def freeze(self, frozen: bool = True) -> None:
+        for p in self.weights:
+            p.requires_grad_(not frozen)
+
+    def set_rate(self, factor: float, beta2: float | None = None) -> None:
+        for group, rate in zip(self.optimizer.param_groups, self.rates):
+            group["lr"] = rate * factor * self.ease
+            if beta2 is not None and "betas" in group:
+                group["betas"] = (group["betas"][0], beta2)
+
+    def step(self, total: Tensor) -> Tensor:
+        """Move the weights unless the objective or a gradient is not finite; returns the gradient norm.
+
+        Raises `Diverged`: at once where looking costs nothing, on a GPU when `check` is next called (the fused
+        optimiser skips the step on the device, so nobody waits for it).
+        """
+        gradients = [p.grad for p in self.weights if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        bad = (~torch.isfinite(norm + total.detach())).float()
+        if self.skips_by_itself:
+            self.optimizer.found_inf, self.bad = bad, torch.maximum(self.bad, bad)
+        elif bad.item():
+            raise Diverged
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.weights, self.clip_norm, norm)
+        self.optimizer.step()
+        return norm
+
+    def check(self) -> None:
+        if self.bad.item():
+            raise Diverged
+
+
+class Tally:
+    """Running means of what the players report, kept on the device until somebody reads them."""
+
+    def __init__(self, state: dict[str, Any] | None = None, device: torch.device | None = None) -> None:
+        saved = state or {"sums": {}, "counts": {}}
+        self.sums: dict[str, Tensor] = {name: value.to(device) for name, value in saved["sums"].items()}
+        self.counts: dict[str, int] = dict(saved["counts"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was reported since the last reading."""
+        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+
+    def add(self, name: str, value: Tensor) -> None:
+        value = value.detach().float()
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def read(self, group: Group) -> dict[str, float]:
+        """The means since the last reading, over all processes: one transfer from the device."""
+        if not self.sums:
+            return {}
+        names, counts = list(self.sums), list(self.counts.values())
+        sums = torch.stack(list(self.sums.values()))
+        group.average([sums])
+        self.sums, self.counts = {}, {}
+        return {name: value / count for name, value, count in zip(names, sums.tolist(), counts)}
+
+
+def freeze_stages(discriminator: nn.Module | None, count: int) -> None:
+    """Fix the first `count` stages, from the image on, of whatever networks inside have `stages` (freeze-D).
+
+    Mo, Cho and Shin 2020.  Raises `UsageError` if there are not that many.
+    """
+    if not count:
+        return
+    if count < 0:
+        raise UsageError(f"freeze_d is a number of stages, at least 0, got {count}.")
+    networks: list[Any] = [m for m in discriminator.modules() if hasattr(m, "stages")] if discriminator else []
+    found = [network.stages() for network in networks]
+    most = min(map(len, found), default=0)
+    if count > most:
+        raise UsageError(f"freeze_d is {count}, but this discriminator has {most} stages that can be frozen.")
+    for stages in found:
+        for stage in stages[:count]:
+            stage.requires_grad_(False)
+
+
+@contextmanager
+def frozen(player: Player | None) -> Iterator[None]:
+    """A player whose weights get no gradient meanwhile."""
+    if player is None:
+        yield
+        return
+    player.freeze()
+    try:
+        yield
+    finally:
+        player.freeze(False)
