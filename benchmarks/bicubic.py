@@ -1,9 +1,9 @@
-"""Bicubic scaling against the public x4 test sets, whose small pictures were made by MATLAB.
+"""Bicubic scaling against the public x4 test sets, whose small images were made by MATLAB.
 
     python benchmarks/bicubic.py ../shared/data/sr-benchmark/Set5 ../shared/data/sr-benchmark/BSD100
 
-Each folder holds HR and LR.  Printed: how far our small pictures are from MATLAB's, in levels of 255, and the PSNR on
-Y of the small pictures enlarged again, four pixels of border cut off.
+Each folder holds HR and LR.  Printed: how far our small images are from MATLAB's, in levels of 255, and the PSNR on
+Y of the small images enlarged again, four pixels of border cut off.
 """
 
 from __future__ import annotations
@@ -35,7 +35,5 @@ for folder in map(Path, sys.argv[1:]):
         measured.append(psnr(resize(low, scale=4).round().clamp(0, 255), good, channel="y", border=4).item())
         names.append(file.stem)
     count = len(names)
-    print(
-        f"{folder.name}: {count} pictures, largest difference {apart:g}, equal pixels {100 * sum(same) / count:.2f} %"
-    )
+    print(f"{folder.name}: {count} images, largest difference {apart:g}, equal pixels {100 * sum(same) / count:.2f} %")
     print(f"{folder.name}: PSNR of bicubic x4 {sum(measured) / count:.3f} dB")

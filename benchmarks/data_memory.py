@@ -62,7 +62,7 @@ CHILD = """
 
 
 def fill(folder: Path, count: int, side: int) -> None:
-    """`count` PNG files in ten class folders; a thousand different pictures, repeated."""
+    """`count` PNG files in ten class folders; a thousand different images, repeated."""
     source = np.random.default_rng(0)
     files = []
     for _ in range(min(count, 1000)):

@@ -1,4 +1,4 @@
-"""How many pictures a second each degradation makes on one core: python benchmarks/degrade_speed.py [SIDE]"""
+"""How many images a second each degradation makes on one core: python benchmarks/degrade_speed.py [SIDE]"""
 
 import sys
 import time
@@ -21,7 +21,7 @@ def main(side: int = 256) -> None:
         while time.process_time() - began < 2:
             what.pair(images, range(done, done + len(images)), seed=0)
             done += len(images)
-        print(f"{name:14}{done / (time.process_time() - began):8.0f} pictures of {side}x{side} a second of one core")
+        print(f"{name:14}{done / (time.process_time() - began):8.0f} images of {side}x{side} a second of one core")
 
 
 if __name__ == "__main__":

@@ -48,15 +48,15 @@ class Enough(Exception):
 
 
 class Overshooting(Generator):
-    """A generator whose last layer is not a tanh: its pictures leave [-1, 1]."""
+    """A generator whose last layer is not a tanh: its images leave [-1, 1]."""
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """Three times as wide a range as pictures have."""
+        """Three times as wide a range as images have."""
         return 3 * super().forward(z, label)
 
 
 class Sigmoid(Generator):
-    """A generator for pictures in [0, 1] where pictures are in [-1, 1]."""
+    """A generator for images in [0, 1] where images are in [-1, 1]."""
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """Values from 0 to 1."""

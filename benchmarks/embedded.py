@@ -36,7 +36,7 @@ NETWORK = {"generator.width": 48, "generator.convolutions": 8}
 TAPS = ["relu1", "relu2", "relu3", "relu4"]
 SETS = ("Set5", "BSD100")
 
-Enlarge = Callable[[Tensor], Tensor]  # (1, C, h, w) in [-1, 1] to a larger picture
+Enlarge = Callable[[Tensor], Tensor]  # (1, C, h, w) in [-1, 1] to a larger image
 
 
 def train(asked: argparse.Namespace) -> None:
@@ -56,21 +56,21 @@ def write(asked: argparse.Namespace) -> None:
 
 
 def enlarged(low: Tensor, enlarge: Enlarge) -> Tensor:
-    """A picture (1, C, h, w) in [0, 255] enlarged, with whole levels."""
+    """An image (1, C, h, w) in [0, 255] enlarged, with whole levels."""
     with torch.inference_mode():
         made = enlarge(low.expand(-1, 3, -1, -1).float() / 127.5 - 1)
     return ((made.double() + 1) * 127.5).round().clamp(0, 255)
 
 
 def examples(folder: Path, scale: int = 4) -> Iterator[tuple[Tensor, Tensor]]:
-    """(low, high) of a test set, in [0, 255]; grey pictures have one channel.
+    """(low, high) of a test set, in [0, 255]; grey images have one channel.
 
     The low ones are those of the test set, or made of the high ones as MATLAB does, where another scale is asked for.
     """
     for _, high, low in pairs(folder / "HR", folder / "LR"):
-        picture = as_tensor(high.array)
-        made = as_tensor(low.array) if scale == 4 else resize(picture, scale=1 / scale).round().clamp(0, 255)
-        yield made, picture
+        image = as_tensor(high.array)
+        made = as_tensor(low.array) if scale == 4 else resize(image, scale=1 / scale).round().clamp(0, 255)
+        yield made, image
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
@@ -79,7 +79,7 @@ def as_tensor(array: np.ndarray) -> Tensor:
 
 
 def on_y(made: Tensor, high: Tensor, border: int = 4) -> float:
-    """dB on Y of BT.601; of a grey picture, as it is."""
+    """dB on Y of BT.601; of a grey image, as it is."""
     same = made if high.shape[1] == 3 else made.mean(1, keepdim=True)
     return psnr(same, high, channel="y", border=border).item()
 
@@ -96,7 +96,7 @@ def measure(asked: argparse.Namespace) -> None:
         made = list(examples(Path(asked.data) / name, asked.scale))
         for what, enlarge in ways.items():
             values = [on_y(enlarged(low, enlarge), high, asked.scale) for low, high in made]
-            print(f"{name:8}{what:14}{np.mean(values):6.2f} dB on Y, {len(values)} pictures")
+            print(f"{name:8}{what:14}{np.mean(values):6.2f} dB on Y, {len(values)} images")
 
 
 def perceptual(made: Tensor, high: Tensor, network: torch.nn.Module) -> float:

@@ -1,9 +1,9 @@
-"""How fast pictures are enlarged, and in how much memory.
+"""How fast images are enlarged, and in how much memory.
 
-python benchmarks/enhance.py speed      ganvas against the plain way: float32, NCHW, eager, the whole picture at once
-python benchmarks/enhance.py photo      a 1024x1024 picture through Compact x4 by `ganvas upscale`
+python benchmarks/enhance.py speed      ganvas against the plain way: float32, NCHW, eager, the whole image at once
+python benchmarks/enhance.py photo      a 1024x1024 image through Compact x4 by `ganvas upscale`
 python benchmarks/enhance.py folder     a folder by `ganvas upscale` against the network alone
-python benchmarks/enhance.py large      a picture of 100 megapixels x2 by `ganvas upscale`
+python benchmarks/enhance.py large      an image of 100 megapixels x2 by `ganvas upscale`
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ganvas.policy import Policy, keep_large_buffers
 
 
 def scene(height: int, width: int) -> np.ndarray:
-    """A picture with edges and a little noise, (H, W, 3) uint8."""
+    """An image with edges and a little noise, (H, W, 3) uint8."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     base = 127 + 80 * np.sin(x / 37) * np.cos(y / 23) + 40 * ((x // 64 + y // 48) % 2)
     noise = np.random.default_rng(0).normal(0, 3, (height, width)).astype(np.float32)
@@ -43,7 +43,7 @@ def scene(height: int, width: int) -> np.ndarray:
 
 
 def networks() -> dict[str, tuple[nn.Module, int]]:
-    """Networks with weights as they begin, and the side of the picture."""
+    """Networks with weights as they begin, and the side of the image."""
     torch.manual_seed(0)
     return {"Compact-32 x4": (Compact(convolutions=32), 256), "RRDB-23 x4": (RRDBNet(), 128)}
 
@@ -97,15 +97,15 @@ def model(folder: Path, **options: int) -> Path:
 
 
 def photo(folder: Path, convolutions: int) -> None:
-    """One picture of a megapixel, as a person does it: the start of Python is in the time."""
+    """One image of a megapixel, as a person does it: the start of Python is in the time."""
     written(scene(1024, 1024), folder / "in.png")
     weights = model(folder, scale=4, convolutions=convolutions)
     seconds, most = command("upscale", "-i", folder / "in.png", "-o", folder / "out.png", "--model", weights)
     print(f"1024x1024 x4 through Compact-{convolutions}: {seconds:.1f} s, {most:,.0f} MB at most")
     network = Compact(scale=4, convolutions=convolutions).eval().requires_grad_(False)
     enhancer = Enhancer(Found(network, 3, ""), Policy.choose("cpu"))
-    picture = Photo(scene(1024, 1024), neutral=False)
-    took = min(timed(lambda: enhancer.photo(picture)) for _ in range(3))
+    image = Photo(scene(1024, 1024), neutral=False)
+    took = min(timed(lambda: enhancer.photo(image)) for _ in range(3))
     print(f"the same in Python, from pixels to pixels: {took:.2f} s; own memory {own_memory():,.0f} MB at most")
 
 
@@ -114,7 +114,7 @@ def own_memory() -> float:
 
 
 def folder_rate(folder: Path, count: int, side: int, convolutions: int) -> None:
-    """A folder with decoding and encoding beside the network, against the network alone on pictures in memory."""
+    """A folder with decoding and encoding beside the network, against the network alone on images in memory."""
     from ganvas.inference.batch import jobs_for, work
 
     (folder / "in").mkdir()
@@ -122,17 +122,17 @@ def folder_rate(folder: Path, count: int, side: int, convolutions: int) -> None:
         written(np.roll(scene(side, side), 7 * k, 1), folder / "in" / f"{k:03d}.png")
     network = Compact(scale=4, convolutions=convolutions).eval().requires_grad_(False)
     enhancer = Enhancer(Found(network, 3, ""), Policy.choose("cpu"))
-    picture = Photo(scene(side, side), neutral=False)
-    enhancer.photo(picture)
+    image = Photo(scene(side, side), neutral=False)
+    enhancer.photo(image)
     alone, whole = [], []
     for turn in range(3):
-        alone.append(timed(lambda: [enhancer.photo(picture) for _ in range(count)]))
+        alone.append(timed(lambda: [enhancer.photo(image) for _ in range(count)]))
         jobs, _ = jobs_for(folder / "in", folder / f"out{turn}")
         whole.append(timed(partial(list, work(jobs, lambda p, output, tell: enhancer.photo(p)))))
     ratios = 100 * np.array(alone) / np.array(whole)
     rates = f"network alone {count / np.median(alone):.2f} a second, folder {count / np.median(whole):.2f}"
     said = f"{np.median(ratios):.0f} % of it ({ratios.min():.0f} to {ratios.max():.0f})"
-    print(f"{count} pictures of {side}x{side} x4, Compact-{convolutions}: {rates}: {said}")
+    print(f"{count} images of {side}x{side} x4, Compact-{convolutions}: {rates}: {said}")
 
 
 def large(folder: Path, side: int, convolutions: int, width: int) -> None:

@@ -40,7 +40,7 @@ IMAGES, DIMENSIONS = 10_000, 2048
 
 
 class Files(torch.utils.data.Dataset):
-    """Pictures of a folder as float tensors in [0, 1], opened one by one."""
+    """Images of a folder as float tensors in [0, 1], opened one by one."""
 
     def __init__(self, folder: Path):
         self.files = sorted(folder.iterdir())
@@ -49,8 +49,8 @@ class Files(torch.utils.data.Dataset):
         return len(self.files)
 
     def __getitem__(self, index: int) -> Tensor:
-        picture = np.asarray(Image.open(self.files[index]).convert("RGB"))
-        return torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 255
+        image = np.asarray(Image.open(self.files[index]).convert("RGB"))
+        return torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255
 
 
 def plain_features(network: Inception, folder: Path) -> np.ndarray:
@@ -106,7 +106,7 @@ def trace(rounds: int) -> tuple[float, float]:
     return spoken("distance of statistics, 2,048 features", plain, ours)
 
 
-def pictures(folder: Path, count: int) -> None:
+def images(folder: Path, count: int) -> None:
     """Photograph-like JPEG files of 299x299."""
     source = np.random.default_rng(1)
     for k in range(count):
@@ -138,7 +138,7 @@ def end_to_end(count: int, rounds: int) -> None:
     seconds: dict[str, list[float]] = {"plain": [], "ours": [], "bf16": []}
     with TemporaryDirectory() as place:
         folder = Path(place)
-        pictures(folder, count)
+        images(folder, count)
         assert np.allclose(plain_statistics(plain_features(plain, folder))[0], moments(ours, folder).mean, rtol=1e-3)
         for _ in range(rounds):
             seconds["plain"].append(timed(lambda: plain_statistics(plain_features(plain, folder)))[0])

@@ -33,7 +33,7 @@ def on_points(recipe: str, data: str, seed: int, images: int | None, folder: Pat
 
 
 def of_stacked(run: str, classifier: str, count: int) -> Coverage:
-    """The modes of stacked pictures that samples of a run show to a classifier of their channels."""
+    """The modes of stacked images that samples of a run show to a classifier of their channels."""
     model, judge, found = ganvas.load(run), ganvas.load(classifier), []
     classes = len(judge.class_names)
     for start in range(0, count, 1000):

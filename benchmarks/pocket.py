@@ -5,8 +5,8 @@
     python benchmarks/pocket.py mean ONE TWO -o WEIGHTS          the mean of both, to begin with
     python benchmarks/pocket.py rank PHOTOGRAPHS                 FD(pocket) under growing blur, noise, JPEG, lost modes
 
-Nine tenths are trained on and every tenth picture is held out; the accuracy printed is that of the folded float16
-weights, as they are shipped, on the held-out pictures.
+Nine tenths are trained on and every tenth image is held out; the accuracy printed is that of the folded float16
+weights, as they are shipped, on the held-out images.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def calibrate(norm: nn.BatchNorm2d, inputs: tuple[Tensor], *, length: Tensor, bi
 
 
 def recipe(images: int, batch: int, lr: float, ema: float, begin: str, cutout: float) -> Recipe:
-    """Momentum and weight decay, a rate that falls along half a cosine, mirrored and shifted pictures."""
+    """Momentum and weight decay, a rate that falls along half a cosine, mirrored and shifted images."""
     return Recipe(
         task=Spec(Classification, classifier=Spec(Learner, begin=begin), smoothing=0.1),
         g_optimizer=Spec(SGD, lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4),
@@ -126,7 +126,7 @@ def mean(asked: argparse.Namespace) -> None:
 
 @torch.inference_mode()
 def named(pocket: Pocket, data: Dataset) -> float:
-    """The share of pictures whose class is named right."""
+    """The share of images whose class is named right."""
     assert data.labels is not None
     images = torch.from_numpy(np.ascontiguousarray(data.images)).permute(0, 3, 1, 2).float() / 127.5 - 1
     found = torch.cat([pocket.logits(part).argmax(1) for part in images.split(500)])
@@ -139,19 +139,19 @@ def crops(folder: str, count: int = 4000, size: int = 32) -> Tensor:
     source, found = np.random.default_rng(0), []
     for k in range(count):
         if k % (count // len(files) + 1) == 0:
-            picture = Image.open(files[k // (count // len(files) + 1)]).convert("RGB").reduce(4)
-            pixels = np.asarray(picture)
+            image = Image.open(files[k // (count // len(files) + 1)]).convert("RGB").reduce(4)
+            pixels = np.asarray(image)
         top, left = (source.integers(0, side - size + 1) for side in pixels.shape[:2])
         found.append(pixels[top : top + size, left : left + size])
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def jpeg(images: Tensor, quality: int) -> Tensor:
-    """Every picture through the codec."""
+    """Every image through the codec."""
     found = []
-    for picture in ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy():
+    for image in ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy():
         stream = io.BytesIO()
-        Image.fromarray(picture).save(stream, "JPEG", quality=quality)
+        Image.fromarray(image).save(stream, "JPEG", quality=quality)
         found.append(np.asarray(Image.open(stream)))
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
@@ -164,7 +164,7 @@ def blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def dropped(images: Tensor, kept: float) -> Tensor:
-    """As many pictures, of the darkest share alone: modes that a generator lost."""
+    """As many images, of the darkest share alone: modes that a generator lost."""
     order = avg_pool2d(images, images.shape[-1]).mean((1, 2, 3)).argsort()
     chosen = order[: int(kept * len(images))]
     return images[chosen[torch.arange(len(images)) % len(chosen)]]

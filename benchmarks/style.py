@@ -1,4 +1,4 @@
-"""How fast pictures are painted by iterations, and how near a network comes to them.  Photographs: the embedded ones.
+"""How fast images are painted by iterations, and how near a network comes to them.  Photographs: the embedded ones.
 
 python benchmarks/style.py gatys --size 256      300 iterations against the plain loop, taken in turn
 python benchmarks/style.py ways --size 256       what each way of going down reaches, and what an iteration costs

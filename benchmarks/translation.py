@@ -1,4 +1,4 @@
-"""How well pictures are translated, where the right answer is known.  EMOJI is a zip or a folder of pictures.
+"""How well images are translated, where the right answer is known.  EMOJI is a zip or a folder of images.
 
 python benchmarks/translation.py --piles PLACE EMOJI         two piles with a known answer: another hue
 python benchmarks/translation.py --style PLACE PHOTOS        photographs, and others in flat colours and black lines
@@ -29,7 +29,7 @@ from ganvas.metrics.frechet import Gaussian, frechet_distance
 from ganvas.run import Run
 
 SIZE = 32  # pixels a side
-HELD = 10  # one in so many pictures is kept from training
+HELD = 10  # one in so many images is kept from training
 LOOKS = {
     "grey": lambda x: grey(x).expand(-1, 3, -1, -1),
     "negative": lambda x: -x,
@@ -39,25 +39,25 @@ LOOKS = {
 
 
 def opened(name: str, size: Sequence[int] = (SIZE, SIZE)) -> Tensor:
-    """All pictures of a source as (N, 3, H, W), on white."""
+    """All images of a source as (N, 3, H, W), on white."""
     data = open_source(name, resolution=(size[0], size[1]))
     return laid_on_white(torch.cat([batch["image"] for batch in once(data, 256)]))
 
 
-def written(folder: Path, pictures: Tensor) -> None:
+def written(folder: Path, images: Tensor) -> None:
     folder.mkdir(parents=True)
-    for k, picture in enumerate(pictures):
-        save_png(to_uint8(picture), folder / f"{k:05d}.png")
+    for k, image in enumerate(images):
+        save_png(to_uint8(image), folder / f"{k:05d}.png")
 
 
-def divided(pictures: Tensor) -> tuple[Tensor, Tensor]:
+def divided(images: Tensor) -> tuple[Tensor, Tensor]:
     """What is trained on, and every tenth, which is not."""
-    held = torch.arange(len(pictures)) % HELD == 0
-    return pictures[~held], pictures[held]
+    held = torch.arange(len(images)) % HELD == 0
+    return images[~held], images[held]
 
 
 def piles(place: Path, source: str) -> None:
-    """Odd pictures as they are; even ones mirrored and with the hue turned: no picture is in both piles."""
+    """Odd images as they are; even ones mirrored and with the hue turned: no image is in both piles."""
     train, held = divided(opened(source))
     written(place / "a", train[1::2])
     written(place / "b", LOOKS["hue"](train[::2]).flip(3))
@@ -85,7 +85,7 @@ def painted(x: Tensor) -> Tensor:
 
 
 def domains(place: Path, source: str) -> None:
-    """A quarter of the pictures in each domain; every held-out one in all."""
+    """A quarter of the images in each domain; every held-out one in all."""
     train, held = divided(opened(source))
     for k, (name, look) in enumerate(LOOKS.items()):
         written(place / "train" / name, look(train[k :: len(LOOKS)]))
@@ -93,7 +93,7 @@ def domains(place: Path, source: str) -> None:
 
 
 def pairs(run: str) -> str:
-    """Mean absolute error, in [-1, 1], and FD on the pictures that the run never saw."""
+    """Mean absolute error, in [-1, 1], and FD on the images that the run never saw."""
     config, model = Run(Path(run)).config(), ganvas.load(run, precision="fp32", device="cpu")
     data = config["data"]
     dataset = open_source(data["path"] or data["source"], resolution=tuple(data["resolution"]))
@@ -103,7 +103,7 @@ def pairs(run: str) -> str:
     features = Features("pocket")
     found, real = (Gaussian.of(features(laid_on_white(x))) for x in (made, shown["image"]))
     fd = frechet_distance(found, real)
-    return f"L1 {(made - shown['image']).abs().mean():.4f}, FD(pocket) {fd:.3f} on {len(made)} held-out pictures"
+    return f"L1 {(made - shown['image']).abs().mean():.4f}, FD(pocket) {fd:.3f} on {len(made)} held-out images"
 
 
 def truth(run: str, place: Path) -> str:
@@ -121,14 +121,14 @@ def truth(run: str, place: Path) -> str:
 def judged(run: str, classifier: str, place: Path) -> str:
     """How often a classifier sees the domain that was asked for, from and to every domain."""
     model, judge = ganvas.load(run, precision="fp32", device="cpu"), ganvas.load(classifier, device="cpu")
-    pictures = {name: opened(str(place / "held" / name)) for name in LOOKS}
+    images = {name: opened(str(place / "held" / name)) for name in LOOKS}
     shares = {}
     for name in LOOKS:
         wanted = judge.class_names.index(name)
         label = model.class_names.index(name)
-        made = [model(x, label=label) for other, x in pictures.items() if other != name]
+        made = [model(x, label=label) for other, x in images.items() if other != name]
         shares[name] = (judge.classify(torch.cat(made)) == wanted).float().mean().item()
-    real = np.mean([(judge.classify(x) == judge.class_names.index(n)).float().mean() for n, x in pictures.items()])
+    real = np.mean([(judge.classify(x) == judge.class_names.index(n)).float().mean() for n, x in images.items()])
     what = ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items())
     return f"{100 * np.mean(list(shares.values())):.2f} % as asked ({what}); real ones {100 * real:.2f} %"
 

@@ -15,7 +15,7 @@ LATENT, WIDTH, BATCH = 100, 32, 64
 
 
 def generator():
-    """Noise (N, 100) to pictures (N, 1, 32, 32) in [-1, 1]: each layer doubles the side and halves the channels."""
+    """Noise (N, 100) to images (N, 1, 32, 32) in [-1, 1]: each layer doubles the side and halves the channels."""
     return nn.Sequential(
         nn.Unflatten(1, (LATENT, 1, 1)),
         nn.ConvTranspose2d(LATENT, 4 * WIDTH, 4, bias=False), nn.BatchNorm2d(4 * WIDTH), nn.ReLU(),  # 4x4
@@ -26,7 +26,7 @@ def generator():
 
 
 def discriminator():
-    """Pictures (N, 1, 32, 32) to logits (N, 1): how real each one looks."""
+    """Images (N, 1, 32, 32) to logits (N, 1): how real each one looks."""
     return nn.Sequential(
         nn.Conv2d(1, WIDTH, 4, 2, 1, bias=False), nn.LeakyReLU(0.2),
         nn.Conv2d(WIDTH, 2 * WIDTH, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * WIDTH), nn.LeakyReLU(0.2),

@@ -1,6 +1,6 @@
 """Networks of published super-resolution files, written anew in functions of named tensors: the tests' second opinion.
 
-Every function takes the tensors by the names that the files use and a picture (N, C, H, W) in [0, 1], and computes in
+Every function takes the tensors by the names that the files use and an image (N, C, H, W) in [0, 1], and computes in
 the tensors' own precision.
 """
 

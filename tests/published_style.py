@@ -52,7 +52,7 @@ def transformer_shapes(*, width=4, obsolete=True):
 
 
 def transformer(state, x):
-    """Pictures in 0..255 to pictures in about 0..255."""
+    """Images in 0..255 to images in about 0..255."""
     h = x
     for k, stride in ((1, 1), (2, 2), (3, 2)):
         h = instance(state, f"in{k}", conv(state, f"conv{k}.conv2d", h, stride)).clamp(min=0)
@@ -88,7 +88,7 @@ def encoder_shapes(whole=True):
 
 
 def decoder(state, h):
-    """relu4_1 to a picture in 0..1."""
+    """relu4_1 to an image in 0..1."""
     for k in DECODER:
         h = conv(state, str(k), h)
         h = h if k == 28 else h.clamp(min=0)
@@ -97,7 +97,7 @@ def decoder(state, h):
 
 
 def encoder(state, x):
-    """A picture in 0..1 to relu4_1."""
+    """An image in 0..1 to relu4_1."""
     h = conv(state, "0", x)
     for k in ENCODER:
         h = conv(state, str(k), h).clamp(min=0)

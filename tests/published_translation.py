@@ -1,7 +1,7 @@
 """Networks of published translation files, written anew in functions of named tensors: the tests' second opinion.
 
-Every function takes the tensors by the names that the files use and a picture (N, C, H, W) in [-1, 1], and computes in
-the tensors' own precision.  Norms go by each picture alone, as with a batch of one.
+Every function takes the tensors by the names that the files use and an image (N, C, H, W) in [-1, 1], and computes in
+the tensors' own precision.  Norms go by each image alone, as with a batch of one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 
 def normed(state, name, x):
-    """Per picture and channel; scaled and shifted if the file says by how much."""
+    """Per image and channel; scaled and shifted if the file says by how much."""
     mean, variance = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, correction=0)
     x = (x - mean) / (variance + 1e-5).sqrt()
     if f"{name}.weight" not in state:

@@ -37,7 +37,7 @@ NEEDS_MORE = {
     "compact": {"generator.convolutions": 1, "degradation.scale": 2},
 }  # rectifiers a quarter as wide, three times: fewer all die
 FACTS = {"resolution": (8, 8), "channels": 1, "classes": 3}
-CHANNELS = {"colorize": (3, 1), "inpaint": (1, 2)}  # of the pictures and of their sources, where those differ
+CHANNELS = {"colorize": (3, 1), "inpaint": (1, 2)}  # of the images and of their sources, where those differ
 
 
 def facts(name):
@@ -58,7 +58,7 @@ def needs(name):
 
 
 def source(name, folder: Path):
-    """What --data may be for a recipe: digits, pairs or piles of them, or pictures of 8x8 with captions or colours."""
+    """What --data may be for a recipe: digits, pairs or piles of them, or images of 8x8 with captions or colours."""
     wanted = needs(name)
     if catalog.RECIPES[name]().degradation:
         return coloured(folder / "coloured") if name == "colorize" else "digits"
@@ -81,7 +81,7 @@ def source(name, folder: Path):
 
 
 def coloured(folder: Path):
-    """A folder of 40 pictures of 8x8, each of another colour."""
+    """A folder of 40 images of 8x8, each of another colour."""
     if not folder.exists():
         folder.mkdir()
         for k in range(40):
@@ -100,13 +100,13 @@ class Fixed:
         for start in starts:
             self.asked.append(start)
             labels = torch.arange(start, start + count) % self.classes
-            batch = {"image": self._pictures(start, count), "label": labels}
+            batch = {"image": self._images(start, count), "label": labels}
             batch |= {"text": [f"number {k}" for k in labels.tolist()]}
-            batch["source"] = self._pictures(start + 2 * 10**6, count, self.source_shape)
-            batch["other"] = self._pictures(start + 3 * 10**6, count)
-            yield {**batch, "labelled_image": self._pictures(start + 10**6, count), "labelled_label": labels.flip(0)}
+            batch["source"] = self._images(start + 2 * 10**6, count, self.source_shape)
+            batch["other"] = self._images(start + 3 * 10**6, count)
+            yield {**batch, "labelled_image": self._images(start + 10**6, count), "labelled_label": labels.flip(0)}
 
-    def _pictures(self, start, count, shape=None):
+    def _images(self, start, count, shape=None):
         source = torch.Generator()
         rows = [torch.rand(shape or self.shape, generator=source.manual_seed(start + k)) for k in range(count)]
         return torch.stack(rows) * 2 - 1

@@ -233,7 +233,7 @@ def test_esrgan_plus_is_not_taken_for_esrgan(tmp_path):
 
 def test_networks_that_judge_are_named(tmp_path):
     judge = {"conv0.weight": torch.ones(4, 3, 3, 3), "conv1.weight_orig": torch.ones(8, 4, 4, 4)}
-    assert "U-Net discriminator, which judges pictures" in refused({"params": judge}, tmp_path)
+    assert "U-Net discriminator, which judges images" in refused({"params": judge}, tmp_path)
 
 
 def test_other_tensors_are_of_no_network_known(tmp_path):

@@ -30,7 +30,7 @@ def dataset(channels: int = 3) -> Dataset:
 
 @pytest.fixture
 def from_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """The same pictures, as a file too large for memory."""
+    """The same images, as a file too large for memory."""
     monkeypatch.setattr(module, "IN_MEMORY", 100)
     np.save(tmp_path / "x.npy", PIXELS)
     data = dataset()
@@ -55,7 +55,7 @@ def test_every_epoch_is_another_permutation() -> None:
     assert others[3] == tuple(epochs[0])
 
 
-def test_every_picture_comes_to_every_place_equally_often() -> None:
+def test_every_image_comes_to_every_place_equally_often() -> None:
     small = Dataset(PIXELS[:4], name="x")
     firsts = np.array([Batches(small, seed=s).indices(4 * e, 4) for s in range(40) for e in range(10)])
     for place in range(4):
@@ -87,7 +87,7 @@ def test_positions_may_be_read_in_any_way() -> None:
     assert len(order.indices(5, 0)) == 0
 
 
-def test_a_batch_is_the_pictures_at_its_position() -> None:
+def test_a_batch_is_the_images_at_its_position() -> None:
     batches = Batches(dataset(), seed=1)
     batch = batches.at(30, 20)  # crosses an epoch
     where = batches.indices(30, 20)
@@ -222,7 +222,7 @@ def test_without_transforms_no_generator_is_forked(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("ask", [lambda b: b.at(0, N + 1), lambda b: b.stream([], N + 1)], ids=["at", "stream"])
 def test_a_batch_larger_than_the_data_is_refused(ask: Callable[[Batches], Any]) -> None:
-    with pytest.raises(UsageError, match="batch of 38 cannot be drawn from the 37 pictures of 'made'; give --batch 37"):
+    with pytest.raises(UsageError, match="batch of 38 cannot be drawn from the 37 images of 'made'; give --batch 37"):
         ask(Batches(dataset(), seed=0))
     assert len(Batches(dataset(), seed=0).at(5, N)["index"]) == N
 
@@ -262,5 +262,5 @@ def test_what_is_held_out_is_never_drawn() -> None:
     found = {int(i) for k in range(9) for i in semi.labelled[semi.labelled_order.indices(8 * k, 8)]}
     assert found == {i for i in range(N) if LABELS[i] >= 0} - set(held)
     for wrong in (-1, N):
-        with pytest.raises(UsageError, match="--hold-out must leave pictures"):
+        with pytest.raises(UsageError, match="--hold-out must leave images"):
             Batches(dataset(), seed=0, hold_out=wrong)

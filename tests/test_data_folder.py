@@ -1,4 +1,4 @@
-"""Folders and zips: which files are pictures, and what their arrangement says about labels and captions."""
+"""Folders and zips: which files are images, and what their arrangement says about labels and captions."""
 
 import json
 import zipfile
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def put(file: Path, colour: Colour = (1, 2, 3), size: tuple[int, int] = (16, 16), mode: str = "RGB") -> Path:
-    """A picture of one colour; `size` is (width, height)."""
+    """An image of one colour; `size` is (width, height)."""
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour if len(colour) > 1 else colour[0]).save(file)
     return file
@@ -60,7 +60,7 @@ def test_sub_folders_become_labels(root: Path, form: Callable[[Path], Path]) -> 
     put(root / ".hidden/no.png")
     put(root / "__MACOSX/no.png")
     (root / "cats" / "._0.png").write_bytes(b"resource fork")
-    (root / "cats" / "notes.txt").write_text("not a picture")
+    (root / "cats" / "notes.txt").write_text("not an image")
     data = open_source(str(form(root)))
     assert data.class_names == ("cats", "dogs")
     assert data.labels is not None
@@ -79,7 +79,7 @@ def test_sub_folders_become_labels(root: Path, form: Callable[[Path], Path]) -> 
     assert "notes.txt" in rows["skipped"]
 
 
-def test_loose_pictures_have_no_labels(root: Path) -> None:
+def test_loose_images_have_no_labels(root: Path) -> None:
     put(root / "a.png")
     assert open_source(str(root)).labels is None
     put(root / "b" / "b.png")

@@ -22,14 +22,14 @@ from ganvas.training.loop import Snapshot
 PIXELS = np.random.RandomState(0).randint(0, 256, (30, 8, 8, 1), np.uint8)
 
 
-def pictures(folder, *names):
+def random_images(folder, *names):
     for k, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 10 * k).save(folder / name)
 
 
 def described(folder, *labels):
-    pictures(folder, *(f"{k}.png" for k in range(len(labels))))
+    random_images(folder, *(f"{k}.png" for k in range(len(labels))))
     lines = [json.dumps({"file_name": f"{k}.png"} | ({} if v is None else {"label": v})) for k, v in enumerate(labels)]
     (folder / "metadata.jsonl").write_text("\n".join(lines))
     return str(folder)
@@ -41,7 +41,7 @@ def described(folder, *labels):
 def forms(folder, rows):
     """The same vectors (None: unlabelled) in the three ways they may be written."""
     yield described(folder / "jsonl", *rows)
-    pictures(folder / "csv", *(f"{k}.png" for k in range(len(rows))))
+    random_images(folder / "csv", *(f"{k}.png" for k in range(len(rows))))
     cells = [f"{k}.png,{','.join(map(str, row)) if row else ','}" for k, row in enumerate(rows)]
     (folder / "csv" / "metadata.csv").write_text("\n".join(["file_name,label_0,label_1", *cells]))
     yield str(folder / "csv")
@@ -86,22 +86,22 @@ def test_vectors_that_are_none(labels, said, tmp_path):
 
 
 def test_a_half_filled_row_of_a_table_is_refused(tmp_path):
-    pictures(tmp_path / "x", "0.png")
+    random_images(tmp_path / "x", "0.png")
     (tmp_path / "x" / "metadata.csv").write_text("file_name,label_0,label_1\n0.png,1,\n")
     with pytest.raises(UserError, match="label in line 2 must be"):
         open_source(str(tmp_path / "x"))
 
 
-def test_pictures_that_cannot_be_used_take_their_vectors_along(tmp_path):
+def test_images_that_cannot_be_used_take_their_vectors_along(tmp_path):
     name = described(tmp_path / "x", [0.5], [1.5], [2.5])
-    (tmp_path / "x" / "1.png").write_bytes(b"not a picture")
+    (tmp_path / "x" / "1.png").write_bytes(b"not an image")
     data = open_source(name)
     assert data.vectors.tolist() == [[0.5], [2.5]]
     assert len(data) == 2
 
 
 def test_of_two_descriptions_the_vectors_of_the_named_one_count(tmp_path):
-    pictures(tmp_path, "0.png")
+    random_images(tmp_path, "0.png")
     for file, value in (("one.csv", 1), ("two.csv", 2)):
         (tmp_path / file).write_text(f"file_name,label_0\n0.png,{value}\n")
     assert [open_source(str(tmp_path / f)).vectors.tolist() for f in ("one.csv", "two.csv")] == [[[1.0]], [[2.0]]]
@@ -140,7 +140,7 @@ def test_a_model_is_asked_with_a_vector(tmp_path):
 
 @pytest.mark.parametrize("name", ["unlabelled", "Unlabeled"])
 def test_a_folder_called_unlabelled_holds_no_class(name, tmp_path):
-    pictures(tmp_path / "x", "cat/0.png", f"{name}/1.png", f"{name}/deep/2.png", "dog/3.png")
+    random_images(tmp_path / "x", "cat/0.png", f"{name}/1.png", f"{name}/deep/2.png", "dog/3.png")
     data = open_source(str(tmp_path / "x"))
     assert data.class_names == ("cat", "dog")
     named = dict(zip([int(p[0, 0, 0]) // 10 for p in data.images], data.labels.tolist()))
@@ -150,7 +150,7 @@ def test_a_folder_called_unlabelled_holds_no_class(name, tmp_path):
 
 
 def test_a_folder_of_nothing_but_unlabelled_has_no_labels(tmp_path):
-    pictures(tmp_path / "x", "unlabelled/0.png", "unlabelled/1.png")
+    random_images(tmp_path / "x", "unlabelled/0.png", "unlabelled/1.png")
     assert open_source(str(tmp_path / "x")).labels is None
 
 
@@ -287,7 +287,7 @@ def test_stacked_digits():
         a, b, c = (known[np.ascontiguousarray(image[..., k : k + 1]).tobytes()] for k in range(3))
         assert label == 100 * a + 10 * b + c
     digits = np.stack([data.labels // 100, data.labels // 10 % 10, data.labels % 10])
-    for channel in digits:  # uniform over the pictures
+    for channel in digits:  # uniform over the images
         assert abs(np.bincount(channel, minlength=10) - 200).max() < 75
     assert abs(np.corrcoef(digits) - np.eye(3)).max() < 0.1  # and independent of the other channels
     assert len(np.unique(data.labels)) > 800

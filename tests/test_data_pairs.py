@@ -1,4 +1,4 @@
-"""Pairs, halves, piles and sources made of the pictures themselves: aligned, resumable, and refused with a sentence."""
+"""Pairs, halves, piles and sources made of the images themselves: aligned, resumable, and refused with a sentence."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def drawn(k, channels=3, size=(10, 12)):
     return source.randint(0, 255, (*size, channels) if channels > 1 else size).astype(np.uint8)
 
 
-def folder(place, name, pictures, suffix=".png"):
+def folder(place, name, images, suffix=".png"):
     (place / name).mkdir(parents=True)
-    for k, picture in pictures.items():
-        Image.fromarray(picture).save(place / name / f"{k}{suffix}")
+    for k, image in images.items():
+        Image.fromarray(image).save(place / name / f"{k}{suffix}")
     return place / name
 
 
 @pytest.fixture
 def pair(tmp_path):
-    """A source is the negative of its picture."""
-    pictures = {f"p{k}": drawn(k) for k in range(6)}
-    folder(tmp_path, "t", pictures)
-    folder(tmp_path, "s", {k: 255 - v for k, v in pictures.items()}, ".bmp")
+    """A source is the negative of its image."""
+    images = {f"p{k}": drawn(k) for k in range(6)}
+    folder(tmp_path, "t", images)
+    folder(tmp_path, "s", {k: 255 - v for k, v in images.items()}, ".bmp")
     return f"source={tmp_path / 's'},target={tmp_path / 't'}"
 
 
@@ -60,7 +60,7 @@ def test_changes_of_a_pair_are_the_same(pair, seed):
 
 
 def test_a_source_changes_nothing_else(pair):
-    """The same pictures and the same changes as without sources."""
+    """The same images and the same changes as without sources."""
     data, alone = open_source(pair), open_source(pair.partition("target=")[2])
     changes = [Flip(), Brightness(), Crop()]
     batches = [Batches(d, seed=1, transforms=changes).at(6, 6)["image"] for d in (data, alone)]
@@ -90,18 +90,18 @@ def test_a_pair_may_have_other_channels_on_each_side(tmp_path):
 
 
 def test_a_pair_that_cannot_be_read_goes_whole(tmp_path):
-    pictures = {k: drawn(ord(k)) for k in "abcdef"}
-    source = folder(tmp_path, "s", {k: 255 - v for k, v in pictures.items()})
-    target = folder(tmp_path, "t", pictures)
+    images = {k: drawn(ord(k)) for k in "abcdef"}
+    source = folder(tmp_path, "s", {k: 255 - v for k, v in images.items()})
+    target = folder(tmp_path, "t", images)
     (source / "b.png").write_bytes((source / "b.png").read_bytes()[:300])
     (target / "e.png").write_bytes(b"")
     data = open_source(f"source={source},target={target}")
     assert len(data) == len(data.sources) == 4
     assert {file for file, _ in data.skipped} == {"b.png", "e.png"}
     np.testing.assert_array_equal(data.sources, 255 - data.images)
-    np.testing.assert_array_equal(data.images[1], pictures["c"])
+    np.testing.assert_array_equal(data.images[1], images["c"])
     for file in source.iterdir():
-        file.write_bytes(b"no picture")
+        file.write_bytes(b"no image")
     with pytest.raises(UserError, match="none of its 6 images can be used"):
         open_source(f"source={source},target={target}")
 
@@ -159,7 +159,7 @@ def test_halves_of_an_odd_width(tmp_path):
     place = folder(tmp_path, "d", {"even": drawn(0, size=(10, 16)), "odd": drawn(1, size=(10, 17))})
     data = open_source(f"AB:{place}")
     assert len(data) == 1
-    assert data.skipped == [("odd.png", "is 17 pixels wide, which is odd, so it is no two pictures side by side")]
+    assert data.skipped == [("odd.png", "is 17 pixels wide, which is odd, so it is no two images side by side")]
     (place / "even.png").unlink()
     with pytest.raises(UserError, match="17 pixels wide, which is odd"):
         open_source(f"AB:{place}")
@@ -210,11 +210,11 @@ def test_piles_of_different_channels(tmp_path):
     b = folder(tmp_path, "b", {k: drawn(1, 3) for k in "xy"})
     with pytest.raises(UserError, match=r"same channels, and these are .*a grey and .*b RGB; convert one"):
         open_source(f"a={a},b={b}")
-    with pytest.raises(UserError, match="piles are pictures"):
+    with pytest.raises(UserError, match="piles are images"):
         open_source("a=ring,b=grid")
 
 
-# --- made of the pictures -----------------------------------------------------------------------------------
+# --- made of the images -----------------------------------------------------------------------------------
 
 
 def test_names_agree():
@@ -339,7 +339,7 @@ def test_names_are_found_from_anywhere(monkeypatch, tmp_path):
 
 
 def test_every_transform_keeps_a_pair_alike(pair):
-    """A source that is a copy of its picture stays one, whatever is done to both."""
+    """A source that is a copy of its image stays one, whatever is done to both."""
     data = open_source(pair)
     copies = Dataset(data.images, sources=data.images, paired=True)
     for name, transform in TRANSFORMS.items():

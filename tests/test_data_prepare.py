@@ -1,4 +1,4 @@
-"""The cache of prepared pictures: decoded once, found again, never half, never large in memory."""
+"""The cache of prepared images: decoded once, found again, never half, never large in memory."""
 
 import errno
 import os
@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one with every picture that is decoded."""
+    """Grows by one with every image that is decoded."""
     calls: list[int] = []
     real = folder_module.read
     monkeypatch.setattr(folder_module, "read", lambda stream: calls.append(1) or real(stream))
@@ -81,7 +81,7 @@ def test_whatever_changes_the_data_changes_the_key(root: Path, cache: Path, deco
     file.rename(root / "class1" / "0.png")
     assert new(), "a label"
     (root / "class1" / "0.png").unlink()
-    assert new(), "a picture less"
+    assert new(), "an image less"
     (root / "metadata.csv").write_text("file_name,text\nclass0/2.png,a caption\n")
     assert new(), "a caption"
     assert not new(), "nothing"
@@ -161,7 +161,7 @@ def test_a_damaged_cache_is_built_again(damage: str, root: Path, cache: Path, de
 
 
 def test_a_full_disk_is_said_and_cleaned_up(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(rows: Rows, picture: np.ndarray) -> None:
+    def full(rows: Rows, image: np.ndarray) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Rows, "append", full)
@@ -226,7 +226,7 @@ sys.stdout.write(str(max(peak)))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
-def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path, cache: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, cache: Path) -> None:
     noise = Image.fromarray(np.random.RandomState(0).randint(0, 256, (160, 160, 3), np.uint8))
     peaks = []
     for count in (80, 480):

@@ -39,15 +39,15 @@ def test_digits_are_the_real_ones() -> None:
 
 
 def test_photos_are_tiles_of_photographs() -> None:
-    pictures = dict(photographs())
-    assert {"china", "flower", "astronaut", "coffee"} <= set(pictures)
-    assert all(p.dtype == np.uint8 and p.shape[2] == 3 for p in pictures.values())
+    images = dict(photographs())
+    assert {"china", "flower", "astronaut", "coffee"} <= set(images)
+    assert all(p.dtype == np.uint8 and p.shape[2] == 3 for p in images.values())
     data = open_source("photos", resolution=(64, 64))
     assert len(data) > 2000
     assert data.facts == open_source("photos").facts
     assert data.images.std((1, 2, 3)).min() > 1
     first = data.images[0]
-    assert any((p[:64, :64] == first).all() for p in pictures.values())  # native pixels, in RGB order
+    assert any((p[:64, :64] == first).all() for p in images.values())  # native pixels, in RGB order
     assert open_source("photos", resolution=(40, 100)).images.shape[1:] == (40, 100, 3)
     with pytest.raises(UserError, match="embedded photographs is as large as 4096x4096; give a smaller --resolution"):
         open_source("photos", resolution=(4096, 4096))
@@ -244,19 +244,19 @@ def test_archives_with_labels(tmp_path: Path) -> None:
 
 WRONG_ARRAYS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "objects": ({"images": np.array([{}, {}])}, "cannot be read as an array of numbers"),
-    "wrong shape": ({"images": np.zeros((3, 9, 9, 2))}, "shape (3, 9, 9, 2); pictures are"),
+    "wrong shape": ({"images": np.zeros((3, 9, 9, 2))}, "shape (3, 9, 9, 2); images are"),
     "nothing": ({"images": np.zeros((0, 9, 9))}, "shape (0, 9, 9)"),
-    "wrong range": ({"images": np.full((3, 9, 9), 300.0)}, "float64 from 300 to 300; pictures are uint8"),
+    "wrong range": ({"images": np.full((3, 9, 9), 300.0)}, "float64 from 300 to 300; images are uint8"),
     "not numbers": ({"images": np.full((3, 9, 9), np.nan)}, "float64 from nan to nan"),
-    "words": ({"images": np.full((3, 9, 9), "a")}, "<U1; pictures are"),
-    "another name": ({"weights": RGB}, "holds weights; the pictures should be called 'images'"),
-    "other labels": ({"images": RGB, "labels": np.zeros(3, int)}, "labels of shape (3,) and type int64 for 4 pictures"),
+    "words": ({"images": np.full((3, 9, 9), "a")}, "<U1; images are"),
+    "another name": ({"weights": RGB}, "holds weights; the images should be called 'images'"),
+    "other labels": ({"images": RGB, "labels": np.zeros(3, int)}, "labels of shape (3,) and type int64 for 4 images"),
     "too small": ({"images": RGB[:, :5]}, "would become 10x5"),
 }
 
 
 @pytest.mark.parametrize("kind", WRONG_ARRAYS)
-def test_arrays_that_are_no_pictures_are_refused(kind: str, tmp_path: Path) -> None:
+def test_arrays_that_are_no_images_are_refused(kind: str, tmp_path: Path) -> None:
     arrays, sentence = WRONG_ARRAYS[kind]
     np.savez(tmp_path / "x.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(UserError) as refused:

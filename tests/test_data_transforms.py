@@ -1,4 +1,4 @@
-"""Random changes of real pictures, against what each must and must not do."""
+"""Random changes of real images, against what each must and must not do."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ from ganvas.data.transforms import (
 )
 
 
-def pictures(channels: int = 3, count: int = 16, height: int = 12, width: int = 16) -> Tensor:
+def random_images(channels: int = 3, count: int = 16, height: int = 12, width: int = 16) -> Tensor:
     return torch.rand(count, channels, height, width) * 2 - 1
 
 
@@ -49,7 +49,7 @@ def centroid(images: Tensor) -> Tensor:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_shape_range_and_the_original_stay(name: str, channels: int) -> None:
-    images = pictures(channels)
+    images = random_images(channels)
     before = images.clone()
     changed = TRANSFORMS[name]()(images)
     assert torch.equal(images, before)
@@ -78,14 +78,14 @@ NOTHING = {
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_of_strength_zero_changes_nothing(name: str, channels: int) -> None:
-    images = pictures(channels)
+    images = random_images(channels)
     torch.testing.assert_close(NOTHING[name](images), images, atol=1e-4, rtol=0)
 
 
 def test_flip_mirrors_left_and_right() -> None:
-    images = pictures()
+    images = random_images()
     assert torch.equal(Flip(p=1)(images), torch.from_numpy(images.numpy()[..., ::-1].copy()))
-    many = pictures(count=400)
+    many = random_images(count=400)
     flipped = (Flip(p=0.25)(many) != many).flatten(1).any(1).sum()
     assert 60 < flipped < 140
 
@@ -110,7 +110,7 @@ def test_scale_moves_away_from_the_centre_by_the_factor() -> None:
 
 
 def test_crop_shifts_by_whole_pixels_and_reflects() -> None:
-    images = pictures(3, 200)
+    images = random_images(3, 200)
     changed = Crop(padding=0.25)(images)
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (3, 3), (4, 4)), mode="reflect")
     found = set()
@@ -123,8 +123,8 @@ def test_crop_shifts_by_whole_pixels_and_reflects() -> None:
     assert {s for _, s in found} == set(range(9))
 
 
-def test_brightness_shifts_all_colours_of_a_picture_alike() -> None:
-    images = pictures(3, 200) * 0.5
+def test_brightness_shifts_all_colours_of_a_image_alike() -> None:
+    images = random_images(3, 200) * 0.5
     by = (Brightness(amount=0.2)(images) - images).flatten(1)
     torch.testing.assert_close(by, by[:, :1].expand_as(by), atol=1e-6, rtol=0)
     assert 0.3 < by.max() <= 0.4 + 1e-6  # a fifth of the way from -1 to 1
@@ -146,12 +146,12 @@ def test_blur_is_a_gaussian() -> None:
     assert deviation.max() <= 2.05
     assert deviation.min() < 0.6
     assert deviation.max() > 1.5
-    assert Blur(sigma=50.0)(pictures(1, 2, 8, 8)).shape == (2, 1, 8, 8)
+    assert Blur(sigma=50.0)(random_images(1, 2, 8, 8)).shape == (2, 1, 8, 8)
 
 
 @pytest.mark.parametrize("transform", [Brightness(amount=1), Noise(std=1)], ids=["brightness", "noise"])
 def test_transparency_is_not_a_colour(transform: Transform) -> None:
-    images = pictures(4)
+    images = random_images(4)
     changed = transform(images)
     assert torch.equal(changed[:, 3], images[:, 3])
     assert not torch.equal(changed[:, :3], images[:, :3])

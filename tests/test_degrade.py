@@ -25,7 +25,7 @@ from ganvas.imaging.resize import resize
 
 
 def scenes(count: int = 3, channels: int = 3, height: int = 24, width: int = 32, top: int = 255) -> Tensor:
-    """Pictures (N, C, H, W) of whole levels with edges, slopes and texture."""
+    """Images (N, C, H, W) of whole levels with edges, slopes and texture."""
     g = torch.Generator().manual_seed(7)
     coarse = torch.rand(count, channels, 4, 5, generator=g)
     fine = torch.rand(count, channels, height, width, generator=g)
@@ -153,9 +153,9 @@ def test_what_cannot_be_asked_for() -> None:
         Noisy().check(Facts((1, 1), 2, 0, kind="points"))
     with pytest.raises(UsageError, match="these have 1 channels"):
         Grey().check(Facts((24, 32), 1, 0))
-    with pytest.raises(UsageError, match="makes more than a picture and must come last"):
+    with pytest.raises(UsageError, match="makes more than an image and must come last"):
         InTurn(parts=[Spec(Holes), Spec(Noisy)]).check(Facts((24, 32), 3, 0))
-    with pytest.raises(ValueError, match="3 pictures have 1 places"):
+    with pytest.raises(ValueError, match="3 images have 1 places"):
         Noisy()(scenes(3), [0], seed=0)
 
 
@@ -459,7 +459,7 @@ def test_holes_are_blank_and_marked(boxes: float) -> None:
         assert not Holes(covered=(0.95, 0.95)).mask(4, 4, chance(k)).all()
 
 
-def test_scratches_lie_over_the_picture() -> None:
+def test_scratches_lie_over_the_image() -> None:
     grey = torch.full((1, 3, 64, 64), 0.5)
     for k in range(8):
         old = Scratches().degrade(grey, chance(k), 255)
@@ -577,7 +577,7 @@ def test_scaling_takes_all_three_modes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert second_order.resized(torch.zeros(1, 1, 8, 8), (0, 3), chance()).shape[2:] == (1, 3)
 
 
-def test_the_target_is_the_sharpened_picture() -> None:
+def test_the_target_is_the_sharpened_image() -> None:
     images = scenes(2, 4)
     wanted = SecondOrder().wanted(images)
     assert torch.allclose(wanted[:, :3], torch.cat([kernels.sharpened((i[None, :3] + 1) / 2) for i in images]) * 2 - 1)
@@ -604,7 +604,7 @@ def test_in_turn_is_one_after_the_other() -> None:
     assert what(images, [0], seed=0).shape == (1, 3, 6, 8)
     loud = InTurn(parts=[Spec(Noisy, sigma=(500.0, 500.0)), Spec(Scratches, scratches=(0.0, 0.0), dust=(0.0, 0.0))])
     out = loud.degrade((images + 1) / 2, chance(), 255)
-    assert 0 <= float(out.min()) <= float(out.max()) <= 1  # the second part is given a picture, not what is beyond
+    assert 0 <= float(out.min()) <= float(out.max()) <= 1  # the second part is given an image, not what is beyond
 
 
 def test_weights_of_luma() -> None:

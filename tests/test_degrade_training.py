@@ -18,17 +18,17 @@ from ganvas.data.transforms import Flip
 from ganvas.run import Run
 
 
-def pictures(count: int = 12, channels: int = 3, dtype: type = np.uint8) -> Dataset:
+def random_images(count: int = 12, channels: int = 3, dtype: type = np.uint8) -> Dataset:
     top = np.iinfo(dtype).max
     values = np.random.RandomState(0).randint(0, top + 1, (count, 16, 16, channels))
-    return Dataset(values.astype(dtype), name="pictures")
+    return Dataset(values.astype(dtype), name="images")
 
 
 def batches(degradation: Degradation | None = None, data: Dataset | None = None, **options: object) -> Batches:
-    return Batches(data or pictures(), seed=3, degradation=degradation or SecondOrder(scale=2), **options)  # type: ignore
+    return Batches(data or random_images(), seed=3, degradation=degradation or SecondOrder(scale=2), **options)  # type: ignore
 
 
-def test_a_batch_holds_what_is_given_what_is_wanted_and_the_picture_itself() -> None:
+def test_a_batch_holds_what_is_given_what_is_wanted_and_the_image_itself() -> None:
     what = SecondOrder(scale=2)
     data = batches(what)
     batch = data.at(6, 4)
@@ -57,19 +57,19 @@ def test_the_same_in_other_batches_in_workers_and_after_a_restart() -> None:
     assert batches(workers=1).complete_in_worker
 
 
-def test_a_picture_is_changed_first_and_spoiled_then() -> None:
+def test_a_image_is_changed_first_and_spoiled_then() -> None:
     batch = batches(Bicubic(scale=2), transforms=[Flip(p=1.0)]).at(0, 4)
     assert torch.equal(batch["source"], Bicubic(scale=2)(batch["image"], range(4), seed=3))
 
 
 def test_sixteen_bits_stay_sixteen() -> None:
-    source = batches(Noisy(), pictures(channels=1, dtype=np.uint16)).at(0, 4)["source"].double()
+    source = batches(Noisy(), random_images(channels=1, dtype=np.uint16)).at(0, 4)["source"].double()
     levels = (source + 1) / 2 * 65535
     assert (levels - levels.round()).abs().max() < 0.01
     assert ((levels / 257) - (levels / 257).round()).abs().max() > 0.1
 
 
-def test_held_out_and_shown_pictures_are_spoiled_too() -> None:
+def test_held_out_and_shown_images_are_spoiled_too() -> None:
     data = batches(hold_out=4)
     assert data.held(4)["source"].shape == (4, 3, 8, 8)
     shown = data.shown([0, 1, 2])
@@ -78,7 +78,7 @@ def test_held_out_and_shown_pictures_are_spoiled_too() -> None:
 
 
 def test_data_that_have_sources_keep_them() -> None:
-    data = pictures()
+    data = random_images()
     data.sources, data.paired = data.images[::-1].copy(), True
     batch = batches(SecondOrder(scale=2), data).at(0, 4)
     assert batch["source"].shape == (4, 3, 16, 16)
@@ -86,8 +86,8 @@ def test_data_that_have_sources_keep_them() -> None:
 
 
 def test_data_that_cannot_be_spoiled_so() -> None:
-    with pytest.raises(UsageError, match="opaque colour pictures"):
-        batches(Grey(), pictures(channels=1))
+    with pytest.raises(UsageError, match="opaque colour images"):
+        batches(Grey(), random_images(channels=1))
     with pytest.raises(UsageError, match="that 3 divides"):
         batches(Bicubic(scale=3))
     assert "source" in batches(needs={"source"}).at(0, 2)
@@ -100,8 +100,8 @@ def folder(root: Path, count: int = 6) -> Path:
     from ganvas.imaging.decode import save_png
 
     root.mkdir()
-    for k, picture in enumerate(pictures(count).images):
-        save_png(picture, root / f"{k}.png")
+    for k, image in enumerate(random_images(count).images):
+        save_png(image, root / f"{k}.png")
     return root
 
 
@@ -112,7 +112,7 @@ def trained(tmp_path: Path, name: str, images: int, **options: object) -> Path:
     return outdir
 
 
-def test_pain_15_a_folder_of_good_pictures_is_enough_and_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_pain_15_a_folder_of_good_images_is_enough_and_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     folder(tmp_path / "data")
     at_once = trained(tmp_path, "once", 8, set=SMALL)
     parts = trained(tmp_path, "parts", 8, set=SMALL, snapshot_images=4, minutes=0.0)  # ends after one step

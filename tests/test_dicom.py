@@ -1,4 +1,4 @@
-"""Medical pictures written here by pydicom, and what becomes of their values."""
+"""Medical images written here by pydicom, and what becomes of their values."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ganvas.data.sources import open_source
-from ganvas.imaging.decode import BadPicture, peek, read
+from ganvas.imaging.decode import BadImage, peek, read
 from ganvas.imaging.encode import save
 from ganvas.imaging.photo import open_photo
 
@@ -110,23 +110,23 @@ def test_a_folder_of_them_trains_in_sixteen_bits(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_has_a_reason() -> None:
     good = dicom(VALUES)
-    with pytest.raises(BadPicture, match=r"refused: 4x2 = 0 megapixels is over the limit of 5e-06"):
+    with pytest.raises(BadImage, match=r"refused: 4x2 = 0 megapixels is over the limit of 5e-06"):
         read(good, max_pixels=5)
     for cut in (140, 200, len(good) - 4):
-        with pytest.raises(BadPicture):
+        with pytest.raises(BadImage):
             read(good[:cut])
     from pydicom.uid import JPEG2000
 
     packed = good.replace(b"1.2.840.10008.1.2.1\0", str(JPEG2000)[:20].encode())
-    with pytest.raises(BadPicture):
+    with pytest.raises(BadImage):
         read(packed)
-    with pytest.raises(BadPicture, match="deflated as a whole"):
+    with pytest.raises(BadImage, match="deflated as a whole"):
         read(good[:160] + b"1.2.840.10008.1.2.1.99" + good[160:])
 
 
 def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
-    with pytest.raises(BadPicture, match=r"needs the package pydicom: pip install 'ganvas\[dicom\]'"):
+    with pytest.raises(BadImage, match=r"needs the package pydicom: pip install 'ganvas\[dicom\]'"):
         read(dicom_bytes)
 
 

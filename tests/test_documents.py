@@ -39,7 +39,7 @@ def copy_weights(theirs, ours):
             mine.bias.data.copy_(other.bias)
 
 
-class Pictures:
+class Images:
     def __init__(self, batch):
         self.images = torch.rand(5, batch, 1, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
@@ -54,7 +54,7 @@ def test_the_example_is_the_library_step_for_step():
     for path, value in {"generator.width": "32", "discriminator.width": "32", "batch": "16"}.items():
         recipe.set(path, value, catalog.COMPONENTS)
     task = recipe.task.build(resolution=(32, 32), channels=1)
-    data = Pictures(16)
+    data = Images(16)
     trainer = Trainer(task, recipe, data, Policy(torch.device("cpu")))
     g, d = example.generator(), example.discriminator()
     copy_weights(task.generator, g)

@@ -1,4 +1,4 @@
-"""A person's picture through a network: depth, grey, transparency, size and strength as they should be."""
+"""A person's image through a network: depth, grey, transparency, size and strength as they should be."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def repeated(array, scale=2):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("dtype", "top"), [(np.uint8, 256), (np.uint16, 65536), (np.uint16, 200)])
 def test_depth_is_kept(dtype, top, channels, tile):
-    """Pain 9: a dark picture of 16 bits is one; white stays white; nothing is rounded to 8 bits on the way."""
+    """Pain 9: a dark image of 16 bits is one; white stays white; nothing is rounded to 8 bits on the way."""
     array = noise(21, 34, channels, dtype=dtype, top=top)
     array[0] = np.iinfo(dtype).max
     made = enhancer(tile=tile).photo(as_photo(array)).array
@@ -101,7 +101,7 @@ def test_a_grey_network_takes_grey_and_refuses_colour():
     array = noise(9, 9, 1)
     assert np.array_equal(grey.photo(as_photo(array)).array, repeated(array))
     assert np.array_equal(grey.photo(as_photo(array.repeat(3, 2))).array, repeated(array.repeat(3, 2)))
-    with pytest.raises(UserError, match="for grey pictures"):
+    with pytest.raises(UserError, match="for grey images"):
         grey.photo(as_photo(noise(9, 9, 3)))
 
 
@@ -238,7 +238,7 @@ def test_no_strength_is_a_plain_enlargement():
 
 
 @pytest.mark.parametrize("tile", [0, 12])
-def test_strength_mixes_the_pictures(tile):
+def test_strength_mixes_the_images(tile):
     x = torch.rand(1, 3, 20, 25) * 2 - 1
     network, plain = inventing(), enhancer(inventing(), strength=0)
     plain = enhancer(network, strength=0, tile=tile)(x)
@@ -252,7 +252,7 @@ def test_strength_mixes_in_a_faithful_model():
     assert torch.allclose(mixed, 0.4 * faithful(x) + 0.6 * network(x), atol=1e-5)
 
 
-def test_strength_at_the_same_size_keeps_the_picture():
+def test_strength_at_the_same_size_keeps_the_image():
     array, network = noise(14, 15, 3), inventing(scale=1)
     assert np.array_equal(enhancer(network, strength=0).photo(as_photo(array)).array, array)
 
@@ -281,8 +281,8 @@ def test_colours_are_kept_and_so_are_details():
     found = Found(shifting(), 3, "shifting")
     shifted, kept = (Enhancer(found, CPU, keep_colours=k)(x) for k in (False, True))
 
-    def broad(pictures):  # means of 10x10 pixels of what went in, as numpy has them
-        return pictures.numpy().reshape(3, 6, 20, 7, 20).mean((2, 4))
+    def broad(images):  # means of 10x10 pixels of what went in, as numpy has them
+        return images.numpy().reshape(3, 6, 20, 7, 20).mean((2, 4))
 
     known = x.numpy().reshape(3, 6, 10, 7, 10).mean((2, 4))
     assert np.abs(broad(shifted) - known).max() > 0.2
@@ -324,7 +324,7 @@ def test_colours_and_grain_that_cannot_be_are_refused():
             enhancer(grain=grain)
 
 
-def test_bf16_keeps_pictures_within_a_level_or_two():
+def test_bf16_keeps_images_within_a_level_or_two():
     array, network = noise(40, 40, 3), inventing()
     exact = enhancer(network).photo(as_photo(array)).array.astype(int)
     rough = enhancer(network, Policy(torch.device("cpu"), bf16=True)).photo(as_photo(array)).array.astype(int)
@@ -356,10 +356,10 @@ def test_no_space_for_the_result_is_a_sentence(tmp_path, monkeypatch):
             canvas.add(np.zeros((4, 4, 3), np.uint8))
 
 
-def test_notes_are_of_this_picture(monkeypatch):
+def test_notes_are_of_this_image(monkeypatch):
     one = enhancer(nn.Module.train(repeating(), False))
     photo = as_photo(noise(8, 8, 3))
-    one.tilers[0].notes.append("of an earlier picture")
+    one.tilers[0].notes.append("of an earlier image")
     assert one.photo(photo).notes == []
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from skimage import data as pictures_of
+from skimage import data as images_of
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
@@ -52,9 +52,9 @@ def place(tmp_path_factory):
     for name, noise in (("hr", 0), ("sr", 12)):
         (here / name).mkdir()
         for who in ("astronaut", "coffee"):
-            picture = getattr(pictures_of, who)()[:96, :80].astype(float)
-            picture = (picture + noise * random.standard_normal(picture.shape)).round().clip(0, 255).astype(np.uint8)
-            Image.fromarray(picture).save(here / name / f"{who}{'_x4' * bool(noise)}.png")
+            image = getattr(images_of, who)()[:96, :80].astype(float)
+            image = (image + noise * random.standard_normal(image.shape)).round().clip(0, 255).astype(np.uint8)
+            Image.fromarray(image).save(here / name / f"{who}{'_x4' * bool(noise)}.png")
     return here
 
 
@@ -99,7 +99,7 @@ WORKS = {
 def test_every_measure_answers(name, command, place):
     metric = name.split()[0].strip(",")
     if name == "ms_ssim":
-        Image.fromarray(pictures_of.astronaut()[:200, :200]).save(place / "photo.png")
+        Image.fromarray(images_of.astronaut()[:200, :200]).save(place / "photo.png")
     if name == "gan_train":
         sheet = open_source("digits", resolution=(8, 8))
         np.savez(place / "a8.npz", images=sheet.images[:100], labels=sheet.labels[:100])
@@ -131,17 +131,17 @@ def test_every_measure_is_in_the_table():
     assert {name.split()[0].strip(",") for name in WORKS} | {"fid", "lpips"} == set(METRICS)
 
 
-def test_large_pictures_keep_their_size_and_beside_a_model_take_its(place, tmp_path):
+def test_large_images_keep_their_size_and_beside_a_model_take_its(place, tmp_path):
     source = np.random.default_rng(0)
-    pictures = source.integers(0, 256, (4, 150, 170, 3), dtype=np.uint8)
+    images = source.integers(0, 256, (4, 150, 170, 3), dtype=np.uint8)
     for name, rows in (("one", slice(0, 2)), ("two", slice(2, 4))):
         (tmp_path / name).mkdir()
-        for k, picture in enumerate(pictures[rows]):
-            Image.fromarray(picture).save(tmp_path / name / f"{k}.png")
+        for k, image in enumerate(images[rows]):
+            Image.fromarray(image).save(tmp_path / name / f"{k}.png")
     seen = open_side(tmp_path / "one").images()
-    torch.testing.assert_close(seen, torch.from_numpy(pictures[:2]).permute(0, 3, 1, 2) / 127.5 - 1)
+    torch.testing.assert_close(seen, torch.from_numpy(images[:2]).permute(0, 3, 1, 2) / 127.5 - 1)
     network = Features("pocket")
-    sets = [network(torch.from_numpy(part).permute(0, 3, 1, 2) / 127.5 - 1) for part in (pictures[:2], pictures[2:])]
+    sets = [network(torch.from_numpy(part).permute(0, 3, 1, 2) / 127.5 - 1) for part in (images[:2], images[2:])]
     numbers = evaluate("fd", tmp_path / "one", tmp_path / "two")
     assert numbers["fd"] == pytest.approx(frechet_distance(*(Gaussian.of(s.double()) for s in sets)), rel=1e-6)
     assert numbers["real"]["resolution"] == "170x150"
@@ -201,7 +201,7 @@ def test_reference_statistics_are_kept_and_used(place, tmp_path, monkeypatch):
     assert evaluate("fd", place / "a", place / "b", cache=tmp_path)["fd"] == first
 
 
-def test_statistics_stand_for_pictures(command, place):
+def test_statistics_stand_for_images(command, place):
     expected = evaluate("fd", place / "a", place / "b")["fd"]
     code, out, _ = command("statistics", "a", "-o", "a.npz", "--json")
     assert code == 0
@@ -227,7 +227,7 @@ def test_the_size_of_parts_changes_nothing(place, monkeypatch):
     assert again == pytest.approx(expected, rel=1e-6)
 
 
-def test_psnr_is_the_mean_over_pictures(place):
+def test_psnr_is_the_mean_over_images(place):
     found = evaluate("psnr", place / "hr", place / "sr")
     values = []
     for who in ("astronaut", "coffee"):
@@ -239,7 +239,7 @@ def test_psnr_is_the_mean_over_pictures(place):
     assert found["each"]["coffee"] == pytest.approx(values[1])
 
 
-def test_equal_pictures_are_null_in_json(command):
+def test_equal_images_are_null_in_json(command):
     _, out, _ = command("eval", "psnr", "hr", "hr", "--json")
     assert json.loads(out)["psnr"] is None
 
@@ -259,7 +259,7 @@ def test_the_area_under_the_curve():
     assert above(a, b) == pytest.approx(sum(pairs) / 6)
 
 
-def test_grey_pictures_over_each_other_are_named_one_by_one():
+def test_grey_images_over_each_other_are_named_one_by_one():
     """Stacked digits: the classes of three channels are one number of a thousand."""
 
     class Judge:
@@ -272,7 +272,7 @@ def test_grey_pictures_over_each_other_are_named_one_by_one():
     assert _mode(Judge(), stacked, 3).tolist() == [307, 9]
 
 
-def test_the_critic_is_asked_about_the_right_pictures(place, monkeypatch):
+def test_the_critic_is_asked_about_the_right_images(place, monkeypatch):
     """Held-out above samples, training above samples, training above held-out: 1, 0.75 and none of these verdicts."""
     said = {"a": [3.0, 1.0], "b": [4.0, 5.0], "run": [2.0, 0.0]}
     monkeypatch.setattr("ganvas.evaluation.discriminator.discriminator", lambda *_: None)
@@ -283,7 +283,7 @@ def test_the_critic_is_asked_about_the_right_pictures(place, monkeypatch):
 
 
 def test_who_learns_and_who_is_named(place, monkeypatch):
-    """GAN-train learns samples and names held-out real pictures; GAN-test learns real ones and names samples."""
+    """GAN-train learns samples and names held-out real images; GAN-test learns real ones and names samples."""
     real, held_out = open_source("digits").subset(range(50)), open_source("digits").subset(range(50, 90))
     heard = []
     monkeypatch.setattr("ganvas.evaluation.evaluate.classifier", lambda data, *_: data)
@@ -346,13 +346,13 @@ BAD = {
     "one side": (["fd", "a"], "two sides"),
     "channels": (["fd", "a", "colour"], "1 channel(s) and colour 3"),
     "sizes": (["fd", "mixed", "b"], "as --resolution 16"),
-    "too few": (["kid", "a", "b"], "at least 1000 pictures a side, and a has 60"),
-    "too few neighbours": (["prdc", "a", "b", "--k", "60"], "at least 61 pictures"),
+    "too few": (["kid", "a", "b"], "at least 1000 images a side, and a has 60"),
+    "too few neighbours": (["prdc", "a", "b", "--k", "60"], "at least 61 images"),
     "damaged statistics": (["fd", "broken.npz", "b"], "broken.npz"),
     "odd statistics": (["fd", "odd.npz", "b"], "not (D,) and (D, D)"),
     "statistics that are no numbers": (["fd", "nan.npz", "b"], "not finite"),
     "other features": (["fd", "public.npz", "b"], "features 'inception', and this measure looks with 'pocket'"),
-    "statistics for prdc": (["prdc", "good.npz", "b"], "no pictures"),
+    "statistics for prdc": (["prdc", "good.npz", "b"], "no images"),
     "missing weights": (["fid", "a", "b"], "ganvas weights fetch inception"),
     "missing lpips": (["lpips", "hr", "sr"], "ganvas weights fetch lpips"),
     "no classifier": (["modes", "digits", "run"], "--classifier RUN"),
@@ -372,7 +372,7 @@ BAD = {
     ),
     "no classes": (["gan_test", "digits", "run", "--resolution", "8"], "has no classes"),
     "shapes": (["psnr", "hr/coffee.png", "colour/0.png"], "only equal shapes"),
-    "no partner": (["psnr", "hr", "colour"], "2 pictures and colour 3"),
+    "no partner": (["psnr", "hr", "colour"], "2 images and colour 3"),
     "no such folder": (["psnr", "hr", "nowhere"], "does not exist"),
     "channel": (["psnr", "hr", "sr", "--channel", "z"], "--channel is rgb or y"),
     "by class without": (["fd", "a", "b", "--by-class"], "labelled with the same classes"),

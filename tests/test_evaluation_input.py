@@ -37,7 +37,7 @@ from ganvas.metrics.statistics import load_statistics, save_statistics
 
 @pytest.fixture(scope="module")
 def sets():
-    """Two sets of small pictures."""
+    """Two sets of small images."""
     digits = open_source("digits", resolution=(16, 16))
     return digits.subset(range(40)), digits.subset(range(40, 80))
 
@@ -54,9 +54,9 @@ def command(command, monkeypatch, tmp_path):
     return call
 
 
-def save(folder, **pictures):
+def save(folder, **images):
     folder.mkdir(exist_ok=True)
-    for name, array in pictures.items():
+    for name, array in images.items():
         Image.fromarray(array).save(folder / f"{name}.png")
     return folder
 
@@ -90,15 +90,15 @@ def test_numbers_that_mean_nothing_are_a_sentence(name, sets):
         ("denoise", ["--data", "digits", "--set", "generator.blocks=1"], "ganvas restore"),
     ],
 )
-def test_a_model_that_must_be_given_pictures_is_told_how(recipe, options, make, command, tmp_path):
+def test_a_model_that_must_be_given_images_is_told_how(recipe, options, make, command, tmp_path):
     small = ["--resolution", "16", "--images", "2", "--batch", "2", "--set", "generator.width=4", "--outdir", "run"]
     assert command("train", recipe, *options, *small)[0] == 0
     code, _, said = command("eval", "fd", "digits", "run")
     assert code == 2
-    assert f"run makes pictures of pictures, so make some and measure those: {make} -i FOLDER -o OUT" in said
+    assert f"run makes images of images, so make some and measure those: {make} -i FOLDER -o OUT" in said
 
 
-def test_points_are_no_pictures():
+def test_points_are_no_images():
     with pytest.raises(UsageError, match="not at 2 channels"):
         evaluate("fd", "ring", "grid")
 
@@ -192,7 +192,7 @@ def test_statistics_say_their_resizer(command):
     assert ".npz" in err
 
 
-def test_what_is_kept_is_named_after_pictures_size_network_and_way(sets, tmp_path, monkeypatch):
+def test_what_is_kept_is_named_after_images_size_network_and_way(sets, tmp_path, monkeypatch):
     """Each of them alone gives another file; the same again gives none."""
     a, _ = sets
 
@@ -294,7 +294,7 @@ def test_a_watched_number_says_what_it_was_seen_through():
     assert measured(points) == "MODES 8, good 0.5, reverse_kl 0.25, 2,000 samples"
 
 
-# --- pictures by pairs ------------------------------------------------------------------------------------------------
+# --- images by pairs ------------------------------------------------------------------------------------------------
 
 
 def test_how_a_file_keeps_its_grey_changes_no_number(tmp_path):
@@ -313,7 +313,7 @@ def test_how_a_file_keeps_its_grey_changes_no_number(tmp_path):
     assert evaluate("psnr", *sides[0], channel="y")["psnr"] == pytest.approx(expected)
 
 
-def test_transparent_pictures_are_compared_as_they_look_on_white():
+def test_transparent_images_are_compared_as_they_look_on_white():
     seen = torch.tensor(data.astronaut()[:32, :32]).permute(2, 0, 1)[None].double()
     half = torch.full((1, 1, 32, 32), 127.5).double()
     a, b = torch.cat([seen, half], 1), torch.cat([seen.flip(3), half], 1)
@@ -325,11 +325,11 @@ def test_transparent_pictures_are_compared_as_they_look_on_white():
 
 
 def test_partners_by_name(tmp_path):
-    """`1` belongs to `1_x4` and not to `10_x4`; one picture belongs to one picture."""
+    """`1` belongs to `1_x4` and not to `10_x4`; one image belongs to one image."""
     photo = data.astronaut()
-    pictures = {"1": photo[:16, :16], "10": photo[16:32, :16], "2": photo[32:48, :16]}
-    a = save(tmp_path / "a", **pictures)
-    b = save(tmp_path / "b", **{f"{k}_x4": v for k, v in pictures.items()})
+    images = {"1": photo[:16, :16], "10": photo[16:32, :16], "2": photo[32:48, :16]}
+    a = save(tmp_path / "a", **images)
+    b = save(tmp_path / "b", **{f"{k}_x4": v for k, v in images.items()})
     assert all(v == np.inf for v in evaluate("psnr", a, b)["each"].values())
     c = save(tmp_path / "c", cat_1=photo[:16, :16], cat_2=photo[:16, :16])
     d = save(tmp_path / "d", cat=photo[:16, :16], dog=photo[:16, :16])
@@ -344,7 +344,7 @@ def test_lpips_needs_sixteen_pixels():
         network(torch.zeros(1, 3, 16, 8), torch.zeros(1, 3, 16, 8))
 
 
-def test_fewer_scales_for_smaller_pictures(command, tmp_path):
+def test_fewer_scales_for_smaller_images(command, tmp_path):
     save(tmp_path / "a", x=data.astronaut()[:100, :100])
     code, _, err = command("eval", "ms_ssim", "a", "a")
     assert code == 2
@@ -355,7 +355,7 @@ def test_fewer_scales_for_smaller_pictures(command, tmp_path):
 
 
 def test_diversity_holds_no_more_than_its_pairs(sets):
-    """The same number as from all pictures at once, whatever the size of parts."""
+    """The same number as from all images at once, whatever the size of parts."""
     a, _ = sets
     found = variety(Question(a, None, Options(seed=3)))
     images = torch.from_numpy(np.array(a.images)).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Feature networks: what they compute, how pictures reach them, what they say of themselves."""
+"""Feature networks: what they compute, how images reach them, what they say of themselves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pocket():
     return Features("pocket")
 
 
-def pictures(n=6, channels=3, size=32, seed=0):
+def random_images(n=6, channels=3, size=32, seed=0):
     return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
@@ -44,7 +44,7 @@ def written(state, x):
 
 
 def test_pocket_is_what_its_file_says(pocket):
-    state, x = load_file(module.POCKET), pictures()
+    state, x = load_file(module.POCKET), random_images()
     maps = written(state, x)
     expected = torch.cat([m.mean((2, 3)) for m in maps[1:]], 1)
     torch.testing.assert_close(pocket(x), expected, rtol=1e-4, atol=1e-5)
@@ -65,13 +65,13 @@ def test_pocket_fits_into_a_pocket():
 def test_folding_batch_norm_changes_nothing():
     net = Pocket(learning=True)
     for _ in range(3):
-        net.logits(pictures(16, seed=1))
-    before = net.eval().logits(pictures())
-    torch.testing.assert_close(net.fold().logits(pictures()), before, rtol=1e-4, atol=1e-5)
+        net.logits(random_images(16, seed=1))
+    before = net.eval().logits(random_images())
+    torch.testing.assert_close(net.fold().logits(random_images()), before, rtol=1e-4, atol=1e-5)
     assert net.state_dict().keys() == Pocket().state_dict().keys()
 
 
-def test_pocket_sees_what_is_in_a_picture(pocket):
+def test_pocket_sees_what_is_in_a_image(pocket):
     """Photographs against themselves mirrored, blurred, noisy: damage is farther than a mirror."""
     data = open_photos((32, 32))
     images = torch.from_numpy(np.array(data.images[:256])).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -90,7 +90,7 @@ def test_pocket_sees_what_is_in_a_picture(pocket):
 
 def test_the_clean_resizer_is_pillows():
     """Bicubic with antialiasing, every channel in floating point, nothing rounded or cut off (Parmar et al. 2022)."""
-    x = pictures(1, size=50)
+    x = random_images(1, size=50)
     for size in (32, 80):
         expected = [
             np.asarray(Image.fromarray(c.numpy(), "F").resize((size, size), Image.Resampling.BICUBIC)) for c in x[0]
@@ -100,7 +100,7 @@ def test_the_clean_resizer_is_pillows():
 
 def test_the_ports_resizer_is_bilinear_between_two_pixels():
     """Half-pixel centres, no antialiasing: every pixel from its four neighbours, however small the result."""
-    x, size = pictures(1, size=64).double(), 20
+    x, size = random_images(1, size=64).double(), 20
     where = ((torch.arange(size).double() + 0.5) * 64 / size - 0.5).clamp(min=0)
     low = where.long().clamp(max=62)
     share = where - low
@@ -114,8 +114,8 @@ def test_the_ports_resizer_is_bilinear_between_two_pixels():
     torch.testing.assert_close(legacy(x, size), along(along(x, 2), 3))
 
 
-def test_grey_and_transparent_pictures():
-    grey, colour = pictures(2, 1), pictures(2, 4)
+def test_grey_and_transparent_images():
+    grey, colour = random_images(2, 1), random_images(2, 4)
     assert torch.equal(rgb(grey), grey.repeat(1, 3, 1, 1))
     hidden = colour.clone()
     hidden[:, 3] = -1
@@ -125,7 +125,7 @@ def test_grey_and_transparent_pictures():
 
 
 def test_the_size_of_batches_changes_nothing(pocket, monkeypatch):
-    x = pictures(9)
+    x = random_images(9)
     whole = pocket(x)
     monkeypatch.setattr(module, "BATCH", 2)
     torch.testing.assert_close(pocket(x), whole, rtol=1e-5, atol=1e-6)
@@ -141,10 +141,10 @@ def test_what_it_says(pocket):
 
 
 def test_a_module_of_yours():
-    x = pictures(3, size=8)
+    x = random_images(3, size=8)
     assert torch.equal(Features(nn.Flatten())(x), x.flatten(1))
     torch.testing.assert_close(Features(nn.Identity())(x), x.mean((2, 3)))  # maps: the mean over places
-    with pytest.raises(UsageError, match="no row of features for every picture"):
+    with pytest.raises(UsageError, match="no row of features for every image"):
         Features(nn.Flatten(0))(x)
     with pytest.raises(UsageError, match="names no classes"):
         Features(nn.Flatten()).logits(x)
@@ -161,7 +161,7 @@ def test_public_weights_are_read_from_their_file(name, network, tmp_path, monkey
     net = network() if network is Inception else network(name)
     weights.folder().mkdir(parents=True)
     torch.save(net.state_dict(), weights.folder() / weights.FILES[name].file)
-    x = pictures(1, size=40)
+    x = random_images(1, size=40)
     resized = legacy(x, 299) if name == "inception" else clean(x, 224)
     with torch.no_grad():
         out = net.eval()(resized)
@@ -172,7 +172,7 @@ def test_names_that_are_not_known(pocket):
     with pytest.raises(UsageError, match="Did you mean 'pocket'"):
         Features("poket")
     with pytest.raises(UsageError, match="no layer 'relu5'"):
-        pocket.network.maps(pictures(), ["relu5"])
+        pocket.network.maps(random_images(), ["relu5"])
 
 
 def test_a_damaged_installation_is_a_sentence(tmp_path, monkeypatch):
@@ -185,12 +185,12 @@ def test_a_damaged_installation_is_a_sentence(tmp_path, monkeypatch):
 
 
 def test_lpips_is_its_equation():
-    """Zhang et al. 2018, eq. 1, written with the published scaling of pictures, in float64."""
+    """Zhang et al. 2018, eq. 1, written with the published scaling of images, in float64."""
     torch.manual_seed(0)
     vgg = VGG("vgg16").eval()
     widths = (64, 128, 256, 512, 512)
     linear = [torch.rand(1, w, 1, 1) for w in widths]
-    a, b = pictures(2, size=32), pictures(2, size=32, seed=1)
+    a, b = random_images(2, size=32), random_images(2, size=32, seed=1)
 
     def maps(x):
         h = (x.double() - torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)) / torch.tensor(

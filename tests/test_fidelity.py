@@ -13,7 +13,7 @@ from ganvas.losses.perceptual import Perceptual
 from ganvas.losses.pixel import L1, LDL, MSE, Charbonnier, Colour, TotalVariation
 
 
-def pictures(seed, n=2, channels=3, size=12):
+def random_images(seed, n=2, channels=3, size=12):
     source = torch.Generator().manual_seed(seed)
     return torch.rand(n, channels, size, size, generator=source, dtype=torch.float64) * 2 - 1
 
@@ -67,7 +67,7 @@ TERMS = {
 
 @pytest.mark.parametrize("name", TERMS)
 def test_terms_are_what_is_published(name):
-    made, wanted, steady = pictures(0), pictures(1), pictures(2)
+    made, wanted, steady = random_images(0), random_images(1), random_images(2)
     found = TERMS[name](made, wanted, steady)
     assert found.dim() == 0
     assert found.item() == pytest.approx(expected(name, made, wanted, steady), rel=1e-9)
@@ -76,7 +76,7 @@ def test_terms_are_what_is_published(name):
 @pytest.mark.parametrize("name", ["l1", "mse", "charbonnier", "variation", "colour"])
 def test_gradients_are_those_of_the_equation(name):
     """Central differences of the equation; LDL's weights are constants, so it is another matter."""
-    made, wanted = pictures(0, size=8), pictures(1, size=8)
+    made, wanted = random_images(0, size=8), random_images(1, size=8)
     leaf = made.clone().requires_grad_(True)
     TERMS[name](leaf, wanted).backward()
     for place in [(0, 0, 0, 0), (1, 2, 5, 3), (0, 1, 7, 7)]:
@@ -89,7 +89,7 @@ def test_gradients_are_those_of_the_equation(name):
 
 
 def test_artefacts_are_weights_without_gradient():
-    made, wanted, steady = pictures(0).requires_grad_(True), pictures(1), pictures(2)
+    made, wanted, steady = random_images(0).requires_grad_(True), random_images(1), random_images(2)
     LDL()(made, wanted, steady).backward()
     where = artefacts(*arrays(made.detach(), wanted, steady))
     expected_gradient = where * np.sign((made.detach() - wanted).numpy()) / made.numel() / 2
@@ -97,7 +97,7 @@ def test_artefacts_are_weights_without_gradient():
 
 
 def test_without_an_average_nothing_is_left_out():
-    made, wanted = pictures(0), pictures(1)
+    made, wanted = random_images(0), random_images(1)
     a, b = arrays(made, wanted)
     where = artefacts(a, b, a)
     assert (where > 0).all()
@@ -105,7 +105,7 @@ def test_without_an_average_nothing_is_left_out():
 
 
 class Maps(nn.Module):
-    """Two maps of a picture by hand."""
+    """Two maps of an image by hand."""
 
     def __init__(self):
         super().__init__()
@@ -117,7 +117,7 @@ class Maps(nn.Module):
 
 
 def test_layers_have_their_shares():
-    made, wanted = pictures(0), pictures(1)
+    made, wanted = random_images(0), random_images(1)
     a, b = made.numpy(), wanted.numpy()
     options = {"network": Maps(), "layers": ["twice", "square"], "shares": [1.0, 0.25]}
     one = Perceptual(weight=0.5, **options)(made, wanted).item()
@@ -127,8 +127,8 @@ def test_layers_have_their_shares():
 
 
 def test_the_network_that_looks_does_not_learn():
-    made, term = pictures(0, size=32).float().requires_grad_(True), Perceptual()
-    term(made, pictures(1, size=32).float()).backward()
+    made, term = random_images(0, size=32).float().requires_grad_(True), Perceptual()
+    term(made, random_images(1, size=32).float()).backward()
     assert made.grad.abs().sum() > 0
     assert not list(term.parameters())
     assert not any(p.requires_grad for p in term.hidden[0].parameters())
@@ -136,7 +136,7 @@ def test_the_network_that_looks_does_not_learn():
 
 
 def test_pocket_is_compared_in_all_its_maps():
-    made, wanted, network = pictures(0, size=32).float(), pictures(1, size=32).float(), features.pocket()
+    made, wanted, network = random_images(0, size=32).float(), random_images(1, size=32).float(), features.pocket()
     names = ["relu1", "relu2", "relu3", "relu4"]
     with torch.no_grad():
         ours, theirs = network.maps(made, names), network.maps(wanted, names)
@@ -144,12 +144,13 @@ def test_pocket_is_compared_in_all_its_maps():
     torch.testing.assert_close(Perceptual()(made, wanted), by_hand)
 
 
-def test_grey_and_transparent_pictures_are_looked_at():
-    assert Perceptual()(pictures(0, channels=1, size=32).float(), pictures(1, channels=1, size=32).float()) > 0
-    clear = pictures(0, channels=4, size=32).float()
+def test_grey_and_transparent_images_are_looked_at():
+    grey = random_images(0, channels=1, size=32).float()
+    assert Perceptual()(grey, random_images(1, channels=1, size=32).float()) > 0
+    clear = random_images(0, channels=4, size=32).float()
     clear[:, 3] = -1  # nothing shows, whatever the colours
     other = clear.clone()
-    other[:, :3] = pictures(1, size=32).float()
+    other[:, :3] = random_images(1, size=32).float()
     assert Perceptual()(clear, other) == 0
 
 

@@ -76,10 +76,10 @@ def test_the_embedded_models_are_better_than_bicubic(name):
     from skimage.data import chelsea
 
     found = find(name)
-    picture = torch.from_numpy(chelsea()[40:240, 100:340].copy()).permute(2, 0, 1)[None] / 255
-    low = resize(picture, scale=1 / found.scale).mul(255).round().div(255).clamp(0, 1)
+    image = torch.from_numpy(chelsea()[40:240, 100:340].copy()).permute(2, 0, 1)[None] / 255
+    low = resize(image, scale=1 / found.scale).mul(255).round().div(255).clamp(0, 1)
     made = found.network(low * 2 - 1) / 2 + 0.5
-    ours, plain = ((x.clamp(0, 1) - picture).square().mean().log10() for x in (made, resize(low, scale=found.scale)))
+    ours, plain = ((x.clamp(0, 1) - image).square().mean().log10() for x in (made, resize(low, scale=found.scale)))
     assert 10 * (plain - ours) > 0.5  # dB
     assert embedded_file(name).stat().st_size <= 2_500_000
 
@@ -93,10 +93,10 @@ def test_a_run_that_draws_from_noise_is_refused(tmp_path):
         checkpoint(run.path)
 
 
-def test_a_network_that_needs_more_than_a_picture_is_refused(tmp_path):
+def test_a_network_that_needs_more_than_a_image_is_refused(tmp_path):
     network = catalog.NETWORKS["stargan_generator"](width=8, blocks=1, attributes=5)
     save_network(network, tmp_path / "stargan.pth")
-    with pytest.raises(UsageError, match="needs more than a picture"):
+    with pytest.raises(UsageError, match="needs more than an image"):
         find(tmp_path / "stargan.pth")
 
 

@@ -1,4 +1,4 @@
-"""Pictures painted by iterations: the two ways down, what is kept, sizes, and the command."""
+"""Images painted by iterations: the two ways down, what is kept, sizes, and the command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.optimize import rosen, rosen_der
 
 from ganvas.cli import app
-from ganvas.config import BadPicture, UsageError
+from ganvas.config import BadImage, UsageError
 from ganvas.features.gram import Perception, Seen, total_variation
 from ganvas.imaging.colour import luma
 from ganvas.imaging.photo import open_photo
@@ -25,7 +25,7 @@ def perception():
     return Perception(style=["relu1", "relu2"], content=["relu2"])
 
 
-def picture(seed, h=24, w=24, channels=3):
+def random_image(seed, h=24, w=24, channels=3):
     source = torch.Generator().manual_seed(seed)
     return torch.nn.functional.interpolate(torch.rand(1, channels, 4, 4, generator=source) * 2 - 1, (h, w))
 
@@ -116,7 +116,7 @@ def test_adam_is_pytorchs():
 
 
 def test_the_objective_is_the_weighted_sum(perception):
-    x, content, style = picture(0), picture(1), picture(2)
+    x, content, style = random_image(0), random_image(1), random_image(2)
     target = Seen(perception(content).content, perception(style).style)
     total, (c, s) = judged(x, target, perception, Painting(content_weight=2, style_weight=3, smoothness=0.5))
     expected = 2 * perception.content_loss(perception(x), target) + 3 * perception.style_loss(perception(x), target)
@@ -128,7 +128,7 @@ def test_the_objective_is_the_weighted_sum(perception):
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("begin", ["content", "noise"])
 def test_painting_comes_nearer_to_both(optimizer, begin, perception):
-    content, style = picture(0), picture(1, 20, 28)
+    content, style = random_image(0), random_image(1, 20, 28)
     how = Painting(iterations=25, optimizer=optimizer, begin=begin)
     with torch.no_grad():
         target = Seen(perception(content).content, perception(style).style)
@@ -139,8 +139,8 @@ def test_painting_comes_nearer_to_both(optimizer, begin, perception):
     assert made.image.abs().max() <= 1
 
 
-def test_what_is_optimised_is_the_picture_alone(perception):
-    content, style = picture(0), picture(1)
+def test_what_is_optimised_is_the_image_alone(perception):
+    content, style = random_image(0), random_image(1)
     before = content.clone(), [p.clone() for p in perception.hidden[0].parameters()]
     paint(content, [style], perception, Painting(iterations=2))
     assert torch.equal(content, before[0])
@@ -151,7 +151,7 @@ def test_what_is_optimised_is_the_picture_alone(perception):
 
 
 def test_weights_and_shares_count(perception):
-    content, one, two = picture(0), picture(1), picture(2)
+    content, one, two = random_image(0), random_image(1), random_image(2)
     near = paint(content, [one], perception, Painting(iterations=20, style_weight=1))
     far = paint(content, [one], perception, Painting(iterations=20, style_weight=1000))
     assert near.content < far.content
@@ -165,14 +165,15 @@ def test_weights_and_shares_count(perception):
 
 def test_noise_follows_its_seed(perception):
     hows = [Painting(iterations=1, begin="noise", seed=s) for s in (1, 1, 2)]
-    made = [paint(picture(0), [picture(1)], perception, how) for how in hows]
+    made = [paint(random_image(0), [random_image(1)], perception, how) for how in hows]
     assert torch.equal(made[0].image, made[1].image)
     assert not torch.equal(made[0].image, made[2].image)
 
 
 def test_what_is_told_on_the_way(perception):
     told = []
-    paint(picture(0), [picture(1)], perception, Painting(iterations=7), tell=lambda k, x: told.append((k, x.shape)))
+    painting = Painting(iterations=7)
+    paint(random_image(0), [random_image(1)], perception, painting, tell=lambda k, x: told.append((k, x.shape)))
     assert [k for k, _ in told] == list(range(1, 8))
 
 
@@ -190,7 +191,7 @@ WRONG = [
     ("side", "iterations", "expected"),
     [(384, 300, [300]), (385, 300, [180, 120]), (1000, 300, [180, 72, 48]), (1000, 1, [1]), (1000, 2, [1, 1])],
 )
-def test_large_pictures_begin_small(side, iterations, expected):
+def test_large_images_begin_small(side, iterations, expected):
     content = torch.zeros(1, 3, side, 2 * side)
     assert planned(Painting(iterations=iterations), content) == expected
     assert planned(Painting(iterations=iterations, one_size=True), content) == [iterations]
@@ -198,9 +199,9 @@ def test_large_pictures_begin_small(side, iterations, expected):
 
 def test_what_changed_at_a_small_size_is_added_to_the_details(perception, monkeypatch):
     monkeypatch.setattr("ganvas.inference.gatys.LARGE", 16)
-    content, seen = picture(0, 32, 36), []
+    content, seen = random_image(0, 32, 36), []
     content = content + 0.1 * torch.randn(content.shape, generator=torch.Generator().manual_seed(0))
-    made = paint(content, [picture(1)], perception, Painting(iterations=8), tell=lambda k, x: seen.append(x))
+    made = paint(content, [random_image(1)], perception, Painting(iterations=8), tell=lambda k, x: seen.append(x))
     assert made.iterations == [5, 3]
     starts = []
 
@@ -210,7 +211,7 @@ def test_what_changed_at_a_small_size_is_added_to_the_details(perception, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr("ganvas.inference.gatys._stage", lighter)
-        paint(content, [picture(1)], perception, Painting(iterations=8))
+        paint(content, [random_image(1)], perception, Painting(iterations=8))
     torch.testing.assert_close(starts[1], content + 0.25)
     assert [tuple(x.shape[2:]) for x in seen] == [(16, 18)] * 5 + [(32, 36)] * 3
     detail = [x[..., 1:] - x[..., :-1] for x in (content, seen[5])]
@@ -223,15 +224,15 @@ def test_what_cannot_be_is_a_sentence(wrong):
         Painting(**wrong)
 
 
-# --- whole pictures -----------------------------------------------------------------------------------------
+# --- whole images -----------------------------------------------------------------------------------------
 
 
 def painter(perception, **more):
-    return Painter(Styles([picture(1)], [1.0], **more), perception, Painting(iterations=4))
+    return Painter(Styles([random_image(1)], [1.0], **more), perception, Painting(iterations=4))
 
 
 def test_luminance_alone_keeps_the_chroma(perception):
-    content = picture(0) * 0.3
+    content = random_image(0) * 0.3
     made = painter(perception, colour="luminance").painted(content)
     for k in (0, 2):
         torch.testing.assert_close(made[:, k] - luma(made)[:, 0], content[:, k] - luma(content)[:, 0])
@@ -239,7 +240,7 @@ def test_luminance_alone_keeps_the_chroma(perception):
 
 
 def test_colours_made_alike_first(perception):
-    content = picture(0)
+    content = random_image(0)
     plain, alike = (painter(perception, colour=c).painted(content) for c in ("style", "histogram"))
     means = [x[0].mean((1, 2)) for x in (plain, alike, content)]
     assert (means[1] - means[2]).norm() < (means[0] - means[2]).norm()
@@ -260,7 +261,7 @@ def command(*arguments):
 FAST = ["--style-layer", "relu1", "--content-layer", "relu2", "--iterations", "4"]
 
 
-def test_a_picture_with_all_it_has(tmp_path):
+def test_a_image_with_all_it_has(tmp_path):
     array = draw(tmp_path / "a.png", 24, 20, 4)
     draw(tmp_path / "s.png", 24, 24, 3, seed=1)
     previews = ["--preview", tmp_path / "p", "--preview-every", 2]
@@ -317,8 +318,8 @@ def test_a_mistake_is_a_sentence_and_leaves_nothing(files, options, sentence, tm
     assert {f.name for f in tmp_path.iterdir()} == {"a.png", "s.png"}
 
 
-def test_a_style_that_is_no_picture(tmp_path):
+def test_a_style_that_is_no_image(tmp_path):
     draw(tmp_path / "a.png", 16, 16, 3)
-    (tmp_path / "s.png").write_bytes(b"no picture")
-    with pytest.raises(BadPicture, match="s.png"):
+    (tmp_path / "s.png").write_bytes(b"no image")
+    with pytest.raises(BadImage, match="s.png"):
         command(tmp_path / "a.png", tmp_path / "s.png", "-o", tmp_path / "o.png")

@@ -1,4 +1,4 @@
-"""The path of a person's picture, against other readers and writers, and the pains that it is there to spare."""
+"""The path of a person's image, against other readers and writers, and the pains that it is there to spare."""
 
 import io
 import os
@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageCms
 
 from ganvas.config import UsageError, UserError
-from ganvas.imaging.decode import BadPicture, peek, read, shown
+from ganvas.imaging.decode import BadImage, peek, read, shown
 from ganvas.imaging.encode import FORMATS, format_of, save
 from ganvas.imaging.encode_bands import bands, write_png
 from ganvas.imaging.metadata import Metadata, exif_bytes
@@ -25,7 +25,7 @@ from test_pixels import GREY, GREY_ALPHA, ORIENTATIONS, PALETTE, RGB, chunk, jpe
 DEPTHS = ["uint8", "uint16", "float32"]
 
 
-def picture(channels: int, dtype: str, size: tuple[int, int] = (9, 7), seed: int = 0) -> np.ndarray:
+def random_image(channels: int, dtype: str, size: tuple[int, int] = (9, 7), seed: int = 0) -> np.ndarray:
     values = np.random.RandomState(seed).random_sample((*size, channels)).astype(np.float32)
     return values if dtype == "float32" else (values * np.iinfo(dtype).max).round().astype(dtype)
 
@@ -66,7 +66,7 @@ HELD = [
 def test_what_a_format_holds_comes_back_to_the_last_bit(
     name: str, suffix: str, depth: str, channels: int, tmp_path: Path
 ) -> None:
-    array = picture(channels, depth)
+    array = random_image(channels, depth)
     file = tmp_path / f"a{suffix}"
     assert save(photo(array), file) == []
     back = open_photo(file)
@@ -80,7 +80,7 @@ def test_what_a_format_holds_comes_back_to_the_last_bit(
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_other_readers_see_the_same_png(channels: int, tmp_path: Path) -> None:
-    array = picture(channels, "uint8", (40, 33))
+    array = random_image(channels, "uint8", (40, 33))
     array[8:16] = array[7]  # rows that differ in the filter that is best
     array[16:24] = np.arange(33)[None, :, None]
     array[24:32] = 7
@@ -90,9 +90,9 @@ def test_other_readers_see_the_same_png(channels: int, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(image).reshape(array.shape), array)
 
 
-def test_large_pictures_are_written_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_written_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganvas.imaging.encode_bands.BAND", 1000)
-    array = picture(3, "uint16", (50, 20))
+    array = random_image(3, "uint16", (50, 20))
     array[20:] = np.arange(30, dtype=np.uint16)[:, None, None] * 300 + array[20]  # rows that follow from those above
     assert [len(b) for b in bands(array)] == [8] * 6 + [2]
     out = io.BytesIO()
@@ -102,9 +102,9 @@ def test_large_pictures_are_written_band_by_band(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_large_pictures_are_read_band_by_band(dtype: str, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_read_band_by_band(dtype: str, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganvas.imaging.bit_depth.BAND", 100)
-    array, out = picture(channels, dtype, (31, 20)), io.BytesIO()
+    array, out = random_image(channels, dtype, (31, 20)), io.BytesIO()
     write_png(out, array, Metadata())
     np.testing.assert_array_equal(open_photo(out.getvalue()).array, array)
 
@@ -113,7 +113,7 @@ def test_large_pictures_are_read_band_by_band(dtype: str, channels: int, monkeyp
 @pytest.mark.parametrize("packing", [None, "zlib", "lzw"])
 @pytest.mark.parametrize("channels", [3, 4])
 def test_sixteen_bit_colour_of_other_writers(order: str, packing: str | None, channels: int) -> None:
-    array, out = picture(channels, "uint16"), io.BytesIO()
+    array, out = random_image(channels, "uint16"), io.BytesIO()
     extra = ["unassalpha"] if channels == 4 else None
     if packing == "lzw":  # which tifffile alone cannot write: Pillow can, 8 bits at a time
         image = Image.frombytes("RGB" if channels == 3 else "RGBA", (7, 9), (array >> 8).astype(np.uint8).tobytes())
@@ -126,7 +126,7 @@ def test_sixteen_bit_colour_of_other_writers(order: str, packing: str | None, ch
 
 
 def test_interlaced_sixteen_bit_colour() -> None:
-    array = picture(3, "uint16", (8, 8))
+    array = random_image(3, "uint16", (8, 8))
     passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]  # Adam7
     raw = b"".join(
         b"\0" + row.astype(">u2").tobytes() for r, c, down, right in passes for row in array[r::down, c::right]
@@ -138,19 +138,19 @@ def test_interlaced_sixteen_bit_colour() -> None:
 
 @pytest.mark.parametrize(("channels", "planar"), [(3, "separate"), (4, "separate"), (2, "contig")])
 def test_tiffs_that_pillow_cannot_read(channels: int, planar: str) -> None:
-    array, out = picture(channels, "uint16"), io.BytesIO()
+    array, out = random_image(channels, "uint16"), io.BytesIO()
     stored_so = np.moveaxis(array, -1, 0) if planar == "separate" else array
     kind = "minisblack" if channels == 2 else "rgb"
     extra = ["unassalpha"] if channels in (2, 4) else None
     tifffile.imwrite(out, stored_so, photometric=kind, planarconfig=planar, extrasamples=extra)
     np.testing.assert_array_equal(open_photo(out.getvalue()).array, array)
     if planar == "separate":
-        with pytest.raises(BadPicture, match="plane by plane"):
+        with pytest.raises(BadImage, match="plane by plane"):
             read(out.getvalue())
 
 
 def test_grey_that_counts_from_white() -> None:
-    array, out = picture(2, "uint16"), io.BytesIO()
+    array, out = random_image(2, "uint16"), io.BytesIO()
     tifffile.imwrite(out, array, photometric="miniswhite", planarconfig="contig", extrasamples=["unassalpha"])
     got = open_photo(out.getvalue()).array
     np.testing.assert_array_equal(got[..., 0], 65535 - array[..., 0])
@@ -171,7 +171,7 @@ def test_colour_stored_times_its_alpha_is_divided_by_it() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_floating_point_keeps_its_values(dtype: str, channels: int, tmp_path: Path) -> None:
-    array, file = picture(channels, "float32").astype(dtype) * 900 - 100, tmp_path / "a.tif"
+    array, file = random_image(channels, "float32").astype(dtype) * 900 - 100, tmp_path / "a.tif"
     extra = ["unassalpha"] if channels == 4 else None
     if channels == 4:
         array[..., 3] = (array[..., 3] + 100) / 900
@@ -204,7 +204,7 @@ def test_floating_point_up_to_one_is_taken_as_it_is() -> None:
 def test_numbers_that_are_none_are_refused(value: float) -> None:
     out = io.BytesIO()
     tifffile.imwrite(out, np.full((4, 5, 3), value, np.float32), photometric="rgb")
-    with pytest.raises(BadPicture, match="not numbers or not finite"):
+    with pytest.raises(BadImage, match="not numbers or not finite"):
         open_photo(out.getvalue())
 
 
@@ -228,7 +228,7 @@ def test_pain_9_every_level_survives_and_white_stays_white(dtype: str, top: int,
 
 
 def test_pain_9_depth_is_that_of_the_file_however_dark_it_is(tmp_path: Path) -> None:
-    dark = picture(3, "uint8").astype(np.uint16)  # a 16-bit file in which nothing exceeds 255
+    dark = random_image(3, "uint8").astype(np.uint16)  # a 16-bit file in which nothing exceeds 255
     save(photo(dark), tmp_path / "dark.png")
     got = open_photo(tmp_path / "dark.png")
     assert got.array.dtype == np.uint16
@@ -236,7 +236,7 @@ def test_pain_9_depth_is_that_of_the_file_however_dark_it_is(tmp_path: Path) -> 
 
 
 def test_pain_9_grey_gets_no_tint_from_a_network_of_three_channels() -> None:
-    grey = picture(1, "uint8")
+    grey = random_image(1, "uint8")
     for array in (grey, grey.repeat(3, 2)):  # a grey file, and grey in a file of colours
         out = io.BytesIO()
         Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(out, "PNG")
@@ -255,7 +255,7 @@ def test_pain_9_grey_gets_no_tint_from_a_network_of_three_channels() -> None:
 
 
 @pytest.mark.parametrize("channel", [0, 1, 2])
-def test_a_picture_with_one_pixel_of_colour_is_not_grey(channel: int) -> None:
+def test_a_image_with_one_pixel_of_colour_is_not_grey(channel: int) -> None:
     array, out = np.full((300, 4, 3), 7, np.uint8), io.BytesIO()
     array[299, 3, channel] = 8
     write_png(out, array, Metadata())
@@ -270,7 +270,7 @@ def test_colour_for_a_grey_network_is_luma_and_comes_back_alike() -> None:
 
 
 def test_a_part_is_the_same_as_that_part_of_the_whole() -> None:
-    one = photo(picture(4, "uint16", (20, 30)))
+    one = photo(random_image(4, "uint16", (20, 30)))
     part, entire = one.planes(slice(3, 11), slice(7, 30)), one.planes()
     assert torch.equal(part.colour, entire.colour[..., 3:11, 7:30])
     assert part.alpha is not None
@@ -283,7 +283,7 @@ def test_a_part_is_the_same_as_that_part_of_the_whole() -> None:
 @pytest.mark.parametrize("channels", [2, 4])
 @pytest.mark.parametrize("dtype", DEPTHS)
 def test_pain_8_alpha_is_multiplied_in_and_divided_out(channels: int, dtype: str) -> None:
-    one = photo(picture(channels, dtype, (20, 30)))
+    one = photo(random_image(channels, dtype, (20, 30)))
     planes, colours = one.planes(), channels - 1
     unit = one.array.astype(np.float64) / one.top
     expected = unit[..., :colours] * unit[..., colours:]
@@ -370,7 +370,7 @@ def test_of_an_animation_the_first_frame_is_used_and_said() -> None:
 def test_pain_10_profile_exif_and_resolution_are_carried(source: str, suffix: str, tmp_path: Path) -> None:
     made, out = exif(), io.BytesIO()
     how = {"lossless": True} if source == "WEBP" else {}
-    Image.fromarray(picture(3, "uint8")).save(
+    Image.fromarray(random_image(3, "uint8")).save(
         out, source, exif=made.tobytes(), icc_profile=profile(), dpi=(300, 150), **how
     )
     one = open_photo(out.getvalue().replace(b"M??ller", "Müller".encode()))  # Pillow's own loss
@@ -396,7 +396,7 @@ def test_pain_10_profile_exif_and_resolution_are_carried(source: str, suffix: st
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
 def test_xmp_is_carried_and_no_longer_turns(suffix: str, tmp_path: Path) -> None:
     out = io.BytesIO()
-    Image.fromarray(picture(3, "uint8")).save(out, "JPEG", xmp=XMP)
+    Image.fromarray(random_image(3, "uint8")).save(out, "JPEG", xmp=XMP)
     one = open_photo(out.getvalue())
     assert one.array.shape == (7, 9, 3)
     save(one, tmp_path / f"b{suffix}")
@@ -409,8 +409,8 @@ def test_xmp_is_carried_and_no_longer_turns(suffix: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
-def test_pain_10_deep_pictures_are_turned_too(orientation: int, dtype: str) -> None:
-    seen = picture(3, "uint8", (2, 3))
+def test_pain_10_deep_images_are_turned_too(orientation: int, dtype: str) -> None:
+    seen = random_image(3, "uint8", (2, 3))
     array, out = stored(seen, orientation).astype(dtype), io.BytesIO()
     array = array / 255 if dtype == "float32" else array
     tifffile.imwrite(out, array.astype(dtype), photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
@@ -419,13 +419,13 @@ def test_pain_10_deep_pictures_are_turned_too(orientation: int, dtype: str) -> N
 
 
 def test_thumbnails_are_left_behind() -> None:
-    """A JPEG whose EXIF holds a small picture of the old content, in IFD 1."""
+    """A JPEG whose EXIF holds a small image of the old content, in IFD 1."""
     thumb = jpeg(16, 12)
     ifd0 = struct.pack("<HHHI4sI", 1, 271, 2, 4, b"abc\0", 26)  # next IFD at 26
     ifd1 = struct.pack("<HHHIIHHIII", 2, 513, 4, 1, 56, 514, 4, 1, len(thumb), 0)
     raw = b"Exif\0\0" + struct.pack("<2sHI", b"II", 42, 8) + ifd0 + ifd1 + thumb
     out = io.BytesIO()
-    Image.fromarray(picture(3, "uint8")).save(out, "JPEG", exif=raw)
+    Image.fromarray(random_image(3, "uint8")).save(out, "JPEG", exif=raw)
     assert thumb[:20] in out.getvalue()
     kept = exif_bytes(open_photo(out.getvalue()).metadata)
     assert kept is not None
@@ -449,15 +449,15 @@ def test_profiles_for_other_colours_are_left_behind_and_said() -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg"])
 def test_a_grey_profile_does_not_go_with_colours(suffix: str, tmp_path: Path) -> None:
-    """As where a network gave a grey picture colour, or a format has no grey."""
+    """As where a network gave a grey image colour, or a format has no grey."""
     grey = Metadata(icc=profile("GRAY"))
     lost = ["its colour profile is for GRAY and left behind"]
-    assert save(photo(picture(3, "uint8"), grey), tmp_path / f"a{suffix}") == lost
+    assert save(photo(random_image(3, "uint8"), grey), tmp_path / f"a{suffix}") == lost
     assert "icc_profile" not in Image.open(tmp_path / f"a{suffix}").info
-    assert save(photo(picture(1, "uint8"), grey), tmp_path / f"b{suffix}") == (lost if suffix == ".webp" else [])
+    assert save(photo(random_image(1, "uint8"), grey), tmp_path / f"b{suffix}") == (lost if suffix == ".webp" else [])
 
 
-def test_damaged_exif_does_not_spoil_the_picture() -> None:
+def test_damaged_exif_does_not_spoil_the_image() -> None:
     out = io.BytesIO()
     Image.new("RGB", (4, 4)).save(out, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\0\0rubbish")
     got = open_photo(out.getvalue())
@@ -469,7 +469,7 @@ def test_damaged_exif_does_not_spoil_the_picture() -> None:
 
 
 def test_a_tiff_with_damaged_tags_is_read_for_its_pixels(tmp_path: Path) -> None:
-    array = picture(3, "uint16")
+    array = random_image(3, "uint16")
     save(photo(array, Metadata(profile(), exif(), XMP, (72.0, 72.0))), tmp_path / "a.tif")
     data = bytearray((tmp_path / "a.tif").read_bytes())
     for tag in (34665, 700, 34853):  # EXIF, XMP, GPS point beyond the end, as what they are not
@@ -520,7 +520,7 @@ def test_cmyk_is_converted_by_its_profile(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_format_that_holds_less_says_what_is_lost(tmp_path: Path) -> None:
-    array = picture(4, "uint16")
+    array = random_image(4, "uint16")
     array[0, 0, 3] = 0  # hidden, and kept where nothing is lost
     rich = photo(array, Metadata(profile(), exif(), XMP.replace(b"6", b"1"), (72.0, 72.0)))
     eight, laid = "does not hold 16 bits: 8 bits are written", "holds no transparency, which is laid on white"
@@ -560,7 +560,7 @@ def test_without_a_place_for_the_profile_colours_become_srgb(tmp_path: Path) -> 
 
 
 def test_grey_stays_grey_wherever_there_is_grey(tmp_path: Path) -> None:
-    grey = picture(1, "uint8")
+    grey = random_image(1, "uint8")
     for suffix, same in ((".png", True), (".tif", True), (".bmp", True), (".gif", True), (".jpg", False)):
         save(photo(grey), tmp_path / f"a{suffix}", quality=100)
         got = open_photo(tmp_path / f"a{suffix}")
@@ -575,12 +575,12 @@ def test_sizes_and_names_that_a_format_cannot_have(tmp_path: Path) -> None:
         save(photo(np.zeros((1, 70000, 1), np.uint8)), tmp_path / "a.jpg")
     with pytest.raises(UsageError, match="WEBP holds up to 16,383"):
         save(photo(np.zeros((17000, 1, 3), np.uint8)), tmp_path / "a.webp")
-    with pytest.raises(UsageError, match=r"the suffix .pgn, and pictures are written as .*Did you mean '.png'"):
+    with pytest.raises(UsageError, match=r"the suffix .pgn, and images are written as .*Did you mean '.png'"):
         format_of("a.pgn")
     with pytest.raises(UsageError, match="no suffix"):
         format_of("folder/a")
     with pytest.raises(UsageError, match="--quality is from 1 to 100, got 0"):
-        save(photo(picture(3, "uint8")), tmp_path / "a.jpg", quality=0)
+        save(photo(random_image(3, "uint8")), tmp_path / "a.jpg", quality=0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -598,7 +598,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"caf\xe9.png")], ids=ascii)
 def test_pain_12_unusual_names(name: str, tmp_path: Path) -> None:
-    array = picture(3, "uint8")
+    array = random_image(3, "uint8")
     try:
         (tmp_path / name).touch()
     except OSError:
@@ -608,7 +608,7 @@ def test_pain_12_unusual_names(name: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_photo(str(tmp_path / name)).array, array)
     assert [os.fsencode(f.name) for f in tmp_path.iterdir()] == [os.fsencode(name)]
     (tmp_path / name).write_bytes(b"rubbish")
-    with pytest.raises(BadPicture) as caught:
+    with pytest.raises(BadImage) as caught:
         open_photo(tmp_path / name)
     str(caught.value).encode()  # can be printed
     assert "\n" not in str(caught.value)
@@ -632,7 +632,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
             with pytest.raises(UserError, match=f"a{suffix} could not be written: No space left on device"):
-                save(photo(picture(3, "uint8")), file)
+                save(photo(random_image(3, "uint8")), file)
         assert file.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -641,7 +641,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 
     monkeypatch.setattr(Path, "replace", refused)  # up to the last moment the old file is whole
     with pytest.raises(UserError, match="Input/output error"):
-        save(photo(picture(3, "uint8")), tmp_path / "a.png")
+        save(photo(random_image(3, "uint8")), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -649,15 +649,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 def test_folders_in_the_way_and_folders_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
     with pytest.raises(UserError, match="a.png is a folder"):
-        save(photo(picture(3, "uint8")), tmp_path / "a.png")
+        save(photo(random_image(3, "uint8")), tmp_path / "a.png")
     with pytest.raises(UserError, match="could not be written: No such file or directory"):
-        save(photo(picture(3, "uint8")), tmp_path / "none" / "a.png")
+        save(photo(random_image(3, "uint8")), tmp_path / "none" / "a.png")
     assert [f.name for f in tmp_path.iterdir()] == ["a.png"]
 
 
 def float_tiff(**how: object) -> bytes:
     out = io.BytesIO()
-    tifffile.imwrite(out, picture(3, "float32", (40, 50)), photometric="rgb", **how)
+    tifffile.imwrite(out, random_image(3, "float32", (40, 50)), photometric="rgb", **how)
     return out.getvalue()
 
 
@@ -666,11 +666,11 @@ def test_what_declares_too_much_is_refused_before_it_is_decoded() -> None:
     out = io.BytesIO()
     write_png(out, large, Metadata())
     for data in (out.getvalue(), float_tiff()):
-        with pytest.raises(BadPicture, match=r"refused: \d+x\d+ = 0 megapixels is over the limit of 0.001"):
+        with pytest.raises(BadImage, match=r"refused: \d+x\d+ = 0 megapixels is over the limit of 0.001"):
             open_photo(data, max_pixels=1000)
 
 
-def test_a_strip_that_unpacks_to_more_than_the_picture_is_refused() -> None:
+def test_a_strip_that_unpacks_to_more_than_the_image_is_refused() -> None:
     honest = float_tiff(compression="zlib", rowsperstrip=40)
     with tifffile.TiffFile(io.BytesIO(honest)) as file:
         page = file.pages[0]
@@ -681,9 +681,9 @@ def test_a_strip_that_unpacks_to_more_than_the_picture_is_refused() -> None:
     data[place : place + len(bomb)] = bomb
     assert count.dtype == 4
     data[count.valueoffset : count.valueoffset + 4] = struct.pack("<I", len(bomb))
-    with pytest.raises(BadPicture, match="unpacks to more than the whole picture"):
+    with pytest.raises(BadImage, match="unpacks to more than the whole image"):
         open_photo(bytes(data))
-    np.testing.assert_array_equal(open_photo(honest).array, picture(3, "float32", (40, 50)))
+    np.testing.assert_array_equal(open_photo(honest).array, random_image(3, "float32", (40, 50)))
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.6, 0.9])
@@ -692,7 +692,7 @@ def test_truncated_files_are_refused(kind: str, cut: float, tmp_path: Path) -> N
     if kind == "float":
         data = float_tiff(compression="zlib")
     else:
-        save(photo(picture(3, "uint16", (40, 50))), tmp_path / f"a.{kind}")
+        save(photo(random_image(3, "uint16", (40, 50))), tmp_path / f"a.{kind}")
         data = (tmp_path / f"a.{kind}").read_bytes()
-    with pytest.raises(BadPicture):
+    with pytest.raises(BadImage):
         open_photo(data[: int(len(data) * cut)])

@@ -18,47 +18,48 @@ from ganvas.metrics.ssim import SCALES, couples, diversity, ms_ssim, ssim
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def random_images():
     """A photograph and a noisy copy, (2, 3, H, W) in [0, 255]."""
     photo = data.astronaut()[100:300, 150:350]
     noisy = photo + np.random.default_rng(0).normal(0, 12, photo.shape)
     return photo, noisy.clip(0, 255).round().astype(np.uint8)
 
 
-def tensor(picture):
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+def tensor(image):
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
 
 
-def test_luma_is_bt601(pictures):
-    np.testing.assert_allclose(luma(tensor(pictures[0]).double())[0, 0], rgb2ycbcr(pictures[0])[..., 0], rtol=1e-10)
+def test_luma_is_bt601(random_images):
+    y = rgb2ycbcr(random_images[0])[..., 0]
+    np.testing.assert_allclose(luma(tensor(random_images[0]).double())[0, 0], y, rtol=1e-10)
 
 
 @pytest.mark.parametrize("border", [0, 4])
-def test_psnr(pictures, border):
-    inside = [p[border : len(p) - border, border : len(p) - border] for p in pictures]
-    found = psnr(*map(tensor, pictures), border=border).item()
+def test_psnr(random_images, border):
+    inside = [p[border : len(p) - border, border : len(p) - border] for p in random_images]
+    found = psnr(*map(tensor, random_images), border=border).item()
     assert found == pytest.approx(peak_signal_noise_ratio(*inside, data_range=255), rel=1e-10)
     y = [rgb2ycbcr(p)[..., 0] for p in inside]
     expected = peak_signal_noise_ratio(*y, data_range=255)
-    assert psnr(*map(tensor, pictures), channel="y", border=border).item() == pytest.approx(expected, rel=1e-10)
-    assert psnr(tensor(pictures[0]), tensor(pictures[0])).item() == math.inf
+    assert psnr(*map(tensor, random_images), channel="y", border=border).item() == pytest.approx(expected, rel=1e-10)
+    assert psnr(tensor(random_images[0]), tensor(random_images[0])).item() == math.inf
 
 
-def test_ssim(pictures):
+def test_ssim(random_images):
     """scikit-image's map under the same window, where it fits, with population variances."""
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
-    _, whole = structural_similarity(*pictures, channel_axis=2, full=True, **settings)
+    _, whole = structural_similarity(*random_images, channel_axis=2, full=True, **settings)
     expected = whole[5:-5, 5:-5].mean()
-    assert ssim(*map(tensor, pictures)).item() == pytest.approx(expected, rel=1e-6)
-    y = [rgb2ycbcr(p)[..., 0] for p in pictures]
+    assert ssim(*map(tensor, random_images)).item() == pytest.approx(expected, rel=1e-6)
+    y = [rgb2ycbcr(p)[..., 0] for p in random_images]
     _, whole = structural_similarity(*y, full=True, **settings)
-    assert ssim(*map(tensor, pictures), channel="y").item() == pytest.approx(whole[5:-5, 5:-5].mean(), rel=1e-6)
-    assert ssim(tensor(pictures[0]), tensor(pictures[0])).item() == pytest.approx(1)
+    assert ssim(*map(tensor, random_images), channel="y").item() == pytest.approx(whole[5:-5, 5:-5].mean(), rel=1e-6)
+    assert ssim(tensor(random_images[0]), tensor(random_images[0])).item() == pytest.approx(1)
 
 
-def test_ms_ssim_is_its_definition(pictures):
+def test_ms_ssim_is_its_definition(random_images):
     """The product over scales of scikit-image's contrast-structure means, the luminance at the last one alone."""
-    a, b = (p[..., :1].astype(np.float64) for p in pictures)
+    a, b = (p[..., :1].astype(np.float64) for p in random_images)
     value = 1.0
     for k, power in enumerate(SCALES):
         settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
@@ -71,7 +72,7 @@ def test_ms_ssim_is_its_definition(pictures):
         if not last:
             a, b = (x[: len(x) // 2 * 2, : x.shape[1] // 2 * 2] for x in (a, b))
             a, b = ((x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4 for x in (a, b))
-    found = ms_ssim(*(tensor(p[..., :1]) for p in pictures)).item()
+    found = ms_ssim(*(tensor(p[..., :1]) for p in random_images)).item()
     assert found == pytest.approx(value, rel=1e-6)
 
 
@@ -81,8 +82,8 @@ def smooth(x):
     return gaussian_filter(x, 1.5, truncate=3.5)
 
 
-def test_pictures_are_measured_one_by_one(pictures):
-    a, b = map(tensor, pictures)
+def test_images_are_measured_one_by_one(random_images):
+    a, b = map(tensor, random_images)
     for measure in (psnr, ssim, ms_ssim):
         both = measure(torch.cat([a, a]), torch.cat([b, a.roll(3, 3)]))
         torch.testing.assert_close(both[:1], measure(a, b))
@@ -118,12 +119,12 @@ def test_bicubic_loses_what_it_loses():
     [
         (lambda x: psnr(x, x[..., 1:]), "one shape"),
         (lambda x: psnr(x, x, border=100), "border of 100 pixels leaves nothing"),
-        (lambda x: ssim(x[..., :8], x[..., :8]), "window of 11x11; these pictures are 8x200"),
+        (lambda x: ssim(x[..., :8], x[..., :8]), "window of 11x11; these random_images are 8x200"),
         (lambda x: ms_ssim(x[..., :100], x[..., :100]), "at least 176x176, these are 100x200; take fewer"),
         (lambda x: ms_ssim(x, x, scales=9), "1 to 5 scales, not 9"),
         (lambda x: diversity(x), "two at least, got 1"),
     ],
 )
-def test_what_cannot_be_compared_is_a_sentence(pictures, call, said):
+def test_what_cannot_be_compared_is_a_sentence(random_images, call, said):
     with pytest.raises(UsageError, match=said):
-        call(tensor(pictures[0]))
+        call(tensor(random_images[0]))

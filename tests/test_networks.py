@@ -88,7 +88,7 @@ def test_too_small_is_a_sentence(resolution):
             network(resolution=resolution)
 
 
-def test_points_are_one_pixel_pictures_for_the_mlp():
+def test_points_are_one_pixel_images_for_the_mlp():
     generator = mlp.Generator(resolution=(1, 1), channels=2, width=16)
     assert generator(torch.randn(5, 100)).shape == (5, 2, 1, 1)
     assert mlp.Discriminator(resolution=(1, 1), channels=2)(generator(torch.randn(5, 100))).logits.shape == (5, 1)
@@ -204,7 +204,7 @@ def test_a_fully_connected_layer_on_either_side(norm):
 
 
 def test_a_label_beside_noise_is_no_longer_than_one():
-    """As a one-hot vector would be: fifty numbers of N(0, 1) drown the noise, and every class becomes one picture."""
+    """As a one-hot vector would be: fifty numbers of N(0, 1) drown the noise, and every class becomes one image."""
     torch.manual_seed(0)
     g = dcgan.Generator(resolution=16, channels=1, width=4, classes=10)
     lengths = g.join.embed.weight.norm(dim=1)

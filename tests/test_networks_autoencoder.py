@@ -46,7 +46,7 @@ def test_generators_of_any_size(family, resolution):
 
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("kind", KINDS, ids=["ebgan", "began"])
-def test_logits_are_the_mean_error_of_each_picture(kind, bf16):
+def test_logits_are_the_mean_error_of_each_image(kind, bf16):
     critic = Autoencoder(resolution=(9, 12), channels=3, width=4, **kind).eval()
     x = torch.rand(4, 3, 9, 12) * 2 - 1
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -60,7 +60,7 @@ def test_logits_are_the_mean_error_of_each_picture(kind, bf16):
         torch.testing.assert_close(alone, scores.logits)  # nobody else's error
 
 
-def test_pictures_that_cannot_be_halved_are_grown_evenly():
+def test_images_that_cannot_be_halved_are_grown_evenly():
     critic = Autoencoder(resolution=(9, 13), channels=1, width=4, depth=1)
     x = torch.arange(9 * 13.0).view(1, 1, 9, 13)
     grown = critic._padded(x)
@@ -85,7 +85,7 @@ def test_the_published_encoder():
     assert not any(isinstance(m, nn.BatchNorm2d) for m in Autoencoder(resolution=32, batch_norm=False).modules())
 
 
-def test_the_code_is_what_the_picture_is_redrawn_from():
+def test_the_code_is_what_the_image_is_redrawn_from():
     critic = Autoencoder(resolution=16, channels=1, width=4, code=3).eval()
     x, y = torch.rand(2, 1, 1, 16, 16)
     critic.squeeze.weight.data.zero_()
@@ -121,7 +121,7 @@ def test_in_a_game_it_judges_without_a_head():
     assert all(p.grad is not None for p in task.generator.parameters())
 
 
-def test_pictures_that_are_too_small():
+def test_images_that_are_too_small():
     for family in (Autoencoder, Decoder):
         with pytest.raises(UsageError, match="at least 8x8 pixels, these are 5x9"):
             family(resolution=(9, 5))

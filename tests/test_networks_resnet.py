@@ -116,7 +116,7 @@ def test_biggan_counts():
     assert count(biggan.Generator(resolution=32, classes=10)) == wanted
 
 
-def test_larger_pictures_are_the_imagenet_networks():
+def test_larger_images_are_the_imagenet_networks():
     """SNGAN's table for 128x128: 1024, 512, 256, 128, 64 up from 4x4x1024, and the same down and once more."""
     with torch.device("meta"):
         generator = resnet.Generator(resolution=128, width=64, growth=16)

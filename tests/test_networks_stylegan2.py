@@ -41,7 +41,7 @@ def test_parameter_counts_are_the_published_ones():
 
 @pytest.mark.parametrize("divide", [True, False])
 def test_modulation_is_the_papers(divide):
-    """Eq. 1 to 3: weights s_i w_oik for each picture, divided by the root of their squares' sum for each output."""
+    """Eq. 1 to 3: weights s_i w_oik for each image, divided by the root of their squares' sum for each output."""
     torch.manual_seed(0)
     layer = style.Modulated(5, 4, 3, 6, divide=divide).double()
     x, w = torch.randn(3, 5, 7, 8).double(), torch.randn(3, 6).double()
@@ -135,7 +135,7 @@ def test_samples_do_not_depend_on_chance_and_training_does():
     assert not torch.equal(g(z), g(z))
 
 
-def test_noise_is_one_picture_for_all_channels():
+def test_noise_is_one_image_for_all_channels():
     noise, x = style.Noise((5, 6)), torch.zeros(3, 4, 5, 6)
     noise.strength.data.fill_(2.0)
     y = noise(x)
@@ -152,7 +152,7 @@ def test_styles_are_mixed_in_training():
     assert same[:, 0].all()  # the first layer keeps its own
     assert not same[:, -1].any()  # the last one never does
     assert (same.int().diff(dim=1) <= 0).all()  # one change, at a place
-    assert set(same.sum(1).tolist()) == set(range(1, len(g.layers) + 1))  # drawn for each picture
+    assert set(same.sum(1).tolist()) == set(range(1, len(g.layers) + 1))  # drawn for each image
     g.mixing = 0.0
     assert torch.equal(g.mapping(z), own[:, None].expand_as(w))
     g.mixing = 0.5
@@ -176,14 +176,14 @@ def test_truncation_goes_to_the_average_style():
     assert torch.equal(before, g.average)  # looking moves nothing
 
 
-def test_pictures_are_the_sum_over_sizes():
+def test_images_are_the_sum_over_sizes():
     """The skip generator: what each size adds is enlarged bilinearly and summed."""
     g = generator(size=(8, 8)).eval()
     w, h = torch.randn(2, len(g.layers) + 1, 6), g.start.expand(2, -1, -1, -1)  # another style for each layer
     h = g.layers[0](h, w[:, 0])
-    first = g.pictures[0](h, w[:, 1])
+    first = g.to_image[0](h, w[:, 1])
     h = g.layers[2](g.layers[1](h, w[:, 1]), w[:, 2])
-    second = g.pictures[1](h, w[:, 3])
+    second = g.to_image[1](h, w[:, 3])
     torch.testing.assert_close(g.synthesis(w), g.enlarge(first) + second)
 
 
@@ -204,7 +204,7 @@ def test_any_size_and_label(size, channels):
         generator((4, 16))
 
 
-def test_the_discriminator_compares_the_pictures_of_a_group():
+def test_the_discriminator_compares_the_images_of_a_group():
     d = discriminator()
     x = torch.randn(1, 3, 16, 16)
     alone, together = d(x.repeat(4, 1, 1, 1)).logits, d(torch.cat([x, torch.randn(3, 3, 16, 16)])).logits
@@ -232,7 +232,7 @@ def test_r1_differentiates_the_discriminator_twice():
 
 
 class Lines:
-    """A generator whose pictures are linear in the style, so that eq. 4 can be written down."""
+    """A generator whose images are linear in the style, so that eq. 4 can be written down."""
 
     def __init__(self, slope):
         self.slope = slope

@@ -42,7 +42,7 @@ def filled(network, seed=0):
     return network.double().eval()
 
 
-def picture(channels=3, height=6, width=9, n=2):
+def random_image(channels=3, height=6, width=9, n=2):
     return torch.rand(n, channels, height, width, generator=torch.Generator().manual_seed(1), dtype=WIDE)
 
 
@@ -104,7 +104,7 @@ FOLDS = [(4, 1, 2), (2, 2, 2), (1, 4, 2), (2, 1, 1), (8, 1, 3), (1, 1, 0)]
 @pytest.mark.parametrize(("scale", "unshuffle", "ups"), FOLDS)
 def test_rrdb_is_the_published_network(scale, unshuffle, ups):
     network = filled(RRDBNet(scale=scale, unshuffle=unshuffle, width=8, growth=4, blocks=2))
-    x = picture(height=8, width=12)
+    x = random_image(height=8, width=12)
     expected = published.esrgan(network.state_dict(), x, "new", ups=ups, unshuffle=unshuffle)
     assert expected.shape[2:] == (8 * scale, 12 * scale)
     agree(network, expected, x)
@@ -118,12 +118,12 @@ def test_rrdb_folds_by_default_what_real_esrgan_folds():
 
 
 def test_three_times_is_one_step():
-    network, x = filled(RRDBNet(scale=3, width=8, growth=4, blocks=2)), picture()
+    network, x = filled(RRDBNet(scale=3, width=8, growth=4, blocks=2)), random_image()
     agree(network, published.esrgan(network.state_dict(), x, "new", ups=1, step=3), x)
 
 
 def test_a_size_that_does_not_fold_is_mirrored_and_cropped():
-    network, x = filled(RRDBNet(scale=2, width=8, growth=4, blocks=1)), picture(height=5, width=7)
+    network, x = filled(RRDBNet(scale=2, width=8, growth=4, blocks=1)), random_image(height=5, width=7)
     mirrored = torch.cat([x, x[:, :, 3:4]], 2)
     mirrored = torch.cat([mirrored, mirrored[..., 5:6]], 3)
     expected = published.esrgan(network.state_dict(), mirrored, "new", blocks=1, unshuffle=2)
@@ -133,21 +133,21 @@ def test_a_size_that_does_not_fold_is_mirrored_and_cropped():
 @pytest.mark.parametrize("scale", enlarge.SCALES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_msrresnet_is_the_published_network(scale, channels):
-    network, x = filled(MSRResNet(scale=scale, channels=channels, width=8, blocks=2)), picture(channels)
+    network, x = filled(MSRResNet(scale=scale, channels=channels, width=8, blocks=2)), random_image(channels)
     agree(network, published.msrresnet(network.state_dict(), x, "basicsr", scale=scale), x)
 
 
 @pytest.mark.parametrize("activation", ["prelu", "relu", "leakyrelu"])
 @pytest.mark.parametrize("scale", enlarge.SCALES)
 def test_compact_is_the_published_network(activation, scale):
-    network, x = filled(Compact(scale=scale, width=8, convolutions=3, activation=activation)), picture()
+    network, x = filled(Compact(scale=scale, width=8, convolutions=3, activation=activation)), random_image()
     agree(network, published.compact(network.state_dict(), x, scale=scale, activation=activation), x)
 
 
 @pytest.mark.parametrize("scale", enlarge.SCALES)
 def test_srresnet_is_the_papers(scale):
     """Figure 4, with [0, 1] read and [-1, 1] written (section 3.2)."""
-    network, x = filled(SRResNet(scale=scale, width=4, blocks=2)), picture()
+    network, x = filled(SRResNet(scale=scale, width=4, blocks=2)), random_image()
     for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 2)
@@ -193,7 +193,7 @@ def test_residues_begin_at_a_tenth_of_kaiming():
 
 
 @pytest.mark.parametrize("name", ["rrdb", "msrresnet"])
-def test_what_enlarges_begins_near_the_plain_picture(name):
+def test_what_enlarges_begins_near_the_plain_image(name):
     """Small residues: MSRResNet begins as a bilinear enlargement; an untrained RRDB stays bounded."""
     torch.manual_seed(0)
     network, x = catalog.NETWORKS[name](width=16, blocks=2), torch.rand(1, 3, 12, 12) * 2 - 1
@@ -279,7 +279,7 @@ def test_the_unet_discriminator_is_real_esrgans():
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 15), (21, 33), (64, 8)])
-def test_unet_verdicts_have_the_pictures_size(size):
+def test_unet_verdicts_have_the_images_size(size):
     d = UNetDiscriminator(width=2, channels=1)
     assert d(torch.randn(2, 1, *size)).logits.shape == (2, 1, *size)
     with pytest.raises(UsageError, match="8x8 pixels at least, these are 7x20"):

@@ -1,4 +1,4 @@
-"""Networks from pictures to pictures: published counts and computation, any size, files of other projects."""
+"""Networks from images to images: published counts and computation, any size, files of other projects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ganvas.models.foreign import load_network, save_network
 from ganvas.networks import cyclegan as translation
 from ganvas.networks import patchgan as patch
 from ganvas.networks import stargan, unet
-from ganvas.networks.norms import PictureBatchNorm2d
+from ganvas.networks.norms import ImageBatchNorm2d
 
 
 def count(module):
@@ -48,7 +48,7 @@ def test_a_verdict_sees_a_patch_of_the_published_size(field):
     assert rows.max() - rows.min() + 1 == field == net.receptive_field
 
 
-def test_small_pictures_get_smaller_patches():
+def test_small_images_get_smaller_patches():
     net = patch.Discriminator(resolution=(8, 30), width=4)
     assert net(torch.zeros(2, 3, 8, 30)).logits.shape[1] == 1
     assert net.receptive_field < 70
@@ -74,20 +74,20 @@ def test_any_size_and_channels(name, size):
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_in_use_a_picture_is_translated_alone(name):
+def test_in_use_a_image_is_translated_alone(name):
     net, x = GENERATORS[name]().eval(), torch.randn(3, 3, 32, 32)
     torch.testing.assert_close(net(x)[1:2], net(x[1:2]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["unet", "residual batch"])
 def test_batch_norm_in_use_is_that_of_a_batch_of_one(name):
-    """pix2pix tests with the statistics of the picture at hand, which in training were the batch's."""
+    """pix2pix tests with the statistics of the image at hand, which in training were the batch's."""
     net, x = GENERATORS[name](dropout=0.0), torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(net.eval()(x), net.train()(x), rtol=1e-4, atol=1e-5)
 
 
 def test_batch_norm_still_remembers_for_the_files_of_others():
-    norm = PictureBatchNorm2d(2)
+    norm = ImageBatchNorm2d(2)
     norm(torch.randn(4, 2, 5, 5) + 3)
     assert (norm.running_mean > 0.2).all()
 
@@ -98,14 +98,14 @@ def test_dropout_is_where_pix2pix_has_it():
     assert [isinstance(d, torch.nn.Dropout) for d in net.dropouts] == [False] * 4 + [True] * 3 + [False]
 
 
-def test_the_same_picture_twice_differs_while_training():
+def test_the_same_image_twice_differs_while_training():
     net, x = unet.Generator(resolution=64, width=4).train(), torch.randn(2, 3, 64, 64)
     assert not torch.equal(net(x), net(x))
     assert torch.equal(net.eval()(x), net(x))
 
 
 def test_resizing_leaves_no_checkerboard():
-    """Ones through equal weights: transposed 3x3 kernels of stride 2 overlap unevenly, a repeated picture does not."""
+    """Ones through equal weights: transposed 3x3 kernels of stride 2 overlap unevenly, a repeated image does not."""
 
     def spread(net):
         doubling = net.ups[0].conv
@@ -132,7 +132,7 @@ def test_stargans_critic_needs_domains():
 
 
 def test_names_of_domains_cost_what_is_published():
-    """Cross entropy for classes; for attributes the binary ones, summed over them and averaged over pictures."""
+    """Cross entropy for classes; for attributes the binary ones, summed over them and averaged over images."""
     logits = torch.tensor([[1.0, -2.0], [0.5, 3.0]], dtype=torch.float64)
     attributes = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     p = 1 / (1 + torch.exp(-logits))
@@ -216,7 +216,7 @@ def test_what_differs_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nearest is CycleGAN's ResNet.*lacks model.11.conv_block.5.bias"):
         load_network(tmp_path / "g.pth")
     torch.save({f"model.{k}.weight": torch.ones(4, 4, 4, 4) for k in (0, 2, 5, 8, 11)}, tmp_path / "d.pth")
-    with pytest.raises(UserError, match="discriminator, which judges pictures"):
+    with pytest.raises(UserError, match="discriminator, which judges images"):
         load_network(tmp_path / "d.pth")
 
 

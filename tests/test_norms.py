@@ -169,7 +169,7 @@ def normalised(module):
 
 def test_what_has_spectral_norm():
     critic = dcgan.Discriminator(resolution=16, channels=1, width=8, norm="spectral", join=True, classes=3)
-    assert len(normalised(critic)) == 2 + 1  # two convolutions and the head, not the label's picture
+    assert len(normalised(critic)) == 2 + 1  # two convolutions and the head, not the label's image
     assert not any(name.startswith("join") for name in normalised(critic))
     assert len(normalised(mlp.Discriminator(resolution=4, width=8, spectral=True))) == 3
     assert len(normalised(mlp.LeakyDiscriminator(resolution=4, width=8, spectral=True))) == 4
@@ -342,14 +342,14 @@ def test_processes_agree_on_the_reference(monkeypatch):
 
 
 @pytest.mark.parametrize("norm", ["layer", "spectral", "none"])
-def test_norms_without_a_batch_judge_each_picture_alone(norm):
+def test_norms_without_a_batch_judge_each_image_alone(norm):
     net = dcgan.Discriminator(resolution=16, channels=1, width=8, norm=norm, init="kaiming").eval()
     x = torch.randn(4, 1, 16, 16)
     torch.testing.assert_close(net(x).logits[2:3], net(x[2:3]).logits)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
 
 
-def test_layer_norm_is_over_a_whole_picture():
+def test_layer_norm_is_over_a_whole_image():
     net = dcgan.Discriminator(resolution=32, channels=1, width=8, norm="layer")
     layer = net.body[3]
     x = torch.randn(3, 16, 5, 5) * 4 + 2

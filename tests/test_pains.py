@@ -78,7 +78,7 @@ def test_frames_stay_one_for_one(tmp_path):
     arguments = ["upscale", "-i", tmp_path / "frames", "-o", tmp_path / "out", "--model", tmp_path / "model.pth"]
     assert CliRunner().invoke(cli.app, [str(a) for a in arguments]).exit_code == 0
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
-    (tmp_path / "frames" / names[2]).write_bytes(b"no picture")
+    (tmp_path / "frames" / names[2]).write_bytes(b"no image")
     arguments[4] = tmp_path / "again"
     done = CliRunner().invoke(cli.app, [str(a) for a in arguments])
     assert done.exit_code == 1
@@ -104,7 +104,7 @@ def test_any_size_goes_through_and_no_checkerboard():
     with torch.no_grad():
         assert network(torch.zeros(1, 3, 37, 50)).shape == (1, 3, 37, 50)
         flat = network(torch.full((1, 3, 64, 64), 0.3))[..., 24:40, 24:40]
-    assert flat.std((2, 3)).max() < 1e-5  # of a flat picture, far from the edges, nothing but flat is made
+    assert flat.std((2, 3)).max() < 1e-5  # of a flat image, far from the edges, nothing but flat is made
 
 
 def test_psnr_says_its_convention(tmp_path):

@@ -1,4 +1,4 @@
-"""Pictures cut at their own resolution: which pixels, from where, in pairs, and what cannot be cut."""
+"""Images cut at their own resolution: which pixels, from where, in pairs, and what cannot be cut."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SIZES = {"a.png": (70, 50), "b.png": (64, 64), "c.png": (33, 90)}  # (width, hei
 
 
 def ramp(width, height, k=0):
-    """Every pixel says where it is: red across, green down, blue which picture."""
+    """Every pixel says where it is: red across, green down, blue which image."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x, y, np.full_like(x, k)], 2).astype(np.uint8)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for k, (name, size) in enumerate(SIZES.items()):
-        Image.fromarray(ramp(*size, k)).save(tmp_path / "pictures" / name)
-    return tmp_path / "pictures"
+        Image.fromarray(ramp(*size, k)).save(tmp_path / "images" / name)
+    return tmp_path / "images"
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_folder_is_cut_at_its_own_resolution(folder, tmp_path):
         np.testing.assert_array_equal(tile, ramp(x + width, y + height, k)[y:, x:])
     seen = {(int(p[2]), int(p[0]), int(p[1])) for tile in np.asarray(data.images) for p in tile.reshape(-1, 3)}
     assert len(seen) == sum(w * h for w, h in SIZES.values())
-    assert "32x32 of 3 pictures" in data.notes[0]
+    assert "32x32 of 3 images" in data.notes[0]
 
 
 def test_windows_move_and_follow_from_seed_and_place(folder, tmp_path):
@@ -106,7 +106,7 @@ def test_pairs_of_two_sizes_stay_aligned(pairs, tmp_path):
     assert "the target 2 times as large" in data.notes[0]
 
 
-def test_small_pictures_are_skipped(folder, tmp_path):
+def test_small_images_are_skipped(folder, tmp_path):
     Image.new("RGB", (15, 80)).save(folder / "thin.png")
     data = opened(folder, tmp_path)
     assert dict(data.skipped)["thin.png"] == "is 15x80, smaller than the 16x16 that are cut out"
@@ -114,7 +114,7 @@ def test_small_pictures_are_skipped(folder, tmp_path):
         opened(folder, tmp_path, patch=512)
 
 
-def test_one_small_picture_does_not_take_room_from_the_others(folder, tmp_path):
+def test_one_small_image_does_not_take_room_from_the_others(folder, tmp_path):
     Image.new("RGB", (20, 80)).save(folder / "thin.png")
     data = opened(folder, tmp_path)
     assert data.images.shape[1:3] == (32, 32)
@@ -122,12 +122,12 @@ def test_one_small_picture_does_not_take_room_from_the_others(folder, tmp_path):
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGBA", 4)])
-def test_channels_are_those_of_the_pictures(mode, channels, tmp_path):
+def test_channels_are_those_of_the_images(mode, channels, tmp_path):
     (tmp_path / "in").mkdir()
-    picture = Image.fromarray(ramp(40, 40)).convert(mode)
+    image = Image.fromarray(ramp(40, 40)).convert(mode)
     if mode == "RGBA":
-        picture.putalpha(128)
-    picture.save(tmp_path / "in" / "a.png")
+        image.putalpha(128)
+    image.save(tmp_path / "in" / "a.png")
     assert opened(tmp_path / "in", tmp_path).facts.channels == channels
 
 
@@ -146,7 +146,7 @@ def test_pairs_must_be_of_one_scale(pairs, tmp_path):
         opened(pairs, tmp_path)
 
 
-def test_a_damaged_picture_is_named(folder, tmp_path):
+def test_a_damaged_image_is_named(folder, tmp_path):
     whole = (folder / "a.png").read_bytes()
     (folder / "a.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"a\.png"):

@@ -1,4 +1,4 @@
-"""Pictures of known pixels, most of them written here byte by byte, against what `pixels` makes of them."""
+"""Images of known pixels, most of them written here byte by byte, against what `pixels` makes of them."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from PIL import Image
 
 from ganvas.config import UserError
 from ganvas.imaging.decode import (
-    BadPicture,
+    BadImage,
     fit,
     peek,
     read,
@@ -98,7 +98,7 @@ def test_every_kind_of_file_gives_the_pixels_that_were_written(kind: str) -> Non
     assert header.bits == array.dtype.itemsize * 8
 
 
-# where the first row and the first column of the stored picture are to be seen: EXIF 2.3, tag 274
+# where the first row and the first column of the stored image are to be seen: EXIF 2.3, tag 274
 ORIENTATIONS = {
     1: ("top", "left"),
     2: ("top", "right"),
@@ -148,27 +148,27 @@ def test_cmyk_is_converted_and_said() -> None:
     inks = np.array([[[0, 0, 0, 0], [255, 0, 0, 0], [0, 255, 0, 0], [0, 0, 0, 255]]], np.uint8)
     out = io.BytesIO()
     Image.fromarray(inks, "CMYK").save(out, "TIFF")
-    picture = read(out.getvalue())
-    np.testing.assert_array_equal(picture.array, [[[255, 255, 255], [0, 255, 255], [255, 0, 255], [0, 0, 0]]])
-    assert picture.notes == ["CMYK is converted to RGB"]
+    image = read(out.getvalue())
+    np.testing.assert_array_equal(image.array, [[[255, 255, 255], [0, 255, 255], [255, 0, 255], [0, 0, 0]]])
+    assert image.notes == ["CMYK is converted to RGB"]
     Image.fromarray(inks.repeat(8, 0).repeat(8, 1), "CMYK").save(out := io.BytesIO(), "JPEG", quality=100)
-    np.testing.assert_allclose(read(out.getvalue()).array[4, 4::8].astype(int), picture.array[0], atol=6)
+    np.testing.assert_allclose(read(out.getvalue()).array[4, 4::8].astype(int), image.array[0], atol=6)
 
 
 def test_of_an_animation_the_first_frame_is_used_and_said() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     frames[0].save(out := io.BytesIO(), "GIF", save_all=True, append_images=frames[1:])
-    picture = read(out.getvalue())
-    np.testing.assert_array_equal(picture.array[3, 3], [255, 0, 0])
-    assert picture.notes == ["the first frame of several is used"]
+    image = read(out.getvalue())
+    np.testing.assert_array_equal(image.array[3, 3], [255, 0, 0])
+    assert image.notes == ["the first frame of several is used"]
 
 
 BOMB = png(60000, 60000, 8, RGB, [b""])
 NOISE = png(64, 64, 8, GREY, [np.random.RandomState(r).bytes(64) for r in range(64)])
 BAD = {
     "empty": (b"", "is empty (0 bytes)"),
-    "text": (b"this is no picture at all", "is not a picture in a format that is known here"),
-    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in a format"),
+    "text": (b"this is no image at all", "is not an image in a format that is known here"),
+    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in a format"),
     "truncated JPEG": (jpeg()[:3000], "truncated"),
     "JPEG without its last byte of data": (jpeg()[:-40], "truncated"),
     "truncated PNG": (NOISE[:2000], "truncated"),
@@ -183,7 +183,7 @@ def test_what_is_not_wholly_readable_is_refused_with_a_reason(kind: str, tmp_pat
     data, reason = BAD[kind]
     file = tmp_path / "x.png"
     file.write_bytes(data)
-    with pytest.raises(BadPicture) as refused:
+    with pytest.raises(BadImage) as refused:
         read(file)
     assert reason in refused.value.reason
     assert "x.png" not in refused.value.reason
@@ -194,19 +194,19 @@ def test_what_is_not_wholly_readable_is_refused_with_a_reason(kind: str, tmp_pat
 @pytest.mark.parametrize(("mode", "value"), [("F", 0.5), ("I", 70_000), ("I", -1)])
 def test_numbers_of_unknown_range_are_refused(mode: str, value: float) -> None:
     Image.new(mode, (8, 8), value).save(out := io.BytesIO(), "TIFF")
-    with pytest.raises(BadPicture, match="8 or 16 bits"):
+    with pytest.raises(BadImage, match="8 or 16 bits"):
         read(out.getvalue())
 
 
 def test_missing_files_and_folders_have_a_reason(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     for name, reason in (("missing.png", "No such file"), ("folder.png", "Is a directory")):
-        with pytest.raises(BadPicture, match=reason):
+        with pytest.raises(BadImage, match=reason):
             read(tmp_path / name)
 
 
 def test_the_limit_is_the_callers_and_headers_suffice() -> None:
-    with pytest.raises(BadPicture, match="2x2 = 0 megapixels is over the limit of 3e-06"):
+    with pytest.raises(BadImage, match="2x2 = 0 megapixels is over the limit of 3e-06"):
         peek(HAND_MADE["grey 8 bit"][0], max_pixels=3)
     assert Image.MAX_IMAGE_PIXELS == 89478485  # Pillow's global is not ours to change
 
@@ -249,10 +249,10 @@ def test_fit_does_not_wrap_around_at_sharp_edges() -> None:
 
 
 def test_fit_keeps_hidden_colours_hidden() -> None:
-    picture = np.zeros((16, 16, 4), np.uint8)
-    picture[:, :8] = [255, 0, 0, 255]
-    picture[:, 8:] = [0, 255, 0, 0]  # green that nobody may see
-    small = fit(picture, (5, 5))
+    image = np.zeros((16, 16, 4), np.uint8)
+    image[:, :8] = [255, 0, 0, 255]
+    image[:, 8:] = [0, 255, 0, 0]  # green that nobody may see
+    small = fit(image, (5, 5))
     assert small[..., 1].max() == 0
     assert small[:, 0, 3].min() > 240  # Lanczos rings a little
 
@@ -272,9 +272,9 @@ def test_channels_follow_the_published_weights() -> None:
 
 def test_depth_and_transparency() -> None:
     np.testing.assert_array_equal(to_8bit(np.array([0, 128, 129, 257, 65535], np.uint16)), [0, 0, 1, 1, 255])
-    picture = np.array([[[1, 2, 3, 0], [1, 2, 3, 1]]], np.uint8)
-    np.testing.assert_array_equal(whiten_hidden(picture), [[[255, 255, 255, 0], [1, 2, 3, 1]]])
-    assert transparent(picture)
+    image = np.array([[[1, 2, 3, 0], [1, 2, 3, 1]]], np.uint8)
+    np.testing.assert_array_equal(whiten_hidden(image), [[[255, 255, 255, 0], [1, 2, 3, 1]]])
+    assert transparent(image)
     assert not transparent(np.full((2, 2, 4), 255, np.uint8))
     assert not transparent(np.zeros((2, 2, 3), np.uint8))
 

@@ -80,7 +80,7 @@ def test_the_page_fetches_nothing_and_runs_nothing_but_its_own_script(tmp_path):
 
 
 def harmless(page: Page) -> bool:
-    """One script, pictures from the page itself, links inside it, no handlers and no styles in attributes."""
+    """One script, images from the page itself, links inside it, no handlers and no styles in attributes."""
     for name, attributes in page.elements:
         for key, value in attributes.items():
             assert not key.startswith("on"), (name, key)
@@ -247,7 +247,7 @@ def test_damaged_files_are_left_out_and_said(tmp_path):
     run = write_run(tmp_path / "run", evaluations=measured())
     secret = tmp_path / "secret.png"
     Image.new("RGB", (8, 8)).save(secret)
-    (run / "samples" / "000000000001.png").write_bytes(b"no picture")
+    (run / "samples" / "000000000001.png").write_bytes(b"no image")
     (run / "samples" / "000000004000.png").write_bytes((run / "samples" / "000000004000.png").read_bytes()[:60])
     os.symlink(secret, run / "samples" / "000000000002.png")
     damage = ["{half", "3", "[" * 100_000, '{"images": "many"}', '{"images": -1}', '{"images": NaN}', '{"d/real": 1}']
@@ -259,7 +259,7 @@ def test_damaged_files_are_left_out_and_said(tmp_path):
     assert written.notes == [
         "8 lines of log.jsonl could not be read and are left out.",
         "1 line of evaluation.jsonl could not be read and is left out.",
-        "2 snapshots are damaged or no picture, and left out.",
+        "2 snapshots are damaged or no image, and left out.",
     ]
     page = read(written.path)
     assert [int(a["data-images"]) for a in page.all("img", "shot")] == [0, 8000, 12000, 16000]
@@ -360,7 +360,7 @@ def test_training_leaves_a_report(trained):
 
 @pytest.fixture
 def among_copies(trained, tmp_path):
-    """The run as if it had been trained on pictures of which place 5 + 3 k is its own sample k."""
+    """The run as if it had been trained on images of which place 5 + 3 k is its own sample k."""
 
     def make(hold_out=0):
         run = shutil.copytree(trained, tmp_path / "run")

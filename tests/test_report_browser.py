@@ -86,7 +86,7 @@ def grey(page, place=0):
     return page.evaluate(
         """(place) => {
           const seen = [...document.querySelectorAll('.shots figure')][place].querySelectorAll('.shot:not([hidden])');
-          if (seen.length !== 1) throw new Error(`${seen.length} pictures are seen`);
+          if (seen.length !== 1) throw new Error(`${seen.length} images are seen`);
           const canvas = document.createElement('canvas');
           canvas.getContext('2d').drawImage(seen[0], 0, 0);
           return canvas.getContext('2d').getImageData(5, 5, 1, 1).data[0];
@@ -95,7 +95,7 @@ def grey(page, place=0):
     )
 
 
-def test_the_slider_changes_the_picture(opened):
+def test_the_slider_changes_the_image(opened):
     page, complaints, _ = opened("one")
     slider = page.locator("#snapshot")
     assert grey(page) == 160

@@ -109,7 +109,7 @@ def test_whole_levels_are_rounded_after_each_axis():
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", ["Set5", "BSD100"])
-def test_the_public_small_pictures_are_met_to_the_last_bit(name, shared_data):
+def test_the_public_small_images_are_met_to_the_last_bit(name, shared_data):
     folder = shared_data / "sr-benchmark" / name
     for file in sorted((folder / "HR").iterdir())[:5]:
         good = torch.from_numpy(read(file).array.copy()).double().permute(2, 0, 1)
@@ -156,7 +156,7 @@ def test_constants_and_leading_axes_stay():
     assert torch.equal(resize(flat, (10, 14)), flat)
 
 
-def test_a_picture_does_not_depend_on_its_neighbours():
+def test_a_image_does_not_depend_on_its_neighbours():
     images = torch.randn(5, 3, 33, 29, generator=torch.Generator().manual_seed(0))
     whole = resize(images, (8, 50))
     for k in range(5):

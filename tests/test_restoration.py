@@ -76,7 +76,7 @@ def judged(**more):
 
 
 def test_terms_compare_with_the_target():
-    """The degradation's target, not the picture: Real-ESRGAN sharpens the one and shows the other to its judge."""
+    """The degradation's target, not the image: Real-ESRGAN sharpens the one and shows the other to its judge."""
     found, given = task().g_loss(batch(), Progress()), batch()
     made = task().generator(given["source"])
     assert found.terms.keys() == {"l1", "mse"}
@@ -84,7 +84,7 @@ def test_terms_compare_with_the_target():
     assert found.terms["mse"].item() == pytest.approx((made - given["target"]).square().mean().item() / 2, rel=1e-6)
 
 
-def test_without_a_target_the_picture_is_it():
+def test_without_a_target_the_image_is_it():
     given = batch()
     del given["target"]
     found = task().g_loss(dict(given), Progress())
@@ -93,7 +93,7 @@ def test_without_a_target_the_picture_is_it():
 
 
 def test_the_game_is_the_papers():
-    """Ledig et al. 2017, eq. 3 and section 2.2.2: real pictures against made ones, the generator paid -log D / 100."""
+    """Ledig et al. 2017, eq. 3 and section 2.2.2: real images against made ones, the generator paid -log D / 100."""
     made, given = judged(), batch()
     score, fake = made.discriminator.net.score, made.generator(given["source"])
 
@@ -125,8 +125,8 @@ def test_a_shared_fake_changes_nothing():
 
 def test_psnr_is_logged():
     given, made = batch(), task()
-    picture = made.generator(given["source"]).clamp(-1, 1)
-    errors = ((picture - given["target"]) / 2).square().mean((1, 2, 3))
+    image = made.generator(given["source"]).clamp(-1, 1)
+    errors = ((image - given["target"]) / 2).square().mean((1, 2, 3))
     expected = (10 * torch.log10(1 / errors)).mean().item()
     assert made.g_loss(given, Progress()).stats["psnr"].item() == pytest.approx(expected, rel=1e-5)
 
@@ -178,10 +178,10 @@ def test_steps_fall_where_they_are_told():
 
 @pytest.mark.parametrize(("size", "ways"), [((6, 6), 4), ((6, 8), 2)])
 def test_quarter_turns(size, ways):
-    picture = torch.arange(size[0] * size[1], dtype=torch.float32).view(1, 1, *size) / 100
+    image = torch.arange(size[0] * size[1], dtype=torch.float32).view(1, 1, *size) / 100
     torch.manual_seed(0)
-    seen = {tuple(x.flatten().tolist()) for x in Turn()(picture.expand(64, -1, -1, -1))}
-    possible = {tuple(picture[0, 0].rot90(k).flatten().tolist()) for k in range(0, 4, 4 // ways)}
+    seen = {tuple(x.flatten().tolist()) for x in Turn()(image.expand(64, -1, -1, -1))}
+    possible = {tuple(image[0, 0].rot90(k).flatten().tolist()) for k in range(0, 4, 4 // ways)}
     assert seen == possible
 
 
@@ -212,13 +212,13 @@ def colours(k=0):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_a_grey_picture_gets_colours(channels):
+def test_a_grey_image_gets_colours(channels):
     array = np.random.default_rng(0).integers(60, 180, (20, 24, channels)).astype(np.uint8)
     if channels > 2:
         array[..., :3] = array[..., :1]
     if channels in (2, 4):
         array[..., -1] = 255
-    enhancer = Enhancer(Found(colours().on_pictures(), 3, "test"), CPU)
+    enhancer = Enhancer(Found(colours().on_images(), 3, "test"), CPU)
     made = enhancer.photo(as_photo(array)).array
     assert made.shape == (20, 24, 4 if channels in (2, 4) else 3)
     if channels in (2, 4):
@@ -240,7 +240,7 @@ def test_an_inpainter_changes_holes_alone():
     assert torch.equal(changed, given[:, 3] > 0)
 
 
-def test_a_compact_begins_as_its_enlarged_picture():
+def test_a_compact_begins_as_its_enlarged_image():
     torch.manual_seed(0)
     network = compact.Compact(scale=4, width=32, convolutions=4, init="kaiming")
     expected = 0.1 * (2 / (1 + 0.2**2) / (32 * 9)) ** 0.5
@@ -313,7 +313,7 @@ def test_the_network_sees_the_hole_and_what_is_around_it(tmp_path):
 def test_masks_that_do_not_fit_are_refused(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     filler = Filler(Found(White(), 3, "test"), CPU, tmp_path)
-    with pytest.raises(ganvas.config.UserError, match="is 8x8 and the picture 9x8"):
+    with pytest.raises(ganvas.config.UserError, match="is 8x8 and the image 9x8"):
         filler.hole("a", (8, 9))
     with pytest.raises(ganvas.config.UserError, match="no mask b.png"):
         filler.hole("b", (8, 8))
@@ -323,7 +323,7 @@ def test_masks_that_do_not_fit_are_refused(tmp_path):
         Enhancer(Found(White(), 3, "test"), CPU)
 
 
-# --- from pictures to models to pictures ----------------------------------------------------------------------
+# --- from images to models to images ----------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -338,7 +338,7 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def larger(photographs, tmp_path_factory):
-    """A run that makes pictures twice as large."""
+    """A run that makes images twice as large."""
     place = tmp_path_factory.mktemp("runs") / "larger"
     changes = {**SMALL, "degradation.scale": 2}
     return ganvas.train("compact", data=str(photographs), resolution=16, outdir=place, set=changes, **QUICK).path
@@ -348,7 +348,7 @@ def command(*arguments):
     return CliRunner().invoke(cli.app, [str(a) for a in arguments])
 
 
-def test_a_run_enlarges_pictures(larger, photographs, tmp_path):
+def test_a_run_enlarges_images(larger, photographs, tmp_path):
     config = json.loads((larger / "config.json").read_text())
     assert config["data"]["source_scale"] == 2
     done = command("upscale", "-i", photographs / "0.png", "-o", tmp_path / "out.png", "--model", larger)
@@ -392,8 +392,8 @@ def test_pairs_of_two_sizes_are_learnt_from(photographs, tmp_path):
     for side, factor in (("low", 1), ("high", 3)):
         (tmp_path / side).mkdir()
         for file in photographs.iterdir():
-            picture = Image.open(file)
-            picture.resize((40 * factor, 32 * factor)).save(tmp_path / side / file.name)
+            image = Image.open(file)
+            image.resize((40 * factor, 32 * factor)).save(tmp_path / side / file.name)
     data = f"source={tmp_path / 'low'},target={tmp_path / 'high'}"
     run = ganvas.train("compact", data=data, resolution=16, outdir=tmp_path / "run", set=SMALL, **QUICK)
     assert find(run.path).scale == 3

@@ -22,14 +22,14 @@ SMALL = {"generator.width": 4, "discriminator.width": 4}
 TINY = {"batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL}
 
 
-def pictures():
+def random_images():
     return np.random.RandomState(0).randint(0, 255, (20, 9, 12), np.uint8)
 
 
 def make_folder(place):
     (place / "data").mkdir()
-    for k, picture in enumerate(pictures()):
-        Image.fromarray(picture).save(place / "data" / f"{k}.png")
+    for k, image in enumerate(random_images()):
+        Image.fromarray(image).save(place / "data" / f"{k}.png")
     return place / "data"
 
 
@@ -43,14 +43,14 @@ def make_zip(place):
 
 def make_idx(place):
     (place / "data").mkdir()
-    images = pictures()
+    images = random_images()
     content = struct.pack(">HBB3I", 0, 8, 3, *images.shape) + images.tobytes()
     (place / "data" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(content))
     return place / "data"
 
 
 def make_npz(place):
-    np.savez(place / "data.npz", images=pictures())
+    np.savez(place / "data.npz", images=random_images())
     return place / "data.npz"
 
 

@@ -13,7 +13,7 @@ from torch import nn
 import ganvas
 import ganvas.doctor.signals
 from ganvas import api, catalog
-from ganvas.doctor import image_signals as pictures
+from ganvas.doctor import image_signals
 from ganvas.doctor import weight_signals as weights
 from ganvas.doctor.signals import Signals, overfitting, verdicts
 from ganvas.game import Look
@@ -38,28 +38,28 @@ def session(name, folder, **options):
 def test_scaled_down():
     images = rows(3, 2, 16, 32)
     expected = images.numpy().reshape(3, 2, 4, 4, 8, 4).mean((3, 5)).reshape(3, -1)
-    np.testing.assert_allclose(pictures.scaled_down(images), expected, atol=1e-6)
-    assert pictures.scaled_down(rows(3, 1, 1, 2)).shape == (3, 2)
-    assert pictures.scaled_down(rows(3, 1, 5, 7)).shape == (3, 35)
+    np.testing.assert_allclose(image_signals.scaled_down(images), expected, atol=1e-6)
+    assert image_signals.scaled_down(rows(3, 1, 1, 2)).shape == (3, 2)
+    assert image_signals.scaled_down(rows(3, 1, 5, 7)).shape == (3, 35)
 
 
 def test_distances():
     real, fake = rows(20, 6), 2 * rows(20, 6, seed=1) + 0.5
     own = cdist(real, real) + np.diag([np.inf] * 20)
     nearness = np.median(cdist(fake, real).min(1)) / np.median(own.min(1))
-    assert pictures.spread(real).item() == pytest.approx(pdist(real).mean(), rel=1e-5)
-    found = pictures.nearness(real, fake).item()
+    assert image_signals.spread(real).item() == pytest.approx(pdist(real).mean(), rel=1e-5)
+    found = image_signals.nearness(real, fake).item()
     assert found == pytest.approx(nearness, rel=0.06)  # torch's median is the lower one of the two
     both = np.concatenate([real, fake])
     nearest = (cdist(both, both) + np.diag([np.inf] * 40)).argmin(1)
-    assert pictures.told_apart(real, fake).item() == pytest.approx(((nearest < 20) == (np.arange(40) < 20)).mean())
-    assert pictures.told_apart(real, fake + 100) == 1
+    assert image_signals.told_apart(real, fake).item() == pytest.approx(((nearest < 20) == (np.arange(40) < 20)).mean())
+    assert image_signals.told_apart(real, fake + 100) == 1
 
 
 def test_a_lost_group_is_missed():
     centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     real = centres.repeat_interleave(torch.tensor([40, 30, 10]), 0) + 0.1 * rows(80, 2)
-    groups = pictures.Clusters.of(real, 3)
+    groups = image_signals.Clusters.of(real, 3)
     assert sorted(groups.shares.tolist()) == pytest.approx([10 / 80, 30 / 80, 40 / 80])
     assert groups.lost(real) == 0
     assert groups.lost(centres[:2].repeat(20, 1)).item() == pytest.approx(10 / 80)
@@ -71,21 +71,21 @@ def test_checkerboard():
     y, x = torch.meshgrid(torch.arange(8), torch.arange(10), indexing="ij")
     noise = rows(500, 1, 8, 10)
     for pattern in ((-1.0) ** (x + y), (-1.0) ** x, (-1.0) ** y):
-        assert pictures.checkerboard(pattern[None, None] + 5).item() == pytest.approx(1, abs=1e-4)
+        assert image_signals.checkerboard(pattern[None, None] + 5).item() == pytest.approx(1, abs=1e-4)
         variance = (0.5 * pattern).square().mean() / (noise + 0.5 * pattern).square().mean()
         white = 3 / 79 * (1 - variance)  # of noise, each frequency has its share
-        found = pictures.checkerboard(noise + 0.5 * pattern).item()
+        found = image_signals.checkerboard(noise + 0.5 * pattern).item()
         assert found == pytest.approx((variance + white).item(), rel=0.05)
-    assert pictures.checkerboard(torch.cos(x / 2)[None, None]) < 0.02
-    assert pictures.checkerboard(torch.ones(1, 1, 9, 9)) == 0
+    assert image_signals.checkerboard(torch.cos(x / 2)[None, None]) < 0.02
+    assert image_signals.checkerboard(torch.ones(1, 1, 9, 9)) == 0
 
 
 def test_ends_and_saturation():
     images = torch.linspace(-1, 1, 5000).view(2, 1, 50, 50)
-    low, high = pictures.ends(images)
+    low, high = image_signals.ends(images)
     assert (low.item(), high.item()) == pytest.approx((-0.98, 0.98), abs=2e-3)
-    assert pictures.saturated(images).item() == pytest.approx(0.01, abs=1e-3)
-    assert pictures.saturated(3 * images).item() == pytest.approx(0.67, abs=1e-2)
+    assert image_signals.saturated(images).item() == pytest.approx(0.01, abs=1e-3)
+    assert image_signals.saturated(3 * images).item() == pytest.approx(0.67, abs=1e-2)
 
 
 def test_label_contrast():
@@ -95,9 +95,10 @@ def test_label_contrast():
     same = (label[:, None] == label[None]).numpy()
     different = apart[~same].mean()
     within = apart[same & ~np.eye(60, dtype=bool)].mean()
-    assert pictures.label_contrast(real, label, real, label).item() == pytest.approx(1 - within / different, rel=1e-4)
+    contrast = image_signals.label_contrast(real, label, real, label).item()
+    assert contrast == pytest.approx(1 - within / different, rel=1e-4)
     shuffled = real.roll(1, 0)
-    assert pictures.label_contrast(shuffled, label, real, label) < 0
+    assert image_signals.label_contrast(shuffled, label, real, label) < 0
 
 
 def test_verdicts():

@@ -136,7 +136,7 @@ def test_what_a_layer_of_vgg_looks_at():
 
 
 @pytest.mark.parametrize(("layer", "least"), [("relu1_2", 1), ("relu2_2", 2), ("relu4_2", 8), ("relu5_1", 16)])
-def test_pictures_of_which_vgg_leaves_nothing(layer, least):
+def test_images_of_which_vgg_leaves_nothing(layer, least):
     """Every pool halves, rounding down."""
     with torch.device("meta"):
         network = VGG("vgg19")
@@ -226,7 +226,7 @@ def test_matched_luma_has_the_mean_and_the_deviation():
 
 
 def test_a_module_of_ones_is_looked_through_as_it_is():
-    """`Perception` gives what its network gives, on grey pictures too."""
+    """`Perception` gives what its network gives, on grey images too."""
     seen = Perception(content=["relu1"])
 
     class Twice(nn.Module):

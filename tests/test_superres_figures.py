@@ -18,7 +18,7 @@ from ganvas.imaging.resize import resize
     ("name", "count", "published", "within"), [("Set5", 5, 28.42, 0.02), ("BSD100", 100, 25.96, 0.01)]
 )
 def test_bicubic_has_its_published_figure(name, count, published, within, shared_data, tmp_path, command):
-    """x4, the small pictures enlarged by bicubic, PSNR on Y of BT.601, four pixels of border cut off."""
+    """x4, the small images enlarged by bicubic, PSNR on Y of BT.601, four pixels of border cut off."""
     folder = shared_data / "sr-benchmark" / name
     bicubic = ["upscale", "-i", folder / "LR", "-o", tmp_path / "x4", "--model", "bicubic", "--outscale", 4]
     code, _, err = command(*bicubic, "--format", "png", "--json")
@@ -30,7 +30,7 @@ def test_bicubic_has_its_published_figure(name, count, published, within, shared
 
 
 def test_bicubic_is_matlabs(tmp_path, command):
-    """The command's picture is that of `ganvas.imaging.resize`, rounded once; grey stays grey."""
+    """The command's image is that of `ganvas.imaging.resize`, rounded once; grey stays grey."""
     photo = data.astronaut()[:40, :52]
     Image.fromarray(photo).save(tmp_path / "colour.png")
     Image.fromarray(photo[..., 0]).save(tmp_path / "grey.png")

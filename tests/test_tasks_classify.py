@@ -79,7 +79,7 @@ def test_what_it_refuses(run):
         catalog.RECIPES["dcgan"]().task.build(resolution=(8, 8)).logits(torch.zeros(1, 3, 8, 8))
 
 
-def test_the_command_draws_no_pictures_and_says_what_to_do(run, tmp_path, monkeypatch, capsys):
+def test_the_command_draws_no_images_and_says_what_to_do(run, tmp_path, monkeypatch, capsys):
     def call(*arguments):
         monkeypatch.setattr("sys.argv", ["ganvas", *map(str, arguments)])
         try:
@@ -140,7 +140,7 @@ def test_any_network_with_class_logits_will_do(spec, resolution, channels):
 
 
 @pytest.mark.parametrize("target", [Classifier, noisy.Convolutional])
-def test_pictures_that_are_too_small(target):
+def test_images_that_are_too_small(target):
     with pytest.raises(UsageError, match="at least 8x8 pixels, these are 5x9"):
         target(resolution=(9, 5), channels=1, classes=2)
 

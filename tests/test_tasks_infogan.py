@@ -188,7 +188,7 @@ def test_set_and_recipe():
 
 
 def test_the_code_is_learnt(tmp_path):
-    """On two kinds of picture a category of two values ends up naming the kind."""
+    """On two kinds of image a category of two values ends up naming the kind."""
     from ganvas.data import Dataset
 
     kinds = np.arange(64) % 2

@@ -1,4 +1,4 @@
-"""One style in a network, any style by statistics: published objectives, who pays, foreign files, pictures in use."""
+"""One style in a network, any style by statistics: published objectives, who pays, foreign files, images in use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOW, FACTS = Progress(), {"resolution": (16, 16), "channels": 3}
 
 
 class Pixels(nn.Module):
-    """A picture, or a map, to a picture by one matrix for all pixels."""
+    """An image, or a map, to an image by one matrix for all pixels."""
 
     def __init__(self, *, channels=3, widths=(3,)):
         super().__init__()
@@ -53,7 +53,7 @@ class Squares(nn.Module):
         return {name: found[name] for name in names}
 
 
-def pictures(seed, n=2, h=16, w=16, channels=3):
+def random_images(seed, n=2, h=16, w=16, channels=3):
     return torch.rand(n, channels, h, w, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
@@ -66,15 +66,15 @@ def one_style(**more):
     task = OneStyle(generator=Spec(Pixels), perception=Spec(Perception), **more, **FACTS)
     perception = Perception(content=["relu2"], style=["relu1", "relu2"])
     perception.hidden = [Squares()]
-    task.looking = [perception, perception(pictures(9, 1)).style]
+    task.looking = [perception, perception(random_images(9, 1)).style]
     return task
 
 
 def test_one_style_costs_what_is_published():
     """Johnson et al. 2016, eq. 2 to 5, with maps scaled as `Perception` says; in float64."""
-    task, photo = one_style(content_weight=2.0, style_weight=5.0, smoothness=0.5), pictures(0)
+    task, photo = one_style(content_weight=2.0, style_weight=5.0, smoothness=0.5), random_images(0)
     terms = task.g_loss({"image": photo}, NOW).terms
-    made, style = task.generator(photo).detach().double().numpy(), pictures(9, 1).double().numpy()
+    made, style = task.generator(photo).detach().double().numpy(), random_images(9, 1).double().numpy()
     photo = photo.double().numpy()
 
     def second(x):
@@ -92,7 +92,7 @@ def test_one_style_costs_what_is_published():
     rough = (np.diff(made, axis=2) ** 2).mean() + (np.diff(made, axis=3) ** 2).mean()
     same(terms["smoothness"], 0.5 * rough)
     assert terms.keys() == {"content", "style", "smoothness"}
-    assert one_style(smoothness=0.0).g_loss({"image": pictures(0)}, NOW).terms.keys() == {"content", "style"}
+    assert one_style(smoothness=0.0).g_loss({"image": random_images(0)}, NOW).terms.keys() == {"content", "style"}
 
 
 def test_any_style_costs_what_is_published():
@@ -102,7 +102,7 @@ def test_any_style_costs_what_is_published():
     perception.hidden = [Squares()]
     task = AnyStyle(generator=Spec(Pixels), perception=Spec(Perception), content_weight=2.0, style_weight=3.0, **FACTS)
     task.hidden, task.generator = [perception], Pixels()
-    content, style = pictures(0), pictures(1)
+    content, style = random_images(0), random_images(1)
     terms = task.g_loss({"other": content, "image": style}, NOW).terms
 
     def layers(x):
@@ -135,7 +135,7 @@ def test_every_term_moves_the_generator_and_nothing_else(name):
     assert recipe.d_optimizer is None
     assert all(key.startswith("generator.") for key in task.state_dict())
     fixed = {"fast_style": lambda: task.looking[0].hidden[0], "adain": lambda: task.hidden[0].hidden[0]}
-    for term in task.g_loss({"image": pictures(0), "other": pictures(1)}, NOW).terms.values():
+    for term in task.g_loss({"image": random_images(0), "other": random_images(1)}, NOW).terms.values():
         task.zero_grad(set_to_none=True)
         term.backward(retain_graph=True)
         assert any(p.grad is not None and p.grad.any() for p in task.generator.parameters())
@@ -154,9 +154,9 @@ def test_the_rate_of_adain_falls_as_published():
 
 def test_the_style_is_a_file_or_an_embedded_photograph(tmp_path):
     Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "red.png")
-    picture = opened(str(tmp_path / "red.png"), 10)
-    assert picture.shape == (1, 3, 10, 20)
-    assert picture[0, :, 3, 3].tolist() == pytest.approx([1, -1, -1])
+    image = opened(str(tmp_path / "red.png"), 10)
+    assert image.shape == (1, 3, 10, 20)
+    assert image[0, :, 3, 3].tolist() == pytest.approx([1, -1, -1])
     assert opened(str(tmp_path / "red.png"), 256).shape == (1, 3, 20, 40)  # never enlarged
     assert min(opened("ihc", 64).shape[2:]) == 64
     with pytest.raises(UsageError, match="no style 'icc'. Did you mean 'ihc'"):
@@ -175,14 +175,14 @@ def test_a_style_too_small_ends_before_anything_is_written(tmp_path):
 
 
 def test_adapted_maps_have_the_statistics_of_the_style():
-    content, style = pictures(0).double(), pictures(1, h=9, w=7).double() * 0.3 + 1
+    content, style = random_images(0).double(), random_images(1, h=9, w=7).double() * 0.3 + 1
     np.testing.assert_allclose(adapted(content, moments(style)), published.adapted(content, style), rtol=1e-10)
     for found, wanted in zip(moments(adapted(content, moments(style))), moments(style)):
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)  # what is added to variances
 
 
 def test_a_share_of_one_is_no_share_and_what_is_left_out_does_not_count():
-    x = pictures(0).double()
+    x = random_images(0).double()
     whole = torch.ones(1, 1, 16, 16, dtype=torch.float64)
     for found, wanted in zip(moments(x, whole), moments(x)):
         torch.testing.assert_close(found, wanted)
@@ -208,7 +208,7 @@ def test_parameters_are_those_of_the_papers_code():
 def test_a_published_style_network(obsolete, tmp_path):
     state = published.filled(published.transformer_shapes(obsolete=obsolete))
     torch.save(state, tmp_path / "candy.pth")
-    x = pictures(0, 1, 24, 20)
+    x = random_images(0, 1, 24, 20)
     expected = published.transformer(state, (x + 1) * 127.5) / 127.5 - 1
     made = foreign.load_network(tmp_path / "candy.pth")(x)
     torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-4)
@@ -217,9 +217,9 @@ def test_a_published_style_network(obsolete, tmp_path):
     )
 
 
-def test_overpainting_begins_with_the_picture_itself(tmp_path):
+def test_overpainting_begins_with_the_image_itself(tmp_path):
     """Whatever its size and its contrast; and no other tool knows the network."""
-    network, x = Overpainting(width=4), 0.3 * pictures(0, 2, 21, 18) + 0.2
+    network, x = Overpainting(width=4), 0.3 * random_images(0, 2, 21, 18) + 0.2
     torch.testing.assert_close(network(x), x, rtol=0, atol=1e-6)
     network(x).square().sum().backward()
     assert network.last.conv2d.weight.grad.any()  # so that it learns
@@ -228,7 +228,7 @@ def test_overpainting_begins_with_the_picture_itself(tmp_path):
 
 def test_overpainting_evens_colours_by_a_linear_map():
     """Every channel less its mean over its deviation, mixed and added: by the definition, in float64."""
-    network, x = Overpainting(width=4).double(), 0.3 * pictures(0, 2, 21, 18).double() + 0.2
+    network, x = Overpainting(width=4).double(), 0.3 * random_images(0, 2, 21, 18).double() + 0.2
     mix = torch.randn(3, 6, dtype=torch.float64)
     network.ground.mix.weight.data = mix[..., None, None]
     rows = x.flatten(2)
@@ -265,11 +265,11 @@ def halves(tmp_path_factory):
 
 def test_published_adain_files(halves, tmp_path):
     place, decodes, encodes = halves
-    content, style = pictures(0, 1, 16, 24), pictures(1, 1, 72, 68)
+    content, style = random_images(0, 1, 16, 24), random_images(1, 1, 72, 68)
     found = [foreign.load_network(place / name) for name in ("vgg_normalised.pth", "decoder.pth")]
     maps = [published.encoder(encodes, (x + 1) / 2) for x in (content, style)]
     torch.testing.assert_close(found[0](content), maps[0], rtol=1e-3, atol=1e-4)
-    odd = pictures(2, 1, 18, 22)  # 9x11, 5x6 and 3x3 after the pools
+    odd = random_images(2, 1, 18, 22)  # 9x11, 5x6 and 3x3 after the pools
     torch.testing.assert_close(found[0](odd), published.encoder(encodes, (odd + 1) / 2), rtol=1e-3, atol=1e-4)
     files = place / "decoder.pth", place / "vgg_normalised.pth"
     model = loaded(*files, device="cpu")
@@ -279,8 +279,8 @@ def test_published_adain_files(halves, tmp_path):
         assert (expected.abs() < 1).float().mean() > 0.5
         made = ganvas.stylize(content, [style], model, alpha=alpha)
         torch.testing.assert_close(made, expected, rtol=1e-3, atol=2e-3)
-    for name, picture in (("c.png", content), ("s.png", style)):
-        save(picture, tmp_path / name)
+    for name, image in (("c.png", content), ("s.png", style)):
+        save(image, tmp_path / name)
     how = ["-o", tmp_path / "o.png", "--model", files[0], "--encoder", files[1]]
     assert command(tmp_path / "c.png", tmp_path / "s.png", *how) == 0
     assert open_photo(tmp_path / "o.png").array.shape == (16, 24, 3)
@@ -302,7 +302,7 @@ def test_halves_of_adain_say_what_they_need(halves, tmp_path):
         (place / "decoder.pth", place / "decoder.pth", "the normalised VGG that encodes for AdaIN is needed"),
         (tmp_path / "ours.safetensors", place / "vgg_normalised.pth", "decodes maps of 4-6-8 channels"),
     ]
-    save(pictures(0, 1), tmp_path / "c.png")
+    save(random_images(0, 1), tmp_path / "c.png")
     for model, encoder, sentence in wrong:
         with pytest.raises(UsageError, match=sentence):
             command(
@@ -313,8 +313,8 @@ def test_halves_of_adain_say_what_they_need(halves, tmp_path):
 # --- in use -------------------------------------------------------------------------------------------------
 
 
-def save(picture, file):
-    array = ((picture[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
+def save(image, file):
+    array = ((image[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
     Image.fromarray(array).save(file)
 
 
@@ -334,11 +334,11 @@ def runs(tmp_path_factory):
     return place
 
 
-def test_a_trained_style_paints_without_its_picture(runs, tmp_path):
-    save(pictures(0, 1, 20, 13), tmp_path / "c.png")
+def test_a_trained_style_paints_without_its_image(runs, tmp_path):
+    save(random_images(0, 1, 20, 13), tmp_path / "c.png")
     assert command(tmp_path / "c.png", "-o", tmp_path / "o.png", "--model", runs / "fast", "--method", "fast") == 0
     assert open_photo(tmp_path / "o.png").array.shape == (20, 13, 1)
-    x = pictures(0, 1, 20, 13, 1)
+    x = random_images(0, 1, 20, 13, 1)
     model = ganvas.load(runs / "fast", device="cpu", precision="fp32")
     torch.testing.assert_close(ganvas.stylize(x, (), model), model(x))
     half = ganvas.stylize(x, (), model, alpha=0.5)
@@ -350,9 +350,9 @@ def test_a_trained_style_paints_without_its_picture(runs, tmp_path):
 
 @pytest.mark.parametrize("run", ["fast", "adain"])
 def test_what_is_said_to_do_next_can_be_done(run, runs, tmp_path):
-    places = {word: tmp_path / f"{word.removesuffix('.png')}.png" for word in ("PICTURE", "STYLE", "OUT.png")}
-    save(pictures(0, 1, 20, 24), places["PICTURE"])
-    save(pictures(1, 1, 40, 36), places["STYLE"])
+    places = {word: tmp_path / f"{word.removesuffix('.png')}.png" for word in ("IMAGE", "STYLE", "OUT.png")}
+    save(random_images(0, 1, 20, 24), places["IMAGE"])
+    save(random_images(1, 1, 40, 36), places["STYLE"])
     words = ganvas.load(runs / run, device="cpu").task.next_step.format(run=runs / run).split()
     assert words[:2] == ["ganvas", "stylize"]
     assert command(*(places.get(word, word) for word in words[2:])) == 0
@@ -362,7 +362,7 @@ def test_what_is_said_to_do_next_can_be_done(run, runs, tmp_path):
 def test_any_style_alpha_shares_and_masks(runs):
     model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
     assert model.task.generator.stages[0][0][0].weight.shape[1] == WIDTHS[2]
-    content, one, two = pictures(0, 1, 19, 22), pictures(1, 1, 33, 33), pictures(2, 1, 34, 40)
+    content, one, two = random_images(0, 1, 19, 22), random_images(1, 1, 33, 33), random_images(2, 1, 34, 40)
 
     def made(*styles, **more):
         return ganvas.stylize(content, styles, model, **more)
@@ -380,17 +380,17 @@ def test_any_style_alpha_shares_and_masks(runs):
     with pytest.raises(UsageError, match="In which style"):
         made()
     with pytest.raises(UsageError, match="Style 2 has 32x50 pixels, and this model looks at 33x33"):
-        made(one, pictures(0, 1, 50, 32))
+        made(one, random_images(0, 1, 50, 32))
     with pytest.raises(UsageError, match="styles after the first must count"):
         made(one, two, mask=white, shares=[1, 0])
-    with pytest.raises(UsageError, match="needs a picture of the style: ganvas stylize"):
+    with pytest.raises(UsageError, match="needs an image of the style: ganvas stylize"):
         model(content)
 
 
 def test_any_style_is_what_adain_says(runs):
-    """Colours and the pocket's three maps, with the second picture's statistics, to the network."""
+    """Colours and the pocket's three maps, with the second image's statistics, to the network."""
     model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
-    content, style = pictures(0, 1, 16, 24), pictures(1, 1, 40, 36)
+    content, style = random_images(0, 1, 16, 24), random_images(1, 1, 40, 36)
     names = ["relu1", "relu2", "relu3"]
     seen = [[x, *model.task.hidden[0].hidden[0].maps(x, names).values()] for x in (content, style)]
     expected = model.task.generator(*(published.adapted(*maps).float() for maps in zip(*seen))).clamp(-1, 1)
@@ -407,9 +407,9 @@ def any_style(**more):
 
 def test_an_untrained_decoder_gives_the_styles_colours_to_the_content():
     """At every size: the mean and deviation of every channel (Huang and Belongie 2017, eq. 8), and no more."""
-    task, style = any_style(), 0.4 * pictures(1, 1, 40, 36) - 0.2
+    task, style = any_style(), 0.4 * random_images(1, 1, 40, 36) - 0.2
     for h, w in ((19, 22), (16, 16), (33, 47)):
-        content = pictures(0, 1, h, w)
+        content = random_images(0, 1, h, w)
         expected = published.adapted(content, style).float()
         torch.testing.assert_close(task.restyled(content, [style]), expected, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(task.restyled(content, [style], alpha=0.0), content)
@@ -418,7 +418,7 @@ def test_an_untrained_decoder_gives_the_styles_colours_to_the_content():
 def test_the_published_decoder_is_a_choice():
     """It decodes the deepest map alone, whatever the others are."""
     task = any_style(generator="adain_decoder", least_alpha=1)
-    content, style = pictures(0, 1), pictures(1, 1, 40, 36)
+    content, style = random_images(0, 1), random_images(1, 1, 40, 36)
     maps = [task.hidden[0].hidden[0].maps(x, ["relu3"])["relu3"] for x in (content, style)]
     expected = task.generator(published.adapted(*maps).float())
     torch.testing.assert_close(task.restyled(content, [style]), expected, rtol=1e-4, atol=1e-4)
@@ -432,7 +432,7 @@ def test_weaker_styles_are_trained_on_as_they_are_asked_for(alpha, monkeypatch):
     monkeypatch.setattr(task, "_alphas", lambda x: torch.full((len(x), 1, 1, 1), alpha))
     given = []
     monkeypatch.setattr(task.generator, "forward", lambda *maps: given.append(maps) or maps[0])
-    content, style = pictures(0, 1, 32, 32), pictures(1, 1, 32, 32)
+    content, style = random_images(0, 1, 32, 32), random_images(1, 1, 32, 32)
     terms = task.g_loss({"other": content, "image": style}, NOW).terms
     task.restyled(content, [style], alpha=alpha)
     for trained, asked in zip(*given):
@@ -456,7 +456,7 @@ def test_strengths_are_drawn_from_the_weakest_to_all():
 def test_any_style_keeps_the_contents_transparency():
     recipe = catalog.RECIPES["adain"]()
     task = recipe.task.build(resolution=(32, 32), channels=4)
-    content, style = pictures(0, 1, 19, 22, 4), pictures(1, 1, 40, 36, 4)
+    content, style = random_images(0, 1, 19, 22, 4), random_images(1, 1, 40, 36, 4)
     made = task.restyled(content, [style])
     assert made.shape == content.shape
     torch.testing.assert_close(made[:, 3:], content[:, 3:])
@@ -467,7 +467,7 @@ def test_a_decoder_that_paints_over_learns_with_all_its_weights():
     network = OverpaintingDecoder(widths=(4, 6, 8))
     nn.init.normal_(network.last.weight)
     x = [
-        pictures(k, 2, *size, c)
+        random_images(k, 2, *size, c)
         for k, (c, size) in enumerate(((3, (21, 18)), (4, (21, 18)), (6, (10, 9)), (8, (5, 4))))
     ]
     made = network(*x)
@@ -481,7 +481,7 @@ def test_a_decoder_that_paints_over_learns_with_all_its_weights():
         OverpaintingDecoder(widths=(4, 6), depth=0)
 
 
-def test_kinds_of_picture_that_go_in_come_out(runs):
+def test_kinds_of_image_that_go_in_come_out(runs):
     model = ganvas.load(runs / "adain", device="cpu", precision="fp32")
     array = np.random.RandomState(0).randint(0, 255, (37, 40, 3), np.uint8)
     made = ganvas.stylize(array, [array], model)
@@ -491,12 +491,12 @@ def test_kinds_of_picture_that_go_in_come_out(runs):
     small = {"network": "pocket", "iterations": 1}
     grown = np.random.RandomState(0).randint(0, 255, (80, 90, 3), np.uint8)
     assert ganvas.stylize(array, [grown], **small).shape == array.shape
-    with pytest.raises(UsageError, match="A picture is"):
+    with pytest.raises(UsageError, match="An image is"):
         ganvas.stylize(array.astype(float), [array], model)
 
 
 def test_the_method_must_be_the_models(runs, tmp_path):
-    save(pictures(0, 1), tmp_path / "c.png")
+    save(random_images(0, 1), tmp_path / "c.png")
     with pytest.raises(UsageError, match="paints by fast, not by adain"):
         command(tmp_path / "c.png", "-o", tmp_path / "o.png", "--model", runs / "fast", "--method", "adain")
     with pytest.raises(UsageError, match="There is no mask"):
@@ -521,7 +521,7 @@ def test_the_method_must_be_the_models(runs, tmp_path):
 )
 def test_models_that_paint_nothing_are_refused(network, sentence, tmp_path):
     foreign.save_network(network, tmp_path / "m.pth")
-    save(pictures(0, 1), tmp_path / "c.png")
+    save(random_images(0, 1), tmp_path / "c.png")
     with pytest.raises(UsageError, match=sentence):
         command(tmp_path / "c.png", "-o", tmp_path / "new" / "o.png", "--model", tmp_path / "m.pth")
     assert not (tmp_path / "new").exists()
@@ -540,7 +540,7 @@ def test_the_published_encoder_looks_as_far_as_it_says():
 
 def test_a_style_is_found_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save(pictures(0, 1, 90, 90), Path("s.png"))
+    save(random_images(0, 1, 90, 90), Path("s.png"))
     small = ["generator.width=4", "generator.blocks=1", "style_size=80", "style=s.png"]
     ganvas.train("fast_style", data="digits", outdir="run", **{**TINY, "images": 4}, set=small)
     (tmp_path / "below").mkdir()
@@ -550,6 +550,6 @@ def test_a_style_is_found_from_anywhere(tmp_path, monkeypatch):
 
 
 def test_gram_matrices_stay_exact_under_autocast():
-    x = pictures(0)
+    x = random_images(0)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(gram(x), gram(x.double()).float())

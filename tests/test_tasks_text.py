@@ -1,4 +1,4 @@
-"""Captions: the encoder, which texts are wrong, what is paid for them, who moves, and how pictures are asked for."""
+"""Captions: the encoder, which texts are wrong, what is paid for them, who moves, and how images are asked for."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_any_text_encoder_will_do():
 # --- from outside -----------------------------------------------------------------------------------------
 
 
-def test_pictures_are_asked_for_with_a_caption(tmp_path, monkeypatch, capsys):
+def test_images_are_asked_for_with_a_caption(tmp_path, monkeypatch, capsys):
     data = source("textgan", tmp_path)
     options = {"batch": 8, "device": "cpu", "precision": "fp32", "set": narrow("textgan")}
     run = ganvas.train("textgan", data=data, outdir=tmp_path / "r", images=64, **options)

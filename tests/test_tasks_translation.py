@@ -34,7 +34,7 @@ FACTS = {"resolution": (8, 8), "channels": 3}
 
 
 class Pixels(nn.Module):
-    """A picture to a picture, by one matrix for all pixels."""
+    """An image to an image, by one matrix for all pixels."""
 
     def __init__(self, *, channels=3, source_channels=0):
         super().__init__()
@@ -45,7 +45,7 @@ class Pixels(nn.Module):
 
 
 class Judge(nn.Module):
-    """One verdict for a picture, by one matrix."""
+    """One verdict for an image, by one matrix."""
 
     def __init__(self, *, resolution, channels=3):
         super().__init__()
@@ -60,7 +60,7 @@ class Squares(nn.Module):
         return x.square()
 
 
-def pictures(seed, n=4, channels=3):
+def random_images(seed, n=4, channels=3):
     return torch.rand(n, channels, 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
 
 
@@ -96,13 +96,13 @@ def paired(**more):
 
 
 def test_pairs_cost_what_is_published():
-    """Isola et al. 2017, eq. 1, 3 and 4, the generator paid -log D; the discriminator sees both pictures."""
-    task, source, target = paired(), pictures(0, channels=1), pictures(1)
+    """Isola et al. 2017, eq. 1, 3 and 4, the generator paid -log D; the discriminator sees both images."""
+    task, source, target = paired(), random_images(0, channels=1), random_images(1)
     conv, score = task.generator.conv, task.discriminator.net.score
     fake = torch.tanh(torch.einsum("oi,nihw->nohw", conv.weight[:, :, 0, 0], source) + conv.bias.view(1, -1, 1, 1))
 
-    def verdict(picture):
-        return torch.cat([source, picture], 1).flatten(1) @ score.weight.t() + score.bias
+    def verdict(image):
+        return torch.cat([source, image], 1).flatten(1) @ score.weight.t() + score.bias
 
     batch = {"source": source, "image": target}
     d, g = task.d_loss(batch, APART), task.g_loss(batch, APART)
@@ -113,7 +113,7 @@ def test_pairs_cost_what_is_published():
 
 
 def test_pairs_move_their_own_player():
-    task, batch = paired(), {"source": pictures(0, channels=1), "image": pictures(1)}
+    task, batch = paired(), {"source": random_images(0, channels=1), "image": random_images(1)}
     players = {"g": task.generator, "d": task.discriminator}
     assert moves(task.d_loss(batch, APART), task, players) == {"adversarial": {"d"}}
     found = moves(task.g_loss(batch, APART), task, players)
@@ -124,7 +124,7 @@ def test_pairs_move_their_own_player():
 def test_fakes_serve_both_players(make):
     """Where each player moves once on a batch the generator runs once, and is paid as if it had run again."""
     task = {"paired": paired, "unpaired": unpaired, "cartoon": painting}[make]()
-    one = {"source": pictures(0, channels=1), "other": pictures(2), "image": pictures(1)}
+    one = {"source": random_images(0, channels=1), "other": random_images(2), "image": random_images(1)}
     two, calls = dict(one), []
     for network in task.generator.modules():
         if isinstance(network, Pixels):
@@ -149,7 +149,7 @@ def unpaired(**more):
 
 def test_two_piles_cost_what_is_published():
     """Zhu et al. 2017, eq. 1-3 with least squares (section 4), and the identity of section 5.2."""
-    task, a, b = unpaired(cycle=7.0, identity=0.3), pictures(0), pictures(1)
+    task, a, b = unpaired(cycle=7.0, identity=0.3), random_images(0), random_images(1)
     ab, ba = task.generator["ab"], task.generator["ba"]
     judge = {p: task.discriminator[p].net.score for p in "ab"}
 
@@ -170,7 +170,7 @@ def test_two_piles_cost_what_is_published():
 
 
 def test_two_piles_move_their_own_players():
-    task, batch = unpaired(), {"other": pictures(0), "image": pictures(1)}
+    task, batch = unpaired(), {"other": random_images(0), "image": random_images(1)}
     players = {**task.generator, **task.discriminator}
     assert moves(task.d_loss(batch, APART), task, players) == {"adversarial_a": {"a"}, "adversarial_b": {"b"}}
     task.discriminator.requires_grad_(False)
@@ -186,7 +186,7 @@ def test_two_piles_move_their_own_players():
 
 def test_each_pile_has_a_pool_of_its_own():
     task = Unpaired(**SMALL, loss=Spec(LeastSquares), pool=8, **FACTS)
-    batch = {"other": pictures(0).float(), "image": pictures(1).float()}
+    batch = {"other": random_images(0).float(), "image": random_images(1).float()}
     task.d_loss(batch, APART)
     pools = {p: task.discriminator[p].pool.images[:4] for p in "ab"}
     torch.testing.assert_close(pools["a"], task.generator["ba"](batch["image"]))
@@ -194,7 +194,7 @@ def test_each_pile_has_a_pool_of_its_own():
 
 
 def test_a_model_of_two_piles_goes_both_ways():
-    task, x = unpaired(), pictures(3)
+    task, x = unpaired(), random_images(3)
     assert torch.equal(task.translate(x), task.generator["ab"](x))
     assert torch.equal(task.translate(x, back=True), task.generator["ba"](x))
     with pytest.raises(UsageError, match="goes one way only"):
@@ -216,7 +216,7 @@ def domains(**more):
 
 def test_where_the_terms_of_domains_go():
     task = domains()
-    batch, players = {"image": pictures(0).float(), "label": torch.tensor([0, 2, 1, 1])}, {"g": task.generator}
+    batch, players = {"image": random_images(0).float(), "label": torch.tensor([0, 2, 1, 1])}, {"g": task.generator}
     players["d"] = task.discriminator
     assert moves(task.d_loss(batch, APART), task, players) == {"adversarial": {"d"}, "class_real": {"d"}}
     task.discriminator.requires_grad_(False)  # as the trainer does
@@ -229,7 +229,7 @@ def test_domains_cost_what_is_published(kind, monkeypatch):
     """Choi et al. 2018, eq. 2-6 with the Wasserstein loss of section 3.3."""
     classes = kind == "classes"
     task = domains(classification=2.0, reconstruction=5.0, **({} if classes else {"classes": 0, "attributes": 3}))
-    real = pictures(0).float()
+    real = random_images(0).float()
     label = torch.tensor([0, 1, 2, 0]) if classes else torch.tensor([[1.0, 0, 0], [0, 1, 1], [1, 1, 0], [0, 0, 1]])
     order = torch.tensor([2, 0, 3, 1])
     monkeypatch.setattr(torch, "randperm", lambda n, device=None: order)
@@ -266,7 +266,7 @@ def test_what_a_domain_is_asked_for_by():
     assert task.told(2, 1).tolist() == [1, 1]
     assert task.read_label("b", ["a", "b", "c"]) == 1
     with pytest.raises(UsageError, match="must be told what to make, a domain"):
-        task.translate(pictures(0).float())
+        task.translate(random_images(0).float())
     with pytest.raises(UsageError, match="from 0 to 2, got 3"):
         task.told(1, 3)
     vectors = domains(classes=0, attributes=3)
@@ -294,7 +294,7 @@ def painting(**more):
 
 def test_a_painting_style_costs_what_is_published():
     """Chen et al. 2018, eq. 2-4: fakes and smoothed paintings are to be told from paintings, half of the fakes each."""
-    task, photo, painted = painting(keep=3.0), pictures(0), pictures(1)
+    task, photo, painted = painting(keep=3.0), random_images(0), random_images(1)
     score, fake = task.discriminator.net.score, task.generator(photo)
 
     def verdict(x):
@@ -310,13 +310,13 @@ def test_a_painting_style_costs_what_is_published():
 
 
 def test_a_painting_style_can_keep_more_than_its_content():
-    task, photo, painted = painting(terms=[Spec(L1, weight=4.0)]), pictures(0), pictures(1)
+    task, photo, painted = painting(terms=[Spec(L1, weight=4.0)]), random_images(0), random_images(1)
     g = task.g_loss({"other": photo, "image": painted}, APART)
     same(g.terms["l1"], 4 * (task.generator(photo) - photo).abs().mean() / 2)
 
 
 def test_where_the_terms_of_a_painting_style_go():
-    task, batch = painting(terms=[Spec(L1)]), {"other": pictures(0), "image": pictures(1)}
+    task, batch = painting(terms=[Spec(L1)]), {"other": random_images(0), "image": random_images(1)}
     players = {"g": task.generator, "d": task.discriminator}
     assert moves(task.d_loss(batch, APART), task, players) == {"adversarial": {"d"}}
     task.discriminator.requires_grad_(False)
@@ -325,7 +325,7 @@ def test_where_the_terms_of_a_painting_style_go():
 
 
 def test_in_the_warm_up_content_is_all_that_counts():
-    task, batch = painting(warmup=0.1), {"other": pictures(0), "image": pictures(1)}
+    task, batch = painting(warmup=0.1), {"other": random_images(0), "image": random_images(1)}
     for images, share in ((99, 0.0), (100, 1.0)):
         now = Progress(images=images, total=1000)
         d, g = task.d_loss(batch, now), task.g_loss(batch, now)
@@ -439,13 +439,13 @@ def test_a_model_takes_what_it_gives(coloured):
     assert (as_array.shape, as_array.dtype) == ((11, 9, 4), np.uint8)
     np.testing.assert_allclose(as_array, (made[0].permute(1, 2, 0).numpy() + 1) * 127.5, atol=0.51)
     np.testing.assert_array_equal(coloured(np.stack([grey, grey]))[1], as_array)
-    picture = coloured(Image.fromarray(grey[..., 0]))
-    assert picture.mode == "RGBA"
-    np.testing.assert_array_equal(np.asarray(picture), as_array)
+    image = coloured(Image.fromarray(grey[..., 0]))
+    assert image.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(image), as_array)
     for odd in (grey.astype(float), grey[..., 0], torch.zeros(1, 3, 8, 8)):
         with pytest.raises(UsageError, match="takes"):
             coloured(odd)
-    with pytest.raises(UsageError, match="one kind of picture"):
+    with pytest.raises(UsageError, match="one kind of image"):
         coloured(grey, label=1)
 
 
@@ -458,7 +458,7 @@ def test_a_turned_photograph_is_translated_upright(coloured):
 
 
 def test_colours_become_what_the_model_takes(coloured):
-    """A model from grey takes the luma of a colourful picture, on white where it is transparent."""
+    """A model from grey takes the luma of a colourful image, on white where it is transparent."""
     colours = np.random.RandomState(0).randint(0, 255, (8, 8, 3), np.uint8)
     luma = Image.fromarray(colours).convert("L")
     assert np.abs(np.asarray(coloured(Image.fromarray(colours)), int) - np.asarray(coloured(luma), int)).max() <= 3
@@ -467,7 +467,7 @@ def test_colours_become_what_the_model_takes(coloured):
 def test_a_model_of_noise_translates_nothing(tmp_path):
     options = {**TINY, "set": PARTS}
     run = ganvas.train("dcgan", data="digits", outdir=tmp_path / "r", **options)
-    with pytest.raises(UsageError, match="makes pictures of noise"):
+    with pytest.raises(UsageError, match="makes images of noise"):
         ganvas.load(run.path, device="cpu")(torch.zeros(1, 1, 8, 8))
 
 
@@ -515,7 +515,7 @@ def test_strips_side_by_side():
     assert beside(grey, grey).shape == (2, 1, 4, 6)
 
 
-def test_pictures_that_are_held_out_are_shown(tmp_path):
+def test_images_that_are_held_out_are_shown(tmp_path):
     from ganvas.data.batches import Batches
     from ganvas.data.sources import open_source
 
@@ -529,15 +529,15 @@ def test_pictures_that_are_held_out_are_shown(tmp_path):
 
 def test_copies_of_a_task_share_their_examples():
     task = paired()
-    task.examples = lambda places: {"image": pictures(0), "source": pictures(0, channels=1)}
+    task.examples = lambda places: {"image": random_images(0), "source": random_images(0, channels=1)}
     assert copy.deepcopy(task).examples is task.examples
     panel = task.panel(task.inputs([0, 1, 2, 3]))
     assert panel.shape == (4, 3, 8, 24)
-    torch.testing.assert_close(panel[..., 16:], pictures(0).float())
+    torch.testing.assert_close(panel[..., 16:], random_images(0).float())
 
 
 def test_the_whole_networks_fit_each_other():
-    """CycleGAN as published, small: one step of each player on pictures of an odd size."""
+    """CycleGAN as published, small: one step of each player on images of an odd size."""
     recipe = catalog.RECIPES["cyclegan"]()
     for path, value in {"generator.width": "4", "generator.blocks": "1", "discriminator.width": "4"}.items():
         recipe.set(path, value, catalog.COMPONENTS)

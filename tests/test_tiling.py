@@ -1,4 +1,4 @@
-"""Parts of a picture are the whole picture's, whatever the network; and what is not exact is measured and said."""
+"""Parts of an image are the whole image's, whatever the network; and what is not exact is measured and said."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def made(name, **more):
     return loud(catalog.NETWORKS[kind](**{**options, **more}))
 
 
-def picture(height, width, channels=3):
+def random_image(height, width, channels=3):
     return torch.rand(1, channels, height, width) * 2 - 1
 
 
@@ -66,11 +66,11 @@ def test_radii_by_hand(kind, options, radius):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_radius_is_where_gradients_end(name):
-    """In float64, the gradient of single pixels with respect to the picture is non-zero as far as was computed."""
+    """In float64, the gradient of single pixels with respect to the image is non-zero as far as was computed."""
     network = made(name).double()
     found = field(network)
     side = 2 * found.radius + 8 * found.multiple
-    x = picture(side, side).double().requires_grad_()
+    x = random_image(side, side).double().requires_grad_()
     y = network.requires_grad_(True)(x)
     scale, reached = int(found.scale), 0
     start = side // 2 // found.multiple * found.multiple  # a part of one multiple
@@ -123,7 +123,7 @@ class Peeks(nn.Module):
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_enlarging_is_followed_to_the_pixel(mode, scale):
-    """A picture enlarged, then looked at from pixel to pixel: again the gradient is non-zero just as far."""
+    """An image enlarged, then looked at from pixel to pixel: again the gradient is non-zero just as far."""
     network = loud(nn.Sequential(nn.Upsample(scale_factor=scale, mode=mode), nn.Conv2d(1, 1, 11, padding=5))).double()
     found = field(network, 1)
     x = torch.rand(1, 1, 24, 24, dtype=torch.float64, requires_grad=True)
@@ -136,9 +136,9 @@ def test_enlarging_is_followed_to_the_pixel(mode, scale):
 
 
 def test_a_network_that_takes_even_sizes_only():
-    """The picture is mirrored to a multiple, and what was made of that is cut off again."""
+    """The image is mirrored to a multiple, and what was made of that is cut off again."""
     network = loud(nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.ConvTranspose2d(4, 3, 4, 2, 1)))
-    x = picture(51, 47)
+    x = random_image(51, 47)
     whole = network(nn.functional.pad(x, (0, 1, 0, 1), mode="reflect"))[:, :, :51, :47]
     for tile in (None, 0, 16):
         assert torch.allclose(Tiler(network, CPU, tile=tile)(x), whole, atol=1e-5)
@@ -155,14 +155,14 @@ class InPlace(nn.Module):
 
 def test_what_is_written_through_a_view_is_seen():
     assert field(InPlace()).radius == 2
-    x = picture(40, 40)
+    x = random_image(40, 40)
     assert torch.allclose(Tiler(InPlace(), CPU, tile=16)(x), InPlace()(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("network", [Positions(), Rolled(), Peeks()], ids=lambda n: type(n).__name__)
 def test_what_is_not_known_is_never_cut(network):
     assert field(network).whole
-    x = picture(60, 70)
+    x = random_image(60, 70)
     assert torch.equal(Tiler(network, CPU, tile=16)(x), network(x))
 
 
@@ -179,8 +179,8 @@ def test_what_is_not_known_is_never_cut(network):
     ids=["encoder", "mirrored", "bilinear", "dilated", "pooled", "bicubic"],
 )  # fmt: skip
 def test_other_operations(network):
-    """Networks of translation and restoration, too: parts are the whole picture's."""
-    network, x = loud(network), picture(96, 132)
+    """Networks of translation and restoration, too: parts are the whole image's."""
+    network, x = loud(network), random_image(96, 132)
     whole, tiler = network(x), Tiler(network, CPU, tile=24)
     assert not tiler.field.whole
     assert tiler.plan(Source.of(x)).parts > 4
@@ -192,9 +192,9 @@ def test_other_operations(network):
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("size", [(61, 90), (120, 47)])
-def test_parts_are_the_whole_pictures(name, size):
+def test_parts_are_the_whole_images(name, size):
     """Pain 7: tile seams.  For every network without global statistics, to 1e-5 in float32."""
-    network, x = made(name), picture(*size)
+    network, x = made(name), random_image(*size)
     whole = network(x)
     tiler = Tiler(network, CPU, tile=22, overlap=None)
     assert tiler.plan(Source.of(x)).parts > 2
@@ -206,31 +206,31 @@ def test_parts_are_the_whole_pictures(name, size):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (17, 1)])
 @pytest.mark.parametrize("name", ["compact x4", "rrdb x2", "rrdb x1"])
-def test_tiny_pictures(name, size):
+def test_tiny_images(name, size):
     network = made(name)
     scale = int(field(network).scale)
-    assert Tiler(network, CPU)(picture(*size)).shape[2:] == (size[0] * scale, size[1] * scale)
+    assert Tiler(network, CPU)(random_image(*size)).shape[2:] == (size[0] * scale, size[1] * scale)
 
 
-def test_several_pictures_and_other_channels():
+def test_several_images_and_other_channels():
     network = made("compact x4", channels=1)
     x = torch.rand(2, 1, 40, 30)
     assert torch.allclose(Tiler(network, CPU, channels=1, tile=12)(x), network(x), atol=1e-5)
 
 
-def test_a_network_that_looks_everywhere_gets_the_whole_picture_and_says_so():
-    """Never other colours in every part: instance norm sees all of the picture."""
+def test_a_network_that_looks_everywhere_gets_the_whole_image_and_says_so():
+    """Never other colours in every part: instance norm sees all of the image."""
     network = loud(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.InstanceNorm2d(4), nn.Conv2d(4, 3, 3, padding=1)))
-    x = picture(100, 80)
+    x = random_image(100, 80)
     tiler = Tiler(network, CPU, tile=16)
     assert torch.allclose(tiler(x), network(x), atol=1e-6)
-    assert "looks at the whole picture" in tiler.notes[0]
+    assert "looks at the whole image" in tiler.notes[0]
 
 
 def test_a_dear_overlap_blends_and_the_error_is_measured():
     """Pain 7: what cannot be exact is blended, measured and said, and blending is better than cutting."""
     torch.manual_seed(1)
-    network, x = made("rrdb x4", blocks=3), picture(200, 160)
+    network, x = made("rrdb x4", blocks=3), random_image(200, 160)
     whole, tiler = network(x), Tiler(network, CPU, tile=64, overlap=16)
     assert tiler.field.radius > 32
     off = (tiler(x) - whole).abs()
@@ -241,14 +241,14 @@ def test_a_dear_overlap_blends_and_the_error_is_measured():
     assert off.max() < 0.05 * whole.abs().max()
     assert len(tiler.notes) == 1
     tiler(x)
-    assert len(tiler.notes) == 1, "measured once, not for every picture"
+    assert len(tiler.notes) == 1, "measured once, not for every image"
 
 
 def test_blending_weights_add_up_to_one():
     """A network that copies shows nothing of how it was cut."""
     network = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.Upsample(scale_factor=2))
     nn.init.dirac_(network[0].weight)
-    x = picture(150, 131)
+    x = random_image(150, 131)
     tiler = Tiler(network.requires_grad_(False), CPU, tile=40, overlap=0)
     assert tiler.plan(Source.of(x)).fade == 32
     assert torch.allclose(tiler(x), network(x), atol=1e-5)
@@ -257,7 +257,7 @@ def test_blending_weights_add_up_to_one():
 @pytest.mark.parametrize("tile", [None, 0, 20])
 def test_a_texture_that_repeats_still_does(tile):
     """Pain 7: tileable textures lose their wrap.  With `wrap` the result is that of the middle of a 3 x 3 carpet."""
-    network, x = made("compact x4"), picture(30, 40)
+    network, x = made("compact x4"), random_image(30, 40)
     carpet = network(x.repeat(1, 1, 3, 3))[:, :, 120:240, 160:320]
     assert torch.allclose(Tiler(network, CPU, tile=tile)(x, wrap=True), carpet, atol=1e-5)
 
@@ -309,8 +309,8 @@ class Small(nn.Module):
 
 @pytest.mark.parametrize(("name", "most"), [("compact x4", 9000), ("rrdb x2", 14000)])
 def test_out_of_memory_halves_the_parts(name, most):
-    """Pain 6: OOM, and --tile does not help.  Nothing is skipped, the result is the same, and later pictures know."""
-    network, x = made(name), picture(150, 121)
+    """Pain 6: OOM, and --tile does not help.  Nothing is skipped, the result is the same, and later images know."""
+    network, x = made(name), random_image(150, 121)
     tiny = Small(network, most)
     tiler = Tiler(tiny, CPU, overlap=None)
     assert torch.allclose(tiler(x), network(x), atol=1e-4)
@@ -322,18 +322,18 @@ def test_out_of_memory_halves_the_parts(name, most):
     assert max(tiny.sizes) <= most
 
 
-@pytest.mark.parametrize(("tile", "word"), [(None, "scale the picture down"), (0, "let --tile be auto")])
+@pytest.mark.parametrize(("tile", "word"), [(None, "scale the image down"), (0, "let --tile be auto")])
 def test_no_memory_at_all_is_a_sentence(tile, word):
     """Pain 6: never an undefined name, never a silent skip."""
     tiler = Tiler(Small(made("compact x4"), 10), CPU, tile=tile)
     with pytest.raises(UserError, match=word):
-        tiler(picture(64, 64))
+        tiler(random_image(64, 64))
 
 
-def test_a_whole_picture_network_without_memory_says_why():
+def test_a_whole_image_network_without_memory_says_why():
     network = Small(nn.Sequential(nn.InstanceNorm2d(3)), 10)
     with pytest.raises(UserError, match="needs to see at once"):
-        Tiler(network, CPU)(picture(64, 64))
+        Tiler(network, CPU)(random_image(64, 64))
 
 
 def test_other_errors_are_not_swallowed():
@@ -344,7 +344,7 @@ def test_other_errors_are_not_swallowed():
             return x
 
     with pytest.raises(RuntimeError, match="broken"):
-        Tiler(Broken(), CPU)(picture(8, 8))
+        Tiler(Broken(), CPU)(random_image(8, 8))
 
 
 def test_memory_errors_are_recognised():
@@ -390,7 +390,7 @@ def spikes(network):
 
 def test_not_finite_in_bf16_is_done_in_float32():
     """Pain 4: black or NaN output in half precision.  The part is done again, and the rest in float32 at once."""
-    network, x = spikes(made("compact x4")), picture(60, 60)
+    network, x = spikes(made("compact x4")), random_image(60, 60)
     tiler = Tiler(network, Policy(torch.device("cpu"), bf16=True), tile=20)
     y = tiler(x)
     assert torch.isfinite(y).all()
@@ -404,13 +404,13 @@ def test_never_finite_is_a_sentence():
     network = made("compact x4")
     network.body[0].weight.data[0, 0, 0, 0] = float("nan")
     with pytest.raises(UserError, match="not finite, even in float32"):
-        Tiler(network, CPU)(picture(20, 20))
+        Tiler(network, CPU)(random_image(20, 20))
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_half_precision_works_on_the_processor(name):
     """Pain 5: no 'not implemented for Half' on a CPU: the format follows the device, and bf16 runs here."""
-    network, x = made(name), picture(40, 40)
+    network, x = made(name), random_image(40, 40)
     exact = network(x)
     y = Tiler(network, Policy(torch.device("cpu"), bf16=True), tile=20, overlap=None)(x)
     assert y.dtype == torch.float32
@@ -418,8 +418,8 @@ def test_half_precision_works_on_the_processor(name):
 
 
 def test_bands_come_as_they_are_made():
-    """The result of a large picture is never in memory at once."""
-    x, asked = picture(300, 200), []
+    """The result of a large image is never in memory at once."""
+    x, asked = random_image(300, 200), []
 
     def part(rows, columns):
         asked.append(len(rows))

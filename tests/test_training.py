@@ -44,7 +44,7 @@ def test_every_recipe_trains_samples_and_loads(name, tmp_path):
     assert line["images"] == 64 or recipe.d_steps != 1
     model = ganvas.load(run.path, device="cpu", precision="fp32")
     assert model.task.example in (run.model / "README.md").read_text()
-    if not model.task.pictures:
+    if not model.task.draws_images:
         assert not list(run.samples.iterdir())
         assert model.classify(torch.zeros(3, 1, 8, 8)).shape == (3,)
         with pytest.raises(UsageError, match="it makes none"):
@@ -58,11 +58,11 @@ def test_every_recipe_trains_samples_and_loads(name, tmp_path):
         scale = getattr(model.task.generator, "scale", 1)
         if recipe.degradation:
             assert scale == given["set"].get("degradation.scale", recipe.degradation.build().scale)
-        given_picture = torch.zeros(2, sources, 11, 8)
+        given_image = torch.zeros(2, sources, 11, 8)
         if name == "adain":
-            images = ganvas.stylize(given_picture, [torch.ones(1, 1, 33, 33)], model)
+            images = ganvas.stylize(given_image, [torch.ones(1, 1, 33, 33)], model)
         else:
-            images = model(given_picture, label=label)
+            images = model(given_image, label=label)
         assert images.shape == (2, channels, 11 * scale, 8 * scale)
         assert min(Image.open(sorted(run.samples.glob("*.png"))[-1]).size) > 64
         return
@@ -260,7 +260,7 @@ def test_resuming_as_something_else_is_refused(asked, said, tmp_path):
 
 
 def test_resuming_on_changed_data_is_refused(tmp_path):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     for k in range(8):
         Image.new("L", (8, 8), k * 30).save(folder / f"{k}.png")
@@ -396,11 +396,11 @@ def test_truncation_means_less_variety_for_every_generator(name, tmp_path):
 
 
 def test_a_number_that_is_asked_for_is_obeyed(tmp_path):
-    """Pictures as bright as their vector says: after 250 steps, samples are as bright as was asked for."""
+    """Images as bright as their vector says: after 250 steps, samples are as bright as was asked for."""
     source = np.random.RandomState(0)
     asked = source.uniform(-1, 1, (512, 1)).astype(np.float32)
-    pictures = (asked[:, :, None, None] * 0.8 + 1) * 127.5 + source.uniform(-9, 9, (512, 8, 8, 1))
-    data = Dataset(pictures.clip(0, 255).astype(np.uint8), vectors=asked, name="bright")
+    images = (asked[:, :, None, None] * 0.8 + 1) * 127.5 + source.uniform(-9, 9, (512, 8, 8, 1))
+    data = Dataset(images.clip(0, 255).astype(np.uint8), vectors=asked, name="bright")
     small = {"generator.width": 16, "discriminator.width": 16}
     options = {"images": 16_000, "batch": 64, "device": "cpu", "precision": "fp32", "set": small}
     model = ganvas.load(ganvas.train("cgan", data=data, outdir=tmp_path / "run", **options).path, device="cpu")

@@ -1,4 +1,4 @@
-"""`ganvas translate`: a picture or a folder, by a run or a weight file; what cannot be is one sentence."""
+"""`ganvas translate`: an image or a folder, by a run or a weight file; what cannot be is one sentence."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(*arguments):
     return code, said[0]
 
 
-def test_a_picture_by_a_published_file(unet, tmp_path):
+def test_a_image_by_a_published_file(unet, tmp_path):
     file, state = unet
     array = draw(tmp_path / "in.png", 32, 64, 3)
     code, said = run("-i", tmp_path / "in.png", "-o", tmp_path / "out.png", "--model", file)
@@ -99,11 +99,11 @@ def test_the_domain_that_is_asked_for(many, tmp_path):
         np.testing.assert_array_equal(made, model(array[..., None], label=int(label))[..., 0])
 
 
-def test_a_folder_in_which_one_picture_is_damaged(there_and_back, tmp_path):
+def test_a_folder_in_which_one_image_is_damaged(there_and_back, tmp_path):
     for name in ("a.png", "deep/b.png", "c.jpg"):
         draw(tmp_path / "in" / name, 10, 12)
-    (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
-    (tmp_path / "in" / "notes.txt").write_text("no picture either")
+    (tmp_path / "in" / "bad.png").write_bytes(b"no image")
+    (tmp_path / "in" / "notes.txt").write_text("no image either")
     options = ["-i", tmp_path / "in", "-o", tmp_path / "out", "--model", there_and_back, "--recursive"]
     code, said = run(*options)
     assert (code, said["done"], said["failed"], said["other_files"]) == (1, 3, 1, 1)
@@ -118,10 +118,10 @@ def test_what_cannot_be_is_a_sentence(there_and_back, many, tmp_path):
     mistakes = [
         ([], "Give --model: a run"),
         (["--model", tmp_path / "nowhere"], "does not exist"),
-        (["--model", there_and_back, "--label", "3"], "There is no class|one kind of picture"),
+        (["--model", there_and_back, "--label", "3"], "There is no class|one kind of image"),
         (["--model", many], "must be told what to make"),
         (["--model", many, "--label", "nine"], "no class 'nine'"),
-        (["--model", dcgan], "makes pictures of noise"),
+        (["--model", dcgan], "makes images of noise"),
         (["--model", there_and_back, "--quality", "0"], "--quality"),
     ]
     for options, said in mistakes:

@@ -1,4 +1,4 @@
-"""A person's picture through a model that translates: what it keeps, what it gets, and what the model sees."""
+"""A person's image through a model that translates: what it keeps, what it gets, and what the model sees."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_colours_become_grey_where_the_model_makes_that():
     assert made.array.shape == (9, 7, 1)
 
 
-def test_a_colourless_rgb_picture_may_become_colourful():
+def test_a_colourless_rgb_image_may_become_colourful():
     """Unlike in enlarging, colour is what a model that translates is for."""
 
     class Red(Halved):
@@ -114,10 +114,10 @@ def test_transparency_that_a_model_makes():
     assert (made[..., 3] == 191).all()
     network = model(4, 4)
     translated(network, opened(drawn(9, 7, 3)))
-    assert (network.task.generator.seen[0][:, 3] == 1).all()  # an opaque picture is shown opaque
+    assert (network.task.generator.seen[0][:, 3] == 1).all()  # an opaque image is shown opaque
 
 
-def test_a_transparent_picture_for_a_model_of_four_channels():
+def test_a_transparent_image_for_a_model_of_four_channels():
     array, network = drawn(9, 7, 4), model(4, 4)
     translated(network, opened(array))
     seen = (network.task.generator.seen[0][0].permute(1, 2, 0) + 1) * 127.5
@@ -142,7 +142,7 @@ def test_metadata_are_kept_and_a_foreign_profile_is_not(tmp_path):
     assert any("colour profile is left behind" in note for note in grey.notes)
 
 
-def test_too_large_a_picture_is_a_sentence():
+def test_too_large_a_image_is_a_sentence():
     network = model(1, 1)
 
     class Full(nn.Module):

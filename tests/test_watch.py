@@ -142,7 +142,7 @@ BAD = {
     "goal": ({"eval_images": 32, "stop_when": "fd"}, "as fd<12; got 'fd'"),
     "a number that is not there": ({"eval_images": 32, "stop_when": "kid<1"}, "asks for kid, and fd gives fd"),
     "a measure of something else": ({"eval_images": 32, "eval_metric": "psnr"}, "psnr cannot be measured while"),
-    "modes of pictures": ({"eval_images": 32, "eval_metric": "modes"}, "counted for ring and grid alone"),
+    "modes of images": ({"eval_images": 32, "eval_metric": "modes"}, "counted for ring and grid alone"),
     "weights": ({"eval_images": 32, "eval_metric": "fid"}, "ganvas weights fetch inception"),
     "metric": ({"eval_images": 32, "eval_metric": "fdd"}, "Did you mean 'fd'"),
     "nothing to go by": ({"stop_when": "fd<1"}, "give --eval-images"),
@@ -183,7 +183,7 @@ def test_modes_can_be_a_goal(tmp_path, monkeypatch):
         ganvas.train("gan_points", data="ring", outdir=tmp_path / "no", images=256, batch=64, eval_images=64)
 
 
-def test_few_pictures_make_small_subsets(tmp_path):
+def test_few_images_make_small_subsets(tmp_path):
     run = train(tmp_path / "run", 32, eval_images=32, eval_metric="kid", eval_samples=40)
     assert run.evaluations()[0]["subset_size"] == 40
 

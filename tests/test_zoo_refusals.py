@@ -11,14 +11,14 @@ from ganvas.config import UsageError
 from ganvas.data import Dataset
 from small import FACTS, narrow
 
-PICTURES = np.random.RandomState(0).randint(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+IMAGES = np.random.RandomState(0).randint(0, 256, (40, 8, 8, 1), dtype=np.uint8)
 LABELS = np.arange(40) % 3
 NAMES = ("a", "b", "c")
 DATA = {
-    "plain": Dataset(PICTURES, name="plain"),
-    "labelled": Dataset(PICTURES, LABELS, NAMES, name="labelled"),
-    "told": Dataset(PICTURES, captions=tuple("abcd" * 10), name="told"),
-    "partly": Dataset(PICTURES, np.where(LABELS == 1, -1, LABELS), NAMES, name="partly"),
+    "plain": Dataset(IMAGES, name="plain"),
+    "labelled": Dataset(IMAGES, LABELS, NAMES, name="labelled"),
+    "told": Dataset(IMAGES, captions=tuple("abcd" * 10), name="told"),
+    "partly": Dataset(IMAGES, np.where(LABELS == 1, -1, LABELS), NAMES, name="partly"),
 }
 CONDITIONAL = ["cgan", "acgan", "projection", "biggan", "r3gan_conditional", "stylegan2_conditional"]
 

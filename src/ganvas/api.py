@@ -48,7 +48,7 @@ EVALUATION = ("eval_images", "eval_metric", "eval_samples", "stop_when", "patien
 NEIGHBOURS_AFTER = 60.0  # seconds of training, after which a report looks for neighbours by itself
 NEIGHBOURS_AMONG = 10_000  # training images, then: some seconds
 
-Decoding = Callable[[int, int], None]  # pictures done, pictures in all
+Decoding = Callable[[int, int], None]  # images done, images in all
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
@@ -183,7 +183,7 @@ def watched(request: Request) -> dict[str, Any]:
 
 
 def rehearse(task: Task, recipe: Recipe, batches: Batches, policy: Policy, group: Group) -> None:
-    """Play one step on a few images with a copy of the players, and draw two pictures, all of it thrown away.
+    """Play one step on a few images with a copy of the players, and draw two images, all of it thrown away.
 
     So parts that do not go together end in a sentence before anything is written.  Raises `UsageError`.
     """
@@ -197,7 +197,7 @@ def rehearse(task: Task, recipe: Recipe, batches: Batches, policy: Policy, group
             if players.discriminator is not None:
                 _differentiated(players.d_loss(batch, progress).total, players.discriminator)
             _differentiated(players.g_loss(batch, progress).total, players.generator)
-            if players.pictures:
+            if players.draws_images:
                 players.eval()
                 with torch.no_grad():
                     players.sample({k: moved(v, policy.device) for k, v in players.inputs([0, 1]).items()})

@@ -30,8 +30,8 @@ class UsageError(UserError):
     """A `UserError` about how something was asked for (exit code 2)."""
 
 
-class BadPicture(UserError):
-    """A file that cannot be used as a picture; `reason` says why without naming the file."""
+class BadImage(UserError):
+    """A file that cannot be used as an image; `reason` says why without naming the file."""
 
     def __init__(self, reason: str, name: str = ""):
         super().__init__(f"{name}: {reason}" if name else reason)
@@ -292,7 +292,7 @@ class Recipe:
     sync_batch_norm: bool = False  # batch statistics over all processes
     transforms: list[Spec] = field(default_factory=list)  # random changes to the real images
     degradation: Spec | None = None  # how images are spoiled, for a task that is to make them good again
-    patch: int = 0  # side of the squares cut from pictures at their own resolution; 0: pictures are seen whole
+    patch: int = 0  # side of the squares cut from images at their own resolution; 0: images are seen whole
 
     def set(self, path: str, text: str, components: Mapping[str, type]) -> None:
         """Override one option by its dotted path; a path that is not the recipe's own is the task's."""

@@ -85,7 +85,7 @@ class Policy:
         return cls(place, bf16, compile == "on" or (compile == "auto" and long))
 
     def suited(self, asked: PrecisionName, resolution: Sequence[int]) -> Policy:
-        """This policy for data of that size: points, which are pictures of one row, are float32 unless asked otherwise.
+        """This policy for data of that size: points, which are images of one row, are float32 unless asked otherwise.
 
         A mode of `ring` is 0.008 wide at 0.8 from the centre, where neighbouring bf16 numbers are 0.004 apart.
         """

@@ -69,10 +69,10 @@ class Chain(Augment):
         return {name: value for part in self.parts for name, value in part.stats().items()}  # type: ignore[operator]
 
 
-def check_pictures(images: Tensor, who: str) -> None:
+def check_images(images: Tensor, who: str) -> None:
     """Raise `UsageError` for images of one pixel, which stand for points."""
     if images.shape[2] * images.shape[3] == 1:
-        raise UsageError(f"{who} changes pictures, and these data are points; instance_noise works for them.")
+        raise UsageError(f"{who} changes images, and these data are points; instance_noise works for them.")
 
 
 def on_colours(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:

@@ -17,7 +17,7 @@ from ..config import Spec, UsageError
 from ..game import Progress
 from ..policy import full_precision, wide
 from ..schedule import following
-from . import Augment, check_pictures, column, on_colours, shifted
+from . import Augment, check_images, column, on_colours, shifted
 from .grid_sample import resample
 
 Kind = Literal["blit", "geometry", "colour"]
@@ -60,7 +60,7 @@ class ADA(Augment):
         self._set(0.0)
 
     def forward(self, images: Tensor) -> Tensor:
-        check_pictures(images, "ADA")
+        check_images(images, "ADA")
         if self.given is not None and not self.given(self.progress.fraction):
             return images
         with full_precision(images.device):  # places and colours are not to be rounded to bfloat16

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..policy import wide
-from . import Augment, check_pictures, column, on_colours, shifted
+from . import Augment, check_images, column, on_colours, shifted
 
 Change = Literal["color", "translation", "cutout"]
 
@@ -33,7 +33,7 @@ class DiffAugment(Augment):
         self.shift, self.hole = shift, hole
 
     def forward(self, images: Tensor) -> Tensor:
-        check_pictures(images, "DiffAugment")
+        check_images(images, "DiffAugment")
         for name in self.policy:
             images = getattr(self, name)(images)
         return images

@@ -258,7 +258,7 @@ def _unknown(state: State, nearest: str) -> str:
     """The sentences for a file that fits no network."""
     for judge, keys in JUDGES.items():
         if all(k in state for k in keys):
-            return f"this is {judge}, which judges pictures; the file of its generator is needed."
+            return f"this is {judge}, which judges images; the file of its generator is needed."
     if not nearest:
         known = ", ".join(layout.title for layout in KNOWN)
         return f"its tensors ({_listed(sorted(state))}) are those of no network known here: {known}."

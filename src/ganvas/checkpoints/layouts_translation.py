@@ -1,4 +1,4 @@
-"""How published files of networks from pictures to pictures name and shape their tensors; see `layouts`."""
+"""How published files of networks from images to images name and shape their tensors; see `layouts`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .layouts import LAYOUTS, Layout, Options, Shape, Shapes, conv, norm, number
 from .layouts_style import PAINTERS
 
 WIDEST = 8  # times a U-Net's first map, at most
-DEEPEST = 14  # halvings: no picture has more
+DEEPEST = 14  # halvings: no image has more
 STATISTICS = r".*\.(running_mean|running_var|num_batches_tracked)"  # of old instance norms, which look at none
 
 
@@ -160,7 +160,7 @@ def stargan_own(o: Options) -> dict[str, Shape]:
 
 
 def stargan_infer(first: str, block: str, last: str) -> Callable[[Shapes], Options]:
-    """Reads the options from a file whose parts are called so; what enters beyond the picture are the domains."""
+    """Reads the options from a file whose parts are called so; what enters beyond the image are the domains."""
 
     def infer(shapes: Shapes) -> Options:
         blocks = len(numbers(shapes, numbered(block)))

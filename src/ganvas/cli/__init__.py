@@ -220,7 +220,7 @@ def _train(as_json: bool, **options: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _reading() -> Iterator[Any]:
-    """A bar while pictures are decoded for the first time."""
+    """A bar while images are decoded for the first time."""
     from rich.progress import Progress
 
     with Progress(console=console(), transient=True) as bar:
@@ -228,7 +228,7 @@ def _reading() -> Iterator[Any]:
 
         def tell(done: int, total: int) -> None:
             if not task:
-                task.append(bar.add_task("reading pictures", total=total))
+                task.append(bar.add_task("reading images", total=total))
             bar.update(task[0], completed=done, total=total)
 
         yield tell
@@ -254,7 +254,7 @@ def sample(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Pictures from a trained model: a grid (.png), a folder of PNGs, or an .npz."""
+    """Images from a trained model: a grid (.png), a folder of PNGs, or an .npz."""
     from ..api import load
     from .samples import save_samples
 
@@ -265,7 +265,7 @@ def sample(
     written = save_samples(images, wanted, output, grid)
     if as_json:
         return answer({"output": str(output), "images": len(wanted), "files": written})
-    say(f"{len(wanted)} pictures in {output}")
+    say(f"{len(wanted)} images in {output}")
 
 
 @app.command()
@@ -274,9 +274,9 @@ def interpolate(
     output: Output,
     seeds: Annotated[str, typer.Option(help="The latents to pass through: 0-7, or 0,3,9-12.")] = "0-7",
     steps: Annotated[
-        int | None, typer.Option(help="Pictures from one latent to the next. [default: 24; 8 for .png]")
+        int | None, typer.Option(help="Images from one latent to the next. [default: 24; 8 for .png]")
     ] = None,
-    fps: Annotated[int, typer.Option(help="Pictures a second of a .gif or .mp4.")] = 24,
+    fps: Annotated[int, typer.Option(help="Images a second of a .gif or .mp4.")] = 24,
     label: Annotated[str | None, typer.Option(help="A class by name or number, numbers, or a caption.")] = None,
     device: Device = "auto",
     as_json: JsonFlag = False,
@@ -293,7 +293,7 @@ def interpolate(
     save_interpolation(frames, output, fps=fps, columns=steps)
     if as_json:
         return answer({"output": str(output), "frames": len(frames), "seeds": wanted})
-    say(f"{len(frames)} pictures in {output}")
+    say(f"{len(frames)} images in {output}")
 
 
 @app.command()
@@ -314,7 +314,7 @@ def demo(
     if console().is_terminal:
         console().print(terminal_preview(result["run"]))
     say(
-        "\nThese digits were never written by anybody. Now your own pictures:\n"
+        "\nThese digits were never written by anybody. Now your own images:\n"
         "         ganvas train dcgan --data FOLDER --outdir runs/mine --images 200000\n"
         "         ganvas interpolate " + result["run"] + " -o walk.gif\n"
         "         ganvas list"

@@ -19,13 +19,13 @@ COLOURS = {"note": "dim", "warning": "yellow", "trouble": "bold red"}  # of find
 Features = Annotated[str, typer.Option(help="pocket, inception, vgg16 or vgg19.")]
 Resize = Annotated[str, typer.Option(help="own: as the features' authors; clean: antialiased.")]
 Rounded = Annotated[bool, typer.Option("--bf16", help="Features in bfloat16, for fd and fid; said with the number.")]
-Samples = Annotated[int, typer.Option(help="Pictures drawn from a run.")]
+Samples = Annotated[int, typer.Option(help="Images drawn from a run.")]
 Resolution = Annotated[str | None, typer.Option(help="64 or WIDTHxHEIGHT, for folders of several sizes.")]
 
 
 def eval_(
     metric: Annotated[str, typer.Argument(help="fd, kid, is, prdc, psnr, ...: `ganvas list metrics`.")],
-    a: Annotated[str, typer.Argument(metavar="A", help="The real pictures: data, statistics, or a run.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="The real images: data, statistics, or a run.")],
     b: Annotated[
         str | None, typer.Argument(metavar="[B]", help="What is measured: data, statistics, or a run.")
     ] = None,
@@ -99,7 +99,7 @@ def statistics(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Mean and covariance of features in a file (.npz), to compare with later in place of the pictures."""
+    """Mean and covariance of features in a file (.npz), to compare with later in place of the images."""
     options = {k: v for k, v in locals().items() if k not in ("a", "output", "as_json")}
     from ..config import UsageError
     from ..evaluation.evaluate import statistics_of
@@ -109,7 +109,7 @@ def statistics(
     said = statistics_of(a, output, **options)
     if as_json:
         return answer(said)
-    say(f"Statistics of {said['images']:,} pictures ({said['features']}) in {output}")
+    say(f"Statistics of {said['images']:,} images ({said['features']}) in {output}")
 
 
 def doctor(

@@ -1,4 +1,4 @@
-"""The commands about weights that change pictures: between two models, and for other tools."""
+"""The commands about weights that change images: between two models, and for other tools."""
 
 from __future__ import annotations
 

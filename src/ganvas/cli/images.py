@@ -1,4 +1,4 @@
-"""The commands that change pictures: `upscale`, `restore`."""
+"""The commands that change images: `upscale`, `restore`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .console import Device, JsonFlag, Output, answer, console, plain, say, table
 
-Input = Annotated[Path, typer.Option("-i", "--input", help="A picture, or a folder of pictures.")]
+Input = Annotated[Path, typer.Option("-i", "--input", help="An image, or a folder of images.")]
 Recursive = Annotated[bool, typer.Option("--recursive", help="Also the folders in the folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Leave alone what is there already.")]
 Outscale = Annotated[float | None, typer.Option(help="How many times larger. (as the model)")]
 Width = Annotated[int | None, typer.Option(help="Width of the result in pixels.")]
 Height = Annotated[int | None, typer.Option(help="Height of the result in pixels.")]
 Mask = Annotated[Path | None, typer.Option(help="Bright where holes are; a folder: one for each. (for inpaint)")]
-Strength = Annotated[float, typer.Option(help="From 0, the plain picture, to 1, all of the model.")]
+Strength = Annotated[float, typer.Option(help="From 0, the plain image, to 1, all of the model.")]
 Faithful = Annotated[str | None, typer.Option("--psnr-model", help="What --strength mixes in. (a plain enlargement)")]
-Keep = Annotated[bool, typer.Option("--keep-colours", help="Broad colours and brightness stay the picture's.")]
+Keep = Annotated[bool, typer.Option("--keep-colours", help="Broad colours and brightness stay the image's.")]
 Grain = Annotated[float, typer.Option(help="Noise to add, its standard deviation in levels of 255.")]
 Tile = Annotated[str, typer.Option(help="Side of the parts in pixels; auto: by memory; 0: the whole at once.")]
 Overlap = Annotated[str, typer.Option(help="Largest overlap of parts that are exact, in pixels, or exact.")]
-Wrap = Annotated[bool, typer.Option("--wrap", help="The picture repeats, as a texture does.")]
+Wrap = Annotated[bool, typer.Option("--wrap", help="The image repeats, as a texture does.")]
 Format = Annotated[str | None, typer.Option("--format", help="Of a folder's results: png, jpg, webp, tif. (as read)")]
 Quality = Annotated[int, typer.Option(help="Of JPEG and WebP, 1 to 100.")]
 Lossless = Annotated[bool, typer.Option("--lossless", help="WebP without loss.")]
@@ -58,7 +58,7 @@ def upscale(
     activation: Activation = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Larger pictures: one, or a folder of them; depth, colours, transparency and metadata are kept."""
+    """Larger images: one, or a folder of them; depth, colours, transparency and metadata are kept."""
     asked = dict(locals())
     from ..models.resolve import embedded
 
@@ -91,7 +91,7 @@ def restore(
     activation: Activation = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Better pictures of the same size: without noise, blur, haze or whatever a model was trained against."""
+    """Better images of the same size: without noise, blur, haze or whatever a model was trained against."""
     asked = dict(locals())
     from ..config import UsageError
 
@@ -101,7 +101,7 @@ def restore(
 
 
 def _apply(source: Path, output: Path, as_json: bool, **asked: Any) -> None:
-    """Every picture made better."""
+    """Every image made better."""
     how = {k: asked[k] for k in ("recursive", "form", "resume", "quality", "lossless")}
     make = _filler if asked.get("mask") else _enhancer
     carry_out(source, output, lambda: make(**asked), as_json=as_json, **how)
@@ -117,10 +117,10 @@ def carry_out(
     form: str | None,
     **how: Any,
 ) -> None:
-    """Change a picture or a folder of them, tell about it, and end with 1 if one failed.
+    """Change an image or a folder of them, tell about it, and end with 1 if one failed.
 
     `make` gives what is to be done with each, and what the JSON answer says about that; `how` is what
-    `picture_jobs.work` takes.
+    `batch.work` takes.
     """
     from ..config import UserError
     from ..imaging.encode import check_quality
@@ -146,7 +146,7 @@ def carry_out(
 
 
 def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
-    """What is to be done with each picture, and what there is to say about the network."""
+    """What is to be done with each image, and what there is to say about the network."""
     from ..config import UsageError
     from ..inference.enhance import Enhancer, Target
     from ..models.resolve import PLAIN, find
@@ -222,12 +222,12 @@ class Shown:
         self.bar.stop()
 
     def share(self, job: Any, share: float) -> None:
-        """So much of a picture is done."""
+        """So much of an image is done."""
         known = len([o for o in self.outcomes if o.job != job])
         self.bar.update(self.task, completed=known + share, description=plain(self.name(job))[-40:])
 
     def outcome(self, outcome: Any) -> None:
-        """A picture is finished, one way or the other."""
+        """An image is finished, one way or the other."""
         self.outcomes.append(outcome)
         self.bar.update(self.task, completed=len(self.outcomes))
         name = plain(self.name(outcome.job))
@@ -241,7 +241,7 @@ class Shown:
                 self.bar.console.print(f"[yellow]{name}: {plain(note)}[/]", soft_wrap=True)
 
     def name(self, job: Any) -> str:
-        """A picture as a person knows it: by its place in the folder."""
+        """An image as a person knows it: by its place in the folder."""
         from ..imaging.decode import shown
 
         return shown(job.source.relative_to(self.source) if job.source != self.source else job.source)

@@ -12,10 +12,10 @@ from torch import Tensor
 from ..api import load
 from ..config import UsageError, UserError
 from ..imaging.decode import to_uint8
-from ..imaging.grid import grid, is_points, pictures, save_walk
+from ..imaging.grid import grid, is_points, save_walk, to_pil_images
 from ..run import replacing
 
-PREVIEW = 8  # pictures in the terminal
+PREVIEW = 8  # images in the terminal
 
 
 def save_samples(images: Tensor, seeds: Sequence[int], output: Path, columns: int | None = None) -> list[str]:
@@ -44,16 +44,16 @@ def save_samples(images: Tensor, seeds: Sequence[int], output: Path, columns: in
 
 def _save_folder(images: Tensor, seeds: Sequence[int], output: Path) -> list[str]:
     if is_points(images):
-        raise UsageError("Points are not pictures: write them as .npz, or as a scatter plot (.png).")
+        raise UsageError("Points are not images: write them as .npz, or as a scatter plot (.png).")
     output.mkdir(parents=True, exist_ok=True)
     files = [output / f"seed{seed:06d}.png" for seed in seeds]
-    for file, one in zip(files, pictures(images)):
+    for file, one in zip(files, to_pil_images(images)):
         one.save(file)
     return [str(f) for f in files]
 
 
 def save_interpolation(frames: Tensor, output: Path, *, fps: int, columns: int) -> None:
-    """Write a walk: rows of pictures (.png), or one frame after another (.gif, .mp4)."""
+    """Write a walk: rows of images (.png), or one frame after another (.gif, .mp4)."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if output.suffix.lower() == ".png":

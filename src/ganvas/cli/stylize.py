@@ -1,4 +1,4 @@
-"""The command that paints pictures as others are painted: `stylize`."""
+"""The command that paints images as others are painted: `stylize`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Layers = Annotated[list[str] | None, typer.Option(help="Name, or name=weight; ag
 
 
 def stylize(
-    content: Annotated[Path, typer.Argument(help="What is shown: a picture, or a folder of pictures.")],
-    style: Annotated[list[Path] | None, typer.Argument(help="How it is painted: one picture, or several.")] = None,
+    content: Annotated[Path, typer.Argument(help="What is shown: an image, or a folder of images.")],
+    style: Annotated[list[Path] | None, typer.Argument(help="How it is painted: one image, or several.")] = None,
     output: Output = ...,  # type: ignore[assignment]
     method: Annotated[str, typer.Option(help="gatys (iterations), adain or fast (--model); auto: as given.")] = "auto",
     model: Annotated[str | None, typer.Option(help="A run of adain or fast_style, or a weight file of others.")] = None,
@@ -36,7 +36,7 @@ def stylize(
     style_layer: Layers = None,
     style_scale: Annotated[float, typer.Option(help="Size of the style's strokes: 0.5 is half as large.")] = 1.0,
     one_size: Annotated[bool, typer.Option("--one-size", help="All iterations at the full size.")] = False,
-    preview: Annotated[Path | None, typer.Option(help="A folder for pictures on the way.")] = None,
+    preview: Annotated[Path | None, typer.Option(help="A folder for images on the way.")] = None,
     preview_every: Annotated[int, typer.Option(help="Iterations between them.")] = 25,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     recursive: Recursive = False,
@@ -47,7 +47,7 @@ def stylize(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """A picture's content in the style of others; depth, transparency and metadata are kept."""
+    """An image's content in the style of others; depth, transparency and metadata are kept."""
     asked = dict(locals())
     how = {k: asked[k] for k in ("recursive", "form", "resume", "quality", "lossless")}
     carry_out(content, output, lambda: _painter(**asked), as_json=as_json, **how)
@@ -57,7 +57,7 @@ METHODS = ("auto", "gatys", "adain", "fast")
 
 
 def _painter(**asked: Any) -> tuple[Any, dict[str, Any]]:
-    """What is to be done with each picture, and what there is to say about it."""
+    """What is to be done with each image, and what there is to say about it."""
     from ..config import UsageError, did_you_mean
 
     method, model = asked["method"], asked["model"]
@@ -67,14 +67,14 @@ def _painter(**asked: Any) -> tuple[Any, dict[str, Any]]:
     if model is None and method in ("adain", "fast"):
         raise UsageError(f"--method {method} needs --model: a run of {RECIPES[method]}, or a weight file.")
     if model is not None and method == "gatys":
-        raise UsageError("--method gatys changes the picture itself and takes no --model; leave one of them out.")
+        raise UsageError("--method gatys changes the image itself and takes no --model; leave one of them out.")
     if model is not None:
         return _by_model(**asked)
     given = [f"--{name}" for name in ("encoder", "mask") if asked[name] is not None]
     if given or asked["alpha"] != 1:
         raise UsageError(f"{(given or ['--alpha'])[0]} is for a model that paints: give --model.")
     if not asked["style"]:
-        raise UsageError("In which style? Give one picture or more after the content: ganvas stylize CONTENT STYLE.")
+        raise UsageError("In which style? Give one image or more after the content: ganvas stylize CONTENT STYLE.")
     return _by_iterations(**asked)
 
 
@@ -125,8 +125,8 @@ def _by_iterations(**asked: Any) -> tuple[Any, dict[str, Any]]:
     styles = opened(asked["style"], asked["weights"], asked["colour"])
     network, why = sharpest(asked["network"])
     perception = Perception(network=network, content=asked["content_layer"] or [], style=asked["style_layer"] or [])
-    for picture, file in zip(styles.pictures, asked["style"]):
-        perception.check(picture, str(file))
+    for image, file in zip(styles.images, asked["style"]):
+        perception.check(image, str(file))
     device = pick_device(asked["device"])
     say(f"Looking through {network} ({why}).")
     painter = Painter(styles, perception, painting, asked["preview"], asked["preview_every"], device)

@@ -1,4 +1,4 @@
-"""The command that makes one kind of picture of another: `translate`."""
+"""The command that makes one kind of image of another: `translate`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def translate(
     precision: Precision = "fp32",
     as_json: JsonFlag = False,
 ) -> None:
-    """Pictures of one kind from those of another: one, or a folder of them, in any size."""
+    """Images of one kind from those of another: one, or a folder of them, in any size."""
 
     asked: dict[str, Any] = {"recursive": recursive, "form": form, "resume": resume}
     asked |= {"quality": quality, "lossless": lossless}
@@ -44,7 +44,7 @@ def translate(
 def _translator(
     name: str | None, device: str, precision: str, text: str | None, **how: Any
 ) -> tuple[Any, dict[str, Any]]:
-    """What is to be done with each picture, and what there is to say about the model."""
+    """What is to be done with each image, and what there is to say about the model."""
     from ..config import UsageError
     from ..inference.translate import ready, translated
     from ..models.model import load

@@ -1,4 +1,4 @@
-"""Where the pictures come from.  `Batches` (in `ganvas.data.batches`) and `ganvas.data.transforms` need torch."""
+"""Where the images come from.  `Batches` (in `ganvas.data.batches`) and `ganvas.data.transforms` need torch."""
 
 from .dataset import Dataset, Facts
 from .sources import SOURCES, open_source, parse_resolution

@@ -1,6 +1,6 @@
-"""What the arrangement of files says: which are pictures, and their labels and captions.
+"""What the arrangement of files says: which are images, and their labels and captions.
 
-Labels are the first-level sub-folders, if every picture lies in one, or a column of `metadata.jsonl` or a CSV: words,
+Labels are the first-level sub-folders, if every image lies in one, or a column of `metadata.jsonl` or a CSV: words,
 whole numbers, or lists of numbers (label_0, label_1, ... in a CSV).
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..config import UserError
-from ..imaging.decode import SUFFIXES, BadPicture
+from ..imaging.decode import SUFFIXES, BadImage
 from .dataset import classes_of
 from .files import Tree, is_image
 
@@ -30,7 +30,7 @@ SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", 
 
 @dataclass
 class Layout:
-    """The pictures of a tree, in order, with what is known about each."""
+    """The images of a tree, in order, with what is known about each."""
 
     files: list[str]
     labels: np.ndarray | None = None  # (N,) int64; -1: unlabelled
@@ -51,10 +51,10 @@ class Row:
 
 
 def read_layout(tree: Tree, metadata: str | None = None) -> Layout:
-    """Find the pictures of a tree, their labels and captions.
+    """Find the images of a tree, their labels and captions.
 
     `metadata` names the file that describes them, if it is not to be looked for.  Raises `UserError` if there is no
-    picture, if two class names differ only in case, or if the metadata names files that are not there.
+    image, if two class names differ only in case, or if the metadata names files that are not there.
     """
     images = [f for f in tree.files if is_image(f)]
     top = _top(tree.files, images)
@@ -144,12 +144,12 @@ def _first_line(tree: Tree, file: str) -> str:
 def _text(tree: Tree, file: str) -> io.TextIOWrapper:
     try:
         return io.TextIOWrapper(tree.open(file), "utf-8-sig", newline="")
-    except BadPicture as e:
+    except BadImage as e:
         raise UserError(f"{tree.name}: {file} {e.reason}.") from None
 
 
 def _described(tree: Tree, metadata: str, images: list[str], top: str) -> Layout:
-    """The layout according to a metadata file; pictures it does not name have no label and no caption."""
+    """The layout according to a metadata file; images it does not name have no label and no caption."""
     where = f"{tree.name}: {metadata}"
     folder = metadata.rpartition("/")[0]
     rows: dict[str, Row] = {}
@@ -265,7 +265,7 @@ def _inside(file: str, folder: str, where: str) -> str:
 
 
 def kept(layout: Layout, good: np.ndarray) -> Layout:
-    """The layout without the pictures that turned out unusable (`good` is (N,) bool) and without emptied classes."""
+    """The layout without the images that turned out unusable (`good` is (N,) bool) and without emptied classes."""
     chosen = np.flatnonzero(good)
     labels, names = layout.labels, layout.class_names
     notes = list(layout.notes)

@@ -1,4 +1,4 @@
-"""Pictures that already are one array: .npy and .npz files."""
+"""Images that already are one array: .npy and .npz files."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .dataset import Dataset, classes_of
 
 IMAGE_KEYS = ("images", "image", "x", "x_train", "data", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "y_train", "targets")
-CHUNK = 64  # pictures converted at a time
+CHUNK = 64  # images converted at a time
 
 
-def write_pictures(
+def write_images(
     file: Path,
-    pictures: Iterable[np.ndarray],
+    images: Iterable[np.ndarray],
     *,
     count: int,
     shape: tuple[int, int, int],
@@ -32,11 +32,11 @@ def write_pictures(
     resolution: tuple[int, int] | None,
     progress: Progress | None,
 ) -> list[str]:
-    """Write `count` pictures (H, W, C) of one shape, brought to `resolution`; gives the notes."""
+    """Write `count` images (H, W, C) of one shape, brought to `resolution`; gives the notes."""
     size, notes = choose_resolution(Counter({shape[:2]: count}), resolution, name)
     with Rows(file, (*size, shape[2]), dtype) as rows:
-        for done, picture in enumerate(pictures, 1):
-            scaled = fit(picture, size)
+        for done, image in enumerate(images, 1):
+            scaled = fit(image, size)
             rows.append(whiten_hidden(scaled) if shape[2] == 4 else scaled)
             if progress and (done % CHUNK == 0 or done == count):
                 progress(done, count)
@@ -63,10 +63,10 @@ def open_arrays(
         dtype, convert, said = _reading(images, path)
         count, height, width, channels = images.shape
         content = _labelled(labels, count, path)
-        pictures = (convert(p) for i in range(0, count, CHUNK) for p in np.asarray(images[i : i + CHUNK]))
+        converted = (convert(p) for i in range(0, count, CHUNK) for p in np.asarray(images[i : i + CHUNK]))
         shape = (height, width, channels)
-        sized = write_pictures(
-            file, pictures, count=count, shape=shape, dtype=dtype, name=name, resolution=resolution, progress=progress
+        sized = write_images(
+            file, converted, count=count, shape=shape, dtype=dtype, name=name, resolution=resolution, progress=progress
         )
         content.notes = [*notes, *said, *sized]
         return content
@@ -82,7 +82,7 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             images = next((k for k in IMAGE_KEYS if k in archive), None)
             if images is None:
                 raise UserError(
-                    f"{path} holds {', '.join(archive.files) or 'nothing'}; the pictures should be called 'images'."
+                    f"{path} holds {', '.join(archive.files) or 'nothing'}; the images should be called 'images'."
                 )
             labels = next((k for k in LABEL_KEYS if k in archive), None)
             return archive[images], archive[labels] if labels else None
@@ -98,7 +98,7 @@ def _channels_last(images: np.ndarray, path: Path) -> tuple[np.ndarray, list[str
     if images.size and images.ndim == 4 and images.shape[1] in (1, 3, 4):
         return images.transpose(0, 2, 3, 1), ["the array is read as (N, C, H, W)"]
     raise UserError(
-        f"{path} holds an array of shape {images.shape}; pictures are (N, H, W), (N, H, W, C) or (N, C, H, W)"
+        f"{path} holds an array of shape {images.shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W)"
         " with 1, 3 or 4 channels."
     )
 
@@ -124,11 +124,11 @@ def _reading(images: np.ndarray, path: Path) -> tuple[type, Any, list[str]]:
     if kind == "f" and low >= 0 and 2 <= high <= 255:
         return np.uint8, _levels, [f"{said} levels from 0 to 255"]
     found = f"{images.dtype} from {low:g} to {high:g}" if kind in "iufb" else str(images.dtype)
-    raise UserError(f"{path} holds {found}; pictures are uint8, uint16, or numbers in [0, 1] or [-1, 1].")
+    raise UserError(f"{path} holds {found}; images are uint8, uint16, or numbers in [0, 1] or [-1, 1].")
 
 
-def _levels(picture: np.ndarray) -> np.ndarray:
-    return np.floor(picture + 0.5).clip(0, 255).astype(np.uint8)
+def _levels(image: np.ndarray) -> np.ndarray:
+    return np.floor(image + 0.5).clip(0, 255).astype(np.uint8)
 
 
 def _labelled(labels: np.ndarray | None, count: int, path: Path) -> Content:
@@ -141,7 +141,7 @@ def _labelled(labels: np.ndarray | None, count: int, path: Path) -> Content:
         labels = labels[:, 0]
     if labels.shape != (count,) or labels.dtype.kind not in "iubU":
         raise UserError(
-            f"{path} holds labels of shape {labels.shape} and type {labels.dtype} for {count:,} pictures;"
+            f"{path} holds labels of shape {labels.shape} and type {labels.dtype} for {count:,} images;"
             f" they should be ({count},) whole numbers or words, or ({count}, D) floating-point numbers."
         )
     if labels.dtype.kind == "U":

@@ -26,9 +26,9 @@ IN_MEMORY = 512 << 20  # bytes: a data set up to this size is one tensor
 ON_DEVICE = 0.25  # share of an accelerator's free memory that a data set may take
 MASK = (1 << 64) - 1
 
-SHOWN = 0x5EE  # the seed of the order in which pictures are shown
-HELD = 0x8E1D  # added to the seed for the choice of the pictures that are held out
-LABELLED = 0x9E3779B97F4A7C15  # added to the seed for the order of the labelled pictures
+SHOWN = 0x5EE  # the seed of the order in which images are shown
+HELD = 0x8E1D  # added to the seed for the choice of the images that are held out
+LABELLED = 0x9E3779B97F4A7C15  # added to the seed for the order of the labelled images
 OTHER = 0x3C6EF372FE94F82B  # and for that of the other pile
 
 LACKING = {
@@ -41,10 +41,10 @@ LACKING = {
         " a sub-folder called unlabelled, or name labels in a metadata.jsonl."
     ),
     "source": (
-        "This recipe needs pairs; give --data source=DIR,target=DIR, AB:DIR for pictures side by side, or edges:DATA"
-        " (grey, blur, mask, regions) to make sources of the pictures themselves."
+        "This recipe needs pairs; give --data source=DIR,target=DIR, AB:DIR for images side by side, or edges:DATA"
+        " (grey, blur, mask, regions) to make sources of the images themselves."
     ),
-    "other": "This recipe needs two piles of pictures; give --data a=DIR,b=DIR.",
+    "other": "This recipe needs two piles of images; give --data a=DIR,b=DIR.",
     "text": "This recipe needs captions, and the data have none; name a text for each image in a metadata.jsonl.",
 }
 
@@ -86,8 +86,8 @@ class Batches:
 
     A batch is a pure function of (data set, seed, transforms, position): the same with worker processes or without,
     in any order, after a restart.  `needs` names what a batch must hold; with `labelled` or `other`, every batch also
-    brings as many labelled pictures, or pictures of the other pile, which have an order of their own.  With `hold_out`,
-    so many pictures (of either pile), which follow from the seed, are never among them.  A `degradation` makes the
+    brings as many labelled images, or images of the other pile, which have an order of their own.  With `hold_out`,
+    so many images (of either pile), which follow from the seed, are never among them.  A `degradation` makes the
     sources of data that have none.  Raises `UsageError` if the data lack what is needed.
     """
 
@@ -140,7 +140,7 @@ class Batches:
                 raise UsageError(LACKING[need])
 
     def _resident(self, images: np.ndarray) -> Tensor | None:
-        """All pictures as one tensor (N, H * W * C), where indexing is fastest; None if they are too many."""
+        """All images as one tensor (N, H * W * C), where indexing is fastest; None if they are too many."""
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             if images.nbytes > ON_DEVICE * free:
@@ -152,7 +152,7 @@ class Batches:
             return indexable(torch.from_numpy(images.reshape(len(images), -1))).to(self.device)
 
     def __len__(self) -> int:
-        """How many pictures are trained on."""
+        """How many images are trained on."""
         return len(self.kept)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class Batches:
         return {**self.__dict__, "_running": []}
 
     def indices(self, start: int, count: int) -> np.ndarray:
-        """Which pictures stand at positions start to start + count of the endless order, as (count,) int64."""
+        """Which images stand at positions start to start + count of the endless order, as (count,) int64."""
         return self.kept[self.order.indices(start, count)]
 
     def at(self, start: int, count: int) -> dict[str, Any]:
@@ -173,7 +173,7 @@ class Batches:
         return self._finish(self._gather(start, count), start)
 
     def held(self, count: int) -> dict[str, Any]:
-        """The first `count` of the pictures that are held out, as `at` gives them."""
+        """The first `count` of the images that are held out, as `at` gives them."""
         batch = self._stored(self.aside[:count])
         if self.others is not None:
             batch["other"] = self._sources(self.other_aside[:count])
@@ -182,7 +182,7 @@ class Batches:
     def _check(self, count: int) -> None:
         if not 0 < count <= len(self):
             raise UsageError(
-                f"A batch of {count} cannot be drawn from the {len(self):,} pictures of {self.dataset.name!r};"
+                f"A batch of {count} cannot be drawn from the {len(self):,} images of {self.dataset.name!r};"
                 f" give --batch {len(self)} or less."
             )
 
@@ -191,16 +191,16 @@ class Batches:
         batch = self._stored(self.indices(start, count))
         if self.labelled is not None and self.labelled_order is not None and self.labels is not None:
             where = self.labelled[self.labelled_order.indices(start, count)]
-            batch["labelled_image"] = self._pictures(where)
+            batch["labelled_image"] = self._images(where)
             batch["labelled_label"] = self.labels.index_select(0, torch.from_numpy(where))
         if self.others is not None:
             batch["other"] = self._sources(self.other_kept[self.others.indices(start, count)])
         return batch
 
     def _stored(self, where: np.ndarray) -> dict[str, Any]:
-        """Pictures with what belongs to them, as they are stored."""
+        """Images with what belongs to them, as they are stored."""
         index = torch.from_numpy(where)
-        batch: dict[str, Any] = {"image": self._pictures(where), "index": index}
+        batch: dict[str, Any] = {"image": self._images(where), "index": index}
         if self.dataset.paired and self.others is None:
             batch["source"] = self._sources(where)
         if self.labels is not None:
@@ -210,7 +210,7 @@ class Batches:
         return batch
 
     def shown(self, places: Sequence[int]) -> dict[str, Any]:
-        """What a person is shown of the data: always the same pictures, of all kinds, beginning again at the end.
+        """What a person is shown of the data: always the same images, of all kinds, beginning again at the end.
 
         As `at` gives it, on the CPU and unchanged; those that are held out, if any are.  The other pile has its own.
         """
@@ -220,16 +220,16 @@ class Batches:
             others = self.other_aside if self.held_out else self.other_kept
             batch["other"] = self._sources(others[_mixed(places, len(others))])
         batch = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in batch.items()}
-        pictures = self._as_pictures(batch)
+        images = self._as_images(batch)
         if self.window:
-            pictures = self.window.cut(pictures, self.window.middle(len(places)))
+            images = self.window.cut(images, self.window.middle(len(places)))
         if self.dataset.maker:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(self.seed)
-                pictures["source"] = MAKERS[self.dataset.maker](pictures["image"])
-        return {**batch, **self._degraded(pictures, places)}
+                images["source"] = MAKERS[self.dataset.maker](images["image"])
+        return {**batch, **self._degraded(images, places)}
 
-    def _pictures(self, where: np.ndarray) -> Tensor:
+    def _images(self, where: np.ndarray) -> Tensor:
         """Stored rows (len(where), H * W * C)."""
         return rows_of(self.dataset.images, self._rows, where)
 
@@ -238,8 +238,8 @@ class Batches:
         assert self.dataset.sources is not None
         return rows_of(self.dataset.sources, self._source_rows, where)
 
-    def _as_pictures(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Those entries of a batch that are pictures, as floats."""
+    def _as_images(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Those entries of a batch that are images, as floats."""
         data = self.dataset
         stored = dict.fromkeys(("image", "labelled_image"), data.images)
         if data.sources is not None:
@@ -251,20 +251,20 @@ class Batches:
         for name, value in batch.items():
             if isinstance(value, Tensor):
                 batch[name] = value.to(self.device, non_blocking=True)
-        pictures = self._as_pictures(batch)
+        images = self._as_images(batch)
         if self.window:
-            places = range(start, start + len(pictures["image"]))
-            pictures = self.window.cut(pictures, self.window.anywhere(places))
+            places = range(start, start + len(images["image"]))
+            images = self.window.cut(images, self.window.anywhere(places))
         changing = self.transforms or self.dataset.maker
-        pictures = self._transformed(pictures, start) if changing else pictures
-        return {**batch, **self._degraded(pictures, range(start, start + len(pictures["image"])))}
+        images = self._transformed(images, start) if changing else images
+        return {**batch, **self._degraded(images, range(start, start + len(images["image"])))}
 
-    def _degraded(self, pictures: dict[str, Tensor], places: Sequence[int]) -> dict[str, Tensor]:
+    def _degraded(self, images: dict[str, Tensor], places: Sequence[int]) -> dict[str, Tensor]:
         top = 65535 if self.dataset.images.dtype == np.uint16 else 255
-        made = self.degradation.pair(pictures["image"], places, seed=self.seed, top=top) if self.degradation else {}
-        return {**pictures, **made}
+        made = self.degradation.pair(images["image"], places, seed=self.seed, top=top) if self.degradation else {}
+        return {**images, **made}
 
-    def _transformed(self, pictures: dict[str, Tensor], start: int) -> dict[str, Tensor]:
+    def _transformed(self, images: dict[str, Tensor], start: int) -> dict[str, Tensor]:
         """What is drawn here follows from (seed, position), and leaves the global generators alone."""
         cuda = [self.device] if self.device.type == "cuda" else []
         seed = np.random.SeedSequence([self.seed, start]).generate_state(1, np.uint64)[0]
@@ -274,20 +274,20 @@ class Batches:
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(int(seed))
             for transform in self.transforms:
-                pictures = self._changed(transform, pictures)
+                images = self._changed(transform, images)
             if self.dataset.maker:
-                pictures["source"] = MAKERS[self.dataset.maker](pictures["image"])
-        return {name: image.contiguous(memory_format=torch.channels_last) for name, image in pictures.items()}
+                images["source"] = MAKERS[self.dataset.maker](images["image"])
+        return {name: image.contiguous(memory_format=torch.channels_last) for name, image in images.items()}
 
-    def _changed(self, transform: Transform, pictures: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Every kind of picture by draws of its own, but a source by those of the picture that it belongs to."""
-        if "source" not in pictures:
-            return {name: transform(image) for name, image in pictures.items()}
+    def _changed(self, transform: Transform, images: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Every kind of image by draws of its own, but a source by those of the image that it belongs to."""
+        if "source" not in images:
+            return {name: transform(image) for name, image in images.items()}
         before = _random_state(self.device)
-        changed = {name: transform(image) for name, image in pictures.items() if name != "source"}
+        changed = {name: transform(image) for name, image in images.items() if name != "source"}
         after = _random_state(self.device)
         _set_random_state(self.device, before)
-        changed["source"] = transform(pictures["source"])
+        changed["source"] = transform(images["source"])
         _set_random_state(self.device, after)
         return changed
 
@@ -313,7 +313,7 @@ class Batches:
             prefetch_factor=4,
             generator=torch.Generator(),  # or the loader seeds its workers from the global generator, and moves it
             pin_memory=self.device.type == "cuda",
-            multiprocessing_context="fork" if sys.platform == "linux" else None,  # shares the memory-mapped pictures
+            multiprocessing_context="fork" if sys.platform == "linux" else None,  # shares the memory-mapped images
         )
         for start, batch in loader:
             yield batch if self.complete_in_worker else self._finish(batch, start)
@@ -338,9 +338,9 @@ def _mixed(places: Sequence[int], count: int) -> np.ndarray:
 
 
 def divided(count: int, hold_out: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of `count` pictures are held out, and which are trained on: (hold_out,) and (count - hold_out,) int64."""
+    """Which of `count` images are held out, and which are trained on: (hold_out,) and (count - hold_out,) int64."""
     if not 0 <= hold_out < count:
-        raise UsageError(f"--hold-out must leave pictures to train on: from 0 to {count - 1:,}, got {hold_out:,}.")
+        raise UsageError(f"--hold-out must leave images to train on: from 0 to {count - 1:,}, got {hold_out:,}.")
     shuffled = Order(count, seed + HELD).indices(0, count) if hold_out else np.arange(count)
     return shuffled[:hold_out], np.sort(shuffled[hold_out:])
 

@@ -1,4 +1,4 @@
-"""Real pictures that scikit-learn and scikit-image carry in their wheels: nothing is ever downloaded."""
+"""Real images that scikit-learn and scikit-image carry in their wheels: nothing is ever downloaded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config import UserError
-from ..imaging.decode import BadPicture, fit, read, to_channels
+from ..imaging.decode import BadImage, fit, read, to_channels
 from .dataset import Dataset
 
 PHOTOGRAPHS = {  # the colour photographs, by package and file
@@ -52,10 +52,10 @@ def photographs() -> list[tuple[str, np.ndarray]]:
         for root in (spec.submodule_search_locations or [])[:1] if spec else []:
             for file in files:
                 try:
-                    picture = read(Path(root) / folder / file)
-                except BadPicture:
+                    image = read(Path(root) / folder / file)
+                except BadImage:
                     continue
-                found.append((Path(file).stem, to_channels(picture.array, 3)))
+                found.append((Path(file).stem, to_channels(image.array, 3)))
     return found
 
 
@@ -65,32 +65,32 @@ def open_photos(resolution: tuple[int, int] | None = None) -> Dataset:
     Neighbouring tiles overlap by half; tiles that show next to nothing are left out.
     """
     size, tiles, flat = resolution or (64, 64), [], 0
-    pictures = photographs()
-    for _, picture in pictures:
+    images = photographs()
+    for _, image in images:
         for shorter in (LARGEST, LARGEST / 2):
-            for tile in _tiles(_shrunk(picture, shorter), size):
+            for tile in _tiles(_shrunk(image, shorter), size):
                 if tile.std() < FLAT:
                     flat += 1
                 else:
                     tiles.append(tile)
     if not tiles:
         raise UserError(
-            f"photos: none of the {len(pictures)} embedded photographs is as large as {size[1]}x{size[0]};"
+            f"photos: none of the {len(images)} embedded photographs is as large as {size[1]}x{size[0]};"
             " give a smaller --resolution."
         )
-    notes = [f"tiles of {len(pictures)} photographs ({', '.join(name for name, _ in pictures)})"]
+    notes = [f"tiles of {len(images)} photographs ({', '.join(name for name, _ in images)})"]
     if flat:
         notes.append(f"{flat:,} tiles that show nothing (sky, black) are left out")
     return Dataset(np.stack(tiles), name="photos", notes=notes)
 
 
-def _shrunk(picture: np.ndarray, shorter: float) -> np.ndarray:
-    height, width = picture.shape[:2]
+def _shrunk(image: np.ndarray, shorter: float) -> np.ndarray:
+    height, width = image.shape[:2]
     scale = min(1.0, shorter / min(height, width))
-    return fit(picture, (round(height * scale), round(width * scale)))
+    return fit(image, (round(height * scale), round(width * scale)))
 
 
-def _tiles(picture: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
-    (height, width), (h, w) = picture.shape[:2], size
+def _tiles(image: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
+    (height, width), (h, w) = image.shape[:2], size
     tops, lefts = range(0, height - h + 1, h // 2), range(0, width - w + 1, w // 2)
-    return [picture[top : top + h, left : left + w] for top in tops for left in lefts]
+    return [image[top : top + h, left : left + w] for top in tops for left in lefts]

@@ -1,4 +1,4 @@
-"""Pictures are decoded once, into a memory-mapped file that is named after its content.
+"""Images are decoded once, into a memory-mapped file that is named after its content.
 
 `CACHE/data/KEY/` holds `images.npy`, perhaps `labels.npy` or `vectors.npy`, and `meta.json`.  It is written beside its
 place and renamed, so whatever is there under its own name is whole.
@@ -28,9 +28,9 @@ from .dataset import Dataset
 
 FORMAT = 2  # raise it when the same files must be prepared differently
 SMALLEST = 8  # pixels: no network here takes less
-OWN = (0, 0)  # asked for as a resolution: the pictures' own, however large
+OWN = (0, 0)  # asked for as a resolution: the images' own, however large
 LONGEST = 128  # pixels: what the longer side is scaled to when nobody said how large
-SQUARE = 64  # pixels: the side when the pictures have different sizes and nobody said how large
+SQUARE = 64  # pixels: the side when the images have different sizes and nobody said how large
 TRIAL = 16  # items done before threads are considered
 QUICK = 0.0005  # seconds an item may take and still be quicker without threads
 STALE = 24 * 3600.0  # seconds after which an unfinished folder of another machine is taken for abandoned
@@ -42,7 +42,7 @@ R = TypeVar("R")
 
 @dataclass
 class Content:
-    """What stands beside the pictures of a data set."""
+    """What stands beside the images of a data set."""
 
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ def cache_folder(cache: Path | None = None) -> Path:
 def prepare(key: str, build: Callable[[Path], Content], *, name: str, cache: Path | None = None) -> Dataset:
     """The data set called `key`: as found in the cache, or built.
 
-    `build` writes the pictures to the .npy path it is given.  Raises `UserError` if the disk is full or read-only.
+    `build` writes the images to the .npy path it is given.  Raises `UserError` if the disk is full or read-only.
     """
     place = cache_folder(cache)
     done = load(place / key)
@@ -89,7 +89,7 @@ def prepare(key: str, build: Callable[[Path], Content], *, name: str, cache: Pat
 
 
 def load(folder: Path) -> Dataset | None:
-    """A prepared data set, with its pictures memory-mapped; None if there is none or it is damaged."""
+    """A prepared data set, with its images memory-mapped; None if there is none or it is damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text("ascii"))
         file = folder / "images.npy"
@@ -184,7 +184,7 @@ def _disk_error(error: OSError, place: Path) -> UserError:
 
 
 class Rows:
-    """Pictures of one shape on their way into an .npy file, whose number is known only at the end.
+    """Images of one shape on their way into an .npy file, whose number is known only at the end.
 
     Written rather than memory-mapped: a full disk is then an error that can be caught, not a signal that kills.
     """
@@ -199,11 +199,11 @@ class Rows:
         header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.count, *self.shape)}
         np.lib.format.write_array_header_1_0(self.file, header)
 
-    def append(self, picture: np.ndarray) -> None:
-        """Write one picture."""
-        if (picture.shape, picture.dtype) != (self.shape, self.dtype):
-            raise ValueError(f"{picture.shape} {picture.dtype} does not belong among {self.shape} {self.dtype}")
-        self.file.write(np.ascontiguousarray(picture).data)
+    def append(self, image: np.ndarray) -> None:
+        """Write one image."""
+        if (image.shape, image.dtype) != (self.shape, self.dtype):
+            raise ValueError(f"{image.shape} {image.dtype} does not belong among {self.shape} {self.dtype}")
+        self.file.write(np.ascontiguousarray(image).data)
         self.count += 1
 
     def __enter__(self) -> Rows:
@@ -252,9 +252,9 @@ def ordered(work: Callable[[T], R], items: Iterable[T], *, ahead: int = 32) -> I
 def choose_resolution(
     sizes: Counter[tuple[int, int]], asked: tuple[int, int] | None, name: str
 ) -> tuple[tuple[int, int], list[str]]:
-    """The (height, width) that pictures are brought to, and what there is to say about it.
+    """The (height, width) that images are brought to, and what there is to say about it.
 
-    Raises `UserError` if nobody asked for a size and the pictures' own is smaller than 8 pixels, `UsageError` if their
+    Raises `UserError` if nobody asked for a size and the images' own is smaller than 8 pixels, `UsageError` if their
     own was asked for and they have several.
     """
     count = sizes.total()
@@ -282,7 +282,7 @@ def choose_resolution(
 
 
 def own_resolution(sizes: Counter[tuple[int, int]], name: str) -> tuple[int, int]:
-    """The one (height, width) that all pictures have; raises `UsageError` if they have several."""
+    """The one (height, width) that all images have; raises `UsageError` if they have several."""
     if len(sizes) > 1:
         raise UsageError(f"{name} holds {spread(sizes)}; say what to bring them to, as --resolution {usual(sizes)}.")
     return next(iter(sizes))
@@ -294,6 +294,6 @@ def usual(sizes: Counter[tuple[int, int]]) -> int:
 
 
 def spread(sizes: Counter[tuple[int, int]]) -> str:
-    """How many pictures there are, of which sizes."""
+    """How many images there are, of which sizes."""
     low, high = min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1])
     return f"{sizes.total():,} images of {len(sizes):,} sizes from {low[1]}x{low[0]} to {high[1]}x{high[0]}"

@@ -1,4 +1,4 @@
-"""What every data source becomes: pictures (or points) of one size, with what is known about them."""
+"""What every data source becomes: images (or points) of one size, with what is known about them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from ..config import UsageError
 
 LABELS_KEPT = 0x1ABE15  # the stream of random numbers that says which labels are kept
-MADE = {"edges": 1, "grey": 1, "blur": 0, "mask": 0, "regions": 0}  # channels of sources made so; 0: as the pictures
+MADE = {"edges": 1, "grey": 1, "blur": 0, "mask": 0, "regions": 0}  # channels of sources made so; 0: as the images
 COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 NAMES_SHOWN = 12  # classes and reasons listed in a summary before it says how many more there are
 
@@ -28,14 +28,14 @@ class Facts:
     classes: int  # 0 without labels
     kind: Literal["images", "points"] = "images"
     attributes: int = 0  # numbers in every label, where labels are vectors
-    unlabelled: int = 0  # pictures without a label among labelled ones
-    source_channels: int = 0  # of the pictures that these are to be made of; 0: there are none
+    unlabelled: int = 0  # images without a label among labelled ones
+    source_channels: int = 0  # of the images that these are to be made of; 0: there are none
     scale: int = 1  # how many times larger than those they are
 
 
 @dataclass
 class Dataset:
-    """Pictures of one size, or 2-D points, with their labels and captions."""
+    """Images of one size, or 2-D points, with their labels and captions."""
 
     images: np.ndarray  # (N, H, W, C) uint8 or uint16, usually a memmap; float32 (N, 1, 1, 2) for points
     labels: np.ndarray | None = None  # (N,) int64 class indices; -1: unlabelled
@@ -46,10 +46,10 @@ class Dataset:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
     fingerprint: str = ""  # hash of the content that was prepared, in hex
     vectors: np.ndarray | None = None  # (N, D) float32 labels that are no classes; rows of NaN: unlabelled
-    sources: np.ndarray | None = None  # (N or M, H, W, C): what the pictures are to be made of, if it is given
-    paired: bool = False  # source i belongs to picture i
-    maker: str = ""  # a name in `MADE`: sources are made of the pictures themselves
-    window: tuple[int, int] | None = None  # (height, width) that is trained on, anywhere in a picture; None: all of it
+    sources: np.ndarray | None = None  # (N or M, H, W, C): what the images are to be made of, if it is given
+    paired: bool = False  # source i belongs to image i
+    maker: str = ""  # a name in `MADE`: sources are made of the images themselves
+    window: tuple[int, int] | None = None  # (height, width) that is trained on, anywhere in an image; None: all of it
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.vectors is not None:
@@ -86,7 +86,7 @@ class Dataset:
 
     @property
     def labelled(self) -> np.ndarray:
-        """Which pictures have a label, in order: (M,) int64."""
+        """Which images have a label, in order: (M,) int64."""
         if self.labels is not None:
             return np.flatnonzero(self.labels >= 0)
         if self.vectors is not None:
@@ -94,13 +94,13 @@ class Dataset:
         return np.empty(0, np.int64)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
-        """Some of the pictures, in the order given.
+        """Some of the images, in the order given.
 
         An unbroken run of them stays a view of the file; any other choice is copied into memory.
         """
         chosen = np.asarray(indices, np.int64)
         if chosen.ndim != 1 or not chosen.size or chosen.min() < 0 or chosen.max() >= len(self):
-            raise IndexError(f"a subset of {len(self)} pictures is a list of indices from 0 to {len(self) - 1}")
+            raise IndexError(f"a subset of {len(self)} images is a list of indices from 0 to {len(self) - 1}")
         run = bool((np.diff(chosen) == 1).all())
         where = slice(int(chosen[0]), int(chosen[-1]) + 1) if run else chosen
         return replace(
@@ -114,7 +114,7 @@ class Dataset:
         )
 
     def keep_labels(self, count: int, seed: int) -> Dataset:
-        """The same pictures with `count` labels, every class as often as the others, and the rest hidden (-1).
+        """The same images with `count` labels, every class as often as the others, and the rest hidden (-1).
 
         Which ones follows from the seed alone.  Raises `UsageError` if there are no classes, fewer labels than asked
         for, or fewer asked for than there are classes.
@@ -207,13 +207,13 @@ def fingerprint(*arrays: np.ndarray | None) -> str:
 
 
 def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Which `count` of the labelled pictures to keep, sorted: the classes take turns until they are exhausted."""
+    """Which `count` of the labelled images to keep, sorted: the classes take turns until they are exhausted."""
     bits = np.random.Philox(key=np.array([seed & (1 << 64) - 1, LABELS_KEPT], np.uint64)).random_raw(len(labels))
     shuffled = np.argsort(bits, kind="stable")
     shuffled = shuffled[labels[shuffled] >= 0]
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     kept = labels[by_class]
-    turn = np.arange(len(kept)) - np.searchsorted(kept, kept)  # of a picture within its class
+    turn = np.arange(len(kept)) - np.searchsorted(kept, kept)  # of an image within its class
     return np.sort(by_class[np.argsort(turn, kind="stable")[:count]])
 
 

@@ -1,4 +1,4 @@
-"""Sources made of the very pictures they are to be turned into: lines, greys, blurs, holes and flat colours."""
+"""Sources made of the very images they are to be turned into: lines, greys, blurs, holes and flat colours."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def edges(images: Tensor) -> Tensor:
 
 
 def blur(images: Tensor) -> Tensor:
-    """Softened by a Gaussian of a 32nd of the shorter side, one pixel at least; as many channels as the pictures."""
+    """Softened by a Gaussian of a 32nd of the shorter side, one pixel at least; as many channels as the images."""
     from kornia.filters import gaussian_blur2d
 
     shorter = min(images.shape[2:])
@@ -52,7 +52,7 @@ def blur(images: Tensor) -> Tensor:
 
 
 def mask(images: Tensor) -> Tensor:
-    """A box of each picture missing, mid-grey, at a place and of a size of its own."""
+    """A box of each image missing, mid-grey, at a place and of a size of its own."""
     n, _, height, width = images.shape
     size = HOLE[0] + (HOLE[1] - HOLE[0]) * torch.rand(n, 2, 1, device=images.device)
     begin = torch.rand(n, 2, 1, device=images.device) * (1 - size)

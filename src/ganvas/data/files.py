@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ..config import UserError
-from ..imaging.decode import SUFFIXES, BadPicture
+from ..imaging.decode import SUFFIXES, BadImage
 from .cache import file_digest
 
 MAX_MEMBER = 1 << 28  # bytes one member of a zip may declare
@@ -27,14 +27,14 @@ class Tree(Protocol):
     skipped: list[tuple[str, str]]  # (file, reason) of what cannot be opened
 
     def open(self, file: str) -> BinaryIO:
-        """One file, to be closed by the caller; raises `BadPicture` if it cannot be opened."""
+        """One file, to be closed by the caller; raises `BadImage` if it cannot be opened."""
 
     def digest(self) -> str:
         """A hash of all names and contents, in hex."""
 
 
 def is_image(file: str) -> bool:
-    """Whether a file is called like a picture."""
+    """Whether a file is called like an image."""
     return file.lower().endswith(SUFFIXES)
 
 
@@ -92,7 +92,7 @@ class Folder:
         try:
             return open(self.root / file, "rb")
         except OSError as e:
-            raise BadPicture(f"cannot be opened: {e.strerror}") from None
+            raise BadImage(f"cannot be opened: {e.strerror}") from None
 
     def digest(self) -> str:
         """A hash of all names and contents, in hex."""
@@ -147,7 +147,7 @@ class Zip:
         try:
             return io.BytesIO(self.archive.read(self.members[file]))
         except Exception as e:  # zlib, lzma, bz2 and zipfile each have errors of their own
-            raise BadPicture(f"is damaged in the archive: {e}") from None
+            raise BadImage(f"is damaged in the archive: {e}") from None
 
     def digest(self) -> str:
         """A hash of the archive, in hex."""

@@ -1,4 +1,4 @@
-"""A folder or a zip of pictures, brought to one size and one number of channels."""
+"""A folder or a zip of images, brought to one size and one number of channels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..config import UserError
-from ..imaging.decode import BadPicture, Header, fit, peek, read, to_8bit, to_channels, transparent, whiten_hidden
+from ..imaging.decode import BadImage, Header, fit, peek, read, to_8bit, to_channels, transparent, whiten_hidden
 from .annotations import Layout, by_reason, kept, read_layout
 from .cache import Content, Progress, Rows, choose_resolution, content_key, ordered, prepare
 from .dataset import Dataset
@@ -19,12 +19,12 @@ from .files import Tree
 
 Loaded = tuple[np.ndarray, list[str]] | str
 
-TINY = 4  # pixels: a picture with a shorter side is an icon or an accident
+TINY = 4  # pixels: an image with a shorter side is an icon or an accident
 
 
 @dataclass
 class Survey:
-    """What the headers of all pictures say."""
+    """What the headers of all images say."""
 
     files: list[str] = field(default_factory=list)  # those that look usable
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -43,11 +43,11 @@ class Survey:
 
     @property
     def dtype(self) -> type:
-        """uint16 if every picture has 16 bits, else uint8."""
+        """uint16 if every image has 16 bits, else uint8."""
         return np.uint16 if self.deep == len(self.files) else np.uint8
 
     def notes(self) -> list[str]:
-        """How the pictures that differ are converted."""
+        """How the images that differ are converted."""
         count, opaque, notes = len(self.files), len(self.files) - self.seen_through, []
         if self.channels == 3 and self.grey:
             notes.append(f"{self.grey:,} of {count:,} images are grey and become RGB")
@@ -69,10 +69,10 @@ def open_tree(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """All pictures of a folder or a zip as one data set.
+    """All images of a folder or a zip as one data set.
 
-    `resolution` is (height, width), None: chosen from the pictures; `progress(done, total)` counts decoded pictures.
-    Raises `UserError` if no picture is usable, with the reasons.
+    `resolution` is (height, width), None: chosen from the images; `progress(done, total)` counts decoded images.
+    Raises `UserError` if no image is usable, with the reasons.
     """
     layout = read_layout(tree, metadata)
     labels = None if layout.labels is None else layout.labels.tolist()
@@ -127,12 +127,12 @@ def _loader(tree: Tree, shape: tuple[int, int, int], dtype: type) -> Callable[[s
     def load(path: str) -> Loaded:
         try:
             with tree.open(path) as stream:
-                picture = read(stream)
-        except BadPicture as e:
+                image = read(stream)
+        except BadImage as e:
             return e.reason
-        array = fit(picture.array if dtype == np.uint16 else to_8bit(picture.array), shape[:2])
+        array = fit(image.array if dtype == np.uint16 else to_8bit(image.array), shape[:2])
         array = to_channels(array, shape[2])
-        return whiten_hidden(array) if shape[2] == 4 else array, picture.notes
+        return whiten_hidden(array) if shape[2] == 4 else array, image.notes
 
     return load
 
@@ -142,7 +142,7 @@ def _unusable(name: str, bad: list[tuple[str, str]]) -> UserError:
 
 
 def survey(tree: Tree, files: list[str]) -> Survey:
-    """Read every header; only pictures that declare transparency are decoded, to see whether it is used."""
+    """Read every header; only images that declare transparency are decoded, to see whether it is used."""
 
     def look(file: str) -> tuple[Header, bool] | str:
         try:
@@ -152,7 +152,7 @@ def survey(tree: Tree, files: list[str]) -> Survey:
                     return f"is {header.size[1]}x{header.size[0]}, smaller than {TINY}x{TINY}"
                 stream.seek(0)
                 return header, header.alpha and transparent(read(stream).array)
-        except BadPicture as e:
+        except BadImage as e:
             return e.reason
 
     known = Survey()

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..config import UsageError, UserError
 from ..imaging.decode import MAX_PIXELS
-from .arrays import write_pictures
+from .arrays import write_images
 from .cache import Content, Progress, content_key, file_digest, prepare
 from .dataset import Dataset, classes_of
 
@@ -23,7 +23,7 @@ IMAGES = re.compile(r"(?P<pile>.*?)images[.-]idx3-ubyte(?P<gz>\.gz)?$")
 
 
 def is_idx(path: Path) -> bool:
-    """Whether a file is called like the pictures of MNIST, or a folder holds such files."""
+    """Whether a file is called like the images of MNIST, or a folder holds such files."""
     if path.is_dir():
         return any(IMAGES.match(f.name) for f in path.iterdir())
     return IMAGES.match(path.name) is not None
@@ -37,7 +37,7 @@ def open_idx(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """The pictures of an IDX file, or of the training file in a folder, as (N, H, W, 1) uint8, with their labels.
+    """The images of an IDX file, or of the training file in a folder, as (N, H, W, 1) uint8, with their labels.
 
     Raises `UserError` if a header does not agree with the data that follows it.
     """
@@ -52,9 +52,9 @@ def open_idx(
         if beside:
             values = _labels(beside, count, file)
             content.labels, content.class_names = classes_of(values)
-        pictures, shape = _pictures(file, count, height, width), (height, width, 1)
-        sized = write_pictures(
-            out, pictures, count=count, shape=shape, dtype=np.uint8, name=name, resolution=resolution, progress=progress
+        images, shape = _images(file, count, height, width), (height, width, 1)
+        sized = write_images(
+            out, images, count=count, shape=shape, dtype=np.uint8, name=name, resolution=resolution, progress=progress
         )
         content.notes = [*notes, *sized]
         return content
@@ -110,7 +110,7 @@ def _header(file: Path, dimensions: int) -> tuple[int, ...]:
     return shape
 
 
-def _pictures(file: Path, count: int, height: int, width: int) -> Iterator[np.ndarray]:
+def _images(file: Path, count: int, height: int, width: int) -> Iterator[np.ndarray]:
     size, promised = height * width, f"the header promises {count:,} images of {width}x{height}"
     try:
         with _open(file) as stream:

@@ -1,4 +1,4 @@
-"""Pictures in twos: aligned pairs in two folders or side by side in one picture, or two piles that are not aligned."""
+"""Images in twos: aligned pairs in two folders or side by side in one image, or two piles that are not aligned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..config import UserError
-from ..imaging.decode import BadPicture, read
+from ..imaging.decode import BadImage, read
 from .annotations import by_reason
 from .cache import Progress
 from .dataset import COLOURS, Dataset, fingerprint
@@ -43,17 +43,17 @@ class Chosen:
 
 @dataclass
 class Half(Chosen):
-    """One half of every picture of a tree, as if it were a file of its own."""
+    """One half of every image of a tree, as if it were a file of its own."""
 
     side: str = "left"
 
     def open(self, file: str) -> BinaryIO:
-        """The half of a picture; raises `BadPicture` for one whose width is odd."""
+        """The half of an image; raises `BadImage` for one whose width is odd."""
         with self.tree.open(file) as stream:
             array = read(stream).array
         width = array.shape[1]
         if width % 2:
-            raise BadPicture(f"is {width} pixels wide, which is odd, so it is no two pictures side by side")
+            raise BadImage(f"is {width} pixels wide, which is odd, so it is no two images side by side")
         half = np.hsplit(array, 2)[SIDES[self.side]]
         content = io.BytesIO()
         flat = np.ascontiguousarray(half[..., 0] if half.shape[2] == 1 else half)
@@ -75,7 +75,7 @@ def open_pairs(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Pictures of two folders or zips that belong together because their files are called alike, but for the suffix.
+    """Images of two folders or zips that belong together because their files are called alike, but for the suffix.
 
     Raises `UserError` for files without a partner, or with one of another shape, naming them.
     """
@@ -94,7 +94,7 @@ def open_halves(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Pictures that are two side by side, as pix2pix's data sets are: the left half is the source.
+    """Images that are two side by side, as pix2pix's data sets are: the left half is the source.
 
     `swapped`: the right half is.  One of odd width is skipped; raises `UserError` if none is left.
     """
@@ -175,7 +175,7 @@ def _aligned(
 
 
 def _those(side: Dataset, files: Sequence[str], kept: Sequence[bool]) -> Dataset:
-    """The pictures of a side whose partner could be used too."""
+    """The images of a side whose partner could be used too."""
     lost = {file for file, _ in side.skipped}
     there = [keep for file, keep in zip(files, kept) if file not in lost]
     return side if all(there) else side.subset(np.flatnonzero(there))
@@ -188,12 +188,12 @@ def fingerprint_of(kind: str, *parts: Dataset) -> str:
 
 
 def two_piles(source: Dataset, target: Dataset, *, name: str) -> Dataset:
-    """Two data sets of one size whose pictures have nothing to do with each other.
+    """Two data sets of one size whose images have nothing to do with each other.
 
-    Raises `UserError` if their numbers of channels differ, or if one of them is no pictures.
+    Raises `UserError` if their numbers of channels differ, or if one of them is no images.
     """
     if "points" in (source.facts.kind, target.facts.kind):
-        raise UserError(f"{name}: piles are pictures, and {source.name}, {target.name} are not both.")
+        raise UserError(f"{name}: piles are images, and {source.name}, {target.name} are not both.")
     found = source.facts.channels, target.facts.channels
     if found[0] != found[1]:
         kinds = [f"{side.name} {COLOURS[c]}" for side, c in zip((source, target), found)]

@@ -1,6 +1,6 @@
-"""Pictures of any size, cut into tiles of one size at their full resolution: what restoration learns from.
+"""Images of any size, cut into tiles of one size at their full resolution: what restoration learns from.
 
-A tile is twice as wide as what is trained on, where the pictures allow it, so that `window` can take that from a place
+A tile is twice as wide as what is trained on, where the images allow it, so that `window` can take that from a place
 of its own every time.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config import UserError
-from ..imaging.decode import BadPicture, read, to_8bit, to_channels, whiten_hidden
+from ..imaging.decode import BadImage, read, to_8bit, to_channels, whiten_hidden
 from .annotations import by_reason
 from .cache import Content, Progress, Rows, content_key, ordered, prepare
 from .dataset import Dataset
@@ -36,7 +36,7 @@ class Cut:
     dtype: type
 
     def content(self, file: Path, name: str, progress: Progress | None) -> Content:
-        """Write all tiles to an .npy; raises `UserError` for a picture that cannot be read after all."""
+        """Write all tiles to an .npy; raises `UserError` for an image that cannot be read after all."""
         work, changes = ordered(self._loader(), self.files, ahead=4), Counter[str]()
         with Rows(file, (*self.tile, self.channels), self.dtype) as rows:
             for done, (path, made) in enumerate(zip(self.files, work), 1):
@@ -53,12 +53,12 @@ class Cut:
         def load(path: str) -> Loaded:
             try:
                 with self.tree.open(path) as stream:
-                    picture = read(stream)
-            except BadPicture as e:
+                    image = read(stream)
+            except BadImage as e:
                 return e.reason
-            array = picture.array if self.dtype == np.uint16 else to_8bit(picture.array)
+            array = image.array if self.dtype == np.uint16 else to_8bit(image.array)
             array = to_channels(array, self.channels)
-            return whiten_hidden(array) if self.channels == 4 else array, picture.notes
+            return whiten_hidden(array) if self.channels == 4 else array, image.notes
 
         return load
 
@@ -76,7 +76,7 @@ def places(length: int, tile: int) -> list[int]:
 
 
 def tiles(array: np.ndarray, size: Size) -> Iterator[np.ndarray]:
-    """A picture (H, W, C) in tiles of (h, w), row by row; the last of a row and a column overlap those before them."""
+    """An image (H, W, C) in tiles of (h, w), row by row; the last of a row and a column overlap those before them."""
     (height, width), (h, w) = array.shape[:2], size
     for top in places(height, h):
         for left in places(width, w):
@@ -84,7 +84,7 @@ def tiles(array: np.ndarray, size: Size) -> Iterator[np.ndarray]:
 
 
 def tile_size(sizes: Counter[Size], window: Size) -> Size:
-    """Twice the window, but no more than half of the pictures hold, and in whole windows' worth of no less than one."""
+    """Twice the window, but no more than half of the images hold, and in whole windows' worth of no less than one."""
     found = []
     for axis, side in enumerate(window):
         lengths = np.repeat([s[axis] for s in sizes], list(sizes.values()))
@@ -95,9 +95,9 @@ def tile_size(sizes: Counter[Size], window: Size) -> Size:
 def open_patches(
     tree: Tree, *, name: str, window: Size, cache: Path | None = None, progress: Progress | None = None
 ) -> Dataset:
-    """The pictures of a folder or a zip at their own resolution, for windows of (height, width) pixels.
+    """The images of a folder or a zip at their own resolution, for windows of (height, width) pixels.
 
-    Smaller pictures are skipped; raises `UserError` if none is left.
+    Smaller images are skipped; raises `UserError` if none is left.
     """
     files = [f for f in tree.files if is_image(f)]
     found = survey(tree, files)
@@ -110,7 +110,7 @@ def open_patches(
     bad += [(f, _too_small(found.size_of[f], tile)) for f in large if not fits(found.size_of[f], tile)]
     cut = Cut(tree, [f for f in large if f not in dict(bad)], tile, found.channels, found.dtype)
     made = cut.prepared(name, cache, progress)
-    note = f"tiles of {tile[1]}x{tile[0]} of {len(cut.files):,} pictures, at their own resolution"
+    note = f"tiles of {tile[1]}x{tile[0]} of {len(cut.files):,} images, at their own resolution"
     return replace(made, window=window, notes=[note, *found.notes(), *made.notes], skipped=[*tree.skipped, *bad])
 
 

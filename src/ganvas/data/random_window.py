@@ -1,4 +1,4 @@
-"""A part of every picture, somewhere else every time it is seen."""
+"""A part of every image, somewhere else every time it is seen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Corner = tuple[int, int]
 
 
 class Window:
-    """Cuts a data set's window out of its pictures, and the same region out of their sources."""
+    """Cuts a data set's window out of its images, and the same region out of their sources."""
 
     def __init__(self, dataset: Dataset, seed: int):
         assert dataset.window is not None
@@ -23,7 +23,7 @@ class Window:
         self.scale, self.seed = dataset.facts.scale, seed
 
     def anywhere(self, places: Sequence[int]) -> list[Corner]:
-        """(top, left) in the source, which follow from the seed and a picture's place in the endless order."""
+        """(top, left) in the source, which follow from the seed and an image's place in the endless order."""
         found = []
         for place in places:
             chance = Chance(self.seed + PLACED, place)
@@ -40,9 +40,9 @@ class Window:
         height, width = ((whole - part) // self.scale for whole, part in zip(self.whole, self.size))
         return height, width
 
-    def cut(self, pictures: dict[str, Tensor], corners: Sequence[Corner]) -> dict[str, Tensor]:
-        """Pictures (N, C, H, W) by name to those of the window's size; `source` is smaller where the data's are."""
-        return {name: self._taken(x, corners, self.scale if name != "source" else 1) for name, x in pictures.items()}
+    def cut(self, images: dict[str, Tensor], corners: Sequence[Corner]) -> dict[str, Tensor]:
+        """Images (N, C, H, W) by name to those of the window's size; `source` is smaller where the data's are."""
+        return {name: self._taken(x, corners, self.scale if name != "source" else 1) for name, x in images.items()}
 
     def _taken(self, images: Tensor, corners: Sequence[Corner], scale: int) -> Tensor:
         h, w = (side * scale // self.scale for side in self.size)

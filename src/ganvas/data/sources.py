@@ -51,7 +51,7 @@ SOURCES = {
     "idx": Source("the IDX files of MNIST, or the folder that holds them; labels are found beside them"),
     "stacked": Source("as stacked:SOURCE, three images of a grey source as R, G and B (Stacked MNIST: 1,000 modes)"),
     "pairs": Source("as source=DIR,target=DIR, two folders or zips whose files are called alike; for pix2pix"),
-    "halves": Source("as AB:DIR or BA:DIR, pictures that are two side by side; the left (or right) one is the source"),
+    "halves": Source("as AB:DIR or BA:DIR, images that are two side by side; the left (or right) one is the source"),
     "made": Source("as edges:SOURCE (or grey, blur, mask, regions), any images with sources made of themselves"),
     "piles": Source("as a=SOURCE,b=SOURCE, two data sets that are not aligned; for cyclegan and cartoon"),
     "npz": Source("an .npz (images, labels) or .npy: (N, H, W), (N, H, W, C) or (N, C, H, W)"),
@@ -86,10 +86,10 @@ def open_source(
 ) -> Dataset:
     """The data set that `name` (the text given to --data) means.
 
-    `resolution` is (height, width), None: as the source suggests, OWN: the pictures' own, however large; `cache` is
-    where prepared pictures are kept, None: $GANVAS_CACHE or ~/.cache/ganvas; `progress(done, total)` counts pictures
+    `resolution` is (height, width), None: as the source suggests, OWN: the images' own, however large; `cache` is
+    where prepared images are kept, None: $GANVAS_CACHE or ~/.cache/ganvas; `progress(done, total)` counts images
     while they are prepared.
-    With `patch`, pictures in folders, zips and pairs of them keep their own resolution, and windows so many pixels a
+    With `patch`, images in folders, zips and pairs of them keep their own resolution, and windows so many pixels a
     side (or of `resolution`, if it is given) are cut out of them.
     Raises `UsageError` for a source that is not known, `UserError` for one whose content cannot be used.
     """
@@ -144,7 +144,7 @@ def _stacked(count: str | None, base: str, *, name: str, **options: Any) -> Data
 def _made(maker: str, base: str, *, name: str, **options: Any) -> Dataset:
     data = open_source(base, **options)
     if data.facts.kind != "images" or data.images.dtype.kind != "u":
-        raise UsageError(f"{name}: {maker} are made of pictures, and {base} is points.")
+        raise UsageError(f"{name}: {maker} are made of images, and {base} is points.")
     if data.facts.source_channels:
         raise UsageError(f"{name}: {base} already has sources.")
     return replace(data, maker=maker, name=name, fingerprint=fingerprint_of(maker, data))
@@ -172,7 +172,7 @@ def _tree(name: str, whole: str) -> Tree:
         return Folder(path)
     if path.is_file() and path.suffix.lower() == ".zip":
         return Zip(path)
-    raise UsageError(f"{whole}: {name!r} is no folder and no zip; pairs of pictures are given as those.")
+    raise UsageError(f"{whole}: {name!r} is no folder and no zip; pairs of images are given as those.")
 
 
 PAIR = r"source=(.+),target=(.+)"

@@ -1,4 +1,4 @@
-"""Three random grey pictures as red, green and blue: a data set whose number of modes is known (Metz et al. 2017)."""
+"""Three random grey images as red, green and blue: a data set whose number of modes is known (Metz et al. 2017)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .cache import Content, Progress, Rows, content_key, prepare
 from .dataset import Dataset
 
 COUNT = 50_000
-CHUNK = 1024  # pictures composed at a time
+CHUNK = 1024  # images composed at a time
 
 
 def open_stacked(
@@ -23,10 +23,10 @@ def open_stacked(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """`count` pictures (H, W, 3) whose channels are labelled pictures of `base`, drawn independently.
+    """`count` images (H, W, 3) whose channels are labelled images of `base`, drawn independently.
 
     With K classes there are K^3 modes, and the label is the index (a K + b) K + c of those in red, green and blue: for
-    digits 100 a + 10 b + c.  The draw follows from the seed alone.  Raises `UsageError` unless the pictures of `base`
+    digits 100 a + 10 b + c.  The draw follows from the seed alone.  Raises `UsageError` unless the images of `base`
     are grey and have classes.
     """
     if base.labels is None or base.facts.kind != "images" or base.facts.channels != 1:
@@ -42,8 +42,8 @@ def open_stacked(
         with Rows(file, (height, width, 3), base.images.dtype) as rows:
             for start in range(0, count, CHUNK):
                 part = chosen[start : start + CHUNK]
-                for picture in base.images[part.ravel(), ..., 0].reshape(-1, 3, height, width):
-                    rows.append(picture.transpose(1, 2, 0))
+                for image in base.images[part.ravel(), ..., 0].reshape(-1, 3, height, width):
+                    rows.append(image.transpose(1, 2, 0))
                 if progress:
                     progress(start + len(part), count)
         index = labels[chosen] @ np.array([classes**2, classes, 1])

@@ -1,4 +1,4 @@
-"""Pictures as they are stored, and as floats."""
+"""Images as they are stored, and as floats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def indexable(rows: Tensor) -> Tensor:
 
 
 def as_images(rows: Tensor, stored: np.ndarray) -> Tensor:
-    """Rows of stored pictures as (N, C, H, W) float32 in [-1, 1], channels last in memory."""
+    """Rows of stored images as (N, C, H, W) float32 in [-1, 1], channels last in memory."""
     _, height, width, _ = stored.shape
     return _floats(rows, stored.dtype).view(len(rows), height, width, -1).permute(0, 3, 1, 2)
 
@@ -28,7 +28,7 @@ def _floats(rows: Tensor, stored: np.dtype) -> Tensor:
 
 
 def rows_of(images: np.ndarray, resident: Tensor | None, where: np.ndarray) -> Tensor:
-    """Some pictures as rows (len(where), H * W * C): of the tensor that holds all, if there is one."""
+    """Some images as rows (len(where), H * W * C): of the tensor that holds all, if there is one."""
     if resident is not None:
         return resident.index_select(0, torch.from_numpy(where).to(resident.device))
     return indexable(torch.from_numpy(_read(images, where)))

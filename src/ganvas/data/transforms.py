@@ -1,6 +1,6 @@
-"""Random changes to the real pictures, drawn anew for every one: more data out of little.
+"""Random changes to the real images, drawn anew for every one: more data out of little.
 
-What the discriminator sees of real and generated pictures alike is changed in `ganvas.augment` instead.
+What the discriminator sees of real and generated images alike is changed in `ganvas.augment` instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .dataset import Facts
 
 
 class Transform:
-    """A random change of pictures (N, C, H, W) in [-1, 1], C = 1, 3 or 4, into pictures of the same shape and range."""
+    """A random change of images (N, C, H, W) in [-1, 1], C = 1, 3 or 4, into images of the same shape and range."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, C, H, W) in [-1, 1] to the same."""
@@ -45,7 +45,7 @@ class Flip(Transform):
         self.p = _within("flip", "p", p, 0, 1)
 
     def change(self, images: Tensor) -> Tensor:
-        """Some pictures mirrored."""
+        """Some images mirrored."""
         return torch.where(_chance(images, self.p), images.flip(3), images)
 
 
@@ -55,12 +55,12 @@ class Turn(Transform):
     def __init__(
         self,
         *,
-        p: float = 1.0,  # share of pictures that are held any way, upright among them
+        p: float = 1.0,  # share of images that are held any way, upright among them
     ):
         self.p = _within("turn", "p", p, 0, 1)
 
     def change(self, images: Tensor) -> Tensor:
-        """Every picture turned its own way."""
+        """Every image turned its own way."""
         step = 1 if images.shape[2] == images.shape[3] else 2
         ways = torch.randint(4 // step, (len(images),)) * step * (torch.rand(len(images)) < self.p)
         return torch.stack([image.rot90(int(k), (1, 2)) for image, k in zip(images, ways)])
@@ -77,7 +77,7 @@ class Rotate(Transform):
         self.degrees = _within("rotate", "degrees", degrees, 0, 180)
 
     def change(self, images: Tensor) -> Tensor:
-        """Every picture turned by its own angle."""
+        """Every image turned by its own angle."""
         from kornia.geometry.transform import rotate
 
         angle = _uniform(images, -self.degrees, self.degrees).flatten()
@@ -96,7 +96,7 @@ class Scale(Transform):
         self.low, self.high = _within("scale", "low", low, 0.1, 10), _within("scale", "high", high, low, 10)
 
     def change(self, images: Tensor) -> Tensor:
-        """Every picture zoomed by its own factor."""
+        """Every image zoomed by its own factor."""
         from kornia.geometry.transform import scale
 
         factor = _uniform(images, self.low, self.high).view(-1, 1).expand(-1, 2)
@@ -114,7 +114,7 @@ class Crop(Transform):
         self.padding = _within("crop", "padding", padding, 0, 0.5)
 
     def change(self, images: Tensor) -> Tensor:
-        """Every picture shifted by its own distance."""
+        """Every image shifted by its own distance."""
         count, _, height, width = images.shape
         tall, wide = round(self.padding * height), round(self.padding * width)
         padded = F.pad(images, (wide, wide, tall, tall), mode="reflect").permute(0, 2, 3, 1)
@@ -135,7 +135,7 @@ class Brightness(Transform):
         self.amount = _within("brightness", "amount", amount, 0, 1)
 
     def change(self, images: Tensor) -> Tensor:
-        """Every picture lightened by its own amount."""
+        """Every image lightened by its own amount."""
         by = _uniform(images, -2 * self.amount, 2 * self.amount)
         return _colours(images, lambda colours: colours + by)
 
@@ -151,7 +151,7 @@ class Noise(Transform):
         self.std = _within("noise", "std", std, 0, 2)
 
     def change(self, images: Tensor) -> Tensor:
-        """Noise of its own on every picture."""
+        """Noise of its own on every image."""
         return _colours(images, lambda colours: colours + self.std * torch.randn_like(colours))
 
 
@@ -167,7 +167,7 @@ class Blur(Transform):
         self.sigma, self.p = _within("blur", "sigma", sigma, 0.1, 100), _within("blur", "p", p, 0, 1)
 
     def change(self, images: Tensor) -> Tensor:
-        """Some pictures softened, each by its own width."""
+        """Some images softened, each by its own width."""
         from kornia.filters import gaussian_blur2d
 
         reach = min(math.ceil(3 * self.sigma), min(images.shape[2:]) - 1)
@@ -238,7 +238,7 @@ def _colours(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _premultiplied(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Change a picture so that pixels which do not show do not bleed into those that do; hidden ones become white."""
+    """Change an image so that pixels which do not show do not bleed into those that do; hidden ones become white."""
     if images.shape[1] != 4:
         return change(images)
     alpha = (images[:, 3:] + 1) / 2

@@ -1,6 +1,6 @@
-"""What can be told cheaply from a few generated pictures beside a few real ones.
+"""What can be told cheaply from a few generated images beside a few real ones.
 
-Distances are between pictures scaled down to at most 8x8 pixels, which see what a picture is and no fine detail;
+Distances are between images scaled down to at most 8x8 pixels, which see what an image is and no fine detail;
 points are taken as they are.  Everything stays on the device: every result is a scalar there.
 """
 
@@ -20,7 +20,7 @@ NUMBERS = 1 << 14  # at most so many are sorted for a quantile
 
 
 def scaled_down(images: Tensor) -> Tensor:
-    """Pictures (N, C, H, W) as (N, D) float32: means over areas, at most 8 a side."""
+    """Images (N, C, H, W) as (N, D) float32: means over areas, at most 8 a side."""
     height, width = images.shape[2:]
     longer = max(height, width)
     size = (max(1, round(SIDE * height / longer)), max(1, round(SIDE * width / longer)))
@@ -52,7 +52,7 @@ def told_apart(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def nearness(real: Tensor, fake: Tensor) -> Tensor:
-    """How much farther fakes are from the nearest real picture than real pictures from each other's: a ratio of
+    """How much farther fakes are from the nearest real image than real images from each other's: a ratio of
     medians, about 1 for samples of the same distribution.
     """
     own = between(real).amin(1).median()
@@ -60,10 +60,10 @@ def nearness(real: Tensor, fake: Tensor) -> Tensor:
 
 
 class Clusters(NamedTuple):
-    """Groups of alike real pictures: what a generator could leave out."""
+    """Groups of alike real images: what a generator could leave out."""
 
     centres: Tensor  # (K, D)
-    shares: Tensor  # (K,): of the real pictures
+    shares: Tensor  # (K,): of the real images
 
     @classmethod
     def of(cls, rows: Tensor, count: int) -> Clusters:
@@ -82,7 +82,7 @@ class Clusters(NamedTuple):
         return cls(centres, F.one_hot(nearest, count).float().mean(0))
 
     def lost(self, rows: Tensor) -> Tensor:
-        """The share of real pictures whose group the generator leaves out, of the groups that are large enough to be
+        """The share of real images whose group the generator leaves out, of the groups that are large enough to be
         missed; after the bins of Richardson and Weiss 2018.
         """
         nearest = torch.cdist(rows, self.centres).argmin(1)
@@ -104,7 +104,7 @@ def ends(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def checkerboard(images: Tensor) -> Tensor:
-    """The share of the pictures' variance in patterns that alternate from pixel to pixel, in rows, columns or both.
+    """The share of the images' variance in patterns that alternate from pixel to pixel, in rows, columns or both.
 
     The power of the three highest frequencies, which transposed convolutions are known for (Odena et al. 2016), over
     that of all but the mean.
@@ -116,9 +116,9 @@ def checkerboard(images: Tensor) -> Tensor:
 
 
 def label_contrast(rows: Tensor, label: Tensor, others: Tensor, theirs: Tensor) -> Tensor:
-    """How much nearer pictures of the same class are than of different ones: squared distances, over their mean.
+    """How much nearer images of the same class are than of different ones: squared distances, over their mean.
 
-    `rows` (N, D) of class `label` (N,) against `others` of class `theirs`; 0 where labels say nothing about pictures.
+    `rows` (N, D) of class `label` (N,) against `others` of class `theirs`; 0 where labels say nothing about images.
     """
     apart = torch.cdist(rows, others).square()
     same = (label[:, None] == theirs[None]).float()

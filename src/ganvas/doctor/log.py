@@ -46,8 +46,8 @@ class Setup:
         return [player for player in ("g", "d") if self.get(f"{player}_optimizer")]
 
     @property
-    def pictures(self) -> bool:
-        """Whether the data are pictures and not points."""
+    def has_images(self) -> bool:
+        """Whether the data are images and not points."""
         return max(self.data.get("resolution") or [8]) > 1
 
     @property

@@ -86,7 +86,7 @@ def dampen(setup: Setup) -> str:
 
 
 def augment(setup: Setup) -> str:
-    if not setup.pictures:
+    if not setup.has_images:
         return "let the discriminator see blurred points with --set augment=instance_noise, or add data"
     return "change what the discriminator sees with --set augment=ada, add more images, or smooth it with " + smoother(
         setup
@@ -131,7 +131,7 @@ def fit_range(setup: Setup) -> str:
     usual = "" if "networks.dcgan" in setup.address("generator") else " (--set generator=dcgan_generator does)"
     return (
         f"let the generator end in tanh{usual}, or look at what range its last layer makes; data must be given as"
-        " pictures, which Ganvas brings to -1 to 1 itself"
+        " images, which Ganvas brings to -1 to 1 itself"
     )
 
 

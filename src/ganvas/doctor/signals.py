@@ -17,14 +17,14 @@ from torch import Tensor
 from ..features import extractor as features
 from ..game import Look
 from ..training.trainer import Batch, Trainer
-from . import image_signals as pictures
+from . import image_signals
 from . import weight_signals as weights
 
 COUNT = 64  # images of each kind that are looked at, at most
 NUMBERS = 1 << 24  # of them together, at most, unless that were fewer than 16 images
 STEPS = 32  # from one measurement to the next, at least, so that they cost a few percent of the shortest runs
 RARELY = 8  # measurements to one of what costs more
-SMALLEST = 16  # pixels a side of pictures that the pocket network can tell apart
+SMALLEST = 16  # pixels a side of images that the pocket network can tell apart
 REFERENCE = 512  # real images that say which groups there are
 GROUPS = 16
 SEED = 0x5EED  # of the noise
@@ -51,7 +51,7 @@ class Signals:
         self.reals, self.every = reals, every
         numbers = self.reals.at(0, 1)["image"].numel()
         self.count = min(max(NUMBERS // numbers, 16), COUNT, len(reals))
-        self.groups: pictures.Clusters | None = None
+        self.groups: image_signals.Clusters | None = None
         self.of_reals: dict[str, Tensor] = {}  # what never changes
         self.centre: Tensor | None = None  # of the samples, when they were last looked at
         self.network: torch.nn.Module | None = None
@@ -91,7 +91,7 @@ class Signals:
             look = seen(trainer, batch)
             if look is None:
                 return found
-            found |= verdicts(look) | self._pictures(look)
+            found |= verdicts(look) | self._images(look)
             if thoroughly and min(look.real.shape[2:]) >= SMALLEST:
                 found["variety"] = self._variety(look)
             if self.reals.held_out:
@@ -100,15 +100,15 @@ class Signals:
                 found |= labels(batch["label"], look, seen(trainer, {**batch, "label": batch["label"].roll(1, 0)}))
         return found
 
-    def _pictures(self, look: Look) -> dict[str, Tensor]:
-        """How the generated pictures are, beside the real ones."""
+    def _images(self, look: Look) -> dict[str, Tensor]:
+        """How the generated images are, beside the real ones."""
         if self.groups is None:
             self.groups = self._grouped()
             self.of_reals = {f"real_{name}": value for name, value in alone(look.real).items()}
         broken = ~torch.isfinite(look.fake)
         clean = torch.nan_to_num(look.fake, 0.0, 0.0, 0.0)
-        real, fake = pictures.scaled_down(look.real), pictures.scaled_down(clean)
-        size, before, self.centre = pictures.spread(real).clamp_min(1e-12), self.centre, fake.mean(0)
+        real, fake = image_signals.scaled_down(look.real), image_signals.scaled_down(clean)
+        size, before, self.centre = image_signals.spread(real).clamp_min(1e-12), self.centre, fake.mean(0)
         moved = {} if before is None else {"wander": (self.centre - before).norm() / size}
         return {
             **alone(clean),
@@ -116,37 +116,37 @@ class Signals:
             **moved,
             "nonfinite": broken.sum(),
             "off_centre": (self.centre - real.mean(0)).norm() / size,
-            "diversity": pictures.spread(fake) / size,
+            "diversity": image_signals.spread(fake) / size,
             "lost": self.groups.lost(fake),
-            "told_apart": pictures.told_apart(real, fake),
-            "nearness": pictures.nearness(real, fake),
+            "told_apart": image_signals.told_apart(real, fake),
+            "nearness": image_signals.nearness(real, fake),
         }
 
     def _variety(self, look: Look) -> Tensor:
         """How different samples are to the pocket network, in parts of how different real images are."""
         if self.network is None or self.real_variety is None:
             self.network = features.pocket().to(look.real.device)
-            self.real_variety = pictures.spread(self._features(look.real)).clamp_min(1e-12)
-        return pictures.spread(self._features(torch.nan_to_num(look.fake, 0.0, 0.0, 0.0))) / self.real_variety
+            self.real_variety = image_signals.spread(self._features(look.real)).clamp_min(1e-12)
+        return image_signals.spread(self._features(torch.nan_to_num(look.fake, 0.0, 0.0, 0.0))) / self.real_variety
 
     def _features(self, images: Tensor) -> Tensor:
         assert self.network is not None
         shown = features.clean(images[:, :3] if images.shape[1] != 2 else images[:, :1], features.SIZE)
         return self.network(shown.clamp(-1, 1))
 
-    def _grouped(self) -> pictures.Clusters:
+    def _grouped(self) -> image_signals.Clusters:
         """The groups of some real images, a few at a time through memory."""
         count = min(REFERENCE, len(self.reals))
         parts = range(0, count, self.count)
-        rows = [pictures.scaled_down(self.reals.at(k, min(self.count, count - k))["image"]) for k in parts]
-        return pictures.Clusters.of(torch.cat(rows), min(GROUPS, -(-count // 8)))
+        rows = [image_signals.scaled_down(self.reals.at(k, min(self.count, count - k))["image"]) for k in parts]
+        return image_signals.Clusters.of(torch.cat(rows), min(GROUPS, -(-count // 8)))
 
 
 def alone(images: Tensor) -> dict[str, Tensor]:
-    """What is told of pictures without others beside them."""
-    low, high = pictures.ends(images)
-    found = {"low": low, "high": high, "saturated": pictures.saturated(images)}
-    return found | ({"checkerboard": pictures.checkerboard(images)} if min(images.shape[2:]) >= 8 else {})
+    """What is told of images without others beside them."""
+    low, high = image_signals.ends(images)
+    found = {"low": low, "high": high, "saturated": image_signals.saturated(images)}
+    return found | ({"checkerboard": image_signals.checkerboard(images)} if min(images.shape[2:]) >= 8 else {})
 
 
 @torch.no_grad()
@@ -189,15 +189,15 @@ def labels(label: Tensor, look: Look, other: Look | None) -> dict[str, Tensor]:
     """What asking for another label does to the same noise, and whether classes look like the real ones."""
     if other is None:
         return {}
-    real, fake, asked = (pictures.scaled_down(images) for images in (look.real, look.fake, other.fake))
-    moved = (fake - asked).norm(dim=1)
+    real, fake, asked = (image_signals.scaled_down(images) for images in (look.real, look.fake, other.fake))
+    moved, spread = (fake - asked).norm(dim=1), image_signals.spread(fake).clamp_min(1e-12)
     if label.dim() > 1:
-        return {"label_effect": moved.mean() / pictures.spread(fake).clamp_min(1e-12)}
+        return {"label_effect": moved.mean() / spread}
     differs = (label != label.roll(1, 0)).float()
     return {
-        "label_effect": (moved * differs).sum() / differs.sum().clamp_min(1) / pictures.spread(fake).clamp_min(1e-12),
-        "label_contrast": pictures.label_contrast(fake, label, real, label),
-        "real_label_contrast": pictures.label_contrast(real, label, real, label),
+        "label_effect": (moved * differs).sum() / differs.sum().clamp_min(1) / spread,
+        "label_contrast": image_signals.label_contrast(fake, label, real, label),
+        "real_label_contrast": image_signals.label_contrast(real, label, real, label),
     }
 
 

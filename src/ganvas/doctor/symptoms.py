@@ -248,7 +248,7 @@ def saturates(chart: Chart) -> str:
 
 def data_are_narrow(chart: Chart) -> str:
     low, high = chart.now("signal/real_low", 1), chart.now("signal/real_high", 1)
-    if high - low < 0.3 and chart.setup.pictures:
+    if high - low < 0.3 and chart.setup.has_images:
         return f"the real images use only the values from {low:.2f} to {high:.2f} of the range from -1 to 1"
     return ""
 

@@ -78,12 +78,12 @@ class Question:
     @cached_property
     def fake(self) -> Side:
         if self.b is None:
-            raise UsageError("This measure compares two sides; give A (the real pictures) and B.")
+            raise UsageError("This measure compares two sides; give A (the real images) and B.")
         return self._alike(self._drawn if draws(self.b) and self._drawn else self._open(self.b))
 
     @cached_property
     def _drawn(self) -> Side | None:
-        """The side that a model draws, whose size the pictures of others take."""
+        """The side that a model draws, whose size the images of others take."""
         return next((self._open(where) for where in (self.b, self.a) if where is not None and draws(where)), None)
 
     def held_out(self, why: str) -> Side:
@@ -132,7 +132,7 @@ class Question:
 
 
 def enough(least: int, *sides: Side) -> None:
-    """Raise `UsageError` for fewer pictures than a measure needs; statistics of unknown count pass."""
+    """Raise `UsageError` for fewer images than a measure needs; statistics of unknown count pass."""
     for side in sides:
         if side.count < least and (side.count or side.file is None):
-            raise UsageError(f"This measure needs at least {least} pictures a side, and {side.name} has {side.count}.")
+            raise UsageError(f"This measure needs at least {least} images a side, and {side.name} has {side.count}.")

@@ -33,7 +33,7 @@ def critic(ask: Question) -> Numbers:
     for side in sides.values():
         if side.resolution != ask.fake.resolution:
             (height, width), (h, w) = ask.fake.resolution, side.resolution
-            said = f"{side.name} has pictures of {w}x{h} and {ask.fake.name} of {width}x{height}"
+            said = f"{side.name} has images of {w}x{h} and {ask.fake.name} of {width}x{height}"
             raise UsageError(f"{said}; the same network cannot look at both: --resolution {width}x{height}.")
     adversary = discriminator(str(ask.b), ask.options.device)
     scores = {name: verdicts(adversary, side) for name, side in sides.items()}
@@ -61,7 +61,7 @@ def discriminator(path: str, device: str) -> Adversary:
 
 @torch.inference_mode()
 def verdicts(adversary: Adversary, side: Side) -> Tensor:
-    """The mean logit of every picture, conditioned on its label where there is one: (N,), plain (not augmented)."""
+    """The mean logit of every image, conditioned on its label where there is one: (N,), plain (not augmented)."""
     device, found = next(adversary.parameters()).device, []
     for part in side.parts():
         label: Any = part["label"].to(device) if side.class_names and "label" in part else None

@@ -1,4 +1,4 @@
-"""Measures of how alike two sets of pictures are: through features, by classes, by pairs of samples."""
+"""Measures of how alike two sets of images are: through features, by classes, by pairs of samples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..policy import has_fast_bf16
 from .comparison import Numbers, Question, enough
 from .inputs import Side
 
-ROUNDING_IMAGES = 1000  # pictures a side that bf16's bias is measured on
+ROUNDING_IMAGES = 1000  # images a side that bf16's bias is measured on
 
 
 def fd(ask: Question) -> Numbers:
@@ -53,7 +53,7 @@ def fid(ask: Question) -> Numbers:
 
 
 def rounding(ask: Question) -> Numbers:
-    """What bfloat16 features add to the distance, measured on the first pictures of both sides; nothing in float32."""
+    """What bfloat16 features add to the distance, measured on the first images of both sides; nothing in float32."""
     if not ask.options.bf16:
         return {}
     sides = [side.first(ROUNDING_IMAGES) for side in (ask.real, ask.fake)]
@@ -66,11 +66,11 @@ def rounding(ask: Question) -> Numbers:
 
 
 def small_sample(ask: Question) -> Numbers:
-    """A warning where there are fewer pictures than features: the distance is then mostly bias."""
+    """A warning where there are fewer images than features: the distance is then mostly bias."""
     least, width = min(s.count for s in (ask.real, ask.fake)), ask.network.width
     if not width or not 0 < least < width:
         return {}
-    return {"warning": f"{least} pictures are fewer than the {width} features; compare only at equal numbers"}
+    return {"warning": f"{least} images are fewer than the {width} features; compare only at equal numbers"}
 
 
 def by_class(ask: Question, fake: Tensor) -> Numbers:
@@ -82,7 +82,7 @@ def by_class(ask: Question, fake: Tensor) -> Numbers:
     for k, name in enumerate(names):
         mine, its = real[ours == k], fake[theirs == k]
         if min(len(mine), len(its)) < 2:
-            raise UsageError(f"The class {name} has {len(mine)} real and {len(its)} other pictures; it needs two each.")
+            raise UsageError(f"The class {name} has {len(mine)} real and {len(its)} other images; it needs two each.")
         found[name] = frechet_distance(Gaussian.of(mine), Gaussian.of(its))
     return {"fd_by_class": found, "intra_fd": sum(found.values()) / len(found)}
 
@@ -136,7 +136,7 @@ def variety(ask: Question) -> Numbers:
 
 
 def chosen(side: Side, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The pictures that are in some pair, in [0, 255] and 8 bits, and the pairs among them.
+    """The images that are in some pair, in [0, 255] and 8 bits, and the pairs among them.
 
     No others are kept, whatever their number.
     """
@@ -151,16 +151,16 @@ def chosen(side: Side, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, T
 
 
 def modes(ask: Question) -> Numbers:
-    """Modes found and the reverse KL: of ring and grid by distance, of pictures by a classifier."""
+    """Modes found and the reverse KL: of ring and grid by distance, of images by a classifier."""
     known = ask.a.name if isinstance(ask.a, Dataset) else str(ask.a)
     if known in ("ring", "grid"):
         points = ask.fake.images().flatten(1).double().numpy()
         return {**coverage(points, *centres(known)).to_dict(), "within": "3 sigma", "fake": ask.fake.said}
     if ask.options.classifier is None:
-        raise UsageError("Modes of pictures are counted by a classifier of theirs: --classifier RUN.")
+        raise UsageError("Modes of images are counted by a classifier of theirs: --classifier RUN.")
     judge, side = load(ask.options.classifier, device=ask.options.device), ask.only
     own, classes = int(judge.config["data"]["channels"]), len(judge.class_names)
-    looks = side.channels if own == 1 else 1  # grey pictures over each other, as in stacked MNIST, are named one by one
+    looks = side.channels if own == 1 else 1  # grey images over each other, as in stacked MNIST, are named one by one
     found = torch.cat([_mode(judge, part["image"], looks) for part in side.parts()])
     counted = class_coverage(found.numpy(), classes**looks)
     return {**counted.to_dict(), "classifier": str(ask.options.classifier), "fake": side.said}

@@ -64,7 +64,7 @@ class Watch:
         self.dataset, self.every, self.metric = dataset, every, metric
         self.goal = Goal.read(stop_when) if stop_when else None
         self.key = self._checked()
-        size = min(Options.size, samples, len(dataset))  # of a subset of kid, however few pictures there are
+        size = min(Options.size, samples, len(dataset))  # of a subset of kid, however few images there are
         self.patience, self.options = patience, Options(samples=samples, size=size, device=device)
         self.question = Question(dataset, None, self.options)
         self.best: float | None = None
@@ -82,7 +82,7 @@ class Watch:
         if self.metric == "modes" and self.dataset.name not in COUNTED:
             raise UsageError(f"While training, modes are counted for {' and '.join(COUNTED)} alone.")
         if self.metric != "modes" and self.dataset.facts.kind == "points":
-            raise UsageError("Points are no pictures, and are judged by their modes: --eval-metric modes.")
+            raise UsageError("Points are no images, and are judged by their modes: --eval-metric modes.")
         if self.metric == "fid":
             weights.path("inception")
         if self.goal and self.goal.key not in known[self.metric]:

@@ -26,7 +26,7 @@ from .measures import MEASURES
 def evaluate(metric: str, a: Where, b: Where | None = None, **options: Any) -> Numbers:
     """Measure B against A: the number by the metric's name, and beside it the protocol it was measured by.
 
-    `metric` is one of `ganvas list metrics`; A (the real pictures) and B are folders, archives, sources, statistics,
+    `metric` is one of `ganvas list metrics`; A (the real images) and B are folders, archives, sources, statistics,
     runs, a `Dataset` or a `Model`; `options` are those of `Options`.  Raises `UsageError` for what cannot be measured.
     """
     if metric not in METRICS:
@@ -45,7 +45,7 @@ def statistics_of(a: Where, output: Path, **options: Any) -> Numbers:
     """Write mean and covariance of A's features to an .npz; returns what they were made by."""
     ask = Question(a, None, Options(**options))
     if ask.real.file is not None:
-        raise UsageError(f"{ask.real.name} holds statistics already; give the pictures.")
+        raise UsageError(f"{ask.real.name} holds statistics already; give the images.")
     found = ask.real.gaussian(ask.network, ask.options.cache)
     said = {**ask.network.protocol, "images": found.count}
     with telling(output):
@@ -130,9 +130,9 @@ def classifier(data: Dataset, ask: Question, folder: str) -> Model:
 
 
 def as_dataset(side: Side) -> Dataset:
-    """Pictures of a side with their classes, in memory; raises `UsageError` for pictures without."""
+    """Images of a side with their classes, in memory; raises `UsageError` for images without."""
     if not side.class_names:
-        raise UsageError(f"{side.name} has no classes; this measure needs labelled pictures or a conditional model.")
+        raise UsageError(f"{side.name} has no classes; this measure needs labelled images or a conditional model.")
     if side.dataset is not None:
         return side.dataset
     images, labels = [], []

@@ -32,9 +32,9 @@ SAMPLES = 5000  # drawn from a model unless told otherwise
 
 @dataclass(frozen=True)
 class Side:
-    """One side: how many pictures, of what kind, and how to see them a few at a time.
+    """One side: how many images, of what kind, and how to see them a few at a time.
 
-    Either `dataset` or `model` says where pictures come from, or there are none and `file` holds statistics.
+    Either `dataset` or `model` says where images come from, or there are none and `file` holds statistics.
     """
 
     name: str
@@ -46,18 +46,18 @@ class Side:
 
     @property
     def channels(self) -> int:
-        """1, 3 or 4; 0 where there are no pictures."""
+        """1, 3 or 4; 0 where there are no images."""
         if self.dataset is not None:
             return self.dataset.facts.channels
         return int(self.model.config["data"]["channels"]) if self.model else 0
 
     @property
     def resolution(self) -> tuple[int, int]:
-        """(height, width) of its pictures."""
+        """(height, width) of its images."""
         if self.dataset is not None:
             return self.dataset.facts.resolution
         if self.model is None:
-            raise UsageError(f"{self.name} holds statistics of features and no pictures, which this measure needs.")
+            raise UsageError(f"{self.name} holds statistics of features and no images, which this measure needs.")
         height, width = self.model.config["data"]["resolution"]
         return height, width
 
@@ -84,7 +84,7 @@ class Side:
         if self.dataset is not None:
             return once(self.dataset, BATCH)
         if self.model is None:
-            raise UsageError(f"{self.name} holds statistics of features and no pictures, which this measure needs.")
+            raise UsageError(f"{self.name} holds statistics of features and no images, which this measure needs.")
         return self._drawn(self.model)
 
     def _drawn(self, model: Model) -> Iterator[dict[str, Tensor]]:
@@ -97,7 +97,7 @@ class Side:
 
     @cached_property
     def labels(self) -> Tensor | None:
-        """The class of every picture (N,), -1 where it is not known."""
+        """The class of every image (N,), -1 where it is not known."""
         if self.dataset is not None:
             return None if self.dataset.labels is None else torch.tensor(self.dataset.labels)
         if self.model is None or not self.class_names:
@@ -105,11 +105,11 @@ class Side:
         return asked_labels(self.model, range(self.seed, self.seed + self.count))
 
     def images(self) -> Tensor:
-        """All pictures at once: (N, C, H, W) float32 in [-1, 1]."""
+        """All images at once: (N, C, H, W) float32 in [-1, 1]."""
         return torch.cat([part["image"] for part in self.parts()])
 
     def features(self, network: Features, use: Callable[[Tensor], Tensor] | None = None) -> Iterator[Tensor]:
-        """Features (N, D) of the pictures, some at a time; `use`: what to ask of the network instead."""
+        """Features (N, D) of the images, some at a time; `use`: what to ask of the network instead."""
         for part in self.parts():
             yield (use or network)(part["image"])
 
@@ -141,7 +141,7 @@ class Side:
         return found
 
     def _place(self, network: Features, cache: Path | None) -> Path | None:
-        """Where statistics of these pictures through this network are kept: named after the content of both."""
+        """Where statistics of these images through this network are kept: named after the content of both."""
         if self.dataset is None or not network.key:
             return None
         text = f"{self.dataset.fingerprint} {self.dataset.facts} {network.key}"
@@ -149,7 +149,7 @@ class Side:
         return cache_folder(cache).with_name("statistics") / f"{name}.npz"
 
     def first(self, count: int) -> Side:
-        """The same side with so many pictures at most: the first ones."""
+        """The same side with so many images at most: the first ones."""
         if self.count <= count:
             return self
         subset = None if self.dataset is None else self.dataset.subset(range(count))
@@ -177,9 +177,9 @@ def open_side(
 ) -> Side:
     """A side from a run or model folder (`samples` are drawn), statistics (.npz with mu and sigma), or a data source.
 
-    Pictures keep their own size unless a `resolution` (height, width) is asked for.
-    Raises `UsageError` for a folder of pictures of several sizes without one, and for a model that makes pictures of
-    pictures, of which there are none here.
+    Images keep their own size unless a `resolution` (height, width) is asked for.
+    Raises `UsageError` for a folder of images of several sizes without one, and for a model that makes images of
+    images, of which there are none here.
     """
     if isinstance(where, Model):
         return Side("model", samples, model=sampled(where, "MODEL"), seed=seed)
@@ -195,10 +195,10 @@ def open_side(
 
 
 def sampled(model: Model, name: str) -> Model:
-    """The same model if it can be sampled; raises `UsageError` if it must be given pictures."""
+    """The same model if it can be sampled; raises `UsageError` if it must be given images."""
     if model.task.translates:
-        make = model.task.next_step.format(run=name).replace("PICTURE", "FOLDER").replace("OUT.png", "OUT")
-        raise UsageError(f"{name} makes pictures of pictures, so make some and measure those: {make}")
+        make = model.task.next_step.format(run=name).replace("IMAGE", "FOLDER").replace("OUT.png", "OUT")
+        raise UsageError(f"{name} makes images of images, so make some and measure those: {make}")
     return model
 
 

@@ -1,4 +1,4 @@
-"""Measures of restored pictures against their originals, file by file."""
+"""Measures of restored images against their originals, file by file."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Measure = Callable[[Tensor, Tensor], float]
 
 
 def psnr(ask: Question) -> Numbers:
-    """Peak signal-to-noise ratio in dB, the mean over pictures."""
+    """Peak signal-to-noise ratio in dB, the mean over images."""
     o = ask.options
     return in_pixels("psnr", ask, lambda a, b: psnr_of(a, b, channel=o.channel, border=o.border).item())
 
 
 def ssim(ask: Question) -> Numbers:
-    """Structural similarity, Gaussian window 11x11 (Wang et al. 2004), the mean over pictures."""
+    """Structural similarity, Gaussian window 11x11 (Wang et al. 2004), the mean over images."""
     o = ask.options
     return in_pixels("ssim", ask, lambda a, b: ssim_of(a, b, channel=o.channel, border=o.border).item())
 
 
 def ms_ssim(ask: Question) -> Numbers:
-    """Structural similarity over five scales (Wang et al. 2003), the mean over pictures."""
+    """Structural similarity over five scales (Wang et al. 2003), the mean over images."""
     o = ask.options
 
     def measure(a: Tensor, b: Tensor) -> float:
@@ -45,7 +45,7 @@ def ms_ssim(ask: Question) -> Numbers:
 
 
 def lpips(ask: Question) -> Numbers:
-    """Perceptual distance in the maps of VGG-16 (Zhang et al. 2018), the mean over pictures."""
+    """Perceptual distance in the maps of VGG-16 (Zhang et al. 2018), the mean over images."""
     network, border = published_lpips(), ask.options.border
 
     def measure(a: Tensor, b: Tensor) -> float:
@@ -65,19 +65,19 @@ def in_pixels(name: str, ask: Question, measure: Measure) -> Numbers:
 
 
 def counted(ask: Question, found: dict[str, float]) -> dict[str, Any]:
-    """What every pairwise number says: how many pictures, which sides, and each picture's own value."""
+    """What every pairwise number says: how many images, which sides, and each image's own value."""
     return {"images": len(found), "real": str(ask.a), "fake": str(ask.b), "each": found}
 
 
 def mean(found: dict[str, float]) -> float:
-    """The mean over pictures; infinite where a pair is equal."""
+    """The mean over images; infinite where a pair is equal."""
     return sum(found.values()) / len(found)
 
 
 def each(ask: Question, measure: Measure) -> dict[str, float]:
-    """The measure of every pair by name; raises `UsageError` for pictures that differ in size or channels."""
+    """The measure of every pair by name; raises `UsageError` for images that differ in size or channels."""
     if ask.b is None or not all(isinstance(side, str | Path) for side in (ask.a, ask.b)):
-        raise UsageError("This measure compares two folders of pictures (or two pictures): give A and B.")
+        raise UsageError("This measure compares two folders of images (or two images): give A and B.")
     a, b = (Path(str(side)).expanduser() for side in (ask.a, ask.b))
     return {pair[0]: measure(*both(pair)) for pair in pairs(a, b)}
 

@@ -1,4 +1,4 @@
-"""What two pictures must share to show the same thing: a map of a network that learnt to name things."""
+"""What two images must share to show the same thing: a map of a network that learnt to name things."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import extractor as features
 
 
 class Content(nn.Module):
-    """Pictures (N, 1, 3 or 4, H, W) in [-1, 1] to a map (N, C, h, w); transparent ones are laid on white.
+    """Images (N, 1, 3 or 4, H, W) in [-1, 1] to a map (N, C, h, w); transparent ones are laid on white.
 
     `vgg19` asks for its file (`ganvas weights`) and raises `UsageError` if it is not here; `pocket` comes along.  The
     network is no part of the state: it never changes, and would be saved with every snapshot.
@@ -19,7 +19,7 @@ class Content(nn.Module):
     def __init__(
         self,
         *,
-        network: Literal["pocket", "vgg19"] = "pocket",  # what looks at the pictures
+        network: Literal["pocket", "vgg19"] = "pocket",  # what looks at the images
         layer: str = "",  # the map's name; nothing: relu3 of pocket, conv4_4 of vgg19
     ):
         super().__init__()

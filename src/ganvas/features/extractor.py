@@ -1,4 +1,4 @@
-"""Networks that measures look through: each owns how pictures reach it, and every number says which one it was."""
+"""Networks that measures look through: each owns how images reach it, and every number says which one it was."""
 
 from __future__ import annotations
 
@@ -67,25 +67,25 @@ class Entry:
 
     build: Callable[[], nn.Module]
     width: int  # features
-    size: int  # pixels a side that pictures are brought to
+    size: int  # pixels a side that images are brought to
     resize: Resize  # how, unless another way is asked for
     what: str
 
 
 NETWORKS: dict[str, Entry] = {
-    "pocket": Entry(pocket, Pocket.features_size, SIZE, clean, "the embedded network: 336 features of 32x32 pictures"),
-    "inception": Entry(inception, 2048, 299, legacy, "the network of FID and KID: 2,048 features of 299x299 pictures"),
-    "vgg16": Entry(lambda: vgg("vgg16"), 4096, 224, clean, "VGG-16: 4,096 features of 224x224 pictures"),
-    "vgg19": Entry(lambda: vgg("vgg19"), 4096, 224, clean, "VGG-19: 4,096 features of 224x224 pictures"),
+    "pocket": Entry(pocket, Pocket.features_size, SIZE, clean, "the embedded network: 336 features of 32x32 images"),
+    "inception": Entry(inception, 2048, 299, legacy, "the network of FID and KID: 2,048 features of 299x299 images"),
+    "vgg16": Entry(lambda: vgg("vgg16"), 4096, 224, clean, "VGG-16: 4,096 features of 224x224 images"),
+    "vgg19": Entry(lambda: vgg("vgg19"), 4096, 224, clean, "VGG-19: 4,096 features of 224x224 images"),
 }
 
 
 class Features:
-    """Pictures (N, C, H, W) in [-1, 1] to features (N, D), float32 on the CPU.
+    """Images (N, C, H, W) in [-1, 1] to features (N, D), float32 on the CPU.
 
-    `network` is `pocket`, `inception`, `vgg16`, `vgg19`, or any module of yours that takes pictures in [-1, 1] (it gets
+    `network` is `pocket`, `inception`, `vgg16`, `vgg19`, or any module of yours that takes images in [-1, 1] (it gets
     them as they are, in whatever channels) and gives (N, D), or maps, whose mean over all places is taken; `name` is
-    what numbers call it.  To the named ones grey pictures are shown in all three channels, transparent ones on white.
+    what numbers call it.  To the named ones grey images are shown in all three channels, transparent ones on white.
     bf16 is for the device's matrix products.
     Raises `UsageError` for a name that is not known or weights that are not here.
     """
@@ -143,7 +143,7 @@ class Features:
         return torch.cat([self._through(self.network, part) for part in images.split(BATCH)])
 
     def logits(self, images: Tensor) -> Tensor:
-        """Class logits (N, K) of the same pictures; raises `UsageError` for a network that has none."""
+        """Class logits (N, K) of the same images; raises `UsageError` for a network that has none."""
         if isinstance(self.network, Inception):
             return torch.cat([self._through(lambda x: self.network(x)[1], part) for part in images.split(BATCH)])
         named = getattr(self.network, "logits", None)
@@ -155,7 +155,7 @@ class Features:
     def _through(self, use: Callable[[Tensor], Any], images: Tensor) -> Tensor:
         if self.size and images.shape[1] not in (1, 3, 4):
             many = images.shape[1]
-            raise UsageError(f"{self.name} looks at grey, RGB or transparent pictures, not at {many} channels.")
+            raise UsageError(f"{self.name} looks at grey, RGB or transparent images, not at {many} channels.")
         images = (rgb(images) if self.size else images).to(self.device, memory_format=torch.channels_last)
         if self.size and tuple(images.shape[2:]) != (self.size, self.size):
             images = self.resize(images, self.size)
@@ -163,7 +163,7 @@ class Features:
             out = use(images)
         out = out[0] if isinstance(out, tuple) else out
         if not isinstance(out, Tensor) or len(out) != len(images):
-            raise UsageError(f"{self.name} gives no row of features for every picture.")
+            raise UsageError(f"{self.name} gives no row of features for every image.")
         return (out.mean((2, 3)) if out.ndim == 4 else out.flatten(1)).float().cpu()
 
 
@@ -177,7 +177,7 @@ def found(name: str) -> Entry:
 
 
 def rgb(images: Tensor) -> Tensor:
-    """Grey, RGB or RGBA pictures in [-1, 1] as RGB: grey three times, transparency on white."""
+    """Grey, RGB or RGBA images in [-1, 1] as RGB: grey three times, transparency on white."""
     if images.shape[1] == 4:
         alpha = (images[:, 3:] + 1) / 2
         return images[:, :3] * alpha + (1 - alpha)

@@ -1,4 +1,4 @@
-"""What a picture shows and how it is painted: maps and Gram matrices of a network that learnt to name things."""
+"""What an image shows and how it is painted: maps and Gram matrices of a network that learnt to name things."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {  # content and style
 
 
 class Seen(NamedTuple):
-    """What of pictures is compared."""
+    """What of images is compared."""
 
     content: list[Tensor]  # maps (N, C, h, w), one a layer
     style: list[Tensor]  # Gram matrices (N, C, C), one a layer
 
 
 class Perception(nn.Module):
-    """Pictures (N, 1 or 3, H, W) in [-1, 1] to maps and Gram matrices, by layers with weights.
+    """Images (N, 1 or 3, H, W) in [-1, 1] to maps and Gram matrices, by layers with weights.
 
     A layer is a name, or a name and a weight: `relu3=0.5`.  `vgg16` and `vgg19` ask for their file (`ganvas weights`);
     `pocket` comes along.  Raises `UsageError` for a layer that is not there or a weight that is no number.  The network
@@ -43,7 +43,7 @@ class Perception(nn.Module):
     def __init__(
         self,
         *,
-        network: NetworkName = "pocket",  # what looks at the pictures
+        network: NetworkName = "pocket",  # what looks at the images
         content: list[str] = [],  # noqa: B006  layers that say what is shown; nothing: the usual ones
         style: list[str] = [],  # noqa: B006  layers that say how it is painted; nothing: the usual ones
     ):
@@ -59,7 +59,7 @@ class Perception(nn.Module):
         self.reach = {name: reach(made, name) for name in {**self.content, **self.style}}
 
     def maps(self, x: Tensor, names: Sequence[str] = ()) -> dict[str, Tensor]:
-        """The maps of those names, or of the layers of style; transparent pictures (N, 4, H, W) are laid on white."""
+        """The maps of those names, or of the layers of style; transparent images (N, 4, H, W) are laid on white."""
         network = self.hidden[0].to(x.device)
         return network.maps(features.rgb(x), list(names) or list(self.style))  # type: ignore[operator]
 
@@ -67,14 +67,14 @@ class Perception(nn.Module):
         maps = self.maps(x, [*{**self.content, **self.style}])
         return Seen([maps[name] for name in self.content], [gram(maps[name]) for name in self.style])
 
-    def check(self, picture: Tensor, name: str) -> None:
-        """Raise `UsageError` for a style picture (1, C, H, W) smaller than what a layer of style looks at."""
-        height, width = picture.shape[2:]
+    def check(self, image: Tensor, name: str) -> None:
+        """Raise `UsageError` for a style image (1, C, H, W) smaller than what a layer of style looks at."""
+        height, width = image.shape[2:]
         wide, least = max(self.style, key=self.reach.__getitem__), max(self.reach[k] for k in self.style)
         if min(height, width) < least:
             raise UsageError(
                 f"{name} has {width}x{height} pixels where it is looked at, and {wide} of {self.network} looks at"
-                f" {least}x{least}: give a larger picture, or layers that look at less."
+                f" {least}x{least}: give a larger image, or layers that look at less."
             )
 
     def content_loss(self, seen: Seen, wanted: Seen) -> Tensor:
@@ -90,9 +90,9 @@ class Perception(nn.Module):
         return torch.stack(terms).sum()
 
     def style_loss(self, seen: Seen, wanted: Seen) -> Tensor:
-        """How far Gram matrices are from those wanted, (1, C, C) or one a picture (Gatys et al. 2016, eq. 4 and 5).
+        """How far Gram matrices are from those wanted, (1, C, C) or one an image (Gatys et al. 2016, eq. 4 and 5).
 
-        Sides of pictures may differ, and the network is scaled as for the content: a Gram matrix is divided by its
+        Sides of images may differ, and the network is scaled as for the content: a Gram matrix is divided by its
         trace, where the paper divides by the number of channels.  Weights add up to one.
         """
         whole = sum(self.style.values())
@@ -127,7 +127,7 @@ class Products(Function):
 
 
 def gram_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """A quarter of the squared difference, the wanted matrix's trace being one; averaged over pictures."""
+    """A quarter of the squared difference, the wanted matrix's trace being one; averaged over images."""
     trace = wanted.diagonal(dim1=1, dim2=2).sum(1).clamp_min(TINY)
     return ((found - wanted).square().sum((1, 2)) / (4 * trace.square())).mean()
 

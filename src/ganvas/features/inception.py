@@ -125,9 +125,9 @@ def block_e(inputs: int, pool: str) -> Mixed:
 
 
 class Inception(nn.Module):
-    """Pictures (N, 3, 299, 299) in [-1, 1] to features (N, 2048) and logits (N, 1008).
+    """Images (N, 3, 299, 299) in [-1, 1] to features (N, 2048) and logits (N, 1008).
 
-    Smaller pictures work from 75 pixels on; the distance is defined at 299.
+    Smaller images work from 75 pixels on; the distance is defined at 299.
     """
 
     def __init__(self) -> None:

@@ -51,7 +51,7 @@ class Stage(nn.Module):
 
 
 class Pocket(nn.Module):
-    """Pictures (N, 3, H, W) in [-1, 1], 16 pixels a side at least, to features and maps.
+    """Images (N, 3, H, W) in [-1, 1], 16 pixels a side at least, to features and maps.
 
     Maps by name: `relu1` (24 channels, full size), `relu2` (48, half), `relu3` (96, a quarter), `relu4` (192, an
     eighth).  `forward` gives the means of the last three over all places, one after the other: (N, 336).

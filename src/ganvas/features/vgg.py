@@ -15,13 +15,13 @@ from ..config import UsageError, did_you_mean
 
 WIDTHS = (64, 128, 256, 512, 512)
 DEPTHS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions before each pool
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for pictures in [0, 1]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for images in [0, 1]
 
 
 class VGG(nn.Module):
-    """Pictures (N, 3, H, W) in [-1, 1] to maps by name: `conv5_4` before the rectifier, `relu4_2` after it.
+    """Images (N, 3, H, W) in [-1, 1] to maps by name: `conv5_4` before the rectifier, `relu4_2` after it.
 
-    Pictures are normalised as the weights expect.  `logits` are those of 224x224.
+    Images are normalised as the weights expect.  `logits` are those of 224x224.
     """
 
     mean: Tensor
@@ -46,14 +46,14 @@ class VGG(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     def normalised(self, x: Tensor) -> Tensor:
-        """Pictures in [-1, 1] as the weights expect them; grey ones in all three channels."""
+        """Images in [-1, 1] as the weights expect them; grey ones in all three channels."""
         x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
         return ((x + 1) / 2 - self.mean) / self.std
 
     def maps(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """The maps of those names, computed no further than the last.
 
-        Raises `UsageError` for names it does not have, and for pictures that its pools leave nothing of.
+        Raises `UsageError` for names it does not have, and for images that its pools leave nothing of.
         """
         for name in names:
             if name not in self.places:

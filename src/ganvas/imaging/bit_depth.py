@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL.TiffImagePlugin import TiffImageFile
 
-from ..config import BadPicture
+from ..config import BadImage
 
 BITS, PLANAR = 258, 284  # TIFF's tags: of each channel; 2 where the channels are stored one after the other
 BAND = 1 << 22  # pixels that are copied at once
@@ -18,10 +18,10 @@ DEFLATE = (8, 32946)  # TIFF's two numbers for it
 
 
 def within_limit(width: int, height: int, max_pixels: int) -> None:
-    """Raise `BadPicture` for a picture that declares more pixels than may be decoded."""
+    """Raise `BadImage` for an image that declares more pixels than may be decoded."""
     if width * height > max_pixels:
         found = f"{width}x{height} = {width * height / 1e6:.0f} megapixels"
-        raise BadPicture(f"refused: {found} is over the limit of {max_pixels / 1e6:g}")
+        raise BadImage(f"refused: {found} is over the limit of {max_pixels / 1e6:g}")
 
 
 def rawmode(image: Any) -> str:
@@ -32,13 +32,13 @@ def rawmode(image: Any) -> str:
 
 
 def deep(image: Any) -> str:
-    """`I;16`, `RGB;16` or `RGBA;16` for an undecoded picture of 16 bits a channel, else empty.
+    """`I;16`, `RGB;16` or `RGBA;16` for an undecoded image of 16 bits a channel, else empty.
 
-    Raises `BadPicture` for colours of 16 bits plane by plane, which Pillow would read as if they had 8.
+    Raises `BadImage` for colours of 16 bits plane by plane, which Pillow would read as if they had 8.
     """
     raw, tags = rawmode(image), getattr(image, "tag_v2", {})
     if tags.get(PLANAR) == 2 and max(tags.get(BITS, (8,))) > 8:
-        raise BadPicture("stores its 16-bit colours plane by plane; save it with the channels interleaved")
+        raise BadImage("stores its 16-bit colours plane by plane; save it with the channels interleaved")
     if image.mode.startswith("I"):
         return "RGBA;16" if isinstance(image.info.get("transparency"), int) else "I;16"
     if ";16" not in raw or image.mode not in ("RGB", "RGBA"):
@@ -48,7 +48,7 @@ def deep(image: Any) -> str:
 
 
 def colour(image: Any, again: Callable[[], Any]) -> np.ndarray:
-    """(H, W, C) uint16 with C = 3 or 4 of a picture that `deep` calls so; `again` opens the same file once more.
+    """(H, W, C) uint16 with C = 3 or 4 of an image that `deep` calls so; `again` opens the same file once more.
 
     Pillow's decoders hand out one byte of two.  Which one follows from the byte order they are told, so decoding
     twice, once by the wrong order, gives both.
@@ -77,7 +77,7 @@ def _bytes(image: Any, raw: str) -> np.ndarray:
 
 
 def as_array(image: Any) -> np.ndarray:
-    """The pixels of a decoded picture, (H, W) or (H, W, C): a band at a time, or a large one would be there twice."""
+    """The pixels of a decoded image, (H, W) or (H, W, C): a band at a time, or a large one would be there twice."""
     width, height = image.size
     rows = max(1, BAND // max(width, 1))
     if height <= rows:
@@ -108,7 +108,7 @@ def special_tiff(stream: BinaryIO, max_pixels: int) -> tuple[np.ndarray, dict[in
     """The first page of a TIFF that Pillow cannot read: floating point in colour, 16 bits with alpha or by planes.
 
     Gives (H, W, C) uint16 or float32 with C from 1 to 4 as it is stored, and its tags by number; None for any other
-    file, with the stream where it was.  Raises `BadPicture` if it is too large or packed in a way unknown here.
+    file, with the stream where it was.  Raises `BadImage` if it is too large or packed in a way unknown here.
     """
     start = stream.tell()
     magic = stream.read(4)
@@ -128,7 +128,7 @@ def special_tiff(stream: BinaryIO, max_pixels: int) -> tuple[np.ndarray, dict[in
         stream.seek(start)
     channels = array.shape[2]
     if channels > 4 or (page.photometric not in (0, 1, 2)):
-        raise BadPicture(f"has {channels} channels of {array.dtype}; grey and RGB are read, each with alpha or without")
+        raise BadImage(f"has {channels} channels of {array.dtype}; grey and RGB are read, each with alpha or without")
     array = array if page.photometric or array.dtype.kind == "f" else _turned(array)
     multiplied = channels in (2, 4) and 1 in [int(e) for e in page.extrasamples]
     return unmultiplied(array) if multiplied else array, tags
@@ -174,14 +174,14 @@ def _page(page: Any, stream: BinaryIO, max_pixels: int) -> np.ndarray:
             unpacker = zlib.decompressobj()
             unpacker.decompress(stream.read(count), most)
             if unpacker.unconsumed_tail:
-                raise BadPicture("is damaged: a strip unpacks to more than the whole picture")
+                raise BadImage("is damaged: a strip unpacks to more than the whole image")
     try:
         array = page.asarray()
     except ValueError as problem:
         if "imagecodecs" not in str(problem):
             raise
         name = getattr(page.compression, "name", page.compression)
-        raise BadPicture(f"is packed with {name}; TIFFs of such numbers are read plain or with deflate") from None
+        raise BadImage(f"is packed with {name}; TIFFs of such numbers are read plain or with deflate") from None
     array = array.reshape(-1, height, width) if page.planarconfig == 2 else array.reshape(height, width, -1)
     array = np.moveaxis(array, 0, -1) if page.planarconfig == 2 else array
     return np.ascontiguousarray(array.astype(np.uint16 if array.dtype == np.uint16 else np.float32))

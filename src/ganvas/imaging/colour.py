@@ -1,4 +1,4 @@
-"""Colour: Lab as networks take it (CIE 1976, white point D65), luma, and colours made like another picture's."""
+"""Colour: Lab as networks take it (CIE 1976, white point D65), luma, and colours made like another image's."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import numpy as np
 from PIL import Image
 
-from ..config import BadPicture
+from ..config import BadImage
 from . import bit_depth as depth
 from . import dicom
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:  # torch takes a second to import, and listing the data source
 
 T = TypeVar("T")
 
-# What is wrong with a picture is said in its notes, or by `BadPicture`, and not in the middle of a progress bar.
+# What is wrong with an image is said in its notes, or by `BadImage`, and not in the middle of a progress bar.
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
-MAX_PIXELS = 200_000_000  # a larger picture is refused before it is decoded
+MAX_PIXELS = 200_000_000  # a larger image is refused before it is decoded
 # Only these decoders ever see a file: Pillow also has some that run other programs (EPS starts Ghostscript).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 SUFFIXES = (
@@ -38,8 +38,8 @@ ORIENTATION = 0x0112  # the EXIF tag
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded picture, upright."""
+class DecodedImage:
+    """A decoded image, upright."""
 
     array: np.ndarray  # (H, W, C), C = 1, 3 or 4; uint8, or uint16 for what has more than 8 bits
     notes: list[str]  # what had to be changed to get here
@@ -55,17 +55,17 @@ class Header:
     bits: int  # 8 or 16
 
 
-def read(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Decode a picture completely.
+def read(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+    """Decode an image completely.
 
     Gives (H, W, C) uint8 or uint16 (grey, RGB or RGBA); EXIF orientation is applied.
-    Raises `BadPicture` for anything that is not wholly readable or declares more than `max_pixels`.
+    Raises `BadImage` for anything that is not wholly readable or declares more than `max_pixels`.
     """
     return using(file, max_pixels, decode)
 
 
 def peek(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
-    """What the file's header declares; raises `BadPicture` as `read` does, as far as a header shows it."""
+    """What the file's header declares; raises `BadImage` as `read` does, as far as a header shows it."""
     return using(file, max_pixels, _header)
 
 
@@ -78,28 +78,28 @@ class Opened:
 
 
 def using(file: Path | str | BinaryIO | bytes, max_pixels: int, use: Callable[[Opened], T]) -> T:
-    """What `use` makes of an opened picture; whatever goes wrong with it is a `BadPicture` that names the file."""
+    """What `use` makes of an opened image; whatever goes wrong with it is a `BadImage` that names the file."""
     with naming(file), _stream(file) as stream:
         return use(_opened(stream, max_pixels))
 
 
 @contextlib.contextmanager
 def naming(file: Path | str | BinaryIO | bytes) -> Iterator[None]:
-    """Turn everything that a decoder may raise into `BadPicture`, with the file's name where it has one."""
+    """Turn everything that a decoder may raise into `BadImage`, with the file's name where it has one."""
     name = shown(file) if isinstance(file, (Path, str)) else ""
     try:
         yield
-    except BadPicture as e:
-        raise BadPicture(e.reason, name) from None
+    except BadImage as e:
+        raise BadImage(e.reason, name) from None
     except OSError as e:
         reason = f"cannot be opened: {e.strerror}" if e.strerror else f"is damaged: {e}"
-        raise BadPicture(reason, name) from None
+        raise BadImage(reason, name) from None
     except Image.DecompressionBombError as e:  # a few of Pillow's plugins check for themselves
-        raise BadPicture(f"refused: {e}", name) from None
+        raise BadImage(f"refused: {e}", name) from None
     except MemoryError:
-        raise BadPicture("needs more memory than there is", name) from None
+        raise BadImage("needs more memory than there is", name) from None
     except Exception as e:  # a decoder may stumble over foreign bytes in any way whatever
-        raise BadPicture(f"is damaged: {e or type(e).__name__}", name) from None
+        raise BadImage(f"is damaged: {e or type(e).__name__}", name) from None
 
 
 def shown(file: Path | str) -> str:
@@ -134,14 +134,14 @@ def _decoders() -> list[tuple[Callable[..., Any], Callable[[bytes], Any]]]:
 
 
 def _opened(stream: BinaryIO, max_pixels: int) -> Opened:
-    """The picture with its header read.
+    """The image with its header read.
 
     Not `Image.open`: it checks the size against a limit that is global to the process, and says no numbers.
     """
     start = stream.tell()
     prefix = stream.read(16)
     if not prefix:
-        raise BadPicture("is empty (0 bytes)")
+        raise BadImage("is empty (0 bytes)")
     stream.seek(start)
     if dicom.is_dicom(stream):
         image = dicom.opened(stream, max_pixels)
@@ -149,7 +149,7 @@ def _opened(stream: BinaryIO, max_pixels: int) -> Opened:
     # an accepting function that answers with a sentence means: known, but not built in
     known = [factory for factory, accept in _decoders() if isinstance(accept(prefix) or "", bool)]
     if not known:
-        raise BadPicture("is not a picture in a format that is known here")
+        raise BadImage("is not an image in a format that is known here")
 
     def again() -> Any:
         stream.seek(start)
@@ -162,7 +162,7 @@ def _opened(stream: BinaryIO, max_pixels: int) -> Opened:
 
 
 def _mode(image: Any) -> str:
-    """How a picture will be held: `I;16`, `RGB;16`, `RGBA;16`, `RGBA`, `L` or `RGB`."""
+    """How an image will be held: `I;16`, `RGB;16`, `RGBA;16`, `RGBA`, `L` or `RGB`."""
     if deep := depth.deep(image):
         return deep
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or image.has_transparency_data:
@@ -185,7 +185,7 @@ def orientation(image: Any) -> int:
 
 
 def greyish(image: Any) -> bool:
-    """Whether an undecoded picture of Pillow's has no colour, though it may have transparency."""
+    """Whether an undecoded image of Pillow's has no colour, though it may have transparency."""
     return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I") or depth.rawmode(image).startswith("LA")
 
 
@@ -201,8 +201,8 @@ def _header(opened: Opened) -> Header:
     return Header((height, width), grey, mode.startswith("RGBA"), 16 if deep else 8)
 
 
-def decode(opened: Opened) -> Picture:
-    """All pixels of an opened picture, upright, and what had to be changed."""
+def decode(opened: Opened) -> DecodedImage:
+    """All pixels of an opened image, upright, and what had to be changed."""
     image = opened.image
     notes = list(image.info.get("notes", [])) if image.format == "DICOM" else []
     if image.format in ("GIF", "WEBP", "PNG", "TIFF") and getattr(image, "is_animated", False):
@@ -218,12 +218,12 @@ def decode(opened: Opened) -> Picture:
         image.load()
         array = _pixels(image, mode)
     array = array.reshape(*array.shape[:2], -1)
-    return Picture(np.ascontiguousarray(upright(array, orientation(image))), notes)
+    return DecodedImage(np.ascontiguousarray(upright(array, orientation(image))), notes)
 
 
 def _pixels(image: Any, mode: str) -> np.ndarray:
     if image.mode == "F":
-        raise BadPicture("holds floating-point numbers, whose range is unknown; save it with 8 or 16 bits")
+        raise BadImage("holds floating-point numbers, whose range is unknown; save it with 8 or 16 bits")
     if image.mode[0] != "I":
         if image.mode in ("La", "RGBa"):
             image = image.convert(image.mode.upper())
@@ -232,13 +232,13 @@ def _pixels(image: Any, mode: str) -> np.ndarray:
         return depth.as_array(image if image.mode == mode else image.convert(mode))
     array = np.asarray(image)
     if array.dtype.itemsize > 2 and (array.min() < 0 or array.max() > 65535):
-        raise BadPicture(f"holds integers from {array.min()} to {array.max()}; save it with 8 or 16 bits")
+        raise BadImage(f"holds integers from {array.min()} to {array.max()}; save it with 8 or 16 bits")
     array = array.astype(np.uint16)
     return depth.with_hidden(array[..., None], image.info["transparency"]) if mode == "RGBA;16" else array
 
 
 def by_profile(image: Any) -> Any:
-    """A picture of Pillow's as sRGB by the colour profile it carries; as it was where that has none or a broken one."""
+    """An image of Pillow's as sRGB by the colour profile it carries; as it was where that has none or a broken one."""
     from PIL import ImageCms
 
     try:
@@ -304,12 +304,12 @@ def to_channels(array: np.ndarray, channels: int) -> np.ndarray:
 
 
 def to_8bit(array: np.ndarray) -> np.ndarray:
-    """The same picture as uint8; 65535 becomes 255."""
+    """The same image as uint8; 65535 becomes 255."""
     return array if array.dtype == np.uint8 else ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def transparent(array: np.ndarray) -> bool:
-    """Whether an (H, W, C) picture is see-through anywhere."""
+    """Whether an (H, W, C) image is see-through anywhere."""
     return array.shape[2] == 4 and bool(array[..., 3].min() < np.iinfo(array.dtype).max)
 
 

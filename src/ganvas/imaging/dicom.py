@@ -1,4 +1,4 @@
-"""Medical pictures (DICOM) by the extra `dicom`: the values that the modality means, through the window it asks for."""
+"""Medical images (DICOM) by the extra `dicom`: the values that the modality means, through the window it asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from ..config import BadPicture
+from ..config import BadImage
 from .bit_depth import within_limit
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # unpacked whole before anything could be checked
@@ -23,37 +23,37 @@ def is_dicom(stream: BinaryIO) -> bool:
 
 
 def opened(stream: BinaryIO, max_pixels: int) -> Image.Image:
-    """The first frame as a picture of Pillow's: `I;16` for grey of any depth, `RGB` for colour.
+    """The first frame as an image of Pillow's: `I;16` for grey of any depth, `RGB` for colour.
 
     Rescale slope and intercept are applied, then the file's first window (PS3.3, C.11.2.1.2.1), or without one the
     range of the values; MONOCHROME1 is turned so that more is brighter.  `info["notes"]` says which window it was.
-    Raises `BadPicture` without pydicom, for files without pixels, over `max_pixels`, or packed in an unknown way.
+    Raises `BadImage` without pydicom, for files without pixels, over `max_pixels`, or packed in an unknown way.
     """
     try:
         import pydicom
         from pydicom.pixels import apply_rescale, convert_color_space, pixel_array
     except Exception:
-        raise BadPicture("is DICOM, which needs the package pydicom: pip install 'ganvas[dicom]'") from None
+        raise BadImage("is DICOM, which needs the package pydicom: pip install 'ganvas[dicom]'") from None
     start = stream.tell()
     if DEFLATED in stream.read(1024):
-        raise BadPicture("is DICOM deflated as a whole; save it with another transfer syntax")
+        raise BadImage("is DICOM deflated as a whole; save it with another transfer syntax")
     stream.seek(start)
     data = pydicom.dcmread(stream)
     height, width, frames = int(data.get("Rows", 0)), int(data.get("Columns", 0)), int(data.get("NumberOfFrames") or 1)
     if not height * width or "PixelData" not in data:
-        raise BadPicture("is DICOM without a picture")
+        raise BadImage("is DICOM without an image")
     within_limit(width, height, max_pixels)
     try:
         array = pixel_array(data, index=0, raw=True)
     except (RuntimeError, NotImplementedError) as problem:
         reason = str(problem).strip().splitlines()[0].rstrip(".")
-        raise BadPicture(f"is DICOM packed in a way that pydicom alone does not read: {reason}") from None
+        raise BadImage(f"is DICOM packed in a way that pydicom alone does not read: {reason}") from None
     notes = ["the first frame of several is used"] if frames > 1 else []
     if int(data.get("SamplesPerPixel", 1)) == 3:
         kind = str(data.get("PhotometricInterpretation", "RGB"))
         array = convert_color_space(array, kind, "RGB") if kind.startswith("YBR_FULL") else array
         if array.dtype != np.uint8:
-            raise BadPicture(f"is DICOM in colour of {array.dtype}; 8 bits are read")
+            raise BadImage(f"is DICOM in colour of {array.dtype}; 8 bits are read")
         image = Image.fromarray(array)
     else:
         grey, told = windowed(apply_rescale(array, data).astype(np.float64), data)

@@ -1,4 +1,4 @@
-"""The files that pictures are written to: what each can hold, and how it is written whole or not at all."""
+"""The files that images are written to: what each can hold, and how it is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def format_of(file: Path | str) -> Format:
         known = ", ".join(form.suffixes[0] for form in FORMATS)
         found = f"the suffix {suffix}" if suffix else "no suffix"
         raise UsageError(
-            f"{shown(file)} has {found}, and pictures are written as {known}.{did_you_mean(suffix, SUFFIXES)}"
+            f"{shown(file)} has {found}, and images are written as {known}.{did_you_mean(suffix, SUFFIXES)}"
         )
     return SUFFIXES[suffix]
 
@@ -62,10 +62,10 @@ def check_quality(quality: int) -> None:
 
 
 def save(photo: Photo, file: Path | str, *, quality: int = 95, lossless: bool = False) -> list[str]:
-    """Write a picture with its metadata, in the format of the file's suffix; the whole file or none.
+    """Write an image with its metadata, in the format of the file's suffix; the whole file or none.
 
     `quality` is that of JPEG and WebP, 1 to 100; `lossless` is for WebP.  Gives what the format could not hold, one
-    sentence each.  Raises `UsageError` for an unknown suffix, a quality out of range or a picture too large for the
+    sentence each.  Raises `UsageError` for an unknown suffix, a quality out of range or an image too large for the
     format, and `UserError` if the file cannot be written, which leaves whatever was there before as it was.
     """
     file, form = Path(file), format_of(file)
@@ -98,7 +98,7 @@ def whole(file: Path) -> Iterator[BinaryIO]:
             out.flush()
             os.fsync(out.fileno())
         if file.is_dir():
-            raise UserError(f"{shown(file)} is a folder, so no picture can be written there.")
+            raise UserError(f"{shown(file)} is a folder, so no image can be written there.")
         part.replace(file)
     except OSError as problem:
         raise UserError(f"{shown(file)} could not be written: {problem.strerror or problem}.") from None
@@ -177,7 +177,7 @@ def _by_pillow(
 
 
 def _plain(image: Image.Image, metadata: Metadata, form: Format) -> tuple[Image.Image, list[str]]:
-    """A picture for a format without colour profiles: sRGB, which everybody takes such a file for."""
+    """An image for a format without colour profiles: sRGB, which everybody takes such a file for."""
     notes = [f"{form.name} holds no EXIF or XMP, which are left behind"] if metadata.exif or metadata.xmp else []
     if metadata.icc:
         alpha = image.getchannel("A") if image.mode == "RGBA" else None

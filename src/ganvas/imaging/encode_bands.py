@@ -1,6 +1,6 @@
-"""PNG and TIFF written a band of rows at a time, in any depth: a picture of any size needs little memory to be saved.
+"""PNG and TIFF written a band of rows at a time, in any depth: an image of any size needs little memory to be saved.
 
-Pillow writes neither colour of 16 bits nor grey with alpha of 16 bits, and takes a picture only whole.
+Pillow writes neither colour of 16 bits nor grey with alpha of 16 bits, and takes an image only whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LAST = (1 << 32) - (1 << 24)  # where a TIFF's last strip may begin: its offsets
 
 
 def bands(array: np.ndarray, rows: int | None = None) -> Iterator[np.ndarray]:
-    """The picture (H, W, C) from top to bottom in pieces of so many rows, or of about `BAND` bytes."""
+    """The image (H, W, C) from top to bottom in pieces of so many rows, or of about `BAND` bytes."""
     rows = rows or max(1, BAND // (array.shape[1] * array.shape[2] * array.itemsize))
     for first in range(0, len(array), rows):
         yield np.ascontiguousarray(array[first : first + rows])
@@ -114,9 +114,7 @@ def write_tiff(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: i
         counts.append(len(data))
         out.write(data + b"\0" * (len(data) % 2))
         if out.tell() - start > LAST:
-            raise UsageError(
-                f"A picture of {width}x{height} is too large for TIFF, which ends at 4 GB; save it as PNG."
-            )
+            raise UsageError(f"An image of {width}x{height} is too large for TIFF, which ends at 4 GB; save it as PNG.")
     out.seek(start + 8)
     out.write(_placed(directory, offsets, counts))
     out.seek(0, 2)

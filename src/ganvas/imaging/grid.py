@@ -13,29 +13,29 @@ from torch import Tensor
 from ..config import UsageError, UserError
 from .decode import to_uint8
 
-GAP = 2  # pixels between the pictures of a grid
-READABLE = 64  # smaller pictures are enlarged by whole factors to about this many pixels
+GAP = 2  # pixels between the images of a grid
+READABLE = 64  # smaller images are enlarged by whole factors to about this many pixels
 
 
 def is_points(images: Tensor) -> bool:
-    """Whether these are 2-D points, which travel as (N, 2, 1, 1), rather than pictures."""
+    """Whether these are 2-D points, which travel as (N, 2, 1, 1), rather than images."""
     return images.shape[1:] == (2, 1, 1)
 
 
-def picture(pixels: np.ndarray) -> Image.Image:
-    """(H, W, C) uint8 with 1, 3 or 4 channels as a picture of mode L, RGB or RGBA."""
+def to_pil(pixels: np.ndarray) -> Image.Image:
+    """(H, W, C) uint8 with 1, 3 or 4 channels as an image of mode L, RGB or RGBA."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
-def pictures(images: Tensor) -> list[Image.Image]:
-    """(N, C, H, W) in [-1, 1] as pictures."""
-    return [picture(p) for p in to_uint8(images)]
+def to_pil_images(images: Tensor) -> list[Image.Image]:
+    """(N, C, H, W) in [-1, 1] as images."""
+    return [to_pil(p) for p in to_uint8(images)]
 
 
 def grid(images: Tensor, columns: int | None = None) -> Image.Image:
-    """All samples in one picture: (N, C, H, W) in [-1, 1] side by side, or points as a scatter plot.
+    """All samples in one image: (N, C, H, W) in [-1, 1] side by side, or points as a scatter plot.
 
-    Small pictures are enlarged without smoothing; transparency is shown on white.
+    Small images are enlarged without smoothing; transparency is shown on white.
     """
     if is_points(images):
         return scatter(images)
@@ -44,7 +44,7 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
     rows, factor = math.ceil(n / columns), max(1, READABLE // max(height, width))
     cell_w, cell_h = width * factor + GAP, height * factor + GAP
     sheet = Image.new("RGB", (columns * cell_w + GAP, rows * cell_h + GAP), "white")
-    for k, one in enumerate(pictures(images)):
+    for k, one in enumerate(to_pil_images(images)):
         one = one.resize((width * factor, height * factor), Image.Resampling.NEAREST)
         place = (GAP + k % columns * cell_w, GAP + k // columns * cell_h)
         sheet.paste(one.convert("RGB"), place, one.getchannel("A") if one.mode == "RGBA" else None)

@@ -1,4 +1,4 @@
-"""What a picture's file says beside its pixels: colour profile, EXIF, XMP and resolution, fit for a new picture."""
+"""What an image's file says beside its pixels: colour profile, EXIF, XMP and resolution, fit for a new image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPACES = {1: b"GRAY", 2: b"GRAY", 3: b"RGB ", 4: b"RGB "}  # what a profile call
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels with a picture."""
+    """What travels with an image."""
 
     icc: bytes | None = None  # colour profile
     exif: Image.Exif | None = None  # without orientation, thumbnail, and what describes the file's own storage
@@ -104,7 +104,7 @@ def resolution(image: Any) -> tuple[float, float] | None:
 
 
 def sized(found: Metadata, width: int, height: int) -> Metadata:
-    """The same for a picture of another size: EXIF that tells the size tells the new one."""
+    """The same for an image of another size: EXIF that tells the size tells the new one."""
     exif = clean(found.exif) if found.exif is not None else None
     if exif is None:
         return found
@@ -149,7 +149,7 @@ def _dpi(tags: dict[int, Any]) -> tuple[float, float] | None:
 
 
 def as_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
-    """A picture (L or RGB) by its profile as sRGB, for formats that hold none; None if the profile is unusable."""
+    """An image (L or RGB) by its profile as sRGB, for formats that hold none; None if the profile is unusable."""
     from PIL import ImageCms
 
     try:

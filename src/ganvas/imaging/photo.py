@@ -1,6 +1,6 @@
-"""The one path of a person's picture: from its file to what networks take, back, and into a file that keeps the rest.
+"""The one path of a person's image: from its file to what networks take, back, and into a file that keeps the rest.
 
-`open_photo` gives a `Photo`; `planes` and `pixels` convert any part of one, pixel by pixel, so a large picture never
+`open_photo` gives a `Photo`; `planes` and `pixels` convert any part of one, pixel by pixel, so a large image never
 need be converted whole; `save` in `formats` writes it.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import BadPicture
+from ..config import BadImage
 from . import bit_depth as depth
 from .decode import MAX_PIXELS, Opened, decode, greyish, naming, orientation, upright, using
 from .metadata import ORIENTATION, Metadata, by_tags, gathered
@@ -25,7 +25,7 @@ Places = slice | np.ndarray
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture with everything that its file told."""
+    """An image with everything that its file told."""
 
     array: np.ndarray  # (H, W, C), C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; uint8, uint16 or float32
     levels: tuple[float, float] = (0.0, 255.0)  # what is black and what is white; alpha reaches from 0 to the full
@@ -45,10 +45,10 @@ class Photo:
         return 1.0 if self.array.dtype == np.float32 else float(np.iinfo(self.array.dtype).max)
 
     def planes(self, rows: Places = slice(None), columns: Places = slice(None), channels: int | None = None) -> Planes:
-        """A part of the picture as networks take it: float32, with `channels` (1 or 3; None: as many as there are).
+        """A part of the image as networks take it: float32, with `channels` (1 or 3; None: as many as there are).
 
         Rows and columns are slices or indices, which may repeat.  Colour is multiplied by its alpha, so that what is
-        hidden does not bleed into what is seen.  A colourless picture becomes grey or three alike; of a colourful one,
+        hidden does not bleed into what is seen.  A colourless image becomes grey or three alike; of a colourful one,
         grey is the luma of BT.601.
         """
         array = self.array[rows][:, columns]
@@ -67,10 +67,10 @@ class Photo:
         return Planes(colour * 2 - 1, None if cover is None else cover * 2 - 1)
 
     def pixels(self, planes: Planes) -> np.ndarray:
-        """What a network made, (1, C, h, w) in [-1, 1], as (h, w, C) of this picture's kind: rounded and clamped.
+        """What a network made, (1, C, h, w) in [-1, 1], as (h, w, C) of this image's kind: rounded and clamped.
 
-        Colour is divided by its alpha again.  A colourless picture stays so, whatever the network made of it; grey
-        for a picture of colours becomes three alike.
+        Colour is divided by its alpha again.  A colourless image stays so, whatever the network made of it; grey
+        for an image of colours becomes three alike.
         """
         colour = planes.colour.detach().float().cpu()[0]
         if colour.shape[0] == 3 and self.neutral:
@@ -81,7 +81,7 @@ class Photo:
         if not self.alpha:
             return self._whole(colour.mul((high - low) / 2).add_((high + low) / 2).clamp_(low, high))
         if planes.alpha is None:
-            raise ValueError("a picture with transparency comes back without it")
+            raise ValueError("an image with transparency comes back without it")
         cover = planes.alpha.detach().float().cpu()[0].add(1).mul_(0.5).clamp_(0, 1)
         cover = self._stored(cover)
         colour = colour.add(1).mul_(0.5)
@@ -93,7 +93,7 @@ class Photo:
         return cover if self.array.dtype == np.float32 else cover.mul(self.top).round_().div_(self.top)
 
     def _whole(self, values: Tensor) -> np.ndarray:
-        """(C, h, w) in the picture's own levels as (h, w, C) of its kind."""
+        """(C, h, w) in the image's own levels as (h, w, C) of its kind."""
         if self.array.dtype == np.uint8:  # by torch, in all its threads
             return values.round_().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
         array = values.permute(1, 2, 0).numpy()
@@ -102,29 +102,29 @@ class Photo:
         return np.ascontiguousarray(array.round().clip(0, self.top).astype(self.array.dtype))
 
     def in_colour(self) -> Photo:
-        """The same picture with three channels of colour, and its transparency, that may come to differ."""
+        """The same image with three channels of colour, and its transparency, that may come to differ."""
         grey = self.array.shape[2] < 3
         array = np.concatenate([self.array[..., :1]] * 3 + [self.array[..., 1:]], 2) if grey else self.array
         return replace(self, array=array, neutral=False)
 
     def with_array(self, array: np.ndarray) -> Photo:
-        """Other pixels (H, W, C) of the same kind, with all that this picture's file told."""
+        """Other pixels (H, W, C) of the same kind, with all that this image's file told."""
         return replace(self, array=array)
 
 
 @dataclass(frozen=True)
 class Planes:
-    """A part of a picture as networks take it."""
+    """A part of an image as networks take it."""
 
     colour: Tensor  # (1, C, h, w) float32 in [-1, 1], times alpha: where nothing shows it is -1
     alpha: Tensor | None = None  # (1, 1, h, w) in [-1, 1]; None: opaque
 
 
 def open_photo(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Decode a picture completely, in its own depth, upright, with its metadata.
+    """Decode an image completely, in its own depth, upright, with its metadata.
 
     Floating point within [0, 1] is taken as it is, any other by its least and largest value, which a note tells.
-    Raises `BadPicture` for anything that is not wholly readable or declares more than `max_pixels`.
+    Raises `BadImage` for anything that is not wholly readable or declares more than `max_pixels`.
     """
     with naming(file):
         if isinstance(file, (Path, str)):
@@ -155,8 +155,8 @@ def _photo(opened: Opened) -> Photo:
         image.load()
         array, notes = upright(np.asarray(image)[..., None], orientation(image)), []
     else:
-        picture = decode(opened)
-        array, notes = picture.array, picture.notes
+        decoded = decode(opened)
+        array, notes = decoded.array, decoded.notes
     array = array[..., ::3] if grey and array.shape[2] == 4 else array
     metadata, lost = gathered(image, array.shape[2])
     return _made(array, metadata, notes + lost, image.format or "")
@@ -168,7 +168,7 @@ def _made(array: np.ndarray, metadata: Metadata, notes: list[str], kind: str) ->
     colours = array[..., : array.shape[2] - 1 + array.shape[2] % 2]
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
-            raise BadPicture("holds values that are not numbers or not finite")
+            raise BadImage("holds values that are not numbers or not finite")
         low, high = float(colours.min()), float(colours.max())
         if low < 0 or high > 1:
             levels = (low, high if high > low else low + 1)
@@ -178,6 +178,6 @@ def _made(array: np.ndarray, metadata: Metadata, notes: list[str], kind: str) ->
 
 
 def _alike(colours: np.ndarray) -> bool:
-    """Whether red, green and blue are the same everywhere; a colourful picture is told from its first rows."""
+    """Whether red, green and blue are the same everywhere; a colourful image is told from its first rows."""
     bands = (colours[r : r + 256] for r in range(0, len(colours), 256))
     return all((b[..., 0] == b[..., 1]).all() and (b[..., 0] == b[..., 2]).all() for b in bands)

@@ -1,7 +1,7 @@
-"""Scaling of pictures as MATLAB's `imresize` does it, by which published super-resolution is trained and measured.
+"""Scaling of images as MATLAB's `imresize` does it, by which published super-resolution is trained and measured.
 
-Each axis is a weighted sum of neighbours (Keys 1981); when a picture shrinks, the kernel widens by the factor
-(antialiasing).  Beyond the edges the picture is mirrored, edge pixels included; MATLAB's older versions, by which the
+Each axis is a weighted sum of neighbours (Keys 1981); when an image shrinks, the kernel widens by the factor
+(antialiasing).  Beyond the edges the image is mirrored, edge pixels included; MATLAB's older versions, by which the
 usual test sets were made, repeat the edge pixels instead.
 """
 
@@ -60,14 +60,14 @@ def resize(
 
     A factor makes ceil(factor * side) pixels, and is used as it is given; a size has a factor of its own for each side.
     With `top` the images are whole levels from 0 to `top`, rounded and clamped after each axis as MATLAB does with
-    integer pictures; without it nothing is.  Raises `UsageError` for an empty size.
+    integer images; without it nothing is.  Raises `UsageError` for an empty size.
     """
     if (size is None) == (scale is None):
-        raise UsageError("A picture is scaled to a size or by a factor: give one of them.")
+        raise UsageError("An image is scaled to a size or by a factor: give one of them.")
     sides = images.shape[-2:]
     target = size if size is not None else tuple(math.ceil(float(scale or 0) * n) for n in sides)
     if min(*target, *sides) < 1:
-        raise UsageError(f"Pictures of {sides[1]}x{sides[0]} cannot be scaled to {target[1]}x{target[0]}.")
+        raise UsageError(f"Images of {sides[1]}x{sides[0]} cannot be scaled to {target[1]}x{target[0]}.")
     factors = [scale or m / n for n, m in zip(sides, target)]
     wide = images.to(torch.promote_types(images.dtype, torch.float32))
     for axis in sorted((0, 1), key=lambda a: factors[a]):  # as in MATLAB; it is also the order with less to do
@@ -81,9 +81,9 @@ def resize(
 def resized(
     bands: Iterable[Tensor], size: tuple[int, int], target: tuple[int, int], kernel: Kernel = "bicubic"
 ) -> Iterator[Tensor]:
-    """The same for a picture that comes from top to bottom in bands (..., h, W), and goes so: the whole is never held.
+    """The same for an image that comes from top to bottom in bands (..., h, W), and goes so: the whole is never held.
 
-    `size` is the whole picture's (height, width), `target` that of the result, whose bands are as they become ready.
+    `size` is the whole image's (height, width), `target` that of the result, whose bands are as they become ready.
     """
     down, across = (contributions(n, m, m / n, kernel, True, "mirror") for n, m in zip(size, target))
     ready = np.maximum.accumulate(down[0].max(1))  # the last row that each row of the result, or one above it, needs

@@ -1,4 +1,4 @@
-"""A folder of pictures, one after the other: the next is read and the last one written while the network works."""
+"""A folder of images, one after the other: the next is read and the last one written while the network works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..config import BadPicture, UsageError, UserError
+from ..config import BadImage, UsageError, UserError
 from ..imaging.decode import SUFFIXES as READ
 from ..imaging.decode import peek, shown
 from ..imaging.encode import SUFFIXES as WRITTEN
@@ -19,14 +19,14 @@ from ..imaging.encode import format_of, save
 from ..imaging.photo import Photo, open_photo
 from ..policy import give_back_buffers
 
-LARGE = 16_000_000  # pixels: larger pictures are not read ahead, nor written behind
+LARGE = 16_000_000  # pixels: larger images are not read ahead, nor written behind
 
-Change = Callable[[Photo, Path, Callable[[float], None]], Photo]  # a picture, where it will be written, whom to tell
+Change = Callable[[Photo, Path, Callable[[float], None]], Photo]  # an image, where it will be written, whom to tell
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to be made from another."""
+    """One image to be made from another."""
 
     source: Path
     output: Path
@@ -50,11 +50,11 @@ class Outcome:
         return {**said, "reason": self.reason, "notes": self.notes, "seconds": round(self.seconds, 3)}
 
 
-# --- which pictures -------------------------------------------------------------------------------------------
+# --- which images -------------------------------------------------------------------------------------------
 
 
 def jobs_for(source: Path, output: Path, *, recursive: bool = False, form: str | None = None) -> tuple[list[Job], int]:
-    """What to make of a file or a folder, and how many files in it are no pictures.
+    """What to make of a file or a folder, and how many files in it are no images.
 
     `form` is the suffix of what is written, without the dot; None: as the source's where that can be written, else
     PNG.  Raises `UsageError` if there is nothing, or if something would be written over its source.
@@ -64,7 +64,7 @@ def jobs_for(source: Path, output: Path, *, recursive: bool = False, form: str |
     if source.is_dir():
         return _folder(source, output, recursive, form)
     if not source.exists():
-        raise UsageError(f"{shown(source)} does not exist; give a picture or a folder of pictures.")
+        raise UsageError(f"{shown(source)} does not exist; give an image or a folder of images.")
     if output.is_dir() or not output.suffix:
         output = output / _name(source, form)
     elif form is not None:
@@ -77,16 +77,16 @@ def jobs_for(source: Path, output: Path, *, recursive: bool = False, form: str |
 
 def _folder(source: Path, output: Path, recursive: bool, form: str | None) -> tuple[list[Job], int]:
     if output.exists() and not output.is_dir():
-        raise UsageError(f"{shown(output)} is a file; pictures of a folder go into a folder.")
+        raise UsageError(f"{shown(output)} is a file; images of a folder go into a folder.")
     if _same(source, output):
-        raise UsageError("The output folder is the input folder, whose pictures would be written over; give another.")
-    pictures, others = _found(source, output, recursive)
-    if not pictures:
+        raise UsageError("The output folder is the input folder, whose images would be written over; give another.")
+    images, others = _found(source, output, recursive)
+    if not images:
         deeper = "" if recursive else " (--recursive also looks into its folders)"
-        raise UsageError(f"There are no pictures in {shown(source)}{deeper}.")
-    taken = Counter(str(p.parent / _name(p, form)).casefold() for p in pictures)
+        raise UsageError(f"There are no images in {shown(source)}{deeper}.")
+    taken = Counter(str(p.parent / _name(p, form)).casefold() for p in images)
     jobs = []
-    for p in pictures:
+    for p in images:
         name = _name(p, form)
         if taken[str(p.parent / name).casefold()] > 1:  # a.jpg and a.png: both keep their suffix
             name = p.name + Path(name).suffix if p.suffix.lower() != Path(name).suffix else p.name
@@ -95,18 +95,18 @@ def _folder(source: Path, output: Path, recursive: bool, form: str | None) -> tu
 
 
 def _found(source: Path, output: Path, recursive: bool) -> tuple[list[Path], int]:
-    """Pictures by their suffix, in order, and how many other files there are; what begins with a dot is left out."""
-    pictures, others = [], 0
+    """Images by their suffix, in order, and how many other files there are; what begins with a dot is left out."""
+    images, others = [], 0
     for folder, inner, names in os.walk(source):
         inner[:] = sorted(d for d in inner if not d.startswith(".") and not _same(Path(folder) / d, output))
         for name in sorted(n for n in names if not n.startswith(".")):
             if Path(name).suffix.lower() in READ:
-                pictures.append(Path(folder) / name)
+                images.append(Path(folder) / name)
             else:
                 others += 1
         if not recursive:
             break
-    return pictures, others
+    return images, others
 
 
 def _name(source: Path, form: str | None) -> str:
@@ -135,10 +135,10 @@ def work(
     lossless: bool = False,
     tell: Callable[[Job, float], None] | None = None,
 ) -> Iterator[Outcome]:
-    """Make every picture, whatever becomes of the others; outcomes are in the order in which they are known.
+    """Make every image, whatever becomes of the others; outcomes are in the order in which they are known.
 
-    `resume` leaves pictures alone that are there already and newer than their source.  `tell` hears the share of a job
-    that is done.  A picture appears whole or not at all.
+    `resume` leaves images alone that are there already and newer than their source.  `tell` hears the share of a job
+    that is done.  An image appears whole or not at all.
     """
     left = []
     for job in jobs:
@@ -166,7 +166,7 @@ def work(
 
 
 def _reading(jobs: Sequence[Job], reader: Executor) -> Iterator[tuple[Outcome, list[Photo]]]:
-    """Every job with its picture in a list, from which it is to be taken so that nothing else holds it; one is ahead.
+    """Every job with its image in a list, from which it is to be taken so that nothing else holds it; one is ahead.
 
     The list is empty if there is none.
     """
@@ -192,10 +192,10 @@ def _there(job: Job) -> bool:
 
 
 def _small(file: Path) -> Photo | None:
-    """A picture read ahead; None if it is too large for that."""
+    """An image read ahead; None if it is too large for that."""
     try:
         size = peek(file).size
-    except BadPicture:  # `open_photo` knows more kinds, and will say why if it does not know this one
+    except BadImage:  # `open_photo` knows more kinds, and will say why if it does not know this one
         return None
     return open_photo(file) if math.prod(size) <= LARGE else None
 
@@ -203,7 +203,7 @@ def _small(file: Path) -> Photo | None:
 def _changed(
     outcome: Outcome, read: list[Photo], change: Change, tell: Callable[[Job, float], None] | None
 ) -> Photo | None:
-    """What the network makes of a picture; None, and a reason, if that fails."""
+    """What the network makes of an image; None, and a reason, if that fails."""
     job, begun = outcome.job, time.perf_counter()
     try:
         job.output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Better pictures from a picture: larger, cleaner, whatever its size, depth and transparency, in bounded memory."""
+"""Better images from an image: larger, cleaner, whatever its size, depth and transparency, in bounded memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Progress = Callable[[float], None]
 class Target:
     """How large a result is to be; nothing given: as large as the network makes it."""
 
-    outscale: float | None = None  # times larger than the picture
+    outscale: float | None = None  # times larger than the image
     width: int | None = None  # exactly; one side alone keeps the proportions
     height: int | None = None
 
@@ -50,7 +50,7 @@ class Target:
                 raise UsageError(f"--{name} must be from 1 to 1,000,000 pixels, got {side}.")
 
     def of(self, height: int, width: int, scale: float) -> tuple[int, int]:
-        """The (height, width) that a picture becomes; `scale` is the network's own."""
+        """The (height, width) that an image becomes; `scale` is the network's own."""
         if self.width or self.height:
             factor = self.width / width if self.width else (self.height or 0) / height
             size = self.height or max(round(height * factor), 1), self.width or max(round(width * factor), 1)
@@ -65,7 +65,7 @@ class Target:
 class Blended(nn.Module):
     """A network on colour and, where there is one, on alpha; mixed with something more faithful.
 
-    Pictures (1, C, H, W) or, with alpha as the last channel, (1, C + 1, H, W), in [-1, 1].
+    Images (1, C, H, W) or, with alpha as the last channel, (1, C + 1, H, W), in [-1, 1].
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Blended(nn.Module):
         return torch.cat([y[:1], y[1:].mean(1, keepdim=True)], 1)
 
     def mixed(self, x: Tensor) -> Tensor:
-        """The network's picture, `strength` of it; the rest is the base's, or a plain enlargement."""
+        """The network's image, `strength` of it; the rest is the base's, or a plain enlargement."""
         y = self.network(x)
         y = broadly_alike(y, x) if self.faithful else y
         if self.strength == 1:
@@ -110,10 +110,10 @@ def broadly_alike(y: Tensor, x: Tensor) -> Tensor:
 
 
 class Enhancer:
-    """A network with everything around it that a person's pictures need.
+    """A network with everything around it that a person's images need.
 
-    `strength` under 1 mixes in the pictures of `base`, a more faithful network of the same scale, or a plain
-    enlargement; `keep_colours` keeps the picture's broad colours and brightness; `grain` is the standard deviation of
+    `strength` under 1 mixes in the images of `base`, a more faithful network of the same scale, or a plain
+    enlargement; `keep_colours` keeps the image's broad colours and brightness; `grain` is the standard deviation of
     noise to add, in levels of 255; `tile`, `overlap` as `imaging.tiling.Tiler` has them; `wrap` for textures that
     repeat.
     """
@@ -132,7 +132,7 @@ class Enhancer:
         wrap: bool = False,
     ):
         if not 0 <= strength <= 1:
-            raise UsageError(f"--strength must be from 0 (the plain picture) to 1 (all of the model), got {strength}.")
+            raise UsageError(f"--strength must be from 0 (the plain image) to 1 (all of the model), got {strength}.")
         if base is not None and (base.scale, base.channels) != (found.scale, found.channels):
             raise UsageError(
                 f"{base.name} (x{base.scale}, {base.channels} channels) cannot be mixed with"
@@ -141,7 +141,7 @@ class Enhancer:
         if found.masked:
             raise UsageError(f"{found.name} fills holes: ganvas restore --mask MASK says where they are.")
         if found.channels not in (1, 3):
-            raise UsageError(f"{found.name} takes pictures of {found.channels} channels, and these have 1 or 3.")
+            raise UsageError(f"{found.name} takes images of {found.channels} channels, and these have 1 or 3.")
         if keep_colours and found.colours:
             raise UsageError(f"{found.name} is there to change the colours; leave --keep-colours out.")
         if not 0 <= grain <= 255:
@@ -166,7 +166,7 @@ class Enhancer:
 
     @property
     def scale(self) -> float:
-        """How many times larger the network makes pictures."""
+        """How many times larger the network makes images."""
         return float(self.tilers[0].field.scale)
 
     def photo(
@@ -177,13 +177,13 @@ class Enhancer:
         scratch: Path | None = None,
         progress: Progress | None = None,
     ) -> Photo:
-        """A better picture of the same kind: depth, grey, alpha, metadata.
+        """A better image of the same kind: depth, grey, alpha, metadata.
 
-        A large result lies in an unnamed file in `scratch` until it is let go.  Raises `UserError` for a picture with
+        A large result lies in an unnamed file in `scratch` until it is let go.  Raises `UserError` for an image with
         colours and a network for grey, too little memory or space, or a network whose numbers are not finite.
         """
         if self.found.channels == 1 and not photo.neutral:
-            raise UserError(f"{self.found.name} is for grey pictures, and this one has colours; take another model.")
+            raise UserError(f"{self.found.name} is for grey images, and this one has colours; take another model.")
         photo = photo.in_colour() if self.found.colours else photo
         height, width = photo.array.shape[:2]
         size = (target or Target()).of(height, width, self.scale)
@@ -204,7 +204,7 @@ class Enhancer:
     def _bands(
         self, photo: Photo, tiler: Tiler, size: tuple[int, int], progress: Progress | None
     ) -> Iterator[np.ndarray]:
-        """The result from top to bottom, (h, W, C) of the picture's kind."""
+        """The result from top to bottom, (h, W, C) of the image's kind."""
         height, width = photo.array.shape[:2]
         source = Source((height, width), lambda rows, columns: self._part(photo, rows, columns), self.wrap)
         made = round(height * self.scale), round(width * self.scale)
@@ -234,7 +234,7 @@ class Enhancer:
         return photo.pixels(Planes(x[:, :-1], x[:, -1:]) if photo.alpha else Planes(x))
 
     def __call__(self, image: Any, *, outscale: float | None = None) -> Any:
-        """A picture as it came: a PIL image, an array (H, W) or (H, W, C), or a tensor (N, C, H, W) in [-1, 1]."""
+        """An image as it came: a PIL image, an array (H, W) or (H, W, C), or a tensor (N, C, H, W) in [-1, 1]."""
         target = Target(outscale)
         if isinstance(image, Tensor):
             out = self.tilers[int(image.shape[1] != self.found.channels)](image, wrap=self.wrap)
@@ -252,7 +252,7 @@ class Enhancer:
 
 
 def as_photo(array: np.ndarray) -> Photo:
-    """(H, W, C) uint8, uint16, or float32 in [0, 1], as a picture."""
+    """(H, W, C) uint8, uint16, or float32 in [0, 1], as an image."""
     top = 1.0 if array.dtype == np.float32 else float(np.iinfo(array.dtype).max)
     colours = array[..., :3] if array.shape[2] > 2 else array[..., :1]
     return Photo(array, (0.0, top), bool((colours == colours[..., :1]).all()))

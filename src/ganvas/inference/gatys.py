@@ -1,4 +1,4 @@
-"""Style transfer by changing the picture itself until its maps show the content and its Gram matrices the style.
+"""Style transfer by changing the image itself until its maps show the content and its Gram matrices the style.
 
 Gatys et al. 2016, "Image style transfer using convolutional neural networks".
 """
@@ -17,17 +17,17 @@ from ..features.gram import Perception, Seen, mixed, total_variation
 from ..imaging.resize import resize
 from .optimizers import WAYS
 
-LARGE = 384  # shorter side from which on a picture is painted at half the size first
+LARGE = 384  # shorter side from which on an image is painted at half the size first
 FIRST = 0.6  # share of the iterations that are left, at each size but the last
 
-Told = Callable[[int, Tensor], None]  # iterations done, the picture (1, C, H, W) as it is now
+Told = Callable[[int, Tensor], None]  # iterations done, the image (1, C, H, W) as it is now
 Begin = Literal["content", "noise"]
 Optimizer = Literal["lbfgs", "adam"]
 
 
 @dataclass(frozen=True)
 class Painting:
-    """How a picture is painted; raises `UsageError` for what cannot be."""
+    """How an image is painted; raises `UsageError` for what cannot be."""
 
     content_weight: float = 1.0
     style_weight: float = 100.0
@@ -35,7 +35,7 @@ class Painting:
     iterations: int = 300
     optimizer: Optimizer = "lbfgs"
     begin: Begin = "content"
-    style_scale: float = 1.0  # longer side of the style's pictures, in those of the content
+    style_scale: float = 1.0  # longer side of the style's images, in those of the content
     one_size: bool = False  # all iterations at the full size, however large
     seed: int = 0  # of the noise
 
@@ -55,7 +55,7 @@ class Painting:
 
 @dataclass
 class Result:
-    """A picture and how far it came."""
+    """An image and how far it came."""
 
     image: Tensor  # (1, C, H, W) in [-1, 1]
     content: float  # its losses, unweighted
@@ -73,7 +73,7 @@ def paint(
     shares: Sequence[float] = (),
     tell: Told | None = None,
 ) -> Result:
-    """A picture (1, C, H, W) in [-1, 1] painted as the styles, each (1, C, h, w), are; `shares` weighs them.
+    """An image (1, C, H, W) in [-1, 1] painted as the styles, each (1, C, h, w), are; `shares` weighs them.
 
     A large one is painted at half the size first, where strokes can be longer and cost a quarter; what changed there is
     then added to the content at twice the size, which keeps its details.  Raises `UsageError` for a style smaller than
@@ -87,9 +87,9 @@ def paint(
     done = 0
     for k, count in enumerate(counts, 1 - len(counts)):
         wanted = scaled(content, 2.0**k)
-        pictures = [at_scale(style, content, how.style_scale * 2.0**k, perception) for style in styles]
+        images = [at_scale(style, content, how.style_scale * 2.0**k, perception) for style in styles]
         with torch.no_grad():
-            target = mixed([perception(p) for p in pictures], shares or [1.0] * len(pictures))
+            target = mixed([perception(p) for p in images], shares or [1.0] * len(images))
             target = Seen(perception(wanted).content, target.style)
         start = begun(wanted, how) if change is None else wanted + resize(change, (wanted.shape[2], wanted.shape[3]))
         image = _stage(start, target, perception, how, count, done, tell)
@@ -97,7 +97,7 @@ def paint(
     with torch.no_grad():
         total, parts = judged(image, target, perception, how)
     if not torch.isfinite(total):
-        raise UsageError("The picture is no numbers any more; give weights that are not so large.")
+        raise UsageError("The image is no numbers any more; give weights that are not so large.")
     return Result(image.clamp(-1, 1), float(parts[0]), float(parts[1]), float(total), counts)
 
 
@@ -119,7 +119,7 @@ def begun(content: Tensor, how: Painting) -> Tensor:
 
 
 def scaled(image: Tensor, factor: float) -> Tensor:
-    """A picture so many times as large, a pixel at least."""
+    """An image so many times as large, a pixel at least."""
     if factor == 1:
         return image
     return resize(image, (max(1, round(image.shape[2] * factor)), max(1, round(image.shape[3] * factor))))

@@ -1,4 +1,4 @@
-"""Holes in a person's picture filled by a network: scratches, stains, or something that is not wanted in it."""
+"""Holes in a person's image filled by a network: scratches, stains, or something that is not wanted in it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ AROUND = 128  # pixels about the holes that a network sees, at least
 class Filler:
     """A network that fills holes; what is outside them stays as it is, bit for bit.
 
-    `masks` is a picture, bright where the holes are, or a folder of them called like the results.  Raises `UsageError`
+    `masks` is an image, bright where the holes are, or a folder of them called like the results.  Raises `UsageError`
     for a network that takes no mask.
     """
 
     def __init__(self, found: Found, policy: Policy, masks: Path):
         if not found.masked:
-            raise UsageError(f"{found.name} takes no --mask; it changes the whole picture.")
+            raise UsageError(f"{found.name} takes no --mask; it changes the whole image.")
         self.found, self.policy, self.masks = found, policy, masks
         self.network = policy.place(found.network)
         if not masks.exists():
             raise UsageError(f"There is no mask {masks}.")
 
     def hole(self, name: str, size: tuple[int, int]) -> np.ndarray:
-        """Where that picture has holes, (H, W) bool; raises `UserError` if there is no fitting mask for it."""
+        """Where that image has holes, (H, W) bool; raises `UserError` if there is no fitting mask for it."""
         file = self.masks
         if file.is_dir():
             file = next((f for f in sorted(self.masks.iterdir()) if f.stem == name), self.masks / f"{name}.png")
@@ -40,12 +40,12 @@ class Filler:
         colour = open_photo(file).planes(channels=1).colour[0, 0].numpy()
         if colour.shape != size:
             found = "{1}x{0}".format(*colour.shape)
-            raise UserError(f"The mask {file} is {found} and the picture {size[1]}x{size[0]}; they must be alike.")
+            raise UserError(f"The mask {file} is {found} and the image {size[1]}x{size[0]}; they must be alike.")
         where: np.ndarray = colour > 0
         return where
 
     def photo(self, photo: Photo, hole: np.ndarray) -> Photo:
-        """The picture with its holes (H, W) filled; raises `UserError` where too little memory is left."""
+        """The image with its holes (H, W) filled; raises `UserError` where too little memory is left."""
         if not hole.any():
             return photo
         rows, columns = (_box(np.flatnonzero(hole.any(axis))) for axis in (1, 0))

@@ -79,10 +79,10 @@ class LBFGS:
 
 
 class Evened:
-    """Another way, for pictures (1, C, H, W), on which broad changes come as easily as fine ones.
+    """Another way, for images (1, C, H, W), on which broad changes come as easily as fine ones.
 
     It goes down in a space where a wave of frequency f (in cycles a pixel, at least `least`) is `f ** power` times as
-    high as in the picture, a preconditioner of the whole: losses of style are flat along broad waves, which plain
+    high as in the image, a preconditioner of the whole: losses of style are flat along broad waves, which plain
     gradients move last.  Measured in benchmarks/README.md.
     """
 

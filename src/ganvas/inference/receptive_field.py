@@ -19,12 +19,12 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-PROBE = 256  # the side of the picture that is followed: a multiple of every step that networks take
+PROBE = 256  # the side of the image that is followed: a multiple of every step that networks take
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Along each axis pixel i of a map takes from pixels `step * i + low` to `step * i + high` of the picture."""
+    """Along each axis pixel i of a map takes from pixels `step * i + low` to `step * i + high` of the image."""
 
     step: Fraction = Fraction(1)
     low: Fraction = Fraction(0)
@@ -43,18 +43,18 @@ class Reach:
 
 @dataclass(frozen=True)
 class Field:
-    """What a network needs to know of a picture for a part of it."""
+    """What a network needs to know of an image for a part of it."""
 
     radius: int  # pixels around a part
-    multiple: int  # parts begin at multiples of it, and whole pictures are filled up to one
+    multiple: int  # parts begin at multiples of it, and whole images are filled up to one
     scale: Fraction  # pixels made for one
-    everywhere: str  # the operation that looks at the whole picture, or nothing
-    bytes_per_pixel: float  # of temporaries at their most, in float32, for a pixel of the picture
+    everywhere: str  # the operation that looks at the whole image, or nothing
+    bytes_per_pixel: float  # of temporaries at their most, in float32, for a pixel of the image
     channels: int  # of what comes out
 
     @property
     def whole(self) -> bool:
-        """Whether a part cannot be made without the whole picture."""
+        """Whether a part cannot be made without the whole image."""
         return bool(self.everywhere)
 
 
@@ -65,11 +65,11 @@ def field(network: nn.Module, channels: int = 3) -> Field:
     """
     state = {k: v.to("meta") for k, v in network.state_dict(keep_vars=True).items()}
     dtype = next((p.dtype for p in network.parameters()), torch.float32)
-    picture = torch.empty(1, channels, PROBE, PROBE, device="meta", dtype=dtype)
-    trace = Trace(picture)
+    image = torch.empty(1, channels, PROBE, PROBE, device="meta", dtype=dtype)
+    trace = Trace(image)
     try:
         with torch.no_grad(), trace:
-            out = functional_call(network, state, picture)
+            out = functional_call(network, state, image)
         reach, strange = trace.reach.get(out), trace.everywhere
         scale = Fraction(out.shape[-1], PROBE)
     except Exception as problem:  # it asks for numbers, or for another size: then nothing is known of it
@@ -83,12 +83,12 @@ def field(network: nn.Module, channels: int = 3) -> Field:
 
 
 class Trace(TorchDispatchMode):
-    """Follows a picture through a network."""
+    """Follows an image through a network."""
 
-    def __init__(self, picture: Tensor):
+    def __init__(self, image: Tensor):
         super().__init__()
-        self.reach: Any = WeakIdKeyDictionary()  # of every map that depends on the picture
-        self.reach[picture] = Reach()
+        self.reach: Any = WeakIdKeyDictionary()  # of every map that depends on the image
+        self.reach[image] = Reach()
         self.everywhere, self.multiple, self.live, self.peak = "", 1, 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -214,7 +214,7 @@ def reshape(args: Any, x: Tensor, out: Tensor) -> Change | None:
 
 
 def expansion(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """Fine as long as it is along channels or pictures."""
+    """Fine as long as it is along channels or images."""
     return HERE if out.shape[-2:] == x.shape[-2:] else None
 
 
@@ -241,7 +241,7 @@ def over_channels(args: Any, x: Tensor, out: Tensor) -> Change | None:
 
 
 def batch_norm(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """With the statistics it was trained to; with those of the picture itself it looks everywhere."""
+    """With the statistics it was trained to; with those of the image itself it looks everywhere."""
     return None if args[5] else HERE
 
 

@@ -1,4 +1,4 @@
-"""A person's picture painted in a style by iterations; colours are kept if asked for."""
+"""A person's image painted in a style by iterations; colours are kept if asked for."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ Share = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Styles:
-    """Pictures of style with what each counts, and whose colours there are in the end."""
+    """Images of style with what each counts, and whose colours there are in the end."""
 
-    pictures: Sequence[Tensor]  # (1, 3, h, w) in [-1, 1]
+    images: Sequence[Tensor]  # (1, 3, h, w) in [-1, 1]
     shares: Sequence[float]
     colour: Colour = "style"  # `luminance`: the content's chroma; `histogram`: styles recoloured like the content first
 
     def beside(self, content: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """A content (1, 1 or 3, H, W) and the pictures as they are to be looked at."""
+        """A content (1, 1 or 3, H, W) and the images as they are to be looked at."""
         if self.colour == "histogram" and content.shape[1] == 3:
-            return content, [colour_matched(p, content).clamp(-1, 1) for p in self.pictures]
+            return content, [colour_matched(p, content).clamp(-1, 1) for p in self.images]
         if self.colour == "luminance":
-            return luma(content), [luma_matched(p, content).clamp(-1, 1) for p in self.pictures]
-        return content, list(self.pictures)
+            return luma(content), [luma_matched(p, content).clamp(-1, 1) for p in self.images]
+        return content, list(self.images)
 
     def finished(self, made: Tensor, content: Tensor) -> Tensor:
         """What was made, with the content's chroma if that is kept."""
@@ -47,9 +47,9 @@ class Styles:
 
 
 def opened(files: Sequence[Path | str], shares: str | None, colour: str) -> Styles:
-    """Style pictures from files, `shares` as `2,1`.
+    """Style images from files, `shares` as `2,1`.
 
-    Raises `UsageError` for what cannot be, `BadPicture` for a file that is no picture.
+    Raises `UsageError` for what cannot be, `BadImage` for a file that is no image.
     """
     if colour not in COLOURS:
         raise UsageError(f"--colour is {', '.join(COLOURS)}, not {colour!r}.{did_you_mean(colour, COLOURS)}")
@@ -63,28 +63,28 @@ def opened(files: Sequence[Path | str], shares: str | None, colour: str) -> Styl
     for file in files:
         if not Path(file).is_file():
             found = "is a folder" if Path(file).is_dir() else "does not exist"
-            raise UsageError(f"{shown(file)} {found}; give a picture.")
-    pictures = [straight(open_photo(file).planes(channels=3))[0] for file in files]
-    return Styles(pictures, weights, colour)  # type: ignore[arg-type]
+            raise UsageError(f"{shown(file)} {found}; give an image.")
+    images = [straight(open_photo(file).planes(channels=3))[0] for file in files]
+    return Styles(images, weights, colour)  # type: ignore[arg-type]
 
 
 @dataclass
 class Painter:
-    """Paints pictures by iterations; `painter(photo, output, tell)` is what `picture_jobs.work` calls."""
+    """Paints images by iterations; `painter(photo, output, tell)` is what `batch.work` calls."""
 
     styles: Styles
     perception: Perception
     painting: Painting
-    preview: Path | None = None  # a folder for pictures on the way
+    preview: Path | None = None  # a folder for images on the way
     every: int = 25  # iterations between them
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    losses: list[dict[str, float]] = field(default_factory=list)  # of every picture made
+    losses: list[dict[str, float]] = field(default_factory=list)  # of every image made
 
     def __call__(self, photo: Photo, output: Path, tell: Share | None = None) -> Photo:
         return changed(photo, 3, lambda x: self.painted(x, tell, output.stem))
 
     def painted(self, content: Tensor, tell: Share | None = None, name: str = "preview") -> Tensor:
-        """A picture (1, 3, H, W) in [-1, 1] in the style."""
+        """An image (1, 3, H, W) in [-1, 1] in the style."""
         seen, styles = self.styles.beside(content)
 
         def on_the_way(done: int, image: Tensor) -> None:
@@ -101,7 +101,7 @@ class Painter:
         return self.styles.finished(result.image.cpu(), content)
 
     def _keep(self, image: Tensor, content: Tensor, name: str) -> None:
-        """A picture on the way; it is smaller than the content at first, and then has no chroma to keep."""
+        """An image on the way; it is smaller than the content at first, and then has no chroma to keep."""
         assert self.preview is not None
         self.preview.mkdir(parents=True, exist_ok=True)
         whole = image.shape[2:] == content.shape[2:]

@@ -1,4 +1,4 @@
-"""Pictures painted by a network: one that learnt a single style, or one that takes any; and the door for Python."""
+"""Images painted by a network: one that learnt a single style, or one that takes any; and the door for Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..config import UsageError
 from ..features.gram import LAYERS, Perception, sharpest
 from ..imaging.colour import luma
 from ..imaging.decode import shown, to_channels, to_float, to_uint8
-from ..imaging.grid import picture as as_picture
+from ..imaging.grid import to_pil
 from ..imaging.photo import Photo, open_photo
 from ..models.foreign import build
 from ..models.model import Model, load, upright_colours
@@ -32,7 +32,7 @@ from .translate import changed
 
 @dataclass
 class Restyler:
-    """Paints pictures with a model; `restyler(photo, output, tell)` is what `picture_jobs.work` calls.
+    """Paints images with a model; `restyler(photo, output, tell)` is what `batch.work` calls.
 
     Raises `UsageError` for a style that the model does not take, or a missing one.
     """
@@ -43,46 +43,46 @@ class Restyler:
     mask: Tensor | None = None  # (1, 1, H, W) in [0, 1]: where the first style is
 
     def __post_init__(self) -> None:
-        task, count = self.model.task, len(self.styles.pictures)
+        task, count = self.model.task, len(self.styles.images)
         if not task.translates:
-            raise UsageError("This model makes pictures of noise; it paints none.")
+            raise UsageError("This model makes images of noise; it paints none.")
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"alpha must be from 0 to 1, got {self.alpha}.")
         if not isinstance(task, Restyling) and (count or self.mask is not None or self.styles.colour == "histogram"):
-            raise UsageError("This model has its style in it: leave style pictures, masks and histograms out.")
+            raise UsageError("This model has its style in it: leave style images, masks and histograms out.")
         if isinstance(task, Restyling) and not count:
-            raise UsageError("In which style? This model takes any: give one picture or more after the content.")
+            raise UsageError("In which style? This model takes any: give one image or more after the content.")
         if self.mask is not None and count > 1 and not sum(self.styles.shares[1:]) > 0:
             raise UsageError("Beside a mask the styles after the first must count something; give other weights.")
         if not isinstance(task, Restyling):
             return self._check_painter()
-        for k, style in enumerate(self.styles.pictures, 1):
+        for k, style in enumerate(self.styles.images, 1):
             if min(style.shape[2:]) < task.least:
                 width, height = style.shape[3], style.shape[2]
                 raise UsageError(
                     f"Style {k} has {width}x{height} pixels, and this model looks at {task.least}x{task.least} at a"
-                    " time: give a larger picture."
+                    " time: give a larger image."
                 )
 
     def _check_painter(self) -> None:
-        """Raise `UsageError` for a model that makes another kind of picture, or of another size."""
+        """Raise `UsageError` for a model that makes another kind of image, or of another size."""
         task, channels = self.model.task, self.model.takes()
         if isinstance(task, Told):
             raise UsageError("This model must be told what to make; ganvas translate --label is for it.")
         small = torch.zeros(1, channels, 16, 16)
         if task.restores or self.model(small).shape[2:] != small.shape[2:]:
-            raise UsageError("This model makes the same picture better; ganvas upscale, or restore, is for it.")
+            raise UsageError("This model makes the same image better; ganvas upscale, or restore, is for it.")
 
     def __call__(self, photo: Photo, output: Path, tell: Share | None = None) -> Photo:
         return changed(photo, self.model.takes(), self.painted)
 
     @torch.inference_mode()
     def painted(self, content: Tensor) -> Tensor:
-        """Pictures (N, C, H, W) in [-1, 1] in the style, float32 on the CPU, one at a time."""
+        """Images (N, C, H, W) in [-1, 1] in the style, float32 on the CPU, one at a time."""
         return torch.cat([self._one(image) for image in content.float().split(1)])
 
     def _one(self, content: Tensor) -> Tensor:
-        seen, pictures = self.styles.beside(content[:, :3])
+        seen, images = self.styles.beside(content[:, :3])
         channels, task, policy = content.shape[1], self.model.task, self.model.policy
         assert isinstance(task, Translation)
         given = suited(seen, channels)
@@ -90,7 +90,7 @@ class Restyler:
             given = torch.cat([given[:, :3], content[:, 3:]], 1)
         with policy.autocast():
             if isinstance(task, Restyling):
-                styles = [suited(p, channels).to(policy.device) for p in pictures]
+                styles = [suited(p, channels).to(policy.device) for p in images]
                 mask = None if self.mask is None else self.mask.to(policy.device)
                 how: dict[str, Any] = {"shares": list(self.styles.shares), "alpha": self.alpha, "mask": mask}
                 made = task.restyled(given.to(policy.device), styles, **how)
@@ -103,12 +103,12 @@ class Restyler:
         return torch.cat([kept, made[:, 3:]], 1) if made.shape[1] == 4 else kept
 
 
-def suited(picture: Tensor, channels: int) -> Tensor:
+def suited(image: Tensor, channels: int) -> Tensor:
     """(1, 1 or 3, H, W) in so many channels: luma, three alike, or opaque."""
     if channels == 1:
-        return luma(picture)
-    picture = picture.expand(-1, 3, -1, -1)
-    return picture if channels == 3 else torch.cat([picture, torch.ones_like(picture[:, :1])], 1)
+        return luma(image)
+    image = image.expand(-1, 3, -1, -1)
+    return image if channels == 3 else torch.cat([image, torch.ones_like(image[:, :1])], 1)
 
 
 def loaded(model: str | Path, encoder: str | Path | None, *, device: str = "auto", precision: Any = "fp32") -> Model:
@@ -133,7 +133,7 @@ def loaded(model: str | Path, encoder: str | Path | None, *, device: str = "auto
 
 
 def opened_mask(file: Path) -> Tensor:
-    """A mask's picture as (1, 1, H, W) in [0, 1]: white is 1."""
+    """A mask's image as (1, 1, H, W) in [0, 1]: white is 1."""
     if not file.is_file():
         raise UsageError(f"There is no mask {shown(file)}.")
     return (open_photo(file).planes(channels=1).colour + 1) / 2
@@ -152,37 +152,37 @@ def stylize(
     device: str = "auto",
     **painting: Any,
 ) -> Any:
-    """A picture in the style of others: what kind goes in comes out, in any size.
+    """An image in the style of others: what kind goes in comes out, in any size.
 
-    Pictures are PIL, (N, C, H, W) float in [-1, 1], or (H, W, C) uint8.  With a `model` (or where one lies) at once;
+    Images are PIL, (N, C, H, W) float in [-1, 1], or (H, W, C) uint8.  With a `model` (or where one lies) at once;
     without one by iterations, for which `painting` takes the options of `gatys.Painting`.  Raises `UsageError` as the
     command does.
     """
     batch = as_batch(content)
-    pictures = Styles([suited(p[:, :3], 3) for p in map(as_batch, styles)], shares or [1.0] * len(styles), colour)
+    images = Styles([suited(p[:, :3], 3) for p in map(as_batch, styles)], shares or [1.0] * len(styles), colour)
     if model is None:
         name, _ = sharpest(network)
         assert name in LAYERS
-        painter = Painter(pictures, Perception(network=name), Painting(**painting), device=pick_device(device))
+        painter = Painter(images, Perception(network=name), Painting(**painting), device=pick_device(device))
         made = torch.cat([painter.painted(suited(image[:, :3], 3)) for image in batch.split(1)])
     else:
         known = model if isinstance(model, Model) else load(model, device=device)
         cover = None if mask is None else (luma(as_batch(mask)[:, :3]) + 1) / 2
         takes = known.takes()
         batch = batch if takes == batch.shape[1] else torch.cat([suited(b[:, :3], takes) for b in batch.split(1)])
-        made = Restyler(known, pictures, alpha, cover).painted(batch)
+        made = Restyler(known, images, alpha, cover).painted(batch)
     if isinstance(content, Tensor):
         return made
-    return as_picture(to_uint8(made)[0]) if isinstance(content, Image.Image) else to_uint8(made)[0]
+    return to_pil(to_uint8(made)[0]) if isinstance(content, Image.Image) else to_uint8(made)[0]
 
 
-def as_batch(picture: Any) -> Tensor:
-    """A PIL picture, (N, C, H, W) float or (H, W, C) uint8 as (N, C, H, W) in [-1, 1]; `UsageError` for others."""
-    if isinstance(picture, Tensor):
-        if picture.ndim != 4 or picture.shape[1] not in (1, 3, 4):
-            raise UsageError(f"A picture is (N, C, H, W) with 1, 3 or 4 channels, got {tuple(picture.shape)}.")
-        return picture.float()
-    array = upright_colours(picture) if isinstance(picture, Image.Image) else np.asarray(picture)
+def as_batch(image: Any) -> Tensor:
+    """A PIL image, (N, C, H, W) float or (H, W, C) uint8 as (N, C, H, W) in [-1, 1]; `UsageError` for others."""
+    if isinstance(image, Tensor):
+        if image.ndim != 4 or image.shape[1] not in (1, 3, 4):
+            raise UsageError(f"An image is (N, C, H, W) with 1, 3 or 4 channels, got {tuple(image.shape)}.")
+        return image.float()
+    array = upright_colours(image) if isinstance(image, Image.Image) else np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        raise UsageError(f"A picture is (H, W, C) uint8 with 1, 3 or 4 channels, got {array.dtype} {array.shape}.")
+        raise UsageError(f"An image is (H, W, C) uint8 with 1, 3 or 4 channels, got {array.dtype} {array.shape}.")
     return to_float(to_channels(array, 1 if array.shape[2] == 1 else 3)[None])

@@ -1,7 +1,7 @@
-"""Pictures of any size through a network in bounded memory: in parts that overlap by as far as the network looks.
+"""Images of any size through a network in bounded memory: in parts that overlap by as far as the network looks.
 
-Then the parts are the whole picture's, to rounding.  Where that overlap would be too dear, neighbours fade into each
-other and the error is measured; a network that looks at the whole picture at once is given the whole picture.
+Then the parts are the whole image's, to rounding.  Where that overlap would be too dear, neighbours fade into each
+other and the error is measured; a network that looks at the whole image at once is given the whole image.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ..policy import Policy, free_memory, is_out_of_memory
 from .receptive_field import Field, field
 
 BLENDED = 32  # pixels of margin where exactness is too dear
-SMALLEST = 16  # pixels: a part of this side that does not fit into memory ends the picture
+SMALLEST = 16  # pixels: a part of this side that does not fit into memory ends the image
 LEAST_MEMORY, MOST_MEMORY = 64 << 20, 512 << 20  # bytes of temporaries; the most is the CPU's
 Box = tuple[int, int, int, int]  # top, bottom, left, right, in pixels of what goes in
 Finish = Callable[[Tensor], np.ndarray]  # (C, h, w) float32 in [-1, 1] to (h, w, C) of what is wanted
 
 
 class Source:
-    """A picture that is read in parts; what lies beyond its edges is mirrored, or repeats with `wrap`."""
+    """An image that is read in parts; what lies beyond its edges is mirrored, or repeats with `wrap`."""
 
     def __init__(self, size: tuple[int, int], part: Callable[[np.ndarray, np.ndarray], Tensor], wrap: bool = False):
         self.size, self.part, self.wrap = size, part, wrap
@@ -49,7 +49,7 @@ class Source:
         return self.part(*(self.places(a, b, n) for a, b, n in zip(box[::2], box[1::2], self.size)))
 
     def places(self, start: int, stop: int, length: int) -> np.ndarray:
-        """Indices from `start` to `stop` as they are found in the picture."""
+        """Indices from `start` to `stop` as they are found in the image."""
         index = np.arange(start, stop)
         if self.wrap:
             return index % length
@@ -59,7 +59,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a picture is cut."""
+    """Where an image is cut."""
 
     rows: tuple[int, ...]  # from the first edge to the last one, in pixels of what goes in
     columns: tuple[int, ...]
@@ -106,9 +106,9 @@ def ramp(start: int, stop: int, length: int, half: int, scale: Fraction) -> tupl
 
 
 class Tiler:
-    """One network, ready for pictures of any size.
+    """One network, ready for images of any size.
 
-    `tile` is the side of a part in pixels of what goes in, 0 for the whole picture, None for what fits into memory;
+    `tile` is the side of a part in pixels of what goes in, 0 for the whole image, None for what fits into memory;
     `overlap` is the largest margin to be exact at, None for whatever it takes.
     """
 
@@ -129,7 +129,7 @@ class Tiler:
         self.measured = False  # whether an error at a seam has been
         self.notes: list[str] = []
 
-    # --- one picture ------------------------------------------------------------------------------------------
+    # --- one image ------------------------------------------------------------------------------------------
 
     def __call__(self, images: Tensor, *, wrap: bool = False) -> Tensor:
         """(N, C, H, W) in [-1, 1] to (N, C', scale H, scale W), on the CPU."""
@@ -155,7 +155,7 @@ class Tiler:
             yield band
 
     def plan(self, source: Source) -> Layout:
-        """Where a picture will be cut."""
+        """Where an image will be cut."""
         f, (height, width) = self.field, source.size
         exact = self.overlap is None or f.radius <= self.overlap
         margin = _up(f.radius if exact else BLENDED, f.multiple)
@@ -238,14 +238,14 @@ class Tiler:
             torch.cuda.empty_cache()
         if not self._can_split(box):
             whole = f", which this network needs to see at once ({self.field.everywhere})" if self.field.whole else ""
-            way_out = "let --tile be auto" if self.tile == 0 and not self.field.whole else "scale the picture down"
+            way_out = "let --tile be auto" if self.tile == 0 and not self.field.whole else "scale the image down"
             raise UserError(f"There is too little memory for {size} pixels{whole}; {way_out}.")
         if self.limit == math.inf:
             self.notes.append(f"parts of {size} pixels did not fit into memory and were halved")
         self.limit = self._pixels(box, margin) / 2
 
     def _run(self, box: Box, margin: int, source: Source) -> Tensor:
-        """The network on a box and its margin; what lies beyond the picture is for the network's own padding."""
+        """The network on a box and its margin; what lies beyond the image is for the network's own padding."""
         m, wrap = self.field.multiple, source.wrap
         inside, keep = [], []
         for (a, b), length in zip((box[:2], box[2:]), source.size):
@@ -270,7 +270,7 @@ class Tiler:
             self.notes.append("bf16 was not finite, so float32 is used")
         out = self.precise(x)
         if not torch.isfinite(out).all():
-            raise UserError("The network's numbers are not finite, even in float32; its weights, or the picture, are.")
+            raise UserError("The network's numbers are not finite, even in float32; its weights, or the image, are.")
         return out
 
     # --- what was not exact ---------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ class Tiler:
         """Note what is not exact, or not in parts."""
         f = self.field
         if f.whole:
-            self.notes.append(f"the network looks at the whole picture ({f.everywhere}), so it is done at once")
+            self.notes.append(f"the network looks at the whole image ({f.everywhere}), so it is done at once")
         elif plan.fade and plan.parts > 1 and not self.measured:
             self.measured = True
             off = np.abs(127.5 * self.seam_error(plan, source))
@@ -289,7 +289,7 @@ class Tiler:
             )
 
     def seam_error(self, plan: Layout, source: Source) -> np.ndarray:
-        """What blended parts differ by from one part that sees twice as far, around the middle cut of a picture."""
+        """What blended parts differ by from one part that sees twice as far, around the middle cut of an image."""
         window, edges = [], []
         for cut, length in zip((plan.rows, plan.columns), source.size):
             middle = cut[len(cut) // 2] if len(cut) > 2 else length // 2

@@ -1,4 +1,4 @@
-"""A person's picture through a model that translates: its depth, orientation, transparency and metadata are kept."""
+"""A person's image through a model that translates: its depth, orientation, transparency and metadata are kept."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ GAMUT = {1: "grey", 3: "colours", 4: "colours and transparency"}
 def translated(
     model: Model, photo: Photo, *, label: Label = None, back: bool = False, noise: int | None = None
 ) -> Photo:
-    """What a model makes of a picture of any size, as a picture of the same depth and with the same metadata.
+    """What a model makes of an image of any size, as an image of the same depth and with the same metadata.
 
-    It has the colours that the model makes, whatever the picture had.  Raises `UserError` if that needs more memory
+    It has the colours that the model makes, whatever the image had.  Raises `UserError` if that needs more memory
     than there is.
     """
     return changed(photo, model.takes(back), lambda x: model.translated(x, label=label, back=back, noise=noise))
 
 
 def changed(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> Photo:
-    """A picture with what `change` makes of its colours, (1, channels, H, W) in [-1, 1] to (1, C, H, W).
+    """An image with what `change` makes of its colours, (1, channels, H, W) in [-1, 1] to (1, C, H, W).
 
-    Transparency is what is made, if any is (C = 4); else the picture's own, whose hidden parts are shown white.  The
-    whole picture goes through at once, because such networks look at all of it.
+    Transparency is what is made, if any is (C = 4); else the image's own, whose hidden parts are shown white.  The
+    whole image goes through at once, because such networks look at all of it.
     """
     planes = photo.planes(channels=1 if channels == 1 else 3)
     colour, alpha = straight(planes)
@@ -45,7 +45,7 @@ def changed(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> 
         if not is_out_of_memory(problem):
             raise
         size = "x".join(map(str, photo.array.shape[1::-1]))
-        raise UserError(f"{size} pixels need more memory than there is; make the picture smaller.") from None
+        raise UserError(f"{size} pixels need more memory than there is; make the image smaller.") from None
     colour, alpha = (made[:, :3], made[:, 3:]) if made.shape[1] == 4 else (made, alpha)
     if alpha is not None and alpha.shape[2:] != colour.shape[2:]:
         alpha = torch.nn.functional.interpolate(alpha, size=colour.shape[2:], mode="bilinear")
@@ -55,7 +55,7 @@ def changed(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> 
 def ready(model: Model, *, label: Label = None, back: bool = False, noise: int | None = None) -> None:
     """Raise `UsageError` unless the model translates, that way, to what it is asked for."""
     if model.task.restores:
-        raise UsageError("This model makes the same picture better; ganvas upscale, or restore, is for it.")
+        raise UsageError("This model makes the same image better; ganvas upscale, or restore, is for it.")
     model(torch.zeros(1, model.takes(back), 16, 16), label=label, back=back, noise=noise)
 
 
@@ -69,7 +69,7 @@ def straight(planes: Planes) -> tuple[Tensor, Tensor | None]:
 
 
 def as_photo(photo: Photo, colour: Tensor, alpha: Tensor | None) -> Photo:
-    """(1, 1 or 3, H, W) in [-1, 1] and perhaps an alpha as a picture of the same depth as another one."""
+    """(1, 1 or 3, H, W) in [-1, 1] and perhaps an alpha as an image of the same depth as another one."""
     channels = colour.shape[1] + (alpha is not None)
     blank = np.empty((*colour.shape[2:], channels), photo.array.dtype)
     frame = replace(photo, array=blank, neutral=colour.shape[1] == 1)

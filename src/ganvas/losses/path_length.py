@@ -1,4 +1,4 @@
-"""Path length regularisation: equal steps in style are to make equal steps in the picture."""
+"""Path length regularisation: equal steps in style are to make equal steps in the image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .gradient_penalties import Penalty
 
 
 class PathLength(Penalty):
-    """(|J^T y| - a)^2 of the pictures by the styles, y normal noise and a its running mean (Karras et al. 2020, eq. 4).
+    """(|J^T y| - a)^2 of the images by the styles, y normal noise and a its running mean (Karras et al. 2020, eq. 4).
 
     As the authors' code: on half of the batch, every fourth step and then four times as heavy, y divided by the root of
-    the pictures' pixels, the length of a style that differs by layer being the root of the mean square over layers.
+    the images' pixels, the length of a style that differs by layer being the root of the mean square over layers.
     Needs a generator with `mapping` and `synthesis`.
     """
 
@@ -50,9 +50,9 @@ class PathLength(Penalty):
         count = max(len(match.draw.latent) // self.shrink, 1)
         label = None if match.draw.label is None else match.draw.label[:count]
         styles = net.mapping(match.draw.latent[:count], label)  # (n, layers, S)
-        pictures = net.synthesis(styles)
-        noise = torch.randn_like(pictures) / (pictures.shape[2] * pictures.shape[3]) ** 0.5
-        (slope,) = torch.autograd.grad((pictures * noise).sum(), styles, create_graph=True)
+        images = net.synthesis(styles)
+        noise = torch.randn_like(images) / (images.shape[2] * images.shape[3]) ** 0.5
+        (slope,) = torch.autograd.grad((images * noise).sum(), styles, create_graph=True)
         lengths = slope.square().sum(2).mean(1).sqrt()  # (n,)
         mean = self.mean.lerp(lengths.mean(), self.decay)
         self.mean.copy_(mean.detach())

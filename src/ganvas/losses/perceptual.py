@@ -1,4 +1,4 @@
-"""A term of restoration: how far apart two pictures are for a network that learnt to name things."""
+"""A term of restoration: how far apart two images are for a network that learnt to name things."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Perceptual(nn.Module):
 
     `vgg19` and `vgg16` take `conv5_4` for a map before its rectifier and `relu5_4` for after; they ask for their file
     (`ganvas weights`) and raise `UsageError` without it.  `pocket` comes along.  In Python `network` may be any module
-    with `maps(pictures in [-1, 1], names)`.  The network is no part of the state: it never changes.
+    with `maps(images in [-1, 1], names)`.  The network is no part of the state: it never changes.
     """
 
-    steady = False  # it does not look at the averaged generator's picture
+    steady = False  # it does not look at the averaged generator's image
 
     def __init__(
         self,
         *,
         weight: float = 1.0,  # of this term in the sum
-        network: Literal["pocket", "vgg16", "vgg19"] = "pocket",  # what looks at the pictures
+        network: Literal["pocket", "vgg16", "vgg19"] = "pocket",  # what looks at the images
         layers: list[str] = [],  # noqa: B006  maps by name; none: those usual for the network
         shares: list[float] = [],  # noqa: B006  weights of the layers; none: 1 each
         norm: Literal["l1", "l2"] = "l1",  # mean absolute or mean squared difference of maps
@@ -69,7 +69,7 @@ class Perceptual(nn.Module):
 
 
 def on_white(images: Tensor) -> Tensor:
-    """Opaque pictures as they are, transparent ones laid on white."""
+    """Opaque images as they are, transparent ones laid on white."""
     if images.shape[1] != 4:
         return images
     alpha = (images[:, 3:] + 1) / 2

@@ -1,6 +1,6 @@
-"""How far a picture is from the one it should be: the terms that restoration is paid for.
+"""How far an image is from the one it should be: the terms that restoration is paid for.
 
-Each is a function of pictures (N, C, H, W) in [-1, 1]: what was made, what it should be, and, for those with `steady`,
+Each is a function of images (N, C, H, W) in [-1, 1]: what was made, what it should be, and, for those with `steady`,
 what the averaged generator makes.  They measure in [0, 1], as the published weights of their sums expect, and give
 float32 scalars.
 """
@@ -16,9 +16,9 @@ from ..policy import wide
 
 
 class Fidelity(nn.Module):
-    """A weighted distance between pictures."""
+    """A weighted distance between images."""
 
-    steady = False  # whether it looks at the averaged generator's picture, too
+    steady = False  # whether it looks at the averaged generator's image, too
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Fidelity(nn.Module):
         return self.weight * self.distance(unit(made), unit(wanted))
 
     def distance(self, made: Tensor, wanted: Tensor) -> Tensor:
-        """The distance of pictures in [0, 1]."""
+        """The distance of images in [0, 1]."""
         raise NotImplementedError
 
 
@@ -88,7 +88,7 @@ class Colour(Fidelity):
     """How far colours are from those they should be: luma by absolute, chroma by Huber's difference, in [0, 1].
 
     The colour reconstruction loss of AnimeGAN (Chen, Liu and Chen 2020), whose weight is 10, in YUV of BT.601.  An
-    alpha does not count, and of grey pictures there is only the luma.
+    alpha does not count, and of grey images there is only the luma.
     """
 
     def distance(self, made: Tensor, wanted: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class LDL(Fidelity):
     """The difference where it looks like an artefact: locally discriminative learning (Liang et al. 2022, eq. 4-8).
 
     Differences are weighted by their variance in squares of `side` pixels, and by the fifth root of that in the whole
-    picture; where the averaged generator is farther off than the present one, which then is no artefact, they are left
+    image; where the averaged generator is farther off than the present one, which then is no artefact, they are left
     out.  Weights are constants to the gradient.
     """
 
@@ -129,7 +129,7 @@ class LDL(Fidelity):
         return self.weight * F.l1_loss(where * made, where * wanted)
 
     def artefacts(self, made: Tensor, wanted: Tensor, steady: Tensor) -> Tensor:
-        """Weights (N, 1, H, W) of pictures in [0, 1]."""
+        """Weights (N, 1, H, W) of images in [0, 1]."""
         error = (wanted - made).abs().sum(1, keepdim=True)
         padded = F.pad(error, (self.side // 2,) * 4, mode="reflect")
         mean, square = (F.avg_pool2d(x, self.side, 1) for x in (padded, padded.square()))

@@ -1,4 +1,4 @@
-"""Perceptual distance: how far apart two pictures are in the maps of a network, channel by channel."""
+"""Perceptual distance: how far apart two images are in the maps of a network, channel by channel."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..config import UsageError, UserError
 from ..features.extractor import vgg
 
 TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # for pictures in [-1, 1]
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # for images in [-1, 1]
 EPS = 1e-10
 LEAST = 16  # pixels a side: the last map is a sixteenth
 
 
 class LPIPS(nn.Module):
-    """LPIPS 0.1 over VGG-16 (Zhang et al. 2018, eq. 1): pictures (N, 3, H, W) in [-1, 1], 16 pixels a side at least.
+    """LPIPS 0.1 over VGG-16 (Zhang et al. 2018, eq. 1): images (N, 3, H, W) in [-1, 1], 16 pixels a side at least.
 
     Maps are normalised over channels, their squared differences weighted by the published layers and averaged over
-    places, and the five taps are added up: (N,), 0 for equal pictures.  `linear` are the five weights (C,).
+    places, and the five taps are added up: (N,), 0 for equal images.  `linear` are the five weights (C,).
     """
 
     shift: Tensor
@@ -37,7 +37,7 @@ class LPIPS(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         if a.shape != b.shape or min(a.shape[2:]) < LEAST:
             sizes = " and ".join(f"{x.shape[3]}x{x.shape[2]}" for x in (a, b))
-            raise UsageError(f"LPIPS compares pictures of one size, of {LEAST} pixels a side at least, got {sizes}.")
+            raise UsageError(f"LPIPS compares images of one size, of {LEAST} pixels a side at least, got {sizes}.")
         total = torch.zeros(len(a), device=a.device)
         for k, (x, y) in enumerate(zip(self._maps(a), self._maps(b))):
             difference = (unit(x) - unit(y)).square() * self.get_buffer(f"linear{k}")

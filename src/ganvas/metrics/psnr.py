@@ -20,7 +20,7 @@ def luma(images: Tensor) -> Tensor:
 
 
 def opaque(images: Tensor) -> Tensor:
-    """Pictures (N, C, H, W) in [0, 255] as they look on white: (N, 1 or 3, H, W)."""
+    """Images (N, C, H, W) in [0, 255] as they look on white: (N, 1 or 3, H, W)."""
     if images.shape[1] != 4:
         return images
     alpha = images[:, 3:] / 255
@@ -28,23 +28,23 @@ def opaque(images: Tensor) -> Tensor:
 
 
 def looked_at(a: Tensor, b: Tensor, channel: Channel, border: int) -> tuple[Tensor, Tensor]:
-    """Both pictures (N, C, H, W) in [0, 255] as float64, in the channel that is measured, without their borders.
+    """Both images (N, C, H, W) in [0, 255] as float64, in the channel that is measured, without their borders.
 
-    The Y of grey pictures is that of the same in colour, so that how a file keeps its grey changes no number;
+    The Y of grey images is that of the same in colour, so that how a file keeps its grey changes no number;
     transparent ones are laid on white.  Raises `UsageError` for different shapes, or a border that leaves nothing.
     """
     if a.shape != b.shape:
-        raise UsageError(f"Only pictures of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}.")
+        raise UsageError(f"Only images of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}.")
     if border < 0 or min(a.shape[2:]) <= 2 * border:
-        raise UsageError(f"A border of {border} pixels leaves nothing of pictures of {a.shape[3]}x{a.shape[2]}.")
-    pictures = [opaque(x.double()) for x in (a, b)]
+        raise UsageError(f"A border of {border} pixels leaves nothing of images of {a.shape[3]}x{a.shape[2]}.")
+    images = [opaque(x.double()) for x in (a, b)]
     if channel == "y":
-        pictures = [luma(x.expand(-1, 3, -1, -1)) for x in pictures]
+        images = [luma(x.expand(-1, 3, -1, -1)) for x in images]
     inside = slice(border, -border or None)
-    return pictures[0][:, :, inside, inside], pictures[1][:, :, inside, inside]
+    return images[0][:, :, inside, inside], images[1][:, :, inside, inside]
 
 
 def psnr(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0) -> Tensor:
-    """10 log10(255^2 / mean squared error) in dB of each two pictures (N, C, H, W) in [0, 255]: (N,); inf if equal."""
+    """10 log10(255^2 / mean squared error) in dB of each two images (N, C, H, W) in [0, 255]: (N,); inf if equal."""
     a, b = looked_at(a, b, channel, border)
     return 10 * torch.log10(255.0**2 / (a - b).square().flatten(1).mean(1))

@@ -31,7 +31,7 @@ def smooth(x: Tensor) -> Tensor:
 def maps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Luminance times contrast-structure, and contrast-structure alone, at every place (Wang et al. 2004, eq. 13)."""
     if min(a.shape[2:]) < SIZE:
-        raise UsageError(f"SSIM looks through a window of {SIZE}x{SIZE}; these pictures are {a.shape[3]}x{a.shape[2]}.")
+        raise UsageError(f"SSIM looks through a window of {SIZE}x{SIZE}; these images are {a.shape[3]}x{a.shape[2]}.")
     mean_a, mean_b = smooth(a), smooth(b)
     var_a, var_b = smooth(a * a) - mean_a.square(), smooth(b * b) - mean_b.square()
     both = smooth(a * b) - mean_a * mean_b
@@ -40,7 +40,7 @@ def maps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0) -> Tensor:
-    """Structural similarity of each two pictures (N, C, H, W) in [0, 255], the mean over places and channels: (N,).
+    """Structural similarity of each two images (N, C, H, W) in [0, 255], the mean over places and channels: (N,).
 
     Wang et al. 2004: Gaussian window 11x11 of sigma 1.5 where it fits, K 0.01 and 0.03, in float64.
     """
@@ -50,7 +50,7 @@ def ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0) -> 
 def ms_ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0, scales: int = 5) -> Tensor:
     """Structural similarity over five scales, each half of the one before: (N,) (Wang et al. 2003, eq. 7).
 
-    Five scales need pictures of 176 pixels a side; fewer, whose exponents are then scaled to the same sum, less.
+    Five scales need images of 176 pixels a side; fewer, whose exponents are then scaled to the same sum, less.
     """
     if not 1 <= scales <= len(SCALES):
         raise UsageError(f"MS-SSIM has 1 to {len(SCALES)} scales, not {scales}.")
@@ -59,7 +59,7 @@ def ms_ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0, 
     if min(a.shape[2:]) < least:
         fewer = "; take fewer (--scales)" if scales > 1 else ""
         raise UsageError(
-            f"MS-SSIM over {scales} scales needs pictures of at least {least}x{least}, these are"
+            f"MS-SSIM over {scales} scales needs images of at least {least}x{least}, these are"
             f" {a.shape[3]}x{a.shape[2]}{fewer}."
         )
     value = torch.ones(len(a), dtype=a.dtype, device=a.device)

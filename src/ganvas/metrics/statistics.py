@@ -39,7 +39,7 @@ def save_statistics(file: Path, gaussian: Gaussian, protocol: dict[str, Any]) ->
 
 
 def is_statistics(file: Path) -> bool:
-    """Whether an .npz holds a mean and a covariance instead of pictures."""
+    """Whether an .npz holds a mean and a covariance instead of images."""
     if file.suffix.lower() != ".npz" or not file.is_file():
         return False
     try:

@@ -14,7 +14,7 @@ from ..checkpoints.layouts_translation import KNOWN
 
 
 def load_network(file: Path | str, *, scale: int | None = None, activation: str | None = None) -> nn.Module:
-    """The network of a weight file, in evaluation, its weights frozen: pictures (N, C, H, W) in [-1, 1] to others.
+    """The network of a weight file, in evaluation, its weights frozen: images (N, C, H, W) in [-1, 1] to others.
 
     `scale` and `activation` settle what a file may leave open, see `imaging.checkpoints.read`, whose errors it raises.
     """
@@ -34,7 +34,7 @@ def build(found: Checkpoint) -> nn.Module:
 
 @torch.inference_mode()
 def settled(found: Checkpoint) -> Checkpoint:
-    """A Compact whose rectifier its file does not tell, with the one that keeps a picture most like itself.
+    """A Compact whose rectifier its file does not tell, with the one that keeps an image most like itself.
 
     A trained network gives, made small again, about what it was given; with the wrong rectifier it does not.
     """

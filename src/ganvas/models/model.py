@@ -20,7 +20,7 @@ from ..data.batches import once
 from ..data.dataset import Dataset
 from ..data.sources import open_source
 from ..imaging.decode import to_channels, to_float, to_uint8
-from ..imaging.grid import picture as as_picture
+from ..imaging.grid import to_pil
 from ..policy import Policy, PrecisionName
 from ..run import read_json, read_weights
 from ..tasks.base import Label, Task
@@ -37,7 +37,7 @@ HALVES = {  # of two files that only work together
 
 
 class Model:
-    """A generator ready to use: `model.sample(n)` gives pictures."""
+    """A generator ready to use: `model.sample(n)` gives images."""
 
     def __init__(self, task: Task, policy: Policy, config: dict[str, Any]):
         self.task, self.policy, self.config = task, policy, config
@@ -68,30 +68,30 @@ class Model:
         """The most likely class of each image, as (N,) int64 indices into `class_names`."""
         return self.logits(images).argmax(1)
 
-    def __call__(self, pictures: Any, *, label: Label = None, back: bool = False, noise: int | None = None) -> Any:
-        """Pictures changed by a model that translates: what kind goes in comes out, in any size.
+    def __call__(self, images: Any, *, label: Label = None, back: bool = False, noise: int | None = None) -> Any:
+        """Images changed by a model that translates: what kind goes in comes out, in any size.
 
-        A PIL picture, (N, C, H, W) float in [-1, 1], or (H, W, C) or (N, H, W, C) uint8.  `label` is the domain or the
+        A PIL image, (N, C, H, W) float in [-1, 1], or (H, W, C) or (N, H, W, C) uint8.  `label` is the domain or the
         attributes that it is asked for, `back` the other way of a model that has two, and `noise` a seed with which
-        dropout stays on, so that another seed gives another picture (Isola et al. 2017, section 3.2).  Raises
-        `UsageError` for a model that makes pictures of noise, or one that lacks what it is asked for.
+        dropout stays on, so that another seed gives another image (Isola et al. 2017, section 3.2).  Raises
+        `UsageError` for a model that makes images of noise, or one that lacks what it is asked for.
         """
         if not self.task.translates:
-            raise UsageError("This model makes pictures of noise: model.sample(n).")
-        if isinstance(pictures, Tensor):
-            return self.translated(pictures, label=label, back=back, noise=noise)
-        array = upright_colours(pictures) if isinstance(pictures, Image.Image) else np.asarray(pictures)
+            raise UsageError("This model makes images of noise: model.sample(n).")
+        if isinstance(images, Tensor):
+            return self.translated(images, label=label, back=back, noise=noise)
+        array = upright_colours(images) if isinstance(images, Image.Image) else np.asarray(images)
         if array.dtype != np.uint8 or array.ndim not in (3, 4):
             raise UsageError(f"A model takes (H, W, C) or (N, H, W, C) uint8, got {array.dtype} {array.shape}.")
         whole = array if array.ndim == 4 else array[None]
         channels = self.takes(back)
-        batch = to_float(np.stack([to_channels(picture, channels) for picture in whole]))
+        batch = to_float(np.stack([to_channels(image, channels) for image in whole]))
         made = to_uint8(self.translated(batch, label=label, back=back, noise=noise))
         made = made if array.ndim == 4 else made[0]
-        return as_picture(made) if isinstance(pictures, Image.Image) else made
+        return to_pil(made) if isinstance(images, Image.Image) else made
 
     def takes(self, back: bool = False) -> int:
-        """Channels of the pictures that this model translates."""
+        """Channels of the images that this model translates."""
         data = self.config["data"]
         return int((not back and data.get("source_channels")) or data["channels"])
 
@@ -99,9 +99,9 @@ class Model:
     def translated(
         self, images: Tensor, *, label: Label = None, back: bool = False, noise: int | None = None
     ) -> Tensor:
-        """(N, C, H, W) in [-1, 1] to pictures in [-1, 1], float32 on the CPU, one at a time: sizes may be large."""
+        """(N, C, H, W) in [-1, 1] to images in [-1, 1], float32 on the CPU, one at a time: sizes may be large."""
         if images.ndim != 4 or images.shape[1] != self.takes(back):
-            raise UsageError(f"This model takes pictures (N, {self.takes(back)}, H, W), got {tuple(images.shape)}.")
+            raise UsageError(f"This model takes images (N, {self.takes(back)}, H, W), got {tuple(images.shape)}.")
         assert isinstance(self.task, Translation)
         told = self.task.told(1, label)
         told = None if told is None else told.to(self.policy.device)
@@ -113,22 +113,22 @@ class Model:
         return torch.cat(made)
 
     def sample(self, n: int, *, seed: int = 0, label: Label = None) -> Tensor:
-        """Pictures (n, C, H, W), float32 in [-1, 1], from the seeds `seed`, `seed + 1`, ...
+        """Images (n, C, H, W), float32 in [-1, 1], from the seeds `seed`, `seed + 1`, ...
 
         `label` is a class, a condition vector, a code or a caption, as the model was trained.  A seed gives the same
-        picture in every batch size.  Raises `UsageError` for a label the model lacks.
+        image in every batch size.  Raises `UsageError` for a label the model lacks.
         """
         return self.sample_seeds(range(seed, seed + n), label=label)
 
     def sample_seeds(self, seeds: Sequence[int], *, label: Label = None, trunc: float = 1.0) -> Tensor:
-        """One picture a seed; `trunc` under 1 draws the noise nearer to its centre: less variety, fewer failures."""
+        """One image a seed; `trunc` under 1 draws the noise nearer to its centre: less variety, fewer failures."""
         if not seeds:
             raise UsageError("There are no seeds to sample from.")
         parts = [self.task.inputs(seeds[k : k + BATCH], label) for k in range(0, len(seeds), BATCH)]
         return torch.cat([self.generate({**part, "trunc": trunc}) for part in parts])
 
     def walk(self, seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Tensor:
-        """Pictures on the way from seed to seed and back to the first, `steps` between neighbours.
+        """Images on the way from seed to seed and back to the first, `steps` between neighbours.
 
         The way is an arc of the noise's sphere (slerp), on which every point is as likely as a drawn one.
         """
@@ -141,7 +141,7 @@ class Model:
 
     @torch.inference_mode()
     def generate(self, inputs: dict[str, Any]) -> Tensor:
-        """Pictures on the CPU from what the task samples from."""
+        """Images on the CPU from what the task samples from."""
         device = self.policy.device
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in inputs.items()}
         with self.policy.autocast():
@@ -219,7 +219,7 @@ def load(
 
 
 def foreign(file: Path, device: str, precision: PrecisionName) -> Model:
-    """A network from pictures to pictures that another project trained; raises `UserError` for what is none."""
+    """A network from images to images that another project trained; raises `UserError` for what is none."""
     found = read_checkpoint(file)
     found = settled(found) if "activation" in found.unsure else found
     if found.network in HALVES:
@@ -244,7 +244,7 @@ def dropping(network: nn.Module, seed: int | None) -> Iterator[None]:
         yield
         return
     if not drops:
-        raise UsageError("This model has no dropout, so it makes one picture of each; leave the noise out.")
+        raise UsageError("This model has no dropout, so it makes one image of each; leave the noise out.")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
@@ -257,7 +257,7 @@ def dropping(network: nn.Module, seed: int | None) -> Iterator[None]:
 
 
 def upright_colours(image: Image.Image) -> np.ndarray:
-    """A picture as it is meant to be seen, (H, W, C) uint8 with C = 1, 3 or 4."""
+    """An image as it is meant to be seen, (H, W, C) uint8 with C = 1, 3 or 4."""
     turned = ImageOps.exif_transpose(image)
     see_through = turned.mode in ("LA", "PA", "RGBA") or turned.has_transparency_data
     mode = "RGBA" if see_through else "L" if turned.mode in ("1", "L") else "RGB"
@@ -294,5 +294,5 @@ def _build(config: dict[str, Any], folder: Path, trusted: Mapping[str, type]) ->
         raise
     except Exception as problem:  # whatever a damaged or hostile config makes a constructor raise
         raise UserError(f"{folder / 'config.json'} cannot be built: {problem}.") from None
-    task.discriminator = None  # it judged; it is not needed to make pictures
+    task.discriminator = None  # it judged; it is not needed to make images
     return task

@@ -1,4 +1,4 @@
-"""Networks that take a picture and give one, wherever they come from: embedded, a run, a weight file of any project."""
+"""Networks that take an image and give one, wherever they come from: embedded, a run, a weight file of any project."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ PLAIN = "bicubic"  # no network: what the others are to be better than
 
 @dataclass(frozen=True)
 class Found:
-    """A network from pictures to pictures and where it came from."""
+    """A network from images to images and where it came from."""
 
-    network: nn.Module  # in evaluation and frozen, float32: (N, channels, H, W) in [-1, 1] to pictures
-    channels: int  # of the pictures that it takes
+    network: nn.Module  # in evaluation and frozen, float32: (N, channels, H, W) in [-1, 1] to images
+    channels: int  # of the images that it takes
     name: str
 
     @property
     def scale(self) -> int:
-        """How many times larger its pictures are."""
+        """How many times larger its images are."""
         return int(getattr(self.network, "scale", 1))
 
     @property
     def colours(self) -> bool:
-        """Whether it gives colours to pictures that have none."""
+        """Whether it gives colours to images that have none."""
         return bool(getattr(self.network, "colours", False))
 
     @property
     def masked(self) -> bool:
-        """Whether it must be told where a picture has holes."""
+        """Whether it must be told where an image has holes."""
         return bool(getattr(self.network, "masked", False))
 
 
 def embedded(outscale: float | None = None) -> str:
-    """The embedded model for pictures to become so many times larger; None for the largest."""
+    """The embedded model for images to become so many times larger; None for the largest."""
     by_scale = sorted(EMBEDDED, key=lambda name: EMBEDDED[name][1])
     return next((n for n in by_scale if outscale is not None and outscale <= EMBEDDED[n][1]), by_scale[-1])
 
@@ -68,7 +68,7 @@ def find(model: Path | str, *, scale: int | None = None, activation: str | None 
     """The network of an embedded model's name, a run, a model folder, or a weight file; `bicubic` changes nothing.
 
     `scale` and `activation` settle what a weight file may leave open.  Raises `UsageError` if there is nothing of that
-    name or if it does something else with pictures, `UserError` for a damaged or unknown file.
+    name or if it does something else with images, `UserError` for a damaged or unknown file.
     """
     if str(model) == PLAIN:
         return Found(nn.Identity(), 3, PLAIN)
@@ -76,17 +76,17 @@ def find(model: Path | str, *, scale: int | None = None, activation: str | None 
         found = checkpoint(model, scale=scale, activation=activation)
         network = build(found)
         if len(inspect.signature(network.forward).parameters) > 1:
-            raise UsageError(f"{model} ({found.title}) needs more than a picture, and cannot be used here.")
+            raise UsageError(f"{model} ({found.title}) needs more than an image, and cannot be used here.")
         channels = found.options.get("source_channels") or found.options["channels"]
         return Found(network, int(channels), str(model))
     loaded = load(model, device="cpu", precision="fp32")
     network = loaded.task.generator
     if loaded.task.translates and not loaded.task.restores:
-        raise UsageError(f"{model} makes one kind of picture of another; ganvas translate is for it.")
+        raise UsageError(f"{model} makes one kind of image of another; ganvas translate is for it.")
     if not hasattr(network, "scale"):
         kind = ("of another kind", "translate") if isinstance(loaded.task, Translation) else ("from noise", "sample")
-        raise UsageError(f"{model} makes pictures {kind[0]}; ganvas {kind[1]} is for it.")
-    applied: nn.Module = network.on_pictures() if hasattr(network, "on_pictures") else network  # type: ignore[operator]
+        raise UsageError(f"{model} makes images {kind[0]}; ganvas {kind[1]} is for it.")
+    applied: nn.Module = network.on_images() if hasattr(network, "on_images") else network  # type: ignore[operator]
     return Found(applied.eval(), int(loaded.config["data"]["channels"]), str(model))
 
 

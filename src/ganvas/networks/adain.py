@@ -1,4 +1,4 @@
-"""The networks of AdaIN: what decodes maps into pictures, and the encoder that published decoders belong to."""
+"""The networks of AdaIN: what decodes maps into images, and the encoder that published decoders belong to."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ VGG_WIDTHS = (64, 128, 256, 512)  # of the maps by which published files were tr
 
 
 def mirrored(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
-    """A convolution that sees the picture mirrored beyond its edges."""
+    """A convolution that sees the image mirrored beyond its edges."""
     return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect")
 
 
 class Decoder(nn.Module):
-    """Maps (N, widths[-1], h, w) to pictures (N, channels, f h, f w), f = 2 ** (len(widths) - 1), about in [-1, 1].
+    """Maps (N, widths[-1], h, w) to images (N, channels, f h, f w), f = 2 ** (len(widths) - 1), about in [-1, 1].
 
     The mirror of what made the maps: pixels are repeated where that halved them, no norm (Huang and Belongie 2017,
     section 5); with VGG's widths and depths of 2, 2, 4, 1 it is theirs.  Of several maps the last is decoded.
@@ -54,9 +54,9 @@ class Decoder(nn.Module):
 
 
 class NormalisedVGG(nn.Module):
-    """The encoder of published decoders: VGG-19 to relu4_1, which normalises pictures itself and mirrors their edges.
+    """The encoder of published decoders: VGG-19 to relu4_1, which normalises images itself and mirrors their edges.
 
-    Pictures (N, 3, H, W) in [-1, 1] to maps by name, `relu1_1` to `relu4_1`; pools keep what is left of odd sides.
+    Images (N, 3, H, W) in [-1, 1] to maps by name, `relu1_1` to `relu4_1`; pools keep what is left of odd sides.
     """
 
     widths = VGG_WIDTHS

@@ -1,4 +1,4 @@
-"""Discriminators that draw the picture again: what they fail to redraw is taken for fake.
+"""Discriminators that draw the image again: what they fail to redraw is taken for fake.
 
 Strided convolutions as in EBGAN (Zhao et al. 2016: 64-128-256 channels and back); BEGAN's (Berthelot et al. 2017) has
 a small fully connected code instead, no batch norm, and is trained beside a generator that looks like its decoder.
@@ -25,7 +25,7 @@ def plan(resolution: tuple[int, int], depth: int, width: int, max_width: int) ->
     """
     if min(resolution) < 8:
         height, wide = resolution
-        raise UsageError(f"An autoencoder needs pictures of at least 8x8 pixels, these are {wide}x{height}.")
+        raise UsageError(f"An autoencoder needs images of at least 8x8 pixels, these are {wide}x{height}.")
     stages = min(depth, halvings(resolution)) if depth else halvings(resolution)
     height, wide = (-(-side // 2**stages) for side in resolution)
     return [min(width << k, max_width) for k in range(stages)], (height, wide)
@@ -43,7 +43,7 @@ class Bias(nn.Module):
 
 
 def decoding(widths: list[int], channels: int, batch_norm: bool) -> nn.Sequential:
-    """The innermost map to a picture before its tanh, twice as large with every layer."""
+    """The innermost map to an image before its tanh, twice as large with every layer."""
     layers: list[nn.Module] = []
     for wide, narrow in zip(reversed(widths), reversed(widths[:-1])):
         layers += [UpConv(wide, narrow), nn.BatchNorm2d(narrow) if batch_norm else Bias(narrow), nn.LeakyReLU(0.2)]
@@ -51,7 +51,7 @@ def decoding(widths: list[int], channels: int, batch_norm: bool) -> nn.Sequentia
 
 
 class Decoder(nn.Module):
-    """BEGAN's generator, its critic's decoder again: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1].
+    """BEGAN's generator, its critic's decoder again: noise (N, latent) to images (N, channels, H, W) in [-1, 1].
 
     After Berthelot et al. 2017, with strided convolutions instead of 3x3 ones between enlargements.
     """
@@ -67,7 +67,7 @@ class Decoder(nn.Module):
         label_size: int = 50,  # numbers that stand for the label beside the noise, if there are labels
         width: int = 64,  # channels of the last hidden map; doubled with every halving
         max_width: int = 512,  # no map has more channels than this
-        depth: int = 3,  # doublings, at most as many as the picture allows
+        depth: int = 3,  # doublings, at most as many as the image allows
         batch_norm: bool = False,  # after every layer but the last
         init: Init = "kaiming",  # how the weights begin
     ):
@@ -85,7 +85,7 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Autoencoder critic: pictures (N, channels, H, W) to `Scores` whose logits are the error of redrawing each.
+    """Autoencoder critic: images (N, channels, H, W) to `Scores` whose logits are the error of redrawing each.
 
     Zhao et al. 2016 (EBGAN: squared error, a code that is a map, batch norm) and Berthelot et al. 2017 (BEGAN: absolute
     error, `code=64`, no batch norm).  The error is a mean over pixels and channels, (N, 1) float32: low for real ones,
@@ -101,7 +101,7 @@ class Autoencoder(nn.Module):
         code: int = 0,  # numbers of a fully connected code; 0: the innermost map itself
         width: int = 64,  # channels of the first map; doubled with every halving
         max_width: int = 512,  # no map has more channels than this
-        depth: int = 3,  # halvings, at most as many as the picture allows
+        depth: int = 3,  # halvings, at most as many as the image allows
         batch_norm: bool = True,  # after every layer but the first and the last
         init: Init = "kaiming",  # how the weights begin
     ):
@@ -125,7 +125,7 @@ class Autoencoder(nn.Module):
         return [self.encoder[a:b] for a, b in zip(starts, [*starts[1:], len(self.encoder)])]
 
     def redraw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The picture as it comes back, and its code (N, F)."""
+        """The image as it comes back, and its code (N, F)."""
         h = self.encoder(self._padded(x)).permute(0, 2, 3, 1)  # (N, h, w, C)
         code = self.squeeze(h.flatten(1))
         inner = self.stretch(code).view(h.shape).permute(0, 3, 1, 2)

@@ -16,9 +16,9 @@ from .layers import WEIGHTS, Init, as_size
 
 
 class Generator(nn.Module):
-    """BigGAN's generator: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1] (Brock et al. 2019, appendix B).
+    """BigGAN's generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1] (Brock et al. 2019, appendix B).
 
-    The noise is split: a part is where the picture begins, the others join the shared embedding of the label and steer
+    The noise is split: a part is where the image begins, the others join the shared embedding of the label and steer
     one block each through its batch norms.  Without labels the parts of the noise steer alone.
     """
 
@@ -31,7 +31,7 @@ class Generator(nn.Module):
         attributes: int = 0,
         latent: int = 128,  # size of the noise
         label_size: int = 128,  # numbers that stand for the label in every block, if there are labels
-        hierarchical: bool = True,  # every block has a part of the noise; if not, all of it is where the picture begins
+        hierarchical: bool = True,  # every block has a part of the noise; if not, all of it is where the image begins
         width: int = 256,  # channels of the largest map
         growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
         attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
@@ -69,7 +69,7 @@ class Generator(nn.Module):
         return self.body(start, parts)
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
-        """Pictures of truncated noise."""
+        """Images of truncated noise."""
         return self(self.truncate(z, trunc), label)
 
     @staticmethod
@@ -88,7 +88,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(resnet.Discriminator):
-    """BigGAN's discriminator: pictures (N, channels, H, W) to `Scores` (Brock et al. 2019, appendix B)."""
+    """BigGAN's discriminator: images (N, channels, H, W) to `Scores` (Brock et al. 2019, appendix B)."""
 
     def __init__(
         self,

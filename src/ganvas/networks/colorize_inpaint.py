@@ -1,4 +1,4 @@
-"""Networks that find again what a picture has lost, colour or regions, around any network from pictures to pictures."""
+"""Networks that find again what an image has lost, colour or regions, around any network from images to images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .layers import widened
 
 
 class Colouriser(nn.Module):
-    """Lightness (N, 1, H, W) in [-1, 1] to sRGB pictures (N, 3, H, W): chroma is predicted in Lab (Zhang et al. 2016).
+    """Lightness (N, 1, H, W) in [-1, 1] to sRGB images (N, 3, H, W): chroma is predicted in Lab (Zhang et al. 2016).
 
     The lightness stays exactly as it was given, but for colours that sRGB has not.
     """
@@ -31,13 +31,13 @@ class Colouriser(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return coloured(x, self.net(x))
 
-    def on_pictures(self) -> nn.Module:
-        """The same for pictures with or without colours."""
+    def on_images(self) -> nn.Module:
+        """The same for images with or without colours."""
         return Recoloured(self)
 
 
 class Recoloured(nn.Module):
-    """Pictures (N, 3, H, W) in [-1, 1] to the same with colours by a network from lightness to pictures."""
+    """Images (N, 3, H, W) in [-1, 1] to the same with colours by a network from lightness to images."""
 
     scale, colours = 1, True
 
@@ -51,7 +51,7 @@ class Recoloured(nn.Module):
 
 
 class Inpainter(nn.Module):
-    """Pictures with holes (N, channels + 1, H, W), the last channel 1 in a hole and -1 elsewhere, to whole ones.
+    """Images with holes (N, channels + 1, H, W), the last channel 1 in a hole and -1 elsewhere, to whole ones.
 
     What is outside the holes stays exactly as it was given (Yu et al. 2019, section 3).
     """
@@ -63,7 +63,7 @@ class Inpainter(nn.Module):
         *,
         resolution: int | tuple[int, int],
         channels: int = 3,
-        net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # all of it to pictures in [-1, 1]
+        net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # all of it to images in [-1, 1]
     ):
         super().__init__()
         self.scale, self.source_channels = 1, channels + 1

@@ -21,9 +21,9 @@ def activation_layer(name: str, width: int) -> nn.Module:
 
 
 class Compact(nn.Module):
-    """Real-ESRGAN's compact network: pictures (N, channels, H, W) to (N, channels, scale H, scale W).
+    """Real-ESRGAN's compact network: images (N, channels, H, W) to (N, channels, scale H, scale W).
 
-    After Wang et al. 2021 (SRVGGNetCompact in its code); the picture with every pixel repeated is added at the end.
+    After Wang et al. 2021 (SRVGGNetCompact in its code); the image with every pixel repeated is added at the end.
     It works in [0, 1] inside.
     """
 
@@ -47,7 +47,7 @@ class Compact(nn.Module):
         self.body = nn.Sequential(*layers, last)
         if init is not None:
             initialise(self, init)
-            last.weight.data *= 0.1  # the enlarged picture is what training begins from
+            last.weight.data *= 0.1  # the enlarged image is what training begins from
 
     def forward(self, x: Tensor) -> Tensor:
         maps = widened(self.body(unit(x))).mul_(2)  # (N, channels scale^2, H, W)

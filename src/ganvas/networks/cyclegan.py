@@ -1,4 +1,4 @@
-"""The residual network from pictures to pictures: a few halvings, many blocks at the smaller size, and back."""
+"""The residual network from images to images: a few halvings, many blocks at the smaller size, and back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from .layers import Init, cropped, grown, initialise
-from .norms import PictureNorm, by_picture
+from .norms import ImageNorm, by_image
 from .strided_conv import UpsampleConv
 
 HALVED = 2  # times
@@ -30,10 +30,10 @@ class Layer(nn.Module):
 class Block(nn.Module):
     """Two 3x3 convolutions added to what they were given: (N, C, H, W) to the same; nothing after the sum."""
 
-    def __init__(self, channels: int, norm: PictureNorm, dropout: float):
+    def __init__(self, channels: int, norm: ImageNorm, dropout: float):
         super().__init__()
         self.conv1, self.conv2 = (reflecting(channels, channels, 3, bias=norm != "batch") for _ in "12")
-        self.norm1, self.norm2 = (by_picture(channels, norm) for _ in "12")
+        self.norm1, self.norm2 = (by_image(channels, norm) for _ in "12")
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,12 +42,12 @@ class Block(nn.Module):
 
 
 def reflecting(inputs: int, outputs: int, size: int, bias: bool = True) -> nn.Conv2d:
-    """A convolution that sees the picture mirrored beyond its edges."""
+    """A convolution that sees the image mirrored beyond its edges."""
     return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect", bias=bias)
 
 
 class Generator(nn.Module):
-    """Pictures (N, source_channels, H, W) to pictures (N, channels, H, W) in [-1, 1] (Zhu et al. 2017, appendix 7.2).
+    """Images (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1] (Zhu et al. 2017, appendix 7.2).
 
     CycleGAN's network, after Johnson et al. 2016: 9 blocks from 256 pixels on, 6 below.  Any size: grown by its edge to
     a multiple of 4, and cropped.  `up=resize` repeats pixels before a 3x3 convolution, which leaves no checkerboard.
@@ -61,7 +61,7 @@ class Generator(nn.Module):
         width: int = 64,  # channels of the largest map; doubled with both halvings
         blocks: int = 9,  # residual blocks
         up: Literal["transposed", "resize"] = "transposed",  # how maps are doubled
-        norm: PictureNorm = "instance",  # what follows the convolutions; by each picture alone when in use
+        norm: ImageNorm = "instance",  # what follows the convolutions; by each image alone when in use
         dropout: float = 0.0,  # share of a map that is dropped inside the blocks while training
         init: Init = "normal",  # how the weights begin
     ):
@@ -72,10 +72,10 @@ class Generator(nn.Module):
         doubling: list[nn.Module] = [nn.ConvTranspose2d(i, o, 3, 2, 1, 1, bias=bias) for i, o in back]
         if up == "resize":
             doubling = [UpsampleConv(i, o, bias=bias) for i, o in back]
-        self.enter = Layer(reflecting(source_channels or channels, width, 7, bias), by_picture(width, norm))
-        self.downs = nn.Sequential(*(Layer(conv, by_picture(o, norm)) for conv, o in zip(down, widths[1:])))
+        self.enter = Layer(reflecting(source_channels or channels, width, 7, bias), by_image(width, norm))
+        self.downs = nn.Sequential(*(Layer(conv, by_image(o, norm)) for conv, o in zip(down, widths[1:])))
         self.blocks = nn.Sequential(*(Block(widths[-1], norm, dropout) for _ in range(blocks)))
-        self.ups = nn.Sequential(*(Layer(conv, by_picture(o, norm)) for conv, (_, o) in zip(doubling, back)))
+        self.ups = nn.Sequential(*(Layer(conv, by_image(o, norm)) for conv, (_, o) in zip(doubling, back)))
         self.leave = reflecting(width, channels, 7)
         initialise(self, init)
 

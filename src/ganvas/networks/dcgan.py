@@ -23,15 +23,15 @@ Norm = Literal["batch", "spectral", "virtual", "layer", "none"]
 
 
 def stages_for(resolution: tuple[int, int]) -> int:
-    """How many times the picture is halved on the way to a map of at least 4 pixels a side.
+    """How many times the image is halved on the way to a map of at least 4 pixels a side.
 
     Raises `UsageError` under 8 pixels.
     """
     if min(resolution) < 8:
         height, width = resolution
         raise UsageError(
-            f"DCGAN needs pictures of at least 8x8 pixels, these are {width}x{height};"
-            " for points and tiny pictures use the fully connected recipe `gan`."
+            f"DCGAN needs images of at least 8x8 pixels, these are {width}x{height};"
+            " for points and tiny images use the fully connected recipe `gan`."
         )
     return halvings(resolution)
 
@@ -40,7 +40,7 @@ def norm_layers(norm: str, channels: int, reference: int) -> list[nn.Module]:
     """The layer that normalises a map of so many channels, if one does."""
     if norm == "batch":
         return [nn.BatchNorm2d(channels)]
-    if norm == "layer":  # one group: each picture by its own mean and deviation (Ba et al. 2016)
+    if norm == "layer":  # one group: each image by its own mean and deviation (Ba et al. 2016)
         return [nn.GroupNorm(1, channels)]
     return [VirtualBatchNorm2d(channels, reference)] if norm == "virtual" else []
 
@@ -53,7 +53,7 @@ def dense(inputs: int, outputs: int, norm: str, reference: int, activation: nn.M
 
 
 class Generator(nn.Module):
-    """DCGAN's generator: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1] (Radford et al. 2015)."""
+    """DCGAN's generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1] (Radford et al. 2015)."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """DCGAN's discriminator: pictures (N, channels, H, W) to `Scores` (Radford et al. 2015)."""
+    """DCGAN's discriminator: images (N, channels, H, W) to `Scores` (Radford et al. 2015)."""
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class JoinNoise(nn.Module):
 
 
 class JoinImage(nn.Module):
-    """Images (N, C, H, W) with one more channel, a picture learnt for each label (Mirza and Osindero 2014).
+    """Images (N, C, H, W) with one more channel, an image learnt for each label (Mirza and Osindero 2014).
 
     `channels` is what the label adds: 0 for an unconditional network, and unless `join` asks for it.
     """

@@ -96,6 +96,6 @@ def deviation(h: Tensor, group: int) -> Tensor:
     n = len(h)
     size = next((g for g in range(min(group, n), 1, -1) if n % g == 0), n)
     groups = widened(h).reshape(size, n // size, -1)
-    # the small constant keeps the root differentiable where a group is of one picture
+    # the small constant keeps the root differentiable where a group is of one image
     spread = (groups.var(0, correction=0) + 1e-8).sqrt().mean(1, keepdim=True)  # (n / size, 1)
     return spread.repeat(size, 1)

@@ -32,7 +32,7 @@ class Maxout(nn.Module):
 
 
 class Generator(nn.Module):
-    """Fully connected generator: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1].
+    """Fully connected generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1].
 
     Goodfellow et al. 2014.
     """
@@ -64,7 +64,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Fully connected maxout discriminator: pictures (N, channels, H, W) to `Scores`.
+    """Fully connected maxout discriminator: images (N, channels, H, W) to `Scores`.
 
     Goodfellow et al. 2014.
     """
@@ -126,9 +126,9 @@ class Frequencies(nn.Module):
 
 
 class LeakyDiscriminator(nn.Module):
-    """A plain fully connected critic for points and small pictures: LeakyReLU, no dropout, smooth enough for penalties.
+    """A plain fully connected critic for points and small images: LeakyReLU, no dropout, smooth enough for penalties.
 
-    Pictures (N, channels, H, W) to `Scores`, in the shape of the toy critics of Gulrajani et al. 2017, appendix.
+    Images (N, channels, H, W) to `Scores`, in the shape of the toy critics of Gulrajani et al. 2017, appendix.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from .label_inputs import JoinImage, JoinNoise, embedding
 from .layers import widened
 
 M = TypeVar("M", bound=nn.Module)
-PictureNorm = Literal["batch", "instance", "none"]
+ImageNorm = Literal["batch", "instance", "none"]
 
 WARM_UP = 100  # power iterations before the first step; afterwards one a step follows the weights
 
@@ -113,8 +113,8 @@ class ConditionalBatchNorm2d(nn.Module):
         return torch.addcmul(shift[:, :, None, None], x, scale[:, :, None, None])
 
 
-class PictureBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm that, when it no longer trains, goes by each picture's own statistics (Isola et al. 2017, section 3).
+class ImageBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that, when it no longer trains, goes by each image's own statistics (Isola et al. 2017, section 3).
 
     So with the published batch of one it does in use what it did in training; the running statistics are kept, because
     the files of others hold them, but not looked at.
@@ -126,11 +126,11 @@ class PictureBatchNorm2d(nn.BatchNorm2d):
         return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
-def by_picture(channels: int, norm: PictureNorm) -> nn.Module:
-    """The normalisation of a network from pictures to pictures: `batch`, `instance` (without weights) or none."""
+def by_image(channels: int, norm: ImageNorm) -> nn.Module:
+    """The normalisation of a network from images to images: `batch`, `instance` (without weights) or none."""
     if norm == "none":
         return nn.Identity()
-    return PictureBatchNorm2d(channels) if norm == "batch" else nn.InstanceNorm2d(channels)
+    return ImageBatchNorm2d(channels) if norm == "batch" else nn.InstanceNorm2d(channels)
 
 
 class Reference(nn.Module):

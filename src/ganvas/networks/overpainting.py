@@ -1,4 +1,4 @@
-"""Networks that paint over a picture, in one style or in any: what they add is nothing to begin with."""
+"""Networks that paint over an image, in one style or in any: what they add is nothing to begin with."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ STROKE = 0.1  # of what the last layer makes is added, or the first steps would 
 
 
 class Overpainting(nn.Module):
-    """Pictures (N, 1 or 3, H, W) in [-1, 1] to painted ones of the same size, by adding to them.
+    """Images (N, 1 or 3, H, W) in [-1, 1] to painted ones of the same size, by adding to them.
 
     The halvings and blocks of Johnson et al. 2016, with three changes that let a training begin with all of the content
-    and a small loss, where theirs begins with grey and learns to copy first: the picture itself is added at the end, in
+    and a small loss, where theirs begins with grey and learns to copy first: the image itself is added at the end, in
     colours that are learnt; larger maps skip the smaller ones (as in a U-Net); the first layer has no instance norm, so
     that what follows it can tell how bright a place is.  Any size: grown by its edge, cropped.
     """
@@ -65,10 +65,10 @@ def normalised(layer: Layer) -> nn.Sequential:
 
 
 class Colours(nn.Module):
-    """A picture (N, C, H, W) in other colours: a linear change, learnt, of its channels.
+    """An image (N, C, H, W) in other colours: a linear change, learnt, of its channels.
 
-    They are taken as they are and, to begin with at nothing, without the picture's own mean and deviation, by which the
-    whole of a picture can be made as bright and as coloured as the style.
+    They are taken as they are and, to begin with at nothing, without the image's own mean and deviation, by which the
+    whole of an image can be made as bright and as coloured as the style.
     """
 
     def __init__(self, channels: int):
@@ -85,10 +85,10 @@ class Colours(nn.Module):
 
 
 class OverpaintingDecoder(nn.Module):
-    """A picture (N, channels, H, W) in [-1, 1] and its maps, given a style's statistics, to a picture like the first.
+    """An image (N, channels, H, W) in [-1, 1] and its maps, given a style's statistics, to an image like the first.
 
-    Where `adain.Decoder` makes a picture from the deepest map alone and must learn to invert it, this adds to the
-    picture, whose colours were given the style's as well, and every map goes in at its own size.  Maps are from the
+    Where `adain.Decoder` makes an image from the deepest map alone and must learn to invert it, this adds to the
+    image, whose colours were given the style's as well, and every map goes in at its own size.  Maps are from the
     largest to the deepest, each half the size of the one before it (rounded either way).
     """
 
@@ -110,12 +110,12 @@ class OverpaintingDecoder(nn.Module):
         self.last = silenced(mirrored(widths[0], channels))
 
     def forward(self, *maps: Tensor) -> Tensor:
-        picture, *rest = maps
-        rest[0] = torch.cat([rest[0], picture], 1)  # so that the last stage knows what it adds to
+        image, *rest = maps
+        rest[0] = torch.cat([rest[0], image], 1)  # so that the last stage knows what it adds to
         h = self.stages[0](rest.pop())
         for stage, beside in zip(list(self.stages)[1:], reversed(rest)):
             h = stage(torch.cat([interpolate(h, size=beside.shape[2:]), beside], 1))
-        return picture + STROKE * self.last(h)
+        return image + STROKE * self.last(h)
 
 
 def painting(inputs: int, outputs: int) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""PatchGAN: a discriminator that judges every patch of a picture by itself."""
+"""PatchGAN: a discriminator that judges every patch of an image by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..game import Scores
 from .layers import Init, as_size, halvings, initialise
-from .norms import PictureNorm, by_picture
+from .norms import ImageNorm, by_image
 
 HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # by receptive field
 LEAST = 3  # pixels that the last halved map must keep for the two convolutions after it
@@ -25,10 +25,10 @@ def receptive_field(layers: Iterable[nn.Module]) -> int:
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, channels, H, W) to `Scores` whose logits are a map (N, 1, h, w) of verdicts on patches.
+    """Images (N, channels, H, W) to `Scores` whose logits are a map (N, 1, h, w) of verdicts on patches.
 
     Isola et al. 2017, section 6.1.2: 4x4 convolutions, some of stride 2 and two of stride 1; a receptive field of one
-    pixel is two 1x1 convolutions.  Small pictures get fewer halvings than asked for, and so smaller patches.
+    pixel is two 1x1 convolutions.  Small images get fewer halvings than asked for, and so smaller patches.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Discriminator(nn.Module):
         channels: int = 3,
         field: Literal[1, 16, 34, 70, 142, 286] = 70,  # side of a patch, in pixels
         width: int = 64,  # channels of the first map; doubled with every layer up to 8 times as many
-        norm: PictureNorm = "batch",  # after every layer but the first and the last
+        norm: ImageNorm = "batch",  # after every layer but the first and the last
         init: Init = "normal",  # how the weights begin
     ):
         super().__init__()
@@ -49,7 +49,7 @@ class Discriminator(nn.Module):
             size, stride, padding = (4, 2 if k < downs else 1, 1) if downs else (1, 1, 0)
             normed = norm if k else "none"
             conv = nn.Conv2d(i, o, size, stride, padding, bias=normed != "batch")
-            self.body.extend([conv, by_picture(o, normed), nn.LeakyReLU(0.2)])
+            self.body.extend([conv, by_image(o, normed), nn.LeakyReLU(0.2)])
         size, padding = (4, 1) if downs else (1, 0)
         self.score = nn.Conv2d(widths[-1], 1, size, 1, padding, bias=bool(downs) or norm != "batch")
         initialise(self, init)

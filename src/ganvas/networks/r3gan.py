@@ -61,12 +61,12 @@ def pointwise(inputs: int, outputs: int) -> nn.Module:
 
 
 def sizes_for(resolution: tuple[int, int]) -> int:
-    """How often pictures are halved on the way to the smallest map; raises `UsageError` under 8 pixels."""
+    """How often images are halved on the way to the smallest map; raises `UsageError` under 8 pixels."""
     if min(resolution) < 8:
         height, width = resolution
         raise UsageError(
-            f"R3GAN's networks need pictures of at least 8x8 pixels, these are {width}x{height};"
-            " for points and tiny pictures use the fully connected ones."
+            f"R3GAN's networks need images of at least 8x8 pixels, these are {width}x{height};"
+            " for points and tiny images use the fully connected ones."
         )
     return halvings(resolution)
 
@@ -84,10 +84,10 @@ def stage(width: int, blocks: int, expansion: int, cardinality: int, total: int)
 
 
 class Generator(nn.Module):
-    """R3GAN's generator: noise (N, latent) to pictures (N, channels, H, W), about [-1, 1] and not squashed.
+    """R3GAN's generator: noise (N, latent) to images (N, channels, H, W), about [-1, 1] and not squashed.
 
     Huang et al. 2024, config E.  The published CIFAR-10 network is width 768, cardinality 96 and latent 64; the default
-    is sized for pictures of 32 pixels and a processor.
+    is sized for images of 32 pixels and a processor.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """R3GAN's discriminator, the generator's mirror image: pictures (N, channels, H, W) to `Scores`.
+    """R3GAN's discriminator, the generator's mirror image: images (N, channels, H, W) to `Scores`.
 
     Huang et al. 2024.  With labels, the head `projection` adds the published inner product with the label's embedding.
     """

@@ -1,4 +1,4 @@
-"""The residual networks of WGAN-GP, SNGAN, projection GANs and SAGAN, for pictures of any size.
+"""The residual networks of WGAN-GP, SNGAN, projection GANs and SAGAN, for images of any size.
 
 At 32x32 they are the published ones, layer for layer: WGAN-GP's with width 128 in both players, SNGAN's as they are by
 default.  Nearest upsampling and mean pooling are merged into the 3x3 convolution beside them, and the 1x1 convolutions
@@ -50,7 +50,7 @@ class UpBlock(nn.Module):
 class DownBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut, halving the map if asked: (N, I, H, W) -> (N, O, H // 2, W // 2).
 
-    The `first` block of a network has no rectifier before its first convolution: that would hide half of the picture.
+    The `first` block of a network has no rectifier before its first convolution: that would hide half of the image.
     """
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, down: bool, first: bool, attention: bool):
@@ -69,15 +69,15 @@ class DownBlock(nn.Module):
 
 
 def stages_for(resolution: tuple[int, int], smallest: int) -> int:
-    """How often the picture is halved on the way to a map of at least `smallest` pixels a side, once at least.
+    """How often the image is halved on the way to a map of at least `smallest` pixels a side, once at least.
 
-    Raises `UsageError` for pictures under 8 pixels.
+    Raises `UsageError` for images under 8 pixels.
     """
     if min(resolution) < 8:
         height, width = resolution
         raise UsageError(
-            f"The residual networks need pictures of at least 8x8 pixels, these are {width}x{height};"
-            " for points and tiny pictures use the fully connected ones."
+            f"The residual networks need images of at least 8x8 pixels, these are {width}x{height};"
+            " for points and tiny images use the fully connected ones."
         )
     return max(halvings(resolution, smallest), 1)
 
@@ -102,7 +102,7 @@ def begin(network: nn.Module, init: Init, normalised: bool) -> None:
 
 
 class Upward(nn.Module):
-    """From a vector (N, inputs) by blocks, each with its own condition, to pictures (N, channels, H, W) in [-1, 1]."""
+    """From a vector (N, inputs) by blocks, each with its own condition, to images (N, channels, H, W) in [-1, 1]."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Upward(nn.Module):
 
 
 class Generator(nn.Module):
-    """Residual generator: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1] (Miyato et al. 2018, table 4).
+    """Residual generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1] (Miyato et al. 2018, table 4).
 
     Its batch norms follow the label, if there are labels (Miyato and Koyama 2018); with attention it is SAGAN's (Zhang
     et al. 2019); WGAN-GP's is the same with width 128 (Gulrajani et al. 2017, appendix C).
@@ -176,7 +176,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Residual discriminator without norms: pictures (N, channels, H, W) to `Scores` (Miyato et al. 2018, table 4).
+    """Residual discriminator without norms: images (N, channels, H, W) to `Scores` (Miyato et al. 2018, table 4).
 
     WGAN-GP's is the same with `pooling=mean` and without `spectral` (Gulrajani et al. 2017, appendix C).
     """

@@ -54,9 +54,9 @@ class RRDB(nn.Module):
 
 
 class RRDBNet(nn.Module):
-    """ESRGAN's generator: pictures (N, channels, H, W) to (N, channels, scale H, scale W) (Wang et al. 2018).
+    """ESRGAN's generator: images (N, channels, H, W) to (N, channels, scale H, scale W) (Wang et al. 2018).
 
-    With `unshuffle` the body works on a smaller map whose pixels are squares of the picture's, as in Real-ESRGAN (Wang
+    With `unshuffle` the body works on a smaller map whose pixels are squares of the image's, as in Real-ESRGAN (Wang
     et al. 2021); sizes that do not divide are mirrored at the end and cropped.  It works in [0, 1] inside.
     """
 

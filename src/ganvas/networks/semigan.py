@@ -2,7 +2,7 @@
 
 Published weights begin normalised by the data of a first batch (Salimans and Kingma 2016); here the gain sqrt(2) of
 rectifiers stands for it, so that nothing depends on which batch comes first.  The fully connected networks count
-pixels from 0 to 1 inside, as published: on mostly black pictures it makes the difference between learning and not.
+pixels from 0 to 1 inside, as published: on mostly black images it makes the difference between learning and not.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Noise(nn.Module):
 
 
 class Generator(nn.Module):
-    """Fully connected softplus generator with batch norm: noise (N, latent) to pictures (N, channels, H, W) in [-1, 1].
+    """Fully connected softplus generator with batch norm: noise (N, latent) to images (N, channels, H, W) in [-1, 1].
 
     The one of Salimans et al. 2016 for MNIST.
     """
@@ -96,7 +96,7 @@ class Generator(nn.Module):
 
 
 class Dense(nn.Module):
-    """Fully connected discriminator with noise at every layer: pictures (N, channels, H, W) to `Scores`.
+    """Fully connected discriminator with noise at every layer: images (N, channels, H, W) to `Scores`.
 
     The one of Salimans et al. 2016 for MNIST: 1000-500-250-250-250 rectifiers.  The features that generators match
     carry no noise.
@@ -134,7 +134,7 @@ class Dense(nn.Module):
 
 
 class Convolutional(nn.Module):
-    """Convolutional discriminator with dropout and mean pooling: pictures of at least 8x8 to `Scores`.
+    """Convolutional discriminator with dropout and mean pooling: images of at least 8x8 to `Scores`.
 
     The one of Salimans et al. 2016 for CIFAR-10 (there `width` is 96), with the third group padded like the others.
     """
@@ -154,7 +154,7 @@ class Convolutional(nn.Module):
         super().__init__()
         height, wide = as_size(resolution)
         if min(height, wide) < 8:
-            raise UsageError(f"This discriminator needs pictures of at least 8x8 pixels, these are {wide}x{height}.")
+            raise UsageError(f"This discriminator needs images of at least 8x8 pixels, these are {wide}x{height}.")
         double = 2 * width
         groups = [
             [NormedConv(channels, width, 3), NormedConv(width, width, 3), NormedConv(width, width, 3, 2)],

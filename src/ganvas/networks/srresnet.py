@@ -29,7 +29,7 @@ class NormBlock(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """SRResNet: pictures (N, channels, H, W) to (N, channels, scale H, scale W), as published (Ledig et al. 2017).
+    """SRResNet: images (N, channels, H, W) to (N, channels, scale H, scale W), as published (Ledig et al. 2017).
 
     It reads [0, 1] and writes [-1, 1] inside, as section 3.2 says, and does not squash what it writes.  Weights begin
     as PyTorch's convolutions do.
@@ -74,7 +74,7 @@ class ResidualBlock(nn.Module):
 
 
 class MSRResNet(nn.Module):
-    """SRResNet without batch norm: pictures (N, channels, H, W) to (N, channels, scale H, scale W).
+    """SRResNet without batch norm: images (N, channels, H, W) to (N, channels, scale H, scale W).
 
     After Wang et al. 2018 (ESRGAN's baseline, BasicSR's MSRResNet): LeakyReLU 0.1, a bilinear enlargement of the input
     is added, every convolution begins with a tenth of Kaiming's weights.  It works in [0, 1] inside.

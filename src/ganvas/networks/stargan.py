@@ -40,7 +40,7 @@ class Block(nn.Module):
 
 
 class Generator(nn.Module):
-    """Pictures (N, C, H, W) and the domain each is to go to, to pictures (N, C, H, W) in [-1, 1] (Choi et al. 2018).
+    """Images (N, C, H, W) and the domain each is to go to, to images (N, C, H, W) in [-1, 1] (Choi et al. 2018).
 
     Table 4 of the paper; the label enters as one constant channel for each domain.  Any size: grown by its edge to a
     multiple of 4, and cropped.
@@ -79,7 +79,7 @@ class Generator(nn.Module):
 class Domains(nn.Module):
     """What a critic pays for the name of the domain: cross entropy for classes, binary ones for attributes, summed.
 
-    The discriminator is charged for real pictures alone (Choi et al. 2018, eq. 2-3).
+    The discriminator is charged for real images alone (Choi et al. 2018, eq. 2-3).
     """
 
     learns_fakes = False
@@ -98,9 +98,9 @@ class Domains(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, channels, H, W) to `Scores`: a map of verdicts on patches, and the logits of the domain.
+    """Images (N, channels, H, W) to `Scores`: a map of verdicts on patches, and the logits of the domain.
 
-    Choi et al. 2018, table 5: 4x4 convolutions of stride 2 without norms, as many as the picture allows.
+    Choi et al. 2018, table 5: 4x4 convolutions of stride 2 without norms, as many as the image allows.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Discriminator(nn.Module):
         classes: int = 0,
         attributes: int = 0,
         width: int = 64,  # channels of the first map; doubled with every halving
-        depth: int = DEEPEST,  # halvings, at most as many as the picture allows
+        depth: int = DEEPEST,  # halvings, at most as many as the image allows
         init: Init | None = None,  # how the weights begin; none: as PyTorch does, which is what was published
     ):
         super().__init__()

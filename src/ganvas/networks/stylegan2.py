@@ -7,6 +7,7 @@ Adam moves each of them at the same relative speed; the mapping network's are a 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +88,7 @@ class Modulated(nn.Module):
     """A convolution whose input channels a style scales: (N, I, h, w), (N, S) -> (N, O, h, w), or twice as large.
 
     Equations 1 to 3 of Karras et al. 2020: w' = s w, divided by its norm for each output.  Done to the maps before and
-    after one ordinary convolution, which is the same and needs no weights for each picture.
+    after one ordinary convolution, which is the same and needs no weights for each image.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, size: int, *, up: bool = False, divide: bool = True):
@@ -114,7 +115,7 @@ class Modulated(nn.Module):
 
 
 class Noise(nn.Module):
-    """Noise of one learnt strength, the same in every channel; a fixed picture of it when not training."""
+    """Noise of one learnt strength, the same in every channel; a fixed image of it when not training."""
 
     fixed: Tensor
 
@@ -141,8 +142,8 @@ class Layer(nn.Module):
         return active(h + self.bias[:, None, None].to(h.dtype))
 
 
-class ToPicture(nn.Module):
-    """A map to channels of a picture, scaled by a style but not divided by any norm."""
+class ToImage(nn.Module):
+    """A map to channels of an image, scaled by a style but not divided by any norm."""
 
     def __init__(self, inputs: int, channels: int, style: int):
         super().__init__()
@@ -159,18 +160,18 @@ def widths_for(resolution: tuple[int, int], width: int, max_width: int) -> list[
     if min(resolution) < 8:
         height, across = resolution
         raise UsageError(
-            f"StyleGAN2's networks need pictures of at least 8x8 pixels, these are {across}x{height};"
-            " for points and tiny pictures use the fully connected ones."
+            f"StyleGAN2's networks need images of at least 8x8 pixels, these are {across}x{height};"
+            " for points and tiny images use the fully connected ones."
         )
     return [min(width << k, max_width) for k in range(halvings(resolution) + 1)]
 
 
 class Generator(nn.Module):
-    """StyleGAN2's generator with skip connections: noise (N, latent) to pictures (N, channels, H, W), not squashed.
+    """StyleGAN2's generator with skip connections: noise (N, latent) to images (N, channels, H, W), not squashed.
 
-    Karras et al. 2020.  Styles of two latents are mixed while training, from a layer on that is drawn for each picture
+    Karras et al. 2020.  Styles of two latents are mixed while training, from a layer on that is drawn for each image
     (Karras et al. 2019, section 3.1).  The published network (config F at 1024 pixels) is `latent=512`, `style=512`,
-    `mapping=8`, `max_width=512`; the default is sized for pictures of 32 pixels and a processor.
+    `mapping=8`, `max_width=512`; the default is sized for images of 32 pixels and a processor.
     """
 
     average: Tensor
@@ -185,10 +186,10 @@ class Generator(nn.Module):
         attributes: int = 0,
         latent: int = 128,  # size of the noise
         style: int = 128,  # size of a style
-        mapping: int = 4,  # layers from noise to style; the paper has 8, StyleGAN2-ADA 2 for small pictures
+        mapping: int = 4,  # layers from noise to style; the paper has 8, StyleGAN2-ADA 2 for small images
         width: int = 32,  # channels of the largest map; doubled with every halving
         max_width: int = 128,  # no map has more channels than this
-        mixing: float = 0.9,  # share of the pictures in training that are made from two styles
+        mixing: float = 0.9,  # share of the images in training that are made from two styles
     ):
         super().__init__()
         if not 0 <= mixing <= 1:
@@ -204,14 +205,21 @@ class Generator(nn.Module):
         for wide, narrow, size in zip(widths, widths[1:], sizes[1:]):
             self.layers.append(Layer(wide, narrow, style, size, up=True))
             self.layers.append(Layer(narrow, narrow, style, size))
-        self.pictures = nn.ModuleList(ToPicture(w, channels, style) for w in widths)
+        self.to_image = nn.ModuleList(ToImage(w, channels, style) for w in widths)
         self.enlarge = Upsample()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Read weights of ganvas 0.1 before 2026-12, which call `to_image` `pictures`."""
+        old = f"{prefix}pictures."
+        for key in [k for k in state_dict if k.startswith(old)]:
+            state_dict[f"{prefix}to_image.{key.removeprefix(old)}"] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return self.synthesis(self.mapping(z, label))
 
     def mapping(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """The style of every layer: (N, layers + 1, style); the last one is for the last step to the picture."""
+        """The style of every layer: (N, layers + 1, style); the last one is for the last step to the image."""
         w = self.map(z, label)
         every = len(self.layers) + 1
         if not self.training:
@@ -225,18 +233,18 @@ class Generator(nn.Module):
         return torch.where(mixed[:, :, None], other[:, None], w[:, None])
 
     def synthesis(self, w: Tensor) -> Tensor:
-        """Styles (N, layers + 1, style) to pictures."""
-        h, picture = self.start.expand(len(w), -1, -1, -1), None
+        """Styles (N, layers + 1, style) to images."""
+        h, image = self.start.expand(len(w), -1, -1, -1), None
         for k, layer in enumerate(self.layers):
             h = layer(h, w[:, k])
             if k % 2 == 0:  # the last convolution of its size
-                part = self.pictures[k // 2](h, w[:, k + 1])
-                picture = part if picture is None else self.enlarge(picture) + part
-        assert picture is not None
-        return cropped(picture, self.resolution)
+                part = self.to_image[k // 2](h, w[:, k + 1])
+                image = part if image is None else self.enlarge(image) + part
+        assert image is not None
+        return cropped(image, self.resolution)
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
-        """Pictures from styles drawn nearer to the average one: average + trunc (w - average)."""
+        """Images from styles drawn nearer to the average one: average + trunc (w - average)."""
         return self.synthesis(self.average + trunc * (self.mapping(z, label) - self.average))
 
 
@@ -254,9 +262,9 @@ class Residual(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """StyleGAN2's residual discriminator: pictures (N, channels, H, W) to `Scores` (Karras et al. 2020).
+    """StyleGAN2's residual discriminator: images (N, channels, H, W) to `Scores` (Karras et al. 2020).
 
-    The deviation over groups of pictures is one more channel of the last map (Karras et al. 2018, section 3).  The
+    The deviation over groups of images is one more channel of the last map (Karras et al. 2018, section 3).  The
     head's own weights learn at the ordinary rate.
     """
 
@@ -269,7 +277,7 @@ class Discriminator(nn.Module):
         attributes: int = 0,
         width: int = 32,  # channels of the first map; doubled with every halving
         max_width: int = 128,  # no map has more channels than this
-        group: int = 4,  # pictures whose deviation is taken together; 0: no deviation
+        group: int = 4,  # images whose deviation is taken together; 0: no deviation
         join: bool = False,  # show the label as one more channel of the image
         head: Spec = Spec(Plain, bias=True),  # how features become a verdict
     ):

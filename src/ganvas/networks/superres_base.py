@@ -1,6 +1,6 @@
-"""What the networks that enlarge pictures share: their scales, their ranges, sizes that do not divide.
+"""What the networks that enlarge images share: their scales, their ranges, sizes that do not divide.
 
-Every picture inside is in [-1, 1].  The published weights of most of these networks expect [0, 1], and convolutions pad
+Every image inside is in [-1, 1].  The published weights of most of these networks expect [0, 1], and convolutions pad
 with zeros, so a network converts at its own two doors and its weights stay those of the files that people have.
 """
 
@@ -18,9 +18,9 @@ SCALES = (1, 2, 3, 4, 8)
 
 
 def doublings(scale: int) -> list[int]:
-    """The steps in which a picture is enlarged: 2 as often as needed, or 3 once; raises `UsageError` for others."""
+    """The steps in which an image is enlarged: 2 as often as needed, or 3 once; raises `UsageError` for others."""
     if scale not in SCALES:
-        raise UsageError(f"Pictures are enlarged {', '.join(map(str, SCALES[:-1]))} or 8 times, not {scale}.")
+        raise UsageError(f"Images are enlarged {', '.join(map(str, SCALES[:-1]))} or 8 times, not {scale}.")
     return [3] if scale == 3 else [2] * int(math.log2(scale))
 
 
@@ -30,7 +30,7 @@ def unit(x: Tensor) -> Tensor:
 
 
 def signed(x: Tensor) -> Tensor:
-    """[0, 1] as [-1, 1], in float32 at least: a bf16 picture would have 8 bits less one."""
+    """[0, 1] as [-1, 1], in float32 at least: a bf16 image would have 8 bits less one."""
     return widened(x) * 2 - 1
 
 

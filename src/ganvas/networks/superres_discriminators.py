@@ -70,9 +70,9 @@ class VGGDiscriminator(nn.Module):
 
 
 class UNetDiscriminator(nn.Module):
-    """Real-ESRGAN's discriminator: pictures of any size to a verdict on every pixel (Wang et al. 2021, section 3.4).
+    """Real-ESRGAN's discriminator: images of any size to a verdict on every pixel (Wang et al. 2021, section 3.4).
 
-    Pictures (N, channels, H, W) to `Scores` with logits (N, 1, H, W).  A U-Net with three halvings and skips that are
+    Images (N, channels, H, W) to `Scores` with logits (N, 1, H, W).  A U-Net with three halvings and skips that are
     added; every convolution but the first and the last has spectral norm and no bias.
     """
 

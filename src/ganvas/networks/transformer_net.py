@@ -12,7 +12,7 @@ LEAST = 5  # pixels a side that the widest convolution needs; fewer are grown to
 
 
 class Layer(nn.Module):
-    """A convolution that sees the picture mirrored beyond its edges, perhaps after repeating every pixel."""
+    """A convolution that sees the image mirrored beyond its edges, perhaps after repeating every pixel."""
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, repeat: int = 1):
         super().__init__()
@@ -36,7 +36,7 @@ class Block(nn.Module):
 
 
 class TransformerNet(nn.Module):
-    """Pictures (N, 1 or 3, H, W) in [-1, 1] to painted ones of the same size (Johnson et al. 2016).
+    """Images (N, 1 or 3, H, W) in [-1, 1] to painted ones of the same size (Johnson et al. 2016).
 
     As in PyTorch's examples, by whose names published files hold it: resize convolution instead of transposed, instance
     norm, no limit at the end (what is made may lie a little outside [-1, 1]).  Any size: grown by its edge, cropped.

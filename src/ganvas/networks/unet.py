@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from .layers import Init, as_size, cropped, grown, halvings, initialise
-from .norms import PictureNorm, by_picture
+from .norms import ImageNorm, by_image
 from .strided_conv import DownConv, UpConv
 
 DEEPEST = 8  # halvings of the published network for 256 pixels
@@ -15,7 +15,7 @@ FURTHER = 4  # doublings of the number of channels, at most
 
 
 class Generator(nn.Module):
-    """Pictures (N, source_channels, H, W) to pictures (N, channels, H, W) in [-1, 1] (Isola et al. 2017).
+    """Images (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1] (Isola et al. 2017).
 
     pix2pix's U-Net (section 6.1.1): 4x4 convolutions of stride 2 and their transposes; dropout, its only noise, in the
     upward layers of full width but the innermost.  Any size: grown by its edge to one that can be halved all the way,
@@ -30,7 +30,7 @@ class Generator(nn.Module):
         source_channels: int = 0,
         width: int = 64,  # channels of the first map; doubled with every halving up to 8 times as many
         depth: int = 0,  # halvings; 0: until a single pixel is left, but 8 at most
-        norm: PictureNorm = "batch",  # what follows the convolutions; by each picture alone when in use
+        norm: ImageNorm = "batch",  # what follows the convolutions; by each image alone when in use
         dropout: float = 0.5,  # share of a map that is dropped while training
         init: Init = "normal",  # how the weights begin
     ):
@@ -42,12 +42,12 @@ class Generator(nn.Module):
         self.multiple = 2**depth
         self.downs = nn.ModuleList(DownConv(i, o, bias=bias) for i, o in zip(outer, widths))
         self.down_norms = nn.ModuleList(
-            by_picture(o, norm if 0 < k < depth - 1 else "none") for k, o in enumerate(widths)
+            by_image(o, norm if 0 < k < depth - 1 else "none") for k, o in enumerate(widths)
         )
         outputs = [channels, *widths[:-1]]
         doubled = [2 * w for w in widths[:-1]] + widths[-1:]
         self.ups = nn.ModuleList(UpConv(i, o, bias=bias or not k) for k, (i, o) in enumerate(zip(doubled, outputs)))
-        self.up_norms = nn.ModuleList(by_picture(o, norm if k else "none") for k, o in enumerate(outputs))
+        self.up_norms = nn.ModuleList(by_image(o, norm if k else "none") for k, o in enumerate(outputs))
         wide = [o == widths[k] == widths[-1] and 0 < k < depth - 1 for k, o in enumerate(outputs)]
         self.dropouts = nn.ModuleList(nn.Dropout(dropout) if w and dropout else nn.Identity() for w in wide)
         initialise(self, init)

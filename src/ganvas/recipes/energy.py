@@ -14,7 +14,7 @@ from ..tasks.generation import Generation
 
 
 def ebgan() -> Recipe:
-    """An autoencoder as the energy of pictures, a margin, and a term that pulls the fakes' codes apart.
+    """An autoencoder as the energy of images, a margin, and a term that pulls the fakes' codes apart.
 
     Zhao et al. 2017.  The energy here is the mean squared error of a pixel in [-1, 1], so the margin is too: 1, what an
     untrained autoencoder's is at most; the paper's margins of 5 to 80 belong to other scales.
@@ -35,7 +35,7 @@ def ebgan() -> Recipe:
 
 
 def began() -> Recipe:
-    """Autoencoding errors of real and generated pictures kept in equilibrium (Berthelot et al. 2017).
+    """Autoencoding errors of real and generated images kept in equilibrium (Berthelot et al. 2017).
 
     The generator has the shape of the critic's decoder.  Settings are the paper's: Adam at 1e-4, gamma 0.5, uniform
     noise (of unit variance, as everywhere here), codes of 64 numbers; the rate falls along a line over the second half

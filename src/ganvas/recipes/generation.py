@@ -60,7 +60,7 @@ def dcgan() -> Recipe:
 
 
 def dcgan_small() -> Recipe:
-    """A DCGAN that learns small pictures in a minute: half the width, R1 in place of the critic's batch norm.
+    """A DCGAN that learns small images in a minute: half the width, R1 in place of the critic's batch norm.
 
     After Radford et al. 2015 and Mescheder et al. 2018; the penalty is lazy and Adam without momentum as in Karras
     et al. 2020, and the learning rate is high and falls to a tenth over the second half.

@@ -1,6 +1,6 @@
 """Recipes of the methods that scaled: spectral norm, attention, BigGAN, R3GAN.
 
-Bodies are sized for small pictures and a processor without a GPU; `width` and its kin make them the published ones.
+Bodies are sized for small images and a processor without a GPU; `width` and its kin make them the published ones.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def r3gan() -> Recipe:
 
     Huang et al. 2024: no normalisation anywhere, Adam without momentum; the learning rate, the second beta, the
     penalty, the average and the augmentation follow cosines over the run. The weight of the penalties belongs to the
-    size of the pictures: 0.05 to 0.5 at 32 pixels, 2 at 64, 150 at 256.
+    size of the images: 0.05 to 0.5 at 32 pixels, 2 at 64, 150 at 256.
     """
     adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.9), eps=1e-8)
     gamma = Spec(Anneal, start=0.5, end=0.05)

@@ -1,6 +1,6 @@
-"""Recipes that make better pictures of pictures: larger, sharper, cleaner, coloured, whole.
+"""Recipes that make better images of images: larger, sharper, cleaner, coloured, whole.
 
-All learn from one folder of good pictures, which the degradation spoils, or from pairs (`source=DIR,target=DIR`).
+All learn from one folder of good images, which the degradation spoils, or from pairs (`source=DIR,target=DIR`).
 `--set degradation.scale=2` asks for another scale, `--resolution` for other patches.  Perceptual terms look through the
 embedded features; where VGG-19's file is here, `--set terms.N.network=vgg19` takes those of the papers.
 """
@@ -65,7 +65,7 @@ def srresnet() -> Recipe:
 
 
 def srgan() -> Recipe:
-    """SRGAN: SRResNet's pictures made to look real; begin from that: `--init-from` (Ledig et al. 2017, eq. 3).
+    """SRGAN: SRResNet's images made to look real; begin from that: `--init-from` (Ledig et al. 2017, eq. 3).
 
     The rate falls to a tenth half-way.  The paper's content is `terms=[perceptual(network=vgg19,layers=[relu5_4],
     norm=l2,weight=0.00615)]`; a squared error is kept beside the embedded features, which are poorer.
@@ -95,7 +95,7 @@ def esrgan() -> Recipe:
 
 
 def real_esrgan() -> Recipe:
-    """Real-ESRGAN: for pictures as they are found, not only made smaller (Wang et al. 2021, section 4.1).
+    """Real-ESRGAN: for images as they are found, not only made smaller (Wang et al. 2021, section 4.1).
 
     A U-Net judges every pixel.  Begin from the same without discriminator (`--set discriminator=none`), as they do.
     """
@@ -142,7 +142,7 @@ def _seen(recipe: Recipe, field: int) -> Recipe:
 
 
 def colorize() -> Recipe:
-    """Colour for grey pictures: chroma in Lab, its lightness untouched (Zhang et al. 2016; game: Isola et al. 2017)."""
+    """Colour for grey images: chroma in Lab, its lightness untouched (Zhang et al. 2016; game: Isola et al. 2017)."""
     return _seen(_faithful(Spec(lost.Colouriser), Spec(Grey), transforms=[Spec(Flip)]), 70)
 
 
@@ -153,7 +153,7 @@ def inpaint() -> Recipe:
 
 
 def face_sr() -> Recipe:
-    """Faces, four times larger, from whatever quality; pictures are seen whole, as faces are cut to one frame."""
+    """Faces, four times larger, from whatever quality; images are seen whole, as faces are cut to one frame."""
     terms = [Spec(L1), Spec(Perceptual, weight=SEEN)]
     recipe = _faithful(Spec(residual.MSRResNet), Spec(SecondOrder, scale=4), side=0, terms=terms)
     recipe.transforms = [Spec(Flip)]

@@ -14,9 +14,9 @@ from ..tasks.fast_style import OneStyle
 
 
 def fast_style() -> Recipe:
-    """One style into a network that paints any picture at once, learnt from photographs (Johnson et al. 2016).
+    """One style into a network that paints any image at once, learnt from photographs (Johnson et al. 2016).
 
-    `--set style=PICTURE`.  Rate and batch as PyTorch's examples, and their network painting over the picture; no
+    `--set style=IMAGE`.  Rate and batch as PyTorch's examples, and their network painting over the image; no
     discriminator.  Three maps of the embedded features compare: like the paper's, they leave out the deepest, which
     says more about what is shown than how.  The published ones: `--set generator=transformer_net`, and `--set
     perception.network=vgg16 --set perception.style=[]`, if their file is here.
@@ -39,7 +39,7 @@ def adain() -> Recipe:
 
     Losses, rate (which falls as 1 / (1 + 5e-5 steps)) and batch as published, and no discriminator.  The statistics
     of three maps of the embedded features, not of the fourth of VGG, and of the colours are exchanged and painted over
-    the picture, at strengths from nothing to all.  The published decoder: `--set generator=adain_decoder --set
+    the image, at strengths from nothing to all.  The published decoder: `--set generator=adain_decoder --set
     least_alpha=1`.
     """
     return Recipe(

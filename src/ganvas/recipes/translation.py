@@ -1,4 +1,4 @@
-"""Recipes that make pictures of pictures: pairs, two piles, many domains, a painting style."""
+"""Recipes that make images of images: pairs, two piles, many domains, a painting style."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JITTER = 15 / 256  # published: enlarged to 286 pixels and cut back to 256 at a 
 def pix2pix() -> Recipe:
     """Pairs: a U-Net near the target by L1, and a discriminator of 70-pixel patches (Isola et al. 2017).
 
-    As the authors' code: batch norm by single pictures, the discriminator's loss halved, rates that fall to zero over
+    As the authors' code: batch norm by single images, the discriminator's loss halved, rates that fall to zero over
     the second half.
     """
     return Recipe(

@@ -62,8 +62,8 @@ def _attribute(key: str, value: Any) -> str:
     return f" {name}" if value is True else f' {name}="{escaped(value)}"'
 
 
-def picture(content: bytes, kind: str, **attributes: Any) -> Safe:
-    """A picture whose bytes stand in the page; `kind` is png or webp."""
+def image_tag(content: bytes, kind: str, **attributes: Any) -> Safe:
+    """An image whose bytes stand in the page; `kind` is png or webp."""
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     return tag("img", src=source, **attributes)
 

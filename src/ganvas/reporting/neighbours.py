@@ -16,10 +16,10 @@ from ..data.dataset import Dataset
 from ..data.sources import open_source
 from ..features.extractor import Features
 from ..imaging.decode import to_float, to_uint8
-from ..imaging.grid import picture as as_picture
+from ..imaging.grid import to_pil
 from ..metrics.prdc import distances
 from ..models.model import load
-from .html import Safe, joined, picture, tag
+from .html import Safe, image_tag, joined, tag
 from .read import Record, whole
 from .samples import packed, spread
 
@@ -56,10 +56,10 @@ def neighbours(record: Record, device: str = "auto", searched: int = SEARCHED) -
     Raises `UserError` with the reason where there are none to find.
     """
     if record.points:
-        raise Nothing("Points in the plane have no pictures to compare.")
+        raise Nothing("Points in the plane have no images to compare.")
     model = load(record.run.path, device=device, precision="fp32")
-    if model.task.translates or not model.task.pictures:
-        raise Nothing("This model makes its pictures of other pictures, or none, so there are no random samples.")
+    if model.task.translates or not model.task.draws_images:
+        raise Nothing("This model makes its images of other images, or none, so there are no random samples.")
     samples = to_float(to_uint8(model.sample(COMPARED, seed=FIRST_SEED)))
     dataset = _data(record)
     return _found(samples, dataset, record, Features("pocket", device=model.policy.device), searched), dataset
@@ -170,9 +170,9 @@ def _named(dataset: Dataset, place: int) -> str:
 
 
 def _shown(pixels: np.ndarray, what: str) -> Safe:
-    """(H, W, C) of 8 or 16 bits as a small picture."""
+    """(H, W, C) of 8 or 16 bits as a small image."""
     eight = pixels if pixels.dtype == np.uint8 else (np.asarray(pixels, np.uint32) >> 8).astype(np.uint8)
-    image: Image.Image = as_picture(np.ascontiguousarray(eight))
+    image: Image.Image = to_pil(np.ascontiguousarray(eight))
     small = max(image.size) <= 64
     content, kind = packed(image, 0 if small else 85, LONGEST)
-    return picture(content, kind, alt=what, title=what, class_="pixels" if small else None)
+    return image_tag(content, kind, alt=what, title=what, class_="pixels" if small else None)

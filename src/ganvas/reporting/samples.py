@@ -9,10 +9,10 @@ from pathlib import Path
 
 from PIL import Image, features
 
-from .html import Safe, joined, picture, tag
+from .html import Safe, image_tag, joined, tag
 from .read import Record
 
-BUDGET = 8 << 20  # bytes of pictures in a page, before base64 makes them a third longer
+BUDGET = 8 << 20  # bytes of images in a page, before base64 makes them a third longer
 MOST = 60  # snapshots of a run
 LONGEST = 1024  # pixels a side
 LARGEST = 64 << 20  # pixels that are decoded at all
@@ -42,7 +42,7 @@ def shots(record: Record, budget: int = BUDGET) -> tuple[list[Shot], list[str]]:
     notes = []
     if damaged := len(chosen) - len(read):
         some = "1 snapshot is" if damaged == 1 else f"{damaged} snapshots are"
-        notes.append(f"{some} damaged or no picture, and left out.")
+        notes.append(f"{some} damaged or no image, and left out.")
     kept, how = fitted(read, budget)
     every = len(record.snapshots) - damaged
     if len(kept) < every:
@@ -51,7 +51,7 @@ def shots(record: Record, budget: int = BUDGET) -> tuple[list[Shot], list[str]]:
 
 
 def fitted(read: Sequence[tuple[int, bytes]], budget: int) -> tuple[list[Shot], list[str]]:
-    """Pictures as they are, else compressed harder and harder, else fewer of them, until they fit."""
+    """Images as they are, else compressed harder and harder, else fewer of them, until they fit."""
     left = list(read)
     while left:
         for quality in QUALITIES:
@@ -72,7 +72,7 @@ def _how(quality: int, made: Sequence[Shot]) -> list[str]:
 
 
 def _png(file: Path) -> bytes | None:
-    """The bytes of a picture that is whole and not too large to look at; else None."""
+    """The bytes of an image that is whole and not too large to look at; else None."""
     try:
         if file.stat().st_size > LARGEST:
             return None
@@ -98,7 +98,7 @@ def _shot(images: int, content: bytes, quality: int) -> Shot:
 
 
 def packed(image: Image.Image, quality: int, longest: int = LONGEST) -> tuple[bytes, str]:
-    """A picture made to fit into so many pixels a side, and its kind; quality 0: without loss."""
+    """An image made to fit into so many pixels a side, and its kind; quality 0: without loss."""
     image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     out = io.BytesIO()
@@ -110,7 +110,7 @@ def packed(image: Image.Image, quality: int, longest: int = LONGEST) -> tuple[by
 
 
 def timeline(records: Sequence[Record]) -> tuple[Safe, list[str]]:
-    """The pictures of all runs with one slider over the images they were trained on."""
+    """The images of all runs with one slider over the images they were trained on."""
     figures, notes, positions = [], [], set()
     for k, record in enumerate(records):
         kept, said = shots(record, BUDGET // len(records))
@@ -125,8 +125,8 @@ def timeline(records: Sequence[Record]) -> tuple[Safe, list[str]]:
 
 def _figure(record: Record, kept: Sequence[Shot], colour: int | None) -> Safe:
     name = None if colour is None else tag("span", tag("i", class_=f"key c{colour}"), record.name, class_="entry")
-    pictures = [
-        picture(
+    images = [
+        image_tag(
             shot.content,
             shot.kind,
             class_="shot",
@@ -137,7 +137,7 @@ def _figure(record: Record, kept: Sequence[Shot], colour: int | None) -> Safe:
         for shot in kept
     ]
     after = tag("span", f"after {kept[-1].images:,} images" if kept else "no snapshots", class_="after")
-    return tag("figure", tag("div", *pictures, class_="frame"), tag("figcaption", name, after))
+    return tag("figure", tag("div", *images, class_="frame"), tag("figcaption", name, after))
 
 
 def _slider(positions: Sequence[int]) -> Safe:

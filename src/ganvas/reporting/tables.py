@@ -167,7 +167,7 @@ def _data(record: Record) -> dict[str, str]:
         facts["size"] = f"{shown(size[1])}x{shown(size[0])}"
         facts["channels"] = COLOURS.get(whole(d.get("channels")), shown(d.get("channels")))
     if d.get("source_channels"):
-        facts["made of"] = f"pictures, {COLOURS.get(whole(d['source_channels']), shown(d['source_channels']))}"
+        facts["made of"] = f"images, {COLOURS.get(whole(d['source_channels']), shown(d['source_channels']))}"
     if classes := _classes(d):
         facts["classes"] = classes
     for key, name in (("attributes", "numbers a label"), ("labels_kept", "labels kept"), ("unlabelled", "unlabelled")):

@@ -1,4 +1,4 @@
-"""Any picture in any style, without learning it: the statistics of one map are given to another, and decoded."""
+"""Any image in any style, without learning it: the statistics of one map are given to another, and decoded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AnyStyle(Restyling):
     def __init__(
         self,
         *,
-        generator: Spec,  # maps to pictures
+        generator: Spec,  # maps to images
         perception: Spec,  # makes the maps: its layers of style, of which the last is decoded
         content_weight: float = 1.0,  # how much the adapted map counts
         style_weight: float = 10.0,  # how much means and deviations count
@@ -45,8 +45,8 @@ class AnyStyle(Restyling):
         self.content_weight, self.style_weight = content_weight, style_weight
         self.needs = frozenset({"image", "other"})
 
-    def encode(self, pictures: Tensor) -> list[Tensor]:
-        return list(self.hidden[0].maps(pictures).values())
+    def encode(self, images: Tensor) -> list[Tensor]:
+        return list(self.hidden[0].maps(images).values())
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         content, style = batch["other"], batch["image"]
@@ -59,9 +59,9 @@ class AnyStyle(Restyling):
         near = mse_loss(made[-1].float(), wanted[-1])
         return Objective({"content": self.content_weight * near, "style": self.style_weight * torch.stack(off).sum()})
 
-    def _alphas(self, pictures: Tensor) -> Tensor:
+    def _alphas(self, images: Tensor) -> Tensor:
         """How much of the style is wanted, (N, 1, 1, 1)."""
-        return 1 - (1 - self.least_alpha) * torch.rand(len(pictures), 1, 1, 1, device=pictures.device)
+        return 1 - (1 - self.least_alpha) * torch.rand(len(images), 1, 1, 1, device=images.device)
 
 
 def between(own: Moments, style: Moments, alpha: Tensor) -> Moments:

@@ -26,9 +26,9 @@ class Task(nn.Module):
     """
 
     needs: frozenset[str] = frozenset()
-    pictures = True  # are there any to look at while it trains?
-    translates = False  # are they made of pictures, rather than of noise?
-    restores = False  # are those the same pictures, only better?
+    draws_images = True  # are there any to look at while it trains?
+    translates = False  # are they made of images, rather than of noise?
+    restores = False  # are those the same images, only better?
     next_step = "ganvas sample {run} -o samples.png --seeds 0-63"  # what to do with a finished run
     shown_at_once = 64  # in the grid of a snapshot
     example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]"  # how a model is used
@@ -38,7 +38,7 @@ class Task(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.discriminator = None  # not a class attribute: that would hide the submodule of the same name
-        self.examples: Examples | None = None  # pictures of the data by number, while there are data
+        self.examples: Examples | None = None  # images of the data by number, while there are data
         self.average: Callable[[], nn.Module] | None = None  # the averaged generator, while it trains
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
@@ -54,7 +54,7 @@ class Task(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must say what it samples from")
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
-        """Pictures (N, C, H, W) in [-1, 1] from `inputs`."""
+        """Images (N, C, H, W) in [-1, 1] from `inputs`."""
         raise NotImplementedError(f"{type(self).__name__} must say how it samples")
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
@@ -67,10 +67,10 @@ class Task(nn.Module):
 
     def logits(self, images: Tensor) -> Tensor:
         """What images (N, C, H, W) are taken for: (N, classes), before any softmax."""
-        raise UsageError("This model makes pictures; it does not name their classes.")
+        raise UsageError("This model makes images; it does not name their classes.")
 
     def read_label(self, text: str, names: Sequence[str]) -> Label:
-        """What a person means by `text` when asking for pictures: a class by name or number."""
+        """What a person means by `text` when asking for images: a class by name or number."""
         if text in names:
             return list(names).index(text)
         if text.isdecimal() and (not names or int(text) < len(names)):

@@ -31,10 +31,10 @@ class Cartoon(Translation):
     def __init__(
         self,
         *,
-        generator: Spec,  # photographs to pictures
-        discriminator: Spec,  # pictures to verdicts
+        generator: Spec,  # photographs to images
+        discriminator: Spec,  # images to verdicts
         loss: Spec,  # what the two are paid
-        content: Spec,  # pictures to the maps that are to stay as they are
+        content: Spec,  # images to the maps that are to stay as they are
         penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
         augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
         keep: float = 10.0,  # weight of the content's mean absolute change
@@ -87,7 +87,7 @@ class Cartoon(Translation):
 
 
 def smoothed(images: Tensor) -> Tensor:
-    """Pictures (N, C, H, W) whose edges, and what is near them, are soft (Chen et al. 2018, section 3.2.1)."""
+    """Images (N, C, H, W) whose edges, and what is near them, are soft (Chen et al. 2018, section 3.2.1)."""
     from kornia.filters import gaussian_blur2d
 
     soft = gaussian_blur2d(images, (REACH, REACH), (1.5, 1.5))

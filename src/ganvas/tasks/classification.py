@@ -17,7 +17,7 @@ from .base import Label, Task
 class Classification(Task):
     """A network that learns to name what images show; of partly labelled data it sees the labelled images alone."""
 
-    pictures = False
+    draws_images = False
     example = "classes = model.classify(images)  # (N,) from images (N, C, H, W) in [-1, 1]"
 
     def __init__(

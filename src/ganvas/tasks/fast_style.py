@@ -1,4 +1,4 @@
-"""Any picture in one style: a network learns in advance what iterations would make."""
+"""Any image in one style: a network learns in advance what iterations would make."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ EMBEDDED = [Path(file).stem for files in PHOTOGRAPHS.values() for file in files]
 
 
 class OneStyle(Translation):
-    """A network that paints photographs as one picture is painted (Johnson et al. 2016, eq. 5).
+    """A network that paints photographs as one image is painted (Johnson et al. 2016, eq. 5).
 
     There is no discriminator: a fixed network compares maps with the photograph's and Gram matrices with the style's.
-    What looks, and the style's picture, are needed while it trains and not afterwards.
+    What looks, and the style's image, are needed while it trains and not afterwards.
     """
 
     source = "image"
     files = ("style",)
-    next_step = "ganvas stylize PICTURE -o OUT.png --model {run}"
+    next_step = "ganvas stylize IMAGE -o OUT.png --model {run}"
 
     def __init__(
         self,
         *,
-        generator: Spec,  # photographs to pictures
+        generator: Spec,  # photographs to images
         perception: Spec,  # what compares them, by content and style
-        style: str = "ihc",  # a picture's file, or the name of an embedded photograph
+        style: str = "ihc",  # an image's file, or the name of an embedded photograph
         style_size: int = 256,  # its shorter side, in pixels, where it is looked at; it is never enlarged
         content_weight: float = 1.0,  # how much the content counts
         style_weight: float = 100.0,  # how much the style counts
@@ -69,10 +69,10 @@ class OneStyle(Translation):
         if not self.looking:
             with torch.random.fork_rng(devices=[]):  # a network draws its weights before it is given its own
                 perception = self.perception.build()
-            picture = opened(self.style, self.style_size)
-            perception.check(picture, self.style)
+            image = opened(self.style, self.style_size)
+            perception.check(image, self.style)
             with torch.no_grad():
-                self.looking = [perception, [g.to(device) for g in perception(picture.to(device)).style]]
+                self.looking = [perception, [g.to(device) for g in perception(image.to(device)).style]]
         return self.looking
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
@@ -81,18 +81,17 @@ class OneStyle(Translation):
 
 
 def opened(name: str, size: int) -> Tensor:
-    """The style's picture (1, 3, H, W) in [-1, 1]; raises `UsageError` if there is none, `BadPicture` if it is none."""
+    """The style's image (1, 3, H, W) in [-1, 1]; raises `UsageError` if there is none, `BadImage` if it is none."""
     array = None if Path(name).exists() else photograph(name)
     if array is None:
         if not Path(name).is_file():
             near = did_you_mean(name, EMBEDDED)
             raise UsageError(
-                f"There is no style {name!r}.{near} Give --set style=PICTURE, or an embedded one:"
-                f" {', '.join(EMBEDDED)}."
+                f"There is no style {name!r}.{near} Give --set style=IMAGE, or an embedded one: {', '.join(EMBEDDED)}."
             )
         array = to_channels(read(name).array, 3)
-    picture = to_float(array)[None]
-    factor = size / min(picture.shape[2:])
+    image = to_float(array)[None]
+    factor = size / min(image.shape[2:])
     if factor >= 1:
-        return picture
-    return resize(picture, (round(picture.shape[2] * factor), round(picture.shape[3] * factor)))
+        return image
+    return resize(image, (round(image.shape[2] * factor), round(image.shape[3] * factor)))

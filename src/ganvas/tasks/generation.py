@@ -114,7 +114,7 @@ class Generation(Task):
 
     @property
     def maker(self) -> Any:
-        """The network that makes pictures: the generator, or the part of it that does."""
+        """The network that makes images: the generator, or the part of it that does."""
         return self.generator
 
     def adversarial(self) -> Iterator[nn.Module]:
@@ -139,7 +139,7 @@ class Generation(Task):
         return progress.mine(whole)
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
-        """One latent a seed, drawn on the CPU, so that a seed gives the same picture on every machine.
+        """One latent a seed, drawn on the CPU, so that a seed gives the same image on every machine.
 
         A conditional model that is not told a class takes them in turn: seed modulo classes.
         """
@@ -168,12 +168,12 @@ class Generation(Task):
         return self.truncated(inputs["z"], inputs.get("label"), inputs.get("trunc", 1.0))
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
-        """Pictures nearer to the usual one for `trunc` under 1: as the generator knows how, or of smaller noise."""
+        """Images nearer to the usual one for `trunc` under 1: as the generator knows how, or of smaller noise."""
         if trunc != 1 and hasattr(self.maker, "truncated"):
-            pictures = self.maker.truncated(z, label, trunc)
+            images = self.maker.truncated(z, label, trunc)
         else:
-            pictures = self.maker(z * trunc, label)
-        return torch.as_tensor(pictures).clamp(-1, 1)  # not every generator squashes what it makes
+            images = self.maker(z * trunc, label)
+        return torch.as_tensor(images).clamp(-1, 1)  # not every generator squashes what it makes
 
 
 def asked(seeds: Sequence[int], label: Label, classes: int, attributes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pictures to whichever of many domains one asks for."""
+"""Images to whichever of many domains one asks for."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Told(Translation):
     """A translation whose generator also takes the domain: (N,) int64 classes, or (N, attributes) float32."""
 
     source = "image"
-    next_step = "ganvas translate -i PICTURE -o OUT.png --model {run} --label DOMAIN"
-    example = "translated = model(image, label=1)  # a PIL picture, (N, C, H, W) in [-1, 1], or (H, W, C) uint8"
+    next_step = "ganvas translate -i IMAGE -o OUT.png --model {run} --label DOMAIN"
+    example = "translated = model(image, label=1)  # a PIL image, (N, C, H, W) in [-1, 1], or (H, W, C) uint8"
     classes = attributes = 0
 
     def told(self, count: int, label: Label) -> Tensor | None:

@@ -14,13 +14,13 @@ from .base import Adversary
 from .label_translation import Told
 from .translation import beside
 
-STRIPS = 8  # domains that a picture is shown in, at most
+STRIPS = 8  # domains that an image is shown in, at most
 
 
 class MultiDomain(Told):
-    """Pictures to any of the domains that the labels name (Choi et al. 2018, eq. 5-6).
+    """Images to any of the domains that the labels name (Choi et al. 2018, eq. 5-6).
 
-    Targets are the labels of other pictures of the batch.  That the discriminator learns domains from real pictures and
+    Targets are the labels of other images of the batch.  That the discriminator learns domains from real images and
     the generator is paid for being recognised is the discriminator's head's doing.
     """
 
@@ -29,13 +29,13 @@ class MultiDomain(Told):
     def __init__(
         self,
         *,
-        generator: Spec,  # a picture and a domain to a picture
-        discriminator: Spec,  # pictures to verdicts and the logits of domains
+        generator: Spec,  # an image and a domain to an image
+        discriminator: Spec,  # images to verdicts and the logits of domains
         loss: Spec,  # what the two are paid
         penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
         augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
         classification: float = 1.0,  # weight of naming the domain, for both players
-        reconstruction: float = 10.0,  # weight of coming back to the picture that was translated
+        reconstruction: float = 10.0,  # weight of coming back to the image that was translated
         resolution: tuple[int, int],
         channels: int = 3,
         classes: int = 0,
@@ -72,20 +72,20 @@ class MultiDomain(Told):
         return Objective({**self._weighed(terms), "cycle": self.reconstruction * l1_loss(back.float(), real)})
 
     def _targets(self, label: Tensor) -> Tensor:
-        """A domain for every picture: those of the batch, shuffled."""
+        """A domain for every image: those of the batch, shuffled."""
         return label[torch.randperm(len(label), device=label.device)]
 
     def _weighed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         return {k: self.classification * v if k.startswith("class") else v for k, v in terms.items()}
 
     def look(self, batch: dict[str, Any]) -> Look:
-        """Pictures, and their neighbours in the batch translated to their domains."""
+        """Images, and their neighbours in the batch translated to their domains."""
         real, label, judge = batch["image"], batch["label"], self.discriminator.verdict
         fake = self.generator(real.roll(1, 0), label)
         return Look(real, fake, judge(real, label), judge(fake, label))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """A picture, and what it becomes in each domain."""
+        """An image, and what it becomes in each domain."""
         images, label = inputs["image"], inputs["label"]
         every = [torch.full_like(label, k) for k in range(min(self.classes, STRIPS))] or [label]
         return beside(images, *(self.translate(images, k) for k in every)).clamp(-1, 1)

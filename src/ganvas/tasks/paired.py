@@ -1,4 +1,4 @@
-"""A picture to the picture that it belongs to."""
+"""An image to the image that it belongs to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .translation import Translation
 class Paired(Translation):
     """Aligned pairs: near the target pixel by pixel, and like a real pair to a discriminator (Isola et al. 2017).
 
-    The discriminator sees the source beside the picture, in the channels (eq. 1); its augmentations do so, too.
+    The discriminator sees the source beside the image, in the channels (eq. 1); its augmentations do so, too.
     """
 
     discriminator: Adversary
@@ -25,8 +25,8 @@ class Paired(Translation):
     def __init__(
         self,
         *,
-        generator: Spec,  # sources to pictures
-        discriminator: Spec,  # a source and a picture, as channels, to verdicts
+        generator: Spec,  # sources to images
+        discriminator: Spec,  # a source and an image, as channels, to verdicts
         loss: Spec,  # what the two are paid
         penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
         augment: list[Spec] = [],  # noqa: B006  what both kinds of pair go through before they are judged
@@ -65,6 +65,6 @@ class Paired(Translation):
         return Look(target, fake, judge(pair(source, target)), judge(pair(source, fake)))
 
 
-def pair(source: Tensor, picture: Tensor) -> Tensor:
+def pair(source: Tensor, image: Tensor) -> Tensor:
     """Both as channels: (N, C, H, W) and (N, D, H, W) to (N, C + D, H, W)."""
-    return torch.cat([source, picture.to(source.dtype)], 1)
+    return torch.cat([source, image.to(source.dtype)], 1)

@@ -1,4 +1,4 @@
-"""A bad picture to a good one: larger, sharper, cleaner, coloured, whole."""
+"""A bad image to a good one: larger, sharper, cleaner, coloured, whole."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .translation import Translation, beside
 
 
 class Restoration(Translation):
-    """Near the good picture by any sum of terms, and, with a discriminator, like a real one (Ledig et al. 2017, eq. 3).
+    """Near the good image by any sum of terms, and, with a discriminator, like a real one (Ledig et al. 2017, eq. 3).
 
-    The bad pictures are the data's own, or made by the recipe's degradation.  The terms compare with the degradation's
-    target; the discriminator sees the pictures as they are (which differ where a degradation sharpens its target).
+    The bad images are the data's own, or made by the recipe's degradation.  The terms compare with the degradation's
+    target; the discriminator sees the images as they are (which differ where a degradation sharpens its target).
     """
 
     restores = True
@@ -26,12 +26,12 @@ class Restoration(Translation):
     def __init__(
         self,
         *,
-        generator: Spec,  # bad pictures to good ones
-        terms: list[Spec],  # how far a picture is from the one it should be
-        discriminator: Spec | None = None,  # pictures to verdicts; none: the terms are all that counts
+        generator: Spec,  # bad images to good ones
+        terms: list[Spec],  # how far an image is from the one it should be
+        discriminator: Spec | None = None,  # images to verdicts; none: the terms are all that counts
         loss: Spec | None = None,  # what the two are paid
         penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
-        augment: list[Spec] = [],  # noqa: B006  what both kinds of picture go through before they are judged
+        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
         resolution: tuple[int, int],
         channels: int = 3,
         source_channels: int = 0,
@@ -43,14 +43,14 @@ class Restoration(Translation):
         self.generator = generator.build(**facts, **sources)
         self.terms = nn.ModuleList(term.build() for term in terms)
         if not terms:
-            raise UsageError("Restoration needs terms that say how near a picture is, such as terms=[l1].")
+            raise UsageError("Restoration needs terms that say how near an image is, such as terms=[l1].")
         if discriminator is not None:
             if loss is None:
                 raise UsageError("A discriminator needs a loss, such as loss=weighted(loss=non_saturating,g=0.001).")
             self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
         self.needs = frozenset({"image", "source"})
         verb = "upscale" if getattr(self.generator, "scale", 1) > 1 else "restore"
-        self.next_step = f"ganvas {verb} -i PICTURE -o OUT.png --model {{run}}"
+        self.next_step = f"ganvas {verb} -i IMAGE -o OUT.png --model {{run}}"
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         with torch.set_grad_enabled(progress.paired):
@@ -91,10 +91,10 @@ class Restoration(Translation):
         return Look(batch["image"], fake, judge(batch["image"]), judge(fake))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """The bad picture, with its pixels repeated where it is smaller, what was made of it, and the good one."""
+        """The bad image, with its pixels repeated where it is smaller, what was made of it, and the good one."""
         size = inputs["image"].shape[2:]
         return beside(interpolate(self.seen(inputs[self.source]), size=size), self.sample(inputs), inputs["image"])
 
     def seen(self, source: Tensor) -> Tensor:
-        """The part of a source that is a picture: the mask of holes is left out."""
+        """The part of a source that is an image: the mask of holes is left out."""
         return source[:, :-1] if source.shape[1] in (2, 5) or getattr(self.generator, "masked", False) else source

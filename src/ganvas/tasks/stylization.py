@@ -1,4 +1,4 @@
-"""Pictures in any style by a decoder of maps: what is the same whether it is trained here or comes from elsewhere."""
+"""Images in any style by a decoder of maps: what is the same whether it is trained here or comes from elsewhere."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ..features.gram import adapted, moments
 from ..imaging.resize import resize
 from .translation import Translation, beside
 
-NEEDS_A_STYLE = "This model needs a picture of the style: ganvas stylize, or ganvas.stylize(image, [style], model)."
+NEEDS_A_STYLE = "This model needs an image of the style: ganvas stylize, or ganvas.stylize(image, [style], model)."
 
 
 class Restyling(Translation):
-    """A decoder of maps, and what makes them: `encode` takes pictures to maps of all layers, the deepest last."""
+    """A decoder of maps, and what makes them: `encode` takes images to maps of all layers, the deepest last."""
 
     source = "other"
-    next_step = "ganvas stylize PICTURE STYLE -o OUT.png --model {run}"
-    example = "painted = ganvas.stylize(image, [style], model)  # PIL pictures, or as `model.sample` gives them"
+    next_step = "ganvas stylize IMAGE STYLE -o OUT.png --model {run}"
+    example = "painted = ganvas.stylize(image, [style], model)  # PIL images, or as `model.sample` gives them"
 
     least = 16  # pixels a side of a style: what a place of the decoded map looks at
 
-    def encode(self, pictures: Tensor) -> list[Tensor]:
-        """Maps (N, C, h, w) of pictures, from the largest to the one that is decoded."""
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Maps (N, C, h, w) of images, from the largest to the one that is decoded."""
         raise NotImplementedError(f"{type(self).__name__} must say what makes its maps")
 
-    def layers(self, pictures: Tensor) -> list[Tensor]:
+    def layers(self, images: Tensor) -> list[Tensor]:
         """All that is given the statistics of a style: colours, and their maps."""
-        return [pictures[:, :3], *self.encode(pictures)]
+        return [images[:, :3], *self.encode(images)]
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         raise UsageError(NEEDS_A_STYLE)
@@ -45,7 +45,7 @@ class Restyling(Translation):
         alpha: float = 1.0,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Pictures (N, C, H, W) in [-1, 1] in styles, each (1 or N, C, h, w), mixed by shares.
+        """Images (N, C, H, W) in [-1, 1] in styles, each (1 or N, C, h, w), mixed by shares.
 
         `alpha` from 0, the content as it is decoded, to 1.  Where `mask` (1, 1, H, W) in [0, 1] is 1 the first style
         is, where it is 0 the others are, or the content if there are none (Huang and Belongie 2017, section 7.4).
@@ -55,7 +55,7 @@ class Restyling(Translation):
         return self.decoded([alpha * t + (1 - alpha) * m for t, m in zip(toward, seen)], content)
 
     def decoded(self, maps: Sequence[Tensor], content: Tensor) -> Tensor:
-        """The picture of such `layers`, of the size and with the transparency of the content."""
+        """The image of such `layers`, of the size and with the transparency of the content."""
         made: Tensor = self.generator(*maps)[:, :, : content.shape[2], : content.shape[3]]
         return torch.cat([made, content[:, 3:].to(made.dtype)], 1)
 
@@ -92,5 +92,5 @@ class AppliedRestyling(Restyling):
         self.generator, self.encoder = decoder, encoder
         self.least = int(getattr(encoder, "reach", self.least))
 
-    def encode(self, pictures: Tensor) -> list[Tensor]:
-        return list(self.encoder.maps(pictures).values())  # type: ignore[operator]
+    def encode(self, images: Tensor) -> list[Tensor]:
+        return list(self.encoder.maps(images).values())  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""What tasks from pictures to pictures share: what they are shown with, and how a finished model is used."""
+"""What tasks from images to images share: what they are shown with, and how a finished model is used."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from .base import Label, Task
 
 
 class Translation(Task):
-    """A task whose generator makes pictures of pictures.
+    """A task whose generator makes images of images.
 
-    While it trains it is shown with pictures of the data (`examples`); a finished model has none and is given some.
+    While it trains it is shown with images of the data (`examples`); a finished model has none and is given some.
     """
 
     translates = True
-    next_step = "ganvas translate -i PICTURE -o OUT.png --model {run}"
-    example = "translated = model(image)  # a PIL picture, (N, C, H, W) in [-1, 1], or (H, W, C) uint8"
+    next_step = "ganvas translate -i IMAGE -o OUT.png --model {run}"
+    example = "translated = model(image)  # a PIL image, (N, C, H, W) in [-1, 1], or (H, W, C) uint8"
     shown_at_once = 24
     source = "source"  # what in a batch is translated
     reversible = False  # whether it can also go back
 
     def told(self, count: int, label: Label) -> Tensor | None:
-        """What so many pictures are to become, as `translate` takes it, if the model must be told."""
+        """What so many images are to become, as `translate` takes it, if the model must be told."""
         if label is not None:
-            raise UsageError("This model makes one kind of picture, so it cannot be asked for a label.")
+            raise UsageError("This model makes one kind of image, so it cannot be asked for a label.")
         return None
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
-        """Pictures (N, source channels, H, W) in [-1, 1] to pictures (N, C, H, W); `label` is from `told`."""
+        """Images (N, source channels, H, W) in [-1, 1] to images (N, C, H, W); `label` is from `told`."""
         if back:
             raise UsageError("This model goes one way only; train it on the pairs in the other order (BA:DIR).")
         return self.generator(images)
@@ -40,7 +40,7 @@ class Translation(Task):
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
         """Examples of the data, one a seed."""
         if self.examples is None:
-            raise UsageError("This model translates pictures, so give it some: ganvas translate, or model(image).")
+            raise UsageError("This model translates images, so give it some: ganvas translate, or model(image).")
         found = self.examples(seeds)
         return {name: value for name, value in found.items() if name in (self.source, "image", "label")}
 
@@ -60,16 +60,16 @@ class Applied(Translation):
         self.generator = network
 
 
-def beside(*pictures: Tensor) -> Tensor:
-    """Pictures (N, C, H, W) of any channels as strips (N, the most channels, H, sum of W)."""
-    most = max(p.shape[1] for p in pictures)
-    return torch.cat([_widened(p.float(), most) for p in pictures], 3)
+def beside(*images: Tensor) -> Tensor:
+    """Images (N, C, H, W) of any channels as strips (N, the most channels, H, sum of W)."""
+    most = max(p.shape[1] for p in images)
+    return torch.cat([_widened(p.float(), most) for p in images], 3)
 
 
-def _widened(pictures: Tensor, channels: int) -> Tensor:
-    """Grey pictures in three channels, opaque ones with an alpha, if so many channels are asked for."""
-    if pictures.shape[1] == 1 and channels > 1:
-        pictures = pictures.expand(-1, 3, -1, -1)
-    if pictures.shape[1] == 3 and channels == 4:
-        pictures = torch.cat([pictures, torch.ones_like(pictures[:, :1])], 1)
-    return pictures
+def _widened(images: Tensor, channels: int) -> Tensor:
+    """Grey images in three channels, opaque ones with an alpha, if so many channels are asked for."""
+    if images.shape[1] == 1 and channels > 1:
+        images = images.expand(-1, 3, -1, -1)
+    if images.shape[1] == 3 and channels == 4:
+        images = torch.cat([images, torch.ones_like(images[:, :1])], 1)
+    return images

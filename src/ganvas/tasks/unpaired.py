@@ -1,4 +1,4 @@
-"""Two piles of pictures, of which none belongs to another: there and back again."""
+"""Two piles of images, of which none belongs to another: there and back again."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Unpaired(Translation):
     def __init__(
         self,
         *,
-        generator: Spec,  # pictures to pictures; built twice
-        discriminator: Spec,  # pictures to verdicts; built twice
+        generator: Spec,  # images to images; built twice
+        discriminator: Spec,  # images to verdicts; built twice
         loss: Spec,  # what they are paid
         penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminators honest
-        augment: list[Spec] = [],  # noqa: B006  what pictures go through before they are judged
-        cycle: float = 10.0,  # weight of coming back to the picture that was translated
-        identity: float = 0.5,  # share of that weight on leaving pictures of the right pile alone; 0: not asked for
+        augment: list[Spec] = [],  # noqa: B006  what images go through before they are judged
+        cycle: float = 10.0,  # weight of coming back to the image that was translated
+        identity: float = 0.5,  # share of that weight on leaving images of the right pile alone; 0: not asked for
         pool: int = 50,  # past fakes that each discriminator is also shown; 0: only the present ones
         resolution: tuple[int, int],
         channels: int = 3,
@@ -72,9 +72,9 @@ class Unpaired(Translation):
                 terms[f"identity_{p}"] = self.cycle * self.identity * l1_loss(alone.float(), real[p])
         return Objective(terms)
 
-    def _fakes(self, pictures: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What pictures of each pile become in the other one."""
-        return {"a": self.generator["ba"](pictures["b"]), "b": self.generator["ab"](pictures["a"])}
+    def _fakes(self, images: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What images of each pile become in the other one."""
+        return {"a": self.generator["ba"](images["b"]), "b": self.generator["ab"](images["a"])}
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         return self.generator["ba" if back else "ab"](images)
@@ -85,7 +85,7 @@ class Unpaired(Translation):
         return Look(batch["image"], fake, judge(batch["image"]), judge(fake))  # type: ignore[operator]
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """Of both piles: a picture, what it becomes, and what it is when it has come back."""
+        """Of both piles: an image, what it becomes, and what it is when it has come back."""
         strips: list[Tensor] = []
         for images, back in ((inputs["other"], False), (inputs["image"], True)):
             there = self.translate(images, back=back)

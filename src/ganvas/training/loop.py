@@ -72,7 +72,7 @@ class Snapshot:
     """Samples, model and state were saved."""
 
     images: int
-    grid: Path | None  # of a model that makes pictures
+    grid: Path | None  # of a model that makes images
 
 
 @dataclass(frozen=True)
@@ -244,16 +244,16 @@ class Training:
         """Save samples (if there are any), model and state; a step that a device skipped is found out first."""
         trainer, images = self.trainer, self.trainer.images
         trainer.check()
-        file = self.run.samples / f"{images:012d}.png" if trainer.task.pictures else None
+        file = self.run.samples / f"{images:012d}.png" if trainer.task.draws_images else None
         trainer.group.first(self._save)
         self.saved_at = images
         self.since = time.perf_counter() if self.since_images == images else self.since
         return Snapshot(images, file)
 
     def _save(self) -> None:
-        """Write the grid (where there are pictures), the model and the state."""
+        """Write the grid (where there are images), the model and the state."""
         trainer, images = self.trainer, self.trainer.images
-        if trainer.task.pictures:
+        if trainer.task.draws_images:
             sheet = grid(self.sample())
             self.run.save_grid(sheet, images)
             if self.board:
@@ -269,7 +269,7 @@ class Training:
         self.run.save_model(self.trainer.average, config, self.plan.card.format(images=images), folder)
 
     def sample(self) -> Tensor:
-        """The averaged generator's pictures of the same latents (or of the same pictures) at every snapshot."""
+        """The averaged generator's images of the same latents (or of the same images) at every snapshot."""
         count = self.trainer.task.shown_at_once
         size, device = min(count, self.trainer.recipe.batch), self.trainer.policy.device
         with self.trainer.averaged() as task, torch.no_grad(), self.trainer.policy.autocast():

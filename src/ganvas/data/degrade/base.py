@@ -22,7 +22,7 @@ STREAM = 0xD6E8FEB86659FD93  # keeps these numbers apart from those of the data'
 
 
 class Chance:
-    """The random numbers of one picture, which follow from the seed and the picture's place in the endless order.
+    """The random numbers of one image, which follow from the seed and the image's place in the endless order.
 
     Numbers come from Philox's raw bits, the same in every version of NumPy; fields from PyTorch, seeded by these.
     """
@@ -72,19 +72,19 @@ class Chance:
 
 
 class Degradation:
-    """Nothing at all, and what every way of spoiling a picture can do.
+    """Nothing at all, and what every way of spoiling an image can do.
 
-    Each picture is spoiled alone, by numbers of its own, so no two of a batch need be alike.
+    Each image is spoiled alone, by numbers of its own, so no two of a batch need be alike.
     """
 
     scale = 1  # how many times smaller the result is
-    pictures = True  # the result is a picture, and not more than one
+    yields_image = True  # the result is an image, and not more than one
 
     def __call__(self, images: Tensor, places: Sequence[int], *, seed: int, top: int = 255) -> Tensor:
-        """Good pictures (N, C, H, W) in [-1, 1], C = 1, 3 or 4, to bad ones (N, C', H / scale, W / scale) in [-1, 1].
+        """Good images (N, C, H, W) in [-1, 1], C = 1, 3 or 4, to bad ones (N, C', H / scale, W / scale) in [-1, 1].
 
-        `places` are the pictures' positions in the endless order of the data; the result has whole levels, `top` of
-        them (255 or 65535), as stored pictures have.  Transparency is only scaled.
+        `places` are the images' positions in the endless order of the data; the result has whole levels, `top` of
+        them (255 or 65535), as stored images have.  Transparency is only scaled.
         """
         return self.pair(images, places, seed=seed, top=top)["source"]
 
@@ -92,14 +92,14 @@ class Degradation:
         """What a network is given, `source`, and what it is to make of it, `target`; channels last in memory."""
         height, width = images.shape[2:]
         if height % self.scale or width % self.scale:
-            raise UsageError(f"Pictures of {width}x{height} cannot be made {self.scale} times smaller exactly.")
+            raise UsageError(f"Images of {width}x{height} cannot be made {self.scale} times smaller exactly.")
         if len(places) != len(images):
-            raise ValueError(f"{len(images)} pictures have {len(places)} places")
+            raise ValueError(f"{len(images)} images have {len(places)} places")
         wanted = self.wanted(images)
         chances = [Chance(seed, place, images.device) for place in places]
         spoiled = torch.cat([self._one(one[None], chance, top) for one, chance in zip(wanted, chances)])
         made = {"source": spoiled, "target": wanted}
-        return {name: pictures.contiguous(memory_format=torch.channels_last) for name, pictures in made.items()}
+        return {name: value.contiguous(memory_format=torch.channels_last) for name, value in made.items()}
 
     def wanted(self, images: Tensor) -> Tensor:
         """What is spoiled, and what a network is to make of it again: (N, C, H, W) in [-1, 1], by default as it was."""
@@ -114,7 +114,7 @@ class Degradation:
         return whole(spoiled, top).mul_(2).sub_(1)
 
     def degrade(self, image: Tensor, chance: Chance, top: int) -> Tensor:
-        """One picture (1, C, H, W) in [0, 1], C = 1 or 3, spoiled; the result may leave [0, 1]."""
+        """One image (1, C, H, W) in [0, 1], C = 1 or 3, spoiled; the result may leave [0, 1]."""
         return image
 
     def channels(self, channels: int) -> int:
@@ -124,12 +124,12 @@ class Degradation:
     def check(self, facts: Facts) -> None:
         """Raise `UsageError` for data that cannot be spoiled so."""
         if facts.kind != "images":
-            raise UsageError(f"{type(self).__name__} spoils pictures, and the data are points.")
+            raise UsageError(f"{type(self).__name__} spoils images, and the data are points.")
         self.channels(facts.channels)
         height, width = facts.resolution
         if height % self.scale or width % self.scale:
             raise UsageError(
-                f"Pictures of {width}x{height} cannot be made {self.scale} times smaller exactly;"
+                f"Images of {width}x{height} cannot be made {self.scale} times smaller exactly;"
                 f" give a --resolution that {self.scale} divides."
             )
 
@@ -147,10 +147,10 @@ class InTurn(Degradation):
                 raise UsageError(f"{part!r} is no degradation.")
         self.parts: list[Degradation] = [part.build() for part in parts]
         self.scale = math.prod(part.scale for part in self.parts)
-        self.pictures = all(part.pictures for part in self.parts)
+        self.yields_image = all(part.yields_image for part in self.parts)
 
     def wanted(self, images: Tensor) -> Tensor:
-        """As the first part wants them, which is the one that sees the good picture."""
+        """As the first part wants them, which is the one that sees the good image."""
         return self.parts[0].wanted(images) if self.parts else images
 
     def degrade(self, image: Tensor, chance: Chance, top: int) -> Tensor:
@@ -162,8 +162,8 @@ class InTurn(Degradation):
     def channels(self, channels: int) -> int:
         """Those that the last one makes; raises `UsageError` where one makes what the next cannot take."""
         for k, part in enumerate(self.parts):
-            if k and not self.parts[k - 1].pictures:
-                raise UsageError(f"{type(self.parts[k - 1]).__name__} makes more than a picture and must come last.")
+            if k and not self.parts[k - 1].yields_image:
+                raise UsageError(f"{type(self.parts[k - 1]).__name__} makes more than an image and must come last.")
             channels = part.channels(channels)
         return channels
 

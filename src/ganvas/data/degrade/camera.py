@@ -1,4 +1,4 @@
-"""What optics, sensors and files do to a picture: smaller, softer, noisier, compressed."""
+"""What optics, sensors and files do to an image: smaller, softer, noisier, compressed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Bicubic(Degradation):
         edges: Edges = "mirror",  # as MATLAB does now; repeat: as it did when the usual test sets were made
     ):
         if scale < 1:
-            raise UsageError(f"Bicubic makes pictures a whole number of times smaller, not {scale}.")
+            raise UsageError(f"Bicubic makes images a whole number of times smaller, not {scale}.")
         self.scale, self.edges = scale, edges
 
     def degrade(self, image: Tensor, chance: Chance, top: int) -> Tensor:
@@ -118,9 +118,9 @@ class Noisy(Degradation):
         self,
         *,
         sigma: Range = (0.0, 50.0),  # of the Gaussian, in levels of 255
-        poisson: float = 0.0,  # share of pictures with Poisson noise instead
-        poisson_scale: Range = (0.05, 3.0),  # how many times the noise of a picture that counts its own light
-        grey: float = 0.0,  # share of pictures whose noise is the same in all colours
+        poisson: float = 0.0,  # share of images with Poisson noise instead
+        poisson_scale: Range = (0.05, 3.0),  # how many times the noise of an image that counts its own light
+        grey: float = 0.0,  # share of images whose noise is the same in all colours
     ):
         self.sigma = within(self, "sigma", sigma, 0)
         self.poisson_scale = within(self, "poisson_scale", poisson_scale, 0)
@@ -138,7 +138,7 @@ class Noisy(Degradation):
 def poisson_noise(image: Tensor, grey: bool, chance: Chance) -> Tensor:
     """What counting light adds to (1, C, H, W) in [0, 1], as in Real-ESRGAN's code.
 
-    Full light counts as many particles as the picture has 8-bit levels, rounded up to a power of two.
+    Full light counts as many particles as the image has 8-bit levels, rounded up to a power of two.
     """
     light = luma(image) if grey else image
     light = light.clamp(0, 1).mul(255).round().div(255)

@@ -24,9 +24,9 @@ class Grey(Degradation):
         return (to_lab(image * 2 - 1)[:, :1] + 1) / 2
 
     def channels(self, channels: int) -> int:
-        """One; raises `UsageError` for pictures without colour, or with transparency."""
+        """One; raises `UsageError` for images without colour, or with transparency."""
         if channels != 3:
-            raise UsageError(f"Colour is learned from opaque colour pictures, and these have {channels} channels.")
+            raise UsageError(f"Colour is learned from opaque colour images, and these have {channels} channels.")
         return 1
 
 
@@ -36,13 +36,13 @@ class Holes(Degradation):
     Free-form holes are broad strokes with many turns (Yu et al. 2019, supplement).
     """
 
-    pictures = False
+    yields_image = False
 
     def __init__(
         self,
         *,
-        covered: Range = (0.05, 0.4),  # about what share of the picture is lost
-        boxes: float = 0.3,  # share of pictures with boxes instead of strokes
+        covered: Range = (0.05, 0.4),  # about what share of the image is lost
+        boxes: float = 0.3,  # share of images with boxes instead of strokes
     ):
         self.covered, self.boxes = within(self, "covered", covered, 0, 0.95), share(self, "boxes", boxes)
 
@@ -52,9 +52,9 @@ class Holes(Degradation):
         return torch.cat([image * (1 - hole) + 0.5 * hole, hole], 1)
 
     def channels(self, channels: int) -> int:
-        """One more; raises `UsageError` for transparent pictures."""
+        """One more; raises `UsageError` for transparent images."""
         if channels == 4:
-            raise UsageError("Holes are cut into opaque pictures, and these are transparent.")
+            raise UsageError("Holes are cut into opaque images, and these are transparent.")
         return channels + 1
 
     def mask(self, height: int, width: int, chance: Chance) -> Tensor:
@@ -102,8 +102,8 @@ class Scratches(Degradation):
     def __init__(
         self,
         *,
-        scratches: Range = (2.0, 12.0),  # lines a picture
-        dust: Range = (0.0, 40.0),  # specks a picture
+        scratches: Range = (2.0, 12.0),  # lines an image
+        dust: Range = (0.0, 40.0),  # specks an image
         width: Range = (0.5, 2.5),  # of a line, in pixels
         strength: Range = (0.4, 1.0),  # how opaque they are
     ):

@@ -1,4 +1,4 @@
-"""Blur kernels by their equations: (K, K) float64, K odd, each adding up to one; and how a picture is filtered."""
+"""Blur kernels by their equations: (K, K) float64, K odd, each adding up to one; and how an image is filtered."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def plateau(size: int, sigma_x: float, sigma_y: float, angle: float, beta: float
 def sinc(size: int, cutoff: float) -> Tensor:
     """The ideal low-pass filter of a circle of frequencies: w J1(w r) / (2 pi r) (Wang et al. 2021, equation 6).
 
-    `cutoff` is w in radians a pixel, up to pi.  It rings around edges, as sharpened pictures do.
+    `cutoff` is w in radians a pixel, up to pi.  It rings around edges, as sharpened images do.
     """
     x, y = _grid(size)
     r = torch.hypot(x, y)
@@ -73,7 +73,7 @@ def path(size: int, points: list[tuple[float, float]]) -> Tensor:
 
 
 def reflected(image: Tensor, by: int) -> Tensor:
-    """(..., H, W) with `by` more pixels on each side, mirrored about the edge pixels however small the picture is."""
+    """(..., H, W) with `by` more pixels on each side, mirrored about the edge pixels however small the image is."""
     for dim in (-2, -1):
         length = image.shape[dim]
         turn = max(2 * (length - 1), 1)

@@ -25,16 +25,16 @@ class Stage(Degradation):
     def __init__(
         self,
         *,
-        blur: float = 1.0,  # share of pictures that are blurred
+        blur: float = 1.0,  # share of images that are blurred
         sigma: Range = (0.2, 3.0),  # widths of the kernel, in pixels
         shares: tuple[float, ...] = SHARES,  # round and turned Gaussian, generalised, plateau
         sinc: float = 0.1,  # share of kernels that ring
         resize: tuple[float, float, float] = (0.2, 0.7, 0.1),  # shares that grow, shrink, stay
         factor: Range = (0.15, 1.5),  # smallest and largest factor of the size, to either side of 1
-        gaussian: float = 0.5,  # share of pictures with Gaussian noise; the others have Poisson noise
+        gaussian: float = 0.5,  # share of images with Gaussian noise; the others have Poisson noise
         noise: Range = (1.0, 30.0),  # of Gaussian noise, in levels of 255
         poisson_scale: Range = (0.05, 3.0),  # of Poisson noise
-        grey: float = 0.4,  # share of pictures whose noise is the same in all colours
+        grey: float = 0.4,  # share of images whose noise is the same in all colours
         quality: Range = (30.0, 95.0),  # of the JPEG
     ):
         self.blurred, self.resize = share(self, "blur", blur), resize
@@ -94,8 +94,8 @@ class SecondOrder(Degradation):
             noise=(1.0, 25.0),
             poisson_scale=(0.05, 2.5),
         ),
-        ringing: float = 0.8,  # share of pictures with the last sinc filter
-        sharpen: bool = True,  # start from the sharpened picture, which also is what the network is to give
+        ringing: float = 0.8,  # share of images with the last sinc filter
+        sharpen: bool = True,  # start from the sharpened image, which also is what the network is to give
     ):
         for stage in (first, second):
             if stage.target is not Stage:

@@ -48,7 +48,7 @@ class Haze(Degradation):
 
 
 class Rain(Degradation):
-    """Streaks of rain, near and far, screened over the picture, and the veil of those too far to be seen."""
+    """Streaks of rain, near and far, screened over the image, and the veil of those too far to be seen."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Rain(Degradation):
         angle = math.radians(chance.uniform(-self.slant, self.slant))
         length, drops = chance.uniform(*self.length), chance.uniform(*self.drops)
         brightness, veil = chance.uniform(*self.brightness), chance.uniform(*self.veil)
-        dry = torch.ones(1, 1, height, width, device=image.device)  # what light of the picture comes through
+        dry = torch.ones(1, 1, height, width, device=image.device)  # what light of the image comes through
         for nearness in (1.0, 0.6, 0.35):
             dry = dry * (
                 1

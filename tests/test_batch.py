@@ -1,4 +1,4 @@
-"""Folders of pictures by `ganvas upscale` and `ganvas restore`: every file its own, nothing half-written."""
+"""Folders of images by `ganvas upscale` and `ganvas restore`: every file its own, nothing half-written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from PIL import Image
 
 from ganvas.config import UsageError, UserError
 from ganvas.imaging.photo import Photo
-from ganvas.inference import batch as picture_jobs
+from ganvas.inference import batch as batch
 from ganvas.inference.batch import Job, jobs_for, work
 from ganvas.models import resolve as finding
 from ganvas.models.foreign import save_network
@@ -37,7 +37,7 @@ def model(tmp_path_factory):
     return file
 
 
-def picture(file, height=10, width=12, mode="RGB"):
+def random_image(file, height=10, width=12, mode="RGB"):
     file.parent.mkdir(parents=True, exist_ok=True)
     array = np.random.default_rng(len(file.name)).integers(0, 256, (height, width, 3)).astype(np.uint8)
     Image.fromarray(array).convert(mode).save(file)
@@ -58,10 +58,10 @@ def upscaled(command, folder, model, *more):
 def test_one_bad_file_does_not_stop_the_rest(tmp_path, command, model):
     """Pain 12: folders crash on one bad file.  Exit code 1 and a table; the others are there."""
     for name in ("a.png", "c.jpg"):
-        picture(tmp_path / "in" / name)
-    (tmp_path / "in" / "b.png").write_bytes(b"no picture")
+        random_image(tmp_path / "in" / name)
+    (tmp_path / "in" / "b.png").write_bytes(b"no image")
     (tmp_path / "in" / "cut.png").write_bytes((tmp_path / "in" / "a.png").read_bytes()[:100])
-    (tmp_path / "in" / "notes.txt").write_text("not a picture either, and not called one")
+    (tmp_path / "in" / "notes.txt").write_text("not an image either, and not called one")
     code, out, err = upscaled(command, tmp_path, model)
     assert code == 1
     assert "b.png" in out
@@ -75,11 +75,11 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path, command, model):
     assert (said["done"], said["failed"], said["other_files"], said["scale"]) == (2, 2, 1, 2.0)
     by_name = {os.path.basename(f["file"]): f for f in said["files"]}
     assert by_name["b.png"]["status"] == "failed"
-    assert "not a picture" in by_name["b.png"]["reason"]
+    assert "not an image" in by_name["b.png"]["reason"]
 
 
 def test_the_result_is_the_networks(tmp_path, command, model):
-    array = picture(tmp_path / "in.png")
+    array = random_image(tmp_path / "in.png")
     code, out, err = command("upscale", "-i", tmp_path / "in.png", "-o", tmp_path / "out.png", "--model", model)
     assert (code, out) == (0, "")
     assert "1 done" in err
@@ -88,7 +88,7 @@ def test_the_result_is_the_networks(tmp_path, command, model):
 
 def test_floating_point_in_colour_is_read_ahead_too(tmp_path, command, model):
     values = np.random.RandomState(0).random_sample((10, 12, 3)).astype(np.float32)
-    picture(tmp_path / "in" / "a.png")
+    random_image(tmp_path / "in" / "a.png")
     for name in ("b.tif", "c.tif"):  # a kind whose header the data's own reader does not know
         tifffile.imwrite(tmp_path / "in" / name, values, photometric="rgb")
     code, _, err = command("upscale", "-i", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
@@ -102,8 +102,8 @@ def test_sub_folders_and_unusual_names(tmp_path, command, model):
     """Pain 12: sub-folders and names beyond ASCII."""
     unusual = ["Ünï 漢字 😀.png", "a b.png", "-dash.png", "sub/deep/x.PNG", "sub/two\nlines.png", "[red]x.png"]
     for name in unusual:
-        picture(tmp_path / "in" / name)
-    picture(tmp_path / "in" / ".hidden.png")
+        random_image(tmp_path / "in" / name)
+    random_image(tmp_path / "in" / ".hidden.png")
     code, _, err = upscaled(command, tmp_path, model, "--recursive")
     assert code == 0, err
     assert names(tmp_path / "out") == sorted(n.replace(".PNG", ".png") for n in unusual)
@@ -113,7 +113,7 @@ def test_sub_folders_and_unusual_names(tmp_path, command, model):
 
 
 def test_a_name_that_is_no_text(tmp_path, command, model):
-    picture(tmp_path / "in" / "x.png")
+    random_image(tmp_path / "in" / "x.png")
     os.rename(tmp_path / "in" / "x.png", os.fsencode(tmp_path / "in") + b"/\xff\xfe.png")
     code, out, err = upscaled(command, tmp_path, model, "--json")
     assert code == 0, err
@@ -130,9 +130,9 @@ def test_a_name_that_is_no_text(tmp_path, command, model):
     ],
 )
 def test_formats_and_names_that_would_meet(form, wanted, tmp_path):
-    """Each picture has a file of its own, in the format of its source where that can be written."""
+    """Each image has a file of its own, in the format of its source where that can be written."""
     for name in ("a.png", "a.jpg", "a.bmp", "b.gif", "c.ppm", "d.tif", "e.webp"):
-        picture(tmp_path / name)
+        random_image(tmp_path / name)
     jobs, _ = jobs_for(tmp_path, tmp_path / "out", form=form)
     made = sorted(j.output.name for j in jobs)
     assert len(set(map(str.casefold, made))) == 7
@@ -140,7 +140,7 @@ def test_formats_and_names_that_would_meet(form, wanted, tmp_path):
 
 
 def test_quality_and_format_reach_the_file(tmp_path, command, model):
-    picture(tmp_path / "in" / "a.png", 60, 60)
+    random_image(tmp_path / "in" / "a.png", 60, 60)
     sizes = []
     for quality in (10, 95):
         assert upscaled(command, tmp_path, model, "--format", "jpg", "--quality", quality)[0] == 0
@@ -150,8 +150,8 @@ def test_quality_and_format_reach_the_file(tmp_path, command, model):
 
 def test_scale_and_width_in_folders(tmp_path, command, model):
     """Pain 12: scale, format and width are ignored for folders elsewhere."""
-    picture(tmp_path / "in" / "a.png", 10, 20)
-    picture(tmp_path / "in" / "b.png", 30, 20)
+    random_image(tmp_path / "in" / "a.png", 10, 20)
+    random_image(tmp_path / "in" / "b.png", 30, 20)
     assert upscaled(command, tmp_path, model, "--outscale", 3)[0] == 0
     assert [Image.open(tmp_path / "out" / f).size for f in ("a.png", "b.png")] == [(60, 30), (60, 90)]
     assert upscaled(command, tmp_path, model, "--width", 50)[0] == 0
@@ -159,14 +159,14 @@ def test_scale_and_width_in_folders(tmp_path, command, model):
 
 
 def test_resume_skips_what_is_there(tmp_path, command, model):
-    """Pain 12: a batch that was stopped goes on; a picture that has changed since is made again."""
+    """Pain 12: a batch that was stopped goes on; an image that has changed since is made again."""
     for name in ("a.png", "b.png", "c.png"):
-        picture(tmp_path / "in" / name)
+        random_image(tmp_path / "in" / name)
     assert upscaled(command, tmp_path, model)[0] == 0
     before = {n: (tmp_path / "out" / n).stat().st_mtime_ns for n in ("a.png", "b.png", "c.png")}
     (tmp_path / "out" / "b.png").unlink()
     (tmp_path / "out" / "c.png").write_bytes(b"")
-    picture(tmp_path / "in" / "d.png")
+    random_image(tmp_path / "in" / "d.png")
     code, out, _ = upscaled(command, tmp_path, model, "--resume", "--json")
     assert code == 0
     said = {os.path.basename(f["file"]): f["status"] for f in json.loads(out)["files"]}
@@ -179,15 +179,15 @@ def test_resume_skips_what_is_there(tmp_path, command, model):
 
 
 def test_a_grey_model_and_a_folder_with_colours(tmp_path, command):
-    """Bad input: a model for other channels is a sentence for each picture that it does not suit."""
+    """Bad input: a model for other channels is a sentence for each image that it does not suit."""
     save_network(Compact(channels=1, scale=2, width=4, convolutions=1), tmp_path / "grey.pth")
-    picture(tmp_path / "in" / "colour.png")
-    picture(tmp_path / "in" / "grey.png", mode="L")
+    random_image(tmp_path / "in" / "colour.png")
+    random_image(tmp_path / "in" / "grey.png", mode="L")
     code, out, _ = upscaled(command, tmp_path, tmp_path / "grey.pth", "--json")
     assert code == 1
     said = {os.path.basename(f["file"]): f for f in json.loads(out)["files"]}
     assert said["grey.png"]["status"] == "done"
-    assert "for grey pictures" in said["colour.png"]["reason"]
+    assert "for grey images" in said["colour.png"]["reason"]
 
 
 # --- bad input -----------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def test_a_grey_model_and_a_folder_with_colours(tmp_path, command):
 
 def test_the_output_folder_is_not_the_input_folder(tmp_path, command, model):
     """Nothing is overwritten: not by the same name, a link, or a single file."""
-    before = picture(tmp_path / "in" / "a.png")
+    before = random_image(tmp_path / "in" / "a.png")
     (tmp_path / "link").symlink_to(tmp_path / "in")
     for output in (tmp_path / "in", tmp_path / "link", tmp_path / "in" / ".." / "in"):
         code, _, err = command("upscale", "-i", tmp_path / "in", "-o", output, "--model", model)
@@ -209,7 +209,7 @@ def test_the_output_folder_is_not_the_input_folder(tmp_path, command, model):
 
 
 def test_results_inside_the_source_are_not_sources(tmp_path, command, model):
-    picture(tmp_path / "in" / "a.png")
+    random_image(tmp_path / "in" / "a.png")
     for _ in range(2):
         arguments = ("-i", tmp_path / "in", "-o", tmp_path / "in" / "large", "--model", model, "--recursive", "--json")
         code, out, _ = command("upscale", *arguments)
@@ -221,7 +221,7 @@ def test_results_inside_the_source_are_not_sources(tmp_path, command, model):
     ("arguments", "word"),
     [
         (["-i", "nothing", "-o", "out"], "does not exist"),
-        (["-i", "empty", "-o", "out"], "no pictures"),
+        (["-i", "empty", "-o", "out"], "no images"),
         (["-i", "in", "-o", "in/a.png"], "is a file"),
         (["-i", "in/a.png", "-o", "out.xyz"], "suffix .xyz"),
         (["-i", "in", "-o", "out", "--format", "pgn"], "Did you mean '.png'"),
@@ -241,7 +241,7 @@ def test_results_inside_the_source_are_not_sources(tmp_path, command, model):
 )
 def test_wrong_usage_is_a_sentence(arguments, word, tmp_path, monkeypatch, command, model):
     monkeypatch.chdir(tmp_path)
-    picture(tmp_path / "in" / "a.png")
+    random_image(tmp_path / "in" / "a.png")
     (tmp_path / "empty").mkdir()
     before = names(tmp_path)
     code, out, err = command("upscale", "--model", model, *arguments)
@@ -251,7 +251,7 @@ def test_wrong_usage_is_a_sentence(arguments, word, tmp_path, monkeypatch, comma
 
 
 def test_restore_needs_a_model(tmp_path, command):
-    picture(tmp_path / "a.png")
+    random_image(tmp_path / "a.png")
     code, _, err = command("restore", "-i", tmp_path / "a.png", "-o", tmp_path / "b.png")
     assert code == 2
     assert "--model" in err
@@ -259,7 +259,7 @@ def test_restore_needs_a_model(tmp_path, command):
 
 def test_restore_keeps_the_size(tmp_path, command):
     save_network(Compact(scale=1, width=4, convolutions=1), tmp_path / "clean.pth")
-    picture(tmp_path / "a.png", 17, 23)
+    random_image(tmp_path / "a.png", 17, 23)
     arguments = ("-i", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", tmp_path / "clean.pth")
     assert command("restore", *arguments)[0] == 0
     assert Image.open(tmp_path / "b.png").size == (23, 17)
@@ -268,7 +268,7 @@ def test_restore_keeps_the_size(tmp_path, command):
 def test_upscale_takes_the_embedded_model(tmp_path, monkeypatch, command, model):
     embedded = {"small-x2": (str(model), 2, "Small."), "small-x4": ("missing.safetensors", 4, "Not there.")}
     monkeypatch.setattr(finding, "EMBEDDED", embedded)
-    picture(tmp_path / "a.png", 10, 10)
+    random_image(tmp_path / "a.png", 10, 10)
     arguments = ("-i", tmp_path / "a.png", "-o", tmp_path / "b.png")
     assert command("upscale", *arguments, "--outscale", 1.5)[0] == 0
     assert Image.open(tmp_path / "b.png").size == (15, 15)
@@ -278,7 +278,7 @@ def test_upscale_takes_the_embedded_model(tmp_path, monkeypatch, command, model)
 
 
 def test_one_bad_file_alone_is_a_sentence(tmp_path, command, model):
-    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "a.png").write_bytes(b"no image")
     code, out, err = command("upscale", "-i", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", model)
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
@@ -291,7 +291,7 @@ def test_huge_dimensions_are_refused_unread(tmp_path, command, model):
     body = struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + b"\0\0\1\0IDAT" + bytes(256)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
-    picture(tmp_path / "in" / "small.png")
+    random_image(tmp_path / "in" / "small.png")
     code, out, _ = upscaled(command, tmp_path, model, "--json")
     assert code == 1
     said = {os.path.basename(f["file"]): f for f in json.loads(out)["files"]}
@@ -308,8 +308,8 @@ def test_no_space_left_leaves_nothing_half_written(tmp_path, command, model, mon
 
     monkeypatch.setattr(formats, "write_png", full)
     for name in ("a.png", "b.png"):
-        picture(tmp_path / "in" / name)
-    picture(tmp_path / "out" / "a.png")
+        random_image(tmp_path / "in" / name)
+    random_image(tmp_path / "out" / "a.png")
     before = (tmp_path / "out" / "a.png").read_bytes()
     code, out, _ = upscaled(command, tmp_path, model)
     assert code == 1
@@ -320,7 +320,7 @@ def test_no_space_left_leaves_nothing_half_written(tmp_path, command, model, mon
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written(tmp_path, command, model):
-    picture(tmp_path / "in" / "a.png")
+    random_image(tmp_path / "in" / "a.png")
     (tmp_path / "out").mkdir(mode=0o500)
     assert upscaled(command, tmp_path, model)[0] == 1
 
@@ -335,13 +335,13 @@ def blank(side=8):
 @pytest.fixture
 def ten(tmp_path):
     for k in range(10):
-        picture(tmp_path / "in" / f"{k}.png")
+        random_image(tmp_path / "in" / f"{k}.png")
     return jobs_for(tmp_path / "in", tmp_path / "out")[0]
 
 
 def test_reading_and_writing_are_beside_the_network(ten, monkeypatch):
-    """The next picture is read, and the last one written, in threads of their own and never many at once."""
-    threads, read, written = set(), picture_jobs.open_photo, picture_jobs.save
+    """The next image is read, and the last one written, in threads of their own and never many at once."""
+    threads, read, written = set(), batch.open_photo, batch.save
     alive, most = [0], [0]
 
     def reading(file):
@@ -355,8 +355,8 @@ def test_reading_and_writing_are_beside_the_network(ten, monkeypatch):
         alive[0] -= 1
         return written(photo, output, **how)
 
-    monkeypatch.setattr(picture_jobs, "open_photo", reading)
-    monkeypatch.setattr(picture_jobs, "save", writing)
+    monkeypatch.setattr(batch, "open_photo", reading)
+    monkeypatch.setattr(batch, "save", writing)
     outcomes = list(work(ten, lambda photo, output, tell: photo))
     assert [o.status for o in outcomes] == ["done"] * 10
     assert [o.job for o in outcomes] == ten
@@ -364,14 +364,14 @@ def test_reading_and_writing_are_beside_the_network(ten, monkeypatch):
     assert most[0] <= 5
 
 
-def test_a_large_picture_is_alone(ten, monkeypatch):
+def test_a_large_image_is_alone(ten, monkeypatch):
     """Pain 6: while a large one is made nothing else is held, and its source is let go before it is written."""
-    monkeypatch.setattr(picture_jobs, "LARGE", 50)
+    monkeypatch.setattr(batch, "LARGE", 50)
     seen = []
 
     def change(photo, output, tell):
         gc.collect()
-        assert not [s for s in seen if s() is not None], "an earlier picture, or what was made of it, is still held"
+        assert not [s for s in seen if s() is not None], "an earlier image, or what was made of it, is still held"
         made = photo.with_array(photo.array[:4].copy())
         seen.extend([weakref.ref(made), weakref.ref(photo)])
         return made
@@ -381,18 +381,18 @@ def test_a_large_picture_is_alone(ten, monkeypatch):
         assert seen[-1]() is None, "the source is still held while the result is written"
         return []
 
-    monkeypatch.setattr(picture_jobs, "save", saving)
+    monkeypatch.setattr(batch, "save", saving)
     outcomes = list(work(ten, change))
     assert [o.reason for o in outcomes] == [""] * 10
     assert len(seen) == 20
 
 
-def test_nothing_is_read_beside_a_large_picture(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_jobs, "LARGE", 200)
-    read, opened = [], picture_jobs.open_photo
-    monkeypatch.setattr(picture_jobs, "open_photo", lambda file: (read.append(file.name), opened(file))[1])
+def test_nothing_is_read_beside_a_large_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "LARGE", 200)
+    read, opened = [], batch.open_photo
+    monkeypatch.setattr(batch, "open_photo", lambda file: (read.append(file.name), opened(file))[1])
     for name, side in {"a.png": 20, "b.png": 8, "c.png": 8, "d.png": 20, "e.png": 8}.items():
-        picture(tmp_path / "in" / name, side, side)
+        random_image(tmp_path / "in" / name, side, side)
 
     def change(photo, output, tell):
         time.sleep(0.05)  # as long as reading ahead would take

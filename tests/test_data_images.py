@@ -1,4 +1,4 @@
-"""Which files are usable, and what size, depth and channels pictures of different kinds are brought to."""
+"""Which files are usable, and what size, depth and channels images of different kinds are brought to."""
 
 import io
 import os
@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def put(file: Path, colour: Colour = (1, 2, 3), size: tuple[int, int] = (16, 16), mode: str = "RGB") -> Path:
-    """A picture of one colour; `size` is (width, height)."""
+    """An image of one colour; `size` is (width, height)."""
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour if len(colour) > 1 else colour[0]).save(file)
     return file
@@ -76,7 +76,7 @@ def test_an_unreadable_file_beside_good_ones_is_skipped_with_its_reason(root: Pa
     assert "truncated" in found.pop("truncated.jpg")
     assert found == {
         "bomb.png": "refused: 60000x60000 = 3600 megapixels is over the limit of 200",
-        "text.png": "is not a picture in a format that is known here",
+        "text.png": "is not an image in a format that is known here",
         "empty.png": "is empty (0 bytes)",
         "readme.md": "is not an image",
         "dot.png": "is 1x1, smaller than 4x4",
@@ -108,7 +108,7 @@ def test_a_file_that_must_not_be_read_is_skipped(root: Path, monkeypatch: pytest
     assert reasons(open_source(str(root))) == {"locked.png": "cannot be opened: Permission denied"}
 
 
-def test_folders_without_pictures_are_refused(root: Path, tmp_path: Path) -> None:
+def test_folders_without_images_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"set is empty; it should hold images \(\.png"):
         open_source(str(root))
     (root / "words.txt").write_text("words")
@@ -123,7 +123,7 @@ def test_folders_without_pictures_are_refused(root: Path, tmp_path: Path) -> Non
     assert not list((tmp_path / "cache").rglob("*.npy"))
 
 
-def test_classes_without_a_usable_picture_are_left_out(root: Path) -> None:
+def test_classes_without_a_usable_image_are_left_out(root: Path) -> None:
     for name in ("a", "b", "c"):
         put(root / name / "0.png", (ord(name), 0, 0))
     (root / "b" / "0.png").write_bytes(b"")
@@ -137,10 +137,10 @@ def test_classes_without_a_usable_picture_are_left_out(root: Path) -> None:
 def test_a_zip_is_not_trusted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ganvas.data import files as tree
 
-    picture = put(tmp_path / "x.png").read_bytes()
+    image = put(tmp_path / "x.png").read_bytes()
     with zipfile.ZipFile(tmp_path / "bad.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("ok.png", "../up.png", "/abs.png", "a/../../up.png"):
-            archive.writestr(name, picture)
+            archive.writestr(name, image)
         archive.writestr("large.png", bytes(3 << 20))  # 3 kB in the archive
     monkeypatch.setattr(tree, "MAX_MEMBER", 2 << 20)
     data = open_source(str(tmp_path / "bad.zip"))
@@ -158,7 +158,7 @@ def test_a_zip_is_not_trusted(root: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert sorted(f.name for f in tmp_path.iterdir()) == ["bad.zip", "cache", "set", "x.png"]  # nothing was extracted
 
 
-def test_damage_inside_a_zip_skips_one_picture(root: Path) -> None:
+def test_damage_inside_a_zip_skips_one_image(root: Path) -> None:
     for name in ("a.png", "b.png"):
         put(root / name)
     file = zipped(root)
@@ -178,7 +178,7 @@ SIZES = {
 
 
 @pytest.mark.parametrize("case", SIZES)
-def test_the_resolution_follows_from_the_pictures(case: str, root: Path) -> None:
+def test_the_resolution_follows_from_the_images(case: str, root: Path) -> None:
     sizes, resolution, note = SIZES[case]
     for i, size in enumerate(sizes):
         put(root / f"{i}.png", size=size)
@@ -190,7 +190,7 @@ def test_the_resolution_follows_from_the_pictures(case: str, root: Path) -> None
     assert asked.fingerprint != data.fingerprint
 
 
-def test_pictures_smaller_than_a_network_takes_are_refused(root: Path) -> None:
+def test_images_smaller_than_a_network_takes_are_refused(root: Path) -> None:
     put(root / "a.png", size=(30, 6))
     with pytest.raises(UserError, match=r"would become 30x6, .* give --resolution 8 or more"):
         open_source(str(root))
@@ -202,7 +202,7 @@ def test_pictures_smaller_than_a_network_takes_are_refused(root: Path) -> None:
 RED, GLASS, CLEAR = (255, 0, 0), (0, 0, 255, 128), (9, 9, 9, 0)
 
 
-def test_channels_follow_from_the_pictures(root: Path) -> None:
+def test_channels_follow_from_the_images(root: Path) -> None:
     put(root / "1.png", (7,), mode="L")
     assert open_source(str(root)).images.shape == (1, 16, 16, 1)
     put(root / "2.png", RED)
@@ -257,8 +257,8 @@ def test_exif_orientation_decides_the_size(root: Path) -> None:
     assert open_source(str(root)).facts.resolution == (32, 16)
 
 
-def test_a_truncated_picture_is_noticed_though_its_header_is_fine(root: Path) -> None:
-    """Headers are read first; what fails only when decoded must not leave a hole or another picture's label."""
+def test_a_truncated_image_is_noticed_though_its_header_is_fine(root: Path) -> None:
+    """Headers are read first; what fails only when decoded must not leave a hole or another image's label."""
     for name in ("a", "b", "c"):
         put(root / name / "0.png", (ord(name), 0, 0))
     noise = Image.fromarray(np.random.RandomState(0).randint(0, 256, (16, 16, 3), np.uint8))
@@ -271,7 +271,7 @@ def test_a_truncated_picture_is_noticed_though_its_header_is_fine(root: Path) ->
     assert list(reasons(data)) == ["b/1.png"]
 
 
-def test_a_single_picture_is_not_a_data_set(root: Path) -> None:
+def test_a_single_image_is_not_a_data_set(root: Path) -> None:
     with pytest.raises(UsageError, match="no data source; --data takes digits"):
         open_source(str(put(root / "a.png")))
 
