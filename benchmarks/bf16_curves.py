@@ -14,7 +14,7 @@ import json
 import torch
 
 from ganvas import api
-from ganvas.config import UserError
+from ganvas.errors import UserError
 from ganvas.training.loop import Stepped
 
 

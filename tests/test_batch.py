@@ -17,7 +17,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from ganvas.config import UsageError, UserError
+from ganvas.errors import UsageError, UserError
 from ganvas.imaging.photo import Photo
 from ganvas.inference import batch as batch
 from ganvas.inference.batch import Job, jobs_for, work

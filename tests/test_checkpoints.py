@@ -16,7 +16,7 @@ import published
 from ganvas import catalog
 from ganvas.checkpoints import files as checkpoints
 from ganvas.checkpoints import layouts
-from ganvas.config import UsageError, UserError
+from ganvas.errors import UsageError, UserError
 from ganvas.models.foreign import as_checkpoint, load_network, save_network
 from ganvas.networks.compact import Compact
 from ganvas.networks.rrdb import RRDBNet

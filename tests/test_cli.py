@@ -13,7 +13,7 @@ from PIL import Image
 
 import ganvas
 from ganvas import catalog, cli
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
 TINY = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL}

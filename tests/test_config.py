@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ganvas import catalog
-from ganvas.config import Recipe, Spec, UsageError, UserError, decode, encode
+from ganvas.config import Recipe, Spec, decode, encode
+from ganvas.errors import UsageError, UserError
 from ganvas.losses.adversarial import Hinge
 from ganvas.losses.gradient_penalties import R1
 from ganvas.networks import dcgan

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvas.config import UsageError
 from ganvas.data import Dataset, open_source
 from ganvas.data import batches as module
 from ganvas.data.batches import Batches
 from ganvas.data.transforms import TRANSFORMS, Crop, Flip, Noise, Rotate
+from ganvas.errors import UsageError
 
 N = 37
 PIXELS = np.random.RandomState(0).randint(0, 256, (N, 9, 10, 3), np.uint8)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganvas.config import UserError
 from ganvas.data import Dataset, open_source
+from ganvas.errors import UserError
 
 Colour = tuple[int, ...]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganvas.config import UsageError, UserError
 from ganvas.data import Dataset, open_source
+from ganvas.errors import UsageError, UserError
 from ganvas.imaging.decode import SUFFIXES
 
 Colour = tuple[int, ...]

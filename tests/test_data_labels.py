@@ -11,11 +11,11 @@ from PIL import Image
 
 import ganvas
 from ganvas import api
-from ganvas.config import UsageError, UserError
 from ganvas.data import Dataset, open_source
 from ganvas.data.batches import Batches, once
 from ganvas.data.stacked_mnist import open_stacked
 from ganvas.data.transforms import Noise
+from ganvas.errors import UsageError, UserError
 from ganvas.run import weights_hash
 from ganvas.training.loop import Snapshot
 

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from ganvas.config import UsageError, UserError
 from ganvas.data import derived_sources as makers
 from ganvas.data.batches import Batches
 from ganvas.data.dataset import MADE, Dataset
 from ganvas.data.sources import absolute, open_source
 from ganvas.data.transforms import TRANSFORMS, Blur, Brightness, Crop, Flip, Rotate
+from ganvas.errors import UsageError, UserError
 
 
 def drawn(k, channels=3, size=(10, 12)):

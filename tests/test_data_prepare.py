@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganvas.config import UserError
 from ganvas.data import folder as folder_module
 from ganvas.data import open_source
 from ganvas.data.cache import Rows, cache_folder, load, ordered
+from ganvas.errors import UserError
 
 COUNT = 40
 

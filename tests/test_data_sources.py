@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganvas.config import UsageError, UserError
 from ganvas.data import SOURCES, Dataset, open_source, parse_resolution
 from ganvas.data.builtin import photographs
 from ganvas.data.toy import modes
+from ganvas.errors import UsageError, UserError
 
 
 @pytest.fixture(autouse=True)

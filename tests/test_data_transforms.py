@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvas.config import UsageError
 from ganvas.data import Dataset, open_source
 from ganvas.data.batches import Batches
 from ganvas.data.transforms import (
@@ -25,6 +24,7 @@ from ganvas.data.transforms import (
     Turn,
     parse_transforms,
 )
+from ganvas.errors import UsageError
 
 
 def random_images(channels: int = 3, count: int = 16, height: int = 12, width: int = 16) -> Tensor:

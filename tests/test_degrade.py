@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
 from ganvas.data.dataset import Facts
 from ganvas.data.degrade import DEGRADATIONS, Chance, Degradation, InTurn, base, camera, kernels, second_order
 from ganvas.data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, Noisy
 from ganvas.data.degrade.damage import Grey, Holes, Scratches
 from ganvas.data.degrade.second_order import SecondOrder, Stage
 from ganvas.data.degrade.weather import Haze, LowLight, Rain
+from ganvas.errors import UsageError
 from ganvas.imaging.colour import coloured, from_lab, to_lab
 from ganvas.imaging.resize import resize
 

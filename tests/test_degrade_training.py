@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ganvas
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
 from ganvas.data.batches import Batches
 from ganvas.data.dataset import Dataset
 from ganvas.data.degrade import Degradation
@@ -15,6 +15,7 @@ from ganvas.data.degrade.camera import Bicubic, Noisy
 from ganvas.data.degrade.damage import Grey, Holes
 from ganvas.data.degrade.second_order import SecondOrder
 from ganvas.data.transforms import Flip
+from ganvas.errors import UsageError
 from ganvas.run import Run
 
 

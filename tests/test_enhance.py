@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ganvas.config import UsageError, UserError
+from ganvas.errors import UsageError, UserError
 from ganvas.imaging.encode import save
 from ganvas.imaging.photo import open_photo
 from ganvas.imaging.resize import resize, resized

@@ -15,9 +15,9 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
 import ganvas
-from ganvas.config import UsageError, UserError
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
+from ganvas.errors import UsageError, UserError
 from ganvas.evaluation import inputs as sides
 from ganvas.evaluation.discriminator import above
 from ganvas.evaluation.distribution import _mode

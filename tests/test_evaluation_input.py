@@ -17,9 +17,9 @@ from skimage import data
 import ganvas
 from ganvas.checkpoints import download as weights
 from ganvas.cli.progress import measured
-from ganvas.config import UsageError, UserError
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
+from ganvas.errors import UsageError, UserError
 from ganvas.evaluation.comparison import Options, Question
 from ganvas.evaluation.distribution import variety
 from ganvas.evaluation.evaluate import evaluate, statistics_of

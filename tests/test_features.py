@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.functional import conv2d, relu
 
 from ganvas.checkpoints import download as weights
-from ganvas.config import UsageError, UserError
 from ganvas.data.builtin import open_photos
+from ganvas.errors import UsageError, UserError
 from ganvas.features import extractor as module
 from ganvas.features.extractor import Features, clean, legacy, rgb
 from ganvas.features.inception import Inception

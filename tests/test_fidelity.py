@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 from ganvas.features import extractor as features
 from ganvas.losses.perceptual import Perceptual
 from ganvas.losses.pixel import L1, LDL, MSE, Charbonnier, Colour, TotalVariation

@@ -12,7 +12,7 @@ from torch import nn
 
 import ganvas
 from ganvas import catalog
-from ganvas.config import UsageError, UserError
+from ganvas.errors import UsageError, UserError
 from ganvas.imaging.resize import resize
 from ganvas.models import resolve as finding
 from ganvas.models.foreign import load_network, save_network

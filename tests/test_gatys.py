@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.optimize import rosen, rosen_der
 
 from ganvas.cli import app
-from ganvas.config import BadImage, UsageError
+from ganvas.errors import BadImage, UsageError
 from ganvas.features.gram import Perception, Seen, total_variation
 from ganvas.imaging.colour import luma
 from ganvas.imaging.photo import open_photo

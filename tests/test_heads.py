@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import leaky_relu
 
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 from ganvas.networks.heads import AuxiliaryClassifier, Joint, Plain, Projection
 
 FEATURES, CLASSES = 5, 3

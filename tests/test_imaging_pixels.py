@@ -14,7 +14,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
-from ganvas.config import UsageError, UserError
+from ganvas.errors import UsageError, UserError
 from ganvas.imaging.decode import BadImage, peek, read, shown
 from ganvas.imaging.encode import FORMATS, format_of, save
 from ganvas.imaging.encode_bands import bands, write_png

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ganvas import catalog
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
+from ganvas.errors import UsageError
 from ganvas.game import Progress
 from ganvas.losses.adversarial import Hinge, LeastSquares, NonSaturating
 from ganvas.losses.energy import BoundaryEquilibrium, EnergyMargin

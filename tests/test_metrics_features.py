@@ -10,7 +10,7 @@ import torch
 from scipy.linalg import sqrtm
 from sklearn.neighbors import NearestNeighbors
 
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 from ganvas.metrics import prdc
 from ganvas.metrics.frechet import Gaussian, Moments, bootstrap, frechet_distance, trace_of_root, unlimited
 from ganvas.metrics.inception_score import inception_score

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, max_pool2d, relu
 
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 from ganvas.features.inception import Inception
 from ganvas.features.vgg import VGG
 

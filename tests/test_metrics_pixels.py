@@ -12,7 +12,7 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.transform import rescale
 
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 from ganvas.metrics.psnr import luma, psnr
 from ganvas.metrics.ssim import SCALES, couples, diversity, ms_ssim, ssim
 

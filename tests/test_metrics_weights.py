@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ganvas.checkpoints import download as weights
-from ganvas.config import UsageError, UserError
+from ganvas.errors import UsageError, UserError
 
 CONTENT = bytes(range(256)) * 5000  # larger than a chunk
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 from ganvas.networks import dcgan, mlp
 from ganvas.networks import strided_conv as strided
 from ganvas.networks.layers import WEIGHTS, initialise

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
+from ganvas.errors import UsageError
 from ganvas.game import Progress
 from ganvas.losses.adversarial import Wasserstein
 from ganvas.networks import semigan as noisy

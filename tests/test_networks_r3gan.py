@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, interpolate, leaky_relu
 
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
+from ganvas.errors import UsageError
 from ganvas.game import Match, Progress
 from ganvas.losses.gradient_penalties import R1
 from ganvas.networks import grouped_conv as grouped

@@ -9,7 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
+from ganvas.errors import UsageError
 from ganvas.networks import biggan, dcgan, resnet
 from ganvas.networks.attention import SelfAttention
 from ganvas.networks.heads import AuxiliaryClassifier, Plain, Projection

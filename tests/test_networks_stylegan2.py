@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, interpolate, leaky_relu, pad
 
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
+from ganvas.errors import UsageError
 from ganvas.game import Draw, Match, Progress
 from ganvas.losses.gradient_penalties import R1
 from ganvas.losses.path_length import PathLength

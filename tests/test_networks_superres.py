@@ -11,7 +11,7 @@ from torch import nn
 
 import published
 from ganvas import catalog
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 from ganvas.game import Match, Progress
 from ganvas.losses.gradient_penalties import R1
 from ganvas.networks import superres_base as enlarge

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvas.config import UserError
 from ganvas.data.batches import Batches, once
 from ganvas.data.patches import places
 from ganvas.data.sources import open_source
+from ganvas.errors import UserError
 
 SIZES = {"a.png": (70, 50), "b.png": (64, 64), "c.png": (33, 90)}  # (width, height)
 

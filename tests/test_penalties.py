@@ -13,7 +13,8 @@ from torch import nn
 
 from ganvas import catalog
 from ganvas.augment import Augment
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
+from ganvas.errors import UsageError
 from ganvas.game import Match, Progress, Scores
 from ganvas.losses.gradient_penalties import DRAGAN, R1, R2, GradientPenalty
 from ganvas.losses.score_penalties import Consistency, FeatureMatching, LeCam, PullingAway

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvas.config import UserError
+from ganvas.errors import UserError
 from ganvas.imaging.decode import (
     BadImage,
     fit,

@@ -7,7 +7,8 @@ import copy
 import pytest
 import torch
 
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
+from ganvas.errors import UsageError
 from ganvas.game import Progress
 from ganvas.losses.adversarial import Hinge
 from ganvas.networks import dcgan

@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 
 import ganvas
-from ganvas.config import UsageError, UserError
 from ganvas.data.batches import divided
 from ganvas.data.sources import open_source
 from ganvas.doctor import diagnose
+from ganvas.errors import UsageError, UserError
 from ganvas.imaging.decode import to_uint8
 from ganvas.reporting import neighbours, report
 from ganvas.reporting import samples as timeline

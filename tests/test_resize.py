@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 from ganvas.imaging.decode import read
 from ganvas.imaging.resize import resize
 

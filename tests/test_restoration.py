@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 import ganvas
 from ganvas import api, cli
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
 from ganvas.data.transforms import Turn
+from ganvas.errors import UsageError
 from ganvas.game import Progress, Scores
 from ganvas.imaging.colour import to_lab
 from ganvas.inference.enhance import Enhancer, as_photo
@@ -313,9 +314,9 @@ def test_the_network_sees_the_hole_and_what_is_around_it(tmp_path):
 def test_masks_that_do_not_fit_are_refused(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     filler = Filler(Found(White(), 3, "test"), CPU, tmp_path)
-    with pytest.raises(ganvas.config.UserError, match="is 8x8 and the image 9x8"):
+    with pytest.raises(ganvas.errors.UserError, match="is 8x8 and the image 9x8"):
         filler.hole("a", (8, 9))
-    with pytest.raises(ganvas.config.UserError, match="no mask b.png"):
+    with pytest.raises(ganvas.errors.UserError, match="no mask b.png"):
         filler.hole("b", (8, 8))
     with pytest.raises(UsageError, match="takes no --mask"):
         Filler(Found(Larger(), 3, "test"), CPU, tmp_path)

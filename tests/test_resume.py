@@ -14,7 +14,7 @@ from PIL import Image
 import ganvas
 from ganvas import api
 from ganvas.cli import app
-from ganvas.config import UsageError, UserError
+from ganvas.errors import UsageError, UserError
 from ganvas.run import weights_hash
 from ganvas.training.loop import Training
 

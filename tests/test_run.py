@@ -11,7 +11,7 @@ import textwrap
 import pytest
 import torch
 
-from ganvas.config import UsageError, UserError
+from ganvas.errors import UsageError, UserError
 from ganvas.run import Run, read_state, replacing, weights_hash, write_json
 
 
@@ -139,7 +139,7 @@ def test_a_full_disk_is_a_sentence_and_the_snapshot_before_survives(run):
     script = textwrap.dedent(f"""
         import resource, signal, sys, torch
         from ganvas.run import Run
-        from ganvas.config import UserError
+        from ganvas.errors import UserError
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
         try:

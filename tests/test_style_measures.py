@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 from ganvas.features import extractor as features
 from ganvas.features.gram import Perception, Seen, gram, gram_loss, layer, mixed, reach, sharpest, total_variation
 from ganvas.features.pocket import WIDTHS

@@ -8,8 +8,9 @@ import torch
 
 import ganvas
 from ganvas import api, catalog, cli
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
 from ganvas.data import Dataset, open_source
+from ganvas.errors import UsageError
 from ganvas.game import Progress
 from ganvas.networks import (
     class_and_code_heads as codes,

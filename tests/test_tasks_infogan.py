@@ -10,7 +10,8 @@ import torch
 
 import ganvas
 from ganvas import catalog
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
+from ganvas.errors import UsageError
 from ganvas.game import Progress, Scores
 from ganvas.losses.adversarial import NonSaturating
 from ganvas.networks import dcgan, heads, mlp

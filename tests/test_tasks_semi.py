@@ -9,8 +9,9 @@ from torch.nn.functional import log_softmax
 
 import ganvas
 from ganvas import api, catalog
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
 from ganvas.data import Dataset, open_source
+from ganvas.errors import UsageError
 from ganvas.game import Progress
 from ganvas.losses.adversarial import NonSaturating
 from ganvas.networks import dcgan

@@ -15,7 +15,8 @@ import published_style as published
 from ganvas import catalog
 from ganvas.checkpoints.files import read
 from ganvas.cli import app
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
+from ganvas.errors import UsageError
 from ganvas.features.gram import Perception, adapted, gram, moments
 from ganvas.features.pocket import WIDTHS
 from ganvas.game import Progress

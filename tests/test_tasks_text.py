@@ -11,7 +11,8 @@ from torch.nn.functional import softplus
 
 import ganvas
 from ganvas import catalog, cli
-from ganvas.config import Spec, UsageError
+from ganvas.config import Spec
+from ganvas.errors import UsageError
 from ganvas.game import Progress
 from ganvas.losses.adversarial import NonSaturating
 from ganvas.networks import dcgan

@@ -15,7 +15,8 @@ from torch.nn.functional import l1_loss
 import ganvas
 import published_translation as published
 from ganvas import catalog
-from ganvas.config import Spec, UsageError, UserError
+from ganvas.config import Spec
+from ganvas.errors import UsageError, UserError
 from ganvas.features.content import Content
 from ganvas.game import Progress, Scores
 from ganvas.losses.adversarial import LeastSquares, NonSaturating

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ganvas import catalog
-from ganvas.config import UserError
+from ganvas.errors import UserError
 from ganvas.inference import tiling
 from ganvas.inference.receptive_field import PROBE, field
 from ganvas.inference.tiling import Source, Tiler, cuts, layout, ramp

@@ -16,8 +16,8 @@ from PIL import Image
 
 import ganvas
 from ganvas import api, catalog
-from ganvas.config import UsageError, UserError
 from ganvas.data import Dataset
+from ganvas.errors import UsageError, UserError
 from ganvas.run import Run, weights_hash
 from ganvas.training.loop import Finished, Logged, Snapshot, Told
 from small import CHANNELS, narrow, source

@@ -7,7 +7,7 @@ import torch
 
 import ganvas
 from ganvas import catalog
-from ganvas.config import UsageError
+from ganvas.errors import UsageError
 from ganvas.run import Run
 from ganvas.training.init_from import begin_from, fit
 from small import FACTS, narrow

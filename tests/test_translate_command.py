@@ -12,7 +12,7 @@ from PIL import Image
 import ganvas
 import published_translation as published
 from ganvas.cli import app
-from ganvas.config import UsageError, UserError
+from ganvas.errors import UsageError, UserError
 
 TINY = {"resolution": 8, "images": 16, "batch": 8, "device": "cpu", "precision": "fp32"}
 PARTS = {"generator.width": 4, "discriminator.width": 4, "generator.blocks": 1}

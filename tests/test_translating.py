@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageCms
 from torch import nn
 
-from ganvas.config import UserError
+from ganvas.errors import UserError
 from ganvas.imaging.encode import save
 from ganvas.imaging.photo import open_photo
 from ganvas.inference.translate import translated

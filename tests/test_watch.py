@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import ganvas
-from ganvas.config import UsageError
 from ganvas.data.sources import open_source
+from ganvas.errors import UsageError
 from ganvas.evaluation.during_training import Goal, Watch
 from ganvas.evaluation.evaluate import evaluate
 from ganvas.evaluation.measures import MEASURES, WATCHED

@@ -7,8 +7,8 @@ import pytest
 
 import ganvas
 from ganvas import catalog
-from ganvas.config import UsageError
 from ganvas.data import Dataset
+from ganvas.errors import UsageError
 from small import FACTS, narrow
 
 IMAGES = np.random.RandomState(0).randint(0, 256, (40, 8, 8, 1), dtype=np.uint8)

@@ -13,7 +13,8 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .api import Model, load, train
-    from .config import Recipe, Spec, UserError
+    from .config import Recipe, Spec
+    from .errors import UserError
     from .evaluation.evaluate import evaluate
     from .inference.stylize_network import stylize
     from .reporting import report
@@ -35,7 +36,8 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(["Model", "load", "train"], "api"),
-    **dict.fromkeys(["Recipe", "Spec", "UserError"], "config"),
+    **dict.fromkeys(["Recipe", "Spec"], "config"),
+    "UserError": "errors",
     "Run": "run",
     "evaluate": "evaluation.evaluate",
     "report": "reporting",

@@ -16,12 +16,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .config import Recipe, Spec, UsageError, UserError, encode
+from .config import Recipe, Spec, encode
 from .data.batches import Batches
 from .data.dataset import Dataset
 from .data.degrade import Degradation
 from .data.sources import absolute, open_source
 from .doctor.signals import Signals
+from .errors import UsageError, UserError
 from .evaluation.during_training import Watch
 from .game import Progress
 from .models.model import Model as Model

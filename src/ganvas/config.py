@@ -7,41 +7,20 @@ a class and the arguments it will be given; it is written by class in source and
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
+
+from .errors import UsageError, UserError, did_you_mean
 
 BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "unlabelled", "features", "codes"}
 BY_THE_DATA |= {"source_channels", "source_scale"}
 BY_THE_MACHINE = {"params", "foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay"}
 DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE  # options of components that a person does not choose
-
-
-class UserError(Exception):
-    """One sentence for a person: the thing, what was found, and the way out."""
-
-
-class UsageError(UserError):
-    """A `UserError` about how something was asked for (exit code 2)."""
-
-
-class BadImage(UserError):
-    """A file that cannot be used as an image; `reason` says why without naming the file."""
-
-    def __init__(self, reason: str, name: str = ""):
-        super().__init__(f"{name}: {reason}" if name else reason)
-        self.reason = reason
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'x'?"` for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 @cache

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .config import UsageError
+from .errors import UsageError
 
 PrecisionName = Literal["auto", "fp32", "bf16"]
 COMPILE_PAYS_AFTER = 500_000  # images; below this a GPU run is over before compilation has paid for itself

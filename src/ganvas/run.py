@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .config import UsageError, UserError
+from .errors import UsageError, UserError
 
 KEPT_STATES = 2
 OURS = ("config.json", "log.jsonl")  # what makes a folder a run

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..config import Spec, UsageError
+from ..config import Spec
+from ..errors import UsageError
 from ..policy import wide
 from ..schedule import Anneal, following
 from . import Augment

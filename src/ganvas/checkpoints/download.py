@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..config import UsageError, UserError, did_you_mean
+from ..errors import UsageError, UserError, did_you_mean
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte

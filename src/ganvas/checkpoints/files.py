@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..config import UsageError, UserError, did_you_mean
+from ..errors import UsageError, UserError, did_you_mean
 from .layouts import JUDGES, STEPS, Layout, Options, Shape
 from .layouts_translation import KNOWN, spared
 

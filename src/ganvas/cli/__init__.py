@@ -58,7 +58,7 @@ SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
 
 def main() -> None:
     """Run the command; a person's mistake ends in one sentence, never in a traceback."""
-    from ..config import UsageError, UserError
+    from ..errors import UsageError, UserError
 
     try:
         app(prog_name="ganvas")
@@ -93,7 +93,7 @@ def list_(
 ) -> None:
     """What there is: names, one sentence each, and where it was published."""
     from ..catalog import SHELVES, citation, sentence
-    from ..config import UsageError, did_you_mean
+    from ..errors import UsageError, did_you_mean
     from ..evaluation.evaluate import METRICS
 
     every = {**SHELVES, "metrics": METRICS}
@@ -179,7 +179,7 @@ def train(
     as_json: JsonFlag = False,
 ) -> None:
     """Train a recipe on data; stop with Ctrl-C, continue with --resume."""
-    from ..config import UsageError
+    from ..errors import UsageError
 
     options = {k: v for k, v in locals().items() if k not in ("UsageError", "as_json", "compile_", "set_")}
     if outdir is None:
@@ -328,7 +328,7 @@ def _next_name(folder: Path) -> Path:
 
 def check_range(name: str, value: float, least: float, most: float) -> None:
     """Raise `UsageError` unless the value lies in the range; not-a-number lies in none."""
-    from ..config import UsageError
+    from ..errors import UsageError
 
     if not least <= value <= most:
         raise UsageError(f"{name} must be from {least} to {most}, got {value}.")
@@ -336,7 +336,7 @@ def check_range(name: str, value: float, least: float, most: float) -> None:
 
 def parse_seeds(text: str) -> list[int]:
     """`0,3,9-12` as [0, 3, 9, 10, 11, 12]; raises `UsageError` for anything else or over a million seeds."""
-    from ..config import UsageError
+    from ..errors import UsageError
 
     seeds: list[int] = []
     for part in text.split(","):

@@ -53,7 +53,7 @@ def eval_(
 ) -> None:
     """Measure B against A; every number is printed with the protocol it was measured by."""
     asked = {k: v for k, v in locals().items() if k not in ("metric", "a", "b", "as_json")}
-    from ..config import UserError
+    from ..errors import UserError
     from ..evaluation.evaluate import evaluate, noted
 
     found = evaluate(metric, a, b, **asked)
@@ -101,7 +101,7 @@ def statistics(
 ) -> None:
     """Mean and covariance of features in a file (.npz), to compare with later in place of the images."""
     options = {k: v for k, v in locals().items() if k not in ("a", "output", "as_json")}
-    from ..config import UsageError
+    from ..errors import UsageError
     from ..evaluation.evaluate import statistics_of
 
     if output.suffix.lower() != ".npz":

@@ -93,7 +93,7 @@ def restore(
 ) -> None:
     """Better images of the same size: without noise, blur, haze or whatever a model was trained against."""
     asked = dict(locals())
-    from ..config import UsageError
+    from ..errors import UsageError
 
     if model is None:
         raise UsageError("Restored from what? Give --model: a run that was trained against it, or a weight file.")
@@ -122,7 +122,7 @@ def carry_out(
     `make` gives what is to be done with each, and what the JSON answer says about that; `how` is what
     `batch.work` takes.
     """
-    from ..config import UserError
+    from ..errors import UserError
     from ..imaging.encode import check_quality
     from ..inference.batch import jobs_for, work
     from ..policy import keep_large_buffers
@@ -147,7 +147,7 @@ def carry_out(
 
 def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
     """What is to be done with each image, and what there is to say about the network."""
-    from ..config import UsageError
+    from ..errors import UsageError
     from ..inference.enhance import Enhancer, Target
     from ..models.resolve import PLAIN, find
     from ..policy import Policy
@@ -174,7 +174,7 @@ def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
 
 def _filler(**asked: Any) -> tuple[Any, dict[str, Any]]:
     """The same for a network that fills holes."""
-    from ..config import UsageError
+    from ..errors import UsageError
     from ..inference.inpaint import Filler
     from ..models.resolve import find
     from ..policy import Policy
@@ -193,7 +193,7 @@ def _filler(**asked: Any) -> tuple[Any, dict[str, Any]]:
 
 def number(name: str, text: str, word: str, special: int, least: int) -> int | None:
     """A whole number of at least `least`, or `special`; None for the word.  Raises `UsageError` for anything else."""
-    from ..config import UsageError
+    from ..errors import UsageError
 
     if text == word:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ..api import load
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from ..imaging.decode import to_uint8
 from ..imaging.grid import grid, is_points, save_walk, to_pil_images
 from ..run import replacing

@@ -58,7 +58,7 @@ METHODS = ("auto", "gatys", "adain", "fast")
 
 def _painter(**asked: Any) -> tuple[Any, dict[str, Any]]:
     """What is to be done with each image, and what there is to say about it."""
-    from ..config import UsageError, did_you_mean
+    from ..errors import UsageError, did_you_mean
 
     method, model = asked["method"], asked["model"]
     if method not in METHODS:
@@ -86,7 +86,7 @@ ITERATED = (  # options that a model has no use for
 
 
 def _by_model(**asked: Any) -> tuple[Any, dict[str, Any]]:
-    from ..config import UsageError
+    from ..errors import UsageError
     from ..inference.stylize_gatys import opened
     from ..inference.stylize_network import Restyler, loaded, opened_mask
     from ..tasks.stylization import Restyling
@@ -108,7 +108,7 @@ def _by_model(**asked: Any) -> tuple[Any, dict[str, Any]]:
 def _by_iterations(**asked: Any) -> tuple[Any, dict[str, Any]]:
     from dataclasses import fields
 
-    from ..config import UsageError, did_you_mean
+    from ..errors import UsageError, did_you_mean
     from ..features.gram import LAYERS, Perception, sharpest
     from ..inference.gatys import Painting
     from ..inference.stylize_gatys import Painter, opened

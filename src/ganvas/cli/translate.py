@@ -45,7 +45,7 @@ def _translator(
     name: str | None, device: str, precision: str, text: str | None, **how: Any
 ) -> tuple[Any, dict[str, Any]]:
     """What is to be done with each image, and what there is to say about the model."""
-    from ..config import UsageError
+    from ..errors import UsageError
     from ..inference.translate import ready, translated
     from ..models.model import load
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import UserError
+from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
 from .dataset import classes_of
 from .files import Tree, is_image

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import UserError
+from ..errors import UserError
 from ..imaging.decode import fit, whiten_hidden
 from .cache import Content, Progress, Rows, choose_resolution, content_key, file_digest, prepare
 from .dataset import Dataset, classes_of

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from ..config import UsageError
+from ..errors import UsageError
 from .dataset import Dataset
 from .degrade.base import Degradation
 from .derived_sources import MAKERS

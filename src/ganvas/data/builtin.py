@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import UserError
+from ..errors import UserError
 from ..imaging.decode import BadImage, fit, read, to_channels
 from .dataset import Dataset
 

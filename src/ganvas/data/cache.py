@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from .dataset import Dataset
 
 FORMAT = 2  # raise it when the same files must be prepared differently

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..config import UsageError
+from ..errors import UsageError
 
 LABELS_KEPT = 0x1ABE15  # the stream of random numbers that says which labels are kept
 MADE = {"edges": 1, "grey": 1, "blur": 0, "mask": 0, "regions": 0}  # channels of sources made so; 0: as the images

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ..config import UserError
+from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
 from .cache import file_digest
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import UserError
+from ..errors import UserError
 from ..imaging.decode import BadImage, Header, fit, peek, read, to_8bit, to_channels, transparent, whiten_hidden
 from .annotations import Layout, by_reason, kept, read_layout
 from .cache import Content, Progress, Rows, choose_resolution, content_key, ordered, prepare

@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from ..imaging.decode import MAX_PIXELS
 from .arrays import write_images
 from .cache import Content, Progress, content_key, file_digest, prepare

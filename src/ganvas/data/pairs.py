@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from ..config import UserError
+from ..errors import UserError
 from ..imaging.decode import BadImage, read
 from .annotations import by_reason
 from .cache import Progress

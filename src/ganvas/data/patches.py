@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import UserError
+from ..errors import UserError
 from ..imaging.decode import BadImage, read, to_8bit, to_channels, whiten_hidden
 from .annotations import by_reason
 from .cache import Content, Progress, Rows, content_key, ordered, prepare

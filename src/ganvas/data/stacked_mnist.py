@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import UsageError
+from ..errors import UsageError
 from .cache import Content, Progress, Rows, content_key, prepare
 from .dataset import Dataset
 

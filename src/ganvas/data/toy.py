@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..config import UsageError, did_you_mean
+from ..errors import UsageError, did_you_mean
 from .dataset import Dataset
 
 POINTS = 50_000

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import UsageError, did_you_mean, options
+from ..config import options
+from ..errors import UsageError, did_you_mean
 from .dataset import Facts
 
 

@@ -11,9 +11,9 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from ..config import UsageError, did_you_mean
 from ..data.dataset import Dataset
 from ..data.sources import parse_resolution
+from ..errors import UsageError, did_you_mean
 from ..features.extractor import Features, Resizer
 from ..metrics.psnr import Channel
 from ..models.model import Model

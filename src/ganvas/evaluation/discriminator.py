@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .. import catalog
-from ..config import Recipe, UsageError
+from ..config import Recipe
+from ..errors import UsageError
 from ..policy import Policy
 from ..run import Run
 from ..tasks.base import Adversary, Task

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..config import UsageError
 from ..data.dataset import Dataset
 from ..data.toy import modes as centres
+from ..errors import UsageError
 from ..imaging.decode import to_uint8
 from ..metrics import frechet, prdc
 from ..metrics import kid as kernel

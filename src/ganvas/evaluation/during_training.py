@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from ..checkpoints import download as weights
-from ..config import UsageError, did_you_mean
 from ..data.dataset import Dataset
+from ..errors import UsageError, did_you_mean
 from ..models.model import Model
 from . import measures as catalogue
 from .comparison import Numbers, Options, Question

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..api import train
-from ..config import UsageError, did_you_mean
 from ..data.dataset import Dataset
 from ..data.sources import open_source
+from ..errors import UsageError, did_you_mean
 from ..imaging.decode import to_uint8
 from ..metrics.statistics import save_statistics
 from ..models.model import Model, accuracy, load

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import UsageError, UserError
 from ..data.batches import once
 from ..data.cache import OWN, cache_folder
 from ..data.dataset import Dataset
 from ..data.sources import open_source
+from ..errors import UsageError, UserError
 from ..features.extractor import Features
 from ..imaging.decode import to_float, to_uint8
 from ..metrics.frechet import Gaussian, Moments

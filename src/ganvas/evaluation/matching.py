@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..config import UsageError
 from ..data.files import Folder, Tree, Zip, is_image
+from ..errors import UsageError
 from ..imaging.decode import BadImage, DecodedImage, read
 
 Pair = tuple[str, DecodedImage, DecodedImage]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import UsageError
+from ..errors import UsageError
 from ..features.extractor import rgb
 from ..metrics.lpips import lpips as published_lpips
 from ..metrics.psnr import psnr as psnr_of

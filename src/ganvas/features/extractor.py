@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ..checkpoints import download as weights
-from ..config import UsageError, UserError, did_you_mean
+from ..errors import UsageError, UserError, did_you_mean
 from .inception import Inception
 from .pocket import SIZE, Pocket
 from .vgg import VGG

@@ -12,7 +12,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from ..checkpoints import download as weights
-from ..config import UsageError
+from ..errors import UsageError
 from ..policy import full_precision, wide
 from . import extractor as features
 

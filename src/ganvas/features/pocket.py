@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ..config import UsageError, did_you_mean
+from ..errors import UsageError, did_you_mean
 
 WIDTHS = (24, 48, 96, 192)
 CLASSES = 10

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL.TiffImagePlugin import TiffImageFile
 
-from ..config import BadImage
+from ..errors import BadImage
 
 BITS, PLANAR = 258, 284  # TIFF's tags: of each channel; 2 where the channels are stored one after the other
 BAND = 1 << 22  # pixels that are copied at once

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import numpy as np
 from PIL import Image
 
-from ..config import BadImage
+from ..errors import BadImage
 from . import bit_depth as depth
 from . import dicom
 

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from ..config import BadImage
+from ..errors import BadImage
 from .bit_depth import within_limit
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # unpacked whole before anything could be checked

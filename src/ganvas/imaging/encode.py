@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from ..config import UsageError, UserError, did_you_mean
+from ..errors import UsageError, UserError, did_you_mean
 from .decode import shown, to_channels
 from .encode_bands import write_png, write_tiff
 from .metadata import Metadata, as_srgb, exif_bytes, profile, sized

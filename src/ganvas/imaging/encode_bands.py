@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from ..config import UsageError
+from ..errors import UsageError
 from .metadata import DETAILS, GPS, Metadata, exif_bytes
 
 BAND = 8 << 20  # bytes of pixels that are worked on at once

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from .decode import to_uint8
 
 GAP = 2  # pixels between the images of a grid

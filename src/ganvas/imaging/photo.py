@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import BadImage
+from ..errors import BadImage
 from . import bit_depth as depth
 from .decode import MAX_PIXELS, Opened, decode, greyish, naming, orientation, upright, using
 from .metadata import ORIENTATION, Metadata, by_tags, gathered

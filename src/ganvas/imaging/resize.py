@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import UsageError
+from ..errors import UsageError
 
 Kernel = Literal["bicubic", "bilinear", "lanczos"]
 Edges = Literal["mirror", "repeat"]

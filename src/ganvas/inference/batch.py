@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..config import BadImage, UsageError, UserError
+from ..errors import BadImage, UsageError, UserError
 from ..imaging.decode import SUFFIXES as READ
 from ..imaging.decode import peek, shown
 from ..imaging.encode import SUFFIXES as WRITTEN

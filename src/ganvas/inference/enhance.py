@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from ..imaging.photo import Photo, Planes
 from ..imaging.resize import resize, resized
 from ..models.resolve import Found, quick

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..config import UsageError, did_you_mean
+from ..errors import UsageError, did_you_mean
 from ..features.gram import Perception, Seen, mixed, total_variation
 from ..imaging.resize import resize
 from .optimizers import WAYS

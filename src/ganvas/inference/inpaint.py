@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from ..imaging.photo import Photo, Planes, open_photo
 from ..models.resolve import Found
 from ..policy import Policy, is_out_of_memory

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..config import UsageError, did_you_mean
+from ..errors import UsageError, did_you_mean
 from ..features.gram import Perception
 from ..imaging.colour import colour_matched, luma, luma_matched, with_luma
 from ..imaging.decode import save_png, shown, to_uint8

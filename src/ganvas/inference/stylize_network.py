@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..checkpoints.files import read as read_checkpoint
-from ..config import UsageError
+from ..errors import UsageError
 from ..features.gram import LAYERS, Perception, sharpest
 from ..imaging.colour import luma
 from ..imaging.decode import shown, to_channels, to_float, to_uint8

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import UserError
+from ..errors import UserError
 from ..policy import Policy, free_memory, is_out_of_memory
 from .receptive_field import Field, field
 

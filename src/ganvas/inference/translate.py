@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from ..imaging.photo import Photo, Planes
 from ..models.model import Model
 from ..policy import is_out_of_memory

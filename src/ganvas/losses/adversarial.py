@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
-from ..config import UsageError
+from ..errors import UsageError
 from ..game import Progress
 
 

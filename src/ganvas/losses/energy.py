@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
-from ..config import UsageError
+from ..errors import UsageError
 from .adversarial import Loss
 
 

@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..config import Spec, UsageError
+from ..config import Spec
+from ..errors import UsageError
 from ..game import Match, Progress
 from ..policy import wide
 from ..schedule import following

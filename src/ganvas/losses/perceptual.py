@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..errors import UsageError
 from ..features import extractor as features
 from ..policy import wide
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..errors import UsageError
 from ..policy import wide
 
 

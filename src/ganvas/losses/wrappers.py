@@ -6,7 +6,8 @@ import math
 
 from torch import Tensor
 
-from ..config import Spec, UsageError
+from ..config import Spec
+from ..errors import UsageError
 from ..game import Progress
 from ..schedule import following
 from .adversarial import Loss, NonSaturating

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..config import UsageError
+from ..errors import UsageError
 
 
 def checked(features: Tensor, least: int, what: str) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..config import UsageError
+from ..errors import UsageError
 from .frechet import checked
 
 

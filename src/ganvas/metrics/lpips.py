@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints import download as weights
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from ..features.extractor import vgg
 
 TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")

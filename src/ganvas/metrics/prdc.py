@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..config import UsageError
+from ..errors import UsageError
 from .frechet import checked
 
 BLOCK = 2048  # rows whose distances are held at once

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..config import UsageError
+from ..errors import UsageError
 
 Channel = Literal["rgb", "y"]
 LUMA = (65.481, 128.553, 24.966)  # BT.601 for R, G, B in [0, 1], from 16 to 235

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
-from ..config import UsageError
+from ..errors import UsageError
 from .psnr import Channel, looked_at
 
 SIZE, SIGMA = 11, 1.5  # of the Gaussian window (Wang et al. 2004)

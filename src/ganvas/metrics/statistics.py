@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config import UserError
+from ..errors import UserError
 from .frechet import Gaussian
 
 PUBLIC = {"features": "inception"}  # what files of others, which hold mu and sigma alone, are taken for

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from .. import catalog
 from ..checkpoints.files import read as read_checkpoint
-from ..config import Spec, UsageError, UserError, address, decode
+from ..config import Spec, address, decode
 from ..data.batches import once
 from ..data.dataset import Dataset
 from ..data.sources import open_source
+from ..errors import UsageError, UserError
 from ..imaging.decode import to_channels, to_float, to_uint8
 from ..imaging.grid import to_pil
 from ..policy import Policy, PrecisionName

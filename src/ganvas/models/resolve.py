@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.files import Checkpoint, read
-from ..config import UsageError, did_you_mean
+from ..errors import UsageError, did_you_mean
 from ..policy import Policy
 from ..run import telling
 from ..tasks.translation import Translation

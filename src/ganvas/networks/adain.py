@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, relu
 
-from ..config import UsageError
+from ..errors import UsageError
 
 VGG_WIDTHS = (64, 128, 256, 512)  # of the maps by which published files were trained
 

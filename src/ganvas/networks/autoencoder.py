@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..errors import UsageError
 from ..game import Scores
 from .label_inputs import JoinNoise
 from .layers import Init, as_size, cropped, halvings, initialise

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.special import ndtr, ndtri
 
-from ..config import Spec, UsageError
+from ..config import Spec
+from ..errors import UsageError
 from . import resnet
 from .heads import Plain
 from .label_inputs import embedding

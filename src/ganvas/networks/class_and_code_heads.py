@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ..config import UsageError
+from ..errors import UsageError
 from ..game import Scores
 from .heads import Plain
 

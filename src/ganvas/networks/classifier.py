@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..config import Spec, UsageError
+from ..config import Spec
+from ..errors import UsageError
 from ..game import Scores
 from .class_and_code_heads import Classes
 from .layers import Init, as_size, halvings, initialise

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..errors import UsageError
 from .layers import VectorEmbedding
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import instance_norm, normalize
 from torch.nn.utils import parametrize
 
-from ..config import UsageError
+from ..errors import UsageError
 from ..policy import full_precision
 from .label_inputs import JoinImage, JoinNoise, embedding
 from .layers import widened

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from ..config import UsageError
+from ..errors import UsageError
 from .adain import VGG_WIDTHS, mirrored
 from .layers import cropped, grown
 from .transformer_net import LEAST, Block, Layer

@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..config import Spec, UsageError
+from ..config import Spec
+from ..errors import UsageError
 from ..game import Scores
 from .blur_resample import Downsample, Upsample
 from .grouped_conv import GroupedConv

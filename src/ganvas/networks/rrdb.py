@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..errors import UsageError
 from .layers import widened
 from .superres_base import doublings, padded, scaled_kaiming, signed, unit
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
-from ..config import UsageError
+from ..errors import UsageError
 from ..game import Scores
 from .cyclegan import Layer
 from .layers import Init, as_size, cropped, grown, halvings, initialise

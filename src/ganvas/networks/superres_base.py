@@ -11,7 +11,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..errors import UsageError
 from .layers import widened
 
 SCALES = (1, 2, 3, 4, 8)

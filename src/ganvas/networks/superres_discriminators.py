@@ -7,7 +7,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import Spec, UsageError
+from ..config import Spec
+from ..errors import UsageError
 from ..game import Scores
 from .heads import Plain
 from .layers import Init, as_size, halvings, initialise

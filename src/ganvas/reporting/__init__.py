@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from ..run import write_bytes
 from .neighbours import SEARCHED
 from .page import whole_page

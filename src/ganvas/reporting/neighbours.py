@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..config import UserError
 from ..data.batches import divided, once
 from ..data.dataset import Dataset
 from ..data.sources import open_source
+from ..errors import UserError
 from ..features.extractor import Features
 from ..imaging.decode import to_float, to_uint8
 from ..imaging.grid import to_pil

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..catalog import TRUSTED
-from ..config import Recipe, UserError
+from ..config import Recipe
 from ..doctor import Finding, findings_in
 from ..doctor.log import Chart, Setup
 from ..doctor.symptoms import SETTLED
+from ..errors import UserError
 from ..run import Run, read_lines
 
 LARGEST_CONFIG = 8 << 20  # bytes

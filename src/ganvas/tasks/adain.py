@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from ..config import Spec, UsageError
+from ..config import Spec
+from ..errors import UsageError
 from ..features.gram import adapted, moments
 from ..game import Objective, Progress
 from .stylization import Restyling

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..augment import Chain
-from ..config import Spec, UsageError, did_you_mean
+from ..config import Spec
+from ..errors import UsageError, did_you_mean
 from ..game import Draw, Look, Match, Objective, Progress, Scores
 from ..policy import full_precision
 from .image_pool import Pool

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, max_pool2d
 
-from ..config import Spec, UsageError
+from ..config import Spec
 from ..data.derived_sources import edges
+from ..errors import UsageError
 from ..game import Draw, Look, Objective, Progress
 from .base import Adversary
 from .translation import Translation, beside

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import Spec, UsageError, did_you_mean
+from ..config import Spec
 from ..data.builtin import PHOTOGRAPHS, photograph
+from ..errors import UsageError, did_you_mean
 from ..features.gram import Seen, total_variation
 from ..game import Objective, Progress
 from ..imaging.decode import read, to_channels, to_float

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..config import Spec, UsageError, options
+from ..config import Spec, options
+from ..errors import UsageError
 from ..game import Draw, Look, Objective, Progress
 from .base import Adversary, Label, Task, charge, imposed
 

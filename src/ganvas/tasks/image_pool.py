@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..errors import UsageError
 
 
 class Pool(nn.Module):

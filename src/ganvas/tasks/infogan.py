@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ..config import Spec, UsageError, options
+from ..config import Spec, options
+from ..errors import UsageError
 from ..game import Draw, Progress
 from .base import Label
 from .generation import Generation, numbers

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..errors import UsageError
 from .base import Label
 from .generation import asked, numbers
 from .translation import Translation

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from ..config import Spec, UsageError
+from ..config import Spec
+from ..errors import UsageError
 from ..game import Draw, Look, Objective, Progress
 from .base import Adversary
 from .label_translation import Told

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..errors import UsageError
 from ..features.gram import adapted, moments
 from ..imaging.resize import resize
 from .translation import Translation, beside

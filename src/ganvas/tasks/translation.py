@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config import UsageError
+from ..errors import UsageError
 from .base import Label, Task
 
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from .players import Group
 
 

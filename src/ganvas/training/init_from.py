@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..config import UsageError, UserError
+from ..errors import UsageError, UserError
 from ..networks.norms import Reference
 from ..run import Run, read_json, read_weights
 from ..tasks.base import Adversary, Task

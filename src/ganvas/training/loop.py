@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import UserError
 from ..doctor import Doctor, Finding
 from ..doctor.signals import Signals
+from ..errors import UserError
 from ..evaluation.during_training import Watch
 from ..game import Progress
 from ..imaging.grid import grid

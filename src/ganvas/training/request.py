@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import catalog
-from ..config import Recipe, Spec, UsageError, address, did_you_mean
+from ..config import Recipe, Spec, address
 from ..data.dataset import Dataset
 from ..data.sources import SOURCES, parse_resolution
 from ..data.transforms import parse_transforms
+from ..errors import UsageError, did_you_mean
 from ..policy import PrecisionName
 from ..run import Run, read_json
 from .init_from import recipe_of

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...config import Spec, UsageError
+from ...config import Spec
+from ...errors import UsageError
 from ...imaging.resize import resize
 from ..dataset import Facts
 

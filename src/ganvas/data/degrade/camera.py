@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ...config import UsageError
+from ...errors import UsageError
 from ...imaging.resize import Edges, resize
 from .base import Chance, Degradation, Range, luma, share, within
 from .kernels import filtered, gaussian, generalised, path, plateau, sinc

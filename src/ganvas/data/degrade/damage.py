@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ...config import UsageError
+from ...errors import UsageError
 from ...imaging.colour import to_lab
 from .base import Chance, Degradation, Range, share, within
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...config import Spec, UsageError
+from ...config import Spec
+from ...errors import UsageError
 from .base import Chance, Degradation, Range, share, within
 from .camera import SHARES, LensBlur, Noisy, recoded
 from .kernels import filtered, sharpened, sinc

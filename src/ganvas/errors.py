@@ -1,0 +1,28 @@
+"""Errors that end in one sentence for the user instead of a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """One sentence for a person: the thing, what was found, and the way out."""
+
+
+class UsageError(UserError):
+    """A `UserError` about how something was asked for (exit code 2)."""
+
+
+class BadImage(UserError):
+    """A file that cannot be used as an image; `reason` says why without naming the file."""
+
+    def __init__(self, reason: str, name: str = ""):
+        super().__init__(f"{name}: {reason}" if name else reason)
+        self.reason = reason
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'x'?"` for the nearest known word, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
