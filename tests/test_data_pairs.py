@@ -11,9 +11,11 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+import ganvas
 from ganvas.data import derived_sources as makers
 from ganvas.data.batches import Batches
 from ganvas.data.dataset import MADE, Dataset
+from ganvas.data.pairs import fingerprint_of, two_piles
 from ganvas.data.sources import absolute, open_source
 from ganvas.data.transforms import TRANSFORMS, Blur, Brightness, Crop, Flip, Rotate
 from ganvas.errors import UsageError, UserError
@@ -246,6 +248,30 @@ def test_made_sources_follow_from_the_position(name):
         assert torch.equal(expected[key], with_workers[key])
     if name != "mask":
         torch.testing.assert_close(makers.MAKERS[name](expected["image"]), expected["source"])
+
+
+def test_every_kind_of_made_sources_has_its_own_fingerprint():
+    """Or a run would resume on other sources than it was started on."""
+    names = ["digits", *(f"{maker}:digits" for maker in MADE)]
+    assert len({open_source(name, resolution=(8, 8)).fingerprint for name in names}) == len(names)
+
+
+def test_fingerprints_of_combinations_stay():
+    """They stand in the config.json of runs, which resume only with the same."""
+    parts = [Dataset(drawn(0)[None], fingerprint=digit * 32) for digit in "ab"]
+    assert fingerprint_of("edges", parts[0]) == "a2ab83d7a3e35159468730cacdfdcfd0"
+    assert two_piles(*parts, name="").fingerprint == "0c2074fe9f2227fc981918eed05bde0d"
+    assert fingerprint_of("pairs", *parts) == "6b3cd4344588cb37fdf27d74545dfd0c"
+
+
+def test_a_run_refuses_to_resume_on_other_made_sources(tmp_path):
+    options = {"resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32"}
+    parts = {"generator.width": 4, "discriminator.width": 4}
+    run = ganvas.train("pix2pix", data="edges:digits", outdir=tmp_path / "r", images=8, set=parts, **options)
+    for other in ("grey:digits", "mask:digits"):
+        with pytest.raises(UsageError, match="data have changed"):
+            ganvas.train(data=other, outdir=run.path, resume=True, device="cpu", images=16)
+    ganvas.train(data="edges:digits", outdir=run.path, resume=True, device="cpu", images=16)
 
 
 def test_edges_are_those_of_sobel():
