@@ -473,5 +473,5 @@ def test_feature_matching_can_be_all_that_the_generator_is_paid():
     t.advance()
     said = t.read()
     assert said["g/adversarial"] == 0
-    assert said["g/featurematching_0"] > 0
+    assert said["g/featurematching"] > 0
     assert any(not torch.equal(v, before[k]) for k, v in t.task.generator.state_dict().items() if "weight" in k)

@@ -115,9 +115,9 @@ def test_the_game_is_the_papers():
 def test_a_shared_fake_changes_nothing():
     made, one, two, calls = judged(), batch(), batch(), []
     made.generator.register_forward_hook(lambda *_: calls.append(1))
-    found = made.d_loss(one, Progress(paired=True)), made.g_loss(one, Progress(paired=True))
+    found = made.d_loss(one, Progress(share_fakes=True)), made.g_loss(one, Progress(share_fakes=True))
     assert len(calls) == 1
-    assert "fake" not in one
+    assert "fakes" not in one
     expected = made.d_loss(two, Progress()), made.g_loss(two, Progress())
     for a, b in zip(found, expected):
         for name in b.terms:
@@ -154,10 +154,13 @@ def test_the_trainer_says_which_generator_is_the_average(photographs, tmp_path):
     session.close()
 
 
-def test_terms_of_one_kind_are_added():
-    one, two = task(terms=[Spec(L1)]), task(terms=[Spec(L1), Spec(L1, weight=2.0)])
-    a, b = (t.g_loss(batch(), Progress()).terms["l1"].item() for t in (one, two))
-    assert b == pytest.approx(3 * a, rel=1e-6)
+def test_terms_of_one_kind_are_numbered_and_all_count():
+    one, two = task(terms=[Spec(L1)]), task(terms=[Spec(L1), Spec(MSE), Spec(L1, weight=2.0)])
+    a, b = one.g_loss(batch(), Progress()), two.g_loss(batch(), Progress())
+    assert list(b.terms) == ["l1_0", "mse", "l1_1"]
+    assert b.terms["l1_0"].item() == pytest.approx(a.terms["l1"].item(), rel=1e-6)
+    assert b.terms["l1_1"].item() == pytest.approx(2 * a.terms["l1"].item(), rel=1e-6)
+    assert b.total.item() == pytest.approx(3 * a.total.item() + b.terms["mse"].item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -190,14 +190,14 @@ def moved_by(term, *modules):
 def test_gradient_routing(head, paired):
     t = task(discriminator=Spec(dcgan.Discriminator, width=4, norm="none", head=head))
     b = batch(*FOUR)
-    objective = t.d_loss(b, Progress(paired=paired))
+    objective = t.d_loss(b, Progress(share_fakes=paired))
     for name in ("adversarial", "mismatch"):
         moved = moved_by(objective.terms[name], t.discriminator.text)
         assert all(moved), name  # the encoder learns from matching
         assert not any(moved_by(objective.terms[name], t.generator)), name
     objective.total.backward()
     t.discriminator.requires_grad_(False)
-    objective = t.g_loss(b, Progress(paired=paired))
+    objective = t.g_loss(b, Progress(share_fakes=paired))
     assert all(moved_by(objective.total, t.generator["images"], t.generator["text"]))
 
 

@@ -30,7 +30,7 @@ from ganvas.tasks.paired import Paired
 from ganvas.tasks.translation import beside
 from ganvas.tasks.unpaired import Unpaired
 
-NOW, APART = Progress(paired=True), Progress()
+NOW, APART = Progress(share_fakes=True), Progress()
 FACTS = {"resolution": (8, 8), "channels": 3}
 
 
@@ -137,7 +137,7 @@ def test_fakes_serve_both_players(make):
     for a, b in zip(found, expected):
         for name in b.terms:
             same(a.terms[name], b.terms[name])
-    assert "fake" not in one
+    assert "fakes" not in one
 
 
 # --- two piles ----------------------------------------------------------------------------------------------
@@ -314,6 +314,19 @@ def test_a_painting_style_can_keep_more_than_its_content():
     task, photo, painted = painting(terms=[Spec(L1, weight=4.0)]), random_images(0), random_images(1)
     g = task.g_loss({"other": photo, "image": painted}, APART)
     same(g.terms["l1"], 4 * (task.generator(photo) - photo).abs().mean() / 2)
+
+
+def test_a_term_may_stand_twice():
+    task, photo, painted = (
+        painting(terms=[Spec(L1, weight=1.0), Spec(L1, weight=3.0)]),
+        random_images(0),
+        random_images(1),
+    )
+    g = task.g_loss({"other": photo, "image": painted}, APART)
+    once = (task.generator(photo) - photo).abs().mean() / 2
+    same(g.terms["l1_0"], once)
+    same(g.terms["l1_1"], 3 * once)
+    assert set(g.terms) == {"adversarial", "content", "l1_0", "l1_1"}
 
 
 def test_where_the_terms_of_a_painting_style_go():

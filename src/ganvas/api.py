@@ -24,7 +24,6 @@ from .data.sources import absolute, open_source
 from .doctor.signals import Signals
 from .errors import UsageError, UserError
 from .evaluation.during_training import Watch
-from .game import Progress
 from .models.model import Model as Model
 from .models.model import accuracy as accuracy
 from .models.model import load as load
@@ -32,6 +31,7 @@ from .policy import Policy, is_out_of_memory
 from .reporting import Report as Report
 from .reporting import report as report
 from .run import Run
+from .schedule import per_step
 from .tasks.base import Task
 from .training import distributed
 from .training.hardware import hardware
@@ -41,7 +41,7 @@ from .training.players import Group
 from .training.request import Request as Request
 from .training.request import asked_resolution, check_numbers, continued, made_recipe
 from .training.request import find_recipe as find_recipe
-from .training.trainer import Trainer
+from .training.trainer import Trainer, progress_at
 from .version import __version__
 
 EVALUATION = ("eval_images", "eval_metric", "eval_samples", "stop_when", "patience")
@@ -189,8 +189,7 @@ def rehearse(task: Task, recipe: Recipe, batches: Batches, policy: Policy, group
     So parts that do not go together end in a sentence before anything is written.  Raises `UsageError`.
     """
     few = min(4, recipe.batch // (recipe.accumulate * group.world))
-    once = (recipe.accumulate, recipe.d_steps, recipe.g_steps) == (1, 1, 1) and not recipe.d_warmup_images
-    progress = Progress(total=recipe.images, paired=once, rank=group.rank, world=group.world)
+    progress = progress_at(recipe, 0, 0, per_step(recipe.d_steps)(0), group)
     try:
         players: Task = policy.place(copy.deepcopy(task)).train()  # type: ignore[assignment]
         with torch.random.fork_rng(), policy.autocast():

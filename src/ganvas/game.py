@@ -77,7 +77,7 @@ class Progress:
     images: int = 0  # real images drawn so far
     total: int = 1  # planned images
     step: int = 0  # steps of the game so far
-    paired: bool = False  # each player moves once on this very batch: its fakes can serve both
+    share_fakes: bool = False  # both players move once on this batch, so one set of fakes serves both
     rank: int = 0
     world: int = 1
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from .image_pool import Pool
 
 Examples = Callable[[Sequence[int]], dict[str, Any]]
 Label = int | str | Sequence[float] | None  # a class, a caption, a vector, or whatever the model likes
+T = TypeVar("T")
 
 
 class Task(nn.Module):
@@ -49,6 +50,24 @@ class Task(nn.Module):
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         """What the generator minimises on a batch."""
         raise NotImplementedError(f"{type(self).__name__} must say what its generator minimises")
+
+    @staticmethod
+    def make_fakes(batch: dict[str, Any], share: bool, make: Callable[[], T]) -> T:
+        """The fakes of the discriminator's step; with `share` (`Progress.share_fakes`) kept for the generator's step.
+
+        Shared fakes carry the generator's graph, so that it runs once for both players.
+        """
+        with torch.set_grad_enabled(share):
+            fakes = make()
+        if share:
+            batch["fakes"] = fakes
+        return fakes
+
+    @staticmethod
+    def take_fakes(batch: dict[str, Any], make: Callable[[], T]) -> T:
+        """The fakes of the generator's step: those that `make_fakes` kept in this batch, or new ones."""
+        fakes: T = batch.pop("fakes") if "fakes" in batch else make()
+        return fakes
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
         """What to sample from: tensors with one row a seed, the same on every machine."""
@@ -99,7 +118,7 @@ class Adversary(nn.Module):
     ):
         super().__init__()
         self.net, self.loss = discriminator, loss.build()
-        self.penalties = imposed(penalties, "discriminator")
+        self.penalties = build_penalties(penalties, "discriminator")
         self.augment = Chain(augment)
         self.pool = Pool(size=pool) if pool else None
 
@@ -111,7 +130,7 @@ class Adversary(nn.Module):
     def judge_exactly(self, images: Tensor, label: Tensor | None = None) -> Scores:
         """`judge` outside any compiled graph (AOTAutograd refuses double backward), of float32 images.
 
-        In float32 throughout where nobody asks for less: penalties are computed outside autocast, see `charge`.
+        In float32 throughout where nobody asks for less: penalties are computed outside autocast, see `penalty_terms`.
         """
         return self.net.forward(self.augment(images.float()), label)
 
@@ -142,7 +161,7 @@ class Adversary(nn.Module):
         terms |= {f"{name}_real": term for name, term in self._conditioning(match.real_scores, label)}
         if self._learns_fakes():
             terms |= {f"{name}_fake": term for name, term in self._conditioning(match.fake_scores, fake_label)}
-        terms |= charge(self.penalties, match, progress)
+        terms |= penalty_terms(self.penalties, match, progress)
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
         self.augment.observe(real_logits)
         stats = {"real": real_logits.mean(), "fake": fake_logits.mean()}
@@ -202,8 +221,8 @@ class Adversary(nn.Module):
             yield from head.loss(scores, label).items()
 
 
-def imposed(penalties: Sequence[Spec], player: str) -> nn.ModuleList:
-    """Penalties built for a player; raises `UsageError` for one that means nothing to it."""
+def build_penalties(penalties: Sequence[Spec], player: str) -> nn.ModuleList:
+    """Penalties of one player; raises `UsageError` for a penalty that is for the other one."""
     built = nn.ModuleList(p.build() for p in penalties)
     for penalty in built:
         if penalty.player not in ("either", player):
@@ -212,12 +231,27 @@ def imposed(penalties: Sequence[Spec], player: str) -> nn.ModuleList:
     return built
 
 
-def charge(penalties: nn.ModuleList, match: Match, progress: Progress) -> dict[str, Tensor]:
-    """What penalties cost in this step, by name, computed in float32; those that rest are left out."""
-    terms: dict[str, Tensor] = {}
-    for k, penalty in enumerate(penalties):
+def penalty_terms(
+    penalties: nn.ModuleList, match: Match, progress: Progress, beside: Collection[str] = ()
+) -> dict[str, Tensor]:
+    """The penalties of one step by `named_terms`, computed in float32; a penalty that rests is left out."""
+    values: list[Tensor | None] = []
+    for penalty in penalties:
         with full_precision(match.real.device):
-            value = penalty(match, progress)
-        if value is not None:
-            terms[f"{type(penalty).__name__.lower()}_{k}"] = value
-    return terms
+            values.append(penalty(match, progress))
+    return named_terms(penalties, values, beside)
+
+
+def named_terms(
+    modules: Iterable[nn.Module], values: Iterable[Tensor | None], beside: Collection[str] = ()
+) -> dict[str, Tensor]:
+    """Values by their modules' names, numbered (`l1_0`, `l1_1`) if two have one name or it is taken by `beside`.
+
+    Modules without a value in this step (None) keep their number and are left out.
+    """
+    names = [type(module).__name__.lower() for module in modules]
+    numbered = [
+        f"{name}_{names[:k].count(name)}" if names.count(name) > 1 or name in beside else name
+        for k, name in enumerate(names)
+    ]
+    return {name: value for name, value in zip(numbered, values) if value is not None}

@@ -12,7 +12,7 @@ from ..config import Spec
 from ..data.derived_sources import edges
 from ..errors import UsageError
 from ..game import Draw, Look, Objective, Progress
-from .base import Adversary
+from .base import Adversary, named_terms
 from .translation import Translation, beside
 
 REACH = 5  # pixels a side over which edges are smoothed
@@ -57,23 +57,20 @@ class Cartoon(Translation):
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         painted = batch["image"]
-        with torch.set_grad_enabled(progress.paired):
-            fake = self.generator(batch["other"])
-        if progress.paired:  # the generator is paid for the fakes that were just judged
-            batch["fake"] = fake
+        fake = self.make_fakes(batch, progress.share_fakes, lambda: self.generator(batch["other"]))
         fakes = torch.cat([fake.detach().to(painted.dtype), smoothed(painted)])
         objective = self.discriminator.d_loss(torch.cat([painted, painted]), fakes, progress)[0]
         return Objective({k: self._share(progress) * v for k, v in objective.terms.items()}, objective.stats)
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        photo, fake = batch["other"], batch.pop("fake", None)
-        fake = self.generator(photo) if fake is None else fake
+        photo = batch["other"]
+        fake = self.take_fakes(batch, lambda: self.generator(photo))
         terms, _ = self.discriminator.g_loss(Draw(fake), batch["image"], progress)
         with torch.no_grad():
             expected = self.content(photo)
         terms = {k: self._share(progress) * v for k, v in terms.items()}
         terms["content"] = self.keep * l1_loss(self.content(fake).float(), expected.float())
-        return Objective(terms | {type(term).__name__.lower(): term(fake, photo) for term in self.terms})
+        return Objective(terms | named_terms(self.terms, (term(fake, photo) for term in self.terms), terms))
 
     def _share(self, progress: Progress) -> float:
         return float(progress.fraction >= self.warmup)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..config import Spec, options
 from ..errors import UsageError
 from ..game import Draw, Look, Objective, Progress
-from .base import Adversary, Label, Task, charge, imposed
+from .base import Adversary, Label, Task, build_penalties, penalty_terms
 
 
 def uniform(*shape: int, **options: Any) -> Tensor:
@@ -67,37 +67,29 @@ class Generation(Task):
         facts |= {"classes": self.classes, "attributes": self.attributes}
         self.generator = generator.build(**facts)
         self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment, pool)
-        self.g_penalties = imposed(g_penalties, "generator")
+        self.g_penalties = build_penalties(g_penalties, "generator")
         self.prior, self.fakes, self.conditional = prior, fakes, conditional
         self.needs = frozenset({"image", "label"} if conditional else {"image"})
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real, label = batch["image"], self.label(batch)
-        paired = progress.paired and self.fakes == 1
-        if paired:
-            self._constrain()
-        with torch.set_grad_enabled(paired):
-            draw = self.draw(real, progress, label)
-        if paired:  # as in DCGAN's code: the generator is paid for the fakes that were just judged
-            batch["draw"] = draw
+        share = progress.share_fakes and self.fakes == 1
+        draw = self.make_fakes(batch, share, lambda: self.constrain_and_draw(real, progress, label))
         return self.discriminator.d_loss(real, draw.image, progress, label, draw.label)[0]
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real, label = batch["image"], self.label(batch)
         if self.fakes > 1:
             real, label = repeat(real, self.fakes), repeat(label, self.fakes)
-        draw = batch.pop("draw", None)
-        if draw is None:
-            self._constrain()
-            draw = self.draw(real, progress, label)
-        return self.paid(draw, real, label, progress)
+        draw = self.take_fakes(batch, lambda: self.constrain_and_draw(real, progress, label))
+        return self.g_objective(draw, real, label, progress)
 
-    def paid(self, draw: Draw, real: Tensor, label: Tensor | None, progress: Progress) -> Objective:
-        """What a draw costs the generator; `label` is that of the real images."""
+    def g_objective(self, draw: Draw, real: Tensor, label: Tensor | None, progress: Progress) -> Objective:
+        """The generator's objective for a draw; `label` is that of the real images."""
         compare = any(penalty.relative for penalty in self.g_penalties)
         terms, match = self.discriminator.g_loss(draw, real, progress, label, compare)
         match.net = self.maker
-        return Objective({**terms, **charge(self.g_penalties, match, progress)})
+        return Objective({**terms, **penalty_terms(self.g_penalties, match, progress)})
 
     def look(self, batch: dict[str, Any]) -> Look:
         label = self.label(batch)
@@ -107,11 +99,6 @@ class Generation(Task):
         """Images of both kinds as the discriminator judges them; `label` is that of the real ones."""
         judge = self.discriminator.verdict
         return Look(real, draw.image, judge(real, label), judge(draw.image, draw.label))
-
-    def _constrain(self) -> None:
-        """Let the generator's penalties move its weights, before it makes what it will be paid for."""
-        for penalty in self.g_penalties:
-            penalty.constrain(self.maker)  # type: ignore[operator]
 
     @property
     def maker(self) -> Any:
@@ -129,7 +116,14 @@ class Generation(Task):
         """
         return batch["label"] if self.conditional else None
 
-    def draw(self, like: Tensor, progress: Progress, label: Tensor | None = None) -> Draw:
+    def constrain_and_draw(self, like: Tensor, progress: Progress, label: Any = None) -> Draw:
+        """`draw`; before a draw with gradient, from which the generator learns, its penalties constrain its weights."""
+        if torch.is_grad_enabled():
+            for penalty in self.g_penalties:
+                penalty.constrain(self.maker)  # type: ignore[operator]
+        return self.draw(like, progress, label)
+
+    def draw(self, like: Tensor, progress: Progress, label: Any = None) -> Draw:
         """As many fakes as there are images in `like`, on its device."""
         z = self.noise(like, progress)
         return Draw(self.maker(z, label), label, z)

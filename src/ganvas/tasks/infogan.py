@@ -60,7 +60,7 @@ class InfoGAN(Generation):
         )
         self.categories, self.continuous = list(categories), continuous
 
-    def draw(self, like: Tensor, progress: Progress, label: Tensor | None = None) -> Draw:
+    def draw(self, like: Tensor, progress: Progress, label: Any = None) -> Draw:
         z, count = self.noise(like, progress), len(like) * progress.world
         code = progress.mine(self.codes(count, device=like.device))
         return Draw(self.maker(z, code), code, z, code)

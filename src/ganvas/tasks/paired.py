@@ -46,16 +46,12 @@ class Paired(Translation):
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         source, target = batch["source"], batch["image"]
-        with torch.set_grad_enabled(progress.paired):
-            fake = self.generator(source)
-        if progress.paired:  # the generator is paid for the fakes that were just judged
-            batch["fake"] = fake
+        fake = self.make_fakes(batch, progress.share_fakes, lambda: self.generator(source))
         return self.discriminator.d_loss(pair(source, target), pair(source, fake), progress)[0]
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         source, target = batch["source"], batch["image"]
-        fake = batch.pop("fake", None)
-        fake = self.generator(source) if fake is None else fake
+        fake = self.take_fakes(batch, lambda: self.generator(source))
         terms, _ = self.discriminator.g_loss(Draw(pair(source, fake)), pair(source, target), progress)
         return Objective({**terms, "pixel": self.pixel * l1_loss(fake.float(), target)})
 

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from ..config import Spec
 from ..errors import UsageError
 from ..game import Draw, Look, Objective, Progress
-from .base import Adversary
+from .base import Adversary, named_terms
 from .translation import Translation, beside
 
 
@@ -54,22 +54,15 @@ class Restoration(Translation):
         self.next_step = f"ganvas {verb} -i IMAGE -o OUT.png --model {{run}}"
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        with torch.set_grad_enabled(progress.paired):
-            fake = self.generator(batch["source"])
-        if progress.paired:  # the generator is paid for the fakes that were just judged
-            batch["fake"] = fake
+        fake = self.make_fakes(batch, progress.share_fakes, lambda: self.generator(batch["source"]))
         assert isinstance(self.discriminator, Adversary)
         return self.discriminator.d_loss(batch["image"], fake, progress)[0]
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        fake = batch.pop("fake", None)
-        fake = self.generator(batch["source"]) if fake is None else fake
+        fake = self.take_fakes(batch, lambda: self.generator(batch["source"]))
         wanted = batch.get("target", batch["image"])
         steady = self._steady(batch["source"]) if any(term.steady for term in self.terms) else None
-        found = {type(term).__name__.lower(): [] for term in self.terms}  # type: dict[str, list[Tensor]]
-        for term in self.terms:
-            found[type(term).__name__.lower()].append(term(fake, wanted, steady))
-        terms = {name: torch.stack(values).sum() for name, values in found.items()}
+        terms = named_terms(self.terms, (term(fake, wanted, steady) for term in self.terms))
         if isinstance(self.discriminator, Adversary):
             terms |= self.discriminator.g_loss(Draw(fake), batch["image"], progress)[0]
         with torch.no_grad():

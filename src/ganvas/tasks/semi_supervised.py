@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from ..config import Spec
 from ..errors import UsageError
 from ..game import Objective, Progress
-from .base import charge
+from .base import penalty_terms
 from .classification import accuracy, naming
 from .generation import Generation
 
@@ -82,17 +82,15 @@ class SemiSupervised(Generation):
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         self._copy_discriminator()
-        draw = batch.pop("draw", None)
-        if draw is None:
-            self._constrain()
-            draw = self.draw(batch["image"], progress)
+        draw = self.take_fakes(batch, lambda: self.constrain_and_draw(batch["image"], progress))
         with torch.no_grad():
             reference = self.discriminator.judge(batch["image"])
         scores = self.discriminator.judge(draw.image)
         match = self.discriminator.match(batch["image"], draw.image, reference, scores, None, None)
         match.draw, match.net = draw, self.maker
         real, fake = (found.features[-1].float().mean(0) for found in (reference, scores))
-        return Objective({"feature_matching": (fake - real).abs().mean(), **charge(self.g_penalties, match, progress)})
+        terms = {"feature_matching": (fake - real).abs().mean()}
+        return Objective(terms | penalty_terms(self.g_penalties, match, progress, terms))
 
     def logits(self, images: Tensor) -> Tensor:
         return self.generator["classifier"](images).label_logits  # type: ignore[index]

@@ -77,12 +77,7 @@ class TextGeneration(Generation):
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real, captions = batch["image"], self.captions(batch, progress)
         vectors = self.read(captions)
-        if progress.paired:
-            self._constrain()
-        with torch.set_grad_enabled(progress.paired):
-            draw = self.imagine(real, captions, progress)
-        if progress.paired:
-            batch["draw"] = draw
+        draw = self.make_fakes(batch, progress.share_fakes, lambda: self.constrain_and_draw(real, progress, captions))
         objective, match = self.discriminator.d_loss(real, draw.image, progress, vectors, vectors)
         objective.terms["adversarial"] = (1 - self.matching) * objective.terms["adversarial"]
         assert match.real_scores is not None
@@ -100,17 +95,14 @@ class TextGeneration(Generation):
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         captions = batch["captions"] if "captions" in batch else self.captions(batch, progress)
-        draw = batch.pop("draw", None)
-        if draw is None:
-            self._constrain()
-            draw = self.imagine(batch["image"], captions, progress)
+        draw = self.take_fakes(batch, lambda: self.constrain_and_draw(batch["image"], progress, captions))
         vectors = self.read(captions)
-        return self.paid(draw._replace(label=vectors), batch["image"], vectors, progress)
+        return self.g_objective(draw._replace(label=vectors), batch["image"], vectors, progress)
 
     def look(self, batch: dict[str, Any]) -> Look:
         captions = [text.strip() for text in batch["text"]]
         vectors = self.read(captions)
-        draw = self.imagine(batch["image"], captions, Progress())
+        draw = self.draw(batch["image"], Progress(), captions)
         return self.shown(batch["image"], draw._replace(label=vectors), vectors)
 
     def captions(self, batch: dict[str, Any], progress: Progress) -> list[str]:
@@ -124,10 +116,10 @@ class TextGeneration(Generation):
         reader: Any = self.discriminator.text
         return reader(captions)
 
-    def imagine(self, like: Tensor, captions: Sequence[str], progress: Progress) -> Draw:
-        """One fake image for each caption."""
+    def draw(self, like: Tensor, progress: Progress, label: Any = None) -> Draw:
+        """One fake image for each caption in `label`."""
         z = self.noise(like, progress)
-        return Draw(self.maker(z, self.generator["text"](captions)), latent=z)  # type: ignore[index]
+        return Draw(self.maker(z, self.generator["text"](label)), latent=z)  # type: ignore[index]
 
     def read_label(self, text: str, names: Sequence[str]) -> Label:
         return text

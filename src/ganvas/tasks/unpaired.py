@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
@@ -50,17 +49,14 @@ class Unpaired(Translation):
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real = {"a": batch["other"], "b": batch["image"]}
-        with torch.set_grad_enabled(progress.paired):
-            fake = self._fakes(real)
-        if progress.paired:  # the generators are paid for the fakes that were just judged
-            batch["fake"] = fake
+        fake = self.make_fakes(batch, progress.share_fakes, lambda: self._fakes(real))
         found = {p: self.discriminator[p].d_loss(real[p], fake[p], progress)[0] for p in "ab"}  # type: ignore[operator]
         terms = {f"{name}_{p}": term for p, o in found.items() for name, term in o.terms.items()}
         return Objective(terms, {f"{name}_{p}": value for p, o in found.items() for name, value in o.stats.items()})
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real = {"a": batch["other"], "b": batch["image"]}
-        fake = batch.pop("fake", None) or self._fakes(real)
+        fake = self.take_fakes(batch, lambda: self._fakes(real))
         back = self._fakes({"a": fake["a"], "b": fake["b"]})
         terms: dict[str, Tensor] = {}
         for p in "ab":

@@ -65,9 +65,7 @@ class Trainer:
 
     @property
     def progress(self) -> Progress:
-        once = (self.recipe.accumulate, self.d_steps, self.recipe.g_steps) == (1, 1, 1)
-        paired = once and self.images >= self.recipe.d_warmup_images
-        return Progress(self.images, self.recipe.images, self.step, paired, self.group.rank, self.group.world)
+        return progress_at(self.recipe, self.images, self.step, self.d_steps, self.group)
 
     @property
     def players(self) -> dict[str, Player]:
@@ -97,7 +95,7 @@ class Trainer:
         for player in self.players.values():
             player.set_rate(self.schedule(now.fraction), self.beta2(now.fraction) if self.beta2 else None)
         if self.d:
-            with frozen(None if now.paired else self.g):
+            with frozen(None if now.share_fakes else self.g):
                 for parts in batches[: self.d_steps]:
                     self._update("d", self.d, self.task.d_loss, parts, now)
         if self.images >= self.recipe.d_warmup_images:
@@ -218,3 +216,10 @@ class Trainer:
         self.stream, self.tally = None, Tally(state.get("tally"), self.policy.device)
         for player in self.players.values():
             player.bad.zero_()
+
+
+def progress_at(recipe: Recipe, images: int, step: int, d_steps: int, group: Group) -> Progress:
+    """The state of a run before a step with so many discriminator updates."""
+    once = (recipe.accumulate, d_steps, recipe.g_steps) == (1, 1, 1)
+    share_fakes = once and images >= recipe.d_warmup_images
+    return Progress(images, recipe.images, step, share_fakes, group.rank, group.world)
