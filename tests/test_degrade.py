@@ -15,12 +15,13 @@ from torch import Tensor
 
 from ganvas.config import Spec
 from ganvas.data.dataset import Facts
-from ganvas.data.degrade import DEGRADATIONS, Chance, Degradation, InTurn, base, camera, kernels, second_order
+from ganvas.data.degrade import DEGRADATIONS, Chance, Degradation, InTurn, camera, kernels, second_order
 from ganvas.data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, Noisy
 from ganvas.data.degrade.damage import Grey, Holes, Scratches
 from ganvas.data.degrade.second_order import SecondOrder, Stage
 from ganvas.data.degrade.weather import Haze, LowLight, Rain
 from ganvas.errors import UsageError
+from ganvas.imaging.channels import luma
 from ganvas.imaging.colour import coloured, from_lab, to_lab
 from ganvas.imaging.resize import resize
 
@@ -610,7 +611,7 @@ def test_in_turn_is_one_after_the_other() -> None:
 
 def test_weights_of_luma() -> None:
     image = torch.eye(3).view(1, 3, 1, 3)
-    np.testing.assert_allclose(base.luma(image).flatten().numpy(), [0.299, 0.587, 0.114], rtol=1e-6)
+    np.testing.assert_allclose(luma(image).flatten().numpy(), [0.299, 0.587, 0.114], rtol=1e-6)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")

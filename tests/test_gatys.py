@@ -11,7 +11,7 @@ from scipy.optimize import rosen, rosen_der
 from ganvas.cli import app
 from ganvas.errors import BadImage, UsageError
 from ganvas.features.gram import Perception, Seen, total_variation
-from ganvas.imaging.colour import luma
+from ganvas.imaging.channels import luma
 from ganvas.imaging.photo import open_photo
 from ganvas.inference.gatys import Painting, begun, judged, paint, planned
 from ganvas.inference.optimizers import LBFGS, Adam, Evened

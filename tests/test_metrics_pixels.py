@@ -119,7 +119,7 @@ def test_bicubic_loses_what_it_loses():
     [
         (lambda x: psnr(x, x[..., 1:]), "one shape"),
         (lambda x: psnr(x, x, border=100), "border of 100 pixels leaves nothing"),
-        (lambda x: ssim(x[..., :8], x[..., :8]), "window of 11x11; these random_images are 8x200"),
+        (lambda x: ssim(x[..., :8], x[..., :8]), "window of 11x11; these images are 8x200"),
         (lambda x: ms_ssim(x[..., :100], x[..., :100]), "at least 176x176, these are 100x200; take fewer"),
         (lambda x: ms_ssim(x, x, scales=9), "1 to 5 scales, not 9"),
         (lambda x: diversity(x), "two at least, got 1"),

@@ -12,7 +12,8 @@ from ganvas.features import extractor as features
 from ganvas.features.gram import Perception, Seen, gram, gram_loss, layer, mixed, reach, sharpest, total_variation
 from ganvas.features.pocket import WIDTHS
 from ganvas.features.vgg import VGG
-from ganvas.imaging.colour import colour_matched, luma, luma_matched, with_luma
+from ganvas.imaging.channels import luma
+from ganvas.imaging.colour import colour_matched, luma_matched, with_luma
 
 
 def maps(seed, *shape):

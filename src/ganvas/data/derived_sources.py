@@ -8,27 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LUMA = (0.299, 0.587, 0.114)  # BT.601
+from ..imaging.channels import luma, on_white
+
 LINE = 0.15  # a line is where brightness, in [-1, 1], changes by more than this from pixel to pixel
 LEVELS = 4  # of each channel, in flat colours
 HOLE = (0.25, 0.5)  # shares of a side: the smallest and the largest hole
 
 
-def laid_on_white(images: Tensor) -> Tensor:
-    """(N, 1, 3 or 4, H, W) in [-1, 1] without transparency."""
-    if images.shape[1] != 4:
-        return images
-    alpha = (images[:, 3:] + 1) / 2
-    return images[:, :3] * alpha + 1 - alpha
-
-
 def grey(images: Tensor) -> Tensor:
     """Brightness on white, (N, 1, H, W): colouring is the way back."""
-    images = laid_on_white(images)
-    if images.shape[1] == 1:
-        return images
-    weights = torch.tensor(LUMA, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
+    return luma(on_white(images))
 
 
 def edges(images: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from ..checkpoints import download as weights
 from ..errors import UsageError, UserError, did_you_mean
+from ..imaging.channels import on_white
 from .inception import Inception
 from .pocket import SIZE, Pocket
 from .vgg import VGG
@@ -178,7 +179,5 @@ def found(name: str) -> Entry:
 
 def rgb(images: Tensor) -> Tensor:
     """Grey, RGB or RGBA images in [-1, 1] as RGB: grey three times, transparency on white."""
-    if images.shape[1] == 4:
-        alpha = (images[:, 3:] + 1) / 2
-        return images[:, :3] * alpha + (1 - alpha)
+    images = on_white(images)
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images

@@ -1,4 +1,4 @@
-"""Colour: Lab as networks take it (CIE 1976, white point D65), luma, and colours made like another image's."""
+"""Lab as networks take it (CIE 1976, white point D65), and colours or luma matched to another image's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..policy import wide
+from .channels import luma
 
 CHROMA = 110.0  # a and b of sRGB lie in -86.2..98.2 and -107.9..94.5
 
@@ -29,14 +30,6 @@ def from_lab(lab: Tensor) -> Tensor:
 
     lab = wide(lab)
     return lab_to_rgb(torch.cat([(lab[:, :1] + 1) * 50, lab[:, 1:] * CHROMA], 1)).mul(2).sub(1)
-
-
-def luma(images: Tensor) -> Tensor:
-    """(N, 1 or 3, H, W) sRGB in [-1, 1] to the luma of BT.601, (N, 1, H, W)."""
-    if images.shape[1] == 1:
-        return images
-    weights = images.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
 
 
 def with_luma(images: Tensor, wanted: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from PIL import Image
 from ..errors import BadImage
 from . import bit_depth as depth
 from . import dicom
+from .channels import levels_on_white, luma_of_levels
 
 if TYPE_CHECKING:  # torch takes a second to import, and listing the data sources needs none of it
     from torch import Tensor
@@ -289,18 +290,12 @@ def to_channels(array: np.ndarray, channels: int) -> np.ndarray:
     present = array.shape[2]
     if present == channels:
         return array
-    white = np.iinfo(array.dtype).max
     if channels == 4:
-        return np.concatenate([to_channels(array, 3), np.full_like(array[..., :1], white)], -1)
+        opaque = np.full_like(array[..., :1], np.iinfo(array.dtype).max)
+        return np.concatenate([to_channels(array, 3), opaque], -1)
     if present == 4:
-        alpha = array[..., 3:].astype(np.uint32)
-        over = array[..., :3] * alpha + white * (white - alpha)
-        return to_channels(((over + white // 2) // white).astype(array.dtype), channels)
-    if channels == 3:
-        return np.repeat(array, 3, axis=2)
-    weights = np.array([19595, 38470, 7471], np.uint64)  # they add up to 2^16: white stays white
-    luma = array.astype(np.uint64) @ weights
-    return ((luma + 32768) >> np.uint64(16)).astype(array.dtype)[..., None]
+        return to_channels(levels_on_white(array), channels)
+    return np.repeat(array, 3, axis=2) if channels == 3 else luma_of_levels(array)
 
 
 def to_8bit(array: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import BadImage
 from . import bit_depth as depth
+from .channels import luma, unmultiplied
 from .decode import MAX_PIXELS, Opened, decode, greyish, naming, orientation, upright, using
 from .metadata import ORIENTATION, Metadata, by_tags, gathered
 
@@ -58,8 +59,7 @@ class Photo:
         colour = values[:, :present].sub(low).mul(1 / (high - low))
         cover = values[:, present:].mul(1 / self.top).clamp_(0, 1) if self.alpha else None
         if channels == 1 and present == 3:
-            weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-            colour = colour[:, :1] if self.neutral else (colour * weights).sum(1, keepdim=True)
+            colour = colour[:, :1] if self.neutral else luma(colour)
         elif channels == 3 and present == 1:
             colour = colour.expand(-1, 3, -1, -1)
         if cover is not None:
@@ -84,8 +84,7 @@ class Photo:
             raise ValueError("an image with transparency comes back without it")
         cover = planes.alpha.detach().float().cpu()[0].add(1).mul_(0.5).clamp_(0, 1)
         cover = self._stored(cover)
-        colour = colour.add(1).mul_(0.5)
-        colour = torch.where(cover > 0, colour / cover.clamp_min(1e-6), torch.zeros(())).clamp_(0, 1)
+        colour = unmultiplied(colour.add(1).mul_(0.5), cover, hidden=0.0)
         return self._whole(torch.cat([colour.mul_(high - low).add_(low), cover.mul(self.top)]))
 
     def _stored(self, cover: Tensor) -> Tensor:

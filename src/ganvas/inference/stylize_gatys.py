@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..errors import UsageError, did_you_mean
 from ..features.gram import Perception
-from ..imaging.colour import colour_matched, luma, luma_matched, with_luma
+from ..imaging.channels import luma
+from ..imaging.colour import colour_matched, luma_matched, with_luma
 from ..imaging.decode import save_png, shown, to_uint8
 from ..imaging.photo import Photo, open_photo
 from .gatys import Painting, paint

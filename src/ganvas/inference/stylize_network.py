@@ -15,7 +15,7 @@ from torch import Tensor
 from ..checkpoints.files import read as read_checkpoint
 from ..errors import UsageError
 from ..features.gram import LAYERS, Perception, sharpest
-from ..imaging.colour import luma
+from ..imaging.channels import luma
 from ..imaging.decode import shown, to_channels, to_float, to_uint8
 from ..imaging.grid import to_pil
 from ..imaging.photo import Photo, open_photo

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError, UserError
+from ..imaging.channels import unmultiplied
 from ..imaging.photo import Photo, Planes
 from ..models.model import Model
 from ..policy import is_out_of_memory
@@ -63,9 +64,8 @@ def straight(planes: Planes) -> tuple[Tensor, Tensor | None]:
     """Colour that is not multiplied by its alpha, white where nothing shows, and the alpha; in [-1, 1]."""
     if planes.alpha is None:
         return planes.colour, None
-    cover = (planes.alpha + 1) / 2
-    plain = torch.where(cover > 0, (planes.colour + 1) / 2 / cover.clamp_min(1e-6), torch.ones(()))
-    return plain.clamp(0, 1) * 2 - 1, planes.alpha
+    plain = unmultiplied((planes.colour + 1) / 2, (planes.alpha + 1) / 2, hidden=1.0)
+    return plain * 2 - 1, planes.alpha
 
 
 def as_photo(photo: Photo, colour: Tensor, alpha: Tensor | None) -> Photo:

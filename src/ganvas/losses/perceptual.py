@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..features import extractor as features
+from ..imaging.channels import on_white
 from ..policy import wide
 
 LAYERS = {  # what is compared unless told otherwise
@@ -66,11 +67,3 @@ class Perceptual(nn.Module):
     def _maps(self, images: Tensor) -> dict[str, Tensor]:
         network = self.hidden[0].to(images.device)
         return network.maps(on_white(images), self.layers)  # type: ignore[operator]
-
-
-def on_white(images: Tensor) -> Tensor:
-    """Opaque images as they are, transparent ones laid on white."""
-    if images.shape[1] != 4:
-        return images
-    alpha = (images[:, 3:] + 1) / 2
-    return images[:, :3] * alpha + 1 - alpha

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from ..imaging.channels import on_white
 
 Channel = Literal["rgb", "y"]
 LUMA = (65.481, 128.553, 24.966)  # BT.601 for R, G, B in [0, 1], from 16 to 235
@@ -17,14 +18,6 @@ def luma(images: Tensor) -> Tensor:
     """Y of BT.601 as published super-resolution measures it: (N, 3, H, W) in [0, 255] to (N, 1, H, W), 16 to 235."""
     weights = torch.tensor(LUMA, dtype=images.dtype, device=images.device)
     return (images * weights[:, None, None]).sum(1, keepdim=True) / 255 + 16
-
-
-def opaque(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) in [0, 255] as they look on white: (N, 1 or 3, H, W)."""
-    if images.shape[1] != 4:
-        return images
-    alpha = images[:, 3:] / 255
-    return images[:, :3] * alpha + 255 * (1 - alpha)
 
 
 def looked_at(a: Tensor, b: Tensor, channel: Channel, border: int) -> tuple[Tensor, Tensor]:
@@ -37,7 +30,7 @@ def looked_at(a: Tensor, b: Tensor, channel: Channel, border: int) -> tuple[Tens
         raise UsageError(f"Only images of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}.")
     if border < 0 or min(a.shape[2:]) <= 2 * border:
         raise UsageError(f"A border of {border} pixels leaves nothing of images of {a.shape[3]}x{a.shape[2]}.")
-    images = [opaque(x.double()) for x in (a, b)]
+    images = [on_white(x.double(), 0.0, 255.0) for x in (a, b)]
     if channel == "y":
         images = [luma(x.expand(-1, 3, -1, -1)) for x in images]
     inside = slice(border, -border or None)

@@ -188,11 +188,3 @@ def share(who: object, option: str, value: float) -> float:
     if not 0 <= value <= 1:
         raise UsageError(f"{type(who).__name__} takes {option} as a share from 0 to 1, not {value:g}.")
     return value
-
-
-def luma(image: Tensor) -> Tensor:
-    """(1, C, H, W) as (1, 1, H, W), by the weights of BT.601."""
-    if image.shape[1] == 1:
-        return image
-    weights = torch.tensor([0.299, 0.587, 0.114], dtype=image.dtype, device=image.device)
-    return (image * weights.view(3, 1, 1)).sum(1, keepdim=True)

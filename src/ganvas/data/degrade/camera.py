@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from ...errors import UsageError
+from ...imaging.channels import luma
 from ...imaging.resize import Edges, resize
-from .base import Chance, Degradation, Range, luma, share, within
+from .base import Chance, Degradation, Range, share, within
 from .kernels import filtered, gaussian, generalised, path, plateau, sinc
 
 KINDS = ("gaussian", "gaussian_turned", "generalised", "generalised_turned", "plateau", "plateau_turned")
