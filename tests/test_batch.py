@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 
 from ganvas.errors import UsageError, UserError
+from ganvas.export.pth import save_network
 from ganvas.imaging.photo import Photo
 from ganvas.inference import batch as batch
 from ganvas.inference.batch import Job, jobs_for, work
-from ganvas.models import resolve as finding
-from ganvas.models.foreign import save_network
+from ganvas.models import resolve
 from ganvas.networks.compact import Compact
 
 
@@ -267,7 +267,7 @@ def test_restore_keeps_the_size(tmp_path, command):
 
 def test_upscale_takes_the_embedded_model(tmp_path, monkeypatch, command, model):
     embedded = {"small-x2": (str(model), 2, "Small."), "small-x4": ("missing.safetensors", 4, "Not there.")}
-    monkeypatch.setattr(finding, "EMBEDDED", embedded)
+    monkeypatch.setattr(resolve, "EMBEDDED", embedded)
     random_image(tmp_path / "a.png", 10, 10)
     arguments = ("-i", tmp_path / "a.png", "-o", tmp_path / "b.png")
     assert command("upscale", *arguments, "--outscale", 1.5)[0] == 0

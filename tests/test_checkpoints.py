@@ -17,7 +17,8 @@ from ganvas import catalog
 from ganvas.checkpoints import files as checkpoints
 from ganvas.checkpoints import layouts
 from ganvas.errors import UsageError, UserError
-from ganvas.models.foreign import as_checkpoint, load_network, save_network
+from ganvas.export.pth import as_checkpoint, save_network
+from ganvas.models.foreign import load_network
 from ganvas.networks.compact import Compact
 from ganvas.networks.rrdb import RRDBNet
 

@@ -199,7 +199,7 @@ def test_a_walk_begins_and_passes_at_its_seeds(run):
 
 
 def test_slerp_stays_on_the_sphere():
-    from ganvas.models.model import slerp
+    from ganvas.latent.walk import slerp
 
     a, b = torch.randn(2, 100, dtype=torch.float64)
     path = slerp(a / a.norm(), b / b.norm(), torch.linspace(0, 1, 9))

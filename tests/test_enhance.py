@@ -17,7 +17,7 @@ from ganvas.imaging.photo import open_photo
 from ganvas.imaging.resize import resize, resized
 from ganvas.inference import enhance
 from ganvas.inference.enhance import Canvas, Enhancer, Target, as_photo
-from ganvas.models.resolve import Found
+from ganvas.models.resolve import ImageModel
 from ganvas.networks.compact import Compact
 from ganvas.policy import Policy
 
@@ -44,7 +44,7 @@ def inventing(scale=2, channels=3):
 
 def enhancer(network=None, policy=CPU, **options):
     network = repeating() if network is None else network
-    return Enhancer(Found(network, network.body[0].in_channels, "test"), policy, **options)
+    return Enhancer(ImageModel(network, network.body[0].in_channels, "test"), policy, **options)
 
 
 def noise(*shape, dtype=np.uint8, top=256):
@@ -248,7 +248,7 @@ def test_strength_mixes_the_images(tile):
 
 def test_strength_mixes_in_a_faithful_model():
     network, faithful, x = inventing(), inventing(), torch.rand(1, 3, 16, 16)
-    mixed = enhancer(network, strength=0.6, base=Found(faithful, 3, "psnr"))(x)
+    mixed = enhancer(network, strength=0.6, base=ImageModel(faithful, 3, "psnr"))(x)
     assert torch.allclose(mixed, 0.4 * faithful(x) + 0.6 * network(x), atol=1e-5)
 
 
@@ -258,7 +258,7 @@ def test_strength_at_the_same_size_keeps_the_image():
 
 
 def test_what_does_not_mix_is_refused():
-    for base in (Found(repeating(4), 3, "x4"), Found(repeating(channels=1), 1, "grey")):
+    for base in (ImageModel(repeating(4), 3, "x4"), ImageModel(repeating(channels=1), 1, "grey")):
         with pytest.raises(UsageError, match="cannot be mixed"):
             enhancer(base=base, strength=0.5)
     for strength in (-0.1, 1.1, float("nan")):
@@ -278,7 +278,7 @@ def test_colours_are_kept_and_so_are_details():
     """Pain 14: a model that shifts colours gives them back; what it made of each pixel stays."""
     down, right = torch.meshgrid(torch.linspace(-0.7, 0.6, 60), torch.linspace(-0.5, 0.5, 70), indexing="ij")
     x = torch.stack([down, right, down * right])[None]
-    found = Found(shifting(), 3, "shifting")
+    found = ImageModel(shifting(), 3, "shifting")
     shifted, kept = (Enhancer(found, CPU, keep_colours=k)(x) for k in (False, True))
 
     def broad(images):  # means of 10x10 pixels of what went in, as numpy has them

@@ -8,7 +8,8 @@ import torch
 import published_translation as published
 from ganvas.checkpoints import files as checkpoints
 from ganvas.errors import UsageError, UserError
-from ganvas.models.foreign import load_network, save_network
+from ganvas.export.pth import save_network
+from ganvas.models.foreign import load_network
 from ganvas.networks import cyclegan as translation
 from ganvas.networks import patchgan as patch
 from ganvas.networks import stargan, unet

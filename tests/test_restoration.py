@@ -23,7 +23,7 @@ from ganvas.inference.inpaint import Filler
 from ganvas.losses.adversarial import NonSaturating
 from ganvas.losses.pixel import L1, LDL, MSE
 from ganvas.losses.wrappers import Weighted
-from ganvas.models.resolve import Found, find
+from ganvas.models.resolve import ImageModel, resolve
 from ganvas.networks import colorize_inpaint as lost
 from ganvas.networks import compact
 from ganvas.policy import Policy
@@ -222,7 +222,7 @@ def test_a_grey_image_gets_colours(channels):
         array[..., :3] = array[..., :1]
     if channels in (2, 4):
         array[..., -1] = 255
-    enhancer = Enhancer(Found(colours().on_images(), 3, "test"), CPU)
+    enhancer = Enhancer(ImageModel(colours().on_images(), 3, "test"), CPU)
     made = enhancer.photo(as_photo(array)).array
     assert made.shape == (20, 24, 4 if channels in (2, 4) else 3)
     if channels in (2, 4):
@@ -273,7 +273,7 @@ def test_only_holes_change(channels, dtype, tmp_path):
     mask = np.zeros((300, 310), np.uint8)
     mask[10:20, 30:33] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    filler = Filler(Found(White(), 3, "test"), CPU, tmp_path / "mask.png")
+    filler = Filler(ImageModel(White(), 3, "test"), CPU, tmp_path / "mask.png")
     made = filler.photo(as_photo(array), filler.hole("a", (300, 310))).array
     assert np.array_equal(made[mask == 0], array[mask == 0])
     assert (made[mask > 0] == top).all()
@@ -288,7 +288,7 @@ def test_whatever_the_network_does_outside_is_not_taken(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
     hole = np.zeros((40, 40), bool)
     hole[3:6, 30:38] = True
-    made = Filler(Found(Everything(), 3, "test"), CPU, tmp_path).photo(as_photo(array), hole).array
+    made = Filler(ImageModel(Everything(), 3, "test"), CPU, tmp_path).photo(as_photo(array), hole).array
     assert np.array_equal(made[~hole], array[~hole])
     assert (made[hole] == 128).all()  # mid-grey, turned round
 
@@ -305,7 +305,7 @@ def test_the_network_sees_the_hole_and_what_is_around_it(tmp_path):
     mask[300:310, 300:500] = 255
     Image.fromarray(mask).save(tmp_path / "m.png")
     array = np.full((600, 700, 3), 255, np.uint8)
-    filler = Filler(Found(Looking(), 3, "test"), CPU, tmp_path)
+    filler = Filler(ImageModel(Looking(), 3, "test"), CPU, tmp_path)
     filler.photo(as_photo(array), filler.hole("m", (600, 700)))
     assert seen[0].shape == (1, 4, 10 + 2 * 128, 600)
     hole = seen[0][:, 3:] > 0
@@ -316,15 +316,15 @@ def test_the_network_sees_the_hole_and_what_is_around_it(tmp_path):
 
 def test_masks_that_do_not_fit_are_refused(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
-    filler = Filler(Found(White(), 3, "test"), CPU, tmp_path)
+    filler = Filler(ImageModel(White(), 3, "test"), CPU, tmp_path)
     with pytest.raises(ganvas.errors.UserError, match="is 8x8 and the image 9x8"):
         filler.hole("a", (8, 9))
     with pytest.raises(ganvas.errors.UserError, match="no mask b.png"):
         filler.hole("b", (8, 8))
     with pytest.raises(UsageError, match="takes no --mask"):
-        Filler(Found(Larger(), 3, "test"), CPU, tmp_path)
+        Filler(ImageModel(Larger(), 3, "test"), CPU, tmp_path)
     with pytest.raises(UsageError, match="fills holes"):
-        Enhancer(Found(White(), 3, "test"), CPU)
+        Enhancer(ImageModel(White(), 3, "test"), CPU)
 
 
 # --- from images to models to images ----------------------------------------------------------------------
@@ -375,7 +375,7 @@ def test_a_game_begins_from_pixels_and_is_mixed_with_them(larger, photographs, t
     )
     mixed = command("interpolate-weights", larger, game.path, "--alpha", "0.5", "-o", tmp_path / "mixed.safetensors")
     assert mixed.exit_code == 0, mixed.output
-    a, b, c = (find(m).network.state_dict() for m in (larger, game.path, tmp_path / "mixed.safetensors"))
+    a, b, c = (resolve(m).network.state_dict() for m in (larger, game.path, tmp_path / "mixed.safetensors"))
     for key in a:
         torch.testing.assert_close(c[key], (a[key] + b[key]) / 2)
     options = ["--model", game.path, "--psnr-model", larger, "--strength", "0.5"]
@@ -400,7 +400,7 @@ def test_pairs_of_two_sizes_are_learnt_from(photographs, tmp_path):
             image.resize((40 * factor, 32 * factor)).save(tmp_path / side / file.name)
     data = f"source={tmp_path / 'low'},target={tmp_path / 'high'}"
     run = ganvas.train("compact", data=data, resolution=16, outdir=tmp_path / "run", set=SMALL, **QUICK)
-    assert find(run.path).scale == 3
+    assert resolve(run.path).scale == 3
     assert run.config()["data"]["resolution"] == [18, 18]  # the next that three divides
 
 
@@ -448,5 +448,5 @@ def test_resuming_cuts_the_same_patches(photographs, tmp_path):
     ganvas.train("compact", outdir=tmp_path / "once", **options)
     ganvas.train("compact", outdir=tmp_path / "parts", snapshot_images=8, minutes=0.0, **options)
     ganvas.train(outdir=tmp_path / "parts", resume=True)
-    a, b = (find(tmp_path / name).network.state_dict() for name in ("once", "parts"))
+    a, b = (resolve(tmp_path / name).network.state_dict() for name in ("once", "parts"))
     assert all(torch.equal(a[k], b[k]) for k in a)

@@ -17,6 +17,7 @@ from ganvas.checkpoints.files import read
 from ganvas.cli import app
 from ganvas.config import Spec
 from ganvas.errors import UsageError
+from ganvas.export.pth import save_network
 from ganvas.features.gram import Perception, adapted, gram, moments
 from ganvas.features.pocket import WIDTHS
 from ganvas.game import Progress
@@ -241,12 +242,12 @@ def test_overpainting_evens_colours_by_a_linear_map():
 def test_overpainting_has_no_layout_of_another_tool(tmp_path):
     network = Overpainting(width=4)
     with pytest.raises(UsageError, match="No other tool has a layout"):
-        foreign.save_network(network, tmp_path / "mine.pth")
+        save_network(network, tmp_path / "mine.pth")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_published_style_network_is_written_back(tmp_path):
-    foreign.save_network(TransformerNet(width=4), tmp_path / "mine.pth")
+    save_network(TransformerNet(width=4), tmp_path / "mine.pth")
     written = torch.load(tmp_path / "mine.pth", weights_only=True)
     shapes = published.transformer_shapes(obsolete=False)
     assert {k: tuple(v.shape) for k, v in written.items()} == shapes
@@ -285,19 +286,19 @@ def test_published_adain_files(halves, tmp_path):
     how = ["-o", tmp_path / "o.png", "--model", files[0], "--encoder", files[1]]
     assert command(tmp_path / "c.png", tmp_path / "s.png", *how) == 0
     assert open_photo(tmp_path / "o.png").array.shape == (16, 24, 3)
-    foreign.save_network(found[1], tmp_path / "back.pth", layout="adain")
+    save_network(found[1], tmp_path / "back.pth", layout="adain")
     assert torch.load(tmp_path / "back.pth", weights_only=True).keys() == decodes.keys()
-    foreign.save_network(Decoder(widths=(4, 6, 8)), tmp_path / "ours.safetensors")
+    save_network(Decoder(widths=(4, 6, 8)), tmp_path / "ours.safetensors")
     assert read(tmp_path / "ours.safetensors").options["widths"] == (4, 6, 8)
 
 
 def test_halves_of_adain_say_what_they_need(halves, tmp_path):
     place = halves[0]
-    with pytest.raises(UsageError, match="decodes maps, and needs what makes them: .* --encoder"):
+    with pytest.raises(UsageError, match="decodes feature maps and needs an encoder: .* --encoder"):
         ganvas.load(place / "decoder.pth")
     with pytest.raises(UsageError, match="needs what decodes them"):
         ganvas.load(place / "vgg_normalised.pth")
-    foreign.save_network(Decoder(widths=(4, 6, 8)), tmp_path / "ours.safetensors")
+    save_network(Decoder(widths=(4, 6, 8)), tmp_path / "ours.safetensors")
     wrong = [
         (place / "vgg_normalised.pth", place / "vgg_normalised.pth", "the decoder of AdaIN is needed"),
         (place / "decoder.pth", place / "decoder.pth", "the normalised VGG that encodes for AdaIN is needed"),
@@ -521,7 +522,7 @@ def test_the_method_must_be_the_models(runs, tmp_path):
     ],
 )
 def test_models_that_paint_nothing_are_refused(network, sentence, tmp_path):
-    foreign.save_network(network, tmp_path / "m.pth")
+    save_network(network, tmp_path / "m.pth")
     save(random_images(0, 1), tmp_path / "c.png")
     with pytest.raises(UsageError, match=sentence):
         command(tmp_path / "c.png", "-o", tmp_path / "new" / "o.png", "--model", tmp_path / "m.pth")

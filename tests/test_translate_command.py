@@ -116,12 +116,12 @@ def test_what_cannot_be_is_a_sentence(there_and_back, many, tmp_path):
     draw(tmp_path / "in.png", 10, 12)
     dcgan = ganvas.train("dcgan", data="digits", outdir=tmp_path / "noise", **TINY, set={"generator.width": 4}).path
     mistakes = [
-        ([], "Give --model: a run"),
+        ([], "Missing --model: a run"),
         (["--model", tmp_path / "nowhere"], "does not exist"),
         (["--model", there_and_back, "--label", "3"], "There is no class|one kind of image"),
         (["--model", many], "must be told what to make"),
         (["--model", many, "--label", "nine"], "no class 'nine'"),
-        (["--model", dcgan], "makes images of noise"),
+        (["--model", dcgan], "generates from noise and cannot translate; ganvas sample"),
         (["--model", there_and_back, "--quality", "0"], "--quality"),
     ]
     for options, said in mistakes:
@@ -141,7 +141,7 @@ def test_sampling_a_model_that_translates(there_and_back, tmp_path):
     card = (there_and_back / "model" / "README.md").read_text()
     assert "pipeline_tag: image-to-image" in card
     draw(tmp_path / "a.png", 10, 12)
-    with pytest.raises(UsageError, match="ganvas translate is for it"):
+    with pytest.raises(UsageError, match="translates images and cannot upscale; ganvas translate"):
         app(
             ["upscale", "-i", str(tmp_path / "a.png"), "-o", str(tmp_path / "b.png"), "--model", str(there_and_back)],
             standalone_mode=False,

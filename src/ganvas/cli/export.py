@@ -22,9 +22,10 @@ def interpolate_weights(
 ) -> None:
     """Weights between a faithful and a detailed model (network interpolation, as ESRGAN does it)."""
     from ..checkpoints.files import write
-    from ..models.resolve import checkpoint, interpolated
+    from ..export.interpolate import interpolate
+    from ..export.pth import checkpoint_of
 
-    made = interpolated(checkpoint(psnr), checkpoint(gan), alpha)
+    made = interpolate(checkpoint_of(psnr), checkpoint_of(gan), alpha)
     write(output, made, layout=layout)
     if as_json:
         return answer({"output": str(output), "network": made.network, "alpha": alpha, **made.options})
@@ -39,10 +40,11 @@ def export(
 ) -> None:
     """A model for elsewhere: .pth or .safetensors as other tools load it, or a folder (weights, config, card)."""
     from ..checkpoints.files import write
-    from ..models.resolve import checkpoint, export_folder
+    from ..export.folder import export_folder
+    from ..export.pth import checkpoint_of
 
     if output.suffix:
-        made = checkpoint(model)
+        made = checkpoint_of(model)
         write(output, made, layout=layout)
         said = {"output": str(output), "network": made.network, **made.options}
     else:

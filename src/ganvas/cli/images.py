@@ -60,9 +60,9 @@ def upscale(
 ) -> None:
     """Larger images: one, or a folder of them; depth, colours, transparency and metadata are kept."""
     asked = dict(locals())
-    from ..models.resolve import embedded
+    from ..models.resolve import pick_embedded
 
-    _apply(**{**asked, "model": model or embedded(outscale)})
+    _apply(**{**asked, "verb": "upscale", "model": model or pick_embedded(outscale)})
 
 
 def restore(
@@ -96,8 +96,8 @@ def restore(
     from ..errors import UsageError
 
     if model is None:
-        raise UsageError("Restored from what? Give --model: a run that was trained against it, or a weight file.")
-    _apply(**asked)
+        raise UsageError("Missing --model: a run or a weight file.")
+    _apply(**{**asked, "verb": "restore"})
 
 
 def _apply(source: Path, output: Path, as_json: bool, **asked: Any) -> None:
@@ -149,7 +149,7 @@ def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
     """What is to be done with each image, and what there is to say about the network."""
     from ..errors import UsageError
     from ..inference.enhance import Enhancer, Target
-    from ..models.resolve import PLAIN, find
+    from ..models.resolve import PLAIN, resolve
     from ..policy import Policy
 
     target = Target(asked["outscale"], asked["width"], asked["height"])
@@ -157,9 +157,9 @@ def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
         raise UsageError(f"{PLAIN} has no size of its own: give --outscale, or --width or --height.")
     policy = Policy.choose(asked["device"], asked["precision"])
     enhancer = Enhancer(
-        find(asked["model"], scale=asked["model_scale"], activation=asked["activation"]),
+        resolve(asked["model"], scale=asked["model_scale"], activation=asked["activation"], verb=asked["verb"]),
         policy,
-        base=find(asked["psnr_model"]) if asked["psnr_model"] else None,
+        base=resolve(asked["psnr_model"]) if asked["psnr_model"] else None,
         strength=asked["strength"],
         keep_colours=asked["keep_colours"],
         grain=asked["grain"],
@@ -176,13 +176,13 @@ def _filler(**asked: Any) -> tuple[Any, dict[str, Any]]:
     """The same for a network that fills holes."""
     from ..errors import UsageError
     from ..inference.inpaint import Filler
-    from ..models.resolve import find
+    from ..models.resolve import resolve
     from ..policy import Policy
 
     if asked["keep_colours"] or asked["grain"]:
         raise UsageError("--mask changes holes alone; leave --keep-colours and --grain out.")
     policy = Policy.choose(asked["device"], asked["precision"])
-    filler = Filler(find(asked["model"]), policy, asked["mask"])
+    filler = Filler(resolve(asked["model"], verb="restore"), policy, asked["mask"])
 
     def change(photo: Any, output: Path, tell: Any) -> Any:
         return filler.photo(photo, filler.hole(output.stem, photo.array.shape[:2]))

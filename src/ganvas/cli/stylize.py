@@ -89,6 +89,7 @@ def _by_model(**asked: Any) -> tuple[Any, dict[str, Any]]:
     from ..errors import UsageError
     from ..inference.stylize_gatys import opened
     from ..inference.stylize_network import Restyler, loaded, opened_mask
+    from ..models.resolve import wrong_kind
     from ..tasks.stylization import Restyling
 
     usual = inspect.signature(stylize).parameters
@@ -96,6 +97,8 @@ def _by_model(**asked: Any) -> tuple[Any, dict[str, Any]]:
     if idle:
         raise UsageError(f"--{idle[0].replace('_', '-')} is for painting by iterations, which a --model does without.")
     model = loaded(asked["model"], asked["encoder"], device=asked["device"])
+    if not model.task.translates:
+        raise wrong_kind(asked["model"], model.task, "stylize")
     method = "adain" if isinstance(model.task, Restyling) else "fast"
     if asked["method"] not in ("auto", method):
         raise UsageError(f"{asked['model']} paints by {method}, not by {asked['method']}; give another --model.")

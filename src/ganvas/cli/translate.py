@@ -48,10 +48,13 @@ def _translator(
     from ..errors import UsageError
     from ..inference.translate import ready, translated
     from ..models.model import load
+    from ..models.resolve import wrong_kind
 
     if name is None:
-        raise UsageError("Translated by what? Give --model: a run, a model folder, or a weight file.")
+        raise UsageError("Missing --model: a run, a model folder or a weight file.")
     model = load(name, device=device, precision=precision)  # type: ignore[arg-type]
+    if not model.task.translates or model.task.restores:
+        raise wrong_kind(name, model.task, "translate")
     how["label"] = model.read_label(text)
     ready(model, **how)
     about = {"model": name, "device": str(model.policy.device), "precision": model.policy.precision}

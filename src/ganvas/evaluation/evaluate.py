@@ -16,6 +16,7 @@ from ..data.sources import open_source
 from ..errors import UsageError, did_you_mean
 from ..imaging.decode import to_uint8
 from ..metrics.statistics import save_statistics
+from ..models.folder import model_folder
 from ..models.model import Model, accuracy, load
 from ..run import Run, read_json, telling
 from .comparison import Numbers, Options, Question, Where
@@ -56,18 +57,10 @@ def statistics_of(a: Where, output: Path, **options: Any) -> Numbers:
 def noted(metric: str, a: Where, b: Where | None, found: Numbers) -> None:
     """Keep a number with the run it is about, in RUN/evaluation.jsonl."""
     for side in (b, a):
-        model = None if side is None else model_folder(Path(str(side)))
+        model = None if side is None else model_folder(Path(str(side)).resolve())
         if model is not None and (run := Run(model.parent)).exists():
             images = read_json(model / "config.json").get("images", 0)
             return run.append_evaluation({"metric": metric, "trained_images": images, **found})
-
-
-def model_folder(side: Path) -> Path | None:
-    """The folder of a run that holds the model in question: `model`, or `best` where that was measured."""
-    for folder in (side / "model", side.resolve()):
-        if (folder / "generator.safetensors").is_file():
-            return folder
-    return None
 
 
 def gan_train(ask: Question) -> Numbers:

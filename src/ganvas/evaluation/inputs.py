@@ -23,6 +23,7 @@ from ..features.extractor import Features
 from ..imaging.decode import to_float, to_uint8
 from ..metrics.frechet import Gaussian, Moments
 from ..metrics.statistics import is_statistics, load_statistics, save_statistics
+from ..models.folder import model_folder
 from ..models.model import Model, load
 
 BATCH = 256
@@ -209,4 +210,4 @@ def draws(where: str | os.PathLike[str] | Dataset | Model) -> bool:
 
 def is_model(path: Path) -> bool:
     """Whether a folder is a run, or a model of one."""
-    return path.is_dir() and any((p / "generator.safetensors").is_file() for p in (path, path / "model"))
+    return model_folder(path) is not None

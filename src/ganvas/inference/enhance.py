@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from ..errors import UsageError, UserError
 from ..imaging.photo import Photo, Planes
 from ..imaging.resize import resize, resized
-from ..models.resolve import Found, quick
+from ..models.resolve import ImageModel
 from ..policy import Policy, give_back_buffers
 from .tiling import Source, Tiler
 
@@ -109,6 +110,20 @@ def broadly_alike(y: Tensor, x: Tensor) -> Tensor:
     return y + F.interpolate(difference, size=y.shape[2:], mode="bilinear")
 
 
+def for_inference(network: nn.Module, policy: Policy) -> nn.Module:
+    """Place a network, channels-last; for bf16 a copy whose convolutions are rounded once, not in each call.
+
+    It is to be called inside `policy.autocast()`; norms stay float32.
+    """
+    if not policy.bf16:
+        return policy.place(network)
+    rounded = copy.deepcopy(network)
+    for layer in rounded.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.PReLU)):
+            layer.to(torch.bfloat16)
+    return policy.place(rounded)
+
+
 class Enhancer:
     """A network with everything around it that a person's images need.
 
@@ -120,10 +135,10 @@ class Enhancer:
 
     def __init__(
         self,
-        found: Found,
+        found: ImageModel,
         policy: Policy,
         *,
-        base: Found | None = None,
+        base: ImageModel | None = None,
         strength: float = 1.0,
         keep_colours: bool = False,
         grain: float = 0.0,
@@ -148,7 +163,7 @@ class Enhancer:
             raise UsageError(f"--grain is a standard deviation from 0 to 255 levels, got {grain:g}.")
         self.found, self.policy, self.wrap, self.grain = found, policy, wrap, grain
         base = base if strength < 1 else None
-        rough = [quick(f.network, policy) if f else None for f in (found, base)]
+        rough = [for_inference(f.network, policy) if f else None for f in (found, base)]
         exact = [policy.place(f.network) if f else None for f in (found, base)]
         blend = partial(Blended, strength=strength, channels=found.channels, faithful=keep_colours)
         modules = [blend(n, b) for n, b in (rough, exact)]  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import torch
 
 from ..errors import UsageError, UserError
 from ..imaging.photo import Photo, Planes, open_photo
-from ..models.resolve import Found
+from ..models.resolve import ImageModel
 from ..policy import Policy, is_out_of_memory
 
 AROUND = 128  # pixels about the holes that a network sees, at least
@@ -22,7 +22,7 @@ class Filler:
     for a network that takes no mask.
     """
 
-    def __init__(self, found: Found, policy: Policy, masks: Path):
+    def __init__(self, found: ImageModel, policy: Policy, masks: Path):
         if not found.masked:
             raise UsageError(f"{found.name} takes no --mask; it changes the whole image.")
         self.found, self.policy, self.masks = found, policy, masks

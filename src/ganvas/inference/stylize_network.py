@@ -19,7 +19,7 @@ from ..imaging.channels import luma
 from ..imaging.decode import shown, to_channels, to_float, to_uint8
 from ..imaging.grid import to_pil
 from ..imaging.photo import Photo, open_photo
-from ..models.foreign import build
+from ..models.foreign import build_network
 from ..models.model import Model, load, upright_colours
 from ..networks.adain import VGG_WIDTHS
 from ..policy import Policy, pick_device
@@ -127,7 +127,7 @@ def loaded(model: str | Path, encoder: str | Path | None, *, device: str = "auto
         widths = "-".join(map(str, decodes.options["widths"]))
         raise UsageError(f"{shown(model)} decodes maps of {widths} channels, and its encoder makes others.")
     policy, channels = Policy.choose(device, precision), decodes.options["channels"]
-    task = AppliedRestyling(build(decodes), build(encodes))
+    task = AppliedRestyling(build_network(decodes), build_network(encodes))
     policy.place(task)
     return Model(task.eval().requires_grad_(False), policy, {"data": {"channels": channels, "class_names": []}})
 

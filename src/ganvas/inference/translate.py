@@ -27,7 +27,7 @@ def translated(
     It has the colours that the model makes, whatever the image had.  Raises `UserError` if that needs more memory
     than there is.
     """
-    return changed(photo, model.takes(back), lambda x: model.translated(x, label=label, back=back, noise=noise))
+    return changed(photo, model.takes(back), lambda x: model.translate(x, label=label, back=back, noise=noise))
 
 
 def changed(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> Photo:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import UsageError, UserError
+from ..models.folder import WEIGHTS, model_folder
 from ..networks.norms import Reference
 from ..run import Run, read_json, read_weights
 from ..tasks.base import Adversary, Task
@@ -49,9 +50,8 @@ def _players(path: Path, raw: bool) -> dict[str, dict[str, Tensor]]:
         return {name: part for name, part in parts.items() if part}
     if raw:
         raise UsageError(f"{path} holds no training state, so there are no raw weights; leave out --init-raw.")
-    for folder in (path / "model", path):
-        if (folder / "generator.safetensors").is_file():
-            return {"generator": read_weights(folder / "generator.safetensors")}
+    if folder := model_folder(path):
+        return {"generator": read_weights(folder / WEIGHTS)}
     raise UsageError(f"--init-from takes a run or a model folder; {path} is neither.")
 
 

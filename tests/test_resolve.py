@@ -1,4 +1,4 @@
-"""Models by whatever a person calls them; weights between two models; weights for other tools."""
+"""Models by every name they have; weights between two models; weights for other tools."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import pickle
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import ganvas
 from ganvas import catalog
 from ganvas.errors import UsageError, UserError
+from ganvas.export.interpolate import interpolate
+from ganvas.export.pth import checkpoint_of, save_network
 from ganvas.imaging.resize import resize
-from ganvas.models import resolve as finding
-from ganvas.models.foreign import load_network, save_network
-from ganvas.models.resolve import EMBEDDED, checkpoint, embedded, embedded_file, find, interpolated, quick
+from ganvas.inference.enhance import for_inference
+from ganvas.models import resolve as resolving
+from ganvas.models.foreign import load_network
+from ganvas.models.resolve import EMBEDDED, pick_embedded, resolve, weight_file
 from ganvas.policy import Policy
 
 SMALL = {
@@ -43,7 +47,7 @@ def saved(folder, name="rrdb", file="a.pth", **options):
 @pytest.mark.parametrize("name", SMALL)
 def test_a_weight_file(name, tmp_path):
     network, file = saved(tmp_path, name, "w.safetensors", scale=2, channels=1)
-    found = find(file)
+    found = resolve(file)
     assert (found.scale, found.channels) == (2, 1)
     assert not found.network.training
     x = torch.rand(1, 1, 9, 8)
@@ -52,19 +56,19 @@ def test_a_weight_file(name, tmp_path):
 
 def test_the_embedded_models_are_data(tmp_path, monkeypatch):
     network, file = saved(tmp_path, "compact", "small.safetensors", scale=4)
-    monkeypatch.setattr(finding, "EMBEDDED", {"small-x4": (str(file), 4, "Small."), "small-x2": ("none", 2, "None.")})
-    assert embedded() == "small-x4"
-    assert [embedded(s) for s in (1, 2, 2.1, 4, 7)] == ["small-x2", "small-x2", "small-x4", "small-x4", "small-x4"]
+    monkeypatch.setattr(resolving, "EMBEDDED", {"small-x4": (str(file), 4, "Small."), "small-x2": ("none", 2, "None.")})
+    assert pick_embedded() == "small-x4"
+    assert [pick_embedded(s) for s in (1, 2, 2.1, 4, 7)] == ["small-x2", "small-x2", "small-x4", "small-x4", "small-x4"]
     x = torch.rand(1, 3, 8, 8)
-    assert torch.equal(find("small-x4").network(x), network(x))
+    assert torch.equal(resolve("small-x4").network(x), network(x))
     with pytest.raises(UsageError, match="lacks the embedded model small-x2"):
-        find("small-x2")
+        resolve("small-x2")
     with pytest.raises(UsageError, match="Did you mean 'small-x4'"):
-        find("smal-x4")
+        resolve("smal-x4")
 
 
 def test_the_catalogue_of_embedded_models_holds_together():
-    for name, (file, scale, said) in finding.EMBEDDED.items():
+    for name, (file, scale, said) in resolving.EMBEDDED.items():
         assert name.endswith(f"x{scale}")
         assert file.endswith(f"x{scale}.safetensors")
         assert said.endswith(".")
@@ -75,29 +79,72 @@ def test_the_embedded_models_are_better_than_bicubic(name):
     """A photograph that none of them was trained on, made smaller, and larger again."""
     from skimage.data import chelsea
 
-    found = find(name)
+    found = resolve(name)
     image = torch.from_numpy(chelsea()[40:240, 100:340].copy()).permute(2, 0, 1)[None] / 255
     low = resize(image, scale=1 / found.scale).mul(255).round().div(255).clamp(0, 1)
     made = found.network(low * 2 - 1) / 2 + 0.5
     ours, plain = ((x.clamp(0, 1) - image).square().mean().log10() for x in (made, resize(low, scale=found.scale)))
     assert 10 * (plain - ours) > 0.5  # dB
-    assert embedded_file(name).stat().st_size <= 2_500_000
+    assert weight_file(name).stat().st_size <= 2_500_000
 
 
-def test_a_run_that_draws_from_noise_is_refused(tmp_path):
-    options = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "images": 8}
-    run = ganvas.train("dcgan", outdir=tmp_path / "run", set=["generator.width=4", "discriminator.width=4"], **options)
-    with pytest.raises(UsageError, match="from noise"):
-        find(run.path)
-    with pytest.raises(UsageError, match="from noise"):
-        checkpoint(run.path)
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """One small run of every kind of model."""
+    folder = tmp_path_factory.mktemp("runs")
+    digits = {"resolution": 8, "batch": 8, "device": "cpu", "images": 8}
+    width, two = ["generator.width=4"], ["generator.width=4", "discriminator.width=4"]
+    options = {"data": "digits", **digits}
+    pairs = {**options, "data": "a=digits,b=digits"}
+    return {
+        "dcgan": ganvas.train("dcgan", outdir=folder / "dcgan", set=two, **options).path,
+        "cyclegan": ganvas.train("cyclegan", outdir=folder / "gan", set=[*two, "generator.blocks=1"], **pairs).path,
+        "denoise": ganvas.train("denoise", outdir=folder / "denoise", set=width, **options).path,
+        "classifier": ganvas.train("classifier", outdir=folder / "names", set=["classifier.width=4"], **options).path,
+    }
+
+
+COMMANDS = ("upscale", "restore", "translate", "stylize")
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind", "sentence"),
+    [
+        *[(v, "dcgan", "{run} generates from noise and cannot {v}; ganvas sample {run}") for v in COMMANDS],
+        *[(v, "cyclegan", "{run} translates images and cannot {v}; ganvas translate") for v in ("upscale", "restore")],
+        ("translate", "denoise", "{run} restores images and cannot translate; ganvas restore"),
+        *[(v, "classifier", "{run} classifies images and cannot {v}; in Python:") for v in ("upscale", "translate")],
+    ],
+)
+def test_a_command_refuses_a_run_of_another_kind(verb, kind, sentence, runs, tmp_path, command):
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    source = [tmp_path / "a.png"] if verb == "stylize" else ["-i", tmp_path / "a.png"]
+    code, _, err = command(verb, *source, "-o", tmp_path / "b.png", "--model", runs[kind])
+    assert code == 2
+    assert sentence.format(run=runs[kind], v=verb) in err
+    assert "model." not in err.replace("model.classify", "")
+    assert not (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["dcgan", "cyclegan", "classifier"])
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "x.onnx"])
+def test_a_run_without_a_layout_is_exported_as_a_folder(kind, name, runs, tmp_path, command):
+    code, _, err = command("export", runs[kind], "-o", tmp_path / name)
+    assert code == 2
+    kinds = {"dcgan": "generation", "cyclegan": "translation", "classifier": "classification"}
+    assert f"{runs[kind]} is a {kinds[kind]} model" in err
+    assert f"ganvas export {runs[kind]} -o DIR" in err
+    assert "ganvas sample" not in err
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(UsageError, match="cannot upscale"):
+        resolve(runs[kind])
 
 
 def test_a_network_that_needs_more_than_a_image_is_refused(tmp_path):
     network = catalog.NETWORKS["stargan_generator"](width=8, blocks=1, attributes=5)
     save_network(network, tmp_path / "stargan.pth")
     with pytest.raises(UsageError, match="needs more than an image"):
-        find(tmp_path / "stargan.pth")
+        resolve(tmp_path / "stargan.pth")
 
 
 class Evil:
@@ -122,7 +169,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, monkeypatch, command):
 def test_interpolation_is_the_papers(alpha, tmp_path):
     """Wang et al. 2018, equation 6, on every tensor, in float64."""
     (a, file_a), (b, file_b) = saved(tmp_path), saved(tmp_path, file="b.safetensors")
-    between = interpolated(checkpoint(file_a), checkpoint(file_b), alpha)
+    between = interpolate(checkpoint_of(file_a), checkpoint_of(file_b), alpha)
     theirs = b.state_dict()
     for key, value in a.state_dict().items():
         assert torch.equal(between.state[key], ((1 - alpha) * value.double() + alpha * theirs[key].double()).float())
@@ -131,13 +178,13 @@ def test_interpolation_is_the_papers(alpha, tmp_path):
 def test_interpolation_keeps_counters(tmp_path):
     """Batch norm counts batches in whole numbers, which have nothing in between."""
     (_, a), (_, b) = saved(tmp_path, "srresnet"), saved(tmp_path, "srresnet", "b.pth")
-    state = interpolated(checkpoint(a), checkpoint(b), 0.5).state
+    state = interpolate(checkpoint_of(a), checkpoint_of(b), 0.5).state
     counters = [v for k, v in state.items() if k.endswith("num_batches_tracked")]
     assert counters
     assert all(v.dtype == torch.int64 for v in counters)
 
 
-def test_only_the_same_network_is_interpolated(tmp_path, command):
+def test_only_the_same_network_is_interpolate(tmp_path, command):
     (_, a), (_, b) = saved(tmp_path), saved(tmp_path, file="b.pth", blocks=2)
     code, _, err = command("interpolate-weights", a, b, "-o", tmp_path / "out.pth")
     assert code == 2
@@ -150,7 +197,7 @@ def test_only_the_same_network_is_interpolated(tmp_path, command):
 def test_alpha_out_of_range(alpha, tmp_path):
     _, a = saved(tmp_path)
     with pytest.raises(UsageError, match="--alpha must be"):
-        interpolated(checkpoint(a), checkpoint(a), alpha)
+        interpolate(checkpoint_of(a), checkpoint_of(a), alpha)
 
 
 def test_the_command_interpolates(tmp_path, command):
@@ -215,7 +262,7 @@ def test_a_damaged_file_is_a_sentence(tmp_path):
     _, file = saved(tmp_path)
     file.write_bytes(file.read_bytes()[:-500])
     with pytest.raises(UserError, match="damaged"):
-        find(file)
+        resolve(file)
 
 
 # --- as fast as the machine allows ----------------------------------------------------------------------------
@@ -226,7 +273,7 @@ def test_quick_networks_say_the_same(name):
     network = made(name)
     x = torch.rand(1, 3, 24, 24) * 2 - 1
     exact, policy = network(x), Policy(torch.device("cpu"), bf16=True)
-    fast = quick(network, policy)
+    fast = for_inference(network, policy)
     with torch.no_grad(), policy.autocast():
         y = fast(x)
     assert y.dtype == torch.float32
@@ -234,4 +281,4 @@ def test_quick_networks_say_the_same(name):
     assert next(p for n, p in fast.named_parameters() if p.ndim == 4).dtype == torch.bfloat16
     assert all(p.dtype == torch.float32 for p in network.parameters()), "the original stays as it was"
     assert all(m.weight.dtype == torch.float32 for m in fast.modules() if isinstance(m, nn.BatchNorm2d))
-    assert quick(network, Policy(torch.device("cpu"))) is network
+    assert for_inference(network, Policy(torch.device("cpu"))) is network

@@ -1,0 +1,22 @@
+"""Export a model folder: weights, config and card."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ..errors import UsageError
+from ..models.folder import model_folder
+from ..run import telling
+
+
+def export_folder(model: Path, output: Path) -> list[str]:
+    """Copy a run's model folder and list its files; raises `UsageError` if there is none or `output` has content."""
+    folder = model_folder(model)
+    if folder is None:
+        raise UsageError(f"{model} holds no model; a folder is made of a run. Weights go into .pth or .safetensors.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} exists already; give a folder that is new or empty.")
+    with telling(output):
+        shutil.copytree(folder, output, dirs_exist_ok=True)
+    return sorted(str(f) for f in output.rglob("*") if f.is_file())

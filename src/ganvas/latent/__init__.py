@@ -1,0 +1,1 @@
+"""Latent spaces of trained generators: paths, projection, directions."""
