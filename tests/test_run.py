@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from ganvas.errors import UsageError, UserError
-from ganvas.run import Run, read_state, replacing, weights_hash, write_json
+from ganvas.files import atomic_write, write_json
+from ganvas.run import Run, read_state, weights_hash
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_a_failure_half_way_leaves_the_old_file_and_nothing_else(tmp_path):
     write_json(file, {"a": 1})
 
     def fail():
-        with replacing(file) as temporary:
+        with atomic_write(file) as temporary:
             temporary.write_text("half")
             raise KeyboardInterrupt
 

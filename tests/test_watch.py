@@ -11,7 +11,8 @@ from ganvas.errors import UsageError
 from ganvas.evaluation.during_training import Goal, Watch
 from ganvas.evaluation.evaluate import evaluate
 from ganvas.evaluation.measures import MEASURES, WATCHED
-from ganvas.run import Run, read_json, weights_hash
+from ganvas.files import read_json
+from ganvas.run import Run, weights_hash
 
 TINY = {"resolution": 8, "batch": 16, "device": "cpu", "precision": "fp32", "snapshot_images": 64}
 SMALL = {"generator.width": 4, "discriminator.width": 4}

@@ -22,6 +22,11 @@ class BadImage(UserError):
         self.reason = reason
 
 
+def printable(name: object) -> str:
+    """The text of a file's name with control characters and bytes that are no text written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(name))
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'x'?"` for the nearest known word, or nothing."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

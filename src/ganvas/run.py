@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .errors import UsageError, UserError
+from .files import atomic_write, explain_failure, read_json, write_bytes, write_json
 
 KEPT_STATES = 2
 OURS = ("config.json", "log.jsonl")  # what makes a folder a run
@@ -103,14 +102,14 @@ class Run:
 
     def append_log(self, line: Mapping[str, Any]) -> None:
         """Add one JSON object to log.jsonl."""
-        with telling(self.log_file), self.log_file.open("a", encoding="utf-8") as file:
+        with explain_failure(self.log_file), self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def save_grid(self, sheet: Image.Image, images: int) -> Path:
         """Keep the sample grid of a snapshot."""
         file = self.samples / f"{images:012d}.png"
         self.samples.mkdir(exist_ok=True)
-        with replacing(file) as temporary:
+        with atomic_write(file) as temporary:
             sheet.save(temporary, "PNG")
         return file
 
@@ -120,7 +119,7 @@ class Run:
 
     def append_evaluation(self, line: Mapping[str, Any]) -> None:
         """Add one measurement, a JSON object with its protocol, to evaluation.jsonl."""
-        with telling(self.evaluation_file), self.evaluation_file.open("a", encoding="utf-8") as file:
+        with explain_failure(self.evaluation_file), self.evaluation_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def evaluations(self) -> list[dict[str, Any]]:
@@ -148,7 +147,7 @@ class Run:
         """
         file = self.path / "state" / f"{images:012d}.pt"
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as temporary:
+        with atomic_write(file) as temporary:
             torch.save(dict(state), temporary)
         for old in self.states()[KEPT_STATES:]:
             old.unlink()
@@ -184,7 +183,7 @@ class Run:
         write_json(folder / "config.json", config)
         write_bytes(folder / "README.md", card.encode())
         weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
-        with replacing(folder / "generator.safetensors") as temporary:
+        with atomic_write(folder / "generator.safetensors") as temporary:
             save_file(weights, str(temporary))
 
 
@@ -250,78 +249,3 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         return load_file(file)
     except (OSError, SafetensorError) as problem:
         raise UserError(f"The weights {file} cannot be read: {problem}.") from None
-
-
-@contextlib.contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """A temporary path whose content becomes `file` at the end, on disk and at once.
-
-    Whatever goes wrong before that leaves `file` as it was and nothing behind; a full disk raises `UserError`.
-    """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with telling(file):
-            yield temporary
-            with temporary.open("rb+") as handle:
-                os.fsync(handle.fileno())
-            temporary.chmod(0o666 & ~_umask())  # safetensors makes files that nobody else may read
-            temporary.replace(file)
-            _sync_folder(file.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def telling(file: Path) -> Iterator[None]:
-    """Turn what the system says when a file cannot be written into a sentence."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as problem:  # torch reports a full disk as RuntimeError
-        free = shutil.disk_usage(file.parent).free >> 20 if file.parent.exists() else 0
-        reason = getattr(problem, "strerror", None) or str(problem).splitlines()[0]
-        if free == 0:  # torch's own words for it are about its archive
-            reason = "no space left on the device"
-        raise UserError(
-            f"{file} could not be written ({reason}; {free} MB free). What was saved before is untouched:"
-            " make room and go on (a run with --resume)."
-        ) from problem
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power failure (where the system can)."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def write_bytes(file: Path, content: bytes) -> None:
-    """Write a file atomically."""
-    with replacing(file) as temporary:
-        temporary.write_bytes(content)
-
-
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file atomically."""
-    write_bytes(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object from a file; raises `UserError` if it is not one."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise UserError(f"{file} cannot be read: {problem.strerror}.") from None
-    except ValueError:
-        raise UserError(f"{file} is not valid JSON.") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file} does not hold a JSON object.")
-    return content

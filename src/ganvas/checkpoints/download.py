@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError, UserError, did_you_mean
+from ..files import put_in_place, write_bytes
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
@@ -153,7 +154,7 @@ def fetch(name: str, told: Told | None = None) -> Path:
     except UserError:
         part.unlink()
         raise
-    part.replace(place)
+    put_in_place(part, place)
     return place
 
 
@@ -182,9 +183,7 @@ def _download(address: str, part: Path, told: Told | None) -> None:
 def _into_place(name: str, content: bytes) -> Path:
     place = folder() / known(name).file
     place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(f"{place.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(place)
+    write_bytes(place, content)
     return place
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 import zipfile
@@ -20,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import UsageError, UserError, did_you_mean
+from ..files import atomic_write
 from .layouts import JUDGES, STEPS, Layout, Options, Shape
 from .layouts_translation import KNOWN, spared
 
@@ -280,19 +280,13 @@ def write(file: Path | str, checkpoint: Checkpoint, *, layout: str | None = None
     chosen = _layout(checkpoint, layout)
     state = {chosen.rename(k, checkpoint.options): v.contiguous() for k, v in checkpoint.state.items()}
     note = {k: str(v) for k, v in checkpoint.options.items() if k in ("scale", "activation")}
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
+    if file.suffix not in (".safetensors", ".pth", ".pt"):
+        raise UsageError(f"Weights are written as .pth or .safetensors, not {file.suffix or 'without a suffix'}.")
+    with atomic_write(file) as part:
         if file.suffix == ".safetensors":
             save_file(state, part, metadata={"format": "pt", "network": checkpoint.network, **note})
-        elif file.suffix in (".pth", ".pt"):
-            torch.save(state if chosen.name in BARE else {"params": state, NOTE: note}, part)
         else:
-            raise UsageError(f"Weights are written as .pth or .safetensors, not {file.suffix or 'without a suffix'}.")
-        part.replace(file)
-    except (OSError, RuntimeError, SafetensorError) as problem:  # torch reports a full disk as RuntimeError
-        raise UserError(f"{file} could not be written: {_first(problem)}.") from None
-    finally:
-        part.unlink(missing_ok=True)
+            torch.save(state if chosen.name in BARE else {"params": state, NOTE: note}, part)
 
 
 def _layout(checkpoint: Checkpoint, name: str | None) -> Layout:

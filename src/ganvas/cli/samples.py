@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..api import load
 from ..errors import UsageError, UserError
+from ..files import atomic_write
 from ..imaging.decode import to_uint8
 from ..imaging.grid import grid, is_points, save_walk, to_pil_images
-from ..run import replacing
 
 PREVIEW = 8  # images in the terminal
 
@@ -26,12 +26,12 @@ def save_samples(images: Tensor, seeds: Sequence[int], output: Path, columns: in
         if output.suffix.lower() == ".png":
             output.parent.mkdir(parents=True, exist_ok=True)
             sheet = grid(images, columns)
-            with replacing(output) as temporary:
+            with atomic_write(output) as temporary:
                 sheet.save(temporary, "PNG")
         elif output.suffix.lower() == ".npz":
             output.parent.mkdir(parents=True, exist_ok=True)
             pixels = images.flatten(1).numpy() if is_points(images) else to_uint8(images)
-            with replacing(output) as temporary, temporary.open("wb") as file:
+            with atomic_write(output) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, images=pixels, seeds=np.array(seeds))
         elif output.suffix:
             raise UsageError(f"Samples are written as .png (a grid), .npz or a folder, not {output.suffix}.")
@@ -48,7 +48,8 @@ def _save_folder(images: Tensor, seeds: Sequence[int], output: Path) -> list[str
     output.mkdir(parents=True, exist_ok=True)
     files = [output / f"seed{seed:06d}.png" for seed in seeds]
     for file, one in zip(files, to_pil_images(images)):
-        one.save(file)
+        with atomic_write(file) as temporary:
+            one.save(temporary, "PNG")
     return [str(f) for f in files]
 
 
@@ -57,7 +58,8 @@ def save_interpolation(frames: Tensor, output: Path, *, fps: int, columns: int) 
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if output.suffix.lower() == ".png":
-            grid(frames, columns).save(output)
+            with atomic_write(output) as temporary:
+                grid(frames, columns).save(temporary, "PNG")
         else:
             save_walk([grid(frame[None]) for frame in frames], output, fps)
     except OSError as problem:

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import UsageError, UserError
+from ..files import put_in_place
 from .dataset import Dataset
 
 FORMAT = 2  # raise it when the same files must be prepared differently
@@ -119,16 +120,12 @@ def _build(place: Path, key: str, build: Callable[[Path], Content]) -> Dataset:
         images = np.load(part / "images.npy", mmap_mode="r", allow_pickle=False)
         for name, values in (("labels", content.labels), ("vectors", content.vectors)):
             if values is not None:
-                with open(part / f"{name}.npy", "wb") as file:
-                    np.save(file, values, allow_pickle=False)
-                    _settle(file)
+                np.save(part / f"{name}.npy", values, allow_pickle=False)
         meta = {"format": FORMAT, "shape": images.shape, "dtype": str(images.dtype)}
         meta |= {"labelled": content.labels is not None, "vectors": content.vectors is not None}
         meta |= {"class_names": content.class_names}
         meta |= {"captions": content.captions, "notes": content.notes, "skipped": content.skipped}
-        with open(part / "meta.json", "w", encoding="ascii") as file:
-            json.dump(meta, file)
-            _settle(file)
+        (part / "meta.json").write_text(json.dumps(meta), "ascii")
         return _move(part, place / key)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -139,7 +136,7 @@ def _move(part: Path, folder: Path) -> Dataset:
     if load(folder) is None:
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            part.rename(folder)
+            put_in_place(part, folder)
         except OSError:
             if load(folder) is None:
                 raise
@@ -147,11 +144,6 @@ def _move(part: Path, folder: Path) -> Dataset:
     if done is None:
         raise UserError(f"{folder} was written but cannot be read back; is the disk in order?")
     return done
-
-
-def _settle(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _clean(place: Path) -> None:
@@ -214,7 +206,6 @@ class Rows:
             if kind is None:
                 self.file.seek(0)
                 self._header()
-                _settle(self.file)
         finally:
             self.file.close()
 

@@ -14,11 +14,12 @@ from ..api import train
 from ..data.dataset import Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, did_you_mean
+from ..files import explain_failure, read_json
 from ..imaging.decode import to_uint8
 from ..metrics.statistics import save_statistics
 from ..models.folder import model_folder
 from ..models.model import Model, accuracy, load
-from ..run import Run, read_json, telling
+from ..run import Run
 from .comparison import Numbers, Options, Question, Where
 from .inputs import Side
 from .measures import MEASURES
@@ -49,7 +50,7 @@ def statistics_of(a: Where, output: Path, **options: Any) -> Numbers:
         raise UsageError(f"{ask.real.name} holds statistics already; give the images.")
     found = ask.real.gaussian(ask.network, ask.options.cache)
     said = {**ask.network.protocol, "images": found.count}
-    with telling(output):
+    with explain_failure(output):
         save_statistics(output, found, ask.network.stamp)
     return {"output": str(output), **said}
 

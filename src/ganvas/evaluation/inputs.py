@@ -136,7 +136,7 @@ class Side:
         for part in self.features(network):
             moments.add(part)
         found = moments.gaussian()
-        with suppress(OSError):  # what cannot be kept is made again next time
+        with suppress(OSError, UserError):  # what cannot be kept is made again next time
             if place is not None:
                 save_statistics(place, found, network.stamp)
         return found

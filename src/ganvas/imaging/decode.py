@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import numpy as np
 from PIL import Image
 
-from ..errors import BadImage
+from ..errors import BadImage, printable
+from ..files import atomic_write
 from . import bit_depth as depth
 from . import dicom
 from .channels import levels_on_white, luma_of_levels
@@ -103,10 +103,7 @@ def naming(file: Path | str | BinaryIO | bytes) -> Iterator[None]:
         raise BadImage(f"is damaged: {e or type(e).__name__}", name) from None
 
 
-def shown(file: Path | str) -> str:
-    """A file's name as it can be printed: control characters and bytes that are no text are written as escapes."""
-    printable = (c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(file))
-    return "".join(printable)
+shown = printable
 
 
 def _stream(file: Path | str | BinaryIO | bytes) -> BinaryIO:
@@ -321,12 +318,8 @@ def save_png(array: np.ndarray, path: Path | str) -> None:
     flat = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if flat.dtype not in (np.uint8, np.uint16) or (flat.ndim == 3 and flat.dtype != np.uint8):
         raise ValueError(f"a PNG holds uint8, or uint16 in grey, not {array.dtype} {array.shape}")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with atomic_write(path) as part:
         Image.fromarray(np.ascontiguousarray(flat)).save(part, "PNG")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def to_float(array: np.ndarray | Tensor) -> Tensor:

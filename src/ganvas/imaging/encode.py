@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +9,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from ..errors import UsageError, UserError, did_you_mean
+from ..errors import UsageError, did_you_mean
+from ..files import atomic_write
 from .decode import shown, to_channels
 from .encode_bands import write_png, write_tiff
 from .metadata import Metadata, as_srgb, exif_bytes, profile, sized
@@ -75,7 +72,7 @@ def save(photo: Photo, file: Path | str, *, quality: int = 95, lossless: bool = 
         raise UsageError(f"{form.name} holds up to {form.side:,} pixels a side, not {width}x{height}: save it as PNG.")
     array, metadata, notes = _fitting(photo, form)
     metadata = sized(metadata, width, height)
-    with whole(file) as out:
+    with atomic_write(file) as part, part.open("wb") as out:
         if form.name == "PNG":
             write_png(out, array, metadata)
         elif form.name == "TIFF":
@@ -83,27 +80,6 @@ def save(photo: Photo, file: Path | str, *, quality: int = 95, lossless: bool = 
         else:
             notes += _by_pillow(out, array, metadata, form, quality, lossless)
     return notes
-
-
-@contextlib.contextmanager
-def whole(file: Path) -> Iterator[BinaryIO]:
-    """A stream whose content becomes `file` at the end, on disk and at once; else nothing of it is left.
-
-    The temporary name is short, since names have a largest length, and is nobody else's.
-    """
-    part = file.parent / f".ganvas-{os.getpid()}-{secrets.token_hex(4)}.part"
-    try:
-        with open(part, "xb") as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        if file.is_dir():
-            raise UserError(f"{shown(file)} is a folder, so no image can be written there.")
-        part.replace(file)
-    except OSError as problem:
-        raise UserError(f"{shown(file)} could not be written: {problem.strerror or problem}.") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _fitting(photo: Photo, form: Format) -> tuple[np.ndarray, Metadata, list[str]]:

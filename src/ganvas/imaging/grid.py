@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..errors import UsageError, UserError
+from ..files import atomic_write
 from .decode import to_uint8
 
 GAP = 2  # pixels between the images of a grid
@@ -76,9 +77,12 @@ def save_walk(frames: Sequence[Image.Image], file: Path, fps: int = 24) -> None:
         sheet = Image.new("RGB", (sum(f.width for f in frames), frames[0].height), "white")
         for k, frame in enumerate(frames):
             sheet.paste(frame, (k * frames[0].width, 0))
-        sheet.save(file)
+        with atomic_write(file) as part:
+            sheet.save(part, "PNG")
     elif kind == ".gif":
-        frames[0].save(file, save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0)
+        with atomic_write(file) as part:
+            how = {"save_all": True, "append_images": frames[1:], "duration": round(1000 / fps), "loop": 0}
+            frames[0].save(part, "GIF", **how)
     elif kind == ".mp4":
         _save_film(frames, file, fps)
     else:
@@ -91,7 +95,7 @@ def _save_film(frames: Sequence[Image.Image], file: Path, fps: int) -> None:
     except Exception:
         raise UserError("Films need the package av: pip install 'ganvas[video]'; .gif works without it.") from None
     width, height = (side + side % 2 for side in frames[0].size)  # H.264 takes even sizes only
-    with av.open(str(file), "w") as film:
+    with atomic_write(file) as part, av.open(str(part), "w", format="mp4") as film:
         stream = film.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "16"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import UserError
+from ..files import atomic_write
 from .frechet import Gaussian
 
 PUBLIC = {"features": "inception"}  # what files of others, which hold mu and sigma alone, are taken for
@@ -22,20 +22,14 @@ WIDEST = 1 << 15  # features: a covariance of 8 GiB
 def save_statistics(file: Path, gaussian: Gaussian, protocol: dict[str, Any]) -> None:
     """Write an .npz as the public tools read it (`mu`, `sigma`), with `count` and `protocol` beside them; atomic."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as stream:
-            said = np.array(json.dumps(protocol, sort_keys=True))
-            np.savez(
-                stream,
-                mu=gaussian.mean.numpy(),
-                sigma=gaussian.covariance.numpy(),
-                count=np.array(gaussian.count),
-                protocol=said,
-            )
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(file) as part, part.open("wb") as stream:
+        np.savez(
+            stream,
+            mu=gaussian.mean.numpy(),
+            sigma=gaussian.covariance.numpy(),
+            count=np.array(gaussian.count),
+            protocol=np.array(json.dumps(protocol, sort_keys=True)),
+        )
 
 
 def is_statistics(file: Path) -> bool:

@@ -19,11 +19,12 @@ from ..data.batches import once
 from ..data.dataset import Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, UserError
+from ..files import read_json
 from ..imaging.decode import to_channels, to_float, to_uint8
 from ..imaging.grid import to_pil
 from ..latent.walk import walk
 from ..policy import Policy, PrecisionName
-from ..run import read_json, read_weights
+from ..run import read_weights
 from ..tasks.base import Label, Task
 from ..tasks.label_translation import AppliedTold
 from ..tasks.translation import Applied, Translation

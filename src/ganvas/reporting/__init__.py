@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError, UserError
-from ..run import write_bytes
+from ..files import write_bytes
 from .neighbours import SEARCHED
 from .page import whole_page
 from .plot import COLOURS

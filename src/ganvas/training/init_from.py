@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import UsageError, UserError
+from ..files import read_json
 from ..models.folder import WEIGHTS, model_folder
 from ..networks.norms import Reference
-from ..run import Run, read_json, read_weights
+from ..run import Run, read_weights
 from ..tasks.base import Adversary, Task
 
 BY_THE_LABELS = ("embed", "classify")  # parts whose size follows from the classes: they begin anew for other classes

@@ -15,8 +15,9 @@ from ..data.dataset import Dataset
 from ..data.sources import SOURCES, parse_resolution
 from ..data.transforms import parse_transforms
 from ..errors import UsageError, did_you_mean
+from ..files import read_json
 from ..policy import PrecisionName
-from ..run import Run, read_json
+from ..run import Run
 from .init_from import recipe_of
 
 LARGEST_SEED = 2**63 - 1
