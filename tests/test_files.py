@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,13 +14,14 @@ from torch import nn
 from ganvas.checkpoints import download
 from ganvas.cli.samples import save_interpolation, save_samples
 from ganvas.data.cache import Content, Rows, prepare
+from ganvas.export.folder import export_folder
+from ganvas.export.pth import save_network
 from ganvas.imaging.decode import save_png
 from ganvas.imaging.encode import save
 from ganvas.imaging.grid import grid
 from ganvas.imaging.photo import Photo
 from ganvas.metrics.frechet import Gaussian
 from ganvas.metrics.statistics import save_statistics
-from ganvas.models.foreign import save_network
 from ganvas.networks.rrdb import RRDBNet
 from ganvas.reporting import report
 from ganvas.run import Run
@@ -57,6 +59,15 @@ def save_report(folder):
 def save_weights(folder, name):
     save_network(RRDBNet(width=4, growth=2, blocks=1), folder / name)
     return [folder / name]
+
+
+def save_export(folder):
+    save_run(folder)
+    place = folder / "export"
+    if place.exists():
+        shutil.rmtree(place)
+    export_folder(folder / "run", place)
+    return [place]
 
 
 def save_prepared(folder):
@@ -113,6 +124,7 @@ WRITERS = {
     "a report": lambda folder, _: save_report(folder),
     "weights.pth": lambda folder, _: save_weights(folder, "w.pth"),
     "weights.safetensors": lambda folder, _: save_weights(folder, "w.safetensors"),
+    "an export": lambda folder, _: save_export(folder),
     "prepared data": lambda folder, _: save_prepared(folder),
     "a copy of public weights": add_weights,
     "a download": fetch_weights,
@@ -167,7 +179,7 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_after(writer, tmp_p
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_failed_rename_leaves_what_was_there_and_nothing_else(writer, tmp_path, monkeypatch):
     WRITERS[writer](tmp_path, monkeypatch)
-    if writer in ("prepared data", "a download", "a report"):
+    if writer in ("prepared data", "a download", "a report", "an export"):
         return  # what is there is not written again, or the fixture writes before
     contents = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 

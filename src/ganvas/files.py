@@ -21,7 +21,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)  # None: torch reports a 
 
 @contextlib.contextmanager
 def atomic_write(file: Path) -> Iterator[Path]:
-    """Yield a new path in the folder of `file`; what is written to it becomes `file` at the end.
+    """Yield a new path in the folder of `file`; the file or folder written there becomes `file` at the end.
 
     On any error `file` stays as it was and nothing is left behind; an error of the disk raises `UserError`.  The name
     is short, since names have a largest length, and belongs to this call alone, so that processes may write the same
@@ -33,6 +33,8 @@ def atomic_write(file: Path) -> Iterator[Path]:
             yield temporary
             put_in_place(temporary, file)
     finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
         temporary.unlink(missing_ok=True)
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from ..errors import UsageError
-from ..files import explain_failure
+from ..files import atomic_write
 from ..models.folder import model_folder
 
 
@@ -17,6 +17,6 @@ def export_folder(model: Path, output: Path) -> list[str]:
         raise UsageError(f"{model} holds no model; a folder is made of a run. Weights go into .pth or .safetensors.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} exists already; give a folder that is new or empty.")
-    with explain_failure(output):
-        shutil.copytree(folder, output, dirs_exist_ok=True)
+    with atomic_write(output) as part:
+        shutil.copytree(folder, part)
     return sorted(str(f) for f in output.rglob("*") if f.is_file())
