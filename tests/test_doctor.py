@@ -107,10 +107,10 @@ WELL = {  # a run that stands still and is fine
 }
 
 
-def said(ill, name="dcgan", count=30, held_out=0, images=1797, batch=8):
+def said(ill, name="dcgan", count=30, held_out=0, images=1797, batch=8, resolution=(32, 32)):
     """What is said about a run whose fields are as in `WELL`, but for some: numbers, or functions of the line."""
     setup = config(name)
-    setup["data"] |= {"images": images, "held_out": held_out, "resolution": [32, 32]}
+    setup["data"] |= {"images": images, "held_out": held_out, "resolution": list(resolution)}
     setup["recipe"]["batch"] = batch  # 500 images are 62 steps of 8
     doctor = Doctor(setup)
     found = []
@@ -197,6 +197,145 @@ def test_every_sign(trouble, ill, almost):
     assert trouble not in names(almost)
 
 
+BEATEN = {"signal/ranking": 1.0, "signal/gap": 8.0, "signal/told_apart": 1.0}  # D ranks without a mistake
+FOOLED = {"signal/ranking": 0.5, "signal/told_apart": 1.0}  # D guesses
+BETTER = {"signal/nearness": lambda k: 0.95**k}
+
+
+def after(line, before, then):
+    return lambda k: before if k < line else then
+
+
+def turns(*values):
+    """Two lines of each value, over and over."""
+    return lambda k: values[k // 2 % len(values)]
+
+
+# (trouble, the other fields, a field, its values just short of the threshold, and just beyond it)
+THRESHOLDS = [
+    ("exploding gradient", {}, "d/gradient_norm", after(9, 1.0, 98), after(9, 1.0, 102)),
+    ("exploding gradient", {}, "g/gradient_norm", after(9, 0.05, 9.8), after(9, 0.05, 10.2)),  # the floor: 10
+    ("vanishing gradient", {}, "g/gradient_norm", after(9, 1.0, 1.02e-3), after(9, 1.0, 0.98e-3)),
+    ("vanishing gradient", {}, "g/gradient_norm", 1.02e-5, 0.98e-5),  # the floor: 1e-5 from the first line on
+    ("learning rate too high", {}, "signal/d_spectral", after(3, 3.0, 118), after(3, 3.0, 122)),
+    ("learning rate too high", {}, "signal/g_spectral", after(3, 0.1, 19.6), after(3, 0.1, 20.4)),  # the floor: 20
+    ("learning rate too high", {}, "signal/g_update", 0.148, 0.152),
+    ("dead units", {}, "signal/d_dead", 0.79, 0.81),
+    ("discriminator wins", BEATEN, "signal/ranking", 0.994, 0.996),
+    ("discriminator wins", BEATEN, "signal/gap", 4.9, 5.1),
+    ("discriminator wins", BEATEN, "signal/told_apart", 0.975, 0.985),
+    ("discriminator wins", BEATEN | BETTER, "signal/gradient_ratio", 0.0205, 0.0195),
+    ("generator wins", FOOLED, "signal/ranking", 0.605, 0.595),
+    ("generator wins", FOOLED, "signal/ranking", 0.345, 0.355),
+    ("generator wins", FOOLED | {"signal/ranking": 0.0}, "signal/d_update", 3.1e-4, 2.9e-4),
+    ("generator wins", FOOLED, "signal/told_apart", 0.965, 0.975),
+    ("oscillation", {}, "signal/wander", 0.395, 0.405),
+    ("oscillation", {}, "signal/ranking", turns(0.5, 0.845), turns(0.5, 0.855)),
+    ("oscillation", {}, "signal/ranking", turns(0.655, 0.9), turns(0.645, 0.9)),
+    ("mode collapse", BETTER, "signal/diversity", 0.051, 0.049),  # the floor, whatever gets better
+    ("mode collapse", {}, "signal/diversity", 0.305, 0.295),
+    ("mode collapse", BETTER, "signal/diversity", after(9, 0.5, 0.255), after(9, 0.5, 0.245)),
+    ("partial mode collapse", {}, "signal/lost", 0.395, 0.405),
+    ("checkerboard", {"signal/real_checkerboard": 1e-5}, "signal/checkerboard", 0.00195, 0.00205),  # the floor
+    ("checkerboard", {}, "signal/checkerboard", 0.0495, 0.0505),
+    ("labels ignored", {}, "signal/label_effect", 0.0205, 0.0195),
+    ("labels ignored", {"signal/real_label_contrast": 0.5}, "signal/label_contrast", 0.0605, 0.0595),
+    ("labels ignored", {"signal/label_contrast": 0.0}, "signal/real_label_contrast", 0.0495, 0.0505),  # the floor
+    ("output range mismatch", {}, "signal/high", 1.245, 1.255),
+    ("output range mismatch", {}, "signal/low", -1.245, -1.255),
+    ("output range mismatch", {}, "signal/low", -0.405, -0.395),
+    ("output range mismatch", {}, "signal/high", 0.405, 0.395),
+    ("output range mismatch", {"signal/low": 0.0}, "signal/diversity", 0.195, 0.205),  # the floor: else it collapsed
+    ("output range mismatch", {"signal/low": 0.0, "signal/real_high": 0.25}, "signal/real_low", -0.245, -0.255),
+    ("output range mismatch", {"signal/low": 0.0, "signal/real_low": 0.0}, "signal/real_high", 0.305, 0.295),
+    ("saturated output", {}, "signal/saturated", 0.595, 0.605),
+    ("data loader bound", {}, "signal/data_wait", 0.395, 0.405),
+    ("data loader bound", {}, "signal/data_wait", turns(0.7, 0.195), turns(0.7, 0.205)),
+]
+
+
+@pytest.mark.parametrize(("trouble", "others", "field", "short", "beyond"), THRESHOLDS)
+def test_every_threshold(trouble, others, field, short, beyond):
+    assert trouble not in names(others | {field: short})
+    assert trouble in names(others | {field: beyond})
+
+
+@pytest.mark.parametrize(
+    ("field", "short", "beyond"),
+    [("signal/overfit", 0.495, 0.505), ("signal/held_accuracy", 0.755, 0.745), ("signal/real_accuracy", 0.695, 0.705)],
+)
+def test_thresholds_of_overfitting(field, short, beyond):
+    ill = {"signal/overfit": 0.8, "signal/real_accuracy": 0.95, "signal/held_accuracy": 0.5}
+    assert not names(ill | {field: short}, held_out=100)
+    assert names(ill | {field: beyond}, held_out=100) == ["discriminator overfitting"]
+
+
+@pytest.mark.parametrize(
+    ("field", "short", "beyond"),
+    [
+        ("signal/real_sign", 0.595, 0.605),
+        ("signal/fake_sign", -0.495, -0.505),
+        ("signal/told_apart", 0.955, 0.945),
+    ],
+)
+def test_thresholds_of_suspected_overfitting(field, short, beyond):
+    ill = {"signal/real_sign": 0.95, "signal/fake_sign": -0.95}
+    assert not names(ill | {field: short}, images=100)
+    assert names(ill | {field: beyond}, images=100) == ["discriminator overfitting"]
+
+
+def test_overfitting_is_suspected_after_twenty_passes():
+    ill = {"signal/real_sign": 0.95, "signal/fake_sign": -0.95}
+    assert not names(ill, images=751)  # 15,000 images of training are 19.97 passes
+    assert names(ill, images=750)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "ill"),
+    [
+        ("discriminator wins", BEATEN),
+        ("generator wins", FOOLED),
+        ("oscillation", {"signal/wander": 0.8}),
+        ("mode collapse", {"signal/diversity": 0.01}),
+        ("partial mode collapse", {"signal/lost": 0.6}),
+        ("checkerboard", {"signal/checkerboard": 0.1}),
+        ("labels ignored", {"signal/label_effect": 0.001}),
+        ("output range mismatch", {"signal/high": 2.5}),
+        ("saturated output", {"signal/saturated": 0.9}),
+    ],
+)
+def test_samples_are_judged_after_500_steps(trouble, ill):
+    assert trouble not in names(ill, count=60, batch=61)  # 30,000 images are 491 steps
+    assert trouble in names(ill, count=60, batch=60)
+
+
+def test_suspicion_and_updates_wait_for_their_steps():
+    suspicious = {"signal/real_sign": 0.95, "signal/fake_sign": -0.95}
+    assert not names(suspicious, images=100, batch=31)
+    assert names(suspicious, images=100, batch=30)
+    assert not names({"signal/d_update": 0.3}, batch=152)  # 98 steps
+    assert names({"signal/d_update": 0.3}, batch=150)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "ill", "field", "passes"),
+    [  # what changes in the right direction is left alone: (slower, faster) a line, from the value of `ill` on
+        ("generator wins", FOOLED | {"signal/ranking": 0.37}, "signal/ranking", (1.012, 1.02)),
+        ("generator wins", FOOLED | {"signal/gap": 1.0}, "signal/gap", (1.012, 1.02)),
+        ("mode collapse", {"signal/diversity": 0.01}, "signal/diversity", (1.012, 1.03)),
+        ("partial mode collapse", {"signal/lost": 0.9}, "signal/lost", (0.998, 0.99)),
+        ("checkerboard", {"signal/checkerboard": 0.2}, "signal/checkerboard", (0.98, 0.965)),
+        ("labels ignored", {"signal/label_contrast": 0.01}, "signal/label_contrast", (1.02, 1.05)),
+        ("output range mismatch", {"signal/high": 3.0}, "signal/high", (0.997, 0.98)),
+        ("output range mismatch", {"signal/low": -3.0}, "signal/low", (0.997, 0.98)),
+    ],
+)
+def test_what_recovers_is_left_alone(trouble, ill, field, passes):
+    slower, faster = (lambda k, rate=rate: ill[field] * rate**k for rate in passes)
+    assert trouble in names(ill | {field: slower})
+    assert trouble not in names(ill | {field: faster})
+
+
 def test_overfitting_to_few_images():
     ill = {"signal/overfit": 0.8, "signal/real_accuracy": 0.95, "signal/held_accuracy": 0.5}
     (found,) = said(ill, held_out=100)
@@ -213,6 +352,12 @@ def test_overfitting_to_few_images():
     assert not said(sure, name="wgan_gp", images=100)  # whose logits have no sign
 
 
+def test_points_have_no_range_to_use():
+    narrow = {"signal/real_low": -0.1, "signal/real_high": 0.1}
+    assert "output range mismatch" in names(narrow)
+    assert "output range mismatch" not in names(narrow, resolution=(1, 1))
+
+
 def test_nothing_is_said_too_early():
     ill = {"signal/diversity": 0.01, "signal/lost": 0.9, "signal/wander": 1.0, "signal/checkerboard": 0.5}
     ill |= {"signal/label_effect": 0.0, "signal/saturated": 1.0, "signal/low": -9.0, "signal/told_apart": 1.0}
@@ -222,9 +367,10 @@ def test_nothing_is_said_too_early():
 
 
 def test_what_still_gets_better_is_left_in_peace():
-    better = {"signal/nearness": lambda k: 0.95**k}
+    better = BETTER
     assert names({"signal/wander": 0.8, "signal/lost": 0.6}) == ["oscillation", "partial mode collapse"]
     assert not names({"signal/wander": 0.8, "signal/lost": 0.6} | better)
+    assert not names({"signal/wander": 0.8, "signal/lost": 0.6, "signal/diversity": lambda k: 0.5 * 1.03**k})
     ill = {"signal/label_effect": 0.0, "signal/saturated": 1.0, "signal/low": -9.0, "signal/diversity": 0.2}
     assert len(names(ill)) == 4
     assert not names(ill | better)

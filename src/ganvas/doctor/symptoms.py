@@ -56,7 +56,7 @@ def explodes(chart: Chart) -> str:
     for player, name in PLAYERS.items():
         field = f"{player}/gradient_norm"
         usual, now = chart.first(field, LINES), min(chart.last(field, LINES), default=0.0)
-        if now > 100 * max(usual, 0.1) and now > 10:
+        if now > max(100 * usual, 10.0):
             return f"the {name}'s gradient norm has grown from {number(usual)} to {number(now)} and stays there"
     return ""
 
