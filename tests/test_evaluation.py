@@ -20,6 +20,7 @@ from ganvas.data.sources import open_source
 from ganvas.errors import UsageError, UserError
 from ganvas.evaluation import inputs as sides
 from ganvas.evaluation.discriminator import above
+from ganvas.evaluation.discriminator import discriminator as load_discriminator
 from ganvas.evaluation.distribution import _mode
 from ganvas.evaluation.evaluate import METRICS, evaluate
 from ganvas.evaluation.inputs import open_side
@@ -273,13 +274,28 @@ def test_grey_images_over_each_other_are_named_one_by_one():
 
 
 def test_the_critic_is_asked_about_the_right_images(place, monkeypatch):
-    """Held-out above samples, training above samples, training above held-out: 1, 0.75 and none of these verdicts."""
+    """Held-out above samples, training above samples, training above held-out: 1, 0.75 and none of these scores."""
     said = {"a": [3.0, 1.0], "b": [4.0, 5.0], "run": [2.0, 0.0]}
     monkeypatch.setattr("ganvas.evaluation.discriminator.discriminator", lambda *_: None)
     answer = lambda _, side: torch.tensor(said[Path(side.name).name])  # noqa: E731
-    monkeypatch.setattr("ganvas.evaluation.discriminator.verdicts", answer)
+    monkeypatch.setattr("ganvas.evaluation.discriminator.scores_of", answer)
     found = evaluate("critic", place / "a", place / "run", held_out=place / "b", resolution=8)
     assert (found["critic"], found["on_training"], found["memory"]) == (1, 0.75, 0)
+
+
+def test_energies_are_low_for_real_images(place):
+    """A discriminator of energies that has learnt the data ranks real images above samples, and says so."""
+    options = {"discriminator.width": 8, "generator.width": 4, "g_optimizer.lr": 0.0, "d_optimizer.lr": 2e-3}
+    run = ganvas.train("ebgan", data="digits", outdir=place / "energies", images=2000, set=options, **TINY)
+    network = load_discriminator(str(run.path), "cpu").net
+    digits, samples = (open_side(x, samples=64, resolution=(8, 8)).images() for x in (place / "b", run.path))
+    with torch.no_grad():
+        real, fake = (network(x).logits.flatten(1).mean(1) for x in (digits, samples))
+    assert real.mean() < fake.mean()  # it has learnt: energies of real images are low
+    expected = np.mean([[(f > r) + 0.5 * (f == r) for f in fake.tolist()] for r in real.tolist()])
+    numbers = evaluate("critic", "digits", run.path, held_out=place / "b", samples=64, resolution=8, device="cpu")
+    assert numbers["critic"] == pytest.approx(expected)
+    assert numbers["critic"] > 0.9
 
 
 def test_who_learns_and_who_is_named(place, monkeypatch):

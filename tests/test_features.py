@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -112,6 +114,40 @@ def test_the_ports_resizer_is_bilinear_between_two_pixels():
         return a + (b - a) * share.view(shape)
 
     torch.testing.assert_close(legacy(x, size), along(along(x, 2), 3))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (640, 480)])
+@pytest.mark.parametrize("name", ["inception", "vgg16"])
+def test_pixels_reach_a_network_by_the_resizer_it_is_published_with(name, size, monkeypatch):
+    """Bilinear without antialiasing for the network of FID, Pillow's bicubic for VGG, without any weight file."""
+    seen = []
+
+    class Recorder(nn.Module):
+        def forward(self, x):
+            seen.append(x)
+            return x.flatten(1)[:, :4]
+
+    entry = module.NETWORKS[name]
+    monkeypatch.setitem(module.NETWORKS, name, replace(entry, build=Recorder))
+    monkeypatch.setattr(weights, "path", lambda _: module.POCKET)
+    x = torch.from_numpy(np.random.default_rng(5).random((1, 3, *size), np.float32)) * 2 - 1
+    features = Features(name)
+    features(x)
+    side = {"inception": 299, "vgg16": 224}[name]
+
+    def bilinear(row):
+        where = (np.arange(side) + 0.5) * len(row) / side - 0.5
+        return np.interp(where, np.arange(len(row)), row)
+
+    if name == "inception":
+        expected = np.apply_along_axis(bilinear, 3, np.apply_along_axis(bilinear, 2, x.double().numpy()))
+    else:
+        bicubic = Image.Resampling.BICUBIC
+        planes = [Image.fromarray(c.numpy(), "F").resize((side, side), bicubic) for c in x[0]]
+        expected = np.stack([np.asarray(plane) for plane in planes])[None]
+    np.testing.assert_allclose(seen[0].numpy(), expected, atol=3e-4)
+    way = "bilinear" if name == "inception" else "antialiased bicubic"
+    assert features.protocol["resizer"] == f"{way} to {side}x{side}"
 
 
 def test_grey_and_transparent_images():

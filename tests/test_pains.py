@@ -113,8 +113,11 @@ def test_psnr_says_its_convention(tmp_path):
         (tmp_path / name).mkdir()
         noise = np.random.default_rng(ord(name)).integers(0, 255, (20, 20, 3)).astype(np.uint8)
         Image.fromarray(noise).save(tmp_path / name / "x.png")
-    arguments = ["eval", "psnr", tmp_path / "a", tmp_path / "b", "--channel", "y", "--border", "4"]
-    done = CliRunner().invoke(cli.app, [str(a) for a in arguments])
-    assert done.exit_code == 0, done.output
-    assert "border" in done.output
-    assert "BT.601" in done.output or "y" in done.output.lower()
+    for channel, border in (("y", 4), ("rgb", 0)):
+        sides = [str(tmp_path / "a"), str(tmp_path / "b")]
+        options = ["--channel", channel, "--border", str(border)]
+        done = CliRunner().invoke(cli.app, ["eval", "psnr", *sides, *options])
+        assert done.exit_code == 0, done.output
+        lines = [line.strip() for line in done.output.splitlines()]
+        assert f"channel: {channel}" in lines
+        assert f"border: {border}" in lines

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import catalog
+from ..augment import Chain
 from ..config import Recipe
 from ..errors import UsageError
 from ..policy import Policy
@@ -37,7 +38,7 @@ def critic(ask: Question) -> Numbers:
             said = f"{side.name} has images of {w}x{h} and {ask.fake.name} of {width}x{height}"
             raise UsageError(f"{said}; the same network cannot look at both: --resolution {width}x{height}.")
     adversary = discriminator(str(ask.b), ask.options.device)
-    scores = {name: verdicts(adversary, side) for name, side in sides.items()}
+    scores = {name: scores_of(adversary, side) for name, side in sides.items()}
     return {
         "critic": above(scores["held_out"], scores["samples"]),
         "on_training": above(scores["training"], scores["samples"]),
@@ -57,18 +58,18 @@ def discriminator(path: str, device: str) -> Adversary:
     task.load_state_dict(run.load_state()["trainer"]["task"])
     if not isinstance(task.discriminator, Adversary):
         raise UsageError(f"{Path(path)} has no discriminator to ask.")
+    task.discriminator.augment = Chain(())  # images are scored as they are
     return Policy.choose(device, "fp32").place(task.discriminator.eval())  # type: ignore[return-value]
 
 
 @torch.inference_mode()
-def verdicts(adversary: Adversary, side: Side) -> Tensor:
-    """The mean logit of every image, conditioned on its label where there is one: (N,), plain (not augmented)."""
-    device, found = next(adversary.parameters()).device, []
+def scores_of(adversary: Adversary, side: Side) -> Tensor:
+    """Score of every image (N,), higher is more real whatever the loss; conditioned on its label if it has one."""
+    device, scores = next(adversary.parameters()).device, []
     for part in side.parts():
         label: Any = part["label"].to(device) if side.class_names and "label" in part else None
-        logits = adversary.net(part["image"].to(device), label).logits
-        found.append(logits.float().flatten(1).mean(1).cpu())
-    return torch.cat(found)
+        scores.append(adversary.verdict(part["image"].to(device), label).cpu())
+    return torch.cat(scores)
 
 
 def above(a: Tensor, b: Tensor) -> float:
