@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 import ganvas
-from ganvas import catalog, cli
+from ganvas import catalog
+from ganvas.cli.sample import parse_seeds
 from ganvas.errors import UsageError
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
@@ -213,13 +214,13 @@ def test_slerp_stays_on_the_sphere():
     [("0", [0]), ("0-3", [0, 1, 2, 3]), ("0,3,9-12", [0, 3, 9, 10, 11, 12]), (" 1 , 2 - 3", [1, 2, 3])],
 )
 def test_seeds(text, seeds):
-    assert cli.parse_seeds(text) == seeds
+    assert parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize("text", ["", "a", "-3", "5-2", "0-2000000", "1,,2", "0-999999999999999999999"])
 def test_seeds_that_are_none(text):
     with pytest.raises(UsageError, match="--seeds takes"):
-        cli.parse_seeds(text)
+        parse_seeds(text)
 
 
 def test_the_demo_never_writes_over_another_run(tmp_path, monkeypatch, command):

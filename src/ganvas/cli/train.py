@@ -1,0 +1,152 @@
+"""The commands that train: `train` and `demo`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer import Argument, Option
+
+from .console import Device, JsonFlag, answer, console, plain, say
+
+Recipe = Annotated[str | None, Argument(help="Name from `ganvas list recipes`, or a saved config.json.")]
+Data = Annotated[str | None, Option(help="Folder, zip, IDX or .npz file, or name from `ganvas list data`.")]
+Outdir = Annotated[Path | None, Option(help="Folder of the run: new or empty, or a run to --resume.")]
+Resolution = Annotated[str | None, Option(help="Size in pixels: 64 or WIDTHxHEIGHT.", show_default="the data's")]
+HoldOut = Annotated[int | None, Option(help="Images kept out of training, for the doctor.", show_default="0")]
+Heal = Annotated[bool, Option("--heal", help="On trouble, return to a snapshot and train more gently.")]
+Augment = Annotated[str, Option(help="Data augmentation, as flip,rotate=10,noise=0.05.", show_default="none")]
+SnapshotImages = Annotated[int | None, Option(help="Real images between snapshots.", show_default="--images / 20")]
+EvalImages = Annotated[int | None, Option(help="Real images between evaluations.", show_default="no evaluation")]
+Patience = Annotated[int | None, Option(help="Evaluations without progress until the end.", show_default="none")]
+
+SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
+
+
+def train(
+    recipe: Recipe = None,
+    data: Data = None,
+    outdir: Outdir = None,
+    images: Annotated[int | None, Option(help="Length in real images.", show_default="the recipe's")] = None,
+    minutes: Annotated[float | None, Option(help="Time limit in minutes.", show_default="none")] = None,
+    seed: Annotated[int | None, Option(help="Seed of weights, noise and data order.", show_default="0")] = None,
+    batch: Annotated[int | None, Option(help="Images per step.", show_default="the recipe's")] = None,
+    resolution: Resolution = None,
+    device: Device = "auto",
+    precision: Annotated[str | None, Option(help="Precision: auto, fp32 or bf16.", show_default="auto")] = None,
+    compile_: Annotated[str, Option("--compile", help="Use of torch.compile: auto, on or off.")] = "auto",
+    set_: Annotated[list[str] | None, Option("--set", help="Option of the recipe, path=value; repeatable.")] = None,
+    hold_out: HoldOut = None,
+    heal: Heal = False,
+    labels: Annotated[int | None, Option(help="Labels used; the others are hidden.", show_default="all")] = None,
+    augment: Augment = "",
+    init_from: Annotated[Path | None, Option(help="Run or model that provides the initial weights.")] = None,
+    init_raw: Annotated[bool, Option("--init-raw", help="Use its raw generator, not the moving average.")] = False,
+    freeze_d: Annotated[int | None, Option(help="Discriminator stages to freeze.", show_default="0")] = None,
+    resume: Annotated[bool, Option("--resume", help="Continue the run in --outdir.")] = False,
+    snapshot_images: SnapshotImages = None,
+    eval_images: EvalImages = None,
+    eval_metric: Annotated[str, Option(help="Metric of evaluations, from `ganvas list metrics`.")] = "fd",
+    eval_samples: Annotated[int, Option(help="Samples per evaluation.")] = 2000,
+    stop_when: Annotated[str | None, Option(help="Goal that ends the run, as 'fd<12'.", show_default="none")] = None,
+    patience: Patience = None,
+    workers: Annotated[int, Option(help="Processes that load data in advance.")] = 0,
+    tensorboard: Annotated[bool, Option("--tensorboard", help="Also log for TensorBoard.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a recipe on your data; stop with Ctrl-C, continue with --resume."""
+    from ..errors import UsageError
+
+    options = {k: v for k, v in locals().items() if k not in ("UsageError", "as_json", "compile_", "set_")}
+    if outdir is None:
+        raise UsageError("Missing --outdir: a folder for the run.")
+    result = _train(as_json, **options, compile=compile_, set=set_ or [])
+    raise typer.Exit(SIGNAL_EXITS.get(result["stopped"], 0))
+
+
+def demo(
+    outdir: Annotated[Path, Option(help="Folder of the run; numbered if it exists.")] = Path("demo-run"),
+    minutes: Annotated[float, Option(help="Time limit in minutes.")] = 2.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a small DCGAN on handwritten digits: about a minute, no GPU, no download."""
+    while outdir.exists() and any(outdir.iterdir()):  # never over another run
+        outdir = _next_name(outdir)
+    say("Training a DCGAN on 1,797 handwritten digits (embedded) ...")
+    result = _train(as_json, recipe="dcgan_small", data="digits", outdir=outdir, minutes=minutes)
+    if as_json:
+        return
+    from .samples import terminal_preview
+
+    if console().is_terminal:
+        console().print(terminal_preview(result["run"]))
+    say(
+        "\nThese digits are generated. Next, your own images:\n"
+        "         ganvas train dcgan --data FOLDER --outdir runs/mine --images 200000\n"
+        "         ganvas interpolate " + result["run"] + " -o walk.gif\n"
+        "         ganvas list"
+    )
+
+
+def _train(as_json: bool, **options: Any) -> dict[str, Any]:
+    """Train with a progress bar; the result as the JSON answer has it."""
+    from ..policy import keep_large_buffers
+
+    keep_large_buffers()
+    from ..api import Request, prepare
+
+    with _reading() as progress:
+        session = prepare(Request(**options), progress)
+    try:
+        first = session.group.rank == 0
+        result = _watch(session, first)
+        page = session.report(result["stopped"])
+        result["report"] = str(page.path) if page else None
+    finally:
+        session.close()
+    if first and as_json:
+        answer(result)
+    elif first:
+        if result["grid"]:
+            then = session.training.trainer.task.next_step.format(run=result["run"])
+            say(f"Samples: {result['grid']}\nNext:    {then}")
+        else:
+            say(f"Model:   {result['run']}/model, to be used in Python as its README.md says")
+        say(f"Report:  {plain(page.path)}" if page else plain(session.told[-1]))
+        if result["stopped"] != "done":
+            say(f"         ganvas train --resume --outdir {result['run']}")
+    return result
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[Any]:
+    """A bar while images are decoded for the first time."""
+    from rich.progress import Progress
+
+    with Progress(console=console(), transient=True) as bar:
+        task: list[Any] = []
+
+        def tell(done: int, total: int) -> None:
+            if not task:
+                task.append(bar.add_task("reading images", total=total))
+            bar.update(task[0], completed=done, total=total)
+
+        yield tell
+
+
+def _watch(session: Any, visible: bool) -> dict[str, Any]:
+    """Drain the events of a session into a progress bar; returns the result."""
+    from .progress import Watcher
+
+    watcher = Watcher(session, console() if visible else Console(quiet=True))
+    watcher.introduce()
+    return watcher.watch()
+
+
+def _next_name(folder: Path) -> Path:
+    stem, _, number = folder.name.rpartition("-")
+    return folder.with_name(f"{stem}-{int(number) + 1}" if stem and number.isdecimal() else f"{folder.name}-2")
