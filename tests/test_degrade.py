@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import scipy.fft
 import scipy.ndimage
 import scipy.special
 import skimage.color
@@ -198,6 +199,10 @@ def test_the_low_pass_filter_follows_its_equation(size: int, cutoff: float) -> N
     shape = cutoff * scipy.special.j1(cutoff * r) / (2 * np.pi * r)
     shape[size // 2, size // 2] = cutoff**2 / (4 * np.pi)
     np.testing.assert_allclose(kernels.sinc(size, cutoff).numpy(), shape / shape.sum(), rtol=1e-5, atol=1e-7)
+
+
+def test_lengths_of_fourier_transforms_are_scipys() -> None:
+    assert all(kernels.fast_length(n) == scipy.fft.next_fast_len(n, real=True) for n in range(1, 5000))
 
 
 def test_filters_mirror_at_the_edges() -> None:

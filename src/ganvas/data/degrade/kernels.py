@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -88,9 +88,22 @@ def filtered(image: Tensor, kernel: Tensor) -> Tensor:
     wide = reflected(image, taps // 2)
     if taps < LARGE:
         return F.conv2d(wide, kernel.flip(0, 1).expand(channels, 1, -1, -1), groups=channels)
-    size = [next_fast_len(side, real=True) for side in wide.shape[2:]]
+    size = [fast_length(side) for side in wide.shape[2:]]
     product = torch.fft.rfft2(wide, s=size) * torch.fft.rfft2(kernel, s=size)
     return torch.fft.irfft2(product, s=size)[..., taps - 1 : wide.shape[2], taps - 1 : wide.shape[3]]
+
+
+@lru_cache(256)
+def fast_length(length: int) -> int:
+    """Smallest length from `length` up without a prime factor above 5: real Fourier transforms are fast there."""
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 1
 
 
 def smoothed(image: Tensor, size: int, sigma: float) -> Tensor:
