@@ -5,8 +5,8 @@ import time
 
 import torch
 
+from ganvas.catalog import DEGRADATIONS
 from ganvas.config import Spec
-from ganvas.data.degrade import DEGRADATIONS
 from ganvas.imaging.resize import resize
 
 

@@ -18,7 +18,7 @@ def config(recipe="dcgan_small", *, source="digits", images=20_000, changes=(), 
     made = catalog.RECIPES[recipe]()
     made.images = images
     for path, value in dict(changes).items():
-        made.set(path, value, catalog.COMPONENTS)
+        made.set(path, value)
     facts = {
         "source": source,
         "path": None,

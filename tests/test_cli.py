@@ -81,7 +81,7 @@ def test_everything_that_show_lists_can_be_set(name, command):
         names = isinstance(value, list) and (not value or isinstance(value[0], str))
         if option["type"].startswith("component") or names:
             continue
-        recipe.set(option["path"], "none" if value is None else str(value), catalog.COMPONENTS)
+        recipe.set(option["path"], "none" if value is None else str(value))
     assert json.dumps(recipe.to_dict())
 
 
@@ -224,7 +224,7 @@ def test_seeds_that_are_none(text):
 
 
 def test_the_demo_never_writes_over_another_run(tmp_path, monkeypatch, command):
-    monkeypatch.setitem(catalog.RECIPES, "dcgan_small", tiny_demo)
+    monkeypatch.setitem(catalog.RECIPES._objects, "dcgan_small", tiny_demo)
     answers = [json.loads(command("demo", "--outdir", tmp_path / "demo", "--json")[1]) for _ in range(3)]
     assert [a["run"].rsplit("/")[-1] for a in answers] == ["demo", "demo-2", "demo-3"]
     code, _, err = command("demo", "--outdir", tmp_path / "shown")
@@ -237,7 +237,7 @@ def tiny_demo():
 
     recipe = dcgan_small()
     for path, value in {"generator.width": "4", "discriminator.width": "4", "batch": "8", "images": "16"}.items():
-        recipe.set(path, value, catalog.COMPONENTS)
+        recipe.set(path, value)
     return recipe
 
 

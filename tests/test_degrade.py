@@ -14,9 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ganvas.catalog import DEGRADATIONS
 from ganvas.config import Spec
 from ganvas.data.dataset import Facts
-from ganvas.data.degrade import DEGRADATIONS, Chance, Degradation, InTurn, camera, kernels, second_order
+from ganvas.data.degrade import Chance, Degradation, camera, kernels, second_order
+from ganvas.data.degrade.base import InTurn
 from ganvas.data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, Noisy
 from ganvas.data.degrade.damage import Grey, Holes, Scratches
 from ganvas.data.degrade.second_order import SecondOrder, Stage
@@ -105,12 +107,11 @@ def test_any_size(name: str) -> None:
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_a_degradation_is_written_to_a_config_and_read_again(name: str) -> None:
-    from ganvas.config import address, decode
+    from ganvas.config import decode
 
     parts = {"parts": [Spec(Noisy), Spec(Jpeg, quality=(20.0, 30.0))]} if name == "in_turn" else {}
     spec = Spec(DEGRADATIONS[name], **parts)
-    trusted = {address(d): d for d in DEGRADATIONS.values()}
-    again = decode(spec.to_dict(), trusted)
+    again = decode(spec.to_dict())
     assert again == spec
     images = scenes(1)
     assert torch.equal(again.build()(images, [3], seed=1), spec.build()(images, [3], seed=1))

@@ -144,14 +144,13 @@ def test_networks_are_built_for_what_the_degradation_makes(tmp_path: Path) -> No
 
 def test_a_degradation_is_a_component_with_options() -> None:
     recipe = ganvas.catalog.RECIPES["pix2pix"]()
-    components = ganvas.catalog.COMPONENTS
-    recipe.set("degradation", "second_order(scale=2, first=stage(blur=0.5))", components)
-    recipe.set("degradation.second.noise", "[1, 5]", components)
+    recipe.set("degradation", "second_order(scale=2, first=stage(blur=0.5))")
+    recipe.set("degradation.second.noise", "[1, 5]")
     made = recipe.degradation.build()  # type: ignore[union-attr]
     assert made.scale == 2
     assert made.first.blurred == 0.5
     assert tuple(made.second.noise.sigma) == (1, 5)
-    again = type(recipe).from_dict(recipe.to_dict(), ganvas.catalog.TRUSTED)
+    again = type(recipe).from_dict(recipe.to_dict())
     assert again.degradation == recipe.degradation
     with pytest.raises(UsageError, match="sigmma"):
         Spec(Noisy, sigmma=3)

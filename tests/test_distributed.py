@@ -53,7 +53,7 @@ def found(tmp_path_factory):
         changes = {"generator.width": "4", "discriminator.width": "4", "batch": "8"}
         changes |= {"g_optimizer": "sgd(lr=0.01)", "d_optimizer": "sgd(lr=0.01)"}  # Adam would magnify rounding
         for path, value in changes.items():
-            recipe.set(path, value, catalog.COMPONENTS)
+            recipe.set(path, value)
         recipes.append(recipe.to_dict())
     came = {}
     for processes, launch in ((1, alone), (2, partial(torchrun, 2))):

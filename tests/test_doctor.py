@@ -46,7 +46,7 @@ def test_vanishing_gradient(loss):
     rows = lines(g__gradient_norm=lambda k: 3.0 if k < 9 else 1e-6)
     setup = config()
     recipe = catalog.RECIPES["dcgan"]()
-    recipe.set("loss", loss, catalog.COMPONENTS)
+    recipe.set("loss", loss)
     setup["recipe"] = recipe.to_dict()
     doctor = Doctor(setup)
     (found,) = [finding for row in rows for finding in doctor.hear(row)]
@@ -395,7 +395,7 @@ def test_every_remedy_can_be_typed(name):
             recipe = catalog.RECIPES[name]()
             if setup.get("discriminator") is None and path in NEEDS_A_GAME:
                 continue  # no sign of it can show
-            recipe.set(path, value, catalog.COMPONENTS)
+            recipe.set(path, value)
             assert recipe.to_dict() != catalog.RECIPES[name]().to_dict(), option
 
 

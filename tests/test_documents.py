@@ -52,7 +52,7 @@ def test_the_example_is_the_library_step_for_step():
     example = one_file()
     recipe = catalog.RECIPES["dcgan"]()
     for path, value in {"generator.width": "32", "discriminator.width": "32", "batch": "16"}.items():
-        recipe.set(path, value, catalog.COMPONENTS)
+        recipe.set(path, value)
     task = recipe.task.build(resolution=(32, 32), channels=1)
     data = Images(16)
     trainer = Trainer(task, recipe, data, Policy(torch.device("cpu")))

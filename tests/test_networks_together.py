@@ -145,7 +145,7 @@ def trainer(name, seed=0):
     recipe = catalog.RECIPES["dcgan"]()
     changes = {"generator": RUNS[name][0], "discriminator": RUNS[name][1], "conditional": "true", "batch": "4"}
     for path, value in changes.items():
-        recipe.set(path, value, catalog.COMPONENTS)
+        recipe.set(path, value)
     torch.manual_seed(seed)
     task = recipe.task.build(resolution=(8, 8), channels=1, classes=3)
     return Trainer(task, recipe, Fixed(), Policy(torch.device("cpu")))

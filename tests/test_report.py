@@ -205,7 +205,7 @@ def test_strangers_are_called_so(tmp_path):
     one, two = write_run(tmp_path / "a"), write_run(tmp_path / "b", recipe="classifier", snapshots=0, source="photos")
     written = report(one, two, output=tmp_path / "x.html", neighbours=False)
     assert len([note for note in written.notes if "different tasks" in note]) == 1
-    assert "a trains Generation, b trains Classification" in read(written.path).words
+    assert "a trains generation, b trains classification" in read(written.path).words
 
 
 def test_names_tell_runs_apart(tmp_path):

@@ -200,7 +200,7 @@ def same(a, b):
 def test_a_verdict_is_higher_for_what_looks_real(name, sign):
     recipe = catalog.RECIPES[name]()
     for path, value in narrow(name).items():
-        recipe.set(path, str(value), catalog.COMPONENTS)
+        recipe.set(path, str(value))
     judge = recipe.task.build(resolution=(8, 8), channels=1).eval().discriminator
     images = rows(5, 1, 8, 8).clamp(-1, 1)
     logits = judge.judge_exactly(images).logits.flatten(1).mean(1)

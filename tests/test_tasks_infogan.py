@@ -179,8 +179,8 @@ def test_any_generator_and_body_will_do():
 
 def test_set_and_recipe():
     recipe = catalog.RECIPES["infogan"]()
-    recipe.set("categories", "5,4", catalog.COMPONENTS)
-    recipe.set("continuous", "1", catalog.COMPONENTS)
+    recipe.set("categories", "5,4")
+    recipe.set("continuous", "1")
     t = recipe.task.build(resolution=(8, 8), channels=1)
     assert t.discriminator.net.head.sizes == [5, 4, 1]
     assert recipe.g_optimizer.get("lr") == 1e-3

@@ -131,7 +131,7 @@ def test_real_images_are_judged_without_their_labels():
 def test_the_saved_classifier_is_the_average_of_the_discriminator():
     recipe = catalog.RECIPES["semigan"]()
     for path, value in {"batch": "4", "discriminator.width": "64", "generator.width": "8", "ema_images": "8.0"}.items():
-        recipe.set(path, value, catalog.COMPONENTS)
+        recipe.set(path, value)
     recipe.ema_ramp = 1e9
     t = Trainer(recipe.task.build(resolution=(8, 8), channels=1, classes=3), recipe, Fixed(), Policy(CPU))
     key = "head.classify.weight"

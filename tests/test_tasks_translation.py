@@ -554,7 +554,7 @@ def test_the_whole_networks_fit_each_other():
     """CycleGAN as published, small: one step of each player on images of an odd size."""
     recipe = catalog.RECIPES["cyclegan"]()
     for path, value in {"generator.width": "4", "generator.blocks": "1", "discriminator.width": "4"}.items():
-        recipe.set(path, value, catalog.COMPONENTS)
+        recipe.set(path, value)
     task = recipe.task.build(resolution=(18, 26), channels=1)
     batch = {"image": torch.rand(2, 1, 18, 26), "other": torch.rand(2, 1, 18, 26)}
     assert task.d_loss(batch, NOW).total.isfinite()

@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def small(name="dcgan", **changes):
     recipe = catalog.RECIPES[name]()
     for path, value in {**narrow(name), "batch": "4", "images": "4000", **changes}.items():
-        recipe.set(path, str(value), catalog.COMPONENTS)
+        recipe.set(path, str(value))
     return recipe
 
 
@@ -118,7 +118,7 @@ def test_steps_per_player(d_steps, g_steps, drawn):
 
 def test_schedule_sets_both_rates():
     recipe = small(images="40", lr_schedule="linear(begin=0.5, to=0.1)")
-    recipe.set("d_optimizer.lr", "4e-4", catalog.COMPONENTS)
+    recipe.set("d_optimizer.lr", "4e-4")
     t = trainer(recipe)
     rates = []
     for _ in t:

@@ -58,7 +58,7 @@ def test_the_recipe_comes_along(source, tmp_path):
 def test_a_model_folder_gives_the_generator_alone(source, tmp_path):
     recipe = catalog.RECIPES["dcgan"]()
     for change in SMALL:
-        recipe.set(*change.split("="), catalog.COMPONENTS)
+        recipe.set(*change.split("="))
     task = recipe.task.build(resolution=(8, 8), channels=1)
     judge = {k: v.clone() for k, v in task.discriminator.state_dict().items()}
     (told,) = begin_from(task, source.path / "model")
@@ -137,7 +137,7 @@ def test_weights_come_along_and_memories_do_not(name, first, second, tmp_path):
 def built(name, changes, **facts):
     recipe = catalog.RECIPES[name]()
     for path, value in {**narrow(name), **changes}.items():
-        recipe.set(path, str(value), catalog.COMPONENTS)
+        recipe.set(path, str(value))
     return recipe.task.build(**{**FACTS, **facts})
 
 
@@ -160,8 +160,8 @@ def test_by_label_and_not_is_said():
 def test_other_classes_begin_anew(tmp_path):
     recipe = catalog.RECIPES["dcgan"]()
     for path, value in {"generator.width": "4", "discriminator.width": "4", "conditional": "true"}.items():
-        recipe.set(path, value, catalog.COMPONENTS)
-    recipe.set("discriminator.head", "projection", catalog.COMPONENTS)
+        recipe.set(path, value)
+    recipe.set("discriminator.head", "projection")
     made = recipe.task.build(resolution=(8, 8), channels=1, classes=3)
     folder = Run.create(tmp_path / "r")
     folder.write_config({"recipe": recipe.to_dict()})

@@ -65,7 +65,7 @@ def test_what_is_impossible_is_a_sentence_and_nothing_is_written(recipe, data, c
 def task(name):
     recipe = catalog.RECIPES[name]()
     for path, value in narrow(name).items():
-        recipe.set(path, str(value), catalog.COMPONENTS)
+        recipe.set(path, str(value))
     return recipe.task.build(**FACTS)
 
 

@@ -1,305 +1,318 @@
-"""Everything that can be asked for by name, on one page.
+"""The catalogue: every component, recipe, data source and measure by name.
 
 A new variant is a class or a function in its own file and one line here; the command line, the tests and the
-documentation tables follow.  Only what is listed here may be named by a saved config.
+documentation tables follow.  Entries are `module:name` below ganvas and are imported when they are looked up, so that
+a command imports only what it uses.  A saved config may name only what is listed here.
 """
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
+from .legacy import component_name
 
-from . import schedule
-from .augment import ada, diffaugment
-from .augment import instance_noise as noise
-from .config import Recipe, address
-from .data.degrade import DEGRADATIONS
-from .data.sources import SOURCES, Source
-from .data.transforms import TRANSFORMS
-from .features import content
-from .features import gram as painted
-from .losses import (
-    adversarial,
-    energy,
-    path_length,
-    perceptual,
-    relativistic,
-)
-from .losses import (
-    gradient_penalties as penalties,
-)
-from .losses import (
-    pixel as fidelity,
-)
-from .losses import (
-    score_penalties as verdicts,
-)
-from .losses import (
-    weight_penalties as weights,
-)
-from .losses import (
-    wrappers as wrapped,
-)
-from .networks import (
-    adain,
-    autoencoder,
-    biggan,
-    classifier,
-    compact,
-    dcgan,
-    heads,
-    mlp,
-    overpainting,
-    r3gan,
-    resnet,
-    rrdb,
-    srresnet,
-    stargan,
-    stylegan2,
-    transformer_net,
-    unet,
-)
-from .networks import (
-    class_and_code_heads as codes,
-)
-from .networks import (
-    colorize_inpaint as lost,
-)
-from .networks import (
-    cyclegan as translation,
-)
-from .networks import (
-    minibatch_heads as minibatch,
-)
-from .networks import (
-    patchgan as patch,
-)
-from .networks import (
-    semigan as noisy,
-)
-from .networks import (
-    superres_discriminators as critics,
-)
-from .networks import text_encoder as captions
-from .recipes import (
-    codes_text_classes as further,
-)
-from .recipes import (
-    conditional,
-    generation,
-    points,
-    restoration,
-)
-from .recipes import energy as energies
-from .recipes import (
-    residual as modern,
-)
-from .recipes import (
-    style_transfer as painting,
-)
-from .recipes import (
-    stylegan2 as styles,
-)
-from .recipes import translation as translations
-from .tasks.adain import AnyStyle
-from .tasks.cartoon import Cartoon
-from .tasks.classification import Classification
-from .tasks.fast_style import OneStyle
-from .tasks.generation import Generation
-from .tasks.infogan import InfoGAN
-from .tasks.multidomain import MultiDomain
-from .tasks.paired import Paired
-from .tasks.restoration import Restoration
-from .tasks.semi_supervised import SemiSupervised
-from .tasks.text_to_image import TextGeneration
-from .tasks.unpaired import Unpaired
 
-RECIPES: dict[str, Callable[[], Recipe]] = {
-    "gan": generation.gan,
-    "dcgan": generation.dcgan,
-    "dcgan_small": generation.dcgan_small,
-    "lsgan": generation.lsgan,
-    "hinge": generation.hinge,
-    "dragan": generation.dragan,
-    "wgan": generation.wgan,
-    "wgan_gp": generation.wgan_gp,
-    "sngan": modern.sngan,
-    "sagan": modern.sagan,
-    "biggan": modern.biggan,
-    "r3gan": modern.r3gan,
-    "stylegan2": styles.stylegan2,
-    "ebgan": energies.ebgan,
-    "began": energies.began,
-    "cgan": conditional.cgan,
-    "acgan": conditional.acgan,
-    "projection": conditional.projection,
-    "r3gan_conditional": conditional.r3gan_conditional,
-    "stylegan2_conditional": styles.stylegan2_conditional,
-    "gan_points": points.gan_points,
-    "wgan_gp_points": points.wgan_gp_points,
-    "sngan_points": points.sngan_points,
-    "minibatch_points": points.minibatch_points,
-    "r3gan_points": points.r3gan_points,
-    "infogan": further.infogan,
-    "textgan": further.textgan,
-    "semigan": further.semigan,
-    "classifier": further.classifier,
-    "pix2pix": translations.pix2pix,
-    "cyclegan": translations.cyclegan,
-    "stargan": translations.stargan,
-    "cartoon": translations.cartoon,
-    "fast_style": painting.fast_style,
-    "adain": painting.adain,
-    "srresnet": restoration.srresnet,
-    "srgan": restoration.srgan,
-    "esrgan_psnr": restoration.esrgan_psnr,
-    "esrgan": restoration.esrgan,
-    "real_esrgan": restoration.real_esrgan,
-    "compact": restoration.compact,
-    "denoise": restoration.denoise,
-    "deblur": restoration.deblur,
-    "dejpeg": restoration.dejpeg,
-    "dehaze": restoration.dehaze,
-    "colorize": restoration.colorize,
-    "inpaint": restoration.inpaint,
-    "face_sr": restoration.face_sr,
-}
+class Shelf(Mapping[str, Any]):
+    """Classes or functions by catalogue name, imported on first use."""
 
-LOSSES: dict[str, type] = {
-    "non_saturating": adversarial.NonSaturating,
-    "minimax": adversarial.Minimax,
-    "least_squares": adversarial.LeastSquares,
-    "wasserstein": adversarial.Wasserstein,
-    "hinge": adversarial.Hinge,
-    "relativistic_pairing": relativistic.RelativisticPairing,
-    "relativistic_average": relativistic.RelativisticAverage,
-    "energy_margin": energy.EnergyMargin,
-    "boundary_equilibrium": energy.BoundaryEquilibrium,
-    "top_k": wrapped.TopK,
-    "weighted": wrapped.Weighted,
-}
+    def __init__(self, *tables: Mapping[str, str] | Shelf):
+        self.addresses: dict[str, str] = {}
+        for table in tables:
+            self.addresses |= table.addresses if isinstance(table, Shelf) else table
+        self._objects: dict[str, Any] = {}
 
-TERMS: dict[str, type] = {
-    "l1": fidelity.L1,
-    "mse": fidelity.MSE,
-    "charbonnier": fidelity.Charbonnier,
-    "perceptual": perceptual.Perceptual,
-    "total_variation": fidelity.TotalVariation,
-    "ldl": fidelity.LDL,
-    "colour": fidelity.Colour,
-}
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._objects:
+            module, _, attribute = self.addresses[name].partition(":")
+            home = module if module.startswith("torch") else f"{__package__}.{module}"
+            self._objects[name] = getattr(importlib.import_module(home), attribute)
+        return self._objects[name]
 
-PENALTIES: dict[str, type] = {
-    "r1": penalties.R1,
-    "r2": penalties.R2,
-    "gradient_penalty": penalties.GradientPenalty,
-    "dragan": penalties.DRAGAN,
-    "lecam": verdicts.LeCam,
-    "consistency": verdicts.Consistency,
-    "feature_matching": verdicts.FeatureMatching,
-    "pulling_away": verdicts.PullingAway,
-    "path_length": path_length.PathLength,
-    "weight_clipping": weights.WeightClipping,
-    "orthogonal": weights.OrthogonalRegularisation,
-    "historical_averaging": weights.HistoricalAveraging,
-}
+    def __contains__(self, name: object) -> bool:
+        return name in self.addresses
 
-HEADS: dict[str, type] = {
-    "plain": heads.Plain,
-    "projection": heads.Projection,
-    "auxiliary_classifier": heads.AuxiliaryClassifier,
-    "joint": heads.Joint,
-    "minibatch_discrimination": minibatch.MinibatchDiscrimination,
-    "minibatch_stddev": minibatch.MinibatchStddev,
-    "info": codes.InfoHead,
-    "classes": codes.Classes,
-}
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.addresses)
 
-NETWORKS: dict[str, type] = {
-    "dcgan_generator": dcgan.Generator,
-    "dcgan_discriminator": dcgan.Discriminator,
-    "mlp_generator": mlp.Generator,
-    "mlp_discriminator": mlp.Discriminator,
-    "mlp_leaky_discriminator": mlp.LeakyDiscriminator,
-    "resnet_generator": resnet.Generator,
-    "resnet_discriminator": resnet.Discriminator,
-    "biggan_generator": biggan.Generator,
-    "biggan_discriminator": biggan.Discriminator,
-    "r3gan_generator": r3gan.Generator,
-    "r3gan_discriminator": r3gan.Discriminator,
-    "stylegan2_generator": stylegan2.Generator,
-    "stylegan2_discriminator": stylegan2.Discriminator,
-    "noisy_generator": noisy.Generator,
-    "noisy_dense": noisy.Dense,
-    "noisy_convolutional": noisy.Convolutional,
-    "autoencoder": autoencoder.Autoencoder,
-    "autoencoder_generator": autoencoder.Decoder,
-    "small_classifier": classifier.Classifier,
-    "byte_encoder": captions.ByteEncoder,
-    "srresnet": srresnet.SRResNet,
-    "msrresnet": srresnet.MSRResNet,
-    "rrdb": rrdb.RRDBNet,
-    "compact": compact.Compact,
-    "vgg_discriminator": critics.VGGDiscriminator,
-    "unet_discriminator": critics.UNetDiscriminator,
-    "unet_generator": unet.Generator,
-    "translation_generator": translation.Generator,
-    "patch_discriminator": patch.Discriminator,
-    "stargan_generator": stargan.Generator,
-    "stargan_discriminator": stargan.Discriminator,
-    "colouriser": lost.Colouriser,
-    "inpainter": lost.Inpainter,
-    "content": content.Content,
-    "transformer_net": transformer_net.TransformerNet,
-    "overpainting_net": overpainting.Overpainting,
-    "adain_decoder": adain.Decoder,
-    "overpainting_decoder": overpainting.OverpaintingDecoder,
-    "normalised_vgg": adain.NormalisedVGG,
-    "perception": painted.Perception,
-}
+    def __len__(self) -> int:
+        return len(self.addresses)
 
-SIGHT: dict[str, type] = {  # what the discriminator looks through
-    "diffaugment": diffaugment.DiffAugment,
-    "ada": ada.ADA,
-    "instance_noise": noise.InstanceNoise,
-}
 
-AUGMENT: dict[str, type] = {**TRANSFORMS, **SIGHT}
+RECIPES = Shelf(
+    {
+        "gan": "recipes.generation:gan",
+        "dcgan": "recipes.generation:dcgan",
+        "dcgan_small": "recipes.generation:dcgan_small",
+        "lsgan": "recipes.generation:lsgan",
+        "hinge": "recipes.generation:hinge",
+        "dragan": "recipes.generation:dragan",
+        "wgan": "recipes.generation:wgan",
+        "wgan_gp": "recipes.generation:wgan_gp",
+        "sngan": "recipes.residual:sngan",
+        "sagan": "recipes.residual:sagan",
+        "biggan": "recipes.residual:biggan",
+        "r3gan": "recipes.residual:r3gan",
+        "stylegan2": "recipes.stylegan2:stylegan2",
+        "ebgan": "recipes.energy:ebgan",
+        "began": "recipes.energy:began",
+        "cgan": "recipes.conditional:cgan",
+        "acgan": "recipes.conditional:acgan",
+        "projection": "recipes.conditional:projection",
+        "r3gan_conditional": "recipes.conditional:r3gan_conditional",
+        "stylegan2_conditional": "recipes.stylegan2:stylegan2_conditional",
+        "gan_points": "recipes.points:gan_points",
+        "wgan_gp_points": "recipes.points:wgan_gp_points",
+        "sngan_points": "recipes.points:sngan_points",
+        "minibatch_points": "recipes.points:minibatch_points",
+        "r3gan_points": "recipes.points:r3gan_points",
+        "infogan": "recipes.codes_text_classes:infogan",
+        "textgan": "recipes.codes_text_classes:textgan",
+        "semigan": "recipes.codes_text_classes:semigan",
+        "classifier": "recipes.codes_text_classes:classifier",
+        "pix2pix": "recipes.translation:pix2pix",
+        "cyclegan": "recipes.translation:cyclegan",
+        "stargan": "recipes.translation:stargan",
+        "cartoon": "recipes.translation:cartoon",
+        "fast_style": "recipes.style_transfer:fast_style",
+        "adain": "recipes.style_transfer:adain",
+        "srresnet": "recipes.restoration:srresnet",
+        "srgan": "recipes.restoration:srgan",
+        "esrgan_psnr": "recipes.restoration:esrgan_psnr",
+        "esrgan": "recipes.restoration:esrgan",
+        "real_esrgan": "recipes.restoration:real_esrgan",
+        "compact": "recipes.restoration:compact",
+        "denoise": "recipes.restoration:denoise",
+        "deblur": "recipes.restoration:deblur",
+        "dejpeg": "recipes.restoration:dejpeg",
+        "dehaze": "recipes.restoration:dehaze",
+        "colorize": "recipes.restoration:colorize",
+        "inpaint": "recipes.restoration:inpaint",
+        "face_sr": "recipes.restoration:face_sr",
+    }
+)
 
-OPTIMIZERS: dict[str, type] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": torch.optim.SGD,
-}
+LOSSES = Shelf(
+    {
+        "non_saturating": "losses.adversarial:NonSaturating",
+        "minimax": "losses.adversarial:Minimax",
+        "least_squares": "losses.adversarial:LeastSquares",
+        "wasserstein": "losses.adversarial:Wasserstein",
+        "hinge": "losses.adversarial:Hinge",
+        "relativistic_pairing": "losses.relativistic:RelativisticPairing",
+        "relativistic_average": "losses.relativistic:RelativisticAverage",
+        "energy_margin": "losses.energy:EnergyMargin",
+        "boundary_equilibrium": "losses.energy:BoundaryEquilibrium",
+        "top_k": "losses.wrappers:TopK",
+        "weighted": "losses.wrappers:Weighted",
+    }
+)
 
-SCHEDULES: dict[str, type] = {
-    "constant": schedule.Constant,
-    "linear": schedule.Linear,
-    "cosine": schedule.Cosine,
-    "anneal": schedule.Anneal,
-    "inverse": schedule.Inverse,
-    "long_starts": schedule.LongStarts,
-    "steps": schedule.Steps,
-}
+TERMS = Shelf(
+    {
+        "l1": "losses.pixel:L1",
+        "mse": "losses.pixel:MSE",
+        "charbonnier": "losses.pixel:Charbonnier",
+        "perceptual": "losses.perceptual:Perceptual",
+        "total_variation": "losses.pixel:TotalVariation",
+        "ldl": "losses.pixel:LDL",
+        "colour": "losses.pixel:Colour",
+    }
+)
 
-TASKS: dict[str, type] = {
-    "generation": Generation,
-    "infogan_task": InfoGAN,
-    "text_generation": TextGeneration,
-    "semi_supervised": SemiSupervised,
-    "classification": Classification,
-    "paired": Paired,
-    "unpaired": Unpaired,
-    "multi_domain": MultiDomain,
-    "cartoon_task": Cartoon,
-    "one_style": OneStyle,
-    "any_style": AnyStyle,
-    "restoration": Restoration,
+PENALTIES = Shelf(
+    {
+        "r1": "losses.gradient_penalties:R1",
+        "r2": "losses.gradient_penalties:R2",
+        "gradient_penalty": "losses.gradient_penalties:GradientPenalty",
+        "dragan": "losses.gradient_penalties:DRAGAN",
+        "lecam": "losses.score_penalties:LeCam",
+        "consistency": "losses.score_penalties:Consistency",
+        "feature_matching": "losses.score_penalties:FeatureMatching",
+        "pulling_away": "losses.score_penalties:PullingAway",
+        "path_length": "losses.path_length:PathLength",
+        "weight_clipping": "losses.weight_penalties:WeightClipping",
+        "orthogonal": "losses.weight_penalties:OrthogonalRegularisation",
+        "historical_averaging": "losses.weight_penalties:HistoricalAveraging",
+    }
+)
+
+HEADS = Shelf(
+    {
+        "plain": "networks.heads:Plain",
+        "projection": "networks.heads:Projection",
+        "auxiliary_classifier": "networks.heads:AuxiliaryClassifier",
+        "joint": "networks.heads:Joint",
+        "minibatch_discrimination": "networks.minibatch_heads:MinibatchDiscrimination",
+        "minibatch_stddev": "networks.minibatch_heads:MinibatchStddev",
+        "info": "networks.class_and_code_heads:InfoHead",
+        "classes": "networks.class_and_code_heads:Classes",
+    }
+)
+
+NETWORKS = Shelf(
+    {
+        "dcgan_generator": "networks.dcgan:Generator",
+        "dcgan_discriminator": "networks.dcgan:Discriminator",
+        "mlp_generator": "networks.mlp:Generator",
+        "mlp_discriminator": "networks.mlp:Discriminator",
+        "mlp_leaky_discriminator": "networks.mlp:LeakyDiscriminator",
+        "resnet_generator": "networks.resnet:Generator",
+        "resnet_discriminator": "networks.resnet:Discriminator",
+        "biggan_generator": "networks.biggan:Generator",
+        "biggan_discriminator": "networks.biggan:Discriminator",
+        "r3gan_generator": "networks.r3gan:Generator",
+        "r3gan_discriminator": "networks.r3gan:Discriminator",
+        "stylegan2_generator": "networks.stylegan2:Generator",
+        "stylegan2_discriminator": "networks.stylegan2:Discriminator",
+        "noisy_generator": "networks.semigan:Generator",
+        "noisy_dense": "networks.semigan:Dense",
+        "noisy_convolutional": "networks.semigan:Convolutional",
+        "autoencoder": "networks.autoencoder:Autoencoder",
+        "autoencoder_generator": "networks.autoencoder:Decoder",
+        "small_classifier": "networks.classifier:Classifier",
+        "byte_encoder": "networks.text_encoder:ByteEncoder",
+        "srresnet": "networks.srresnet:SRResNet",
+        "msrresnet": "networks.srresnet:MSRResNet",
+        "rrdb": "networks.rrdb:RRDBNet",
+        "compact": "networks.compact:Compact",
+        "vgg_discriminator": "networks.superres_discriminators:VGGDiscriminator",
+        "unet_discriminator": "networks.superres_discriminators:UNetDiscriminator",
+        "unet_generator": "networks.unet:Generator",
+        "translation_generator": "networks.cyclegan:Generator",
+        "patch_discriminator": "networks.patchgan:Discriminator",
+        "stargan_generator": "networks.stargan:Generator",
+        "stargan_discriminator": "networks.stargan:Discriminator",
+        "colouriser": "networks.colorize_inpaint:Colouriser",
+        "inpainter": "networks.colorize_inpaint:Inpainter",
+        "content": "features.content:Content",
+        "transformer_net": "networks.transformer_net:TransformerNet",
+        "overpainting_net": "networks.overpainting:Overpainting",
+        "adain_decoder": "networks.adain:Decoder",
+        "overpainting_decoder": "networks.overpainting:OverpaintingDecoder",
+        "normalised_vgg": "networks.adain:NormalisedVGG",
+        "perception": "features.gram:Perception",
+    }
+)
+
+TRANSFORMS = Shelf(  # random changes to the real images
+    {
+        "flip": "data.transforms:Flip",
+        "turn": "data.transforms:Turn",
+        "rotate": "data.transforms:Rotate",
+        "scale": "data.transforms:Scale",
+        "crop": "data.transforms:Crop",
+        "brightness": "data.transforms:Brightness",
+        "noise": "data.transforms:Noise",
+        "blur": "data.transforms:Blur",
+    }
+)
+
+D_AUGMENT = Shelf(  # differentiable augmentations applied to everything the discriminator sees
+    {
+        "diffaugment": "augment.diffaugment:DiffAugment",
+        "ada": "augment.ada:ADA",
+        "instance_noise": "augment.instance_noise:InstanceNoise",
+    }
+)
+
+AUGMENT = Shelf(TRANSFORMS, D_AUGMENT)
+
+DEGRADATIONS = Shelf(
+    {
+        "bicubic": "data.degrade.camera:Bicubic",
+        "lens_blur": "data.degrade.camera:LensBlur",
+        "motion_blur": "data.degrade.camera:MotionBlur",
+        "noisy": "data.degrade.camera:Noisy",
+        "jpeg": "data.degrade.camera:Jpeg",
+        "second_order": "data.degrade.second_order:SecondOrder",
+        "stage": "data.degrade.second_order:Stage",
+        "haze": "data.degrade.weather:Haze",
+        "rain": "data.degrade.weather:Rain",
+        "low_light": "data.degrade.weather:LowLight",
+        "grey": "data.degrade.damage:Grey",
+        "holes": "data.degrade.damage:Holes",
+        "scratches": "data.degrade.damage:Scratches",
+        "in_turn": "data.degrade.base:InTurn",
+    }
+)
+
+OPTIMIZERS = Shelf(
+    {
+        "adam": "torch.optim:Adam",
+        "adamw": "torch.optim:AdamW",
+        "rmsprop": "torch.optim:RMSprop",
+        "sgd": "torch.optim:SGD",
+    }
+)
+
+SCHEDULES = Shelf(
+    {
+        "constant": "schedule:Constant",
+        "linear": "schedule:Linear",
+        "cosine": "schedule:Cosine",
+        "anneal": "schedule:Anneal",
+        "inverse": "schedule:Inverse",
+        "long_starts": "schedule:LongStarts",
+        "steps": "schedule:Steps",
+    }
+)
+
+TASKS = Shelf(
+    {
+        "generation": "tasks.generation:Generation",
+        "infogan_task": "tasks.infogan:InfoGAN",
+        "text_generation": "tasks.text_to_image:TextGeneration",
+        "semi_supervised": "tasks.semi_supervised:SemiSupervised",
+        "classification": "tasks.classification:Classification",
+        "paired": "tasks.paired:Paired",
+        "unpaired": "tasks.unpaired:Unpaired",
+        "multi_domain": "tasks.multidomain:MultiDomain",
+        "cartoon_task": "tasks.cartoon:Cartoon",
+        "one_style": "tasks.fast_style:OneStyle",
+        "any_style": "tasks.adain:AnyStyle",
+        "restoration": "tasks.restoration:Restoration",
+    }
+)
+
+METRICS = Shelf(
+    {
+        "fd": "evaluation.distribution:fd",
+        "fid": "evaluation.distribution:fid",
+        "kid": "evaluation.distribution:kid",
+        "is": "evaluation.distribution:inception_scores",
+        "prdc": "evaluation.distribution:neighbourhoods",
+        "memorisation": "evaluation.distribution:memorisation",
+        "diversity": "evaluation.distribution:variety",
+        "modes": "evaluation.distribution:modes",
+        "psnr": "evaluation.pairwise:psnr",
+        "ssim": "evaluation.pairwise:ssim",
+        "ms_ssim": "evaluation.pairwise:ms_ssim",
+        "lpips": "evaluation.pairwise:lpips",
+        "critic": "evaluation.discriminator:critic",
+        "gan_train": "evaluation.evaluate:gan_train",
+        "gan_test": "evaluation.evaluate:gan_test",
+        "accuracy": "evaluation.evaluate:names",
+    }
+)
+
+SOURCES: dict[str, str] = {  # of data, as `--data` names them
+    "digits": "1,797 real handwritten digits of scikit-learn, grey, ten classes (embedded).",
+    "photos": "Tiles of the photographs that scikit-learn and scikit-image carry (embedded).",
+    "ring": "Points of 8 Gaussians on a circle, in the plane.",
+    "grid": "Points of 25 Gaussians on a 5x5 grid, in the plane.",
+    "swissroll": "Points on a spiral, in the plane.",
+    "folder": "A folder of images, however deep; first-level sub-folders become labels.",
+    "zip": "A zip of such a folder; nothing is unpacked to disk.",
+    "metadata": "A metadata.jsonl or CSV beside the images: file_name, and label (word, number, list) or text.",
+    "idx": "The IDX files of MNIST, or the folder that holds them; labels are found beside them.",
+    "stacked": "As stacked:SOURCE, three images of a grey source as R, G and B (Stacked MNIST: 1,000 modes).",
+    "pairs": "As source=DIR,target=DIR, two folders or zips whose files are called alike; for pix2pix.",
+    "halves": "As AB:DIR or BA:DIR, images that are two side by side; the left (or right) one is the source.",
+    "made": "As edges:SOURCE (or grey, blur, mask, regions), any images with sources made of themselves.",
+    "piles": "As a=SOURCE,b=SOURCE, two data sets that are not aligned; for cyclegan and cartoon.",
+    "npz": "An .npz (images, labels) or .npy: (N, H, W), (N, H, W, C) or (N, C, H, W).",
 }
 
 SHELVES: dict[str, Mapping[str, Any]] = {
@@ -314,38 +327,26 @@ SHELVES: dict[str, Mapping[str, Any]] = {
     "degradations": DEGRADATIONS,
     "optimizers": OPTIMIZERS,
     "schedules": SCHEDULES,
+    "metrics": METRICS,
 }
 
-COMPONENTS: dict[str, type] = {
-    **LOSSES,
-    **TERMS,
-    **PENALTIES,
-    **HEADS,
-    **NETWORKS,
-    **AUGMENT,
-    **DEGRADATIONS,
-    **OPTIMIZERS,
-    **SCHEDULES,
-    **TASKS,
-}
+COMPONENTS = Shelf(LOSSES, TERMS, PENALTIES, HEADS, NETWORKS, AUGMENT, DEGRADATIONS, OPTIMIZERS, SCHEDULES, TASKS)
 
-TRUSTED: dict[str, type] = {address(target): target for target in COMPONENTS.values()}
-
-NAMES: dict[str, str] = {address(target): name for name, target in COMPONENTS.items()}
+_NAMES = {address: name for name, address in COMPONENTS.addresses.items()}
 
 
-def sentence(thing: Any) -> str:
-    """What an entry is, in one sentence without its citation; for what is not ours, its name."""
-    if isinstance(thing, Source):
-        return f"{thing.summary[0].upper()}{thing.summary[1:]}."
-    if not thing.__module__.startswith("ganvas."):
-        return f"PyTorch's {thing.__name__}."
-    first = (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ").strip()
-    return re.sub(r" \([^()]*(19|20)\d\d[^()]*\)", "", first)
+def address(target: type) -> str:
+    """`module:Class` of a class, the module below ganvas where it is ours."""
+    module = target.__module__.removeprefix(f"{__package__}.")
+    return f"{'torch.optim' if module.startswith('torch.optim.') else module}:{target.__qualname__}"
 
 
-def citation(thing: Any) -> str:
-    """The paper that a docstring names first, as `Authors YEAR`, or nothing."""
-    text = "" if isinstance(thing, Source) else " ".join((inspect.getdoc(thing) or "").split())
-    found = re.search(r"(?!After|As|See)\b([A-Z][\w'-]+(?:,? (?:and )?[A-Z][\w'-]+)*(?: et al\.)? (?:19|20)\d\d)", text)
-    return found[1] if found else ""
+def name_of(target: type) -> str:
+    """The catalogue name of a class; of one that is not listed, its address."""
+    return _NAMES.get(address(target), address(target))
+
+
+def component(name: str, trust: tuple[type, ...] = ()) -> type | None:
+    """The class of that name: of the catalogue, or one of `trust` (by address); None if there is none."""
+    own = {name_of(target): target for target in trust}
+    return own.get(name) or COMPONENTS.get(component_name(name))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
+from . import catalog, legacy
 from .errors import UsageError, UserError, did_you_mean
 
 BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "unlabelled", "features", "codes"}
@@ -103,10 +104,7 @@ class Spec:
         """Give one option its value, checked against the signature."""
         known = options(self.target)
         if name not in known:
-            raise UsageError(
-                f"{self.target.__qualname__} has no option {name!r}.{did_you_mean(name, known)}"
-                f" It has: {', '.join(known)}."
-            )
+            raise self._unknown(name, list(known))
         if not accepts(known[name].annotation, value):
             raise UsageError(f"{name} must be {type_name(known[name].annotation)}, got {value!r}.")
         self.kwargs[name] = value
@@ -135,26 +133,28 @@ class Spec:
         """The value an option has now: as written here, or its default."""
         return self.kwargs[name] if name in self.kwargs else options(self.target)[name].default
 
-    def set(self, path: str, text: str, components: Mapping[str, type]) -> None:
-        """`spec.set("generator.width", "64", ...)`: override one option, by the type its signature gives it."""
+    def set(self, path: str, text: str) -> None:
+        """`spec.set("generator.width", "64")`: override one option, by the type its signature gives it."""
         head, _, rest = path.partition(".")
         known = options(self.target)
         if head not in known:
-            raise UsageError(
-                f"{self.target.__qualname__} has no option {head!r}.{did_you_mean(head, known)}"
-                f" It has: {', '.join(known)}."
-            )
+            raise self._unknown(head, [k for k in known if k not in DECIDED_ELSEWHERE])
         if head in DECIDED_ELSEWHERE:
             raise UsageError(f"{path} cannot be set: it follows from the data or the machine.")
         if rest:
             value = self.kwargs[head] = _copied(self.get(head))
-            _set_inside(value, rest, text, components, path)
+            _set_inside(value, rest, text, path)
         else:
-            self.put(head, parse(text, known[head].annotation, components, path))
+            self.put(head, parse(text, known[head].annotation, path))
+
+    def _unknown(self, name: str, known: list[str]) -> UsageError:
+        return UsageError(
+            f"{self.target.__qualname__} has no option {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """The spec as JSON: `{"()": "module:Class", option: value, ...}`."""
-        return {"()": address(self.target), **{k: encode(v) for k, v in self.kwargs.items()}}
+        """The spec as JSON: `{"()": "catalogue_name", option: value, ...}`."""
+        return {"()": catalog.name_of(self.target), **{k: encode(v) for k, v in self.kwargs.items()}}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Spec) and self.to_dict() == other.to_dict()
@@ -171,17 +171,17 @@ def _copied(value: Any) -> Any:
     return type(value)(_copied(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
-def _set_inside(value: Any, path: str, text: str, components: Mapping[str, type], whole: str) -> None:
+def _set_inside(value: Any, path: str, text: str, whole: str) -> None:
     """Follow a dotted path into a nested spec, or into a list of specs by position."""
     if isinstance(value, Spec):
-        return value.set(path, text, components)
+        return value.set(path, text)
     place, _, rest = path.partition(".")
     if isinstance(value, list) and place.isdecimal() and int(place) < len(value) and rest:
-        return _set_inside(value[int(place)], rest, text, components, whole)
+        return _set_inside(value[int(place)], rest, text, whole)
     raise UsageError(f"{whole}: there is no component to look into at {path!r} (found {value!r}).")
 
 
-def parse(text: str, annotation: Any, components: Mapping[str, type], path: str) -> Any:
+def parse(text: str, annotation: Any, path: str) -> Any:
     """Read an option's value from text: numbers, words, lists, and components as `name` or `name(option=value)`."""
     if wants_text(annotation, text):
         return text
@@ -192,7 +192,7 @@ def parse(text: str, annotation: Any, components: Mapping[str, type], path: str)
     wrong = UsageError(f"{path} must be {type_name(annotation)}, got {text!r}.")
     takes_components = "Spec" in str(annotation)
     try:
-        value = _read(ast.parse(text.strip(), mode="eval").body, components if takes_components else None)
+        value = _read(ast.parse(text.strip(), mode="eval").body, takes_components)
     except (SyntaxError, ValueError):
         raise wrong from None
     if not accepts(annotation, value):
@@ -200,29 +200,24 @@ def parse(text: str, annotation: Any, components: Mapping[str, type], path: str)
     return value
 
 
-def _read(node: ast.expr, components: Mapping[str, type] | None) -> Any:
+def _read(node: ast.expr, takes_components: bool) -> Any:
     """A literal, a list of them, or (where one may stand) a component; never an evaluation."""
     match node:
         case ast.List(elts=items) | ast.Tuple(elts=items):
-            return [_read(i, components) for i in items]
+            return [_read(i, takes_components) for i in items]
         case ast.Name(id=name) if name in ("none", "true", "false"):
             return {"none": None, "true": True, "false": False}[name]
-        case ast.Name(id=name) if components is not None:
-            return Spec(_component(name, components))
-        case ast.Call(func=ast.Name(id=name), args=[], keywords=given) if components is not None:
-            return Spec(_component(name, components), **{str(k.arg): _read(k.value, components) for k in given})
+        case ast.Name(id=name) if takes_components:
+            return Spec(_component(name))
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=given) if takes_components:
+            return Spec(_component(name), **{str(k.arg): _read(k.value, takes_components) for k in given})
     return ast.literal_eval(node)
 
 
-def _component(name: str, components: Mapping[str, type]) -> type:
-    if name not in components:
-        raise UsageError(f"No component is called {name!r}.{did_you_mean(name, components)}")
-    return components[name]
-
-
-def address(target: type) -> str:
-    """How files name a class: `module:Class`."""
-    return f"{target.__module__}:{target.__qualname__}"
+def _component(name: str) -> type:
+    if name not in catalog.COMPONENTS:
+        raise UsageError(f"No component is called {name!r}.{did_you_mean(name, catalog.COMPONENTS)}")
+    return catalog.COMPONENTS[name]
 
 
 def encode(value: Any) -> Any:
@@ -236,16 +231,20 @@ def encode(value: Any) -> Any:
     raise TypeError(f"{value!r} cannot be written to a config; wrap it in a Spec")
 
 
-def decode(value: Any, trusted: Mapping[str, type]) -> Any:
-    """The inverse of `encode`.  A file may name the classes of `trusted` (by address) and nothing else."""
+def decode(value: Any, trust: tuple[type, ...] = ()) -> Any:
+    """The inverse of `encode`.  A file may name components of the catalogue, and classes in `trust`, nothing else."""
+    return _decode(legacy.current(value), trust)
+
+
+def _decode(value: Any, trust: tuple[type, ...]) -> Any:
     if isinstance(value, list):
-        return [decode(v, trusted) for v in value]
+        return [_decode(v, trust) for v in value]
     if isinstance(value, dict):
         name = value.get("()")
-        target = trusted.get(name) if isinstance(name, str) else None
+        target = catalog.component(name, trust) if isinstance(name, str) else None
         if target is None:
             raise UserError(f"The config names {name!r}, which is not in the catalogue, so it is not built.")
-        return Spec(target, **{k: decode(v, trusted) for k, v in value.items() if k != "()"})
+        return Spec(target, **{k: _decode(v, trust) for k, v in value.items() if k != "()"})
     return value
 
 
@@ -273,24 +272,24 @@ class Recipe:
     degradation: Spec | None = None  # how images are spoiled, for a task that is to make them good again
     patch: int = 0  # side of the squares cut from images at their own resolution; 0: images are seen whole
 
-    def set(self, path: str, text: str, components: Mapping[str, type]) -> None:
+    def set(self, path: str, text: str) -> None:
         """Override one option by its dotted path; a path that is not the recipe's own is the task's."""
         hints, (head, _, rest) = typing.get_type_hints(Recipe), path.partition(".")
         if head == "task" and rest:
             head, rest, path = "", "", rest
         if head not in hints:
-            return self._set_in_task(path, text, components)
+            return self._set_in_task(path, text)
         if rest:
-            _set_inside(getattr(self, head), rest, text, components, path)
+            _set_inside(getattr(self, head), rest, text, path)
         else:
-            setattr(self, head, parse(text, hints[head], components, path))
+            setattr(self, head, parse(text, hints[head], path))
 
-    def _set_in_task(self, path: str, text: str, components: Mapping[str, type]) -> None:
+    def _set_in_task(self, path: str, text: str) -> None:
         known, head = [f.name for f in fields(self)], path.partition(".")[0]
         if head not in options(self.task.target):
-            near = did_you_mean(head, [*known, *options(self.task.target)])
+            near = did_you_mean(head, [*known, *(k for k in options(self.task.target) if k not in DECIDED_ELSEWHERE)])
             raise UsageError(f"There is no option {head!r}.{near} `ganvas show RECIPE` lists them all.")
-        self.task.set(path, text, components)
+        self.task.set(path, text)
 
     def copy(self) -> Recipe:
         """A copy that can be changed without touching this one."""
@@ -301,13 +300,13 @@ class Recipe:
         return {f.name: encode(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any], trusted: Mapping[str, type]) -> Recipe:
+    def from_dict(cls, saved: Mapping[str, Any], trust: tuple[type, ...] = ()) -> Recipe:
         """Read what `to_dict` wrote, refusing options and classes that are not ours."""
         hints = typing.get_type_hints(cls)
         unknown = sorted(set(saved) - set(hints))
         if unknown or not isinstance(saved.get("task"), dict):
             raise UserError(f"This is not a recipe of ganvas: {', '.join(unknown) or 'it has no task'}.")
-        values = {k: decode(v, trusted) for k, v in saved.items()}
+        values = {k: decode(v, trust) for k, v in saved.items()}
         for name, value in values.items():
             if not accepts(hints[name], value):
                 raise UserError(f"The recipe's {name} must be {type_name(hints[name])}, got {value!r}.")

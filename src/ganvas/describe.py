@@ -1,10 +1,11 @@
-"""What components and recipes are made of, read from their signatures and the comments beside them.
+"""Descriptions of the catalogue's entries and of their options, read from docstrings, signatures and comments.
 
-The help of the command, the studio's forms and the tables of the documentation all come from here.
+The help of the command, the forms of the studio and the tables of the documentation all come from here.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import io
 import re
@@ -13,10 +14,57 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
 
-from .catalog import NAMES
-from .config import DECIDED_ELSEWHERE, Recipe, Spec, address, options, type_name
+from .catalog import SHELVES, Shelf, name_of
+from .config import DECIDED_ELSEWHERE, Recipe, Spec, options, type_name
+
+
+class Entry(NamedTuple):
+    """One line of `ganvas list`."""
+
+    name: str
+    sentence: str
+    citation: str
+
+
+def entries(shelf: str) -> list[Entry]:
+    """The entries of one of `SHELVES`, read from docstrings without importing them."""
+    return [entry(shelf, name) for name in SHELVES[shelf]]
+
+
+def entry(shelf: str, name: str) -> Entry:
+    """One entry: its name, the first sentence of its docstring without the citation, and the paper it cites."""
+    table = SHELVES[shelf]
+    if not isinstance(table, Shelf):
+        return Entry(name, table[name], "")
+    place = table.addresses[name]
+    if place.startswith("torch."):
+        return Entry(name, f"PyTorch's {place.partition(':')[2]}.", "")
+    text = _docstring(place)
+    first = text.partition("\n\n")[0].replace("\n", " ").strip()
+    return Entry(name, re.sub(r" \([^()]*(19|20)\d\d[^()]*\)", "", first), _citation(text))
+
+
+def _citation(docstring: str) -> str:
+    """The paper that a docstring names first, as `Authors YEAR`, or nothing."""
+    paper = r"(?!After|As|See)\b([A-Z][\w'-]+(?:,? (?:and )?[A-Z][\w'-]+)*(?: et al\.)? (?:19|20)\d\d)"
+    match = re.search(paper, " ".join(docstring.split()))
+    return match[1] if match else ""
+
+
+def _docstring(place: str) -> str:
+    module, _, name = place.partition(":")
+    return _docstrings(module).get(name, "")
+
+
+@cache
+def _docstrings(module: str) -> dict[str, str]:
+    """The docstrings of a module's classes and functions by name, from its source."""
+    file = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py")
+    nodes = ast.parse(file.read_text(encoding="utf-8")).body
+    return {n.name: ast.get_docstring(n) or "" for n in nodes if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
 
 
 @dataclass(frozen=True)
@@ -63,7 +111,7 @@ def _inside(spec: Spec, prefix: str) -> Iterator[Option]:
 def text(value: Any) -> Any:
     """A value as `--set` would take it; plain JSON values stay what they are."""
     if isinstance(value, Spec):
-        return NAMES.get(address(value.target), value.target.__qualname__)
+        return name_of(value.target)
     if isinstance(value, (list, tuple)):
         return [text(v) for v in value]
     return value

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from . import legacy
 from .errors import UsageError, UserError
 from .files import atomic_write, explain_failure, read_json, write_bytes, write_json
 
@@ -96,7 +97,7 @@ class Run:
         write_json(self.config_file, config)
 
     def config(self) -> dict[str, Any]:
-        return read_json(self.config_file)
+        return legacy.current(read_json(self.config_file))
 
     # --- the log -----------------------------------------------------------------------------------------
 

@@ -17,26 +17,17 @@ def list_(
     as_json: JsonFlag = False,
 ) -> None:
     """What there is: names, one sentence each, and where it was published."""
-    from ..catalog import SHELVES, citation, sentence
+    from ..catalog import SHELVES
+    from ..describe import entries
     from ..errors import UsageError, did_you_mean
-    from ..evaluation.evaluate import METRICS
 
-    every = {**SHELVES, "metrics": METRICS}
-    if shelf is not None and shelf not in every:
-        raise UsageError(f"There is no list {shelf!r}.{did_you_mean(shelf, every)} There are: {', '.join(every)}.")
-    shelves = {shelf: every[shelf]} if shelf else every
-    found = {
-        title: [{"name": n, "sentence": sentence(t), "citation": citation(t)} for n, t in shelf.items()]
-        for title, shelf in shelves.items()
-    }
+    if shelf is not None and shelf not in SHELVES:
+        raise UsageError(f"There is no list {shelf!r}.{did_you_mean(shelf, SHELVES)} There are: {', '.join(SHELVES)}.")
+    shelves = {name: entries(name) for name in ([shelf] if shelf else SHELVES)}
     if as_json:
-        return answer(found)
-    for title, entries in found.items():
-        table(
-            title,
-            ["name", "what it is", "published"],
-            [[e["name"], e["sentence"], e["citation"]] for e in entries],
-        )
+        return answer({title: [entry._asdict() for entry in rows] for title, rows in shelves.items()})
+    for title, rows in shelves.items():
+        table(title, ["name", "what it is", "published"], [list(entry) for entry in rows])
 
 
 def show(
@@ -47,11 +38,11 @@ def show(
     from dataclasses import asdict
 
     from ..api import find_recipe
-    from ..catalog import RECIPES, sentence
-    from ..describe import describe
+    from ..catalog import RECIPES
+    from ..describe import describe, entry
 
     rows = describe(find_recipe(recipe))
-    about = sentence(RECIPES[recipe]) if recipe in RECIPES else f"The recipe saved in {recipe}."
+    about = entry("recipes", recipe).sentence if recipe in RECIPES else f"The recipe saved in {recipe}."
     if as_json:
         return answer({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
     Console(highlight=False).print(about, "\n")

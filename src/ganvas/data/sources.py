@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from ..catalog import SOURCES
 from ..errors import UsageError, did_you_mean
 from .arrays import open_arrays
 from .builtin import open_digits, open_photos
@@ -26,35 +27,18 @@ from .toy import open_toy
 LARGEST = 4096  # pixels
 
 
-class Source(NamedTuple):
-    """One entry of `ganvas list data`."""
-
-    summary: str
-    open: Callable[[tuple[int, int] | None], Dataset] | None = None  # None: a kind of path, not a name
-
-
 def _points(resolution: tuple[int, int] | None, *, name: str) -> Dataset:
     if resolution:
         raise UsageError(f"{name} is points in the plane, which have no --resolution; leave it out.")
     return open_toy(name)
 
 
-SOURCES = {
-    "digits": Source("1,797 real handwritten digits of scikit-learn, grey, ten classes (embedded)", open_digits),
-    "photos": Source("tiles of the photographs that scikit-learn and scikit-image carry (embedded)", open_photos),
-    "ring": Source("points of 8 Gaussians on a circle, in the plane", partial(_points, name="ring")),
-    "grid": Source("points of 25 Gaussians on a 5x5 grid, in the plane", partial(_points, name="grid")),
-    "swissroll": Source("points on a spiral, in the plane", partial(_points, name="swissroll")),
-    "folder": Source("a folder of images, however deep; first-level sub-folders become labels"),
-    "zip": Source("a zip of such a folder; nothing is unpacked to disk"),
-    "metadata": Source("a metadata.jsonl or CSV beside the images: file_name, and label (word, number, list) or text"),
-    "idx": Source("the IDX files of MNIST, or the folder that holds them; labels are found beside them"),
-    "stacked": Source("as stacked:SOURCE, three images of a grey source as R, G and B (Stacked MNIST: 1,000 modes)"),
-    "pairs": Source("as source=DIR,target=DIR, two folders or zips whose files are called alike; for pix2pix"),
-    "halves": Source("as AB:DIR or BA:DIR, images that are two side by side; the left (or right) one is the source"),
-    "made": Source("as edges:SOURCE (or grey, blur, mask, regions), any images with sources made of themselves"),
-    "piles": Source("as a=SOURCE,b=SOURCE, two data sets that are not aligned; for cyclegan and cartoon"),
-    "npz": Source("an .npz (images, labels) or .npy: (N, H, W), (N, H, W, C) or (N, C, H, W)"),
+BUILT_IN: dict[str, Callable[[tuple[int, int] | None], Dataset]] = {
+    "digits": open_digits,
+    "photos": open_photos,
+    "ring": partial(_points, name="ring"),
+    "grid": partial(_points, name="grid"),
+    "swissroll": partial(_points, name="swissroll"),
 }
 
 
@@ -94,7 +78,7 @@ def open_source(
     Raises `UsageError` for a source that is not known, `UserError` for one whose content cannot be used.
     """
     size = resolution if resolution in (None, OWN) else parse_resolution(resolution)
-    built_in = SOURCES[name].open if name in SOURCES else None
+    built_in = BUILT_IN.get(name)
     if built_in:
         size = None if size == OWN else size
         return built_in(size or ((patch, patch) if patch and name == "photos" else None))
@@ -221,7 +205,7 @@ def _open_path(
     raise UsageError(f"{name} is a file that is no data source; {_WORKS}.")
 
 
-_NAMES = [name for name, source in SOURCES.items() if source.open]
+_NAMES = list(BUILT_IN)
 _WORKS = f"--data takes {', '.join(_NAMES)}, a folder of images, a zip, MNIST's IDX files, an .npz or .npy"
 
 

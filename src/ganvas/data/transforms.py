@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..catalog import TRANSFORMS
 from ..config import options
 from ..errors import UsageError, did_you_mean
 from .dataset import Facts
@@ -175,18 +176,6 @@ class Blur(Transform):
         sigma = _uniform(images, 0.1, self.sigma).view(-1, 1).expand(-1, 2)
         soft = _premultiplied(images, lambda x: gaussian_blur2d(x, (2 * reach + 1, 2 * reach + 1), sigma))
         return torch.where(_chance(images, self.p), soft, images)
-
-
-TRANSFORMS: dict[str, type[Transform]] = {
-    "flip": Flip,
-    "turn": Turn,
-    "rotate": Rotate,
-    "scale": Scale,
-    "crop": Crop,
-    "brightness": Brightness,
-    "noise": Noise,
-    "blur": Blur,
-}
 
 
 def parse_transforms(text: str) -> list[tuple[str, dict[str, Any]]]:

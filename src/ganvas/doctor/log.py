@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from ..catalog import TRUSTED
+from .. import catalog, legacy
 from ..config import Spec, encode, options
 
 Line = Mapping[str, Any]
@@ -17,7 +17,7 @@ class Setup:
     """A run's config as plain JSON, so that runs of components that are not ours can be read too."""
 
     def __init__(self, config: Mapping[str, Any]):
-        self.recipe: Mapping[str, Any] = config.get("recipe") or {}
+        self.recipe: Mapping[str, Any] = legacy.current(config.get("recipe") or {})
         self.data: Mapping[str, Any] = config.get("data") or {}
 
     def get(self, path: str, default: Any = None) -> Any:
@@ -33,11 +33,7 @@ class Setup:
         return default
 
     def component(self, path: str) -> str:
-        """The class that stands at a path, without its module; nothing if none does."""
-        return self.address(path).rpartition(":")[2]
-
-    def address(self, path: str) -> str:
-        """The class that stands at a path, with its module."""
+        """The catalogue name of the component at a path; empty if none is there."""
         return str(self.get(f"{path}.()", ""))
 
     @property
@@ -53,7 +49,7 @@ class Setup:
     @property
     def judges_by_sign(self) -> bool:
         """Whether logits are meant to be positive for real images and negative for others."""
-        return self.component("loss") in ("NonSaturating", "Minimax", "Hinge")
+        return self.component("loss") in ("non_saturating", "minimax", "hinge")
 
     @property
     def planned(self) -> int:
@@ -83,7 +79,7 @@ def _inside(value: Any, name: str) -> Any:
         return value[int(name)]
     if not isinstance(value, Mapping):
         return None
-    target = TRUSTED.get(value.get("()", ""))
+    target = catalog.component(str(value.get("()", "")))
     if name in value or target is None or name not in options(target):
         return value.get(name)
     default = options(target)[name].default

@@ -12,7 +12,7 @@ from .log import Chart, Setup
 Severity = Literal["note", "warning", "trouble"]
 
 
-SMOOTHING = ("R1", "R2", "GradientPenalty", "DRAGAN")  # penalties on the discriminator's slope
+SMOOTHING = ("r1", "r2", "gradient_penalty", "dragan")  # penalties on the discriminator's slope
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def calm_down(setup: Setup) -> str:
 
 
 def tell_more(setup: Setup) -> str:
-    if setup.component("loss") == "Minimax":
+    if setup.component("loss") == "minimax":
         return "pay the generator for winning instead of for not losing: --set loss=non_saturating"
     return f"weaken the discriminator: {smoother(setup)}, or {rate(setup, 'd', 0.25)}"
 
@@ -101,26 +101,26 @@ def augment_and_look(setup: Setup) -> str:
 
 def spread_out(setup: Setup) -> str:
     batch = ", or let it see the whole batch with --set discriminator.head=minibatch_stddev"
-    plain = setup.component("discriminator.head") == "Plain"
+    plain = setup.component("discriminator.head") == "plain"
     return f"smooth the discriminator with {smoother(setup)}{batch if plain else ''}"
 
 
 def keep_modes(setup: Setup) -> str:
-    relativistic = "" if setup.component("loss") == "RelativisticPairing" else (
+    relativistic = "" if setup.component("loss") == "relativistic_pairing" else (
         ", or pair every generated image with a real one with --set loss=relativistic_pairing"
     )  # fmt: skip
     return f"smooth the discriminator with {smoother(setup)}{relativistic}"
 
 
 def upsample(setup: Setup) -> str:
-    if setup.component("generator") == "Generator" and "dcgan" in setup.address("generator"):
+    if setup.component("generator") == "dcgan_generator":
         return "take a generator that enlarges before it convolves: --set generator=resnet_generator"
     return f"train longer, or lower the generator's learning rate: {rate(setup, 'g', 0.5)}"
 
 
 def show_labels(setup: Setup) -> str:
     head = setup.component("discriminator.head")
-    if head == "Projection":
+    if head == "projection":
         return f"slow the generator down so that the discriminator learns the classes first: {rate(setup, 'g', 0.5)}"
     if not head:
         return "take a recipe whose discriminator judges by label: `ganvas train projection`"
@@ -128,7 +128,7 @@ def show_labels(setup: Setup) -> str:
 
 
 def fit_range(setup: Setup) -> str:
-    usual = "" if "networks.dcgan" in setup.address("generator") else " (--set generator=dcgan_generator does)"
+    usual = "" if setup.component("generator") == "dcgan_generator" else " (--set generator=dcgan_generator does)"
     return (
         f"let the generator end in tanh{usual}, or look at what range its last layer makes; data must be given as"
         " images, which Ganvas brings to -1 to 1 itself"

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import catalog
 from ..augment import Chain
 from ..config import Recipe
 from ..errors import UsageError
@@ -52,7 +51,7 @@ def discriminator(path: str, device: str) -> Adversary:
     """The newest discriminator of a run; raises `UsageError` for a run without one."""
     run = Run.open(path)
     config = run.config()
-    recipe = Recipe.from_dict(config["recipe"], catalog.TRUSTED)
+    recipe = Recipe.from_dict(config["recipe"])
     data = {k: config["data"].get(k) for k in FACTS}
     task: Task = recipe.task.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
     task.load_state_dict(run.load_state()["trainer"]["task"])

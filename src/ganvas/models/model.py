@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,8 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from .. import catalog
-from ..config import Spec, address, decode
+from ..config import Spec, decode
 from ..data.batches import once
 from ..data.dataset import Dataset
 from ..data.sources import open_source
@@ -183,7 +182,7 @@ def load(
     if config.get("format") != 1 or "task" not in config or "data" not in config:
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
     policy = Policy.choose(device, precision).suited(precision, _resolution(config))
-    task = _build(config, folder, {**catalog.TRUSTED, **{address(c): c for c in trust}})
+    task = _build(config, folder, tuple(trust))
     weights = read_weights(folder / WEIGHTS)
     try:
         task.generator.load_state_dict(weights)
@@ -253,9 +252,9 @@ def _refuse_folder(path: Path) -> NoReturn:
     raise UsageError(f"{path} {'holds no model' if path.exists() else 'does not exist'}; give a run or a model folder.")
 
 
-def _build(config: dict[str, Any], folder: Path, trusted: Mapping[str, type]) -> Task:
+def _build(config: dict[str, Any], folder: Path, trust: tuple[type, ...]) -> Task:
     """Build the task of a saved model; its weights are still random."""
-    spec = decode(config["task"], trusted)
+    spec = decode(config["task"], trust)
     names = ("resolution", "channels", "classes", "attributes", "source_channels", "source_scale")
     facts = {k: config["data"].get(k) for k in names}
     if not isinstance(spec, Spec) or not issubclass(spec.target, Task):

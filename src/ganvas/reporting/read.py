@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..catalog import TRUSTED
 from ..config import Recipe
 from ..doctor import Finding, findings_in
 from ..doctor.log import Chart, Setup
@@ -77,7 +76,7 @@ class Record:
     @property
     def kind(self) -> str:
         """What it trains, as the class of its task is called."""
-        return str(self.config["recipe"]["task"].get("()", "")).rpartition(":")[2] or "unknown"
+        return str(self.config["recipe"]["task"].get("()", "")) or "unknown"
 
     @property
     def points(self) -> bool:
@@ -134,7 +133,7 @@ def _read(run: Run, name: str) -> Record:
     lines = _ordered(run.log_file, "images", notes)
     evaluations = _ordered(run.evaluation_file, "trained_images", notes)
     try:
-        recipe = Recipe.from_dict(config["recipe"], TRUSTED)
+        recipe = Recipe.from_dict(config["recipe"])
     except UserError:
         recipe = None
     try:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import catalog
-from ..config import Recipe, Spec, address
+from ..config import Recipe, Spec
 from ..data.dataset import Dataset
-from ..data.sources import SOURCES, parse_resolution
+from ..data.sources import parse_resolution
 from ..data.transforms import parse_transforms
 from ..errors import UsageError, did_you_mean
 from ..files import read_json
@@ -62,19 +62,19 @@ def made_recipe(request: Request) -> Recipe:
     """The recipe asked for, with every override applied."""
     wanted = request.recipe
     if wanted is None and request.init_from is not None:
-        wanted = Recipe.from_dict(recipe_of(request.init_from), catalog.TRUSTED)
+        wanted = Recipe.from_dict(recipe_of(request.init_from))
     recipe = find_recipe(wanted)
     for name in ("batch", "images", "freeze_d"):
         value = getattr(request, name)
         if value is not None:
-            recipe.set(name, str(value), catalog.COMPONENTS)
+            recipe.set(name, str(value))
     changes = request.set.items() if isinstance(request.set, Mapping) else [_change(text) for text in request.set]
     for path, value in changes:
-        recipe.set(path, value if isinstance(value, str) else repr(value), catalog.COMPONENTS)
+        recipe.set(path, value if isinstance(value, str) else repr(value))
     if request.augment:
         _refuse_sight(part.partition("=")[0].strip() for part in request.augment.split(","))
         recipe.transforms = [Spec(catalog.AUGMENT[name], **given) for name, given in parse_transforms(request.augment)]
-    _refuse_sight(catalog.NAMES.get(address(spec.target), "") for spec in recipe.transforms)
+    _refuse_sight(catalog.name_of(spec.target) for spec in recipe.transforms)
     for name in getattr(recipe.task.target, "files", ()):  # found from anywhere, as the data are
         if Path(given := str(recipe.task.get(name))).is_file():
             recipe.task.put(name, os.path.abspath(given))
@@ -84,7 +84,7 @@ def made_recipe(request: Request) -> Recipe:
 def _refuse_sight(names: Iterable[str]) -> None:
     """Raise `UsageError` for a change to the data that is one of what the discriminator looks through."""
     for name in names:
-        if name in catalog.SIGHT:
+        if name in catalog.D_AUGMENT:
             raise UsageError(
                 f"{name} changes what the discriminator sees, real and fake alike, not the data: --set augment={name}."
             )
@@ -100,7 +100,7 @@ def find_recipe(wanted: str | Recipe | None) -> Recipe:
         return catalog.RECIPES[wanted]()
     if wanted.endswith(".json") or os.sep in wanted:
         saved = read_json(Path(wanted))
-        return Recipe.from_dict(saved.get("recipe", saved), catalog.TRUSTED)
+        return Recipe.from_dict(saved.get("recipe", saved))
     raise UsageError(
         f"There is no recipe {wanted!r}.{did_you_mean(wanted, catalog.RECIPES)}"
         f" There are: {', '.join(catalog.RECIPES)}."
@@ -149,7 +149,7 @@ def continued(request: Request) -> Request:
     if not {"recipe_name", "recipe", "data", "seed", "precision"} <= config.keys():
         raise UsageError(f"{request.outdir}/config.json was not written by ganvas train; it cannot be resumed.")
     recipe, data = _continued_recipe(request, config), config["data"]
-    if isinstance(request.data, str) and {request.data, data["source"]} & SOURCES.keys():
+    if isinstance(request.data, str) and {request.data, data["source"]} & catalog.SOURCES.keys():
         _same(request, "data", request.data, data["source"])
     _same(request, "seed", request.seed, config["seed"])
     begun = None if request.init_from is None else str(request.init_from)
@@ -189,14 +189,14 @@ def _continued_recipe(request: Request, config: Mapping[str, Any]) -> Recipe:
         _same(request, "recipe", asked, config["recipe_name"])
         asked = None
     if asked is None:
-        asked = Recipe.from_dict(config["recipe"], catalog.TRUSTED)
+        asked = Recipe.from_dict(config["recipe"])
     made, saved = made_recipe(replace(request, recipe=asked, images=None)), config["recipe"]
     changed = list(_changes({**saved, "images": 0}, {**made.to_dict(), "images": 0}))
     if changed:
         raise _contradiction(request, ", ".join(changed))
     made.images = saved["images"]
     if request.images is not None:
-        made.set("images", str(request.images), catalog.COMPONENTS)
+        made.set("images", str(request.images))
     return made
 
 
@@ -212,7 +212,7 @@ def _changes(was: Any, now: Any, path: str = "") -> Iterator[str]:
 def _briefly(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_briefly, value))}]"
-    text = value["()"].rpartition(":")[2] if isinstance(value, dict) else "its default" if value is None else str(value)
+    text = value["()"] if isinstance(value, dict) else "its default" if value is None else str(value)
     return text if len(text) < 40 else f"{text[:37]}..."
 
 

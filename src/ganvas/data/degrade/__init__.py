@@ -4,28 +4,7 @@ A degradation is a function of an image, the seed and the image's place in the e
 in worker processes or without, in any batch, and after a restart.
 """
 
-from .base import Chance, Degradation, InTurn
-from .camera import Bicubic, Jpeg, LensBlur, MotionBlur, Noisy
-from .damage import Grey, Holes, Scratches
+from .base import Chance, Degradation
 from .kernels import sharpened
-from .second_order import SecondOrder, Stage
-from .weather import Haze, LowLight, Rain
 
-DEGRADATIONS: dict[str, type[Degradation]] = {
-    "bicubic": Bicubic,
-    "lens_blur": LensBlur,
-    "motion_blur": MotionBlur,
-    "noisy": Noisy,
-    "jpeg": Jpeg,
-    "second_order": SecondOrder,
-    "stage": Stage,
-    "haze": Haze,
-    "rain": Rain,
-    "low_light": LowLight,
-    "grey": Grey,
-    "holes": Holes,
-    "scratches": Scratches,
-    "in_turn": InTurn,
-}
-
-__all__ = ["DEGRADATIONS", "Chance", "Degradation", "sharpened"]
+__all__ = ["Chance", "Degradation", "sharpened"]

@@ -1,0 +1,106 @@
+"""Names that files written by earlier versions use, and their present names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Configs of 0.1 before December 2026 name a component by its class: `ganvas.MODULE:CLASS`.  MODULE CLASS=NAME ...
+_CLASSES = """
+    losses.adversarial NonSaturating=non_saturating Minimax=minimax LeastSquares=least_squares
+    losses.adversarial Wasserstein=wasserstein Hinge=hinge
+    losses.relativistic RelativisticPairing=relativistic_pairing RelativisticAverage=relativistic_average
+    losses.energy EnergyMargin=energy_margin BoundaryEquilibrium=boundary_equilibrium
+    losses.wrapped TopK=top_k Weighted=weighted
+    losses.fidelity L1=l1 MSE=mse Charbonnier=charbonnier TotalVariation=total_variation LDL=ldl Colour=colour
+    metrics.perceptual Perceptual=perceptual
+    losses.penalties R1=r1 R2=r2 GradientPenalty=gradient_penalty DRAGAN=dragan
+    losses.verdicts LeCam=lecam Consistency=consistency FeatureMatching=feature_matching PullingAway=pulling_away
+    losses.path_length PathLength=path_length
+    losses.weights WeightClipping=weight_clipping OrthogonalRegularisation=orthogonal
+    losses.weights HistoricalAveraging=historical_averaging
+    networks.heads Plain=plain Projection=projection AuxiliaryClassifier=auxiliary_classifier Joint=joint
+    networks.minibatch MinibatchDiscrimination=minibatch_discrimination MinibatchStddev=minibatch_stddev
+    networks.codes InfoHead=info Classes=classes
+    networks.dcgan Generator=dcgan_generator Discriminator=dcgan_discriminator
+    networks.mlp Generator=mlp_generator Discriminator=mlp_discriminator LeakyDiscriminator=mlp_leaky_discriminator
+    networks.resnet Generator=resnet_generator Discriminator=resnet_discriminator
+    networks.biggan Generator=biggan_generator Discriminator=biggan_discriminator
+    networks.r3gan Generator=r3gan_generator Discriminator=r3gan_discriminator
+    networks.stylegan2 Generator=stylegan2_generator Discriminator=stylegan2_discriminator
+    networks.noisy Generator=noisy_generator Dense=noisy_dense Convolutional=noisy_convolutional
+    networks.autoencoder Autoencoder=autoencoder Decoder=autoencoder_generator
+    networks.classifier Classifier=small_classifier
+    networks.text ByteEncoder=byte_encoder
+    networks.srresnet SRResNet=srresnet MSRResNet=msrresnet
+    networks.rrdb RRDBNet=rrdb
+    networks.compact Compact=compact
+    networks.critics VGGDiscriminator=vgg_discriminator UNetDiscriminator=unet_discriminator
+    networks.unet Generator=unet_generator
+    networks.translation Generator=translation_generator
+    networks.patch Discriminator=patch_discriminator
+    networks.stargan Generator=stargan_generator Discriminator=stargan_discriminator
+    networks.lost Colouriser=colouriser Inpainter=inpainter
+    metrics.content Content=content
+    networks.transformer_net TransformerNet=transformer_net
+    networks.overpainting Overpainting=overpainting_net OverpaintingDecoder=overpainting_decoder
+    networks.adain Decoder=adain_decoder NormalisedVGG=normalised_vgg
+    metrics.style Perception=perception
+    data.transforms Flip=flip Turn=turn Rotate=rotate Scale=scale Crop=crop Brightness=brightness Noise=noise
+    data.transforms Blur=blur
+    augment.diffaugment DiffAugment=diffaugment
+    augment.ada ADA=ada
+    augment.noise InstanceNoise=instance_noise
+    data.degrade.camera Bicubic=bicubic LensBlur=lens_blur MotionBlur=motion_blur Noisy=noisy Jpeg=jpeg
+    data.degrade.second_order SecondOrder=second_order Stage=stage
+    data.degrade.weather Haze=haze Rain=rain LowLight=low_light
+    data.degrade.damage Grey=grey Holes=holes Scratches=scratches
+    data.degrade.base InTurn=in_turn
+    schedule Constant=constant Linear=linear Cosine=cosine Anneal=anneal Inverse=inverse LongStarts=long_starts
+    schedule Steps=steps
+    tasks.generation Generation=generation
+    tasks.infogan InfoGAN=infogan_task
+    tasks.text TextGeneration=text_generation
+    tasks.semi SemiSupervised=semi_supervised
+    tasks.classify Classification=classification
+    tasks.paired Paired=paired
+    tasks.unpaired Unpaired=unpaired
+    tasks.multidomain MultiDomain=multi_domain
+    tasks.cartoon Cartoon=cartoon_task
+    tasks.one_style OneStyle=one_style
+    tasks.any_style AnyStyle=any_style
+    tasks.restoration Restoration=restoration
+"""
+
+COMPONENTS: dict[str, str] = {
+    f"ganvas.{module}:{old}": name
+    for module, *pairs in (line.split() for line in _CLASSES.split("\n") if line.strip())
+    for old, name in (pair.split("=") for pair in pairs)
+}
+COMPONENTS |= {f"torch.optim.{name.lower()}:{name}": name.lower() for name in ("Adam", "AdamW", "RMSprop", "SGD")}
+
+OPTIONS: dict[str, dict[str, str]] = {}  # component: {old option: present option}
+LOG_KEYS: dict[str, str] = {}  # fields of log.jsonl: {old: present}
+EVALUATION_KEYS: dict[str, str] = {}  # fields of evaluation.jsonl: {old: present}
+
+
+def component_name(name: str) -> str:
+    """The catalogue name of a component, from that name or from the address that old files use."""
+    return COMPONENTS.get(name, name)
+
+
+def current(value: Any) -> Any:
+    """A config as the present version writes it: components by catalogue name, options by their present names."""
+    if isinstance(value, list):
+        return [current(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if not isinstance(value.get("()"), str):
+        return {k: current(v) for k, v in value.items()}
+    name = component_name(value["()"])
+    options = OPTIONS.get(name, {})
+    return {options.get(k, k): name if k == "()" else current(v) for k, v in value.items()}
+
+
+def current_keys(line: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """A line of a log with its fields' present names."""
+    return {names.get(k, k): v for k, v in line.items()}
