@@ -326,6 +326,24 @@ def test_the_reference_follows_the_weights_and_the_labels():
     assert torch.equal(vectors.reference.label, y)
 
 
+def test_a_compiled_network_chooses_its_reference_outside_the_graph(monkeypatch):
+    choices = []
+    choose = Reference._choose
+
+    def watched(self, *batch):
+        choices.append(torch.compiler.is_compiling())
+        choose(self, *batch)
+
+    plain = dcgan.Generator(resolution=8, width=4, norm="virtual", reference=4)
+    compiled = copy.deepcopy(plain)
+    monkeypatch.setattr(Reference, "_choose", watched)
+    compiled.compile(backend="eager")
+    z = torch.randn(6, 100)
+    for _ in range(2):
+        assert torch.equal(compiled(z), plain(z))
+    assert choices == [False, False]  # once by either network
+
+
 def test_processes_agree_on_the_reference(monkeypatch):
     """Each has its part of the batch; all take the first rows of the whole."""
     parts = [torch.arange(3.0)[:, None], torch.arange(3.0, 6.0)[:, None]]

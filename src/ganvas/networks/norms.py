@@ -157,11 +157,12 @@ class Reference(nn.Module):
     def forward(self, x: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """A batch with the reference in front of it."""
         if self.training and not self.settled:
-            self._choose(x, label)
+            # in a compiled run only: `torch.compiler.disable` imports torch._dynamo, which takes seconds
+            choose = torch.compiler.disable(self._choose) if torch.compiler.is_compiling() else self._choose
+            choose(x, label)
         joined = torch.cat([self.input.to(x.dtype), x])
         return joined, label if self.label is None or label is None else torch.cat([self.label, label])
 
-    @torch.compiler.disable
     @torch.no_grad()
     def _choose(self, x: Tensor, label: Tensor | None) -> None:
         if not self.chosen.item():
