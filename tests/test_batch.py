@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from ganvas.errors import UsageError, UserError
 from ganvas.export.pth import save_network
 from ganvas.imaging.photo import Photo
 from ganvas.inference import batch as batch
-from ganvas.inference.batch import Job, jobs_for, work
+from ganvas.inference.batch import Batch, FileOptions, Job, jobs_for, run_jobs
 from ganvas.models import resolve
 from ganvas.networks.compact import Compact
 
@@ -133,7 +134,7 @@ def test_formats_and_names_that_would_meet(form, wanted, tmp_path):
     """Each image has a file of its own, in the format of its source where that can be written."""
     for name in ("a.png", "a.jpg", "a.bmp", "b.gif", "c.ppm", "d.tif", "e.webp"):
         random_image(tmp_path / name)
-    jobs, _ = jobs_for(tmp_path, tmp_path / "out", form=form)
+    jobs = jobs_for(tmp_path, tmp_path / "out", FileOptions(form=form)).jobs
     made = sorted(j.output.name for j in jobs)
     assert len(set(map(str.casefold, made))) == 7
     assert made == wanted
@@ -336,7 +337,7 @@ def blank(side=8):
 def ten(tmp_path):
     for k in range(10):
         random_image(tmp_path / "in" / f"{k}.png")
-    return jobs_for(tmp_path / "in", tmp_path / "out")[0]
+    return jobs_for(tmp_path / "in", tmp_path / "out")
 
 
 def test_reading_and_writing_are_beside_the_network(ten, monkeypatch):
@@ -357,9 +358,9 @@ def test_reading_and_writing_are_beside_the_network(ten, monkeypatch):
 
     monkeypatch.setattr(batch, "open_photo", reading)
     monkeypatch.setattr(batch, "save", writing)
-    outcomes = list(work(ten, lambda photo, output, tell: photo))
+    outcomes = list(run_jobs(ten, lambda photo, output, tell: photo))
     assert [o.status for o in outcomes] == ["done"] * 10
-    assert [o.job for o in outcomes] == ten
+    assert [o.job for o in outcomes] == ten.jobs
     assert threads >= {"read", "write"}
     assert most[0] <= 5
 
@@ -382,7 +383,7 @@ def test_a_large_image_is_alone(ten, monkeypatch):
         return []
 
     monkeypatch.setattr(batch, "save", saving)
-    outcomes = list(work(ten, change))
+    outcomes = list(run_jobs(ten, change))
     assert [o.reason for o in outcomes] == [""] * 10
     assert len(seen) == 20
 
@@ -400,7 +401,7 @@ def test_nothing_is_read_beside_a_large_image(tmp_path, monkeypatch):
             assert read[-1] == output.name
         return photo
 
-    outcomes = list(work(jobs_for(tmp_path / "in", tmp_path / "out")[0], change))
+    outcomes = list(run_jobs(jobs_for(tmp_path / "in", tmp_path / "out"), change))
     assert [o.reason for o in outcomes] == [""] * 5
 
 
@@ -412,7 +413,7 @@ def test_failures_of_every_kind_are_told(ten):
             raise problems.pop(0)
         return photo
 
-    said = [(o.status, o.reason) for o in work(ten, change)]
+    said = [(o.status, o.reason) for o in run_jobs(ten, change)]
     assert said[:4] == [
         ("failed", "a sentence"),
         ("failed", "Input/output error"),
@@ -431,8 +432,8 @@ def test_stopping_leaves_whole_files(ten):
         return photo
 
     with pytest.raises(KeyboardInterrupt):
-        list(work(ten, change))
-    folder = ten[0].output.parent
+        list(run_jobs(ten, change))
+    folder = ten.jobs[0].output.parent
     assert names(folder) == [f"{k}.png" for k in range(5)]
     for file in folder.iterdir():
         Image.open(file).load()
@@ -445,13 +446,14 @@ def test_progress_is_told(ten):
         tell(0.5)
         return photo
 
-    list(work(ten[:2], change, tell=lambda job, share: told.append((job.source.name, share))))
+    list(run_jobs(replace(ten, jobs=ten.jobs[:2]), change, lambda job, share: told.append((job.source.name, share))))
     assert told == [("0.png", 0.5), ("1.png", 0.5)]
 
 
 def test_one_job_of_nothing(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         jobs_for(tmp_path / "none.png", tmp_path / "out.png")
-    (outcome,) = work([Job(tmp_path / "none.png", tmp_path / "out.png")], lambda *a: blank())
+    none, out = tmp_path / "none.png", tmp_path / "out.png"
+    (outcome,) = run_jobs(Batch(none, out, [Job(none, out)]), lambda *a: blank())
     assert outcome.status == "failed"
     assert not (tmp_path / "out.png").exists()

@@ -16,7 +16,7 @@ from ganvas.imaging.encode import save
 from ganvas.imaging.photo import open_photo
 from ganvas.imaging.resize import resize, resized
 from ganvas.inference import enhance
-from ganvas.inference.enhance import Canvas, Enhancer, Target, as_photo
+from ganvas.inference.enhance import Canvas, EnhanceOptions, Enhancer, Target, as_photo
 from ganvas.models.resolve import ImageModel
 from ganvas.networks.compact import Compact
 from ganvas.policy import Policy
@@ -42,9 +42,9 @@ def inventing(scale=2, channels=3):
     return network
 
 
-def enhancer(network=None, policy=CPU, **options):
+def enhancer(network=None, policy=CPU, base=None, **options):
     network = repeating() if network is None else network
-    return Enhancer(ImageModel(network, network.body[0].in_channels, "test"), policy, **options)
+    return Enhancer(ImageModel(network, network.body[0].in_channels, "test"), policy, EnhanceOptions(**options), base)
 
 
 def noise(*shape, dtype=np.uint8, top=256):
@@ -221,7 +221,7 @@ def test_impossible_sizes_are_refused(options):
 
 
 def test_a_result_beyond_all_disks_is_refused():
-    with pytest.raises(UserError, match="more than can be made"):
+    with pytest.raises(UserError, match="exceed the largest output"):
         Target(outscale=64).of(20_000, 20_000, 4)
 
 
@@ -279,7 +279,7 @@ def test_colours_are_kept_and_so_are_details():
     down, right = torch.meshgrid(torch.linspace(-0.7, 0.6, 60), torch.linspace(-0.5, 0.5, 70), indexing="ij")
     x = torch.stack([down, right, down * right])[None]
     found = ImageModel(shifting(), 3, "shifting")
-    shifted, kept = (Enhancer(found, CPU, keep_colours=k)(x) for k in (False, True))
+    shifted, kept = (Enhancer(found, CPU, EnhanceOptions(keep_colours=k))(x) for k in (False, True))
 
     def broad(images):  # means of 10x10 pixels of what went in, as numpy has them
         return images.numpy().reshape(3, 6, 20, 7, 20).mean((2, 4))
@@ -289,7 +289,7 @@ def test_colours_are_kept_and_so_are_details():
     assert np.abs(broad(kept) - known).max() < 0.02
     details = [p[..., ::2, 1::2] - p[..., ::2, ::2] for p in (shifted, kept)]
     torch.testing.assert_close(details[0], details[1], atol=0.02, rtol=0)
-    in_parts = Enhancer(found, CPU, keep_colours=True, tile=16)
+    in_parts = Enhancer(found, CPU, EnhanceOptions(keep_colours=True, tile=16))
     assert in_parts.tilers[0].field.radius >= 14
     torch.testing.assert_close(in_parts(x), kept, atol=1e-5, rtol=0)
 

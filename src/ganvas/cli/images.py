@@ -1,36 +1,54 @@
-"""The commands that change images: `upscale`, `restore`."""
+"""The commands that improve images: `upscale`, `restore`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .console import Device, JsonFlag, Output, answer, console, plain, say, table
+from .batch import BatchConsole, Format, Input, Lossless, Quality, Recursive, Resume
+from .console import Device, JsonFlag, Output
 
-Input = Annotated[Path, typer.Option("-i", "--input", help="An image, or a folder of images.")]
-Recursive = Annotated[bool, typer.Option("--recursive", help="Also the folders in the folder.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Leave alone what is there already.")]
-Outscale = Annotated[float | None, typer.Option(help="How many times larger. (as the model)")]
-Width = Annotated[int | None, typer.Option(help="Width of the result in pixels.")]
-Height = Annotated[int | None, typer.Option(help="Height of the result in pixels.")]
-Mask = Annotated[Path | None, typer.Option(help="Bright where holes are; a folder: one for each. (for inpaint)")]
-Strength = Annotated[float, typer.Option(help="From 0, the plain image, to 1, all of the model.")]
-Faithful = Annotated[str | None, typer.Option("--psnr-model", help="What --strength mixes in. (a plain enlargement)")]
-Keep = Annotated[bool, typer.Option("--keep-colours", help="Broad colours and brightness stay the image's.")]
-Grain = Annotated[float, typer.Option(help="Noise to add, its standard deviation in levels of 255.")]
-Tile = Annotated[str, typer.Option(help="Side of the parts in pixels; auto: by memory; 0: the whole at once.")]
-Overlap = Annotated[str, typer.Option(help="Largest overlap of parts that are exact, in pixels, or exact.")]
-Wrap = Annotated[bool, typer.Option("--wrap", help="The image repeats, as a texture does.")]
-Format = Annotated[str | None, typer.Option("--format", help="Of a folder's results: png, jpg, webp, tif. (as read)")]
-Quality = Annotated[int, typer.Option(help="Of JPEG and WebP, 1 to 100.")]
-Lossless = Annotated[bool, typer.Option("--lossless", help="WebP without loss.")]
+if TYPE_CHECKING:
+    from ..inference.batch import FileOptions
+    from ..inference.enhance import EnhanceOptions
+
+Outscale = Annotated[float | None, typer.Option(help="Output size as a multiple of the input's. (the model's)")]
+Width = Annotated[int | None, typer.Option(help="Output width in pixels; alone it keeps the proportions.")]
+Height = Annotated[int | None, typer.Option(help="Output height in pixels; alone it keeps the proportions.")]
+Mask = Annotated[Path | None, typer.Option(help="For inpaint: an image that is white in holes, or a folder of them.")]
+Strength = Annotated[float, typer.Option(help="Share of the model in the result, 0 to 1; the rest is --psnr-model.")]
+Faithful = Annotated[str | None, typer.Option("--psnr-model", help="Model that --strength mixes in. (bicubic)")]
+Keep = Annotated[bool, typer.Option("--keep-colours", help="Keep the broad colours and brightness of the input.")]
+Grain = Annotated[float, typer.Option(help="Standard deviation of noise to add, in levels of 255.")]
+Tile = Annotated[str, typer.Option(help="Side of a tile in pixels; auto: by free memory; 0: the whole image at once.")]
+Overlap = Annotated[
+    str,
+    typer.Option(
+        help="Tile overlap in pixels up to which tiles are exact; beyond it they are blended. exact: no limit."
+    ),
+]
+Wrap = Annotated[bool, typer.Option("--wrap", help="Treat the image as a texture that repeats.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
-Scale = Annotated[int | None, typer.Option("--model-scale", help="The model's own, where its file does not tell.")]
-Activation = Annotated[str | None, typer.Option(help="A Compact's: prelu, relu, leakyrelu. (found out)")]
+Scale = Annotated[int | None, typer.Option("--model-scale", help="Scale of a weight file that does not say it.")]
+Activation = Annotated[
+    str | None,
+    typer.Option(help="Activation of an SRVGG checkpoint that does not say it: prelu, relu, leakyrelu. (detected)"),
+]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model of `upscale` or `restore`, and where it runs."""
+
+    model: str
+    psnr_model: str | None
+    model_scale: int | None
+    activation: str | None
+    device: str
+    precision: str
 
 
 def upscale(
@@ -58,11 +76,17 @@ def upscale(
     activation: Activation = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Larger images: one, or a folder of them; depth, colours, transparency and metadata are kept."""
-    asked = dict(locals())
+    """Upscale an image or a folder of images; bit depth, colours, transparency and metadata are kept."""
+    from ..inference.batch import FileOptions
+    from ..inference.enhance import EnhanceOptions, Target
     from ..models.resolve import pick_embedded
 
-    _apply(**{**asked, "verb": "upscale", "model": model or pick_embedded(outscale)})
+    files = FileOptions(recursive, resume, form, quality, lossless)
+    name = model or pick_embedded(outscale)
+    network = ModelOptions(name, psnr_model, model_scale, activation, device, precision)
+    target, tiles = Target(outscale, width, height), (parse_tile(tile), parse_overlap(overlap))
+    options = EnhanceOptions(target, strength, keep_colours, grain, *tiles, wrap)
+    _enhance("upscale", source, output, files, network, options, as_json)
 
 
 def restore(
@@ -91,108 +115,91 @@ def restore(
     activation: Activation = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Better images of the same size: without noise, blur, haze or whatever a model was trained against."""
-    asked = dict(locals())
+    """Restore images at their own size: denoise, deblur, dehaze, colorize, inpaint, as the model was trained."""
     from ..errors import UsageError
+    from ..inference.batch import FileOptions
+    from ..inference.enhance import EnhanceOptions, Target
 
     if model is None:
         raise UsageError("Missing --model: a run or a weight file.")
-    _apply(**{**asked, "verb": "restore"})
+    files = FileOptions(recursive, resume, form, quality, lossless)
+    network = ModelOptions(model, psnr_model, model_scale, activation, device, precision)
+    target, tiles = Target(outscale, width, height), (parse_tile(tile), parse_overlap(overlap))
+    options = EnhanceOptions(target, strength, keep_colours, grain, *tiles, wrap)
+    if mask:
+        return _inpaint(source, output, mask, files, network, options, as_json)
+    _enhance("restore", source, output, files, network, options, as_json)
 
 
-def _apply(source: Path, output: Path, as_json: bool, **asked: Any) -> None:
-    """Every image made better."""
-    how = {k: asked[k] for k in ("recursive", "form", "resume", "quality", "lossless")}
-    make = _filler if asked.get("mask") else _enhancer
-    carry_out(source, output, lambda: make(**asked), as_json=as_json, **how)
-
-
-def carry_out(
+def _enhance(
+    verb: str,
     source: Path,
     output: Path,
-    make: Callable[[], tuple[Any, dict[str, Any]]],
-    *,
+    files: FileOptions,
+    network: ModelOptions,
+    options: EnhanceOptions,
     as_json: bool,
-    recursive: bool,
-    form: str | None,
-    **how: Any,
 ) -> None:
-    """Change an image or a folder of them, tell about it, and end with 1 if one failed.
-
-    `make` gives what is to be done with each, and what the JSON answer says about that; `how` is what
-    `batch.work` takes.
-    """
-    from ..errors import UserError
-    from ..imaging.encode import check_quality
-    from ..inference.batch import jobs_for, work
-    from ..policy import keep_large_buffers
+    """Enhance every image of a batch."""
+    from ..inference.batch import jobs_for, run_jobs
+    from ..inference.enhance import Enhancer
+    from ..models.resolve import resolve
+    from ..policy import Policy, keep_large_buffers
 
     keep_large_buffers(one_heap=True)
-    jobs, others = jobs_for(source, output, recursive=recursive, form=form)
-    check_quality(how["quality"])
-    alone = not source.is_dir()
-    change, about = make()
-    with Shown(source, len(jobs), others) as shown:
-        for outcome in work(jobs, change, **how, tell=shown.share):
-            shown.outcome(outcome)
-    if alone and isinstance(outcome.problem, UserError):
-        raise outcome.problem
-    counts = shown.counts()
-    if as_json:
-        answer({**about, **counts, "other_files": others, "files": [o.as_dict() for o in shown.outcomes]})
-    else:
-        shown.summary(output)
-    raise typer.Exit(1 if counts["failed"] else 0)
+    batch = jobs_for(source, output, files)
+    policy = Policy.choose(network.device, network.precision)  # type: ignore[arg-type]
+    model = resolve(network.model, scale=network.model_scale, activation=network.activation, verb=verb)
+    base = resolve(network.psnr_model, verb=verb) if network.psnr_model else None
+    enhancer = Enhancer(model, policy, options, base)
+    with BatchConsole(batch) as shown:
+        for outcome in run_jobs(batch, enhancer.change, shown.progress):
+            shown.show(outcome)
+    about = {"model": model.name, "scale": enhancer.scale}
+    shown.finish({**about, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
 
 
-def _enhancer(**asked: Any) -> tuple[Any, dict[str, Any]]:
-    """What is to be done with each image, and what there is to say about the network."""
+def _inpaint(
+    source: Path,
+    output: Path,
+    mask: Path,
+    files: FileOptions,
+    network: ModelOptions,
+    options: EnhanceOptions,
+    as_json: bool,
+) -> None:
+    """Fill the holes of every image of a batch."""
     from ..errors import UsageError
-    from ..inference.enhance import Enhancer, Target
-    from ..models.resolve import PLAIN, resolve
-    from ..policy import Policy
-
-    target = Target(asked["outscale"], asked["width"], asked["height"])
-    if asked["model"] == PLAIN and target == Target():
-        raise UsageError(f"{PLAIN} has no size of its own: give --outscale, or --width or --height.")
-    policy = Policy.choose(asked["device"], asked["precision"])
-    enhancer = Enhancer(
-        resolve(asked["model"], scale=asked["model_scale"], activation=asked["activation"], verb=asked["verb"]),
-        policy,
-        base=resolve(asked["psnr_model"]) if asked["psnr_model"] else None,
-        strength=asked["strength"],
-        keep_colours=asked["keep_colours"],
-        grain=asked["grain"],
-        tile=number("--tile", asked["tile"], "auto", 0, 16),
-        overlap=number("--overlap", asked["overlap"], "exact", 0, 0),
-        wrap=asked["wrap"],
-    )
-    where = {"device": str(policy.device), "precision": policy.precision}
-    about = {"model": enhancer.found.name, "scale": enhancer.scale, **where}
-    return lambda photo, output, tell: enhancer.photo(photo, target, scratch=output.parent, progress=tell), about
-
-
-def _filler(**asked: Any) -> tuple[Any, dict[str, Any]]:
-    """The same for a network that fills holes."""
-    from ..errors import UsageError
-    from ..inference.inpaint import Filler
+    from ..inference.batch import jobs_for, run_jobs
+    from ..inference.inpaint import Inpainter
     from ..models.resolve import resolve
-    from ..policy import Policy
+    from ..policy import Policy, keep_large_buffers
 
-    if asked["keep_colours"] or asked["grain"]:
+    keep_large_buffers(one_heap=True)
+    batch = jobs_for(source, output, files)
+    if options.keep_colours or options.grain:
         raise UsageError("--mask changes holes alone; leave --keep-colours and --grain out.")
-    policy = Policy.choose(asked["device"], asked["precision"])
-    filler = Filler(resolve(asked["model"], verb="restore"), policy, asked["mask"])
+    policy = Policy.choose(network.device, network.precision)  # type: ignore[arg-type]
+    inpainter = Inpainter(resolve(network.model, verb="restore"), policy, mask)
+    with BatchConsole(batch) as shown:
+        for outcome in run_jobs(batch, inpainter.change, shown.progress):
+            shown.show(outcome)
+    about = {"model": inpainter.model.name, "scale": 1}
+    shown.finish({**about, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
 
-    def change(photo: Any, output: Path, tell: Any) -> Any:
-        return filler.photo(photo, filler.hole(output.stem, photo.array.shape[:2]))
 
-    where = {"device": str(policy.device), "precision": policy.precision}
-    return change, {"model": filler.found.name, "scale": 1, **where}
+def parse_tile(text: str) -> int | None:
+    """Parse --tile: None for auto, 0, or a side of at least 16 pixels."""
+    return _parse_pixels("--tile", text, "auto", 0, 16)
 
 
-def number(name: str, text: str, word: str, special: int, least: int) -> int | None:
-    """A whole number of at least `least`, or `special`; None for the word.  Raises `UsageError` for anything else."""
+def parse_overlap(text: str) -> int | None:
+    """Parse --overlap: None for exact, or a number of pixels."""
+    return _parse_pixels("--overlap", text, "exact", 0, 0)
+
+
+def _parse_pixels(name: str, text: str, word: str, special: int, least: int) -> int | None:
+    """Parse `special` or a whole number of at least `least`; None for the word.  Raises `UsageError` for others."""
     from ..errors import UsageError
 
     if text == word:
@@ -200,60 +207,3 @@ def number(name: str, text: str, word: str, special: int, least: int) -> int | N
     if not text.isdecimal() or (int(text) < least and int(text) != special):
         raise UsageError(f"{name} is {word}, or a number of pixels of at least {max(least, special)}, not {text!r}.")
     return int(text)
-
-
-class Shown:
-    """What a person sees: a bar with the time that is left, a line for what went wrong, and what was noted."""
-
-    def __init__(self, source: Path, total: int, others: int):
-        self.console, self.source, self.total, self.others = console(), source, total, others
-        self.outcomes: list[Any] = []
-        self.told: set[str] = set()
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        self.bar = Progress(*columns, *times, console=self.console, disable=not self.console.is_terminal)
-        self.task = self.bar.add_task("", total=total)
-
-    def __enter__(self) -> Shown:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        self.bar.stop()
-
-    def share(self, job: Any, share: float) -> None:
-        """So much of an image is done."""
-        known = len([o for o in self.outcomes if o.job != job])
-        self.bar.update(self.task, completed=known + share, description=plain(self.name(job))[-40:])
-
-    def outcome(self, outcome: Any) -> None:
-        """An image is finished, one way or the other."""
-        self.outcomes.append(outcome)
-        self.bar.update(self.task, completed=len(self.outcomes))
-        name = plain(self.name(outcome.job))
-        if outcome.status == "failed" and self.total > 1:
-            self.bar.console.print(f"[red]{name}: {plain(outcome.reason)}[/]", soft_wrap=True)
-        elif not self.console.is_terminal and self.total > 1:
-            self.console.print(f"{len(self.outcomes)}/{self.total} {name}: {outcome.status}", soft_wrap=True)
-        for note in outcome.notes:
-            if note not in self.told:
-                self.told.add(note)
-                self.bar.console.print(f"[yellow]{name}: {plain(note)}[/]", soft_wrap=True)
-
-    def name(self, job: Any) -> str:
-        """An image as a person knows it: by its place in the folder."""
-        from ..imaging.decode import shown
-
-        return shown(job.source.relative_to(self.source) if job.source != self.source else job.source)
-
-    def counts(self) -> dict[str, int]:
-        return {s: sum(o.status == s for o in self.outcomes) for s in ("done", "skipped", "failed")}
-
-    def summary(self, output: Path) -> None:
-        """What became of all of them."""
-        failed = [o for o in self.outcomes if o.status == "failed"]
-        if failed:
-            table("Failed", ["file", "why"], [[self.name(o.job), o.reason] for o in failed])
-        said = ", ".join(f"{n} {status}" for status, n in self.counts().items() if n)
-        also = f"; {self.others} other files were left alone" if self.others else ""
-        say(f"{said}{also}: {plain(output)}")

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .batch import BatchConsole, Format, Lossless, Quality, Recursive, Resume
 from .console import Device, JsonFlag, Output, say
-from .images import Format, Lossless, Quality, Recursive, Resume, carry_out
 
 Layers = Annotated[list[str] | None, typer.Option(help="Name, or name=weight; again for more. (the usual ones)")]
 
@@ -49,8 +49,16 @@ def stylize(
 ) -> None:
     """An image's content in the style of others; depth, transparency and metadata are kept."""
     asked = dict(locals())
-    how = {k: asked[k] for k in ("recursive", "form", "resume", "quality", "lossless")}
-    carry_out(content, output, lambda: _painter(**asked), as_json=as_json, **how)
+    from ..inference.batch import FileOptions, jobs_for, run_jobs
+    from ..policy import keep_large_buffers
+
+    keep_large_buffers(one_heap=True)
+    batch = jobs_for(content, output, FileOptions(recursive, resume, form, quality, lossless))
+    painter, about = _painter(**asked)
+    with BatchConsole(batch) as shown:
+        for outcome in run_jobs(batch, painter, shown.progress):
+            shown.show(outcome)
+    shown.finish(about, as_json=as_json)
 
 
 METHODS = ("auto", "gatys", "adain", "fast")

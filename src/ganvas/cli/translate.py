@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from .batch import BatchConsole, Format, Input, Lossless, Quality, Recursive, Resume
 from .console import Device, JsonFlag, Output
-from .images import Format, Input, Lossless, Quality, Recursive, Resume, carry_out
 
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or auto.")]
 
@@ -28,34 +28,25 @@ def translate(
     precision: Precision = "fp32",
     as_json: JsonFlag = False,
 ) -> None:
-    """Images of one kind from those of another: one, or a folder of them, in any size."""
-
-    asked: dict[str, Any] = {"recursive": recursive, "form": form, "resume": resume}
-    asked |= {"quality": quality, "lossless": lossless}
-    carry_out(
-        source,
-        output,
-        lambda: _translator(model, device, precision, label, back=back, noise=noise),
-        as_json=as_json,
-        **asked,
-    )
-
-
-def _translator(
-    name: str | None, device: str, precision: str, text: str | None, **how: Any
-) -> tuple[Any, dict[str, Any]]:
-    """What is to be done with each image, and what there is to say about the model."""
+    """Translate images of one kind to another, one or a folder of them, in any size."""
     from ..errors import UsageError
-    from ..inference.translate import ready, translated
+    from ..inference.batch import FileOptions, jobs_for, run_jobs
+    from ..inference.translate import Translator
     from ..models.model import load
     from ..models.resolve import wrong_kind
+    from ..policy import keep_large_buffers
 
-    if name is None:
+    keep_large_buffers(one_heap=True)
+    batch = jobs_for(source, output, FileOptions(recursive, resume, form, quality, lossless))
+    if model is None:
         raise UsageError("Missing --model: a run, a model folder or a weight file.")
-    model = load(name, device=device, precision=precision)  # type: ignore[arg-type]
-    if not model.task.translates or model.task.restores:
-        raise wrong_kind(name, model.task, "translate")
-    how["label"] = model.read_label(text)
-    ready(model, **how)
-    about = {"model": name, "device": str(model.policy.device), "precision": model.policy.precision}
-    return lambda photo, output, tell: translated(model, photo, **how), about
+    network = load(model, device=device, precision=precision)  # type: ignore[arg-type]
+    if not network.task.translates or network.task.restores:
+        raise wrong_kind(model, network.task, "translate")
+    translator = Translator(network, network.read_label(label), back, noise)
+    translator.check()
+    with BatchConsole(batch) as shown:
+        for outcome in run_jobs(batch, translator.change, shown.progress):
+            shown.show(outcome)
+    policy = network.policy
+    shown.finish({"model": model, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)

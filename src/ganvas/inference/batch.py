@@ -1,4 +1,4 @@
-"""A folder of images, one after the other: the next is read and the last one written while the network works."""
+"""Image files through a network, one after the other; meanwhile the next is read and the last one written."""
 
 from __future__ import annotations
 
@@ -15,18 +15,30 @@ from ..errors import BadImage, UsageError, UserError
 from ..imaging.decode import SUFFIXES as READ
 from ..imaging.decode import peek, shown
 from ..imaging.encode import SUFFIXES as WRITTEN
-from ..imaging.encode import format_of, save
+from ..imaging.encode import check_quality, format_of, save
 from ..imaging.photo import Photo, open_photo
 from ..policy import give_back_buffers
 
 LARGE = 16_000_000  # pixels: larger images are not read ahead, nor written behind
 
-Change = Callable[[Photo, Path, Callable[[float], None]], Photo]  # an image, where it will be written, whom to tell
+Share = Callable[[float], None]  # called with the share of an image that is done
+Change = Callable[[Photo, Path, Share], Photo]  # an image, the file it will be written to, and its progress
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Options for reading and writing image files."""
+
+    recursive: bool = False  # also the folders inside the input folder
+    resume: bool = False  # skip outputs that exist and are newer than their input
+    form: str | None = None  # suffix of a folder's outputs; None: the input's where it can be written, else PNG
+    quality: int = 95  # of JPEG and WebP
+    lossless: bool = False  # WebP without loss
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image to be made from another."""
+    """One image file to read and the file to write."""
 
     source: Path
     output: Path
@@ -34,7 +46,7 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What became of a job."""
+    """The result of a job: its status, what to note, and why it failed."""
 
     job: Job
     status: str  # done, skipped, failed
@@ -45,57 +57,67 @@ class Outcome:
     problem: Exception | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """For the JSON answer."""
-        said = {"file": shown(self.job.source), "output": shown(self.job.output), "status": self.status}
-        return {**said, "reason": self.reason, "notes": self.notes, "seconds": round(self.seconds, 3)}
+        """The outcome as the JSON answer has it."""
+        files = {"file": shown(self.job.source), "output": shown(self.job.output), "status": self.status}
+        return {**files, "reason": self.reason, "notes": self.notes, "seconds": round(self.seconds, 3)}
 
 
-# --- which images -------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Batch:
+    """The jobs of an image or a folder of images."""
+
+    source: Path
+    output: Path
+    jobs: list[Job]
+    other_files: int = 0  # files of the folder that are no images
+    options: FileOptions = FileOptions()
 
 
-def jobs_for(source: Path, output: Path, *, recursive: bool = False, form: str | None = None) -> tuple[list[Job], int]:
-    """What to make of a file or a folder, and how many files in it are no images.
+# --- jobs ---------------------------------------------------------------------------------------------------
 
-    `form` is the suffix of what is written, without the dot; None: as the source's where that can be written, else
-    PNG.  Raises `UsageError` if there is nothing, or if something would be written over its source.
-    """
-    if form is not None:
-        format_of(f"_.{form.lower().lstrip('.')}")
+
+def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -> Batch:
+    """List the jobs of an image or a folder; raises `UsageError` if there are none or one would replace its input."""
+    check_quality(options.quality)
+    if options.form is not None:
+        format_of(f"_.{options.form.lower().lstrip('.')}")
     if source.is_dir():
-        return _folder(source, output, recursive, form)
+        return _folder(source, output, options)
     if not source.exists():
         raise UsageError(f"{shown(source)} does not exist; give an image or a folder of images.")
     if output.is_dir() or not output.suffix:
-        output = output / _name(source, form)
-    elif form is not None:
-        raise UsageError(f"--format is for folders; {shown(output)} says itself what is to be written.")
-    format_of(output)
-    if _same(source, output):
+        file = output / _name(source, options.form)
+    elif options.form is not None:
+        raise UsageError(f"--format is for folders; the suffix of {shown(output)} is the format.")
+    else:
+        file = output
+    format_of(file)
+    if _same(source, file):
         raise UsageError(f"{shown(source)} would be written over itself; give another -o.")
-    return [Job(source, output)], 0
+    return Batch(source, output, [Job(source, file)], options=options)
 
 
-def _folder(source: Path, output: Path, recursive: bool, form: str | None) -> tuple[list[Job], int]:
+def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
     if output.exists() and not output.is_dir():
         raise UsageError(f"{shown(output)} is a file; images of a folder go into a folder.")
     if _same(source, output):
         raise UsageError("The output folder is the input folder, whose images would be written over; give another.")
-    images, others = _found(source, output, recursive)
+    images, others = _list_images(source, output, options.recursive)
     if not images:
-        deeper = "" if recursive else " (--recursive also looks into its folders)"
+        deeper = "" if options.recursive else " (--recursive also looks into its folders)"
         raise UsageError(f"There are no images in {shown(source)}{deeper}.")
-    taken = Counter(str(p.parent / _name(p, form)).casefold() for p in images)
+    count = Counter(str(p.parent / _name(p, options.form)).casefold() for p in images)
     jobs = []
     for p in images:
-        name = _name(p, form)
-        if taken[str(p.parent / name).casefold()] > 1:  # a.jpg and a.png: both keep their suffix
+        name = _name(p, options.form)
+        if count[str(p.parent / name).casefold()] > 1:  # a.jpg and a.png: both keep their suffix
             name = p.name + Path(name).suffix if p.suffix.lower() != Path(name).suffix else p.name
         jobs.append(Job(p, output / p.relative_to(source).parent / name))
-    return jobs, others
+    return Batch(source, output, jobs, others, options)
 
 
-def _found(source: Path, output: Path, recursive: bool) -> tuple[list[Path], int]:
-    """Images by their suffix, in order, and how many other files there are; what begins with a dot is left out."""
+def _list_images(source: Path, output: Path, recursive: bool) -> tuple[list[Path], int]:
+    """List images by their suffix, in order, and count the other files; names that begin with a dot are left out."""
     images, others = [], 0
     for folder, inner, names in os.walk(source):
         inner[:] = sorted(d for d in inner if not d.startswith(".") and not _same(Path(folder) / d, output))
@@ -111,7 +133,7 @@ def _found(source: Path, output: Path, recursive: bool) -> tuple[list[Path], int
 
 def _name(source: Path, form: str | None) -> str:
     suffix = f".{form.lower().lstrip('.')}" if form else source.suffix.lower()
-    if suffix not in WRITTEN or (form is None and suffix == ".gif"):  # 256 colours are too few for what is made
+    if suffix not in WRITTEN or (form is None and suffix == ".gif"):  # 256 colours are too few for a network's images
         suffix = ".png"
     return source.stem + suffix
 
@@ -126,105 +148,99 @@ def _same(a: Path, b: Path) -> bool:
 # --- one after the other --------------------------------------------------------------------------------------
 
 
-def work(
-    jobs: Sequence[Job],
-    change: Change,
-    *,
-    resume: bool = False,
-    quality: int = 95,
-    lossless: bool = False,
-    tell: Callable[[Job, float], None] | None = None,
-) -> Iterator[Outcome]:
-    """Make every image, whatever becomes of the others; outcomes are in the order in which they are known.
+def run_jobs(batch: Batch, change: Change, progress: Callable[[Job, float], None] | None = None) -> Iterator[Outcome]:
+    """Change every image; a job that fails does not stop the others.  An image is written whole or not at all.
 
-    `resume` leaves images alone that are there already and newer than their source.  `tell` hears the share of a job
-    that is done.  An image appears whole or not at all.
+    Outcomes come in the order in which they are known.  `progress` is called with the share of a job that is done.
     """
     left = []
-    for job in jobs:
-        if resume and _there(job):
-            yield Outcome(job, "skipped", "is there already")
+    for job in batch.jobs:
+        if batch.options.resume and _is_up_to_date(job):
+            yield Outcome(job, "skipped", "exists already")
         else:
             left.append(job)
+    quality, lossless = batch.options.quality, batch.options.lossless
     writing: deque[tuple[Outcome, Future[list[str]]]] = deque()
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        for outcome, read in _reading(left, reader):
+        for outcome, photos in _read_ahead(left, reader):
             while writing and (len(writing) > 1 or outcome.large):
-                yield _written(*writing.popleft())
-            made = _changed(outcome, read, change, tell) if read else None
-            if made is None:
+                yield _wait(*writing.popleft())
+            result = _change(outcome, photos, change, progress) if photos else None
+            if result is None:
                 yield outcome
                 continue
             if outcome.large:
                 give_back_buffers()  # the source's
-            writing.append((outcome, writer.submit(save, made, outcome.job.output, quality=quality, lossless=lossless)))
-            del made
+            file = outcome.job.output
+            writing.append((outcome, writer.submit(save, result, file, quality=quality, lossless=lossless)))
+            del result
             while writing and outcome.large:
-                yield _written(*writing.popleft())
+                yield _wait(*writing.popleft())
         while writing:
-            yield _written(*writing.popleft())
+            yield _wait(*writing.popleft())
 
 
-def _reading(jobs: Sequence[Job], reader: Executor) -> Iterator[tuple[Outcome, list[Photo]]]:
-    """Every job with its image in a list, from which it is to be taken so that nothing else holds it; one is ahead.
+def _read_ahead(jobs: Sequence[Job], reader: Executor) -> Iterator[tuple[Outcome, list[Photo]]]:
+    """Yield (outcome, [photo]); the next photo is decoded meanwhile.
 
-    The list is empty if there is none.
+    Pop it from the list: no other reference then keeps it alive.  The list is empty if decoding failed.
     """
     following: Future[Photo | None] | None = None
     for k, job in enumerate(jobs):
-        outcome, read = Outcome(job, "done"), []
+        outcome, photos = Outcome(job, "done"), []
         try:
-            read.append((following.result() if following else None) or open_photo(job.source))
-            outcome.large = math.prod(read[0].array.shape[:2]) > LARGE
+            photos.append((following.result() if following else None) or open_photo(job.source))
+            outcome.large = math.prod(photos[0].array.shape[:2]) > LARGE
         except Exception as problem:
-            _failed(outcome, problem)
+            _fail(outcome, problem)
         ahead = k + 1 < len(jobs) and not outcome.large
-        following = reader.submit(_small, jobs[k + 1].source) if ahead else None
-        yield outcome, read
+        following = reader.submit(_open_unless_large, jobs[k + 1].source) if ahead else None
+        yield outcome, photos
 
 
-def _there(job: Job) -> bool:
+def _is_up_to_date(job: Job) -> bool:
     try:
-        made = job.output.stat()
-        return made.st_size > 0 and made.st_mtime >= job.source.stat().st_mtime
+        output = job.output.stat()
+        return output.st_size > 0 and output.st_mtime >= job.source.stat().st_mtime
     except OSError:
         return False
 
 
-def _small(file: Path) -> Photo | None:
-    """An image read ahead; None if it is too large for that."""
+def _open_unless_large(file: Path) -> Photo | None:
+    """Decode an image ahead; None if it is too large for that."""
     try:
         size = peek(file).size
-    except BadImage:  # `open_photo` knows more kinds, and will say why if it does not know this one
+    except BadImage:  # `open_photo` knows more kinds, and gives the reason if it does not know this one
         return None
     return open_photo(file) if math.prod(size) <= LARGE else None
 
 
-def _changed(
-    outcome: Outcome, read: list[Photo], change: Change, tell: Callable[[Job, float], None] | None
+def _change(
+    outcome: Outcome, photos: list[Photo], change: Change, progress: Callable[[Job, float], None] | None
 ) -> Photo | None:
-    """What the network makes of an image; None, and a reason, if that fails."""
-    job, begun = outcome.job, time.perf_counter()
+    """Change an image; None, and a reason in the outcome, if that fails."""
+    job, start = outcome.job, time.perf_counter()
     try:
         job.output.parent.mkdir(parents=True, exist_ok=True)
-        made = change(read.pop(), job.output, lambda share: tell(job, share) if tell else None)
+        result = change(photos.pop(), job.output, lambda share: progress(job, share) if progress else None)
     except Exception as problem:
-        _failed(outcome, problem)
+        _fail(outcome, problem)
         return None
-    outcome.seconds, outcome.notes = time.perf_counter() - begun, list(made.notes)
-    return made
+    outcome.seconds, outcome.notes = time.perf_counter() - start, list(result.notes)
+    return result
 
 
-def _written(outcome: Outcome, writing: Future[list[str]]) -> Outcome:
+def _wait(outcome: Outcome, saving: Future[list[str]]) -> Outcome:
+    """Wait until an image is written."""
     try:
-        outcome.notes += writing.result()
+        outcome.notes += saving.result()
     except Exception as problem:
-        _failed(outcome, problem)
+        _fail(outcome, problem)
     return outcome
 
 
-def _failed(outcome: Outcome, problem: Exception) -> Outcome:
-    """A failure with its sentence; what nobody foresaw has its type for one."""
+def _fail(outcome: Outcome, problem: Exception) -> None:
+    """Mark an outcome as failed, with the error's sentence, or its type where it has none."""
     outcome.status, outcome.problem = "failed", problem
     if isinstance(problem, UserError):
         outcome.reason = getattr(problem, "reason", None) or str(problem)
@@ -232,4 +248,3 @@ def _failed(outcome: Outcome, problem: Exception) -> Outcome:
         outcome.reason = problem.strerror or str(problem)
     else:
         outcome.reason = f"{type(problem).__name__}: {problem}"
-    return outcome

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, UserError
+from ..errors import UserError
 from ..imaging.channels import unmultiplied
 from ..imaging.photo import Photo, Planes
 from ..models.model import Model
 from ..policy import is_out_of_memory
 from ..tasks.base import Label
+from .batch import Share
 
 GAMUT = {1: "grey", 3: "colours", 4: "colours and transparency"}
 
 
-def translated(
-    model: Model, photo: Photo, *, label: Label = None, back: bool = False, noise: int | None = None
-) -> Photo:
-    """What a model makes of an image of any size, as an image of the same depth and with the same metadata.
+@dataclass(frozen=True)
+class Translator:
+    """A model that translates images of any size; depth and metadata are kept, colours are the model's."""
 
-    It has the colours that the model makes, whatever the image had.  Raises `UserError` if that needs more memory
-    than there is.
-    """
-    return changed(photo, model.takes(back), lambda x: model.translate(x, label=label, back=back, noise=noise))
+    model: Model
+    label: Label = None  # the target domain or attributes
+    back: bool = False  # the inverse direction of a model that has both
+    noise: int | None = None  # seed with which dropout stays on
+
+    def check(self) -> None:
+        """Raise `UsageError` unless the model translates in that direction to that label."""
+        self._translate(torch.zeros(1, self.model.takes(self.back), 16, 16))
+
+    def change(self, photo: Photo, output: Path | None = None, progress: Share | None = None) -> Photo:
+        """Translate an image: `inference.batch.Change`.  Raises `UserError` if that needs too much memory."""
+        return changed(photo, self.model.takes(self.back), self._translate)
+
+    def _translate(self, images: Tensor) -> Tensor:
+        return self.model.translate(images, label=self.label, back=self.back, noise=self.noise)
 
 
 def changed(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> Photo:
@@ -51,13 +63,6 @@ def changed(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> 
     if alpha is not None and alpha.shape[2:] != colour.shape[2:]:
         alpha = torch.nn.functional.interpolate(alpha, size=colour.shape[2:], mode="bilinear")
     return as_photo(photo, colour, alpha)
-
-
-def ready(model: Model, *, label: Label = None, back: bool = False, noise: int | None = None) -> None:
-    """Raise `UsageError` unless the model translates, that way, to what it is asked for."""
-    if model.task.restores:
-        raise UsageError("This model makes the same image better; ganvas upscale, or restore, is for it.")
-    model(torch.zeros(1, model.takes(back), 16, 16), label=label, back=back, noise=noise)
 
 
 def straight(planes: Planes) -> tuple[Tensor, Tensor | None]:

@@ -1,0 +1,93 @@
+"""Options and display of the commands that change an image or a folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import answer, console, plain, say, table
+
+if TYPE_CHECKING:
+    from ..inference.batch import Batch, Job, Outcome
+
+Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, or a folder of images.")]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Also read the folders inside the input folder.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Skip outputs that exist and are newer than their input.")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="Format of a folder's outputs: png, jpg, webp, tif. (as the input)")
+]
+Quality = Annotated[int, typer.Option(help="Quality of JPEG and WebP, 1 to 100.")]
+Lossless = Annotated[bool, typer.Option("--lossless", help="Write WebP without loss.")]
+
+
+class BatchConsole:
+    """The terminal's view of a batch: a bar with the time left, a line for each failure, notes, and the summary."""
+
+    def __init__(self, batch: Batch):
+        from rich import progress as rich
+
+        self.console, self.batch, self.total = console(), batch, len(batch.jobs)
+        self.outcomes: list[Outcome] = []
+        self.notes: set[str] = set()
+        columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
+        times = (rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn())
+        self.bar = rich.Progress(*columns, *times, console=self.console, disable=not self.console.is_terminal)
+        self.task = self.bar.add_task("", total=self.total)
+
+    def __enter__(self) -> BatchConsole:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.bar.stop()
+
+    def progress(self, job: Job, share: float) -> None:
+        """Advance the bar to the share of an image that is done."""
+        others = len([o for o in self.outcomes if o.job != job])
+        self.bar.update(self.task, completed=others + share, description=plain(self._name(job))[-40:])
+
+    def show(self, outcome: Outcome) -> None:
+        """Count a finished image and print its failure and its notes, each note once."""
+        self.outcomes.append(outcome)
+        self.bar.update(self.task, completed=len(self.outcomes))
+        name = plain(self._name(outcome.job))
+        if outcome.status == "failed" and self.total > 1:
+            self.bar.console.print(f"[red]{name}: {plain(outcome.reason)}[/]", soft_wrap=True)
+        elif not self.console.is_terminal and self.total > 1:
+            self.console.print(f"{len(self.outcomes)}/{self.total} {name}: {outcome.status}", soft_wrap=True)
+        for note in outcome.notes:
+            if note not in self.notes:
+                self.notes.add(note)
+                self.bar.console.print(f"[yellow]{name}: {plain(note)}[/]", soft_wrap=True)
+
+    def finish(self, model: dict[str, Any], *, as_json: bool) -> None:
+        """Print the summary, or as JSON with what describes the model, and exit with 1 if an image failed.
+
+        The error of a single image is raised instead.
+        """
+        from ..errors import UserError
+
+        problem = self.outcomes[-1].problem
+        if not self.batch.source.is_dir() and isinstance(problem, UserError):
+            raise problem
+        counts = {s: sum(o.status == s for o in self.outcomes) for s in ("done", "skipped", "failed")}
+        others = self.batch.other_files
+        if as_json:
+            answer({**model, **counts, "other_files": others, "files": [o.as_dict() for o in self.outcomes]})
+        else:
+            failed = [[self._name(o.job), o.reason] for o in self.outcomes if o.status == "failed"]
+            if failed:
+                table("Failed", ["file", "why"], failed)
+            summary = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+            also = f"; {others} other files were left alone" if others else ""
+            say(f"{summary}{also}: {plain(self.batch.output)}")
+        raise typer.Exit(1 if counts["failed"] else 0)
+
+    def _name(self, job: Job) -> str:
+        """The path of an image inside the input folder."""
+        from ..imaging.decode import shown
+
+        source = self.batch.source
+        return shown(job.source.relative_to(source) if job.source != source else job.source)
