@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+import typer.main
 from PIL import Image
 
 import ganvas
 from ganvas import catalog
+from ganvas.cli import app
 from ganvas.cli.sample import parse_seeds
 from ganvas.errors import UsageError
 
@@ -32,6 +35,21 @@ def test_help_says_what_it_does(name, flag, command):
     code, out, _ = command(*[name] * bool(name), flag)
     assert code == 0
     assert "Usage: ganvas" in out
+
+
+SCREENS = [(name,) for name in typer.main.get_command(app).commands] + [
+    ("weights", n) for n in ("list", "fetch", "add")
+]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("screen", SCREENS, ids=" ".join)
+def test_help_fits_the_terminal_and_states_defaults_in_one_form(screen, width, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = command(*screen, "--help")
+    assert max(map(len, out.splitlines())) <= width
+    assert "-h, --help" in out
+    assert not re.findall(r"default:\s*(?:\(|None|]|$)", out, re.MULTILINE)
 
 
 def test_version(command):

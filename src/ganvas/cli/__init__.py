@@ -9,34 +9,41 @@ import typer
 from ..version import __version__
 from . import evaluate, export, images, report, sample, show, stylize, train, translate
 from .console import plain, say
+from .help import Command, Group
 
 app = typer.Typer(
+    cls=Group,
     name="ganvas",
     help="Train, evaluate and apply generative adversarial networks for images.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 
-app.command()(train.demo)
-app.command()(train.train)
-app.command()(sample.sample)
-app.command()(images.upscale)
-app.command("eval")(evaluate.eval_)
-
-app.command(rich_help_panel="Change images")(images.restore)
-app.command(rich_help_panel="Change images")(translate.translate)
-app.command(rich_help_panel="Change images")(stylize.stylize)
-app.command(rich_help_panel="Explore latents")(sample.interpolate)
-app.command(rich_help_panel="Inspect runs and data")(report.report)
-app.command(rich_help_panel="Inspect runs and data")(evaluate.doctor)
-app.command(rich_help_panel="Inspect runs and data")(evaluate.statistics)
-app.command("list", rich_help_panel="Recipes and components")(show.list_)
-app.command(rich_help_panel="Recipes and components")(show.show)
-app.command(rich_help_panel="Weight files")(export.export)
-app.command("interpolate-weights", rich_help_panel="Weight files")(export.interpolate_weights)
-app.add_typer(evaluate.weights, name="weights", rich_help_panel="Weight files", no_args_is_help=True)
+COMMANDS = {
+    "Start here": {
+        "demo": train.demo,
+        "train": train.train,
+        "sample": sample.sample,
+        "upscale": images.upscale,
+        "eval": evaluate.eval_,
+    },
+    "Change images": {"restore": images.restore, "translate": translate.translate, "stylize": stylize.stylize},
+    "Explore latents": {"interpolate": sample.interpolate},
+    "Inspect runs and data": {
+        "report": report.report,
+        "doctor": evaluate.doctor,
+        "statistics": evaluate.statistics,
+    },
+    "Recipes and components": {"list": show.list_, "show": show.show},
+    "Weights": {"export": export.export, "interpolate-weights": export.interpolate_weights},
+}
+for heading, commands in COMMANDS.items():
+    for name, function in commands.items():
+        app.command(name, cls=Command, rich_help_panel=heading)(function)
+app.add_typer(evaluate.weights, name="weights", cls=Group, rich_help_panel="Weights", no_args_is_help=True)
 
 
 def main() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -18,9 +20,11 @@ def plain(problem: object) -> str:
     return str(problem).replace("[", r"\[")
 
 
-def console() -> Console:
-    """Where progress and notes go: stderr, so that stdout is the answer alone."""
-    return Console(stderr=True, highlight=False)
+def console(*, stderr: bool = True, quiet: bool = False) -> Console:
+    """Console of rich, imported only when something is printed; progress and notes go to stderr."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, quiet=quiet, highlight=False)
 
 
 def say(text: str) -> None:
@@ -41,4 +45,4 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         table.add_column(columns[k], no_wrap=k == 0, style="cyan" if k == 0 else None)
     for row in rows:
         table.add_row(*(row[k].replace("[", r"\[") for k in shown))
-    Console(highlight=False).print(table)
+    console(stderr=False).print(table)

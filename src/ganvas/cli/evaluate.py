@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .console import Device, JsonFlag, Output, answer, console, plain, say, table
+from .help import Command
 
 weights = typer.Typer(help="Weight files of public networks: what is known, what is here, how to get it.")
 NEVER_SHOWN = {"each", "nearest", "fd_by_class"}  # long; shown as tables of their own
@@ -133,7 +133,7 @@ def doctor(
         say(f"Nothing is wrong with {plain(run)} after {images:,} images, as far as its log shows.")
 
 
-@weights.command("list")
+@weights.command("list", cls=Command)
 def weights_list(as_json: JsonFlag = False) -> None:
     """Which files there are, and which of them are here."""
     from ..checkpoints.download import FILES, folder
@@ -160,9 +160,11 @@ def weights_list(as_json: JsonFlag = False) -> None:
     say(f"[dim]They lie in {folder()}. The pocket features come with ganvas and need no file.[/]")
 
 
-@weights.command("fetch")
+@weights.command("fetch", cls=Command)
 def weights_fetch(name: Annotated[str, typer.Argument(help="As `ganvas weights list` names it.")]) -> None:
     """Download a file, or the rest of one that was begun, and verify it."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
     from ..checkpoints.download import fetch, known
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -172,7 +174,7 @@ def weights_fetch(name: Annotated[str, typer.Argument(help="As `ganvas weights l
     say(f"{place} is here and verified.")
 
 
-@weights.command("add")
+@weights.command("add", cls=Command)
 def weights_add(
     name: Annotated[str, typer.Argument(help="As `ganvas weights list` names it.")],
     file: Annotated[Path, typer.Argument(help="Your copy of the file.")],

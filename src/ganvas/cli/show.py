@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from .console import JsonFlag, answer, table
+from .console import JsonFlag, answer, console, table
 
 
 def list_(
@@ -45,10 +44,11 @@ def show(
     about = entry("recipes", recipe).sentence if recipe in RECIPES else f"The recipe saved in {recipe}."
     if as_json:
         return answer({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
-    Console(highlight=False).print(about, "\n")
+    out = console(stderr=False)
+    out.print(about, "\n")
     meanings = [f"{r.meaning} ({r.type})" if r.meaning else r.type for r in rows]
     table("", ["option", "value", "what it means"], [[r.path, _short(r.value), m] for r, m in zip(rows, meanings)])
-    Console(highlight=False).print("\nChange any of them with --set option=value.", style="dim")
+    out.print("\nChange any of them with --set option=value.", style="dim")
 
 
 def _short(value: Any) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer import Argument, Option
 
 from .console import Device, JsonFlag, answer, console, plain, say
@@ -142,7 +141,7 @@ def _watch(session: Any, visible: bool) -> dict[str, Any]:
     """Drain the events of a session into a progress bar; returns the result."""
     from .progress import Watcher
 
-    watcher = Watcher(session, console() if visible else Console(quiet=True))
+    watcher = Watcher(session, console(quiet=not visible))
     watcher.introduce()
     return watcher.watch()
 

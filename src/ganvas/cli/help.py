@@ -1,0 +1,73 @@
+"""Help screens without rich: importing its Markdown and tracebacks takes longer than the rest of `ganvas --help`."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import Protocol
+
+from typer import Context, style
+from typer.core import TyperCommand, TyperGroup
+
+WIDEST = 26  # characters of a name beside its help; a longer name has a line of its own
+
+Sections = dict[str, list[tuple[str, str]]]  # heading: (name, help) of each row
+
+
+class Formatter(Protocol):
+    """Receiver of a help screen, `width` characters wide: click's, or the copy of it in newer versions of typer."""
+
+    width: int
+
+    def write(self, string: str) -> None: ...
+
+
+def write_sections(formatter: Formatter, sections: Sections) -> None:
+    """Write the rows of every section under its heading, all with the same indentation."""
+    lengths = [len(name) for rows in sections.values() for name, _ in rows]
+    column = 4 + max((n for n in lengths if n <= WIDEST), default=0)
+    for heading, rows in sections.items():
+        formatter.write("\n" + style(heading, fg="green", bold=True) + "\n")
+        for name, text in rows:
+            text = re.sub(r" *\[default: \(?(.*?)\)?(?=[];])", _unbroken, text)
+            lines = textwrap.wrap(text, max(formatter.width - column, 20))
+            if len(name) > WIDEST:
+                lines.insert(0, "")
+            margin = "  " + style(name, fg="cyan") + " " * (column - 2 - len(name))
+            for line in lines or [""]:
+                formatter.write((margin + line).replace("\xa0", " ").rstrip() + "\n")
+                margin = " " * column
+
+
+def _unbroken(default: re.Match[str]) -> str:
+    """Default of an option in one form, with spaces at which no line is broken."""
+    return " " + f"[default: {default[1]}".replace(" ", "\xa0")
+
+
+def _options(command: TyperCommand | TyperGroup, ctx: Context) -> Sections:
+    """Arguments and options of a command, each under a heading."""
+    sections: Sections = {}
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx)
+        if record:
+            sections.setdefault(f"{param.param_type_name.capitalize()}s", []).append(record)
+    return sections
+
+
+class Command(TyperCommand):
+    """A command whose help lists arguments and options."""
+
+    def format_options(self, ctx: Context, formatter: Formatter) -> None:
+        write_sections(formatter, _options(self, ctx))
+
+
+class Group(TyperGroup):
+    """A group whose help lists its commands under the headings of their `rich_help_panel`."""
+
+    def format_options(self, ctx: Context, formatter: Formatter) -> None:
+        sections: Sections = {}
+        for name, command in self.commands.items():
+            panel = getattr(command, "rich_help_panel", None)
+            summary = (command.help or "").partition("\n\n")[0].replace("\n", " ")
+            sections.setdefault(panel if isinstance(panel, str) else "Commands", []).append((name, summary))
+        write_sections(formatter, sections | _options(self, ctx))
