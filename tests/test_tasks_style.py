@@ -299,7 +299,7 @@ def test_halves_of_adain_say_what_they_need(halves, tmp_path):
     place = halves[0]
     with pytest.raises(UsageError, match="decodes feature maps and needs an encoder: .* --encoder"):
         ganvas.load(place / "decoder.pth")
-    with pytest.raises(UsageError, match="needs what decodes them"):
+    with pytest.raises(UsageError, match="encodes images and needs a decoder"):
         ganvas.load(place / "vgg_normalised.pth")
     save_network(Decoder(widths=(4, 6, 8)), tmp_path / "ours.safetensors")
     wrong = [

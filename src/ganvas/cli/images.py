@@ -152,11 +152,11 @@ def _enhance(
     model = resolve(network.model, scale=network.model_scale, activation=network.activation, verb=verb)
     base = resolve(network.psnr_model, verb=verb) if network.psnr_model else None
     enhancer = Enhancer(model, policy, options, base)
-    with BatchConsole(batch) as shown:
-        for outcome in run_jobs(batch, enhancer.change, shown.progress):
-            shown.show(outcome)
+    with BatchConsole(batch) as display:
+        for outcome in run_jobs(batch, enhancer.change, display.progress):
+            display.show(outcome)
     about = {"model": model.name, "scale": enhancer.scale}
-    shown.finish({**about, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
+    display.finish({**about, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
 
 
 def _inpaint(
@@ -181,11 +181,11 @@ def _inpaint(
         raise UsageError("--mask changes holes alone; leave --keep-colours and --grain out.")
     policy = Policy.choose(network.device, network.precision)  # type: ignore[arg-type]
     inpainter = Inpainter(resolve(network.model, verb="restore"), policy, mask)
-    with BatchConsole(batch) as shown:
-        for outcome in run_jobs(batch, inpainter.change, shown.progress):
-            shown.show(outcome)
+    with BatchConsole(batch) as display:
+        for outcome in run_jobs(batch, inpainter.change, display.progress):
+            display.show(outcome)
     about = {"model": inpainter.model.name, "scale": 1}
-    shown.finish({**about, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
+    display.finish({**about, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
 
 
 def parse_tile(text: str) -> int | None:

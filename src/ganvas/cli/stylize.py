@@ -55,10 +55,10 @@ def stylize(
     keep_large_buffers(one_heap=True)
     batch = jobs_for(content, output, FileOptions(recursive, resume, form, quality, lossless))
     painter, about = _painter(**asked)
-    with BatchConsole(batch) as shown:
-        for outcome in run_jobs(batch, painter, shown.progress):
-            shown.show(outcome)
-    shown.finish(about, as_json=as_json)
+    with BatchConsole(batch) as display:
+        for outcome in run_jobs(batch, painter, display.progress):
+            display.show(outcome)
+    display.finish(about, as_json=as_json)
 
 
 METHODS = ("auto", "gatys", "adain", "fast")

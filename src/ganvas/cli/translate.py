@@ -45,8 +45,8 @@ def translate(
         raise wrong_kind(model, network.task, "translate")
     translator = Translator(network, network.read_label(label), back, noise)
     translator.check()
-    with BatchConsole(batch) as shown:
-        for outcome in run_jobs(batch, translator.change, shown.progress):
-            shown.show(outcome)
+    with BatchConsole(batch) as display:
+        for outcome in run_jobs(batch, translator.change, display.progress):
+            display.show(outcome)
     policy = network.policy
-    shown.finish({"model": model, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
+    display.finish({"model": model, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
