@@ -116,6 +116,24 @@ def test_steps_per_player(d_steps, g_steps, drawn):
     assert t.data.asked == [4 * k for k in range(drawn)]
 
 
+@pytest.mark.parametrize(("d_steps", "g_steps"), [(3, 1), (3, 2), (1, 2)])
+def test_the_generator_plays_on_the_last_batches_of_a_step(d_steps, g_steps):
+    """The last that the discriminator saw: it has just learnt to tell them apart."""
+    t, seen = trainer(small(d_steps=str(d_steps), g_steps=str(g_steps))), {"d_loss": [], "g_loss": []}
+    for name in seen:
+        whole = getattr(t.task, name)
+
+        def spy(batch, progress, name=name, whole=whole):
+            seen[name].append(batch["image"])
+            return whole(batch, progress)
+
+        setattr(t.task, name, spy)
+    t.advance()
+    drawn = [t.data._images(4 * k, 4) for k in range(max(d_steps, g_steps))]
+    assert all(torch.equal(a, b) for a, b in zip(seen["d_loss"], drawn[:d_steps], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(seen["g_loss"], drawn[-g_steps:], strict=True))
+
+
 def test_schedule_sets_both_rates():
     recipe = small(images="40", lr_schedule="linear(begin=0.5, to=0.1)")
     recipe.set("d_optimizer.lr", "4e-4")

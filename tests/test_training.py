@@ -19,7 +19,7 @@ from ganvas import api, catalog
 from ganvas.data import Dataset
 from ganvas.errors import UsageError, UserError
 from ganvas.run import Run, weights_hash
-from ganvas.training.loop import Finished, Logged, Snapshot, Told
+from ganvas.training.loop import Finished, Logged, Snapshot, Stepped, Told
 from small import CHANNELS, narrow, source
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
@@ -156,6 +156,35 @@ def test_minutes_end_a_run(tmp_path):
     ganvas.train("dcgan", outdir=tmp_path / "r", images=10**9, minutes=0.02, on_event=events.append, **TINY)
     assert events[-1] == Finished("minutes")
     assert isinstance(events[-2], Snapshot)
+
+
+def test_minutes_are_minutes(tmp_path, monkeypatch):
+    """A clock that goes on by 20 s a step: 2 minutes are over after 6 of them, not after 360 or a third."""
+    clock, steps = [0.0], 0
+    monkeypatch.setattr("ganvas.training.loop.time.perf_counter", lambda: clock[0])
+
+    def hear(event):
+        nonlocal steps
+        if isinstance(event, Stepped):
+            clock[0], steps = clock[0] + 20.0, steps + 1
+
+    ganvas.train("dcgan", outdir=tmp_path / "r", images=10 * 8, minutes=2, on_event=hear, **TINY)
+    assert steps == 6
+
+
+@pytest.mark.parametrize(
+    ("data", "precision", "saved"),
+    [("ring", "auto", "fp32"), ("ring", None, "fp32"), ("ring", "bf16", "bf16"), ("digits", "auto", "bf16")],
+)
+def test_points_are_not_rounded_unless_asked(data, precision, saved, tmp_path, monkeypatch):
+    """A mode of `ring` is 0.008 wide at 0.8 from the centre, where neighbouring bf16 numbers are 0.004 apart."""
+    monkeypatch.setattr("ganvas.policy.has_fast_bf16", lambda device: True)
+    recipe = "gan_points" if data == "ring" else "dcgan"
+    given = {**TINY, "data": data, "precision": precision}
+    if data == "ring":
+        given |= {"resolution": None, "set": {}}
+    run = ganvas.train(recipe, outdir=tmp_path / "r", images=8, **given)
+    assert run.config()["precision"] == saved
 
 
 def test_resuming_a_finished_run_does_nothing(tmp_path):

@@ -5,7 +5,6 @@ Here, and only here, recipes meet data, trainers meet run folders, and several p
 
 from __future__ import annotations
 
-import copy
 import os
 import platform
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
 
 from .config import Recipe, Spec, encode
 from .data.batches import Batches
@@ -27,21 +25,21 @@ from .evaluation.during_training import Watch
 from .models.model import Model as Model
 from .models.model import accuracy as accuracy
 from .models.model import load as load
-from .policy import Policy, is_out_of_memory
+from .policy import Policy
 from .reporting import Report as Report
 from .reporting import report as report
 from .run import Run
-from .schedule import per_step
 from .tasks.base import Task
 from .training import distributed
 from .training.hardware import hardware
 from .training.init_from import begin_from
-from .training.loop import OUT_OF_MEMORY, Event, Finished, Plan, Training, moved
+from .training.loop import Event, Finished, Plan, Training
 from .training.players import Group
+from .training.rehearsal import rehearse
 from .training.request import Request as Request
 from .training.request import asked_resolution, check_numbers, continued, made_recipe
 from .training.request import find_recipe as find_recipe
-from .training.trainer import Trainer, progress_at
+from .training.trainer import Trainer
 from .version import __version__
 
 EVALUATION = ("eval_images", "eval_metric", "eval_samples", "stop_when", "patience")
@@ -181,40 +179,6 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
 def watched(request: Request) -> dict[str, Any]:
     """How to evaluate while training, as `Watch` takes it."""
     return {"every": request.eval_images, **{k.removeprefix("eval_"): getattr(request, k) for k in EVALUATION[1:]}}
-
-
-def rehearse(task: Task, recipe: Recipe, batches: Batches, policy: Policy, group: Group) -> None:
-    """Play one step on a few images with a copy of the players, and draw two images, all of it thrown away.
-
-    So parts that do not go together end in a sentence before anything is written.  Raises `UsageError`.
-    """
-    few = min(4, recipe.batch // (recipe.accumulate * group.world))
-    progress = progress_at(recipe, 0, 0, per_step(recipe.d_steps)(0), group)
-    try:
-        players: Task = policy.place(copy.deepcopy(task)).train()  # type: ignore[assignment]
-        with torch.random.fork_rng(), policy.autocast():
-            batch = batches.at(0, few)
-            if players.discriminator is not None:
-                _differentiated(players.d_loss(batch, progress).total, players.discriminator)
-            _differentiated(players.g_loss(batch, progress).total, players.generator)
-            if players.draws_images:
-                players.eval()
-                with torch.no_grad():
-                    players.sample({k: moved(v, policy.device) for k, v in players.inputs([0, 1]).items()})
-    except UserError:
-        raise
-    except Exception as problem:
-        if is_out_of_memory(problem):
-            raise UserError(OUT_OF_MEMORY.format(few)) from None
-        reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
-        raise UsageError(f"These options do not work together: {reason}") from problem
-
-
-def _differentiated(total: Tensor, player: nn.Module) -> None:
-    """Walk back from a loss to a player's weights, and keep nothing of it."""
-    weights = [p for p in player.parameters() if p.requires_grad]
-    if total.requires_grad and weights:
-        torch.autograd.grad(total, weights, allow_unused=True)
 
 
 def _open_data(request: Request, recipe: Recipe, progress: Decoding | None, group: Group) -> Dataset:

@@ -276,7 +276,7 @@ class Training:
             whole = task.inputs(range(count))
             sheets = []
             for k in range(0, count, size):  # no more at once than a step takes
-                part = {name: moved(v[k : k + size], device) for name, v in whole.items()}
+                part = {name: to_device(v[k : k + size], device) for name, v in whole.items()}
                 sheets.append(task.panel(part).float().cpu())
             return torch.cat(sheets)
 
@@ -341,8 +341,8 @@ class Training:
         self.saved_at = self.trainer.images
 
 
-def moved(value: Any, device: torch.device) -> Any:
-    """A tensor on the device; anything else as it is."""
+def to_device(value: Any, device: torch.device) -> Any:
+    """Move a tensor to the device; anything else stays as it is."""
     return value.to(device) if isinstance(value, Tensor) else value
 
 
