@@ -15,7 +15,7 @@ from ganvas import catalog
 from ganvas.augment import Augment
 from ganvas.config import Spec
 from ganvas.errors import UsageError
-from ganvas.game import Match, Progress, Scores
+from ganvas.game import BaseDiscriminator, Match, Progress, Scores
 from ganvas.losses.gradient_penalties import DRAGAN, R1, R2, GradientPenalty
 from ganvas.losses.score_penalties import Consistency, FeatureMatching, LeCam, PullingAway
 from ganvas.losses.weight_penalties import HistoricalAveraging, OrthogonalRegularisation, WeightClipping
@@ -28,7 +28,7 @@ from test_trainer import assert_same, small, trainer
 N, SHAPE, SIZE = 5, (3, 2, 2), 12
 
 
-class Quadratic(nn.Module):
+class Quadratic(BaseDiscriminator):
     """D(x) = x' A x / 2, whose gradient is known: (A + A') x / 2; it shows the features x A."""
 
     def __init__(self):

@@ -147,6 +147,13 @@ def test_a_network_that_needs_more_than_a_image_is_refused(tmp_path):
         resolve(tmp_path / "stargan.pth")
 
 
+@pytest.mark.parametrize("name", ["normalised_vgg", "adain_decoder"])
+def test_a_network_that_gives_or_takes_maps_is_refused(name, tmp_path):
+    save_network(catalog.NETWORKS[name](), tmp_path / "part.pth")
+    with pytest.raises(UsageError, match="cannot be used here"):
+        resolve(tmp_path / "part.pth")
+
+
 class Evil:
     def __reduce__(self):
         return os.mkdir, ("evil",)

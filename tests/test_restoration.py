@@ -16,7 +16,7 @@ from ganvas import api, cli
 from ganvas.config import Spec
 from ganvas.data.transforms import Turn
 from ganvas.errors import UsageError
-from ganvas.game import Progress, Scores
+from ganvas.game import BaseDiscriminator, ImageToImage, Progress, Scores
 from ganvas.imaging.colour import to_lab
 from ganvas.inference.enhance import Enhancer, as_photo
 from ganvas.inference.inpaint import Inpainter
@@ -36,7 +36,7 @@ SMALL = {"generator.width": 4, "generator.convolutions": 1}
 FACTS = {"resolution": (8, 8), "channels": 3, "source_scale": 2}
 
 
-class Larger(nn.Module):
+class Larger(ImageToImage):
     """Every pixel repeated, then one matrix for all."""
 
     def __init__(self, *, channels=3, scale=1):
@@ -47,7 +47,7 @@ class Larger(nn.Module):
         return self.conv(x.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3))
 
 
-class Judge(nn.Module):
+class Judge(BaseDiscriminator):
     def __init__(self, *, resolution, channels=3):
         super().__init__()
         self.score = nn.Linear(channels * resolution[0] * resolution[1], 1)
@@ -253,7 +253,7 @@ def test_a_compact_begins_as_its_enlarged_image():
     assert network.body[0].weight.std().item() == pytest.approx((2 / (1 + 0.2**2) / 27) ** 0.5, rel=0.1)
 
 
-class White(nn.Module):
+class White(ImageToImage):
     """Fills holes with white."""
 
     masked, scale = True, 1

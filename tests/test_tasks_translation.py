@@ -18,7 +18,7 @@ from ganvas import catalog
 from ganvas.config import Spec
 from ganvas.errors import UsageError, UserError
 from ganvas.features.content import Content
-from ganvas.game import Progress, Scores
+from ganvas.game import BaseDiscriminator, Progress, Scores
 from ganvas.losses.adversarial import LeastSquares, NonSaturating
 from ganvas.losses.pixel import L1
 from ganvas.networks import cyclegan as translation
@@ -45,7 +45,7 @@ class Pixels(nn.Module):
         return torch.tanh(self.conv(x))
 
 
-class Judge(nn.Module):
+class Judge(BaseDiscriminator):
     """One verdict for an image, by one matrix."""
 
     def __init__(self, *, resolution, channels=3):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -92,3 +92,62 @@ class Progress:
         Drawing for all and keeping a part makes N processes train exactly as one with the whole batch.
         """
         return whole if self.world == 1 else whole.chunk(self.world)[self.rank]
+
+
+class ImageToImage(nn.Module):
+    """Base of networks from images (N, C, H, W) in [-1, 1] to images (N, C', scale H, scale W).
+
+    A network overrides what differs from these defaults, as attributes of its class or in its constructor.
+    """
+
+    scale: int = 1  # side of the output as a multiple of the input's
+    masked: bool = False  # the last channel of the input is a mask: 1 in a hole, -1 elsewhere
+    colours: bool = False  # gives grey images their colours
+
+    def on_images(self) -> ImageToImage:
+        """The network for a user's images: itself, unless it reads something else, such as lightness."""
+        return self
+
+
+class Head(Protocol):
+    """The last part of a discriminator: features (N, F), perhaps with a label, to `Scores`, and a loss of the label."""
+
+    learns_fakes: bool  # the discriminator minimises `loss` for fake images too, not for real ones alone
+
+    def __call__(self, h: Tensor, label: Tensor | None = None) -> Scores: ...
+
+    def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
+        """Terms that conditioning adds to either player's objective, by name."""
+
+
+class BaseDiscriminator(nn.Module):
+    """Base of discriminators: images (N, C, H, W), perhaps with a label, to `Scores`."""
+
+    head: Head | None  # none: the network has no loss for the label
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = None  # not a class attribute: that would hide the submodule of the same name
+
+    def stages(self) -> Sequence[nn.Module]:
+        """The parts that `freeze_d` counts, from the image on."""
+        return ()
+
+
+@runtime_checkable
+class StyleBased(Protocol):
+    """A generator in two parts, as StyleGAN's: latents to styles, styles to images."""
+
+    def mapping(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """The style of every layer, (N, layers, S)."""
+
+    def synthesis(self, w: Tensor) -> Tensor:
+        """Images from styles."""
+
+
+@runtime_checkable
+class Truncates(Protocol):
+    """A generator with a truncation trick of its own, instead of latents scaled by the strength."""
+
+    def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
+        """Images of truncated latents; `trunc` 1 is none, 0 the average image."""

@@ -70,12 +70,17 @@ class Blended(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, base: nn.Module | None, strength: float, channels: int, faithful: bool = False
+        self,
+        network: nn.Module,
+        base: nn.Module | None,
+        strength: float,
+        channels: int,
+        faithful: bool = False,
+        colours: bool = False,  # the network's own, as `ImageToImage`
     ):
         super().__init__()
         self.network, self.base, self.strength, self.channels = network, base, strength, channels
-        self.faithful = faithful
-        self.colours = getattr(network, "colours", False)
+        self.faithful, self.colours = faithful, colours
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] == self.channels:
@@ -193,9 +198,9 @@ class Enhancer:
 
     def _blend(self, base: ImageModel | None, place: Callable[[nn.Module], nn.Module]) -> nn.Module:
         """Combine the network and the base's, each placed where it will run."""
-        network, faithful = place(self.model.network), place(base.network) if base else None
-        options = self.options
-        return Blended(network, faithful, options.strength, self.model.channels, options.keep_colours).eval()
+        model, options = self.model, self.options
+        network, faithful = place(model.network), place(base.network) if base else None
+        return Blended(network, faithful, options.strength, model.channels, options.keep_colours, model.colours).eval()
 
     @property
     def scale(self) -> float:

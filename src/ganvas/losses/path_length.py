@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Match, Progress
+from ..game import Match, Progress, StyleBased
 from ..schedule import following
 from .gradient_penalties import Penalty
 
@@ -43,8 +41,8 @@ class PathLength(Penalty):
     def forward(self, match: Match, progress: Progress) -> Tensor | None:
         if progress.step % self.every:
             return None
-        net: Any = match.net
-        if not hasattr(net, "synthesis"):
+        net = match.net
+        if not isinstance(net, StyleBased):
             raise UsageError("Path length needs a generator with styles: generator=stylegan2_generator.")
         assert match.draw is not None
         assert match.draw.latent is not None

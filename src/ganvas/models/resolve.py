@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor
 
 from ..errors import UsageError, did_you_mean
+from ..game import ImageToImage
 from ..tasks.base import Task
 from .foreign import build_network, read_checkpoint
 from .model import load
@@ -20,28 +20,35 @@ EMBEDDED: dict[str, tuple[str, int, str]] = {  # name: file beside this module, 
 PLAIN = "bicubic"  # no network: the baseline of the others
 
 
+class Unchanged(ImageToImage):
+    """The identity: images as they are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
 @dataclass(frozen=True)
 class ImageModel:
     """A network from images to images, with the channels of its input and its name."""
 
-    network: nn.Module  # in evaluation mode and frozen, float32: (N, channels, H, W) in [-1, 1] to images
+    network: ImageToImage  # in evaluation mode and frozen, float32: (N, channels, H, W) in [-1, 1] to images
     channels: int  # of its input images
     name: str
 
     @property
     def scale(self) -> int:
         """Side of its output images as a multiple of the input's."""
-        return int(getattr(self.network, "scale", 1))
+        return self.network.scale
 
     @property
     def colours(self) -> bool:
         """True if it adds colours to grey images."""
-        return bool(getattr(self.network, "colours", False))
+        return self.network.colours
 
     @property
     def masked(self) -> bool:
         """True if its input has a mask of holes as the last channel."""
-        return bool(getattr(self.network, "masked", False))
+        return self.network.masked
 
 
 def pick_embedded(outscale: float | None = None) -> str:
@@ -76,20 +83,22 @@ def resolve(
     file.
     """
     if str(model) == PLAIN:
-        return ImageModel(nn.Identity(), 3, PLAIN)
+        return ImageModel(Unchanged(), 3, PLAIN)
     if Path(model).is_dir():
         loaded = load(model, device="cpu", precision="fp32")
         if not loaded.task.restores:
             raise wrong_kind(model, loaded.task, verb)
-        network = loaded.task.generator
-        applied: nn.Module = network.on_images() if hasattr(network, "on_images") else network  # type: ignore[operator]
-        return ImageModel(applied.eval(), int(loaded.config["data"]["channels"]), str(model))
+        assert isinstance(loaded.task.generator, ImageToImage)
+        network = loaded.task.generator.on_images().eval()
+        return ImageModel(network, int(loaded.config["data"]["channels"]), str(model))
     checkpoint = read_checkpoint(weight_file(model), scale=scale, activation=activation)
-    network = build_network(checkpoint)
-    if len(inspect.signature(network.forward).parameters) > 1:
-        raise UsageError(f"{model} ({checkpoint.title}) needs more than an image, and cannot be used here.")
+    built = build_network(checkpoint)
+    if not isinstance(built, ImageToImage):
+        raise UsageError(
+            f"{model} ({checkpoint.title}) needs more than an image or gives none; it cannot be used here."
+        )
     channels = checkpoint.options.get("source_channels") or checkpoint.options["channels"]
-    return ImageModel(network, int(channels), str(model))
+    return ImageModel(built, int(channels), str(model))
 
 
 def kind_of(task: Task) -> str:

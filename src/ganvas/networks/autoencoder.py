@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..game import Scores
+from ..game import BaseDiscriminator, Scores
 from .label_inputs import JoinNoise
 from .layers import Init, as_size, cropped, halvings, initialise
 from .strided_conv import DownConv, UpConv
@@ -84,7 +84,7 @@ class Decoder(nn.Module):
         return cropped(torch.tanh(self.body(h)), self.resolution)
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(BaseDiscriminator):
     """Autoencoder critic: images (N, channels, H, W) to `Scores` whose logits are the error of redrawing each.
 
     Zhao et al. 2016 (EBGAN: squared error, a code that is a map, batch norm) and Berthelot et al. 2017 (BEGAN: absolute

@@ -6,17 +6,19 @@ from torch import Tensor, nn
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Scores
+from ..game import BaseDiscriminator, Head, Scores
 from .class_and_code_heads import Classes
 from .layers import Init, as_size, halvings, initialise
 from .strided_conv import DownConv
 
 
-class Classifier(nn.Module):
+class Classifier(BaseDiscriminator):
     """Classifier of images (N, channels, H, W) of at least 8x8 pixels: a 3x3 and a strided convolution a stage.
 
     Our own: batch norm throughout, dropout before the head.  It returns `Scores` with label logits.
     """
+
+    head: Head
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..game import ImageToImage
 from .layers import Init, initialise, widened
 from .superres_base import doublings, unit
 
@@ -20,7 +21,7 @@ def activation_layer(name: str, width: int) -> nn.Module:
     return nn.ReLU(inplace=True) if name == "relu" else nn.LeakyReLU(0.1, inplace=True)
 
 
-class Compact(nn.Module):
+class Compact(ImageToImage):
     """Real-ESRGAN's compact network: images (N, channels, H, W) to (N, channels, scale H, scale W).
 
     After Wang et al. 2021 (SRVGGNetCompact in its code); the image with every pixel repeated is added at the end.
@@ -39,7 +40,7 @@ class Compact(nn.Module):
     ):
         super().__init__()
         doublings(scale)  # refuses others
-        self.scale, self.multiple, self.activation = scale, 1, activation
+        self.scale, self.activation = scale, activation
         layers: list[nn.Module] = []
         for inputs in (channels, *[width] * convolutions):
             layers += [nn.Conv2d(inputs, width, 3, padding=1), activation_layer(activation, width)]

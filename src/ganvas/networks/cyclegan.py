@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from ..game import ImageToImage
 from .layers import Init, cropped, grown, initialise
 from .norms import ImageNorm, by_image
 from .strided_conv import UpsampleConv
@@ -46,7 +47,7 @@ def reflecting(inputs: int, outputs: int, size: int, bias: bool = True) -> nn.Co
     return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect", bias=bias)
 
 
-class Generator(nn.Module):
+class Generator(ImageToImage):
     """Images (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1] (Zhu et al. 2017, appendix 7.2).
 
     CycleGAN's network, after Johnson et al. 2016: 9 blocks from 256 pixels on, 6 below.  Any size: grown by its edge to

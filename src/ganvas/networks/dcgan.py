@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Scores
+from ..game import BaseDiscriminator, Head, Scores
 from .heads import Plain
 from .label_inputs import JoinImage, JoinNoise
 from .layers import Init, as_size, cropped, halvings, initialise
@@ -101,8 +101,10 @@ class Generator(nn.Module):
         return cropped(image, self.resolution)
 
 
-class Discriminator(nn.Module):
+class Discriminator(BaseDiscriminator):
     """DCGAN's discriminator: images (N, channels, H, W) to `Scores` (Radford et al. 2015)."""
+
+    head: Head
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Spec
-from ..game import Scores
+from ..game import BaseDiscriminator, Head, Scores
 from .heads import Plain
 from .label_inputs import JoinImage, JoinNoise
 from .layers import Init, as_size, initialise
@@ -63,11 +63,13 @@ class Generator(nn.Module):
         return torch.tanh(self.body(self.join(z, label))).view(-1, *self.shape)
 
 
-class Discriminator(nn.Module):
+class Discriminator(BaseDiscriminator):
     """Fully connected maxout discriminator: images (N, channels, H, W) to `Scores`.
 
     Goodfellow et al. 2014.
     """
+
+    head: Head
 
     def __init__(
         self,
@@ -125,11 +127,13 @@ class Frequencies(nn.Module):
         return self.gain * torch.cat([flat, *waves], 1)
 
 
-class LeakyDiscriminator(nn.Module):
+class LeakyDiscriminator(BaseDiscriminator):
     """A plain fully connected critic for points and small images: LeakyReLU, no dropout, smooth enough for penalties.
 
     Images (N, channels, H, W) to `Scores`, in the shape of the toy critics of Gulrajani et al. 2017, appendix.
     """
+
+    head: Head
 
     def __init__(
         self,

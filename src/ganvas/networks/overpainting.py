@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from ..errors import UsageError
+from ..game import ImageToImage
 from .adain import VGG_WIDTHS, mirrored
 from .layers import cropped, grown
 from .transformer_net import LEAST, Block, Layer
@@ -16,7 +17,7 @@ from .transformer_net import LEAST, Block, Layer
 STROKE = 0.1  # of what the last layer makes is added, or the first steps would be large beside the colours
 
 
-class Overpainting(nn.Module):
+class Overpainting(ImageToImage):
     """Images (N, 1 or 3, H, W) in [-1, 1] to painted ones of the same size, by adding to them.
 
     The halvings and blocks of Johnson et al. 2016, with three changes that let a training begin with all of the content

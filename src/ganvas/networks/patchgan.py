@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..game import Scores
+from ..game import BaseDiscriminator, Scores
 from .layers import Init, as_size, halvings, initialise
 from .norms import ImageNorm, by_image
 
@@ -24,7 +24,7 @@ def receptive_field(layers: Iterable[nn.Module]) -> int:
     return field
 
 
-class Discriminator(nn.Module):
+class Discriminator(BaseDiscriminator):
     """Images (N, channels, H, W) to `Scores` whose logits are a map (N, 1, h, w) of verdicts on patches.
 
     Isola et al. 2017, section 6.1.2: 4x4 convolutions, some of stride 2 and two of stride 1; a receptive field of one

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Scores
+from ..game import BaseDiscriminator, Head, Scores
 from .blur_resample import Downsample, Upsample
 from .grouped_conv import GroupedConv
 from .heads import Plain
@@ -130,11 +130,13 @@ class Generator(nn.Module):
         return cropped(self.out(self.body(h)), self.resolution)
 
 
-class Discriminator(nn.Module):
+class Discriminator(BaseDiscriminator):
     """R3GAN's discriminator, the generator's mirror image: images (N, channels, H, W) to `Scores`.
 
     Huang et al. 2024.  With labels, the head `projection` adds the published inner product with the label's embedding.
     """
+
+    head: Head
 
     def __init__(
         self,
@@ -165,8 +167,8 @@ class Discriminator(nn.Module):
             self.body.append(nn.Sequential(down, stage(wide, blocks, expansion, cardinality, total)))
         last = [-(-side // 2**halved) for side in size]
         self.basis = nn.Parameter(torch.randn(widths[-1], *last) / math.sqrt(last[0] * last[1]))
-        self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
-        for layer in self.head.modules():
+        self.head = built = head.build(features=widths[-1], classes=classes, attributes=attributes)
+        for layer in built.modules():
             if isinstance(layer, nn.Linear):
                 scaled(layer)
 

@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Scores
+from ..game import BaseDiscriminator, Head, Scores
 from .attention import SelfAttention
 from .heads import Plain
 from .label_inputs import JoinImage
@@ -176,11 +176,13 @@ class Generator(nn.Module):
         return self.body(z, [label] * len(self.body.blocks))
 
 
-class Discriminator(nn.Module):
+class Discriminator(BaseDiscriminator):
     """Residual discriminator without norms: images (N, channels, H, W) to `Scores` (Miyato et al. 2018, table 4).
 
     WGAN-GP's is the same with `pooling=mean` and without `spectral` (Gulrajani et al. 2017, appendix C).
     """
+
+    head: Head
 
     def __init__(
         self,

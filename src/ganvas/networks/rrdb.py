@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..game import ImageToImage
 from .layers import widened
 from .superres_base import doublings, padded, scaled_kaiming, signed, unit
 
@@ -53,7 +54,7 @@ class RRDB(nn.Module):
         return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=0.2)
 
 
-class RRDBNet(nn.Module):
+class RRDBNet(ImageToImage):
     """ESRGAN's generator: images (N, channels, H, W) to (N, channels, scale H, scale W) (Wang et al. 2018).
 
     With `unshuffle` the body works on a smaller map whose pixels are squares of the image's, as in Real-ESRGAN (Wang

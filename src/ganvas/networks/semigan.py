@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d, leaky_relu, linear, relu
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Scores
+from ..game import BaseDiscriminator, Head, Scores
 from .class_and_code_heads import Classes
 from .label_inputs import JoinNoise
 from .layers import Init, as_size, initialise
@@ -96,12 +96,14 @@ class Generator(nn.Module):
         return 2 * torch.sigmoid(self.output(self.body(self.join(z, label)))).view(-1, *self.shape) - 1
 
 
-class Dense(nn.Module):
+class Dense(BaseDiscriminator):
     """Fully connected discriminator with noise at every layer: images (N, channels, H, W) to `Scores`.
 
     The one of Salimans et al. 2016 for MNIST: 1000-500-250-250-250 rectifiers.  The features that generators match
     carry no noise.
     """
+
+    head: Head
 
     def __init__(
         self,
@@ -134,11 +136,13 @@ class Dense(nn.Module):
         return self.head(self.noise[-1](h), label)._replace(features=(h,))
 
 
-class Convolutional(nn.Module):
+class Convolutional(BaseDiscriminator):
     """Convolutional discriminator with dropout and mean pooling: images of at least 8x8 to `Scores`.
 
     The one of Salimans et al. 2016 for CIFAR-10 (there `width` is 96), with the third group padded like the others.
     """
+
+    head: Head
 
     def __init__(
         self,

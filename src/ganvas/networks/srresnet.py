@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..game import ImageToImage
 from .layers import widened
 from .superres_base import doublings, scaled_kaiming, signed, unit
 
@@ -28,7 +29,7 @@ class NormBlock(nn.Module):
         return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
 
 
-class SRResNet(nn.Module):
+class SRResNet(ImageToImage):
     """SRResNet: images (N, channels, H, W) to (N, channels, scale H, scale W), as published (Ledig et al. 2017).
 
     It reads [0, 1] and writes [-1, 1] inside, as section 3.2 says, and does not squash what it writes.  Weights begin
@@ -44,7 +45,7 @@ class SRResNet(nn.Module):
         blocks: int = 16,  # residual blocks
     ):
         super().__init__()
-        self.scale, self.multiple = scale, 1
+        self.scale = scale
         self.first = nn.Sequential(nn.Conv2d(channels, width, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(*(NormBlock(width) for _ in range(blocks)))
         self.after = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
@@ -73,7 +74,7 @@ class ResidualBlock(nn.Module):
         return x + self.conv2(F.relu(self.conv1(x), inplace=True))
 
 
-class MSRResNet(nn.Module):
+class MSRResNet(ImageToImage):
     """SRResNet without batch norm: images (N, channels, H, W) to (N, channels, scale H, scale W).
 
     After Wang et al. 2018 (ESRGAN's baseline, BasicSR's MSRResNet): LeakyReLU 0.1, a bilinear enlargement of the input
@@ -89,7 +90,7 @@ class MSRResNet(nn.Module):
         blocks: int = 16,  # residual blocks
     ):
         super().__init__()
-        self.scale, self.multiple = scale, 1
+        self.scale = scale
         self.conv_first = nn.Conv2d(channels, width, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.steps = doublings(scale)

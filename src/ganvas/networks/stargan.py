@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
 from ..errors import UsageError
-from ..game import Scores
+from ..game import BaseDiscriminator, Head, Scores
 from .cyclegan import Layer
 from .layers import Init, as_size, cropped, grown, halvings, initialise
 from .strided_conv import DownConv, UpConv
@@ -97,11 +97,13 @@ class Domains(nn.Module):
         return {"class": total / len(label)}
 
 
-class Discriminator(nn.Module):
+class Discriminator(BaseDiscriminator):
     """Images (N, channels, H, W) to `Scores`: a map of verdicts on patches, and the logits of the domain.
 
     Choi et al. 2018, table 5: 4x4 convolutions of stride 2 without norms, as many as the image allows.
     """
+
+    head: Head
 
     def __init__(
         self,

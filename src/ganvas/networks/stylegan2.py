@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear, no
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Scores
+from ..game import BaseDiscriminator, Head, Scores
 from .blur_resample import Blur, Downsample, Upsample
 from .heads import Plain
 from .label_inputs import JoinImage, embedding
@@ -262,12 +262,14 @@ class Residual(nn.Module):
         return (h + self.skip(self.halve(x))) / math.sqrt(2)
 
 
-class Discriminator(nn.Module):
+class Discriminator(BaseDiscriminator):
     """StyleGAN2's residual discriminator: images (N, channels, H, W) to `Scores` (Karras et al. 2020).
 
     The deviation over groups of images is one more channel of the last map (Karras et al. 2018, section 3).  The
     head's own weights learn at the ordinary rate.
     """
+
+    head: Head
 
     def __init__(
         self,

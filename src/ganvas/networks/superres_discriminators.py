@@ -9,18 +9,20 @@ from torch import Tensor, nn
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Scores
+from ..game import BaseDiscriminator, Head, Scores
 from .heads import Plain
 from .layers import Init, as_size, halvings, initialise
 from .norms import spectral
 
 
-class VGGDiscriminator(nn.Module):
+class VGGDiscriminator(BaseDiscriminator):
     """SRGAN's discriminator: crops (N, channels, H, W) to `Scores` (Ledig et al. 2017, figure 4).
 
     Pairs of convolutions, the second of stride 2, until the shorter side of the map is under 8 pixels: four pairs for
     the paper's crops of 96.  ESRGAN's (Wang et al. 2018) is the same with `kernel=4, hidden=100`.
     """
+
+    head: Head
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class VGGDiscriminator(nn.Module):
         return self.head(h, label)
 
 
-class UNetDiscriminator(nn.Module):
+class UNetDiscriminator(BaseDiscriminator):
     """Real-ESRGAN's discriminator: images of any size to a verdict on every pixel (Wang et al. 2021, section 3.4).
 
     Images (N, channels, H, W) to `Scores` with logits (N, 1, H, W).  A U-Net with three halvings and skips that are

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
+from ..game import ImageToImage
 from .layers import cropped, grown
 
 LEVELS = 127.5  # half the range in which the network computes: published files take and give 0 to 255
@@ -35,7 +36,7 @@ class Block(nn.Module):
         return x + self.in2(self.conv2(relu(self.in1(self.conv1(x)))))
 
 
-class TransformerNet(nn.Module):
+class TransformerNet(ImageToImage):
     """Images (N, 1 or 3, H, W) in [-1, 1] to painted ones of the same size (Johnson et al. 2016).
 
     As in PyTorch's examples, by whose names published files hold it: resize convolution instead of transposed, instance

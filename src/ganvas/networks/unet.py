@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
+from ..game import ImageToImage
 from .layers import Init, as_size, cropped, grown, halvings, initialise
 from .norms import ImageNorm, by_image
 from .strided_conv import DownConv, UpConv
@@ -14,7 +15,7 @@ DEEPEST = 8  # halvings of the published network for 256 pixels
 FURTHER = 4  # doublings of the number of channels, at most
 
 
-class Generator(nn.Module):
+class Generator(ImageToImage):
     """Images (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1] (Isola et al. 2017).
 
     pix2pix's U-Net (section 6.1.1): 4x4 convolutions of stride 2 and their transposes; dropout, its only noise, in the

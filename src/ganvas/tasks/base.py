@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..augment import Chain
 from ..config import Spec
 from ..errors import UsageError, did_you_mean
-from ..game import Draw, Look, Match, Objective, Progress, Scores
+from ..game import BaseDiscriminator, Draw, Look, Match, Objective, Progress, Scores
 from ..policy import full_precision
 from .image_pool import Pool
 
@@ -108,9 +108,11 @@ class Task(nn.Module):
 class Adversary(nn.Module):
     """One discriminator with its loss, penalties and augmentation: the half every GAN shares."""
 
+    net: BaseDiscriminator
+
     def __init__(
         self,
-        discriminator: nn.Module,
+        discriminator: BaseDiscriminator,
         loss: Spec,
         penalties: Sequence[Spec] = (),
         augment: Sequence[Spec] = (),
@@ -212,13 +214,12 @@ class Adversary(nn.Module):
 
     def _learns_fakes(self) -> bool:
         """Whether the head's terms are charged for fakes in the discriminator's step as well."""
-        return getattr(getattr(self.net, "head", None), "learns_fakes", True)
+        return self.net.head is None or self.net.head.learns_fakes
 
     def _conditioning(self, scores: Scores, label: Tensor | None) -> Iterator[tuple[str, Tensor]]:
         """The terms that the head adds to either player's objective because of the label."""
-        head = getattr(self.net, "head", None)
-        if head is not None and label is not None:
-            yield from head.loss(scores, label).items()
+        if self.net.head is not None and label is not None:
+            yield from self.net.head.loss(scores, label).items()
 
 
 def build_penalties(penalties: Sequence[Spec], player: str) -> nn.ModuleList:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..config import Spec, options
 from ..errors import UsageError
-from ..game import Draw, Look, Objective, Progress
+from ..game import Draw, Look, Objective, Progress, Truncates
 from .base import Adversary, Label, Task, build_penalties, penalty_terms
 
 
@@ -164,7 +164,7 @@ class Generation(Task):
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
         """Images nearer to the usual one for `trunc` under 1: as the generator knows how, or of smaller noise."""
-        if trunc != 1 and hasattr(self.maker, "truncated"):
+        if trunc != 1 and isinstance(self.maker, Truncates):
             images = self.maker.truncated(z, label, trunc)
         else:
             images = self.maker(z * trunc, label)

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Draw, Look, Objective, Progress
+from ..game import Draw, ImageToImage, Look, Objective, Progress
 from .base import Adversary, named_terms
 from .translation import Translation, beside
 
@@ -23,6 +23,7 @@ class Restoration(Translation):
     """
 
     restores = True
+    generator: ImageToImage
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class Restoration(Translation):
                 raise UsageError("A discriminator needs a loss, such as loss=weighted(loss=non_saturating,g=0.001).")
             self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
         self.needs = frozenset({"image", "source"})
-        verb = "upscale" if getattr(self.generator, "scale", 1) > 1 else "restore"
+        verb = "upscale" if self.generator.scale > 1 else "restore"
         self.next_step = f"ganvas {verb} -i IMAGE -o OUT.png --model {{run}}"
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
@@ -91,4 +92,4 @@ class Restoration(Translation):
 
     def seen(self, source: Tensor) -> Tensor:
         """The part of a source that is an image: the mask of holes is left out."""
-        return source[:, :-1] if source.shape[1] in (2, 5) or getattr(self.generator, "masked", False) else source
+        return source[:, :-1] if source.shape[1] in (2, 5) or self.generator.masked else source

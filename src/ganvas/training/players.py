@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..config import Spec
 from ..errors import UsageError
+from ..game import BaseDiscriminator
 from ..policy import fused
 
 
@@ -128,7 +129,7 @@ def freeze_stages(discriminator: nn.Module | None, count: int) -> None:
         return
     if count < 0:
         raise UsageError(f"freeze_d is a number of stages, at least 0, got {count}.")
-    networks: list[Any] = [m for m in discriminator.modules() if hasattr(m, "stages")] if discriminator else []
+    networks = [m for m in discriminator.modules() if isinstance(m, BaseDiscriminator)] if discriminator else []
     found = [network.stages() for network in networks]
     most = min(map(len, found), default=0)
     if count > most:
