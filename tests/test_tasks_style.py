@@ -416,8 +416,8 @@ def test_an_untrained_decoder_gives_the_styles_colours_to_the_content():
     for h, w in ((19, 22), (16, 16), (33, 47)):
         content = random_images(0, 1, h, w)
         expected = published.adapted(content, style).float()
-        torch.testing.assert_close(task.restyled(content, [style]), expected, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(task.restyled(content, [style], alpha=0.0), content)
+        torch.testing.assert_close(task.stylize(content, [style]), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(task.stylize(content, [style], alpha=0.0), content)
 
 
 def test_the_published_decoder_is_a_choice():
@@ -426,20 +426,20 @@ def test_the_published_decoder_is_a_choice():
     content, style = random_images(0, 1), random_images(1, 1, 40, 36)
     maps = [task.hidden[0].hidden[0].maps(x, ["relu3"])["relu3"] for x in (content, style)]
     expected = task.generator(published.adapted(*maps).float())
-    torch.testing.assert_close(task.restyled(content, [style]), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(task.stylize(content, [style]), expected, rtol=1e-4, atol=1e-4)
     assert isinstance(task.generator, Decoder)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_weaker_styles_are_trained_on_as_they_are_asked_for(alpha, monkeypatch):
-    """What the loss wants at a strength is what `restyled` decodes at it, and its own statistics."""
+    """What the loss wants at a strength is what `stylize` decodes at it, and its own statistics."""
     task = any_style()
     monkeypatch.setattr(task, "_alphas", lambda x: torch.full((len(x), 1, 1, 1), alpha))
     given = []
     monkeypatch.setattr(task.generator, "forward", lambda *maps: given.append(maps) or maps[0])
     content, style = random_images(0, 1, 32, 32), random_images(1, 1, 32, 32)
     terms = task.g_loss({"other": content, "image": style}, NOW).terms
-    task.restyled(content, [style], alpha=alpha)
+    task.stylize(content, [style], alpha=alpha)
     for trained, asked in zip(*given):
         torch.testing.assert_close(trained, asked, rtol=1e-3, atol=1e-3)
     expected = 0.0
@@ -462,7 +462,7 @@ def test_any_style_keeps_the_contents_transparency():
     recipe = catalog.RECIPES["adain"]()
     task = recipe.task.build(resolution=(32, 32), channels=4)
     content, style = random_images(0, 1, 19, 22, 4), random_images(1, 1, 40, 36, 4)
-    made = task.restyled(content, [style])
+    made = task.stylize(content, [style])
     assert made.shape == content.shape
     torch.testing.assert_close(made[:, 3:], content[:, 3:])
     assert torch.isfinite(task.g_loss({"other": content, "image": style}, NOW).total)

@@ -264,18 +264,18 @@ def test_domains_to_translate_to_are_those_of_the_batch():
 
 def test_what_a_domain_is_asked_for_by():
     task = domains()
-    assert task.told(2, 1).tolist() == [1, 1]
+    assert task.target_labels(2, 1).tolist() == [1, 1]
     assert task.read_label("b", ["a", "b", "c"]) == 1
     with pytest.raises(UsageError, match="must be told what to make, a domain"):
         task.translate(random_images(0).float())
     with pytest.raises(UsageError, match="from 0 to 2, got 3"):
-        task.told(1, 3)
+        task.target_labels(1, 3)
     vectors = domains(classes=0, attributes=3)
-    assert vectors.told(2, [1.0, 0.0, 1.0]).shape == (2, 3)
+    assert vectors.target_labels(2, [1.0, 0.0, 1.0]).shape == (2, 3)
     assert vectors.read_label("1,0,1", []) == [1.0, 0.0, 1.0]
-    assert vectors.told(1, vectors.read_label("2", [])).tolist() == [[0.0, 0.0, 1.0]]
+    assert vectors.target_labels(1, vectors.read_label("2", [])).tolist() == [[0.0, 0.0, 1.0]]
     with pytest.raises(UsageError, match="a vector of 3 numbers"):
-        vectors.told(1, 3)
+        vectors.target_labels(1, 3)
 
 
 @pytest.mark.parametrize("facts", [{"classes": 1}, {"classes": 0}])

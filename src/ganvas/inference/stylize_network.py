@@ -93,7 +93,7 @@ class Restyler:
                 styles = [suited(p, channels).to(policy.device) for p in images]
                 mask = None if self.mask is None else self.mask.to(policy.device)
                 how: dict[str, Any] = {"shares": list(self.styles.shares), "alpha": self.alpha, "mask": mask}
-                made = task.restyled(given.to(policy.device), styles, **how)
+                made = task.stylize(given.to(policy.device), styles, **how)
             else:
                 made = task.translate(given.to(policy.device))
         made = made.float().clamp(-1, 1).cpu()

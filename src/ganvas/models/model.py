@@ -26,7 +26,7 @@ from ..policy import Policy, PrecisionName
 from ..run import read_weights
 from ..tasks.base import Label, Task
 from ..tasks.label_translation import AppliedTold
-from ..tasks.translation import Applied, Translation
+from ..tasks.translation import Applied
 from .folder import WEIGHTS, model_folder
 from .foreign import build_network, read_checkpoint
 
@@ -102,8 +102,7 @@ class Model:
         """Translate (N, C, H, W) in [-1, 1], one image at a time: sizes may be large; float32 on the CPU."""
         if images.ndim != 4 or images.shape[1] != self.takes(back):
             raise UsageError(f"This model takes images (N, {self.takes(back)}, H, W), got {tuple(images.shape)}.")
-        assert isinstance(self.task, Translation)
-        target = self.task.told(1, label)
+        target = self.task.target_labels(1, label)
         target = None if target is None else target.to(self.policy.device)
         parts = []
         for image in images.split(1):

@@ -18,6 +18,7 @@ from .image_pool import Pool
 Examples = Callable[[Sequence[int]], dict[str, Any]]
 Label = int | str | Sequence[float] | None  # a class, a caption, a vector, or whatever the model likes
 T = TypeVar("T")
+NOT_FROM_IMAGES = "This model generates from noise and cannot translate: model.sample(n)."
 
 
 class Task(nn.Module):
@@ -31,6 +32,8 @@ class Task(nn.Module):
     draws_images = True  # are there any to look at while it trains?
     translates = False  # are they made of images, rather than of noise?
     restores = False  # are those the same images, only better?
+    needs_label = False  # does `translate` need a target label?
+    needs_style = False  # does `stylize` need style images?
     next_step = "ganvas sample {run} -o samples.png --seeds 0-63"  # what to do with a finished run
     shown_at_once = 64  # in the grid of a snapshot
     example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]"  # how a model is used
@@ -76,6 +79,26 @@ class Task(nn.Module):
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] from `inputs`."""
         raise NotImplementedError(f"{type(self).__name__} must say how it samples")
+
+    def target_labels(self, count: int, label: Label) -> Tensor | None:
+        """The label of `count` images for `translate`; None without one.  `UsageError` for a label the task lacks."""
+        raise UsageError(NOT_FROM_IMAGES)
+
+    def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
+        """Translate images (N, source channels, H, W) in [-1, 1] to (N, C, H, W); `label` is from `target_labels`."""
+        raise UsageError(NOT_FROM_IMAGES)
+
+    def stylize(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor] = (),
+        *,
+        shares: Sequence[float] = (),
+        alpha: float = 1.0,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Stylize images (N, C, H, W) in [-1, 1]; `alpha` from 0, the content, to 1, the style."""
+        raise UsageError(NOT_FROM_IMAGES)
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """What a person looks at while it trains: the samples, perhaps beside what they were made of."""

@@ -20,8 +20,9 @@ class Told(Translation):
     next_step = "ganvas translate -i IMAGE -o OUT.png --model {run} --label DOMAIN"
     example = "translated = model(image, label=1)  # a PIL image, (N, C, H, W) in [-1, 1], or (H, W, C) uint8"
     classes = attributes = 0
+    needs_label = True
 
-    def told(self, count: int, label: Label) -> Tensor | None:
+    def target_labels(self, count: int, label: Label) -> Tensor | None:
         """A class, a vector of attributes, or the number of the only attribute that is one."""
         if label is None:
             return None
@@ -45,7 +46,7 @@ class Told(Translation):
         """Examples of the data, and the domain for each: what is asked for, else all in turn (or their own vector)."""
         found = super().inputs(seeds)
         if label is not None:
-            return {**found, "label": self.told(len(seeds), label)}
+            return {**found, "label": self.target_labels(len(seeds), label)}
         return found if self.attributes else {**found, "label": asked(seeds, None, self.classes, 0)}
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:

@@ -23,6 +23,7 @@ class Restyling(Translation):
     next_step = "ganvas stylize IMAGE STYLE -o OUT.png --model {run}"
     example = "painted = ganvas.stylize(image, [style], model)  # PIL images, or as `model.sample` gives them"
 
+    needs_style = True
     least = 16  # pixels a side of a style: what a place of the decoded map looks at
 
     def encode(self, images: Tensor) -> list[Tensor]:
@@ -36,10 +37,10 @@ class Restyling(Translation):
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         raise UsageError(NEEDS_A_STYLE)
 
-    def restyled(
+    def stylize(
         self,
         content: Tensor,
-        styles: Sequence[Tensor],
+        styles: Sequence[Tensor] = (),
         *,
         shares: Sequence[float] = (),
         alpha: float = 1.0,
@@ -60,7 +61,7 @@ class Restyling(Translation):
         return torch.cat([made, content[:, 3:].to(made.dtype)], 1)
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
-        return self.restyled(inputs["other"], [inputs["image"]]).clamp(-1, 1)
+        return self.stylize(inputs["other"], [inputs["image"]]).clamp(-1, 1)
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The content, the style, and what was made of them."""
@@ -70,7 +71,7 @@ class Restyling(Translation):
 def restyled_map(
     maps: Tensor, styles: Sequence[tuple[Tensor, Tensor]], shares: Sequence[float], mask: Tensor | None
 ) -> Tensor:
-    """A map with the statistics of styles, mixed by shares; with a mask as `Restyling.restyled` says."""
+    """A map with the statistics of styles, mixed by shares; with a mask as `Restyling.stylize` says."""
     if mask is None:
         weights = [s / sum(shares) for s in shares] or [1 / len(styles)] * len(styles)
         return torch.stack([w * adapted(maps, style) for w, style in zip(weights, styles)]).sum(0)

@@ -25,17 +25,28 @@ class Translation(Task):
     source = "source"  # what in a batch is translated
     reversible = False  # whether it can also go back
 
-    def told(self, count: int, label: Label) -> Tensor | None:
-        """What so many images are to become, as `translate` takes it, if the model must be told."""
+    def target_labels(self, count: int, label: Label) -> Tensor | None:
         if label is not None:
             raise UsageError("This model makes one kind of image, so it cannot be asked for a label.")
         return None
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
-        """Images (N, source channels, H, W) in [-1, 1] to images (N, C, H, W); `label` is from `told`."""
         if back:
             raise UsageError("This model goes one way only; train it on the pairs in the other order (BA:DIR).")
         return self.generator(images)
+
+    def stylize(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor] = (),
+        *,
+        shares: Sequence[float] = (),
+        alpha: float = 1.0,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Stylize images with the style of the network; style images and a mask are not used."""
+        result = self.translate(content).float().clamp(-1, 1)
+        return alpha * result + (1 - alpha) * content if alpha < 1 else result
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
         """Examples of the data, one a seed."""
