@@ -10,8 +10,8 @@ from torch import nn
 from ganvas import catalog
 from ganvas.errors import UserError
 from ganvas.inference import tiling
-from ganvas.inference.receptive_field import PROBE, field
-from ganvas.inference.tiling import Source, Tiler, cuts, layout, ramp
+from ganvas.inference.receptive_field import PROBE, trace_receptive_field
+from ganvas.inference.tiling import Source, Tiler, choose_grid, fade_weights, tile_edges
 from ganvas.policy import Policy, free_memory, is_out_of_memory
 
 CPU = Policy(torch.device("cpu"))
@@ -61,14 +61,14 @@ def random_image(height, width, channels=3):
     ],
 )
 def test_radii_by_hand(kind, options, radius):
-    assert field(catalog.NETWORKS[kind](**options).eval()).radius == radius
+    assert trace_receptive_field(catalog.NETWORKS[kind](**options).eval()).radius == radius
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_radius_is_where_gradients_end(name):
     """In float64, the gradient of single pixels with respect to the image is non-zero as far as was computed."""
     network = made(name).double()
-    found = field(network)
+    found = trace_receptive_field(network)
     side = 2 * found.radius + 8 * found.multiple
     x = random_image(side, side).double().requires_grad_()
     y = network.requires_grad_(True)(x)
@@ -96,13 +96,13 @@ def test_the_radius_is_where_gradients_end(name):
 def test_what_looks_everywhere_is_noticed(layers, word):
     network = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), *layers)
     network.train(network[1].training and isinstance(network[1], nn.BatchNorm2d))
-    found = field(network)
-    assert found.whole
-    assert word in found.everywhere
+    found = trace_receptive_field(network)
+    assert found.is_global
+    assert word in found.global_operation
 
 
 def test_a_batch_norm_that_has_learnt_looks_nowhere_else():
-    assert not field(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)).eval()).whole
+    assert not trace_receptive_field(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)).eval()).is_global
 
 
 class Positions(nn.Module):
@@ -125,7 +125,7 @@ class Peeks(nn.Module):
 def test_enlarging_is_followed_to_the_pixel(mode, scale):
     """An image enlarged, then looked at from pixel to pixel: again the gradient is non-zero just as far."""
     network = loud(nn.Sequential(nn.Upsample(scale_factor=scale, mode=mode), nn.Conv2d(1, 1, 11, padding=5))).double()
-    found = field(network, 1)
+    found = trace_receptive_field(network, 1)
     x = torch.rand(1, 1, 24, 24, dtype=torch.float64, requires_grad=True)
     y, reached = network(x), 0
     for at in range(12 * scale, 13 * scale):
@@ -154,14 +154,14 @@ class InPlace(nn.Module):
 
 
 def test_what_is_written_through_a_view_is_seen():
-    assert field(InPlace()).radius == 2
+    assert trace_receptive_field(InPlace()).radius == 2
     x = random_image(40, 40)
     assert torch.allclose(Tiler(InPlace(), CPU, tile=16)(x), InPlace()(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("network", [Positions(), Rolled(), Peeks()], ids=lambda n: type(n).__name__)
 def test_what_is_not_known_is_never_cut(network):
-    assert field(network).whole
+    assert trace_receptive_field(network).is_global
     x = random_image(60, 70)
     assert torch.equal(Tiler(network, CPU, tile=16)(x), network(x))
 
@@ -182,8 +182,8 @@ def test_other_operations(network):
     """Networks of translation and restoration, too: parts are the whole image's."""
     network, x = loud(network), random_image(96, 132)
     whole, tiler = network(x), Tiler(network, CPU, tile=24)
-    assert not tiler.field.whole
-    assert tiler.plan(Source.of(x)).parts > 4
+    assert not tiler.field.is_global
+    assert tiler.grid_for(Source.from_tensor(x)).tiles > 4
     assert (tiler(x) - whole).abs().max() <= 1e-5 * max(1.0, whole.abs().max().item())
 
 
@@ -197,7 +197,7 @@ def test_parts_are_the_whole_images(name, size):
     network, x = made(name), random_image(*size)
     whole = network(x)
     tiler = Tiler(network, CPU, tile=22, overlap=None)
-    assert tiler.plan(Source.of(x)).parts > 2
+    assert tiler.grid_for(Source.from_tensor(x)).tiles > 2
     parts = tiler(x)
     assert parts.shape == whole.shape
     assert (parts - whole).abs().max() <= 1e-5 * whole.abs().max()
@@ -208,7 +208,7 @@ def test_parts_are_the_whole_images(name, size):
 @pytest.mark.parametrize("name", ["compact x4", "rrdb x2", "rrdb x1"])
 def test_tiny_images(name, size):
     network = made(name)
-    scale = int(field(network).scale)
+    scale = int(trace_receptive_field(network).scale)
     assert Tiler(network, CPU)(random_image(*size)).shape[2:] == (size[0] * scale, size[1] * scale)
 
 
@@ -250,7 +250,7 @@ def test_blending_weights_add_up_to_one():
     nn.init.dirac_(network[0].weight)
     x = random_image(150, 131)
     tiler = Tiler(network.requires_grad_(False), CPU, tile=40, overlap=0)
-    assert tiler.plan(Source.of(x)).fade == 32
+    assert tiler.grid_for(Source.from_tensor(x)).fade == 32
     assert torch.allclose(tiler(x), network(x), atol=1e-5)
 
 
@@ -265,7 +265,7 @@ def test_a_texture_that_repeats_still_does(tile):
 @pytest.mark.parametrize(("length", "parts", "multiple"), [(100, 3, 1), (101, 4, 2), (7, 7, 1), (9, 4, 4), (1, 1, 4)])
 def test_cuts_are_even(length, parts, multiple):
     """Pain 7, the request for average sizes: no sliver at the end."""
-    edges = cuts(length, parts, multiple)
+    edges = tile_edges(length, parts, multiple)
     assert edges[0] == 0
     assert edges[-1] == length
     assert all(e % multiple == 0 for e in edges[:-1])
@@ -275,16 +275,16 @@ def test_cuts_are_even(length, parts, multiple):
 
 @pytest.mark.parametrize("pixels", [5e3, 2e4, 1e6, 1e9])
 def test_parts_fit_and_are_few(pixels):
-    found = layout((1000, 3000), 20, 0, 1, pixels)
+    found = choose_grid((1000, 3000), 20, 0, 1, pixels)
     sides = [np.diff(e).max() for e in (found.rows, found.columns)]
     assert np.prod([min(s + 40, n) for s, n in zip(sides, (1000, 3000))]) <= 1.05 * pixels
     least = 3e6 / (pixels**0.5 - 40) ** 2  # squares, margin taken off
-    assert found.parts <= 1.3 * least + 3
+    assert found.tiles <= 1.3 * least + 3
 
 
 def test_ramps_meet():
-    _, _, left = ramp(0, 40, 100, 8, 2)
-    first, _, right = ramp(40, 100, 100, 8, 2)
+    _, _, left = fade_weights(0, 40, 100, 8, 2)
+    first, _, right = fade_weights(40, 100, 100, 8, 2)
     assert first == 32
     assert torch.allclose(left[-32:] + right[:32], torch.ones(32))
 
@@ -357,16 +357,18 @@ def test_memory_errors_are_recognised():
 
 def test_the_estimate_of_memory_counts_what_lives_at_once():
     """Compact x4 by hand: three colours in [0, 1], 64 maps and the 64 that come of them; 4 bytes each."""
-    assert field(catalog.NETWORKS["compact"](convolutions=4).eval()).bytes_per_pixel == 4 * (3 + 64 + 64)
+    assert trace_receptive_field(catalog.NETWORKS["compact"](convolutions=4).eval()).bytes_per_pixel == 4 * (
+        3 + 64 + 64
+    )
 
 
 def test_parts_fit_into_the_memory_that_is_free(monkeypatch):
     network = catalog.NETWORKS["rrdb"](blocks=1).eval()
     tiler, source = Tiler(network, CPU), Source((4000, 4000), lambda r, c: None)
     monkeypatch.setattr(tiling, "free_memory", lambda device: 64 << 30)
-    few = tiler.plan(source).parts
+    few = tiler.grid_for(source).tiles
     monkeypatch.setattr(tiling, "free_memory", lambda device: 1 << 30)
-    many = tiler.plan(source).parts
+    many = tiler.grid_for(source).tiles
     assert many > 2 * few
     assert free_memory(CPU.device) > 0
 
@@ -423,7 +425,7 @@ def test_bands_come_as_they_are_made():
 
     def part(rows, columns):
         asked.append(len(rows))
-        return Source.of(x).part(rows, columns)
+        return Source.from_tensor(x).crop(rows, columns)
 
     shares = []
     bands = Tiler(made("compact x4"), CPU, tile=50).bands(

@@ -1,4 +1,4 @@
-"""The commands about weights that change images: between two models, and for other tools."""
+"""The commands about weights of image models: interpolation, and export for other tools."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ import typer
 
 from .console import JsonFlag, Output, answer, say
 
-Layout = Annotated[str | None, typer.Option(help="ESRGAN: new, old, middle; MSRResNet: basicsr, mmagic.")]
+Layout = Annotated[
+    str | None, typer.Option(help="Layout of the weights. ESRGAN: new, old, middle; MSRResNet: basicsr, mmagic.")
+]
 
 
 def interpolate_weights(
-    psnr: Annotated[str, typer.Argument(metavar="PSNR", help="The model at alpha 0: run, weight file, or embedded.")],
-    gan: Annotated[str, typer.Argument(metavar="GAN", help="The model at alpha 1, of the same network.")],
+    psnr: Annotated[str, typer.Argument(metavar="PSNR", help="Model at alpha 0: a run, weight file, or embedded.")],
+    gan: Annotated[str, typer.Argument(metavar="GAN", help="Model at alpha 1, of the same network.")],
     output: Output,
     alpha: Annotated[float, typer.Option(help="From 0, faithful, to 1, detailed.")] = 0.8,
     layout: Layout = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Weights between a faithful and a detailed model (network interpolation, as ESRGAN does it)."""
+    """Interpolate the weights of a faithful and a detailed model (network interpolation of ESRGAN)."""
     from ..checkpoints.files import write
     from ..export.interpolate import interpolate
     from ..export.pth import checkpoint_of
 
-    made = interpolate(checkpoint_of(psnr), checkpoint_of(gan), alpha)
-    write(output, made, layout=layout)
+    checkpoint = interpolate(checkpoint_of(psnr), checkpoint_of(gan), alpha)
+    write(output, checkpoint, layout=layout)
     if as_json:
-        return answer({"output": str(output), "network": made.network, "alpha": alpha, **made.options})
-    say(f"{made.network} at alpha {alpha:g} in {output}")
+        return answer({"output": str(output), "network": checkpoint.network, "alpha": alpha, **checkpoint.options})
+    say(f"{checkpoint.network} at alpha {alpha:g} in {output}")
 
 
 def export(
@@ -38,17 +40,17 @@ def export(
     layout: Layout = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """A model for elsewhere: .pth or .safetensors as other tools load it, or a folder (weights, config, card)."""
+    """Export a model: .pth or .safetensors as other tools load it, or a folder with weights, config and card."""
     from ..checkpoints.files import write
     from ..export.folder import export_folder
     from ..export.pth import checkpoint_of
 
     if output.suffix:
-        made = checkpoint_of(model)
-        write(output, made, layout=layout)
-        said = {"output": str(output), "network": made.network, **made.options}
+        checkpoint = checkpoint_of(model)
+        write(output, checkpoint, layout=layout)
+        result = {"output": str(output), "network": checkpoint.network, **checkpoint.options}
     else:
-        said = {"output": str(output), "files": export_folder(Path(model), output)}
+        result = {"output": str(output), "files": export_folder(Path(model), output)}
     if as_json:
-        return answer(said)
+        return answer(result)
     say(f"{model} in {output}")

@@ -1,1 +1,1 @@
-"""What finished models do to images."""
+"""Finished models applied to images: upscale, restore, inpaint, translate, stylize."""

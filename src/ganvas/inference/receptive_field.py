@@ -1,7 +1,7 @@
-"""How far a network looks: the receptive field, followed through its operations by tensors without numbers.
+"""Receptive field of a network, followed through its operations by tensors without memory.
 
 Araujo et al. 2019, "Computing receptive fields of convolutional neural networks", section 2, with operations that
-enlarge.  Whatever is not known here counts as looking everywhere, so that an unknown operation is never cut in pieces.
+enlarge.  An operation that is not known here counts as global, so that its image is never tiled.
 """
 
 from __future__ import annotations
@@ -19,49 +19,49 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-PROBE = 256  # the side of the image that is followed: a multiple of every step that networks take
+PROBE = 256  # side of the image that is followed: a multiple of every stride of networks
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Along each axis pixel i of a map takes from pixels `step * i + low` to `step * i + high` of the image."""
+    """Reach of a feature map: along each axis its pixel i depends on pixels `step i + low` to `step i + high`."""
 
     step: Fraction = Fraction(1)
     low: Fraction = Fraction(0)
     high: Fraction = Fraction(0)
 
     def through(self, ratio: Fraction, low: Fraction | int, high: Fraction | int) -> Reach:
-        """Of a map whose pixel i takes from `ratio * i + low` to `ratio * i + high` of this one."""
+        """Reach of a map whose pixel i depends on pixels `ratio i + low` to `ratio i + high` of this one."""
         return Reach(self.step * ratio, self.low + self.step * low, self.high + self.step * high)
 
-    def joined(self, other: Reach) -> Reach | None:
-        """Of a map that takes from both; None if they do not lie on the same grid."""
+    def join(self, other: Reach) -> Reach | None:
+        """Reach of a map that depends on both; None if they do not lie on the same grid."""
         if self.step != other.step:
             return None
         return Reach(self.step, min(self.low, other.low), max(self.high, other.high))
 
 
 @dataclass(frozen=True)
-class Field:
-    """What a network needs to know of an image for a part of it."""
+class ReceptiveField:
+    """Facts about a network that tiling needs."""
 
-    radius: int  # pixels around a part
-    multiple: int  # parts begin at multiples of it, and whole images are filled up to one
-    scale: Fraction  # pixels made for one
-    everywhere: str  # the operation that looks at the whole image, or nothing
-    bytes_per_pixel: float  # of temporaries at their most, in float32, for a pixel of the image
-    channels: int  # of what comes out
+    radius: int  # pixels around a tile
+    multiple: int  # tiles begin at multiples of it, and whole images are padded to one
+    scale: Fraction  # output pixels for one of the input, along each axis
+    global_operation: str  # the operation that looks at the whole image, or nothing
+    bytes_per_pixel: float  # peak of temporaries in float32 for a pixel of the input
+    channels: int  # of the output
 
     @property
-    def whole(self) -> bool:
-        """Whether a part cannot be made without the whole image."""
-        return bool(self.everywhere)
+    def is_global(self) -> bool:
+        """True if a tile cannot be computed without the whole image."""
+        return bool(self.global_operation)
 
 
-def field(network: nn.Module, channels: int = 3) -> Field:
-    """The receptive field of a network that maps (N, channels, H, W) to (N, C, scale H, scale W).
+def trace_receptive_field(network: nn.Module, channels: int = 3) -> ReceptiveField:
+    """Trace the receptive field of a network from (N, channels, H, W) to (N, C, scale H, scale W).
 
-    Nothing is computed: it runs on tensors that have a shape and no memory.  The network is left as it was.
+    Nothing is computed: it runs on meta tensors, which have a shape and no memory.  The network stays as it is.
     """
     state = {k: v.to("meta") for k, v in network.state_dict(keep_vars=True).items()}
     dtype = next((p.dtype for p in network.parameters()), torch.float32)
@@ -70,80 +70,81 @@ def field(network: nn.Module, channels: int = 3) -> Field:
     try:
         with torch.no_grad(), trace:
             out = functional_call(network, state, image)
-        reach, strange = trace.reach.get(out), trace.everywhere
+        reach, operation = trace.reach.get(out), trace.global_operation
         scale = Fraction(out.shape[-1], PROBE)
     except Exception as problem:  # it asks for numbers, or for another size: then nothing is known of it
-        strange = f"{type(problem).__name__}: {str(problem).partition(chr(10))[0]}"
-        return Field(0, 1, Fraction(1), strange, 0.0, channels)
+        operation = f"{type(problem).__name__}: {str(problem).partition(chr(10))[0]}"
+        return ReceptiveField(0, 1, Fraction(1), operation, 0.0, channels)
     if reach is None or scale * reach.step != 1:
-        strange = strange or "a map of its own"
+        operation = operation or "a map of its own"
         reach = Reach(1 / scale)
     radius = max(math.floor(-reach.low), math.floor(reach.high - reach.step + 1), 0)
-    return Field(radius, trace.multiple, scale, strange, trace.peak / PROBE**2, out.shape[1])
+    return ReceptiveField(radius, trace.multiple, scale, operation, trace.peak / PROBE**2, out.shape[1])
 
 
 class Trace(TorchDispatchMode):
-    """Follows an image through a network."""
+    """Follows an image through the operations of a network."""
 
     def __init__(self, image: Tensor):
         super().__init__()
         self.reach: Any = WeakIdKeyDictionary()  # of every map that depends on the image
         self.reach[image] = Reach()
-        self.everywhere, self.multiple, self.live, self.peak = "", 1, 0, 0
+        self.global_operation, self.multiple, self.live, self.peak = "", 1, 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        made = [t for t in (out if isinstance(out, (tuple, list)) else [out]) if isinstance(t, Tensor)]
-        tensors = list(_tensors(args))
-        maps = [t for t in tensors if t in self.reach]
-        self._count(made, tensors)
+        outputs = [t for t in (out if isinstance(out, (tuple, list)) else [out]) if isinstance(t, Tensor)]
+        inputs = list(_tensors(args))
+        maps = [t for t in inputs if t in self.reach]
+        self._count(outputs, inputs)
         if maps:
-            found = self._after(func.overloadpacket.__name__, args, maps, tensors, made[0])
-            if found is not None:
-                for t in made:
-                    self.reach[t] = found
-                self.multiple = max(self.multiple, math.ceil(found.step))
-                self._spread(func, made[0], found)
+            reach = self._follow(func.overloadpacket.__name__, args, maps, inputs, outputs[0])
+            if reach is not None:
+                for t in outputs:
+                    self.reach[t] = reach
+                self.multiple = max(self.multiple, math.ceil(reach.step))
+                self._share_with_views(func, outputs[0], reach)
         return out
 
-    def _spread(self, func: Any, written: Tensor, found: Reach) -> None:
-        """What is written in place through a view is also in every other view of the same memory."""
+    def _share_with_views(self, func: Any, output: Tensor, reach: Reach) -> None:
+        """Give the reach of a map that is written in place to every other view of its memory."""
         if not func._schema.is_mutable:
             return
         for other in list(self.reach):
-            if other is not written and other.untyped_storage()._cdata == written.untyped_storage()._cdata:
-                joined = found.joined(self.reach[other])
-                if self._known(joined, func.overloadpacket.__name__):
+            if other is not output and other.untyped_storage()._cdata == output.untyped_storage()._cdata:
+                joined = reach.join(self.reach[other])
+                if self._note_unknown(joined, func.overloadpacket.__name__):
                     self.reach[other] = joined
 
-    def _after(self, name: str, args: Any, maps: list[Tensor], tensors: list[Tensor], out: Tensor) -> Reach | None:
-        """Where the result of an operation takes from; None, and a note, if from everywhere."""
+    def _follow(self, name: str, args: Any, maps: list[Tensor], inputs: list[Tensor], out: Tensor) -> Reach | None:
+        """Reach of an operation's result; None, and a note, if it depends on the whole image."""
         together: Reach | None = self.reach[maps[0]]
         for other in maps[1:]:
-            together = together and together.joined(self.reach[other])
-        spread = any(t.ndim > 2 and min(t.shape[-2:]) > 1 for t in tensors if t not in self.reach)
+            together = together and together.join(self.reach[other])
+        spatial = any(t.ndim > 2 and min(t.shape[-2:]) > 1 for t in inputs if t not in self.reach)
         rule = RULES.get(name)
-        if name in POINTWISE and not spread and out.shape[-2:] == maps[0].shape[-2:]:
-            return self._known(together, name)
+        if name in POINTWISE and not spatial and out.shape[-2:] == maps[0].shape[-2:]:
+            return self._note_unknown(together, name)
         change = rule(args, maps[0], out) if rule else None
-        return self._known(together and change and together.through(*change), name)
+        return self._note_unknown(together and change and together.through(*change), name)
 
-    def _known(self, reach: Reach | None, name: str) -> Reach | None:
+    def _note_unknown(self, reach: Reach | None, name: str) -> Reach | None:
+        """Note the first operation without a reach, and return the reach."""
         if reach is None:
-            self.everywhere = self.everywhere or name
+            self.global_operation = self.global_operation or name
         return reach
 
-    def _count(self, made: list[Tensor], given: list[Tensor]) -> None:
-        """Add what was made to what is alive, until it is not."""
-        known = {t.untyped_storage()._cdata for t in given}
-        for t in made:
-            if t.untyped_storage()._cdata not in known:
+    def _count(self, outputs: list[Tensor], inputs: list[Tensor]) -> None:
+        """Count the bytes of new tensors as live until they are freed."""
+        existing = {t.untyped_storage()._cdata for t in inputs}
+        for t in outputs:
+            if t.untyped_storage()._cdata not in existing:
                 size = t.numel() * t.element_size()
                 self.live += size
-                weakref.finalize(t, self._freed, size)
+                weakref.finalize(t, self._free, size)
         self.peak = max(self.peak, self.live)
 
-    def _freed(self, size: int) -> None:
+    def _free(self, size: int) -> None:
         self.live -= size
 
 
@@ -155,14 +156,14 @@ def _tensors(args: Any) -> Any:
             yield from _tensors(a)
 
 
-# --- rules: (arguments, first map, result) to (ratio, low, high), or None for everywhere -----------------------------
+# --- rules: (arguments, first map, result) to (ratio, low, high), or None for a global operation ---------------------
 
 Change = tuple[Fraction, "Fraction | int", "Fraction | int"]
 HERE: Change = (Fraction(1), 0, 0)
 
 
 def convolution(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """Input, weight, bias, stride, padding, dilation, transposed: the widest of both axes."""
+    """Convolution (input, weight, bias, stride, padding, dilation, transposed): the wider of both axes."""
     weight, (stride, padding, dilation, transposed) = args[1], args[3:7]
     if len(set(stride)) > 1 or weight.ndim != 4:
         return None
@@ -174,7 +175,7 @@ def convolution(args: Any, x: Tensor, out: Tensor) -> Change | None:
 
 
 def pooling(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """Input, kernel, stride, padding."""
+    """Pooling (input, kernel, stride, padding)."""
     kernel, stride, padding = (list(args[k]) if len(args) > k else [] for k in (1, 2, 3))
     step = set(stride or kernel)
     if len(step) > 1:
@@ -183,7 +184,7 @@ def pooling(args: Any, x: Tensor, out: Tensor) -> Change | None:
 
 
 def interpolation(reach: int) -> Callable[[Any, Tensor, Tensor], Change | None]:
-    """Between pixels: so many on both sides of the place in between; shrinking without antialiasing only skips."""
+    """Rule of an interpolation between `reach` pixels on both sides; shrinking without antialiasing only skips."""
 
     def rule(args: Any, x: Tensor, out: Tensor) -> Change | None:
         ratio = Fraction(x.shape[-1], out.shape[-1])
@@ -197,7 +198,7 @@ def interpolation(reach: int) -> Callable[[Any, Tensor, Tensor], Change | None]:
 
 
 def nearest(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """Whole factors only: pixel i is pixel floor(i / f), or, shrinking, pixel f i."""
+    """Nearest neighbour by a whole factor f: pixel i is pixel floor(i / f), or, shrinking, pixel f i."""
     ratio = Fraction(x.shape[-1], out.shape[-1])
     if ratio != Fraction(x.shape[-2], out.shape[-2]) or 1 not in (ratio.numerator, ratio.denominator):
         return None
@@ -205,28 +206,29 @@ def nearest(args: Any, x: Tensor, out: Tensor) -> Change | None:
 
 
 def unshuffle(args: Any, x: Tensor, out: Tensor) -> Change | None:
+    """Pixel unshuffle (input, factor)."""
     return Fraction(args[1]), 0, args[1] - 1
 
 
 def reshape(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """Fine as long as rows and columns stay what they are."""
+    """View or reshape; pointwise if rows and columns stay, else global."""
     return HERE if out.shape[-2:] == x.shape[-2:] and out.numel() == x.numel() else None
 
 
 def expansion(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """Fine as long as it is along channels or images."""
+    """Expand; pointwise along channels or images, else global."""
     return HERE if out.shape[-2:] == x.shape[-2:] else None
 
 
 def padding(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """Left, right, top, bottom; unequal sides may mirror what lies further inside than the kernel that follows."""
+    """Padding (left, right, top, bottom); unequal sides may mirror pixels further inside than the next kernel."""
     sides = args[1][:4]
     slack = 0 if len(set(sides)) == 1 else 2 * max(sides)
     return Fraction(1), -max(sides) - slack, -min(sides) + slack
 
 
-def cut(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """Some channels, or all but the first so many rows or columns."""
+def slicing(args: Any, x: Tensor, out: Tensor) -> Change | None:
+    """Slice of channels, or of all but the first rows or columns."""
     dim, start = (args[1] if len(args) > 1 else 0) % x.ndim, args[2] if len(args) > 2 else 0
     if (args[4] if len(args) > 4 else 1) != 1:
         return None
@@ -234,14 +236,14 @@ def cut(args: Any, x: Tensor, out: Tensor) -> Change | None:
 
 
 def over_channels(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """A sum, mean or choice along the channels."""
+    """Sum, mean or maximum along the channels."""
     dims = args[1] if len(args) > 1 else None
     dims = [dims] if isinstance(dims, int) else dims
     return HERE if dims and x.ndim == 4 and all(d % 4 in (0, 1) for d in dims) else None
 
 
 def batch_norm(args: Any, x: Tensor, out: Tensor) -> Change | None:
-    """With the statistics it was trained to; with those of the image itself it looks everywhere."""
+    """Batch norm; pointwise in evaluation, global with the statistics of the image itself."""
     return None if args[5] else HERE
 
 
@@ -268,7 +270,7 @@ RULES: dict[str, Callable[[Any, Tensor, Tensor], Change | None]] = {
     "constant_pad_nd": padding,
     "reflection_pad2d": padding,
     "replication_pad2d": padding,
-    "slice": cut,
+    "slice": slicing,
     "expand": expansion,
     "view": reshape,
     "_unsafe_view": reshape,

@@ -1,1 +1,1 @@
-"""Trained models, from whatever file they come."""
+"""Trained models from runs, model folders and weight files."""
