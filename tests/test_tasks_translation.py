@@ -25,6 +25,7 @@ from ganvas.networks import cyclegan as translation
 from ganvas.networks import patchgan as patch
 from ganvas.networks import stargan
 from ganvas.tasks.cartoon import Cartoon, smoothed
+from ganvas.tasks.cut import CUT, patch_contrast
 from ganvas.tasks.multidomain import MultiDomain
 from ganvas.tasks.paired import Paired
 from ganvas.tasks.translation import beside
@@ -562,3 +563,57 @@ def test_the_whole_networks_fit_each_other():
     assert isinstance(task.generator["ab"], translation.Generator)
     assert isinstance(task.discriminator["a"].net, patch.Discriminator)
     assert l1_loss(task.translate(batch["other"]), batch["other"]) > 0
+
+
+# --- contrast between patches -------------------------------------------------------------------------------
+
+
+def contrastive(**more):
+    torch.manual_seed(0)
+    networks = {"generator": Spec(translation.Generator, width=4, blocks=3), "discriminator": SMALL["discriminator"]}
+    return CUT(**networks, loss=Spec(LeastSquares), head=6, **FACTS, **more).double()
+
+
+def test_patches_are_contrasted_as_published():
+    """Park et al. 2020, eq. 4, place by place: the positive at the same place, the negatives at all others."""
+    q, k = (torch.nn.functional.normalize(torch.randn(2, 7, 5, dtype=torch.float64), dim=2) for _ in "qk")
+    expected = []
+    for n in range(2):
+        for s in range(7):
+            others = [(q[n, s] @ k[n, t] / 0.07).exp() for t in range(7) if t != s]
+            positive = (q[n, s] @ k[n, s] / 0.07).exp()
+            expected.append(-(positive / (positive + sum(others))).log())
+    same(patch_contrast(q, k, 0.07), torch.stack(expected).mean())
+
+
+def test_contrast_is_between_the_encoders_maps_of_source_and_result():
+    task, a, b = contrastive(contrast=3.0, identity=2.0), random_images(0), random_images(1)
+    net, heads = task.generator["net"], task.generator["heads"]
+    terms = task.g_loss({"other": a, "image": b}, APART).terms
+
+    def contrast(source, result):
+        maps = zip(heads, net.maps(source), net.maps(result), strict=True)
+        features = [[torch.nn.functional.normalize(h(m.flatten(2).mT), dim=2) for m in two] for h, *two in maps]
+        return sum(patch_contrast(q, k, 0.07) for k, q in features) / len(heads)  # every place: maps are small here
+
+    torch.testing.assert_close(terms["contrast"].double(), 3 * contrast(a, net(a)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(terms["contrast_identity"].double(), 2 * contrast(b, net(b)), rtol=1e-4, atol=1e-5)
+    assert len(heads) == 5  # the image, two halvings, two blocks
+    assert "contrast_identity" not in contrastive(identity=0.0).g_loss({"other": a, "image": b}, APART).terms
+
+
+def test_contrast_moves_the_generator_and_its_heads():
+    task, batch = contrastive(), {"other": random_images(0), "image": random_images(1)}
+    players = {**task.generator, "d": task.discriminator}
+    assert moves(task.d_loss(batch, APART), task, players) == {"adversarial": {"d"}}
+    task.discriminator.requires_grad_(False)
+    assert moves(task.g_loss(batch, APART), task, players) == {
+        "adversarial": {"net"},
+        "contrast": {"net", "heads"},
+        "contrast_identity": {"net", "heads"},
+    }
+
+
+def test_a_generator_without_maps_cannot_be_contrasted():
+    with pytest.raises(UsageError, match="shows none"):
+        CUT(**SMALL, loss=Spec(LeastSquares), **FACTS)

@@ -80,6 +80,22 @@ class Generator(ImageToImage):
         self.leave = reflecting(width, channels, 7)
         initialise(self, init)
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The encoder's maps that CUT compares: image, both halvings before their norm, 1st and middle block.
+
+        Park et al. 2020 take layers 0, 4, 8, 12 and 16 of the same network: of 9 blocks, the 1st and the 5th.
+        """
+        x = grown(x, 4 if min(x.shape[2:]) >= LEAST else 8)
+        h, maps = self.enter(x), [x]
+        for layer in self.downs:
+            maps.append(layer.conv(h))  # type: ignore[operator]
+            h = relu(layer.norm(maps[-1]))  # type: ignore[operator]
+        middle = len(self.blocks) // 2
+        for k in range(middle + 1):
+            h = self.blocks[k](h)
+            maps += [h] if k in (0, middle) else []
+        return maps
+
     def forward(self, x: Tensor) -> Tensor:
         h = self.enter(grown(x, 4 if min(x.shape[2:]) >= LEAST else 8))
         h = self.leave(self.ups(self.blocks(self.downs(h))))

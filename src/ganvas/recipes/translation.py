@@ -17,6 +17,7 @@ from ..networks import stargan as domains
 from ..networks import unet
 from ..schedule import Linear
 from ..tasks.cartoon import Cartoon
+from ..tasks.cut import CUT
 from ..tasks.multidomain import MultiDomain
 from ..tasks.paired import Paired
 from ..tasks.unpaired import Unpaired
@@ -64,6 +65,30 @@ def cyclegan() -> Recipe:
         d_optimizer=Spec(Adam, **ADAM),
         batch=1,
         images=240_000,
+        lr_schedule=Spec(Linear),
+        transforms=[Spec(Flip), Spec(Crop, padding=JITTER)],
+    )
+
+
+def cut() -> Recipe:
+    """Unpaired translation one way, by contrast between patches instead of a cycle (Park et al. 2020).
+
+    As the authors' code: least squares, no pool, rates that fall to zero over the second half; on CycleGAN's network,
+    whose halvings are strided instead of antialiased.  FastCUT: `--set identity=0 --set contrast=10`.
+    """
+    return Recipe(
+        task=Spec(
+            CUT,
+            generator=Spec(translation.Generator, init="xavier"),
+            discriminator=Spec(patch.Discriminator, norm="instance"),
+            loss=Spec(Weighted, loss=Spec(LeastSquares), g=2.0),  # theirs is not halved for the generator
+            contrast=0.5,
+            identity=0.5,  # the mean of both contrasts
+        ),
+        g_optimizer=Spec(Adam, **ADAM),
+        d_optimizer=Spec(Adam, **ADAM),
+        batch=1,
+        images=480_000,
         lr_schedule=Spec(Linear),
         transforms=[Spec(Flip), Spec(Crop, padding=JITTER)],
     )

@@ -1,0 +1,110 @@
+"""Unpaired translation in one direction, kept to its source by contrast between patches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from ..config import Spec
+from ..errors import UsageError
+from ..game import Draw, Look, Objective, Progress
+from .base import Adversary
+from .translation import Translation, beside
+
+PATCHES = 256  # places of a map that are compared (appendix C.2)
+
+
+class CUT(Translation):
+    """Contrastive unpaired translation of set `a` to set `b` (Park et al. 2020, eq. 4-6).
+
+    Of all patches of the source, the one at the same place must be nearest to a patch of the result (InfoNCE), by the
+    generator's own encoder, `maps(images)`, and a small head for each map, trained and saved with the generator.
+    Raises `UsageError` for a generator without `maps`.
+    """
+
+    source = "other"
+    generator: nn.ModuleDict
+    discriminator: Adversary
+
+    def __init__(
+        self,
+        *,
+        generator: Spec,  # images to images; its encoder's maps are compared
+        discriminator: Spec,  # images to logits
+        loss: Spec,  # adversarial loss of both players
+        penalties: list[Spec] = [],  # noqa: B006  regularisers of the discriminator
+        augment: list[Spec] = [],  # noqa: B006  differentiable augmentations of everything the discriminator sees
+        contrast: float = 1.0,  # weight of the patch contrast between an image and its translation
+        identity: float = 1.0,  # weight of the same contrast for images of the target set; 0: left out (FastCUT)
+        head: int = 256,  # features of a patch after the head
+        temperature: float = 0.07,  # of the similarities
+        resolution: tuple[int, int],
+        channels: int = 3,
+    ):
+        super().__init__()
+        facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
+        net = generator.build(**facts)
+        if not hasattr(net, "maps"):
+            raise UsageError(f"CUT compares a generator's own maps, and {type(net).__name__} shows none.")
+        with torch.no_grad():
+            widths = [m.shape[1] for m in net.maps(torch.zeros(1, channels, 16, 16))]
+        heads = [nn.Sequential(nn.Linear(width, head), nn.ReLU(), nn.Linear(head, head)) for width in widths]
+        self.generator = nn.ModuleDict({"net": net, "heads": nn.ModuleList(heads)})
+        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
+        self.contrast, self.identity, self.temperature = contrast, identity, temperature
+        self.needs = frozenset({"image", "other"})
+
+    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        fake = self.make_fakes(batch, progress.share_fakes, lambda: self.translate(batch["other"]))
+        return self.discriminator.d_loss(batch["image"], fake, progress)[0]
+
+    def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        target = batch["image"]
+        fake = self.take_fakes(batch, lambda: self.translate(batch["other"]))
+        terms, _ = self.discriminator.g_loss(Draw(fake), target, progress)
+        terms["contrast"] = self.contrast * self._contrast(batch["other"], fake)
+        if self.identity:
+            terms["contrast_identity"] = self.identity * self._contrast(target, self.translate(target))
+        return Objective(terms)
+
+    def _contrast(self, source: Tensor, result: Tensor) -> Tensor:
+        """The mean InfoNCE over maps (eq. 5): patches of `result` against those of `source`; no gradient to these."""
+        net, heads = self.generator.values()
+        maps: list[Tensor] = net.maps(result)  # type: ignore[operator]
+        places = [torch.randperm(m[0, 0].numel())[:PATCHES].to(m.device) for m in maps]
+        with torch.no_grad():
+            keys = [patches(*each) for each in zip(heads, net.maps(source), places)]  # type: ignore
+        queries = [patches(*each) for each in zip(heads, maps, places)]  # type: ignore[call-overload]
+        return torch.stack([patch_contrast(q, k, self.temperature) for q, k in zip(queries, keys)]).mean()
+
+    def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
+        if back:
+            raise UsageError("CUT translates in one direction; train the other with a and b exchanged.")
+        return self.generator["net"](images)
+
+    def look(self, batch: dict[str, Any]) -> Look:
+        fake, verdict = self.translate(batch["other"]), self.discriminator.verdict
+        return Look(batch["image"], fake, verdict(batch["image"]), verdict(fake))
+
+    def panel(self, inputs: dict[str, Any]) -> Tensor:
+        return beside(inputs["other"], self.sample(inputs)).clamp(-1, 1)
+
+    def adversarial(self) -> Iterator[nn.Module]:
+        yield self.generator["net"]
+        yield self.discriminator.net
+
+
+def patches(head: nn.Module, maps: Tensor, places: Tensor) -> Tensor:
+    """Features (N, S, F) of unit length of maps (N, C, H, W) at S places of the flattened map."""
+    return normalize(head(maps.flatten(2)[:, :, places].mT).float(), dim=2)
+
+
+def patch_contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """InfoNCE of features (N, S, F) of unit length: the key at a query's place against the other S - 1 of its image."""
+    logits = queries @ keys.mT / temperature  # (N, S, S)
+    places = torch.arange(logits.shape[1], device=logits.device).expand(len(logits), -1)
+    return cross_entropy(logits.flatten(0, 1), places.flatten())
