@@ -14,14 +14,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganvas.imaging.decode import read
+from ganvas.imaging.decode import read_image
 from ganvas.imaging.resize import resize
 from ganvas.metrics.psnr import psnr
 
 
 def levels(file: Path) -> Tensor:
     """(1, C, H, W) float64 in [0, 255]."""
-    return torch.from_numpy(read(file).array.copy()).double().permute(2, 0, 1)[None]
+    return torch.from_numpy(read_image(file).array.copy()).double().permute(2, 0, 1)[None]
 
 
 for folder in map(Path, sys.argv[1:]):

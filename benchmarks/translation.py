@@ -24,7 +24,7 @@ from ganvas.data.batches import Batches, once
 from ganvas.data.derived_sources import edges, grey, laid_on_white, regions
 from ganvas.data.sources import open_source
 from ganvas.features.extractor import Features
-from ganvas.imaging.decode import read, save_png, to_channels, to_float, to_uint8
+from ganvas.imaging.decode import read_image, save_png, to_channels, to_float, to_uint8
 from ganvas.metrics.frechet import Gaussian, frechet_distance
 from ganvas.run import Run
 
@@ -69,7 +69,7 @@ def style(place: Path, source: str) -> None:
     """Parts of photographs; those of every second one as a painter of few colours has them, those held out as both."""
     parts = []
     for name in sorted(Path(source).iterdir()):
-        image = to_float(to_channels(read(name).array, 3))[None, :, ::4, ::4]  # a quarter of the size
+        image = to_float(to_channels(read_image(name).array, 3))[None, :, ::4, ::4]  # a quarter of the size
         tiles = image.unfold(2, SIZE, SIZE).unfold(3, SIZE, SIZE)  # (1, 3, down, across, SIZE, SIZE)
         parts.append(tiles.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, SIZE, SIZE))
     held, train = torch.cat(parts[::HELD]), [p for k, p in enumerate(parts) if k % HELD]

@@ -76,7 +76,7 @@ def test_an_unreadable_file_beside_good_ones_is_skipped_with_its_reason(root: Pa
     assert "truncated" in found.pop("truncated.jpg")
     assert found == {
         "bomb.png": "refused: 60000x60000 = 3600 megapixels is over the limit of 200",
-        "text.png": "is not an image in a format that is known here",
+        "text.png": "is not an image of a supported format",
         "empty.png": "is empty (0 bytes)",
         "readme.md": "is not an image",
         "dot.png": "is 1x1, smaller than 4x4",

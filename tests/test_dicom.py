@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ganvas.data.sources import open_source
-from ganvas.imaging.decode import BadImage, peek, read
+from ganvas.imaging.decode import BadImage, read_header, read_image
 from ganvas.imaging.encode import save
 from ganvas.imaging.photo import open_photo
 
@@ -55,36 +55,36 @@ def window(values: np.ndarray, centre: float, width: float) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
 def test_the_window_is_applied_and_recorded(kind: str) -> None:
     data = dicom(VALUES, kind=kind, WindowCenter=[40, 500], WindowWidth=[400, 50])
-    got = read(data)
+    got = read_image(data)
     assert got.array.dtype == np.uint16
     expected = window(VALUES, 40, 400)
     expected = 65535 - expected if kind == "MONOCHROME1" else expected
     np.testing.assert_allclose(got.array[..., 0], expected, atol=0.51)
     assert got.notes == ["DICOM window: centre 40, width 400"]
-    header = peek(data)
+    header = read_header(data)
     assert (header.size, header.grey, header.alpha, header.bits) == ((2, 4), True, False, 16)
 
 
 def test_slope_and_intercept_come_before_the_window() -> None:
     stored = ((VALUES + 1024) * 2).astype(np.uint16)
     data = dicom(stored, RescaleSlope="0.5", RescaleIntercept="-1024", WindowCenter=40, WindowWidth=400)
-    np.testing.assert_allclose(read(data).array[..., 0], window(VALUES, 40, 400), atol=0.51)
+    np.testing.assert_allclose(read_image(data).array[..., 0], window(VALUES, 40, 400), atol=0.51)
     exact = dicom(VALUES, WindowCenter=40, WindowWidth=400, VOILUTFunction="LINEAR_EXACT")
     expected = ((VALUES.astype(float) - 40) / 400 + 0.5).clip(0, 1) * 65535
-    np.testing.assert_allclose(read(exact).array[..., 0], expected, atol=0.51)
+    np.testing.assert_allclose(read_image(exact).array[..., 0], expected, atol=0.51)
 
 
 def test_without_a_window_the_range_is_used_and_said() -> None:
-    got = read(dicom(VALUES))
+    got = read_image(dicom(VALUES))
     np.testing.assert_allclose(got.array[..., 0], (VALUES + 1000.0) / 4000 * 65535, atol=0.51)
     assert got.notes == ["DICOM without a window: -1000 to 3000"]
-    assert read(dicom(np.full((4, 4), 7, np.uint16))).array.max() == 0
+    assert read_image(dicom(np.full((4, 4), 7, np.uint16))).array.max() == 0
 
 
 def test_colour_and_several_frames() -> None:
     colours = np.random.RandomState(0).randint(0, 256, (4, 6, 3), np.uint8)
-    np.testing.assert_array_equal(read(dicom(colours, kind="RGB")).array, colours)
-    got = read(dicom(np.stack([VALUES, VALUES * 0]), frames=2, WindowCenter=40, WindowWidth=400))
+    np.testing.assert_array_equal(read_image(dicom(colours, kind="RGB")).array, colours)
+    got = read_image(dicom(np.stack([VALUES, VALUES * 0]), frames=2, WindowCenter=40, WindowWidth=400))
     assert got.notes[0] == "the first frame of several is used"
     np.testing.assert_allclose(got.array[..., 0], window(VALUES, 40, 400), atol=0.51)
 
@@ -111,23 +111,23 @@ def test_a_folder_of_them_trains_in_sixteen_bits(tmp_path: Path) -> None:
 def test_what_cannot_be_read_has_a_reason() -> None:
     good = dicom(VALUES)
     with pytest.raises(BadImage, match=r"refused: 4x2 = 0 megapixels is over the limit of 5e-06"):
-        read(good, max_pixels=5)
+        read_image(good, max_pixels=5)
     for cut in (140, 200, len(good) - 4):
         with pytest.raises(BadImage):
-            read(good[:cut])
+            read_image(good[:cut])
     from pydicom.uid import JPEG2000
 
     packed = good.replace(b"1.2.840.10008.1.2.1\0", str(JPEG2000)[:20].encode())
     with pytest.raises(BadImage):
-        read(packed)
+        read_image(packed)
     with pytest.raises(BadImage, match="deflated as a whole"):
-        read(good[:160] + b"1.2.840.10008.1.2.1.99" + good[160:])
+        read_image(good[:160] + b"1.2.840.10008.1.2.1.99" + good[160:])
 
 
 def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     with pytest.raises(BadImage, match=r"needs the package pydicom: pip install 'ganvas\[dicom\]'"):
-        read(dicom_bytes)
+        read_image(dicom_bytes)
 
 
 dicom_bytes = dicom(VALUES)

@@ -14,7 +14,7 @@ from torch import nn
 from ganvas.errors import UsageError, UserError
 from ganvas.imaging.encode import save
 from ganvas.imaging.photo import open_photo
-from ganvas.imaging.resize import resize, resized
+from ganvas.imaging.resize import resize, resize_bands
 from ganvas.inference import enhance
 from ganvas.inference.enhance import Canvas, EnhanceOptions, Enhancer, Target, as_photo
 from ganvas.models.resolve import ImageModel
@@ -198,7 +198,7 @@ def test_scaling_is_done_before_rounding():
 @pytest.mark.parametrize("rows", [1, 3, 8, 100])
 def test_scaling_in_bands_is_scaling(size, rows):
     x = torch.rand(2, 33, 29)
-    bands = list(resized(x.split(rows, 1), (33, 29), size))
+    bands = list(resize_bands(x.split(rows, 1), (33, 29), size))
     assert torch.allclose(torch.cat(bands, 1), resize(x[None], size)[0], atol=1e-6)
     assert rows > 8 or size[0] < 40 or len(bands) > 1
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageCms
 
 from ganvas.errors import UsageError, UserError
-from ganvas.imaging.decode import BadImage, peek, read, shown
+from ganvas.imaging.decode import BadImage, read_header, read_image, shown
 from ganvas.imaging.encode import FORMATS, format_of, save
 from ganvas.imaging.encode_bands import bands, write_png
 from ganvas.imaging.metadata import Metadata, exif_bytes
@@ -122,7 +122,7 @@ def test_sixteen_bit_colour_of_other_writers(order: str, packing: str | None, ch
         return
     tifffile.imwrite(out, array, byteorder=order, photometric="rgb", compression=packing, extrasamples=extra)
     np.testing.assert_array_equal(open_photo(out.getvalue()).array, array)
-    np.testing.assert_array_equal(read(out.getvalue()).array, array)
+    np.testing.assert_array_equal(read_image(out.getvalue()).array, array)
 
 
 def test_interlaced_sixteen_bit_colour() -> None:
@@ -146,7 +146,7 @@ def test_tiffs_that_pillow_cannot_read(channels: int, planar: str) -> None:
     np.testing.assert_array_equal(open_photo(out.getvalue()).array, array)
     if planar == "separate":
         with pytest.raises(BadImage, match="plane by plane"):
-            read(out.getvalue())
+            read_image(out.getvalue())
 
 
 def test_grey_that_counts_from_white() -> None:
@@ -179,7 +179,7 @@ def test_floating_point_keeps_its_values(dtype: str, channels: int, tmp_path: Pa
     got = open_photo(file)
     colours = array[..., :3].astype(np.float32)
     assert got.levels == (float(colours.min()), float(colours.max()))
-    assert "are taken for black and white" in got.notes[0]
+    assert "are read as black and white" in got.notes[0]
     np.testing.assert_array_equal(got.array, array.astype(np.float32))
     planes = got.planes()
     assert -1 <= float(planes.colour.min()) <= float(planes.colour.max()) <= 1
@@ -329,7 +329,7 @@ def test_where_nothing_shows_nothing_is_divided() -> None:
     one = photo(np.zeros((2, 2, 4), np.uint8))
     made = one.pixels(Planes(torch.full((1, 3, 2, 2), 0.9), torch.full((1, 1, 2, 2), -1.0)))
     assert not made.any()
-    with pytest.raises(ValueError, match="without it"):
+    with pytest.raises(ValueError, match="needs planes with alpha"):
         one.pixels(Planes(torch.zeros(1, 3, 2, 2)))
 
 
@@ -612,7 +612,7 @@ def test_pain_12_unusual_names(name: str, tmp_path: Path) -> None:
         open_photo(tmp_path / name)
     str(caught.value).encode()  # can be printed
     assert "\n" not in str(caught.value)
-    assert peek(io.BytesIO(png(1, 1, 8, RGB, [b"\1\2\3"]))).size == (1, 1)
+    assert read_header(io.BytesIO(png(1, 1, 8, RGB, [b"\1\2\3"]))).size == (1, 1)
 
 
 def test_names_are_shown_as_text() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ganvas.errors import UsageError
-from ganvas.imaging.decode import read
+from ganvas.imaging.decode import read_image
 from ganvas.imaging.resize import resize
 
 
@@ -112,8 +112,8 @@ def test_whole_levels_are_rounded_after_each_axis():
 def test_the_public_small_images_are_met_to_the_last_bit(name, shared_data):
     folder = shared_data / "sr-benchmark" / name
     for file in sorted((folder / "HR").iterdir())[:5]:
-        good = torch.from_numpy(read(file).array.copy()).double().permute(2, 0, 1)
-        small = read(folder / "LR" / file.name).array.transpose(2, 0, 1)
+        good = torch.from_numpy(read_image(file).array.copy()).double().permute(2, 0, 1)
+        small = read_image(folder / "LR" / file.name).array.transpose(2, 0, 1)
         np.testing.assert_array_equal(resize(good, scale=1 / 4, edges="repeat", top=255), small)
 
 

@@ -1,4 +1,4 @@
-"""What the discriminator is allowed to see; every augmentation is differentiable, twice if need be."""
+"""Augmentations of everything the discriminator sees, differentiable twice (for gradient penalties)."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from ..game import Progress
 
 
 class Augment(nn.Module):
-    """Nothing at all, and what every augmentation can do."""
+    """Base class of augmentations; by itself it changes nothing."""
 
     progress = Progress()
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in [-1, 1] to the same."""
+        """Augment images (N, C, H, W) in [-1, 1]; shape is kept."""
         return images
 
     def follow(self, progress: Progress) -> None:
-        """Hear where the run stands, before the images of a step are seen."""
+        """Set the progress of the run; called before each step."""
         self.progress = progress
 
     def observe(self, real_logits: Tensor) -> None:
-        """Hear how the real images of this step were scored."""
+        """Take note of the logits of the real images of this step."""
 
     def stats(self) -> dict[str, Tensor]:
-        """What is worth logging."""
+        """Statistics for the log, by name."""
         return {}
 
     def draw(self, make: Callable[..., Tensor], images: Tensor, *shape: int) -> Tensor:
-        """Random numbers for each image from `make` (torch.rand, torch.randn): (N, *shape), float32.
+        """Draw random numbers (N, *shape) float32 for the images with `make`, torch.rand or torch.randn.
 
-        Drawn alike on every process for the whole batch, of which each keeps its part.
+        Every process draws the numbers of the whole batch and keeps its part.
         """
         return self.progress.mine(make(len(images) * self.progress.world, *shape, device=images.device))
 
 
 class Chain(Augment):
-    """Several augmentations, one after the other."""
+    """Several augmentations, applied in order."""
 
     def __init__(self, parts: Sequence[Spec]):
         super().__init__()
         for part in parts:
             if not issubclass(part.target, Augment):
                 raise UsageError(
-                    f"{part.target.__name__} is not something the discriminator can look through"
-                    " (changes to the data are given as --augment or transforms)."
+                    f"{part.target.__name__} is no augmentation of what the discriminator sees"
+                    " (transforms of the data are given as --augment or transforms)."
                 )
         self.parts = nn.ModuleList(part.build() for part in parts)
 
@@ -71,28 +71,28 @@ class Chain(Augment):
 
 
 def check_images(images: Tensor, who: str) -> None:
-    """Raise `UsageError` for images of one pixel, which stand for points."""
+    """Raise `UsageError` for images of one pixel, which are points."""
     if images.shape[2] * images.shape[3] == 1:
         raise UsageError(f"{who} changes images, and these data are points; instance_noise works for them.")
 
 
-def on_colours(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """Change all channels but transparency."""
+def map_colours(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply `change` to all channels but transparency."""
     if images.shape[1] != 4:
         return change(images)
     return torch.cat([change(images[:, :3]), images[:, 3:]], 1)
 
 
-def column(numbers: Tensor) -> Tensor:
-    """One number an image, to be used on images: (N,) -> (N, 1, 1, 1)."""
+def per_image(numbers: Tensor) -> Tensor:
+    """Reshape one number per image, (N,), to (N, 1, 1, 1)."""
     return numbers.view(-1, 1, 1, 1)
 
 
-def shifted(images: Tensor, down: Tensor, right: Tensor, outside: str) -> Tensor:
-    """Each image moved by whole pixels, (N,) int64 each; what comes in is `zero` or a `reflection` of what is there."""
+def shift(images: Tensor, down: Tensor, right: Tensor, outside: str) -> Tensor:
+    """Shift each image by whole pixels, (N,) int64 down and right; `outside` is filled with `zero` or `reflection`."""
     for dim, steps in ((2, down), (3, right)):
         size = images.shape[dim]
-        index = torch.arange(size, device=images.device) - steps[:, None]  # (N, size): where each pixel comes from
+        index = torch.arange(size, device=images.device) - steps[:, None]  # (N, size): source of each pixel
         inside = (index >= 0) & (index < size)
         if outside == "reflection":  # about the edge pixels' centres
             index = (size - 1) - ((size - 1) - index.abs()).abs()

@@ -1,4 +1,4 @@
-"""Noise on what the discriminator sees."""
+"""Gaussian noise on everything the discriminator sees."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from . import Augment
 
 
 class InstanceNoise(Augment):
-    """Gaussian noise on real and fake images, less and less of it (Arjovsky and Bottou 2017).
+    """Gaussian noise on real and generated images, annealed to zero (Arjovsky and Bottou 2017; Sønderby et al. 2017).
 
-    Also Sønderby et al. 2017.  Works for points, too.
+    Works for points, too.
     """
 
     def __init__(

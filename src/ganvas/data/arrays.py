@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..imaging.decode import fit, whiten_hidden
+from ..imaging.decode import scale_and_crop, whiten_hidden
 from .cache import Content, Progress, Rows, choose_resolution, content_key, file_digest, prepare
 from .dataset import Dataset, classes_of
 
@@ -36,7 +36,7 @@ def write_images(
     size, notes = choose_resolution(Counter({shape[:2]: count}), resolution, name)
     with Rows(file, (*size, shape[2]), dtype) as rows:
         for done, image in enumerate(images, 1):
-            scaled = fit(image, size)
+            scaled = scale_and_crop(image, size)
             rows.append(whiten_hidden(scaled) if shape[2] == 4 else scaled)
             if progress and (done % CHUNK == 0 or done == count):
                 progress(done, count)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..imaging.decode import BadImage, fit, read, to_channels
+from ..imaging.decode import BadImage, read_image, scale_and_crop, to_channels
 from .dataset import Dataset
 
 PHOTOGRAPHS = {  # the colour photographs, by package and file
@@ -29,7 +29,7 @@ def open_digits(resolution: tuple[int, int] | None = None) -> Dataset:
     bunch = load_digits()
     small = np.floor(bunch.images * (255 / 16) + 0.5).astype(np.uint8)[..., None]  # levels 0 to 16
     size = resolution or (32, 32)
-    images = np.stack([fit(image, size) for image in small])
+    images = np.stack([scale_and_crop(image, size) for image in small])
     names = tuple(str(d) for d in range(10))
     return Dataset(images, bunch.target.astype(np.int64), names, name="digits")
 
@@ -40,7 +40,7 @@ def photograph(name: str) -> np.ndarray | None:
         for file in files:
             spec = find_spec(package) if Path(file).stem == name else None
             if spec and spec.submodule_search_locations:
-                return to_channels(read(Path(spec.submodule_search_locations[0]) / folder / file).array, 3)
+                return to_channels(read_image(Path(spec.submodule_search_locations[0]) / folder / file).array, 3)
     return None
 
 
@@ -52,7 +52,7 @@ def photographs() -> list[tuple[str, np.ndarray]]:
         for root in (spec.submodule_search_locations or [])[:1] if spec else []:
             for file in files:
                 try:
-                    image = read(Path(root) / folder / file)
+                    image = read_image(Path(root) / folder / file)
                 except BadImage:
                     continue
                 found.append((Path(file).stem, to_channels(image.array, 3)))
@@ -87,7 +87,7 @@ def open_photos(resolution: tuple[int, int] | None = None) -> Dataset:
 def _shrunk(image: np.ndarray, shorter: float) -> np.ndarray:
     height, width = image.shape[:2]
     scale = min(1.0, shorter / min(height, width))
-    return fit(image, (round(height * scale), round(width * scale)))
+    return scale_and_crop(image, (round(height * scale), round(width * scale)))
 
 
 def _tiles(image: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:

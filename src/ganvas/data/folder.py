@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..imaging.decode import BadImage, Header, fit, peek, read, to_8bit, to_channels, transparent, whiten_hidden
+from ..imaging.decode import (
+    BadImage,
+    Header,
+    is_transparent,
+    read_header,
+    read_image,
+    scale_and_crop,
+    to_8bit,
+    to_channels,
+    whiten_hidden,
+)
 from .annotations import Layout, by_reason, kept, read_layout
 from .cache import Content, Progress, Rows, choose_resolution, content_key, ordered, prepare
 from .dataset import Dataset
@@ -127,10 +137,10 @@ def _loader(tree: Tree, shape: tuple[int, int, int], dtype: type) -> Callable[[s
     def load(path: str) -> Loaded:
         try:
             with tree.open(path) as stream:
-                image = read(stream)
+                image = read_image(stream)
         except BadImage as e:
             return e.reason
-        array = fit(image.array if dtype == np.uint16 else to_8bit(image.array), shape[:2])
+        array = scale_and_crop(image.array if dtype == np.uint16 else to_8bit(image.array), shape[:2])
         array = to_channels(array, shape[2])
         return whiten_hidden(array) if shape[2] == 4 else array, image.notes
 
@@ -147,11 +157,11 @@ def survey(tree: Tree, files: list[str]) -> Survey:
     def look(file: str) -> tuple[Header, bool] | str:
         try:
             with tree.open(file) as stream:
-                header = peek(stream)
+                header = read_header(stream)
                 if min(header.size) < TINY:
                     return f"is {header.size[1]}x{header.size[0]}, smaller than {TINY}x{TINY}"
                 stream.seek(0)
-                return header, header.alpha and transparent(read(stream).array)
+                return header, header.alpha and is_transparent(read_image(stream).array)
         except BadImage as e:
             return e.reason
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError
-from ..imaging.decode import BadImage, read
+from ..imaging.decode import BadImage, read_image
 from .annotations import by_reason
 from .cache import Progress
 from .dataset import COLOURS, Dataset, fingerprint
@@ -50,7 +50,7 @@ class Half(Chosen):
     def open(self, file: str) -> BinaryIO:
         """The half of an image; raises `BadImage` for one whose width is odd."""
         with self.tree.open(file) as stream:
-            array = read(stream).array
+            array = read_image(stream).array
         width = array.shape[1]
         if width % 2:
             raise BadImage(f"is {width} pixels wide, which is odd, so it is no two images side by side")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..imaging.decode import BadImage, read, to_8bit, to_channels, whiten_hidden
+from ..imaging.decode import BadImage, read_image, to_8bit, to_channels, whiten_hidden
 from .annotations import by_reason
 from .cache import Content, Progress, Rows, content_key, ordered, prepare
 from .dataset import Dataset
@@ -53,7 +53,7 @@ class Cut:
         def load(path: str) -> Loaded:
             try:
                 with self.tree.open(path) as stream:
-                    image = read(stream)
+                    image = read_image(stream)
             except BadImage as e:
                 return e.reason
             array = image.array if self.dtype == np.uint16 else to_8bit(image.array)

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..data.files import Folder, Tree, Zip, is_image
 from ..errors import UsageError
-from ..imaging.decode import BadImage, DecodedImage, read
+from ..imaging import decode
+from ..imaging.decode import BadImage, DecodedImage
 
 Pair = tuple[str, DecodedImage, DecodedImage]
 
@@ -89,7 +90,7 @@ def read_image(file: Path) -> DecodedImage:
 def named(source: Path | BinaryIO, name: str) -> DecodedImage:
     """What a file holds; a refusal names the file."""
     try:
-        return read(source)
+        return decode.read_image(source)
     except BadImage as problem:
         raise BadImage(problem.reason, name) from None
 

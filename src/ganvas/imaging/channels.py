@@ -1,4 +1,4 @@
-"""Channels of images: luma of colours (BT.601), transparency laid on white, colours divided by their alpha."""
+"""Conversions between channels: luma of colours (BT.601), transparency on white, division by alpha."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def luma(images: Tensor) -> Tensor:
     return (images * images.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
 
 
-def luma_of_levels(array: np.ndarray) -> np.ndarray:
+def levels_to_luma(array: np.ndarray) -> np.ndarray:
     """Luma (H, W, 1) of whole levels (H, W, 3), rounded; of the same dtype."""
     weights = (np.array(LUMA) * 65536).round().astype(np.uint64)  # they add up to 2^16: white stays white
     return ((array.astype(np.uint64) @ weights + 32768) >> np.uint64(16)).astype(array.dtype)[..., None]
 
 
 def on_white(images: Tensor, black: float = -1.0, white: float = 1.0) -> Tensor:
-    """Float images (N, C, H, W) without transparency: RGBA laid on white becomes RGB, others stay as they are.
+    """Lay float images (N, 4, H, W) on white to RGB; images without alpha are returned as they are.
 
     All channels, alpha too, reach from `black` to `white`.
     """
@@ -37,15 +37,15 @@ def on_white(images: Tensor, black: float = -1.0, white: float = 1.0) -> Tensor:
 
 
 def levels_on_white(array: np.ndarray) -> np.ndarray:
-    """Whole levels (H, W, 4) laid on white, (H, W, 3), rounded; of the same dtype."""
+    """Lay whole levels (H, W, 4) on white, (H, W, 3), rounded; of the same dtype."""
     white = np.iinfo(array.dtype).max
     alpha = array[..., 3:].astype(np.uint32)
     over = array[..., :3] * alpha + white * (white - alpha)
     return ((over + white // 2) // white).astype(array.dtype)
 
 
-def unmultiplied(colour: Tensor, alpha: Tensor, hidden: float) -> Tensor:
-    """Colours in [0, 1] that were multiplied by their alpha as they were before; `hidden` where alpha is 0."""
+def unmultiply(colour: Tensor, alpha: Tensor, hidden: float) -> Tensor:
+    """Divide colours in [0, 1] by their alpha; `hidden` where alpha is 0."""
     import torch
 
     return torch.where(alpha > 0, colour / alpha.clamp_min(1e-6), colour.new_tensor(hidden)).clamp(0, 1)

@@ -1,6 +1,6 @@
-"""PNG and TIFF written a band of rows at a time, in any depth: an image of any size needs little memory to be saved.
+"""PNG and TIFF of any depth, written a band of rows at a time, so that large images need little memory.
 
-Pillow writes neither colour of 16 bits nor grey with alpha of 16 bits, and takes an image only whole.
+Pillow writes neither 16-bit colour nor 16-bit grey with alpha, and needs the whole image at once.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from ..errors import UsageError
 from .metadata import DETAILS, GPS, Metadata, exif_bytes
 
-BAND = 8 << 20  # bytes of pixels that are worked on at once
+BAND = 8 << 20  # bytes of pixels processed at once
 PNG_COLOUR = {1: 0, 2: 4, 3: 2, 4: 6}  # colour type by channels (PNG 3rd edition, table 9)
-LAST = (1 << 32) - (1 << 24)  # where a TIFF's last strip may begin: its offsets have 32 bits
+LAST = (1 << 32) - (1 << 24)  # largest offset of a TIFF's last strip: offsets have 32 bits
 
 
 def bands(array: np.ndarray, rows: int | None = None) -> Iterator[np.ndarray]:
-    """The image (H, W, C) from top to bottom in pieces of so many rows, or of about `BAND` bytes."""
+    """Yield an image (H, W, C) from top to bottom in bands of so many rows, by default of about `BAND` bytes."""
     rows = rows or max(1, BAND // (array.shape[1] * array.shape[2] * array.itemsize))
     for first in range(0, len(array), rows):
         yield np.ascontiguousarray(array[first : first + rows])
 
 
 def write_png(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: int = 4) -> None:
-    """(H, W, C) uint8 or uint16 with 1 to 4 channels as PNG (W3C, third edition); `level` is zlib's, 0 to 9.
+    """Write (H, W, C) uint8 or uint16 with 1 to 4 channels as PNG (W3C, third edition); `level` is zlib's, 0 to 9.
 
-    Level 6 makes a photograph 7 % smaller in three times as long, which is longer than a small network takes for it.
+    Level 6 makes a photograph 7 % smaller in three times as long, which is longer than a small network needs.
     """
     height, width, channels = array.shape
     out.write(b"\x89PNG\r\n\x1a\n")
     depth = array.itemsize * 8
-    _chunk(out, b"IHDR", struct.pack(">IIBBBBB", width, height, depth, PNG_COLOUR[channels], 0, 0, 0))
-    for name, data in _ancillary(metadata):
-        _chunk(out, name, data)
+    _write_chunk(out, b"IHDR", struct.pack(">IIBBBBB", width, height, depth, PNG_COLOUR[channels], 0, 0, 0))
+    for name, data in _ancillary_chunks(metadata):
+        _write_chunk(out, name, data)
     packer, above = zlib.compressobj(level, zlib.DEFLATED, 15, 9), None
     for band in bands(array):
         raw = band.astype(">u2" if depth == 16 else np.uint8, copy=False)
         rows = np.frombuffer(raw.tobytes(), np.uint8).reshape(len(band), -1)
         above = np.zeros_like(rows[0]) if above is None else above
-        data = packer.compress(_filtered(rows, above, channels * array.itemsize).tobytes())
+        data = packer.compress(_filter_rows(rows, above, channels * array.itemsize).tobytes())
         above = rows[-1]
         if data:
-            _chunk(out, b"IDAT", data)
-    _chunk(out, b"IDAT", packer.flush())
-    _chunk(out, b"IEND", b"")
+            _write_chunk(out, b"IDAT", data)
+    _write_chunk(out, b"IDAT", packer.flush())
+    _write_chunk(out, b"IEND", b"")
 
 
-def _chunk(out: BinaryIO, name: bytes, data: bytes) -> None:
+def _write_chunk(out: BinaryIO, name: bytes, data: bytes) -> None:
     for part in (struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(name + data))):
         out.write(part)
 
 
-def _ancillary(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
+def _ancillary_chunks(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
     if metadata.icc:
         yield b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)
     elif metadata.gamma and 0 < metadata.gamma < 20:
@@ -70,40 +70,41 @@ def _ancillary(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
         yield b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp
 
 
-def _filtered(rows: np.ndarray, above: np.ndarray, step: int) -> np.ndarray:
-    """Each row (N, bytes) after its number by that of the filters none, sub, up and average whose bytes are smallest.
+def _filter_rows(rows: np.ndarray, above: np.ndarray, step: int) -> np.ndarray:
+    """Filter each row (N, bytes) with none, sub, up or average, whichever gives the smallest bytes.
 
-    Paeth's costs ten times as much as these together and makes photographs hardly smaller.
+    Returns each row after the number of its filter.  Paeth's filter costs ten times as much as these together and
+    makes photographs hardly smaller.
     """
     left, up = np.zeros_like(rows), np.concatenate([above[None], rows[:-1]])
     left[:, step:] = rows[:, :-step]
     mean = ((left.astype(np.uint16) + up) >> 1).astype(np.uint8)
     best, chosen = rows, np.zeros(len(rows), np.uint8)
-    least = _size(rows)
+    least = _byte_size(rows)
     for number, guess in ((1, left), (2, up), (3, mean)):
-        made = rows - guess
-        size = _size(made)
+        residual = rows - guess
+        size = _byte_size(residual)
         better = size < least
         chosen[better], least[better] = number, size[better]
-        best = np.where(better[:, None], made, best)
+        best = np.where(better[:, None], residual, best)
     return np.concatenate([chosen[:, None], best], 1)
 
 
-def _size(rows: np.ndarray) -> np.ndarray:
-    """Sum of the bytes' distances from zero, either way round: (N,) int64."""
+def _byte_size(rows: np.ndarray) -> np.ndarray:
+    """Sum of the bytes' distances from zero modulo 256: (N,) int64."""
     return np.minimum(rows, np.uint8(0) - rows).sum(1, dtype=np.int64)
 
 
 def write_tiff(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: int = 6) -> None:
-    """(H, W, C) uint8, uint16 or float32 with 1 to 4 channels as TIFF 6.0 in strips of deflate.
+    """Write (H, W, C) uint8, uint16 or float32 with 1 to 4 channels as TIFF 6.0 in strips of deflate.
 
-    Integers are stored as differences from the left (predictor 2).  Raises `UsageError` where 4 GB are not enough.
+    Integers are stored as differences from the left (predictor 2).  Raises `UsageError` for files above 4 GB.
     """
     height, width, channels = array.shape
     start, rows = out.tell(), max(1, BAND // 8 // (width * channels * array.itemsize))
     strips = -(-height // rows)
-    directory = _directory(array, metadata, rows)
-    room = len(_placed(directory, [0] * strips, [0] * strips))  # the tags stand before the pixels
+    directory = _build_directory(array, metadata, rows)
+    room = len(_directory_bytes(directory, [0] * strips, [0] * strips))  # the tags stand before the pixels
     out.write(struct.pack("<2sHI", b"II", 42, 8) + bytes(room))
     offsets, counts = [], []
     for band in bands(array, rows):
@@ -116,38 +117,38 @@ def write_tiff(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: i
         if out.tell() - start > LAST:
             raise UsageError(f"An image of {width}x{height} is too large for TIFF, which ends at 4 GB; save it as PNG.")
     out.seek(start + 8)
-    out.write(_placed(directory, offsets, counts))
+    out.write(_directory_bytes(directory, offsets, counts))
     out.seek(0, 2)
 
 
-def _placed(directory: ImageFileDirectory_v2, offsets: list[int], counts: list[int]) -> bytes:
-    """The tags as bytes for place 8 of the file, with offsets of the strips from where these bytes end."""
+def _directory_bytes(directory: ImageFileDirectory_v2, offsets: list[int], counts: list[int]) -> bytes:
+    """Tags as bytes for position 8 of the file; offsets of the strips count from the end of these bytes."""
     directory.tagtype[273] = directory.tagtype[279] = 4
     directory[273], directory[279] = tuple(offsets), tuple(counts)
     return directory.tobytes(8)
 
 
-def _directory(array: np.ndarray, metadata: Metadata, rows: int) -> ImageFileDirectory_v2:
-    """The tags of a TIFF but those that say where the pixels are."""
+def _build_directory(array: np.ndarray, metadata: Metadata, rows: int) -> ImageFileDirectory_v2:
+    """Tags of a TIFF without those of the strips' positions."""
     height, width, channels = array.shape
-    made = ImageFileDirectory_v2(b"II\x2a\x00\x00\x00\x00\x00")
+    directory = ImageFileDirectory_v2(b"II\x2a\x00\x00\x00\x00\x00")
     if metadata.exif is not None:
-        made.update({tag: value for tag, value in metadata.exif.items() if tag not in (DETAILS, GPS)})
+        directory.update({tag: value for tag, value in metadata.exif.items() if tag not in (DETAILS, GPS)})
         for where in (DETAILS, GPS):
             if inner := dict(metadata.exif.get_ifd(where)):
-                made[where] = inner
-    made[256], made[257], made[258] = width, height, (array.itemsize * 8,) * channels
-    made[259], made[262], made[277] = 8, 2 if channels > 2 else 1, channels
-    made[278], made[284], made[317] = rows, 1, 2 if array.dtype.kind == "u" else 1
-    made[339] = (1 if array.dtype.kind == "u" else 3,) * channels
+                directory[where] = inner
+    directory[256], directory[257], directory[258] = width, height, (array.itemsize * 8,) * channels
+    directory[259], directory[262], directory[277] = 8, 2 if channels > 2 else 1, channels
+    directory[278], directory[284], directory[317] = rows, 1, 2 if array.dtype.kind == "u" else 1
+    directory[339] = (1 if array.dtype.kind == "u" else 3,) * channels
     if channels in (2, 4):
-        made[338] = 2  # alpha by which the colours are not multiplied
+        directory[338] = 2  # alpha by which the colours are not multiplied
     if metadata.dpi:
-        made[282], made[283], made[296] = *metadata.dpi, 2
+        directory[282], directory[283], directory[296] = *metadata.dpi, 2
     if metadata.xmp:
-        made.tagtype[700] = 1
-        made[700] = metadata.xmp
+        directory.tagtype[700] = 1
+        directory[700] = metadata.xmp
     if metadata.icc:
-        made.tagtype[34675] = 7
-        made[34675] = metadata.icc
-    return made
+        directory.tagtype[34675] = 7
+        directory[34675] = metadata.icc
+    return directory

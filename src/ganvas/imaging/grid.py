@@ -1,4 +1,4 @@
-"""What a person is shown: grids of samples, scatter plots of points, and walks between latents."""
+"""Grids of samples, scatter plots of points, and animations of latent walks."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ..files import atomic_write
 from .decode import to_uint8
 
 GAP = 2  # pixels between the images of a grid
-READABLE = 64  # smaller images are enlarged by whole factors to about this many pixels
+READABLE = 64  # pixels: smaller images are enlarged by whole factors to about this size
 
 
 def is_points(images: Tensor) -> bool:
-    """Whether these are 2-D points, which travel as (N, 2, 1, 1), rather than images."""
+    """True for 2-D points (N, 2, 1, 1), False for images."""
     return images.shape[1:] == (2, 1, 1)
 
 
 def to_pil(pixels: np.ndarray) -> Image.Image:
-    """(H, W, C) uint8 with 1, 3 or 4 channels as an image of mode L, RGB or RGBA."""
+    """Convert (H, W, C) uint8 with 1, 3 or 4 channels to a Pillow image of mode L, RGB or RGBA."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 def to_pil_images(images: Tensor) -> list[Image.Image]:
-    """(N, C, H, W) in [-1, 1] as images."""
+    """Convert (N, C, H, W) in [-1, 1] to Pillow images."""
     return [to_pil(p) for p in to_uint8(images)]
 
 
 def grid(images: Tensor, columns: int | None = None) -> Image.Image:
-    """All samples in one image: (N, C, H, W) in [-1, 1] side by side, or points as a scatter plot.
+    """Arrange samples (N, C, H, W) in [-1, 1] in one image; points become a scatter plot.
 
     Small images are enlarged without smoothing; transparency is shown on white.
     """
@@ -53,14 +53,14 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
 
 
 def _columns(n: int, aspect: float) -> int:
-    """Columns that make the sheet about square, in full rows if that is nearly so."""
+    """Number of columns for an about square sheet, with full rows where possible."""
     ideal = math.sqrt(n * aspect)
     full = [c for c in range(1, n + 1) if n % c == 0 and 0.6 <= c / ideal <= 1.7]
     return min(full, key=lambda c: abs(math.log(c / ideal)), default=math.ceil(ideal))
 
 
 def scatter(points: Tensor, size: int = 512) -> Image.Image:
-    """Points (N, 2, 1, 1) in [-1, 1] as dots on white, y upwards, drawn at twice the size and scaled down."""
+    """Draw points (N, 2, 1, 1) in [-1, 1] as dots on white, y upwards, at twice the size and scaled down."""
     scale, radius = 2 * size, 4
     sheet = Image.new("RGB", (scale, scale), "white")
     pen = ImageDraw.Draw(sheet)
@@ -71,7 +71,7 @@ def scatter(points: Tensor, size: int = 512) -> Image.Image:
 
 
 def save_walk(frames: Sequence[Image.Image], file: Path, fps: int = 24) -> None:
-    """Frames as a strip (.png), an animation (.gif) or a film (.mp4, needs the extra `video`)."""
+    """Write frames as a strip (.png), an animation (.gif) or a film (.mp4, needs the extra `video`)."""
     kind = file.suffix.lower()
     if kind == ".png":
         sheet = Image.new("RGB", (sum(f.width for f in frames), frames[0].height), "white")
@@ -81,8 +81,8 @@ def save_walk(frames: Sequence[Image.Image], file: Path, fps: int = 24) -> None:
             sheet.save(part, "PNG")
     elif kind == ".gif":
         with atomic_write(file) as part:
-            how = {"save_all": True, "append_images": frames[1:], "duration": round(1000 / fps), "loop": 0}
-            frames[0].save(part, "GIF", **how)
+            options = {"save_all": True, "append_images": frames[1:], "duration": round(1000 / fps), "loop": 0}
+            frames[0].save(part, "GIF", **options)
     elif kind == ".mp4":
         _save_film(frames, file, fps)
     else:

@@ -1,4 +1,4 @@
-"""What an image's file says beside its pixels: colour profile, EXIF, XMP and resolution, fit for a new image."""
+"""Metadata of image files: colour profile, EXIF, XMP and resolution, adapted to a new image."""
 
 from __future__ import annotations
 
@@ -12,47 +12,46 @@ from PIL import Image
 ORIENTATION, WIDTH, HEIGHT = 0x0112, 0xA002, 0xA003
 DETAILS, GPS = 0x8769, 0x8825  # the IFDs below the first
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
-# How a file stores its pixels, which another file does otherwise: TIFF keeps these among its EXIF data.
+# Tags of how a file stores its pixels, which TIFF keeps among its EXIF data and another file must not repeat.
 STORAGE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291),
     *(292, 293, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 334, 338, 339, 340, 341, 342, 347),
     *(512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532),
-    *(700, 33723, 34377, 34675, 37724, 50341),  # XMP, IPTC, Photoshop, profile: carried by themselves, or not at all
+    *(700, 33723, 34377, 34675, 37724, 50341),  # XMP, IPTC, Photoshop, profile: copied separately or not at all
 }
-SPACES = {1: b"GRAY", 2: b"GRAY", 3: b"RGB ", 4: b"RGB "}  # what a profile calls the colours of so many channels
+SPACES = {1: b"GRAY", 2: b"GRAY", 3: b"RGB ", 4: b"RGB "}  # colour space of a profile by number of channels
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels with an image."""
+    """Metadata that is copied from a source image to its result."""
 
     icc: bytes | None = None  # colour profile
-    exif: Image.Exif | None = None  # without orientation, thumbnail, and what describes the file's own storage
+    exif: Image.Exif | None = None  # without orientation, thumbnail and storage tags
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None  # along x and y
     gamma: float | None = None  # PNG's exponent of the file, where it has no profile
 
 
-def gathered(image: Any, channels: int) -> tuple[Metadata, list[str]]:
-    """What an image of Pillow's carries, for pixels of so many channels, and what had to be left behind.
+def read_metadata(image: Any, channels: int) -> tuple[Metadata, list[str]]:
+    """Read the metadata of a Pillow image whose pixels have so many channels; returns notes on what is dropped.
 
-    The pixels are taken to be upright, so the orientation is taken out wherever it is told.
+    The pixels are upright, so every tag of orientation is removed.
     """
-    icc, notes = profile(image.info.get("icc_profile"), channels)
+    icc, notes = check_profile(image.info.get("icc_profile"), channels)
     if image.mode == "CMYK" or (image.mode == "LAB" and image.format == "TIFF"):
         icc, notes = None, []  # the pixels were converted to sRGB
     try:
-        exif = clean(image.getexif())
-    except Exception:  # a hundred ways to be damaged, none of which concerns the pixels
+        exif = clean_exif(image.getexif())
+    except Exception:  # damaged EXIF raises errors of any type and does not concern the pixels
         exif = None
         notes.append("its EXIF data are damaged and left behind")
     gamma = image.info.get("gamma") if icc is None and "srgb" not in image.info else None
-    found = Metadata(icc, exif, upright_xmp(image.info), resolution(image), gamma)
-    return found, notes
+    return Metadata(icc, exif, upright_xmp(image.info), read_dpi(image), gamma), notes
 
 
-def profile(icc: Any, channels: int) -> tuple[bytes | None, list[str]]:
-    """A colour profile if it is one and speaks of such colours, else None and why (ICC.1:2022, section 7.2)."""
+def check_profile(icc: Any, channels: int) -> tuple[bytes | None, list[str]]:
+    """Return a valid colour profile for so many channels, else None and a note (ICC.1:2022, section 7.2)."""
     if not icc or not isinstance(icc, bytes):
         return None, []
     if len(icc) < 132 or icc[36:40] != b"acsp":
@@ -62,26 +61,26 @@ def profile(icc: Any, channels: int) -> tuple[bytes | None, list[str]]:
     return icc, []
 
 
-def clean(exif: Image.Exif) -> Image.Exif | None:
-    """A copy without orientation, thumbnail and storage; None if nothing is left."""
-    made = Image.Exif()
+def clean_exif(exif: Image.Exif) -> Image.Exif | None:
+    """Copy EXIF without orientation, thumbnail and storage tags; None if nothing is left."""
+    copy = Image.Exif()
     details, place = dict(exif.get_ifd(DETAILS)), dict(exif.get_ifd(GPS))
     for tag, value in exif.items():
         if tag not in STORAGE and tag not in (ORIENTATION, DETAILS, GPS):
-            made[tag] = _verbatim(value)
+            copy[tag] = _verbatim(value)
     for where, ifd in ((DETAILS, details), (GPS, place)):
         if ifd:
-            made.get_ifd(where).update({tag: _verbatim(value) for tag, value in ifd.items()})
-    return made if len(made) or details or place else None
+            copy.get_ifd(where).update({tag: _verbatim(value) for tag, value in ifd.items()})
+    return copy if len(copy) or details or place else None
 
 
 def _verbatim(value: Any) -> Any:
-    """Text as the bytes it was stored as: Pillow takes them for Latin-1, and would write all but ASCII as `?`."""
+    """Return text as its stored bytes: Pillow reads them as Latin-1 and would write all but ASCII as `?`."""
     return value.encode("latin-1", "replace") if isinstance(value, str) and not value.isascii() else value
 
 
 def upright_xmp(info: dict[str, Any]) -> bytes | None:
-    """A file's XMP with its orientation, if it has one, set to 1."""
+    """XMP of a file with its orientation, if any, set to 1."""
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
     if not xmp:
         return None
@@ -91,55 +90,54 @@ def upright_xmp(info: dict[str, Any]) -> bytes | None:
     return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", raw)
 
 
-def resolution(image: Any) -> tuple[float, float] | None:
-    """Dots an inch along x and y, None where the file does not say or says nonsense."""
+def read_dpi(image: Any) -> tuple[float, float] | None:
+    """Dots per inch along x and y; None if the file has no plausible numbers."""
     try:
         x, y = (float(v) for v in image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    if image.format == "TIFF" and X_RESOLUTION not in image.tag_v2:  # Pillow says 1 where there is none
+    if image.format == "TIFF" and X_RESOLUTION not in image.tag_v2:  # Pillow reports 1 where there is none
         return None
     # PNG counts whole pixels a metre, which turns 300 into 299.9994
     return (round(x, 2), round(y, 2)) if 0.01 < x < 1e6 and 0.01 < y < 1e6 else None
 
 
-def sized(found: Metadata, width: int, height: int) -> Metadata:
-    """The same for an image of another size: EXIF that tells the size tells the new one."""
-    exif = clean(found.exif) if found.exif is not None else None
+def with_size(metadata: Metadata, width: int, height: int) -> Metadata:
+    """Metadata for an image of another size: the tags of size in EXIF, if any, get the new one."""
+    exif = clean_exif(metadata.exif) if metadata.exif is not None else None
     if exif is None:
-        return found
+        return metadata
     details = exif.get_ifd(DETAILS)
     details.update({tag: side for tag, side in ((WIDTH, width), (HEIGHT, height)) if tag in details})
-    return replace(found, exif=exif)
+    return replace(metadata, exif=exif)
 
 
-def exif_bytes(found: Metadata, *, resolved: bool = False) -> bytes | None:
-    """EXIF as a TIFF stream (without the letters Exif before it), with the resolution in it if `resolved`."""
-    exif = (clean(found.exif) if found.exif is not None else None) or Image.Exif()
-    if resolved and found.dpi:
-        exif[X_RESOLUTION], exif[Y_RESOLUTION], exif[RESOLUTION_UNIT] = *found.dpi, 2
+def exif_bytes(metadata: Metadata, *, resolved: bool = False) -> bytes | None:
+    """EXIF as a TIFF stream without the leading letters Exif; `resolved` adds the resolution."""
+    exif = (clean_exif(metadata.exif) if metadata.exif is not None else None) or Image.Exif()
+    if resolved and metadata.dpi:
+        exif[X_RESOLUTION], exif[Y_RESOLUTION], exif[RESOLUTION_UNIT] = *metadata.dpi, 2
     if not len(exif) and not exif.get_ifd(DETAILS) and not exif.get_ifd(GPS):
         return None
     raw = exif.tobytes()
     return raw.removeprefix(b"Exif\0\0")
 
 
-def by_tags(tags: dict[int, Any], stream: BinaryIO, channels: int) -> tuple[Metadata, list[str]]:
-    """What a TIFF's tags tell, by number, where Pillow cannot open the file for its pixels."""
-    icc, notes = profile(tags.get(34675), channels)
+def metadata_from_tags(tags: dict[int, Any], stream: BinaryIO, channels: int) -> tuple[Metadata, list[str]]:
+    """Read metadata from a TIFF's tags by number, for a file that Pillow cannot open."""
+    icc, notes = check_profile(tags.get(34675), channels)
     xmp = tags.get(700)
+    exif: Image.Exif | None = None
     try:
-        exif = Image.Exif()
-        exif.load_from_fp(stream)
-        found = clean(exif)
+        stored = Image.Exif()
+        stored.load_from_fp(stream)
+        exif = clean_exif(stored)
     except Exception:
-        found = None
         notes.append("its EXIF data are damaged and left behind")
-    carried = upright_xmp({"xmp": xmp}) if isinstance(xmp, (str, bytes)) else None
-    return Metadata(icc, found, carried, _dpi(tags)), notes
+    return Metadata(icc, exif, upright_xmp({"xmp": xmp}), _dpi_of_tags(tags)), notes
 
 
-def _dpi(tags: dict[int, Any]) -> tuple[float, float] | None:
+def _dpi_of_tags(tags: dict[int, Any]) -> tuple[float, float] | None:
     try:
         x, y = (tags[tag][0] / tags[tag][1] for tag in (X_RESOLUTION, Y_RESOLUTION))
     except (KeyError, TypeError, ZeroDivisionError, IndexError):
@@ -148,14 +146,12 @@ def _dpi(tags: dict[int, Any]) -> tuple[float, float] | None:
     return (round(x * unit, 2), round(y * unit, 2)) if unit and 0 < x < 1e6 and 0 < y < 1e6 else None
 
 
-def as_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
-    """An image (L or RGB) by its profile as sRGB, for formats that hold none; None if the profile is unusable."""
+def convert_to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image | None:
+    """Convert a Pillow image (L, RGB or CMYK) from its colour profile to sRGB; None if the profile is unusable."""
     from PIL import ImageCms
 
     try:
-        made = ImageCms.profileToProfile(
-            image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc or b""))
+        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (OSError, TypeError, ValueError, ImageCms.PyCMSError):
         return None
-    return made

@@ -1,8 +1,8 @@
-"""Scaling of images as MATLAB's `imresize` does it, by which published super-resolution is trained and measured.
+"""Scaling of images as MATLAB's `imresize` does it, with which published super-resolution is trained and measured.
 
 Each axis is a weighted sum of neighbours (Keys 1981); when an image shrinks, the kernel widens by the factor
-(antialiasing).  Beyond the edges the image is mirrored, edge pixels included; MATLAB's older versions, by which the
-usual test sets were made, repeat the edge pixels instead.
+(antialiasing).  Beyond the edges the image is mirrored, edge pixels included; older versions of MATLAB, with which
+the usual test sets were scaled, repeat the edge pixels instead.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def cubic(x: np.ndarray) -> np.ndarray:
 
 
 def triangle(x: np.ndarray) -> np.ndarray:
-    """Linear interpolation."""
+    """Kernel of linear interpolation."""
     return np.maximum(1 - np.abs(x), 0)
 
 
 def lanczos(x: np.ndarray) -> np.ndarray:
-    """The sinc windowed by its own main lobe, three wide."""
+    """Lanczos kernel of three lobes: sinc(x) sinc(x / 3)."""
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
 
 
-KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {  # and the width of each
+KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {  # with their widths
     "bicubic": (cubic, 4.0),
     "bilinear": (triangle, 2.0),
     "lanczos": (lanczos, 6.0),
@@ -56,11 +56,11 @@ def resize(
     edges: Edges = "mirror",
     top: int | None = None,
 ) -> Tensor:
-    """Float images (..., H, W) in any range, scaled to (height, width) or by a factor.
+    """Scale float images (..., H, W) of any range to (height, width) or by a factor.
 
-    A factor makes ceil(factor * side) pixels, and is used as it is given; a size has a factor of its own for each side.
+    A factor gives ceil(factor * side) pixels and is used exactly; a size has a factor of its own for each side.
     With `top` the images are whole levels from 0 to `top`, rounded and clamped after each axis as MATLAB does with
-    integer images; without it nothing is.  Raises `UsageError` for an empty size.
+    integer images.  Raises `UsageError` for an empty size.
     """
     if (size is None) == (scale is None):
         raise UsageError("An image is scaled to a size or by a factor: give one of them.")
@@ -70,42 +70,42 @@ def resize(
         raise UsageError(f"Images of {sides[1]}x{sides[0]} cannot be scaled to {target[1]}x{target[0]}.")
     factors = [scale or m / n for n, m in zip(sides, target)]
     wide = images.to(torch.promote_types(images.dtype, torch.float32))
-    for axis in sorted((0, 1), key=lambda a: factors[a]):  # as in MATLAB; it is also the order with less to do
+    for axis in sorted((0, 1), key=lambda a: factors[a]):  # as in MATLAB, and the cheaper order
         if factors[axis] != 1:
             taps = contributions(sides[axis], target[axis], factors[axis], kernel, antialias, edges)
-            wide = _along(wide, axis - 2, *taps)
+            wide = _resize_axis(wide, axis - 2, *taps)
             wide = wide if top is None else wide.add(0.5).floor().clamp(0, top)
     return wide.to(images.dtype)
 
 
-def resized(
+def resize_bands(
     bands: Iterable[Tensor], size: tuple[int, int], target: tuple[int, int], kernel: Kernel = "bicubic"
 ) -> Iterator[Tensor]:
-    """The same for an image that comes from top to bottom in bands (..., h, W), and goes so: the whole is never held.
+    """Scale an image given in bands (..., h, W) from top to bottom, yielding bands of the result as they are ready.
 
-    `size` is the whole image's (height, width), `target` that of the result, whose bands are as they become ready.
+    `size` is the whole image's (height, width), `target` that of the result; neither is ever held as a whole.
     """
     down, across = (contributions(n, m, m / n, kernel, True, "mirror") for n, m in zip(size, target))
-    ready = np.maximum.accumulate(down[0].max(1))  # the last row that each row of the result, or one above it, needs
-    kept, first, have, done = None, 0, 0, 0
+    ready = np.maximum.accumulate(down[0].max(1))  # last source row that a row of the result or one above it needs
+    rows, first, have, done = None, 0, 0, 0
     for band in bands:
-        band = _along(band, -1, *across)
+        band = _resize_axis(band, -1, *across)
         have += band.shape[-2]
-        kept = band if kept is None else torch.cat([kept, band], -2)
+        rows = band if rows is None else torch.cat([rows, band], -2)
         until = int(np.searchsorted(ready, have))
         if until > done:
-            yield _along(kept, -2, down[0][done:until] - first, down[1][done:until])
+            yield _resize_axis(rows, -2, down[0][done:until] - first, down[1][done:until])
             done = until
         if done < target[0]:
             spare = int(down[0][done:].min()) - first
-            kept, first = kept[..., spare:, :], first + spare
+            rows, first = rows[..., spare:, :], first + spare
 
 
-@lru_cache(256)  # a degradation that draws its factors meets ever new ones
+@lru_cache(256)  # bounded, since degradations draw their factors
 def contributions(
     length: int, target: int, factor: float, kernel: Kernel, antialias: bool, edges: Edges
 ) -> tuple[np.ndarray, np.ndarray]:
-    """From where each of `target` pixels takes, (target, K) int64, and how much, (target, K) float64."""
+    """Source pixels (target, K) int64 of each of `target` pixels and their weights (target, K) float64."""
     shape, width = KERNELS[kernel]
     narrow = min(factor, 1.0) if antialias else 1.0  # below 1 the kernel is stretched by 1 / narrow
     width /= narrow
@@ -121,8 +121,8 @@ def contributions(
     return places.clip(0, length - 1)[:, used], weights[:, used]
 
 
-def _along(images: Tensor, dim: int, places: np.ndarray, weights: np.ndarray) -> Tensor:
-    """A sum over taps, one after the other: the same bits whatever else is in the batch, and no large matrix."""
+def _resize_axis(images: Tensor, dim: int, places: np.ndarray, weights: np.ndarray) -> Tensor:
+    """Weighted sum of taps, one after the other: equal bits in any batch, and no large matrix."""
     index = torch.from_numpy(places).to(images.device)
     share = torch.from_numpy(weights).to(images)
     shape = (-1, 1) if dim == -2 else (-1,)

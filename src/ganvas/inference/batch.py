@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import BadImage, UsageError, UserError
 from ..imaging.decode import SUFFIXES as READ
-from ..imaging.decode import peek, shown
+from ..imaging.decode import read_header, shown
 from ..imaging.encode import SUFFIXES as WRITTEN
 from ..imaging.encode import check_quality, format_of, save
 from ..imaging.photo import Photo, open_photo
@@ -209,7 +209,7 @@ def _is_up_to_date(job: Job) -> bool:
 def _open_unless_large(file: Path) -> Photo | None:
     """Decode an image ahead; None if it is too large for that."""
     try:
-        size = peek(file).size
+        size = read_header(file).size
     except BadImage:  # `open_photo` knows more kinds, and gives the reason if it does not know this one
         return None
     return open_photo(file) if math.prod(size) <= LARGE else None

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError, UserError
 from ..imaging.photo import Photo, Planes
-from ..imaging.resize import resize, resized
+from ..imaging.resize import resize, resize_bands
 from ..models.resolve import PLAIN, ImageModel
 from ..policy import Policy, give_back_buffers
 from .tiling import Source, Tiler
@@ -256,7 +256,7 @@ class Enhancer:
         bands = tiler.bands(source, lambda x: x.permute(1, 2, 0).numpy(), progress)
         tensors = (torch.from_numpy(b).permute(2, 0, 1) for b in bands)
         random = np.random.default_rng(0)  # whose numbers are the same however many are drawn at once
-        for band in resized(tensors, enlarged, size) if enlarged != size else tensors:
+        for band in resize_bands(tensors, enlarged, size) if enlarged != size else tensors:
             yield self._to_pixels(photo, self._add_grain(band, random))  # nothing is rounded before
 
     def _add_grain(self, band: Tensor, random: np.random.Generator) -> Tensor:

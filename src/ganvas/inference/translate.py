@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..imaging.channels import unmultiplied
+from ..imaging.channels import unmultiply
 from ..imaging.photo import Photo, Planes
 from ..models.model import Model
 from ..policy import is_out_of_memory
@@ -69,7 +69,7 @@ def straight(planes: Planes) -> tuple[Tensor, Tensor | None]:
     """Colour that is not multiplied by its alpha, white where nothing shows, and the alpha; in [-1, 1]."""
     if planes.alpha is None:
         return planes.colour, None
-    plain = unmultiplied((planes.colour + 1) / 2, (planes.alpha + 1) / 2, hidden=1.0)
+    plain = unmultiply((planes.colour + 1) / 2, (planes.alpha + 1) / 2, hidden=1.0)
     return plain * 2 - 1, planes.alpha
 
 

@@ -13,7 +13,7 @@ from ..data.builtin import PHOTOGRAPHS, photograph
 from ..errors import UsageError, did_you_mean
 from ..features.gram import Seen, total_variation
 from ..game import Objective, Progress
-from ..imaging.decode import read, to_channels, to_float
+from ..imaging.decode import read_image, to_channels, to_float
 from ..imaging.resize import resize
 from .translation import Translation, beside
 
@@ -90,7 +90,7 @@ def opened(name: str, size: int) -> Tensor:
             raise UsageError(
                 f"There is no style {name!r}.{near} Give --set style=IMAGE, or an embedded one: {', '.join(EMBEDDED)}."
             )
-        array = to_channels(read(name).array, 3)
+        array = to_channels(read_image(name).array, 3)
     image = to_float(array)[None]
     factor = size / min(image.shape[2:])
     if factor >= 1:
