@@ -160,3 +160,16 @@ def test_links_in_documents_lead_somewhere():
     for text in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("benchmarks/*.md"))):
         for target in re.findall(r"\]\(([^)#:]+)\)", text.read_text()):
             assert (text.parent / target).exists(), (text.name, target)
+
+
+def test_the_options_that_the_page_of_hacks_names_exist():
+    text = (ROOT / "docs/ganhacks.md").read_text()
+    spans = [re.findall(r"--set ([\w.]+)=(\S+)", span) for span in re.findall(r"`([^`]*)`", text)]
+    spans = [options for options in spans if options]
+    assert len(spans) > 20
+    for options in spans:
+        recipe = catalog.RECIPES["dcgan"]()
+        for path, value in [("discriminator.width", "8"), *options]:
+            recipe.set(path, value)
+        recipe.task.build(resolution=(32, 32), channels=1, classes=3)
+    assert {*re.findall(r"ganvas train (\w+)", text)} <= {*catalog.RECIPES}
