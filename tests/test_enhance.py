@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from ganvas.errors import UsageError, UserError
+from ganvas.game import ImageToImage
 from ganvas.imaging.encode import save
 from ganvas.imaging.photo import open_photo
 from ganvas.imaging.resize import resize, resize_bands
@@ -266,19 +267,26 @@ def test_what_does_not_mix_is_refused():
             enhancer(strength=strength)
 
 
-def shifting():
+class Shifting(ImageToImage):
     """Twice as large, flatter, with a tint, and a detail in every pixel."""
-    network = nn.Sequential(nn.Conv2d(3, 12, 1), nn.PixelShuffle(2)).requires_grad_(False)
-    network[0].weight[:] = 0.8 * torch.eye(3).repeat_interleave(4, 0)[..., None, None]
-    network[0].bias[:] = torch.tensor([0.2, -0.1, 0.05]).repeat_interleave(4) + torch.tensor([0.1, -0.1] * 6)
-    return network.eval()
+
+    scale = 2
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 12, 1), nn.PixelShuffle(2)).requires_grad_(False)
+        self.body[0].weight[:] = 0.8 * torch.eye(3).repeat_interleave(4, 0)[..., None, None]
+        self.body[0].bias[:] = torch.tensor([0.2, -0.1, 0.05]).repeat_interleave(4) + torch.tensor([0.1, -0.1] * 6)
+
+    def forward(self, x):
+        return self.body(x)
 
 
 def test_colours_are_kept_and_so_are_details():
     """Pain 14: a model that shifts colours gives them back; what it made of each pixel stays."""
     down, right = torch.meshgrid(torch.linspace(-0.7, 0.6, 60), torch.linspace(-0.5, 0.5, 70), indexing="ij")
     x = torch.stack([down, right, down * right])[None]
-    found = ImageModel(shifting(), 3, "shifting")
+    found = ImageModel(Shifting().eval(), 3, "shifting")
     shifted, kept = (Enhancer(found, CPU, EnhanceOptions(keep_colours=k))(x) for k in (False, True))
 
     def broad(images):  # means of 10x10 pixels of what went in, as numpy has them

@@ -33,7 +33,7 @@ def checkpoint_of(model: Path | str) -> Checkpoint:
 
 def as_checkpoint(network: nn.Module) -> Checkpoint:
     """Describe a network as `write` takes it; one without a layout keeps its name and has no options."""
-    name = catalog.name_of(type(network))
+    name = catalog.name_of(type(network)).rpartition(":")[2]  # of one that is not listed, the class alone
     state = {k: v.detach().cpu() for k, v in network.state_dict().items()}
     layout = next((layout for layout in KNOWN if layout.network == name), None)
     if layout is None:
