@@ -9,6 +9,7 @@ import torch
 
 import ganvas
 from ganvas import catalog
+from ganvas.errors import UsageError
 from ganvas.policy import Policy
 from ganvas.training.trainer import Trainer
 from small import narrow, source
@@ -71,6 +72,10 @@ def step(loss, head, penalty, sight, bf16=False, **more):
 def test_every_combination_moves_both_players(loss):
     for row in covering():
         if row[0] != loss:
+            continue
+        if row[:2] == ("realness", "classes"):  # a head whose one logit is a function of those of the classes
+            with pytest.raises(UsageError, match="Realness needs a head that gives 51 outputs, and Classes cannot"):
+                step(*row)
             continue
         trainer, before = step(*row)
         for weights, module in zip(before, (trainer.task.generator, trainer.task.discriminator)):

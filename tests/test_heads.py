@@ -42,6 +42,19 @@ def test_projection_is_equation_3(h, bias):
     assert head.loss(head(h, LABEL), LABEL) == {}  # the label is in the logit and nowhere else
 
 
+def test_projection_of_several_outputs_is_one_equation_each(h):
+    head = Projection(features=FEATURES, classes=CLASSES, outputs=2).double()
+    v = head.embed.weight.view(CLASSES, 2, FEATURES)
+    expected = torch.stack([(v[y] + head.score.weight) @ x for x, y in zip(h, LABEL)]) + head.score.bias
+    torch.testing.assert_close(head(h, LABEL).logits, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("cls", [Plain, Projection, AuxiliaryClassifier, Joint])
+def test_heads_have_as_many_outputs_as_the_loss_needs(h, cls):
+    scores = cls(features=FEATURES, classes=CLASSES, outputs=7).double()(h, LABEL)
+    assert scores.logits.shape == (4, 7)
+
+
 def test_projection_of_a_vector_goes_through_its_linear_map(h):
     head = Projection(features=FEATURES, attributes=2).double()
     y = torch.randn(4, 2, dtype=torch.float64)

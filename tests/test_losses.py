@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from ganvas import catalog
 from ganvas.config import Spec
@@ -14,6 +15,7 @@ from ganvas.errors import UsageError
 from ganvas.game import Progress
 from ganvas.losses.adversarial import Hinge, LeastSquares, NonSaturating
 from ganvas.losses.energy import BoundaryEquilibrium, EnergyMargin
+from ganvas.losses.realness import Realness
 from ganvas.losses.relativistic import RelativisticPairing
 from ganvas.losses.wrappers import TopK, Weighted
 from ganvas.schedule import Anneal
@@ -36,6 +38,37 @@ def logistic_d(r, f):
 
 
 K = 0.25  # BEGAN's, exact in float32
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum(1, keepdims=True)
+
+
+def kl(p, q):
+    """KL(p || q) of rows, one distribution each; 0 log 0 is 0."""
+    return np.mean([sum(a * np.log(a / b) for a, b in zip(*rows) if a) for rows in zip(p, q)])
+
+
+def anchors(count, n, skew=1.0):
+    """RealnessGAN's A1 and A0 for n images: a uniform and a normal variable, moved, clipped and rounded to outcomes."""
+    edges = np.array([-np.inf, *(2 * (k + 0.5) / (count - 1) - 1 for k in range(count - 1)), np.inf])
+    one, zero = stats.uniform(-1 + skew, 2), stats.norm(-skew, 0.31)
+    return [np.tile(np.diff(variable.cdf(edges)), (n, 1)) for variable in (one, zero)]
+
+
+def realness_d(r, f, skew=1.0):
+    one, zero = anchors(r.shape[1], len(r), skew)
+    return kl(one, softmax(r)) + kl(zero, softmax(f))
+
+
+def realness_g(f, r):
+    return kl(softmax(r), softmax(f)) - kl(anchors(f.shape[1], len(f))[1], softmax(f))
+
+
+def realness_alone(f, r, skew=0.5):
+    one, zero = anchors(f.shape[1], len(f), skew)
+    return kl(one, softmax(f)) - kl(zero, softmax(f))
+
 
 # name: (discriminator's objective, generator's objective), with D = sigmoid(logit) where the paper has one;
 # top_k is at the end of its run, where it keeps the best four of seven
@@ -61,6 +94,7 @@ EQUATIONS = {
     ),
     "energy_margin": (lambda r, f: r.mean() + np.maximum(0, 10.0 - f).mean(), lambda f, r: f.mean()),
     "boundary_equilibrium": (lambda r, f: r.mean() - K * f.mean(), lambda f, r: f.mean()),
+    "realness": (realness_d, realness_g),
     "top_k": (logistic_d, lambda f, r: -np.log(sigmoid(best(f))).mean()),
     "weighted": (logistic_d, lambda f, r: -np.log(sigmoid(f)).mean()),
 }
@@ -91,6 +125,13 @@ VARIANTS = [
         lambda r, f: 0.25 * ((r - 1) ** 2).mean() + 0.25 * (f**2).mean(),
         lambda f, r: 0.125 * ((f - 1) ** 2).mean(),
     ),
+    (
+        "realness",
+        {"outcomes": 5, "skew": 0.5, "relativistic": False},
+        lambda r, f: realness_d(r, f, 0.5),
+        realness_alone,
+    ),
+    ("weighted", {"loss": Spec(Realness), "g": 0.5}, realness_d, lambda f, r: 0.5 * realness_g(f, r)),
     (
         "top_k",
         {"loss": Spec(EnergyMargin), "share": 0.4},
@@ -134,7 +175,7 @@ def made(name, options):
 def test_loss_is_its_equation(name, options, d, g):
     loss = made(name, options)
     source = np.random.default_rng(0)
-    real, fake = source.normal(0.3, 2, (7, 1)), source.normal(-0.4, 2, (7, 1))
+    real, fake = (source.normal(mean, 2, (7, loss.outputs)) for mean in (0.3, -0.4))
     r, f = (torch.from_numpy(x).requires_grad_() for x in (real, fake))
     value = loss.d(r, f)
     value.backward()
@@ -150,9 +191,10 @@ def test_loss_is_its_equation(name, options, d, g):
 
 @pytest.mark.parametrize("name", EQUATIONS)
 def test_only_relative_losses_need_the_real_logits(name):
-    loss, fake = made(name, {}), torch.randn(4, 1)
+    loss = made(name, {})
+    fake = torch.randn(4, loss.outputs)
     if loss.relative:
-        one, other = (loss.g(fake, torch.randn(4, 1)).item() for _ in range(2))
+        one, other = (loss.g(fake, torch.randn(4, loss.outputs)).item() for _ in range(2))
         assert one != other
     else:
         assert torch.isfinite(loss.g(fake))
@@ -161,14 +203,15 @@ def test_only_relative_losses_need_the_real_logits(name):
 @pytest.mark.parametrize("name", EQUATIONS)
 def test_losses_take_patches(name):
     loss = made(name, {})
-    real, fake = torch.randn(2, 5, 1, 3, 4, dtype=torch.float64).unbind(0)
+    real, fake = torch.randn(2, 5, loss.outputs, 3, 4, dtype=torch.float64).unbind(0)
     assert loss.d(real, fake).shape == loss.g(fake, real).shape == ()
 
 
 @pytest.mark.parametrize("name", EQUATIONS)
 def test_loss_is_finite_for_extreme_logits(name):
     loss = catalog.LOSSES[name]()
-    extreme = torch.tensor([[-3e4], [3e4]])
+    extreme = torch.tensor([[-3e4], [3e4]]).repeat(1, loss.outputs)
+    extreme[:, ::2] *= -1
     assert torch.isfinite(loss.d(extreme, extreme))
     assert torch.isfinite(loss.g(extreme, extreme))
 
@@ -229,10 +272,41 @@ def test_top_k_ranks_images_by_their_mean_patch():
 
 def test_wrappers_pass_everything_on():
     loss = Weighted(loss=Spec(TopK, loss=Spec(BoundaryEquilibrium)), g=2.0)
-    assert not loss.high_is_real
     assert "loss.loss.k" in loss.state_dict()
     loss.follow(Progress(images=1, total=1))
     energies = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+    assert torch.equal(loss.score(energies), -energies[:, 0])
     assert loss.g(energies).item() == pytest.approx(2 * 1.5)
     assert loss.stats(energies, energies).keys() == {"k", "convergence"}
     assert Weighted(loss=Spec(RelativisticPairing)).relative
+    assert Weighted(loss=Spec(Realness, outcomes=4)).outputs == 4
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_a_score_is_higher_for_what_is_more_real(name):
+    """The mean over patches: of logits, of minus energies, of expected outcomes."""
+    loss = made(name, {})
+    logits = torch.randn(5, loss.outputs, 2, 3, dtype=torch.float64)
+    found, x = loss.score(logits), logits.numpy()
+    if name == "realness":
+        outcomes = np.linspace(-1, 1, loss.outputs)
+        x = np.einsum("nkij,k->nij", np.exp(x) / np.exp(x).sum(1, keepdims=True), outcomes)
+    sign = -1 if name in ("energy_margin", "boundary_equilibrium") else 1
+    np.testing.assert_allclose(found.numpy(), sign * x.reshape(5, -1).mean(1), rtol=1e-12)
+
+
+def test_anchors_are_distributions_on_their_sides():
+    for count in (2, 5, 51):
+        real, fake = Realness(outcomes=count).anchors(torch.zeros(1, count, dtype=torch.float64))
+        outcomes = torch.linspace(-1, 1, count, dtype=torch.float64)
+        for anchor in (real, fake):
+            assert anchor.sum().item() == pytest.approx(1)
+            assert (anchor >= 0).all()
+        assert (real * outcomes).sum() > 0.6
+        assert (fake * outcomes).sum() < -0.6
+
+
+@pytest.mark.parametrize("options", [{"outcomes": 1}, {"skew": -1.0}, {"skew": 3.0}])
+def test_outcomes_that_make_no_sense_are_a_sentence(options):
+    with pytest.raises(UsageError, match="outcomes is at least 2 and skew from 0 to 2"):
+        Realness(**options)

@@ -15,8 +15,9 @@ from ganvas import catalog
 from ganvas.augment import Augment
 from ganvas.config import Spec
 from ganvas.errors import UsageError
-from ganvas.game import BaseDiscriminator, Match, Progress, Scores
+from ganvas.game import BaseDiscriminator, Draw, Match, Progress, Scores
 from ganvas.losses.gradient_penalties import DRAGAN, R1, R2, GradientPenalty
+from ganvas.losses.realness import Realness
 from ganvas.losses.score_penalties import Consistency, FeatureMatching, LeCam, PullingAway
 from ganvas.losses.weight_penalties import HistoricalAveraging, OrthogonalRegularisation, WeightClipping
 from ganvas.networks import dcgan
@@ -388,13 +389,15 @@ def test_orthogonal_regularisation_knows_transposed_filters_under_spectral_norm(
 
 
 def test_clipping_happens_before_the_discriminator_plays():
-    net = dcgan.Discriminator(resolution=8, channels=1, width=4)
+    clipped = [Spec(WeightClipping, bound=0.005)]
+    spec, data = Spec(dcgan.Discriminator, width=4), {"resolution": 8, "channels": 1}
+    judge = Adversary(spec, Spec(catalog.LOSSES["wasserstein"]), clipped, **data)
+    net = judge.net
     frozen = net.body[0].weight.requires_grad_(False)
     before, seen = frozen.clone(), []
     frozen_max = before.abs().max().item()
     free = [p for p in net.parameters() if p.requires_grad]
     net.register_forward_pre_hook(lambda m, i: seen.append(max(p.abs().max() for p in free)))
-    judge = Adversary(net, Spec(catalog.LOSSES["wasserstein"]), [Spec(WeightClipping, bound=0.005)])
     images = torch.randn(4, 1, 8, 8)
     objective, _ = judge.d_loss(images, images, Progress())
     assert frozen_max > 0.005
@@ -473,5 +476,57 @@ def test_feature_matching_can_be_all_that_the_generator_is_paid():
     t.advance()
     said = t.read()
     assert said["g/adversarial"] == 0
-    assert said["g/featurematching"] > 0
+    assert said["g/feature_matching"] > 0
     assert any(not torch.equal(v, before[k]) for k, v in t.task.generator.state_dict().items() if "weight" in k)
+
+
+# --- discriminators of more than one output -----------------------------------------------------------------
+
+
+class Outcomes(BaseDiscriminator):
+    """Four logits for an image, by one matrix."""
+
+    def __init__(self, *, outputs: int = 1):
+        super().__init__()
+        torch.manual_seed(0)
+        self.matrix = nn.Parameter(torch.randn(SIZE, outputs, dtype=torch.float64))
+
+    def forward(self, x, label=None):
+        return Scores(x.flatten(1).double() @ self.matrix)
+
+
+def test_gradient_penalties_differentiate_the_score_of_the_loss():
+    """R1 of RealnessGAN is on the gradient of the expected outcome, which the sum of the logits says nothing of."""
+    judge = Adversary(Spec(Outcomes), Spec(Realness, outcomes=4), [Spec(R1, gamma=3.0)])
+    x, y = torch.randn(2, N, *SHAPE).unbind(0)
+    objective, _ = judge.d_loss(x, y, Progress())
+    matrix = judge.net.matrix.detach().numpy()
+
+    def expected_outcome(image):
+        p = np.exp(image @ matrix)
+        return float(p @ np.linspace(-1, 1, 4) / p.sum())
+
+    rows = x.double().flatten(1).numpy()
+    slopes = np.stack([numeric_gradient(expected_outcome, row) for row in rows])
+    assert objective.terms["r1"].item() == pytest.approx(1.5 * (slopes**2).sum(1).mean(), rel=1e-5)
+    levels = [expected_outcome(row) for row in rows]
+    assert objective.stats["real"].item() == pytest.approx(np.mean(levels), rel=1e-5)
+    np.testing.assert_allclose(judge.score(x).detach().numpy(), levels, rtol=1e-5)
+
+
+def test_a_discriminator_with_too_few_outputs_is_refused():
+    class Single(Outcomes):
+        def __init__(self, *, outputs=1):
+            super().__init__(outputs=1)
+
+    judge = Adversary(Spec(Single), Spec(Realness, outcomes=4))
+    with pytest.raises(UsageError, match="Realness needs 4 outputs of a discriminator per image, and .*Single gives 1"):
+        judge.discriminate(torch.zeros(2, *SHAPE))
+
+
+def test_a_match_holds_the_images_as_the_discriminator_saw_them():
+    judge = Adversary(Spec(Outcomes), Spec(catalog.LOSSES["hinge"]), augment=[Spec(Halve)])
+    x, y = torch.randn(2, N, *SHAPE).unbind(0)
+    for match in (judge.d_loss(x, y, Progress())[1], judge.g_loss(Draw(y), x, Progress(), compare=True)[1]):
+        torch.testing.assert_close(match.real_scores.input, x / 2 + 0.1)
+        torch.testing.assert_close(match.fake_scores.input, y / 2 + 0.1)

@@ -108,8 +108,8 @@ def test_an_empty_pool_is_a_sentence(size):
 
 
 def test_the_discriminator_sees_the_pool_and_the_generator_does_not():
-    net, seen = dcgan.Discriminator(resolution=8, channels=1, width=4), []
-    judge = Adversary(net, Spec(Hinge), pool=4)
+    judge = Adversary(Spec(dcgan.Discriminator, width=4), Spec(Hinge), pool=4, resolution=8, channels=1)
+    net, seen = judge.net, []
     net.register_forward_pre_hook(lambda m, i: seen.append(i[0].detach().clone()))
     past = [torch.full((4, 1, 8, 8), k / 10) for k in range(8)]
     real = torch.full((4, 1, 8, 8), -1.0)

@@ -16,7 +16,7 @@ from ganvas import api, catalog
 from ganvas.doctor import image_signals
 from ganvas.doctor import weight_signals as weights
 from ganvas.doctor.signals import Signals, overfitting, verdicts
-from ganvas.game import Look
+from ganvas.game import Probe
 from ganvas.networks.norms import spectral
 from small import narrow, source
 
@@ -103,22 +103,22 @@ def test_label_contrast():
 
 def test_verdicts():
     real, fake = rows(30) + 0.5, rows(30, seed=1)
-    found = verdicts(Look(rows(30, 1), rows(30, 1), real, fake))
+    found = verdicts(Probe(rows(30, 1), rows(30, 1), real, fake))
     both, kind = torch.cat([real, fake]), [1] * 30 + [0] * 30
     assert found["ranking"].item() == pytest.approx(roc_auc_score(kind, both))
     pooled = ((real.numpy().var(ddof=1) + fake.numpy().var(ddof=1)) / 2) ** 0.5
     assert found["gap"].item() == pytest.approx((real.mean() - fake.mean()).item() / pooled, rel=1e-5)
     assert found["real_sign"].item() == pytest.approx(np.sign(real.numpy()).mean())
     assert found["fake_sign"].item() == pytest.approx(np.sign(fake.numpy()).mean())
-    same = Look(real, real, torch.zeros(30), torch.zeros(30))
+    same = Probe(real, real, torch.zeros(30), torch.zeros(30))
     assert verdicts(same)["ranking"] == 0.5
     u = stats.mannwhitneyu(real, fake).statistic
     assert found["ranking"].item() == pytest.approx(u / 900)
 
 
 def test_overfitting():
-    look = Look(rows(4, 1), rows(4, 1), torch.tensor([3.0, 4, 5, 4]), torch.tensor([-1.0, -1, 1, 1]))
-    held = Look(rows(4, 1), rows(4, 1), torch.tensor([1.5, 0, -1, 3.5]), torch.zeros(4))
+    look = Probe(rows(4, 1), rows(4, 1), torch.tensor([3.0, 4, 5, 4]), torch.tensor([-1.0, -1, 1, 1]))
+    held = Probe(rows(4, 1), rows(4, 1), torch.tensor([1.5, 0, -1, 3.5]), torch.zeros(4))
     found = {name: value.item() for name, value in overfitting(look, held).items()}
     assert found == pytest.approx({"real_accuracy": 1, "held_accuracy": 0.25, "overfit": (4 - 1) / (4 - 0)})
     assert overfitting(look, None) == {}
@@ -203,8 +203,8 @@ def test_a_verdict_is_higher_for_what_looks_real(name, sign):
         recipe.set(path, str(value))
     judge = recipe.task.build(resolution=(8, 8), channels=1).eval().discriminator
     images = rows(5, 1, 8, 8).clamp(-1, 1)
-    logits = judge.judge_exactly(images).logits.flatten(1).mean(1)
-    assert torch.equal(judge.verdict(images), sign * logits)
+    logits = judge.discriminate_fp32(images).logits.flatten(1).mean(1)
+    assert torch.equal(judge.score(images), sign * logits)
 
 
 def test_when_it_is_time(tmp_path):

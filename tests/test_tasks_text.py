@@ -152,8 +152,8 @@ def test_equal_captions_take_no_part_in_mismatches():
     """All are judged, so that heads that compare a batch see a whole one, but only the others are paid for."""
     t = grown(task())
     seen, paid = [], []
-    right, cost = t.discriminator.judge, t.discriminator.loss.d
-    t.discriminator.judge = lambda images, label=None: (seen.append(len(images)), right(images, label))[1]
+    right, cost = t.discriminator.discriminate, t.discriminator.loss.d
+    t.discriminator.discriminate = lambda images, label=None: (seen.append(len(images)), right(images, label))[1]
     t.discriminator.loss.d = lambda real, fake: (paid.append(len(fake)), cost(real, fake))[1]
     objective = t.d_loss(batch("a", "a", "b", "b"), Progress())
     assert seen == [4, 4, 4]  # real, fake, real with wrong texts

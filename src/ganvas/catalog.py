@@ -48,6 +48,7 @@ RECIPES = Shelf(
         "lsgan": "recipes.generation:lsgan",
         "hinge": "recipes.generation:hinge",
         "dragan": "recipes.generation:dragan",
+        "realness": "recipes.generation:realness",
         "wgan": "recipes.generation:wgan",
         "wgan_gp": "recipes.generation:wgan_gp",
         "sngan": "recipes.residual:sngan",
@@ -105,6 +106,7 @@ LOSSES = Shelf(
         "relativistic_average": "losses.relativistic:RelativisticAverage",
         "energy_margin": "losses.energy:EnergyMargin",
         "boundary_equilibrium": "losses.energy:BoundaryEquilibrium",
+        "realness": "losses.realness:Realness",
         "top_k": "losses.wrappers:TopK",
         "weighted": "losses.wrappers:Weighted",
     }

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 
 class Scores(NamedTuple):
-    """A discriminator's verdict on N images."""
+    """A discriminator's outputs for N images."""
 
-    logits: Tensor  # (N, 1), or (N, 1, h, w) for a discriminator of patches
+    logits: Tensor  # (N, K), or (N, K, h, w) for a discriminator of patches; K is the loss's `outputs`, usually 1
     label_logits: Tensor | None = None  # (N, classes), before any softmax
-    features: tuple[Tensor, ...] = ()  # what the verdict was read from; the last one is (N, F)
+    features: tuple[Tensor, ...] = ()  # maps and vectors before the logits; the last one is (N, F)
     code: Tensor | None = None  # (N, D): what the generator's code is believed to have been
+    input: Tensor | None = None  # (N, C, H, W): the images as the discriminator saw them, after augmentation
 
 
 class Draw(NamedTuple):
@@ -32,29 +33,30 @@ class Match:
     """One confrontation: real and fake images, how they were scored, and by whom.
 
     In the discriminator's step the fake images carry no gradient; in the generator's step they do, and the real
-    scores are there only if its loss or a penalty looks at them (`relative`).
-    `judge` scores images, with the labels of the real ones unless told otherwise, in float32 and outside any
-    compiled graph, so that it can be differentiated twice.
+    scores are there only if its loss or a penalty uses them (`relative`).  `discriminate` scores images, by default
+    with the labels of the real ones, in float32 and outside any compiled graph, so that it can be differentiated twice.
+    The images as the discriminator saw them are `real_scores.input` and `fake_scores.input`.
     """
 
     real: Tensor
     fake: Tensor
     real_scores: Scores | None
     fake_scores: Scores
-    judge: Callable[..., Scores]
-    net: nn.Module | None = None  # the player who pays
+    discriminate: Callable[..., Scores]
+    net: nn.Module | None = None  # the network whose weights the loss trains
     label: Tensor | None = None  # of the real images
     draw: Draw | None = None  # what the fake images were made from, in the generator's step
     fake_label: Tensor | None = None  # of the fake images
+    to_scalar: Callable[[Tensor], Tensor] = lambda logits: logits  # the loss's: (N, K, ...) to (N, 1, ...)
 
 
-class Look(NamedTuple):
-    """What somebody who only watches is shown of N real images and as many generated ones."""
+class Probe(NamedTuple):
+    """N real and N generated images with the discriminator's scores, for monitoring only."""
 
     real: Tensor  # (N, C, H, W)
     fake: Tensor  # (N, C, H, W)
-    real_verdict: Tensor  # (N,): higher is realer, whatever the loss means by its logits
-    fake_verdict: Tensor  # (N,)
+    real_score: Tensor  # (N,): higher is more real, whatever the loss's logits mean
+    fake_score: Tensor  # (N,)
 
 
 @dataclass

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..features import extractor as features
-from ..game import Look
+from ..game import Probe
 from ..training.trainer import Batch, Trainer
 from . import image_signals
 from . import weight_signals as weights
@@ -100,7 +100,7 @@ class Signals:
                 found |= labels(batch["label"], look, seen(trainer, {**batch, "label": batch["label"].roll(1, 0)}))
         return found
 
-    def _images(self, look: Look) -> dict[str, Tensor]:
+    def _images(self, look: Probe) -> dict[str, Tensor]:
         """How the generated images are, beside the real ones."""
         if self.groups is None:
             self.groups = self._grouped()
@@ -122,7 +122,7 @@ class Signals:
             "nearness": image_signals.nearness(real, fake),
         }
 
-    def _variety(self, look: Look) -> Tensor:
+    def _variety(self, look: Probe) -> Tensor:
         """How different samples are to the pocket network, in parts of how different real images are."""
         if self.network is None or self.real_variety is None:
             self.network = features.pocket().to(look.real.device)
@@ -157,9 +157,9 @@ def spectral_norms(trainer: Trainer) -> dict[str, Tensor]:
     return {f"{name}_spectral": norm for name, norm in norms.items() if norm is not None}
 
 
-def verdicts(look: Look) -> dict[str, Tensor]:
+def verdicts(look: Probe) -> dict[str, Tensor]:
     """How the discriminator judges; `real` and `fake` are realer if higher, whatever the loss."""
-    real, fake = look.real_verdict, look.fake_verdict
+    real, fake = look.real_score, look.fake_score
     beaten = (real[:, None] > fake[None]).float() + 0.5 * (real[:, None] == fake[None]).float()
     within = ((real.var() + fake.var()) / 2).sqrt().clamp_min(1e-12)
     return {
@@ -170,11 +170,11 @@ def verdicts(look: Look) -> dict[str, Tensor]:
     }
 
 
-def overfitting(look: Look, held: Look | None) -> dict[str, Tensor]:
+def overfitting(look: Probe, held: Probe | None) -> dict[str, Tensor]:
     """How images judge that were never trained on: `overfit` is r_v of Karras et al. 2020, eq. 1."""
     if held is None:
         return {}
-    real, unseen, fake = look.real_verdict, held.real_verdict, look.fake_verdict
+    real, unseen, fake = look.real_score, held.real_score, look.fake_score
     middle = (real.mean() + fake.mean()) / 2
     apart = real.mean() - fake.mean()
     overfit = (real.mean() - unseen.mean()) / torch.where(apart.abs() < 1e-12, 1e-12, apart)
@@ -185,7 +185,7 @@ def overfitting(look: Look, held: Look | None) -> dict[str, Tensor]:
     }
 
 
-def labels(label: Tensor, look: Look, other: Look | None) -> dict[str, Tensor]:
+def labels(label: Tensor, look: Probe, other: Probe | None) -> dict[str, Tensor]:
     """What asking for another label does to the same noise, and whether classes look like the real ones."""
     if other is None:
         return {}
@@ -201,7 +201,7 @@ def labels(label: Tensor, look: Look, other: Look | None) -> dict[str, Tensor]:
     }
 
 
-def seen(trainer: Trainer, batch: Batch) -> Look | None:
+def seen(trainer: Trainer, batch: Batch) -> Probe | None:
     """What the task shows of a batch, with the same noise each time and no more at once than a step takes."""
     torch.manual_seed(SEED)
     part, count = trainer.part, len(batch["image"])
@@ -210,9 +210,9 @@ def seen(trainer: Trainer, batch: Batch) -> Look | None:
     for k in range(0, count, part):
         piece = {name: value[k : min(k + part, count)] for name, value in batch.items()}
         with trainer.policy.autocast():
-            looks.append(trainer.task.look(piece))
+            looks.append(trainer.task.probe(piece))
     shown = [look for look in looks if look is not None]
-    return Look(*(torch.cat(parts).float() for parts in zip(*shown))) if shown else None
+    return Probe(*(torch.cat(parts).float() for parts in zip(*shown))) if shown else None
 
 
 @contextmanager

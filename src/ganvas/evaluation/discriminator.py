@@ -67,7 +67,7 @@ def scores_of(adversary: Adversary, side: Side) -> Tensor:
     device, scores = next(adversary.parameters()).device, []
     for part in side.parts():
         label: Any = part["label"].to(device) if side.class_names and "label" in part else None
-        scores.append(adversary.verdict(part["image"].to(device), label).cpu())
+        scores.append(adversary.score(part["image"].to(device), label).cpu())
     return torch.cat(scores)
 
 

@@ -15,8 +15,8 @@ from ..game import Progress
 class Loss(nn.Module):
     """What every loss has; one that remembers something keeps it in buffers, so that it is saved with the run."""
 
-    relative = False  # does the generator's loss look at the real logits?
-    high_is_real = True  # False for energies, which are low for what is judged real
+    relative = False  # the generator's loss also uses the real logits
+    outputs: int = 1  # logits per image (or per patch) that the loss needs of the discriminator
 
     def follow(self, progress: Progress) -> None:
         """Hear where the run stands, before a step."""
@@ -28,6 +28,14 @@ class Loss(nn.Module):
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """What the generator minimises."""
         raise NotImplementedError
+
+    def to_scalar(self, logits: Tensor) -> Tensor:
+        """One number per image or patch in the loss's own sign, (N, K, ...) to (N, 1, ...)."""
+        return logits
+
+    def score(self, logits: Tensor) -> Tensor:
+        """The realness of images, (N, K, ...) to (N,): higher is more real; the mean over patches."""
+        return self.to_scalar(logits).flatten(1).mean(1)
 
     def stats(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """What else is worth logging about the logits of a discriminator's step."""

@@ -13,10 +13,16 @@ from ..errors import UsageError
 from .adversarial import Loss
 
 
-class EnergyMargin(Loss):
-    """Low energy for real images, at least a margin for fake ones (Zhao et al. 2017, eq. 1-2)."""
+class Energy(Loss):
+    """A loss whose logits are energies."""
 
-    high_is_real = False
+    def score(self, logits: Tensor) -> Tensor:
+        """The realness of images, (N, 1, ...) to (N,): minus the energy."""
+        return -super().score(logits)
+
+
+class EnergyMargin(Energy):
+    """Low energy for real images, at least a margin for fake ones (Zhao et al. 2017, eq. 1-2)."""
 
     def __init__(
         self,
@@ -35,13 +41,12 @@ class EnergyMargin(Loss):
         return fake.mean()
 
 
-class BoundaryEquilibrium(Loss):
+class BoundaryEquilibrium(Energy):
     """Energies kept in the proportion gamma = E[fake] / E[real] by a controller (Berthelot et al. 2017).
 
     k, the weight of the fakes, moves once for every batch that the discriminator is paid for.
     """
 
-    high_is_real = False
     shared = True
     k: Tensor
 

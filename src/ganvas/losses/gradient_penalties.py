@@ -66,7 +66,7 @@ class OnGradient(Penalty):
             return None
         images, label = self.places(match, progress)
         images = wide(images).detach().requires_grad_()
-        gradient = input_gradient(match.judge(images, label).logits, images)
+        gradient = input_gradient(match.to_scalar(match.discriminate(images, label).logits), images)
         return self.every * self.weight(progress.fraction) * self.price(gradient.flatten(1)).mean()
 
 

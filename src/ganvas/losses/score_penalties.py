@@ -47,7 +47,7 @@ class LeCam(Penalty):
 
     def forward(self, match: Match, progress: Progress) -> Tensor | None:
         assert match.real_scores is not None
-        real, fake = match.real_scores.logits, match.fake_scores.logits
+        real, fake = (match.to_scalar(scores.logits) for scores in (match.real_scores, match.fake_scores))
         above, below = real - self.fake, self.real - fake
         if self.rectified:
             above, below = above.relu(), below.relu()
@@ -98,7 +98,7 @@ class Consistency(Penalty):
         )
         total = torch.zeros((), device=match.real.device)
         for weight, images, label, scores in sides:
-            changed = match.judge(self.augment(wide(images)), label).logits
+            changed = match.discriminate(self.augment(wide(images)), label).logits
             total = total + weight(progress.fraction) * (changed - scores.logits).square().mean()
         return total
 

@@ -19,7 +19,7 @@ class Wrapped(Loss):
     def __init__(self, loss: Spec):
         super().__init__()
         self.loss: Loss = loss.build()
-        self.relative, self.high_is_real = self.loss.relative, self.loss.high_is_real
+        self.relative, self.outputs = self.loss.relative, self.loss.outputs
 
     def follow(self, progress: Progress) -> None:
         self.loss.follow(progress)
@@ -29,6 +29,12 @@ class Wrapped(Loss):
 
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return self.loss.g(fake, real)
+
+    def to_scalar(self, logits: Tensor) -> Tensor:
+        return self.loss.to_scalar(logits)
+
+    def score(self, logits: Tensor) -> Tensor:
+        return self.loss.score(logits)
 
     def stats(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         return self.loss.stats(real, fake)
@@ -63,7 +69,7 @@ class TopK(Wrapped):
     """The generator learns from the best-judged fakes of a batch only, ever fewer of them (Sinha et al. 2020).
 
     As in the paper the number falls by the same factor every epoch, from the whole batch to `share` of it, rounded
-    up.  Fakes are ranked by their mean logit; a relative loss compares them with the real images they were paired with.
+    up.  Fakes are ranked by the loss's score; a relative loss compares them with the real images they were paired with.
     """
 
     def __init__(
@@ -85,6 +91,5 @@ class TopK(Wrapped):
 
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """The wrapped loss on the ceil(kept * N) fakes that look most real."""
-        verdicts = fake.detach().flatten(1).mean(1)  # (N,): one for an image, even if it was judged by patches
-        best = verdicts.topk(math.ceil(self.kept * len(fake)), largest=self.high_is_real).indices
+        best = self.score(fake.detach()).topk(math.ceil(self.kept * len(fake))).indices
         return super().g(fake[best], real[best] if real is not None else None)

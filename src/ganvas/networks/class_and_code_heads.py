@@ -25,13 +25,14 @@ class InfoHead(Plain):
         self,
         *,
         features: int,
+        outputs: int = 1,
         codes: tuple[list[int], int] | None = None,
         bias: bool = True,  # add a constant to the logit
         width: int = 128,  # units of the hidden layer between features and guess
         weight: float = 1.0,  # of the categories' term
         continuous_weight: float = 1.0,  # of the continuous codes' term
     ):
-        super().__init__(features=features, bias=bias)
+        super().__init__(features=features, outputs=outputs, bias=bias)
         if codes is None:
             raise UsageError("The head `info` guesses InfoGAN's codes; it belongs to the recipe infogan.")
         self.sizes = [*codes[0], codes[1]]

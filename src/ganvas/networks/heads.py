@@ -25,10 +25,11 @@ class Plain(nn.Module):
         features: int,
         classes: int = 0,
         attributes: int = 0,
+        outputs: int = 1,
         bias: bool = False,  # add a constant to the logit
     ):
         super().__init__()
-        self.score = nn.Linear(features, 1, bias=bias)
+        self.score = nn.Linear(features, outputs, bias=bias)
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
         """Features (N, F) to a verdict."""
@@ -48,14 +49,16 @@ class Projection(Plain):
         features: int,
         classes: int = 0,
         attributes: int = 0,
+        outputs: int = 1,
         bias: bool = True,  # add a constant to the logit
     ):
-        super().__init__(features=features, bias=bias)
-        self.embed = embedding(classes, attributes, features)
+        super().__init__(features=features, outputs=outputs, bias=bias)
+        self.embed = embedding(classes, attributes, outputs * features)
         nn.init.xavier_uniform_(self.embed.weight)  # type: ignore[arg-type]
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
-        inner = (self.embed(label) * h).sum(1, keepdim=True)
+        embedded = self.embed(label).unflatten(1, (-1, h.shape[1]))  # (N, K, F)
+        inner = (embedded * h[:, None]).sum(2)
         return Scores(self.score(h) + inner, features=(h,))
 
 
@@ -72,11 +75,12 @@ class AuxiliaryClassifier(Plain):
         *,
         features: int,
         classes: int = 0,
+        outputs: int = 1,
         bias: bool = True,  # add a constant to the logit
         weight: float = 1.0,  # of the classification terms
         fakes: bool = False,  # the discriminator also pays for misnaming fakes
     ):
-        super().__init__(features=features, bias=bias)
+        super().__init__(features=features, outputs=outputs, bias=bias)
         if not classes:
             raise UsageError("An auxiliary classifier needs data with classes.")
         self.classify, self.weight, self.learns_fakes = nn.Linear(features, classes), weight, fakes
@@ -100,13 +104,14 @@ class Joint(nn.Module):
         features: int,
         classes: int = 0,
         attributes: int = 0,
+        outputs: int = 1,
         size: int = 128,  # of the label embedding
         width: int = 512,  # units of the hidden layer
     ):
         super().__init__()
         self.embed = embedding(classes, attributes, size)
         self.hidden = nn.Sequential(nn.Linear(features + size, width), nn.LeakyReLU(0.2))
-        self.score = nn.Linear(width, 1)
+        self.score = nn.Linear(width, outputs)
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
         joined = torch.cat([h, self.embed(label).to(h.dtype)], 1)

@@ -10,6 +10,7 @@ from torch.optim import Adam, RMSprop
 from ..config import Recipe, Spec
 from ..losses.adversarial import Hinge, LeastSquares, NonSaturating, Wasserstein
 from ..losses.gradient_penalties import DRAGAN, R1, GradientPenalty
+from ..losses.realness import Realness
 from ..losses.weight_penalties import WeightClipping
 from ..networks import dcgan as convolutional
 from ..networks import mlp, resnet
@@ -102,6 +103,17 @@ def dragan() -> Recipe:
     The critic has no batch norm: the penalty is on each image's own gradient.
     """
     return on_dcgan(NonSaturating, norm="none", penalties=[Spec(DRAGAN)])
+
+
+def realness() -> Recipe:
+    """RealnessGAN: a discriminator that gives 51 outcomes of realness instead of one, on DCGAN's (Xiangli et al. 2020).
+
+    The authors' CelebA settings, with spectral norm in the discriminator; without the noise that their code adds to
+    its outputs.
+    """
+    recipe = on_dcgan(Realness, norm="spectral")
+    recipe.batch, recipe.images = 32, 5_000_000
+    return recipe
 
 
 def on_dcgan(loss: type, *, norm: str = "batch", penalties: list[Spec] | None = None) -> Recipe:

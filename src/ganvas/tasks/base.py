@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..augment import Chain
-from ..config import Spec
+from ..catalog import name_of
+from ..config import Spec, options
 from ..errors import UsageError, did_you_mean
-from ..game import BaseDiscriminator, Draw, Look, Match, Objective, Progress, Scores
+from ..game import BaseDiscriminator, Draw, Match, Objective, Probe, Progress, Scores
 from ..policy import full_precision
 from .image_pool import Pool
 
@@ -104,8 +105,8 @@ class Task(nn.Module):
         """What a person looks at while it trains: the samples, perhaps beside what they were made of."""
         return self.sample(inputs)
 
-    def look(self, batch: dict[str, Any]) -> Look | None:
-        """Real images, fakes and the verdicts on both, for somebody who only watches; None if there are no verdicts."""
+    def probe(self, batch: dict[str, Any]) -> Probe | None:
+        """Real images, fakes and the scores of both, for monitoring; None without a discriminator."""
         return None
 
     def logits(self, images: Tensor) -> Tensor:
@@ -135,34 +136,46 @@ class Adversary(nn.Module):
 
     def __init__(
         self,
-        discriminator: BaseDiscriminator,
+        discriminator: Spec,
         loss: Spec,
         penalties: Sequence[Spec] = (),
         augment: Sequence[Spec] = (),
         pool: int = 0,
+        **facts: Any,  # of the data, for the discriminator
     ):
         super().__init__()
-        self.net, self.loss = discriminator, loss.build()
+        criterion: Any = loss.build()
+        if criterion.outputs != 1:
+            need = f"{type(criterion).__name__} needs a head that gives {criterion.outputs} outputs"
+            discriminator = set_in_head(discriminator, "outputs", criterion.outputs, need)
+        self.net, self.loss = discriminator.build(**facts), criterion
         self.penalties = build_penalties(penalties, "discriminator")
         self.augment = Chain(augment)
         self.pool = Pool(size=pool) if pool else None
 
-    def judge(self, images: Tensor, label: Tensor | None = None) -> Scores:
-        """The verdict on images as the discriminator is allowed to see them, in float32 logits."""
-        scores = self.net(self.augment(images), label)
-        return scores._replace(logits=scores.logits.float())
+    def discriminate(self, images: Tensor, label: Tensor | None = None) -> Scores:
+        """Scores of augmented images, with logits in float32; `UsageError` if the loss needs another number of them."""
+        images = self.augment(images)
+        scores = self.net(images, label)
+        if scores.logits.shape[1] != self.loss.outputs:
+            raise UsageError(
+                f"{type(self.loss).__name__} needs {self.loss.outputs} outputs of a discriminator per image, and"
+                f" {type(self.net).__qualname__} gives {scores.logits.shape[1]}."
+            )
+        return scores._replace(logits=scores.logits.float(), input=images)
 
-    def judge_exactly(self, images: Tensor, label: Tensor | None = None) -> Scores:
-        """`judge` outside any compiled graph (AOTAutograd refuses double backward), of float32 images.
+    def discriminate_fp32(self, images: Tensor, label: Tensor | None = None) -> Scores:
+        """Scores of augmented float32 images outside any compiled graph (AOTAutograd refuses double backward).
 
-        In float32 throughout where nobody asks for less: penalties are computed outside autocast, see `penalty_terms`.
+        In float32 throughout outside autocast, where penalties are computed (`penalty_terms`).
         """
-        return self.net.forward(self.augment(images.float()), label)
+        images = self.augment(images.float())
+        return self.net.forward(images, label)._replace(input=images)
 
-    def verdict(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """How real images look, (N,): higher is realer, whatever the loss means by its logits."""
-        logits = self.judge_exactly(images, label).logits.float().flatten(1).mean(1)
-        return logits if self.loss.high_is_real else -logits
+    def score(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        """Scores of augmented images, (N,): higher is more real, whatever the loss's logits mean."""
+        scores: Tensor = self.loss.score(self.discriminate_fp32(images, label).logits.float())
+        return scores
 
     def d_loss(
         self,
@@ -179,17 +192,18 @@ class Adversary(nn.Module):
         fake = fake.detach()
         if self.pool is not None:
             fake, fake_label = self.pool(fake, fake_label)
-        match = self.match(real, fake, self.judge(real, label), self.judge(fake, fake_label), label, fake_label)
-        assert match.real_scores is not None
-        real_logits, fake_logits = match.real_scores.logits, match.fake_scores.logits
+        real_scores, fake_scores = self.discriminate(real, label), self.discriminate(fake, fake_label)
+        match = self.match(real, fake, real_scores, fake_scores, label, fake_label)
+        real_logits, fake_logits = real_scores.logits, fake_scores.logits
         terms = {"adversarial": self.loss.d(real_logits, fake_logits)}
-        terms |= {f"{name}_real": term for name, term in self._conditioning(match.real_scores, label)}
+        terms |= {f"{name}_real": term for name, term in self._conditioning(real_scores, label)}
         if self._learns_fakes():
-            terms |= {f"{name}_fake": term for name, term in self._conditioning(match.fake_scores, fake_label)}
+            terms |= {f"{name}_fake": term for name, term in self._conditioning(fake_scores, fake_label)}
         terms |= penalty_terms(self.penalties, match, progress)
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
-        self.augment.observe(real_logits)
-        stats = {"real": real_logits.mean(), "fake": fake_logits.mean()}
+        real_scalar, fake_scalar = self.loss.to_scalar(real_logits), self.loss.to_scalar(fake_logits)
+        self.augment.observe(real_scalar)
+        stats = {"real": real_scalar.mean(), "fake": fake_scalar.mean()}
         return Objective(terms, {**stats, **self.loss.stats(real_logits, fake_logits), **self.augment.stats()}), match
 
     def g_loss(
@@ -200,16 +214,15 @@ class Adversary(nn.Module):
         label: Tensor | None = None,
         compare: bool = False,
     ) -> tuple[dict[str, Tensor], Match]:
-        """What the generator pays for a draw, and the match it came from.
+        """The generator's terms for a draw, and the match they are computed from.
 
-        The real images are judged only if the loss is relative or `compare` asks for it; they are a reference and
-        nothing of the generator's hangs on them.
+        The real images are scored only if the loss is relative or with `compare`, and without gradient.
         """
         self._begin(progress)
-        scores, reference = self.judge(draw.image, draw.label), None
+        scores, reference = self.discriminate(draw.image, draw.label), None
         if self.loss.relative or compare:
             with torch.no_grad():
-                reference = self.judge(real, label)
+                reference = self.discriminate(real, label)
         match = self.match(real, draw.image, reference, scores, label, draw.label)
         match.draw = draw
         terms = {"adversarial": self.loss.g(scores.logits, reference.logits if reference else None)}
@@ -228,12 +241,14 @@ class Adversary(nn.Module):
         label: Tensor | None,
         fake_label: Tensor | None,
     ) -> Match:
-        """What penalties look at: a batch of each kind, the verdicts, and a way to ask for more of them."""
+        """The input of penalties: a batch of each kind, their scores, and the discriminator to score more images."""
 
-        def judge(images: Tensor, other: Tensor | None = None) -> Scores:
-            return self.judge_exactly(images, label if other is None else other)
+        def discriminate(images: Tensor, other: Tensor | None = None) -> Scores:
+            return self.discriminate_fp32(images, label if other is None else other)
 
-        return Match(real, fake, real_scores, fake_scores, judge, self.net, label, fake_label=fake_label)
+        match = Match(real, fake, real_scores, fake_scores, discriminate, self.net, label, fake_label=fake_label)
+        match.to_scalar = self.loss.to_scalar
+        return match
 
     def _learns_fakes(self) -> bool:
         """Whether the head's terms are charged for fakes in the discriminator's step as well."""
@@ -243,6 +258,19 @@ class Adversary(nn.Module):
         """The terms that the head adds to either player's objective because of the label."""
         if self.net.head is not None and label is not None:
             yield from self.net.head.loss(scores, label).items()
+
+
+def set_in_head(discriminator: Spec, option: str, value: Any, need: str) -> Spec:
+    """A discriminator with an option of its own, of its head or of the head inside that.
+
+    Raises `UsageError` if none of them has the option; `need` says what for.
+    """
+    known = options(discriminator.target)
+    if option in known:
+        return discriminator.replace(**{option: value})
+    if "head" in known:
+        return discriminator.replace(head=set_in_head(discriminator.get("head"), option, value, need))
+    raise UsageError(f"{need}, and {discriminator.target.__qualname__} cannot: it has no option {option!r}.")
 
 
 def build_penalties(penalties: Sequence[Spec], player: str) -> nn.ModuleList:
@@ -269,11 +297,11 @@ def penalty_terms(
 def named_terms(
     modules: Iterable[nn.Module], values: Iterable[Tensor | None], beside: Collection[str] = ()
 ) -> dict[str, Tensor]:
-    """Values by their modules' names, numbered (`l1_0`, `l1_1`) if two have one name or it is taken by `beside`.
+    """Values by their modules' catalogue names; those without a value in this step (None) are left out.
 
-    Modules without a value in this step (None) keep their number and are left out.
+    A name that two modules share, or that `beside` has already, is numbered: `l1_0`, `l1_1`.
     """
-    names = [type(module).__name__.lower() for module in modules]
+    names = [name_of(type(module)).rpartition(":")[2] for module in modules]
     numbered = [
         f"{name}_{names[:k].count(name)}" if names.count(name) > 1 or name in beside else name
         for k, name in enumerate(names)

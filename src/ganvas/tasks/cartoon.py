@@ -11,7 +11,7 @@ from torch.nn.functional import l1_loss, max_pool2d
 from ..config import Spec
 from ..data.derived_sources import edges
 from ..errors import UsageError
-from ..game import Draw, Look, Objective, Progress
+from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary, named_terms
 from .translation import Translation, beside
 
@@ -47,7 +47,7 @@ class Cartoon(Translation):
         super().__init__()
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
         self.generator = generator.build(**facts)
-        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
+        self.discriminator = Adversary(discriminator, loss, penalties, augment, **facts)
         self.content = content.build()
         self.terms = nn.ModuleList(term.build() for term in terms)
         if not 0 <= warmup < 1:
@@ -75,9 +75,9 @@ class Cartoon(Translation):
     def _share(self, progress: Progress) -> float:
         return float(progress.fraction >= self.warmup)
 
-    def look(self, batch: dict[str, Any]) -> Look:
-        fake, judge = self.generator(batch["other"]), self.discriminator.verdict
-        return Look(batch["image"], fake, judge(batch["image"]), judge(fake))
+    def probe(self, batch: dict[str, Any]) -> Probe:
+        fake, score = self.generator(batch["other"]), self.discriminator.score
+        return Probe(batch["image"], fake, score(batch["image"]), score(fake))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The photograph and what was made of it."""

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Draw, Look, Objective, Progress
+from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary
 from .translation import Translation, beside
 
@@ -54,7 +54,7 @@ class CUT(Translation):
             widths = [m.shape[1] for m in net.maps(torch.zeros(1, channels, 16, 16))]
         heads = [nn.Sequential(nn.Linear(width, head), nn.ReLU(), nn.Linear(head, head)) for width in widths]
         self.generator = nn.ModuleDict({"net": net, "heads": nn.ModuleList(heads)})
-        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
+        self.discriminator = Adversary(discriminator, loss, penalties, augment, **facts)
         self.contrast, self.identity, self.temperature = contrast, identity, temperature
         self.needs = frozenset({"image", "other"})
 
@@ -86,9 +86,9 @@ class CUT(Translation):
             raise UsageError("CUT translates in one direction; train the other with a and b exchanged.")
         return self.generator["net"](images)
 
-    def look(self, batch: dict[str, Any]) -> Look:
-        fake, verdict = self.translate(batch["other"]), self.discriminator.verdict
-        return Look(batch["image"], fake, verdict(batch["image"]), verdict(fake))
+    def probe(self, batch: dict[str, Any]) -> Probe:
+        fake, score = self.translate(batch["other"]), self.discriminator.score
+        return Probe(batch["image"], fake, score(batch["image"]), score(fake))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         return beside(inputs["other"], self.sample(inputs)).clamp(-1, 1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..config import Spec, options
 from ..errors import UsageError
-from ..game import Draw, Look, Objective, Progress, Truncates
+from ..game import Draw, Objective, Probe, Progress, Truncates
 from .base import Adversary, Label, Task, build_penalties, penalty_terms
 
 
@@ -66,7 +66,7 @@ class Generation(Task):
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
         facts |= {"classes": self.classes, "attributes": self.attributes}
         self.generator = generator.build(**facts)
-        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment, pool)
+        self.discriminator = Adversary(discriminator, loss, penalties, augment, pool, **facts)
         self.g_penalties = build_penalties(g_penalties, "generator")
         self.prior, self.fakes, self.conditional = prior, fakes, conditional
         self.needs = frozenset({"image", "label"} if conditional else {"image"})
@@ -91,14 +91,14 @@ class Generation(Task):
         match.net = self.maker
         return Objective({**terms, **penalty_terms(self.g_penalties, match, progress)})
 
-    def look(self, batch: dict[str, Any]) -> Look:
+    def probe(self, batch: dict[str, Any]) -> Probe:
         label = self.label(batch)
-        return self.shown(batch["image"], self.draw(batch["image"], Progress(), label), label)
+        return self.probe_draw(batch["image"], self.draw(batch["image"], Progress(), label), label)
 
-    def shown(self, real: Tensor, draw: Draw, label: Tensor | None) -> Look:
-        """Images of both kinds as the discriminator judges them; `label` is that of the real ones."""
-        judge = self.discriminator.verdict
-        return Look(real, draw.image, judge(real, label), judge(draw.image, draw.label))
+    def probe_draw(self, real: Tensor, draw: Draw, label: Tensor | None) -> Probe:
+        """Real images, which have `label`, and a draw with their scores."""
+        score = self.discriminator.score
+        return Probe(real, draw.image, score(real, label), score(draw.image, draw.label))
 
     @property
     def maker(self) -> Any:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ..config import Spec, options
+from ..config import Spec
 from ..errors import UsageError
 from ..game import Draw, Progress
-from .base import Label
+from .base import Label, set_in_head
 from .generation import Generation, numbers
 
 
@@ -45,10 +45,10 @@ class InfoGAN(Generation):
                 f"InfoGAN needs a code: categories of at least 2 values or continuous numbers, got {categories} and"
                 f" {continuous}."
             )
-        head = guessing(discriminator.get("head"), (list(categories), continuous))
+        layout = list(categories), continuous
         super().__init__(
             generator=generator.replace(attributes=sum(categories) + continuous),
-            discriminator=discriminator.replace(head=head),
+            discriminator=set_in_head(discriminator, "codes", layout, "InfoGAN guesses its code"),
             loss=loss,
             penalties=penalties,
             g_penalties=g_penalties,
@@ -109,13 +109,3 @@ class InfoGAN(Generation):
         """A category's number, or a whole code as numbers between commas."""
         code = numbers(text)
         return int(code[0]) if len(code) == 1 and code[0].is_integer() else code
-
-
-def guessing(head: Spec, codes: tuple[list[int], int]) -> Spec:
-    """A head that is told the layout of the code, or has one inside that is; raises `UsageError` for another."""
-    known = options(head.target)
-    if "codes" in known:
-        return head.replace(codes=codes)
-    if "head" in known:
-        return head.replace(head=guessing(head.get("head"), codes))
-    raise UsageError(f"InfoGAN guesses its code with the head info, and {head.target.__name__} cannot.")

@@ -10,7 +10,7 @@ from torch.nn.functional import l1_loss
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Draw, Look, Objective, Progress
+from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary
 from .label_translation import Told
 from .translation import beside
@@ -50,9 +50,10 @@ class MultiDomain(Told):
                 " a sub-folder of its own, or name labels in a metadata.jsonl."
             )
         self.classes, self.attributes = classes, attributes
-        facts = {"resolution": resolution, "channels": channels, "classes": classes, "attributes": attributes}
+        facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
+        facts |= {"classes": classes, "attributes": attributes}
         self.generator = generator.build(**facts)
-        self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
+        self.discriminator = Adversary(discriminator, loss, penalties, augment, **facts)
         self.classification, self.reconstruction = classification, reconstruction
         self.needs = frozenset({"image", "label"})
 
@@ -79,11 +80,11 @@ class MultiDomain(Told):
     def _weighed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         return {k: self.classification * v if k.startswith("class") else v for k, v in terms.items()}
 
-    def look(self, batch: dict[str, Any]) -> Look:
+    def probe(self, batch: dict[str, Any]) -> Probe:
         """Images, and their neighbours in the batch translated to their domains."""
-        real, label, judge = batch["image"], batch["label"], self.discriminator.verdict
+        real, label, score = batch["image"], batch["label"], self.discriminator.score
         fake = self.generator(real.roll(1, 0), label)
-        return Look(real, fake, judge(real, label), judge(fake, label))
+        return Probe(real, fake, score(real, label), score(fake, label))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """An image, and what it becomes in each domain."""

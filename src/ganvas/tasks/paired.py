@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from ..config import Spec
-from ..game import Draw, Look, Objective, Progress
+from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary
 from .translation import Translation
 
@@ -39,8 +39,8 @@ class Paired(Translation):
         super().__init__()
         sources = source_channels or channels
         self.generator = generator.build(resolution=resolution, channels=channels, source_channels=sources)
-        judge = discriminator.build(resolution=resolution, channels=channels + sources)
-        self.discriminator = Adversary(judge, loss, penalties, augment, pool)
+        facts: dict[str, Any] = {"resolution": resolution, "channels": channels + sources}
+        self.discriminator = Adversary(discriminator, loss, penalties, augment, pool, **facts)
         self.pixel = pixel
         self.needs = frozenset({"image", "source"})
 
@@ -55,10 +55,10 @@ class Paired(Translation):
         terms, _ = self.discriminator.g_loss(Draw(pair(source, fake)), pair(source, target), progress)
         return Objective({**terms, "pixel": self.pixel * l1_loss(fake.float(), target)})
 
-    def look(self, batch: dict[str, Any]) -> Look:
-        source, target, judge = batch["source"], batch["image"], self.discriminator.verdict
+    def probe(self, batch: dict[str, Any]) -> Probe:
+        source, target, score = batch["source"], batch["image"], self.discriminator.score
         fake = self.generator(source)
-        return Look(target, fake, judge(pair(source, target)), judge(pair(source, fake)))
+        return Probe(target, fake, score(pair(source, target)), score(pair(source, fake)))
 
 
 def pair(source: Tensor, image: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Draw, ImageToImage, Look, Objective, Progress
+from ..game import Draw, ImageToImage, Objective, Probe, Progress
 from .base import Adversary, named_terms
 from .translation import Translation, beside
 
@@ -49,7 +49,7 @@ class Restoration(Translation):
         if discriminator is not None:
             if loss is None:
                 raise UsageError("A discriminator needs a loss, such as loss=weighted(loss=non_saturating,g=0.001).")
-            self.discriminator = Adversary(discriminator.build(**facts), loss, penalties, augment)
+            self.discriminator = Adversary(discriminator, loss, penalties, augment, **facts)
         self.needs = frozenset({"image", "source"})
         verb = "upscale" if self.generator.scale > 1 else "restore"
         self.next_step = f"ganvas {verb} -i IMAGE -o OUT.png --model {{run}}"
@@ -79,11 +79,11 @@ class Restoration(Translation):
             made: Tensor = self.average()(source)
         return made
 
-    def look(self, batch: dict[str, Any]) -> Look | None:
+    def probe(self, batch: dict[str, Any]) -> Probe | None:
         if not isinstance(self.discriminator, Adversary):
             return None
-        fake, judge = self.generator(batch["source"]), self.discriminator.verdict
-        return Look(batch["image"], fake, judge(batch["image"]), judge(fake))
+        fake, score = self.generator(batch["source"]), self.discriminator.score
+        return Probe(batch["image"], fake, score(batch["image"]), score(fake))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The bad image, with its pixels repeated where it is smaller, what was made of it, and the good one."""

@@ -74,7 +74,7 @@ class SemiSupervised(Generation):
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         objective, label = super().d_loss(batch, progress), batch["labelled_label"]
         objective.terms["adversarial"] = self.unsupervised * objective.terms["adversarial"]
-        logits = self.discriminator.judge(batch["labelled_image"]).label_logits
+        logits = self.discriminator.discriminate(batch["labelled_image"]).label_logits
         assert logits is not None
         objective.terms["class"] = self.supervised * cross_entropy(logits, label)
         objective.stats["accuracy"] = accuracy(logits, label)
@@ -84,8 +84,8 @@ class SemiSupervised(Generation):
         self._copy_discriminator()
         draw = self.take_fakes(batch, lambda: self.constrain_and_draw(batch["image"], progress))
         with torch.no_grad():
-            reference = self.discriminator.judge(batch["image"])
-        scores = self.discriminator.judge(draw.image)
+            reference = self.discriminator.discriminate(batch["image"])
+        scores = self.discriminator.discriminate(draw.image)
         match = self.discriminator.match(batch["image"], draw.image, reference, scores, None, None)
         match.draw, match.net = draw, self.maker
         real, fake = (found.features[-1].float().mean(0) for found in (reference, scores))

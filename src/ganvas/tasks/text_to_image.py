@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Draw, Look, Objective, Progress
+from ..game import Draw, Objective, Probe, Progress
 from .base import Label
 from .generation import Generation
 
@@ -86,10 +86,10 @@ class TextGeneration(Generation):
         if wrong.any():
             where = wrong.nonzero()[:, 0].to(real.device)
             # all of the batch, though not all is paid for: heads that compare images are to see as many as ever
-            logits = self.discriminator.judge(real, vectors.roll(shift, 0)).logits[where]
+            logits = self.discriminator.discriminate(real, vectors.roll(shift, 0)).logits[where]
             paid = self.discriminator.loss.d(match.real_scores.logits[where], logits)
             objective.terms["mismatch"] = self.matching * paid
-            stats["wrong"] = logits.detach().mean()
+            stats["wrong"] = self.discriminator.loss.to_scalar(logits.detach()).mean()
         objective.stats |= stats
         return objective
 
@@ -99,11 +99,11 @@ class TextGeneration(Generation):
         vectors = self.read(captions)
         return self.g_objective(draw._replace(label=vectors), batch["image"], vectors, progress)
 
-    def look(self, batch: dict[str, Any]) -> Look:
+    def probe(self, batch: dict[str, Any]) -> Probe:
         captions = [text.strip() for text in batch["text"]]
         vectors = self.read(captions)
         draw = self.draw(batch["image"], Progress(), captions)
-        return self.shown(batch["image"], draw._replace(label=vectors), vectors)
+        return self.probe_draw(batch["image"], draw._replace(label=vectors), vectors)
 
     def captions(self, batch: dict[str, Any], progress: Progress) -> list[str]:
         """The captions of a batch, some of them hidden; the same for both players."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from ..config import Spec
-from ..game import Draw, Look, Objective, Progress
+from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary
 from .translation import Translation, beside
 
@@ -42,8 +42,9 @@ class Unpaired(Translation):
         super().__init__()
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
         self.generator = nn.ModuleDict({way: generator.build(**facts) for way in ("ab", "ba")})
-        judges = {pile: discriminator.build(**facts) for pile in "ab"}
-        self.discriminator = nn.ModuleDict({p: Adversary(d, loss, penalties, augment, pool) for p, d in judges.items()})
+        self.discriminator = nn.ModuleDict(
+            {p: Adversary(discriminator, loss, penalties, augment, pool, **facts) for p in "ab"}
+        )
         self.cycle, self.identity = cycle, identity
         self.needs = frozenset({"image", "other"})
 
@@ -75,10 +76,10 @@ class Unpaired(Translation):
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         return self.generator["ba" if back else "ab"](images)
 
-    def look(self, batch: dict[str, Any]) -> Look:
+    def probe(self, batch: dict[str, Any]) -> Probe:
         """How the second pile is judged, and what becomes of the first."""
-        fake, judge = self.generator["ab"](batch["other"]), self.discriminator["b"].verdict
-        return Look(batch["image"], fake, judge(batch["image"]), judge(fake))  # type: ignore[operator]
+        fake, score = self.generator["ab"](batch["other"]), self.discriminator["b"].score
+        return Probe(batch["image"], fake, score(batch["image"]), score(fake))  # type: ignore[operator]
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """Of both piles: an image, what it becomes, and what it is when it has come back."""
