@@ -32,8 +32,8 @@ from ganvas.api import Request, prepare
 from ganvas.data.sources import open_source
 from ganvas.data.transforms import Transform
 from ganvas.doctor import Finding, diagnose
-from ganvas.doctor.signals import RARELY, spectral_norms
 from ganvas.doctor.signals import STEPS as STEPS_APART
+from ganvas.doctor.signals import THOROUGH, spectral_norms
 from ganvas.doctor.weight_signals import update_ratio
 from ganvas.networks.dcgan import Generator
 from ganvas.run import Run
@@ -253,14 +253,14 @@ def cost(recipe: str, data: str, resolution: int | None, steps: int = 16) -> str
                 before = [weight.detach().clone() for weight in player.weights]
                 update_ratio(before, player.weights)
 
-        seconds(lambda: (trainer.advance(), signals.measured(trainer)))  # what is done once
+        seconds(lambda: (trainer.advance(), signals.measure(trainer)))  # what is done once
         step = median(seconds(trainer.advance) for _ in range(steps))
-        usual = median(seconds(lambda: (cloned(), signals.measured(trainer, False))) for _ in range(steps // 4))
+        usual = median(seconds(lambda: (cloned(), signals.measure(trainer, False))) for _ in range(steps // 4))
         whole = median(
-            seconds(lambda: (cloned(), spectral_norms(trainer), signals.measured(trainer))) for _ in range(steps // 4)
+            seconds(lambda: (cloned(), spectral_norms(trainer), signals.measure(trainer))) for _ in range(steps // 4)
         )
         session.close()
-    mean = ((RARELY - 1) * usual + whole) / RARELY
+    mean = ((THOROUGH - 1) * usual + whole) / THOROUGH
     figures = " | ".join(f"{1000 * value:.1f} ms" for value in (step, usual, whole))
     name = f"{recipe}, {data} {resolution or ''}, batch {trainer.recipe.batch}"
     return f"| {name} | {figures} | {mean / STEPS_APART / step:.1%} |"

@@ -30,7 +30,7 @@ def lines(count=20, **series):
 
 def heard(rows, **options):
     doctor = Doctor(config(**options))
-    return [finding for row in rows for finding in doctor.hear(row)]
+    return [finding for row in rows for finding in doctor.add(row)]
 
 
 def test_exploding_gradient():
@@ -49,7 +49,7 @@ def test_vanishing_gradient(loss):
     recipe.set("loss", loss)
     setup["recipe"] = recipe.to_dict()
     doctor = Doctor(setup)
-    (found,) = [finding for row in rows for finding in doctor.hear(row)]
+    (found,) = [finding for row in rows for finding in doctor.add(row)]
     assert found.trouble == "vanishing gradient"
     assert ("loss=non_saturating" in found.remedy) == (loss == "minimax")
 
@@ -73,37 +73,37 @@ def test_a_run_folder_is_diagnosed(tmp_path):
 WELL = {  # a run that stands still and is fine
     "g/gradient_norm": 1.0,
     "d/gradient_norm": 1.0,
-    "signal/ranking": 0.75,
-    "signal/gap": 1.0,
-    "signal/real_sign": 0.3,
-    "signal/fake_sign": -0.3,
-    "signal/diversity": 0.95,
-    "signal/nearness": 1.2,
-    "signal/told_apart": 0.75,
-    "signal/lost": 0.05,
-    "signal/wander": 0.1,
-    "signal/saturated": 0.3,
-    "signal/real_saturated": 0.3,
-    "signal/low": -1.0,
-    "signal/high": 0.98,
-    "signal/real_low": -1.0,
-    "signal/real_high": 1.0,
-    "signal/checkerboard": 0.005,
-    "signal/real_checkerboard": 0.005,
-    "signal/g_update": 0.005,
-    "signal/d_update": 0.005,
-    "signal/g_spectral": 3.0,
-    "signal/d_spectral": 3.0,
-    "signal/g_dead": 0.1,
-    "signal/d_dead": 0.1,
-    "signal/label_effect": 0.5,
-    "signal/label_contrast": 0.3,
-    "signal/real_label_contrast": 0.35,
-    "signal/gradient_ratio": 1.0,
-    "signal/data_wait": 0.05,
-    "signal/overfit": 0.1,
-    "signal/real_accuracy": 0.8,
-    "signal/held_accuracy": 0.78,
+    "diagnostics/d_auc": 0.75,
+    "diagnostics/score_gap": 1.0,
+    "diagnostics/real_sign": 0.3,
+    "diagnostics/fake_sign": -0.3,
+    "diagnostics/diversity": 0.95,
+    "diagnostics/nearest_real_ratio": 1.2,
+    "diagnostics/nn_two_sample_accuracy": 0.75,
+    "diagnostics/missing_cluster_share": 0.05,
+    "diagnostics/mean_shift": 0.1,
+    "diagnostics/saturated_share": 0.3,
+    "diagnostics/real_saturated_share": 0.3,
+    "diagnostics/percentile_1": -1.0,
+    "diagnostics/percentile_99": 0.98,
+    "diagnostics/real_percentile_1": -1.0,
+    "diagnostics/real_percentile_99": 1.0,
+    "diagnostics/checkerboard_share": 0.005,
+    "diagnostics/real_checkerboard_share": 0.005,
+    "diagnostics/g_update_ratio": 0.005,
+    "diagnostics/d_update_ratio": 0.005,
+    "diagnostics/g_spectral_norm": 3.0,
+    "diagnostics/d_spectral_norm": 3.0,
+    "diagnostics/g_dead_unit_share": 0.1,
+    "diagnostics/d_dead_unit_share": 0.1,
+    "diagnostics/label_effect": 0.5,
+    "diagnostics/label_contrast": 0.3,
+    "diagnostics/real_label_contrast": 0.35,
+    "diagnostics/gradient_ratio": 1.0,
+    "diagnostics/data_wait_share": 0.05,
+    "diagnostics/overfitting": 0.1,
+    "diagnostics/real_accuracy": 0.8,
+    "diagnostics/held_out_accuracy": 0.78,
 }
 
 
@@ -117,7 +117,7 @@ def said(ill, name="dcgan", count=30, held_out=0, images=1797, batch=8, resoluti
     for k in range(count):
         fields = {name: ill.get(name, value) for name, value in (WELL | ill).items()}
         row = {field: value(k) if callable(value) else value for field, value in fields.items()}
-        found += doctor.hear({"images": 500 * (k + 1), **row})
+        found += doctor.add({"images": 500 * (k + 1), **row})
     return found
 
 
@@ -134,59 +134,71 @@ def test_a_healthy_run_is_left_in_peace():
     ("trouble", "ill", "almost"),
     [
         ("exploding gradient", {"d/gradient_norm": lambda k: 1.0 if k < 9 else 200.0}, {"d/gradient_norm": 50.0}),
-        ("exploding gradient", {"returns": 1}, {"returns": 0}),
+        ("exploding gradient", {"rollbacks": 1}, {"rollbacks": 0}),
         ("vanishing gradient", {"g/gradient_norm": lambda k: 0.9**k if k < 5 else 1e-6}, {"g/gradient_norm": 0.01}),
-        ("learning rate too high", {"signal/d_update": 0.3}, {"signal/d_update": 0.1}),
+        ("learning rate too high", {"diagnostics/d_update_ratio": 0.3}, {"diagnostics/d_update_ratio": 0.1}),
         (
             "learning rate too high",
-            {"signal/g_spectral": lambda k: 3.0 if k < 3 else 150.0},
-            {"signal/g_spectral": lambda k: 3.0 if k < 3 else 60.0},
+            {"diagnostics/g_spectral_norm": lambda k: 3.0 if k < 3 else 150.0},
+            {"diagnostics/g_spectral_norm": lambda k: 3.0 if k < 3 else 60.0},
         ),
-        ("dead units", {"signal/g_dead": 0.9}, {"signal/g_dead": 0.7}),
-        ("mode collapse", {"signal/diversity": lambda k: 0.9 if k < 9 else 0.01}, {"signal/diversity": 0.5}),
-        ("mode collapse", {"signal/diversity": 0.2}, {"signal/diversity": lambda k: 0.05 * 1.1**k}),
-        ("partial mode collapse", {"signal/lost": 0.6}, {"signal/lost": 0.3}),
-        ("oscillation", {"signal/wander": 0.8}, {"signal/wander": 0.2}),
-        ("oscillation", {"signal/ranking": lambda k: [0.5, 0.9][k // 2 % 2]}, {"signal/ranking": 0.9}),
+        ("dead units", {"diagnostics/g_dead_unit_share": 0.9}, {"diagnostics/g_dead_unit_share": 0.7}),
+        ("mode collapse", {"diagnostics/diversity": lambda k: 0.9 if k < 9 else 0.01}, {"diagnostics/diversity": 0.5}),
+        ("mode collapse", {"diagnostics/diversity": 0.2}, {"diagnostics/diversity": lambda k: 0.05 * 1.1**k}),
+        (
+            "partial mode collapse",
+            {"diagnostics/missing_cluster_share": 0.6},
+            {"diagnostics/missing_cluster_share": 0.3},
+        ),
+        ("oscillation", {"diagnostics/mean_shift": 0.8}, {"diagnostics/mean_shift": 0.2}),
+        ("oscillation", {"diagnostics/d_auc": lambda k: [0.5, 0.9][k // 2 % 2]}, {"diagnostics/d_auc": 0.9}),
         (
             "discriminator wins",
-            {"signal/ranking": 1.0, "signal/gap": 8.0, "signal/told_apart": 1.0},
-            {"signal/ranking": 1.0, "signal/gap": 8.0, "signal/told_apart": 0.9},
+            {"diagnostics/d_auc": 1.0, "diagnostics/score_gap": 8.0, "diagnostics/nn_two_sample_accuracy": 1.0},
+            {"diagnostics/d_auc": 1.0, "diagnostics/score_gap": 8.0, "diagnostics/nn_two_sample_accuracy": 0.9},
         ),
         (
             "discriminator wins",
             {
-                "signal/ranking": 1.0,
-                "signal/gap": 8.0,
-                "signal/told_apart": 1.0,
-                "signal/gradient_ratio": 0.001,
-                "signal/nearness": lambda k: 0.95**k,
+                "diagnostics/d_auc": 1.0,
+                "diagnostics/score_gap": 8.0,
+                "diagnostics/nn_two_sample_accuracy": 1.0,
+                "diagnostics/gradient_ratio": 0.001,
+                "diagnostics/nearest_real_ratio": lambda k: 0.95**k,
             },
             {
-                "signal/ranking": 1.0,
-                "signal/gap": 8.0,
-                "signal/told_apart": 1.0,
-                "signal/nearness": lambda k: 0.95**k,
+                "diagnostics/d_auc": 1.0,
+                "diagnostics/score_gap": 8.0,
+                "diagnostics/nn_two_sample_accuracy": 1.0,
+                "diagnostics/nearest_real_ratio": lambda k: 0.95**k,
             },
         ),
         (
             "generator wins",
-            {"signal/ranking": 0.5, "signal/told_apart": 1.0},
-            {"signal/ranking": 0.5, "signal/told_apart": 0.9},
+            {"diagnostics/d_auc": 0.5, "diagnostics/nn_two_sample_accuracy": 1.0},
+            {"diagnostics/d_auc": 0.5, "diagnostics/nn_two_sample_accuracy": 0.9},
         ),
         (
             "generator wins",
-            {"signal/ranking": 0.0, "signal/told_apart": 1.0, "signal/d_update": 1e-5},
-            {"signal/ranking": 0.0, "signal/told_apart": 1.0},
+            {"diagnostics/d_auc": 0.0, "diagnostics/nn_two_sample_accuracy": 1.0, "diagnostics/d_update_ratio": 1e-5},
+            {"diagnostics/d_auc": 0.0, "diagnostics/nn_two_sample_accuracy": 1.0},
         ),
-        ("checkerboard", {"signal/checkerboard": 0.1}, {"signal/checkerboard": 0.1, "signal/real_checkerboard": 0.05}),
-        ("labels ignored", {"signal/label_effect": 0.001}, {"signal/label_effect": 0.1}),
-        ("labels ignored", {"signal/label_contrast": 0.01}, {"signal/label_contrast": 0.1}),
-        ("output range mismatch", {"signal/high": 2.5}, {"signal/high": 1.1}),
-        ("output range mismatch", {"signal/low": 0.0}, {"signal/low": -0.6}),
-        ("output range mismatch", {"signal/real_low": -0.1, "signal/real_high": 0.1}, {"signal/real_high": 0.6}),
-        ("saturated output", {"signal/saturated": 0.9}, {"signal/saturated": 0.5}),
-        ("data loader bound", {"signal/data_wait": 0.6}, {"signal/data_wait": 0.3}),
+        (
+            "checkerboard",
+            {"diagnostics/checkerboard_share": 0.1},
+            {"diagnostics/checkerboard_share": 0.1, "diagnostics/real_checkerboard_share": 0.05},
+        ),
+        ("labels ignored", {"diagnostics/label_effect": 0.001}, {"diagnostics/label_effect": 0.1}),
+        ("labels ignored", {"diagnostics/label_contrast": 0.01}, {"diagnostics/label_contrast": 0.1}),
+        ("output range mismatch", {"diagnostics/percentile_99": 2.5}, {"diagnostics/percentile_99": 1.1}),
+        ("output range mismatch", {"diagnostics/percentile_1": 0.0}, {"diagnostics/percentile_1": -0.6}),
+        (
+            "output range mismatch",
+            {"diagnostics/real_percentile_1": -0.1, "diagnostics/real_percentile_99": 0.1},
+            {"diagnostics/real_percentile_99": 0.6},
+        ),
+        ("saturated output", {"diagnostics/saturated_share": 0.9}, {"diagnostics/saturated_share": 0.5}),
+        ("data loader bound", {"diagnostics/data_wait_share": 0.6}, {"diagnostics/data_wait_share": 0.3}),
     ],
 )
 def test_every_sign(trouble, ill, almost):
@@ -197,9 +209,13 @@ def test_every_sign(trouble, ill, almost):
     assert trouble not in names(almost)
 
 
-BEATEN = {"signal/ranking": 1.0, "signal/gap": 8.0, "signal/told_apart": 1.0}  # D ranks without a mistake
-FOOLED = {"signal/ranking": 0.5, "signal/told_apart": 1.0}  # D guesses
-BETTER = {"signal/nearness": lambda k: 0.95**k}
+BEATEN = {
+    "diagnostics/d_auc": 1.0,
+    "diagnostics/score_gap": 8.0,
+    "diagnostics/nn_two_sample_accuracy": 1.0,
+}  # D ranks without a mistake
+FOOLED = {"diagnostics/d_auc": 0.5, "diagnostics/nn_two_sample_accuracy": 1.0}  # D guesses
+BETTER = {"diagnostics/nearest_real_ratio": lambda k: 0.95**k}
 
 
 def after(line, before, then):
@@ -217,40 +233,76 @@ THRESHOLDS = [
     ("exploding gradient", {}, "g/gradient_norm", after(9, 0.05, 9.8), after(9, 0.05, 10.2)),  # the floor: 10
     ("vanishing gradient", {}, "g/gradient_norm", after(9, 1.0, 1.02e-3), after(9, 1.0, 0.98e-3)),
     ("vanishing gradient", {}, "g/gradient_norm", 1.02e-5, 0.98e-5),  # the floor: 1e-5 from the first line on
-    ("learning rate too high", {}, "signal/d_spectral", after(3, 3.0, 118), after(3, 3.0, 122)),
-    ("learning rate too high", {}, "signal/g_spectral", after(3, 0.1, 19.6), after(3, 0.1, 20.4)),  # the floor: 20
-    ("learning rate too high", {}, "signal/g_update", 0.148, 0.152),
-    ("dead units", {}, "signal/d_dead", 0.79, 0.81),
-    ("discriminator wins", BEATEN, "signal/ranking", 0.994, 0.996),
-    ("discriminator wins", BEATEN, "signal/gap", 4.9, 5.1),
-    ("discriminator wins", BEATEN, "signal/told_apart", 0.975, 0.985),
-    ("discriminator wins", BEATEN | BETTER, "signal/gradient_ratio", 0.0205, 0.0195),
-    ("generator wins", FOOLED, "signal/ranking", 0.605, 0.595),
-    ("generator wins", FOOLED, "signal/ranking", 0.345, 0.355),
-    ("generator wins", FOOLED | {"signal/ranking": 0.0}, "signal/d_update", 3.1e-4, 2.9e-4),
-    ("generator wins", FOOLED, "signal/told_apart", 0.965, 0.975),
-    ("oscillation", {}, "signal/wander", 0.395, 0.405),
-    ("oscillation", {}, "signal/ranking", turns(0.5, 0.845), turns(0.5, 0.855)),
-    ("oscillation", {}, "signal/ranking", turns(0.655, 0.9), turns(0.645, 0.9)),
-    ("mode collapse", BETTER, "signal/diversity", 0.051, 0.049),  # the floor, whatever gets better
-    ("mode collapse", {}, "signal/diversity", 0.305, 0.295),
-    ("mode collapse", BETTER, "signal/diversity", after(9, 0.5, 0.255), after(9, 0.5, 0.245)),
-    ("partial mode collapse", {}, "signal/lost", 0.395, 0.405),
-    ("checkerboard", {"signal/real_checkerboard": 1e-5}, "signal/checkerboard", 0.00195, 0.00205),  # the floor
-    ("checkerboard", {}, "signal/checkerboard", 0.0495, 0.0505),
-    ("labels ignored", {}, "signal/label_effect", 0.0205, 0.0195),
-    ("labels ignored", {"signal/real_label_contrast": 0.5}, "signal/label_contrast", 0.0605, 0.0595),
-    ("labels ignored", {"signal/label_contrast": 0.0}, "signal/real_label_contrast", 0.0495, 0.0505),  # the floor
-    ("output range mismatch", {}, "signal/high", 1.245, 1.255),
-    ("output range mismatch", {}, "signal/low", -1.245, -1.255),
-    ("output range mismatch", {}, "signal/low", -0.405, -0.395),
-    ("output range mismatch", {}, "signal/high", 0.405, 0.395),
-    ("output range mismatch", {"signal/low": 0.0}, "signal/diversity", 0.195, 0.205),  # the floor: else it collapsed
-    ("output range mismatch", {"signal/low": 0.0, "signal/real_high": 0.25}, "signal/real_low", -0.245, -0.255),
-    ("output range mismatch", {"signal/low": 0.0, "signal/real_low": 0.0}, "signal/real_high", 0.305, 0.295),
-    ("saturated output", {}, "signal/saturated", 0.595, 0.605),
-    ("data loader bound", {}, "signal/data_wait", 0.395, 0.405),
-    ("data loader bound", {}, "signal/data_wait", turns(0.7, 0.195), turns(0.7, 0.205)),
+    ("learning rate too high", {}, "diagnostics/d_spectral_norm", after(3, 3.0, 118), after(3, 3.0, 122)),
+    (
+        "learning rate too high",
+        {},
+        "diagnostics/g_spectral_norm",
+        after(3, 0.1, 19.6),
+        after(3, 0.1, 20.4),
+    ),  # the floor: 20
+    ("learning rate too high", {}, "diagnostics/g_update_ratio", 0.148, 0.152),
+    ("dead units", {}, "diagnostics/d_dead_unit_share", 0.79, 0.81),
+    ("discriminator wins", BEATEN, "diagnostics/d_auc", 0.994, 0.996),
+    ("discriminator wins", BEATEN, "diagnostics/score_gap", 4.9, 5.1),
+    ("discriminator wins", BEATEN, "diagnostics/nn_two_sample_accuracy", 0.975, 0.985),
+    ("discriminator wins", BEATEN | BETTER, "diagnostics/gradient_ratio", 0.0205, 0.0195),
+    ("generator wins", FOOLED, "diagnostics/d_auc", 0.605, 0.595),
+    ("generator wins", FOOLED, "diagnostics/d_auc", 0.345, 0.355),
+    ("generator wins", FOOLED | {"diagnostics/d_auc": 0.0}, "diagnostics/d_update_ratio", 3.1e-4, 2.9e-4),
+    ("generator wins", FOOLED, "diagnostics/nn_two_sample_accuracy", 0.965, 0.975),
+    ("oscillation", {}, "diagnostics/mean_shift", 0.395, 0.405),
+    ("oscillation", {}, "diagnostics/d_auc", turns(0.5, 0.845), turns(0.5, 0.855)),
+    ("oscillation", {}, "diagnostics/d_auc", turns(0.655, 0.9), turns(0.645, 0.9)),
+    ("mode collapse", BETTER, "diagnostics/diversity", 0.051, 0.049),  # the floor, whatever gets better
+    ("mode collapse", {}, "diagnostics/diversity", 0.305, 0.295),
+    ("mode collapse", BETTER, "diagnostics/diversity", after(9, 0.5, 0.255), after(9, 0.5, 0.245)),
+    ("partial mode collapse", {}, "diagnostics/missing_cluster_share", 0.395, 0.405),
+    (
+        "checkerboard",
+        {"diagnostics/real_checkerboard_share": 1e-5},
+        "diagnostics/checkerboard_share",
+        0.00195,
+        0.00205,
+    ),  # the floor
+    ("checkerboard", {}, "diagnostics/checkerboard_share", 0.0495, 0.0505),
+    ("labels ignored", {}, "diagnostics/label_effect", 0.0205, 0.0195),
+    ("labels ignored", {"diagnostics/real_label_contrast": 0.5}, "diagnostics/label_contrast", 0.0605, 0.0595),
+    (
+        "labels ignored",
+        {"diagnostics/label_contrast": 0.0},
+        "diagnostics/real_label_contrast",
+        0.0495,
+        0.0505,
+    ),  # the floor
+    ("output range mismatch", {}, "diagnostics/percentile_99", 1.245, 1.255),
+    ("output range mismatch", {}, "diagnostics/percentile_1", -1.245, -1.255),
+    ("output range mismatch", {}, "diagnostics/percentile_1", -0.405, -0.395),
+    ("output range mismatch", {}, "diagnostics/percentile_99", 0.405, 0.395),
+    (
+        "output range mismatch",
+        {"diagnostics/percentile_1": 0.0},
+        "diagnostics/diversity",
+        0.195,
+        0.205,
+    ),  # the floor: else it collapsed
+    (
+        "output range mismatch",
+        {"diagnostics/percentile_1": 0.0, "diagnostics/real_percentile_99": 0.25},
+        "diagnostics/real_percentile_1",
+        -0.245,
+        -0.255,
+    ),
+    (
+        "output range mismatch",
+        {"diagnostics/percentile_1": 0.0, "diagnostics/real_percentile_1": 0.0},
+        "diagnostics/real_percentile_99",
+        0.305,
+        0.295,
+    ),
+    ("saturated output", {}, "diagnostics/saturated_share", 0.595, 0.605),
+    ("data loader bound", {}, "diagnostics/data_wait_share", 0.395, 0.405),
+    ("data loader bound", {}, "diagnostics/data_wait_share", turns(0.7, 0.195), turns(0.7, 0.205)),
 ]
 
 
@@ -262,10 +314,14 @@ def test_every_threshold(trouble, others, field, short, beyond):
 
 @pytest.mark.parametrize(
     ("field", "short", "beyond"),
-    [("signal/overfit", 0.495, 0.505), ("signal/held_accuracy", 0.755, 0.745), ("signal/real_accuracy", 0.695, 0.705)],
+    [
+        ("diagnostics/overfitting", 0.495, 0.505),
+        ("diagnostics/held_out_accuracy", 0.755, 0.745),
+        ("diagnostics/real_accuracy", 0.695, 0.705),
+    ],
 )
 def test_thresholds_of_overfitting(field, short, beyond):
-    ill = {"signal/overfit": 0.8, "signal/real_accuracy": 0.95, "signal/held_accuracy": 0.5}
+    ill = {"diagnostics/overfitting": 0.8, "diagnostics/real_accuracy": 0.95, "diagnostics/held_out_accuracy": 0.5}
     assert not names(ill | {field: short}, held_out=100)
     assert names(ill | {field: beyond}, held_out=100) == ["discriminator overfitting"]
 
@@ -273,19 +329,19 @@ def test_thresholds_of_overfitting(field, short, beyond):
 @pytest.mark.parametrize(
     ("field", "short", "beyond"),
     [
-        ("signal/real_sign", 0.595, 0.605),
-        ("signal/fake_sign", -0.495, -0.505),
-        ("signal/told_apart", 0.955, 0.945),
+        ("diagnostics/real_sign", 0.595, 0.605),
+        ("diagnostics/fake_sign", -0.495, -0.505),
+        ("diagnostics/nn_two_sample_accuracy", 0.955, 0.945),
     ],
 )
 def test_thresholds_of_suspected_overfitting(field, short, beyond):
-    ill = {"signal/real_sign": 0.95, "signal/fake_sign": -0.95}
+    ill = {"diagnostics/real_sign": 0.95, "diagnostics/fake_sign": -0.95}
     assert not names(ill | {field: short}, images=100)
     assert names(ill | {field: beyond}, images=100) == ["discriminator overfitting"]
 
 
 def test_overfitting_is_suspected_after_twenty_passes():
-    ill = {"signal/real_sign": 0.95, "signal/fake_sign": -0.95}
+    ill = {"diagnostics/real_sign": 0.95, "diagnostics/fake_sign": -0.95}
     assert not names(ill, images=751)  # 15,000 images of training are 19.97 passes
     assert names(ill, images=750)
 
@@ -295,13 +351,13 @@ def test_overfitting_is_suspected_after_twenty_passes():
     [
         ("discriminator wins", BEATEN),
         ("generator wins", FOOLED),
-        ("oscillation", {"signal/wander": 0.8}),
-        ("mode collapse", {"signal/diversity": 0.01}),
-        ("partial mode collapse", {"signal/lost": 0.6}),
-        ("checkerboard", {"signal/checkerboard": 0.1}),
-        ("labels ignored", {"signal/label_effect": 0.001}),
-        ("output range mismatch", {"signal/high": 2.5}),
-        ("saturated output", {"signal/saturated": 0.9}),
+        ("oscillation", {"diagnostics/mean_shift": 0.8}),
+        ("mode collapse", {"diagnostics/diversity": 0.01}),
+        ("partial mode collapse", {"diagnostics/missing_cluster_share": 0.6}),
+        ("checkerboard", {"diagnostics/checkerboard_share": 0.1}),
+        ("labels ignored", {"diagnostics/label_effect": 0.001}),
+        ("output range mismatch", {"diagnostics/percentile_99": 2.5}),
+        ("saturated output", {"diagnostics/saturated_share": 0.9}),
     ],
 )
 def test_samples_are_judged_after_500_steps(trouble, ill):
@@ -310,24 +366,29 @@ def test_samples_are_judged_after_500_steps(trouble, ill):
 
 
 def test_suspicion_and_updates_wait_for_their_steps():
-    suspicious = {"signal/real_sign": 0.95, "signal/fake_sign": -0.95}
+    suspicious = {"diagnostics/real_sign": 0.95, "diagnostics/fake_sign": -0.95}
     assert not names(suspicious, images=100, batch=31)
     assert names(suspicious, images=100, batch=30)
-    assert not names({"signal/d_update": 0.3}, batch=152)  # 98 steps
-    assert names({"signal/d_update": 0.3}, batch=150)
+    assert not names({"diagnostics/d_update_ratio": 0.3}, batch=152)  # 98 steps
+    assert names({"diagnostics/d_update_ratio": 0.3}, batch=150)
 
 
 @pytest.mark.parametrize(
     ("trouble", "ill", "field", "passes"),
     [  # what changes in the right direction is left alone: (slower, faster) a line, from the value of `ill` on
-        ("generator wins", FOOLED | {"signal/ranking": 0.37}, "signal/ranking", (1.012, 1.02)),
-        ("generator wins", FOOLED | {"signal/gap": 1.0}, "signal/gap", (1.012, 1.02)),
-        ("mode collapse", {"signal/diversity": 0.01}, "signal/diversity", (1.012, 1.03)),
-        ("partial mode collapse", {"signal/lost": 0.9}, "signal/lost", (0.998, 0.99)),
-        ("checkerboard", {"signal/checkerboard": 0.2}, "signal/checkerboard", (0.98, 0.965)),
-        ("labels ignored", {"signal/label_contrast": 0.01}, "signal/label_contrast", (1.02, 1.05)),
-        ("output range mismatch", {"signal/high": 3.0}, "signal/high", (0.997, 0.98)),
-        ("output range mismatch", {"signal/low": -3.0}, "signal/low", (0.997, 0.98)),
+        ("generator wins", FOOLED | {"diagnostics/d_auc": 0.37}, "diagnostics/d_auc", (1.012, 1.02)),
+        ("generator wins", FOOLED | {"diagnostics/score_gap": 1.0}, "diagnostics/score_gap", (1.012, 1.02)),
+        ("mode collapse", {"diagnostics/diversity": 0.01}, "diagnostics/diversity", (1.012, 1.03)),
+        (
+            "partial mode collapse",
+            {"diagnostics/missing_cluster_share": 0.9},
+            "diagnostics/missing_cluster_share",
+            (0.998, 0.99),
+        ),
+        ("checkerboard", {"diagnostics/checkerboard_share": 0.2}, "diagnostics/checkerboard_share", (0.98, 0.965)),
+        ("labels ignored", {"diagnostics/label_contrast": 0.01}, "diagnostics/label_contrast", (1.02, 1.05)),
+        ("output range mismatch", {"diagnostics/percentile_99": 3.0}, "diagnostics/percentile_99", (0.997, 0.98)),
+        ("output range mismatch", {"diagnostics/percentile_1": -3.0}, "diagnostics/percentile_1", (0.997, 0.98)),
     ],
 )
 def test_what_recovers_is_left_alone(trouble, ill, field, passes):
@@ -337,15 +398,15 @@ def test_what_recovers_is_left_alone(trouble, ill, field, passes):
 
 
 def test_overfitting_to_few_images():
-    ill = {"signal/overfit": 0.8, "signal/real_accuracy": 0.95, "signal/held_accuracy": 0.5}
+    ill = {"diagnostics/overfitting": 0.8, "diagnostics/real_accuracy": 0.95, "diagnostics/held_out_accuracy": 0.5}
     (found,) = said(ill, held_out=100)
     assert (found.trouble, found.severity) == ("discriminator overfitting", "trouble")
-    assert "95 % of the training images as real and 50 % of those held out" in found.evidence
-    assert not said(ill | {"signal/held_accuracy": 0.9}, held_out=100)
-    sure = {"signal/real_sign": 0.95, "signal/fake_sign": -0.95}
+    assert "95 % of the training images as real and only 50 % of the held-out ones" in found.evidence
+    assert not said(ill | {"diagnostics/held_out_accuracy": 0.9}, held_out=100)
+    sure = {"diagnostics/real_sign": 0.95, "diagnostics/fake_sign": -0.95}
     (found,) = said(sure, images=100)
     assert (found.trouble, found.severity) == ("discriminator overfitting", "warning")
-    assert "none was held out" in found.evidence
+    assert "without held-out images" in found.evidence
     assert "--hold-out 10" in found.remedy
     assert not said(sure, images=60_000)  # not even one pass
     assert not said(sure, images=100, held_out=50)  # then it is known, not guessed
@@ -353,29 +414,55 @@ def test_overfitting_to_few_images():
 
 
 def test_points_have_no_range_to_use():
-    narrow = {"signal/real_low": -0.1, "signal/real_high": 0.1}
+    narrow = {"diagnostics/real_percentile_1": -0.1, "diagnostics/real_percentile_99": 0.1}
     assert "output range mismatch" in names(narrow)
     assert "output range mismatch" not in names(narrow, resolution=(1, 1))
 
 
 def test_nothing_is_said_too_early():
-    ill = {"signal/diversity": 0.01, "signal/lost": 0.9, "signal/wander": 1.0, "signal/checkerboard": 0.5}
-    ill |= {"signal/label_effect": 0.0, "signal/saturated": 1.0, "signal/low": -9.0, "signal/told_apart": 1.0}
+    ill = {
+        "diagnostics/diversity": 0.01,
+        "diagnostics/missing_cluster_share": 0.9,
+        "diagnostics/mean_shift": 1.0,
+        "diagnostics/checkerboard_share": 0.5,
+    }
+    ill |= {
+        "diagnostics/label_effect": 0.0,
+        "diagnostics/saturated_share": 1.0,
+        "diagnostics/percentile_1": -9.0,
+        "diagnostics/nn_two_sample_accuracy": 1.0,
+    }
     assert not said(ill, batch=64)  # 232 steps
-    assert not said(ill | {"signal/ranking": 0.5}, batch=64)
-    assert not said(ill | {"signal/ranking": 1.0, "signal/gap": 9.0, "signal/gradient_ratio": 0.0}, batch=64)
+    assert not said(ill | {"diagnostics/d_auc": 0.5}, batch=64)
+    assert not said(
+        ill | {"diagnostics/d_auc": 1.0, "diagnostics/score_gap": 9.0, "diagnostics/gradient_ratio": 0.0}, batch=64
+    )
 
 
 def test_what_still_gets_better_is_left_in_peace():
     better = BETTER
-    assert names({"signal/wander": 0.8, "signal/lost": 0.6}) == ["oscillation", "partial mode collapse"]
-    assert not names({"signal/wander": 0.8, "signal/lost": 0.6} | better)
-    assert not names({"signal/wander": 0.8, "signal/lost": 0.6, "signal/diversity": lambda k: 0.5 * 1.03**k})
-    ill = {"signal/label_effect": 0.0, "signal/saturated": 1.0, "signal/low": -9.0, "signal/diversity": 0.2}
+    assert names({"diagnostics/mean_shift": 0.8, "diagnostics/missing_cluster_share": 0.6}) == [
+        "oscillation",
+        "partial mode collapse",
+    ]
+    assert not names({"diagnostics/mean_shift": 0.8, "diagnostics/missing_cluster_share": 0.6} | better)
+    assert not names(
+        {
+            "diagnostics/mean_shift": 0.8,
+            "diagnostics/missing_cluster_share": 0.6,
+            "diagnostics/diversity": lambda k: 0.5 * 1.03**k,
+        }
+    )
+    ill = {
+        "diagnostics/label_effect": 0.0,
+        "diagnostics/saturated_share": 1.0,
+        "diagnostics/percentile_1": -9.0,
+        "diagnostics/diversity": 0.2,
+    }
     assert len(names(ill)) == 4
     assert not names(ill | better)
-    assert names({"signal/ranking": 0.5, "signal/told_apart": 1.0}) == ["generator wins"]
-    assert not names({"signal/ranking": 0.5, "signal/told_apart": 1.0} | better)
+    assert names({"diagnostics/d_auc": 0.5, "diagnostics/nn_two_sample_accuracy": 1.0}) == ["generator wins"]
+    assert not names({"diagnostics/d_auc": 0.5, "diagnostics/nn_two_sample_accuracy": 1.0} | better)
 
 
 NEEDS_A_GAME = ("loss", "penalties", "augment", "d_steps", "generator", "discriminator.head")
@@ -400,15 +487,15 @@ def test_every_remedy_can_be_typed(name):
 
 
 def test_what_was_said_is_not_said_again():
-    rows = [row | {"images": 2000 * k} for k, row in enumerate([WELL | {"signal/wander": 0.8}] * 40)]
+    rows = [row | {"images": 2000 * k} for k, row in enumerate([WELL | {"diagnostics/mean_shift": 0.8}] * 40)]
     first = Doctor(config())
-    found = [finding for row in rows for finding in first.hear(row)]
+    found = [finding for row in rows for finding in first.add(row)]
     assert [finding.trouble for finding in found] == ["oscillation"]
     again = Doctor(config(), [*rows, {"findings": [{"trouble": "oscillation"}]}])  # as a resumed run begins
-    assert not again.hear(rows[-1])
-    assert Doctor(config(), rows).hear(rows[-1])
+    assert not again.add(rows[-1])
+    assert Doctor(config(), rows).add(rows[-1])
 
 
 def test_lines_that_another_wrote_are_no_traceback():
-    rows = [{}, {"images": 500, "signal/ranking": "high", "d/gradient_norm": None, "g/gradient_norm": float("nan")}]
+    rows = [{}, {"images": 500, "diagnostics/d_auc": "high", "d/gradient_norm": None, "g/gradient_norm": float("nan")}]
     assert heard(rows * 40) == []

@@ -59,9 +59,9 @@ def test_back_and_on_with_smaller_steps(tmp_path, monkeypatch):
 
 def test_the_log_says_what_was_done(tmp_path, monkeypatch):
     run, _ = train(tmp_path / "run", ill_from(104, {"g": 0.5}), monkeypatch=monkeypatch, heal=True)
-    healed = [line["healed"] for line in run.log() if "healed" in line]
+    healed = [line["heal"] for line in run.log() if "heal" in line]
     assert [(said["trouble"], said["images"]) for said in healed] == [("old age", 104)] * 3
-    assert healed[-1]["done"] == "back to the state at 64 images, with g_optimizer.lr x 0.125"
+    assert healed[-1]["action"] == "back to the state at 64 images, with g_optimizer.lr x 0.125"
     images = [line["images"] for line in run.log()]
     assert images == sorted(images)
     assert images.count(104) == 1  # what was taken back is not told twice

@@ -15,7 +15,7 @@ import ganvas.doctor.signals
 from ganvas import api, catalog
 from ganvas.doctor import image_signals
 from ganvas.doctor import weight_signals as weights
-from ganvas.doctor.signals import Signals, overfitting, verdicts
+from ganvas.doctor.signals import Signals, overfitting_statistics, score_statistics
 from ganvas.game import Probe
 from ganvas.networks.norms import spectral
 from small import narrow, source
@@ -38,54 +38,56 @@ def session(name, folder, **options):
 def test_scaled_down():
     images = rows(3, 2, 16, 32)
     expected = images.numpy().reshape(3, 2, 4, 4, 8, 4).mean((3, 5)).reshape(3, -1)
-    np.testing.assert_allclose(image_signals.scaled_down(images), expected, atol=1e-6)
-    assert image_signals.scaled_down(rows(3, 1, 1, 2)).shape == (3, 2)
-    assert image_signals.scaled_down(rows(3, 1, 5, 7)).shape == (3, 35)
+    np.testing.assert_allclose(image_signals.downscale(images), expected, atol=1e-6)
+    assert image_signals.downscale(rows(3, 1, 1, 2)).shape == (3, 2)
+    assert image_signals.downscale(rows(3, 1, 5, 7)).shape == (3, 35)
 
 
 def test_distances():
     real, fake = rows(20, 6), 2 * rows(20, 6, seed=1) + 0.5
     own = cdist(real, real) + np.diag([np.inf] * 20)
     nearness = np.median(cdist(fake, real).min(1)) / np.median(own.min(1))
-    assert image_signals.spread(real).item() == pytest.approx(pdist(real).mean(), rel=1e-5)
-    found = image_signals.nearness(real, fake).item()
+    assert image_signals.mean_distance(real).item() == pytest.approx(pdist(real).mean(), rel=1e-5)
+    found = image_signals.nearest_real_ratio(real, fake).item()
     assert found == pytest.approx(nearness, rel=0.06)  # torch's median is the lower one of the two
     both = np.concatenate([real, fake])
     nearest = (cdist(both, both) + np.diag([np.inf] * 40)).argmin(1)
-    assert image_signals.told_apart(real, fake).item() == pytest.approx(((nearest < 20) == (np.arange(40) < 20)).mean())
-    assert image_signals.told_apart(real, fake + 100) == 1
+    assert image_signals.nn_two_sample_accuracy(real, fake).item() == pytest.approx(
+        ((nearest < 20) == (np.arange(40) < 20)).mean()
+    )
+    assert image_signals.nn_two_sample_accuracy(real, fake + 100) == 1
 
 
 def test_a_lost_group_is_missed():
     centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     real = centres.repeat_interleave(torch.tensor([40, 30, 10]), 0) + 0.1 * rows(80, 2)
-    groups = image_signals.Clusters.of(real, 3)
+    groups = image_signals.Clusters.fit(real, 3)
     assert sorted(groups.shares.tolist()) == pytest.approx([10 / 80, 30 / 80, 40 / 80])
-    assert groups.lost(real) == 0
-    assert groups.lost(centres[:2].repeat(20, 1)).item() == pytest.approx(10 / 80)
-    assert groups.lost(centres[:1].repeat(40, 1)).item() == pytest.approx(40 / 80)
-    assert groups.lost(centres[:2].repeat(5, 1)) == 0  # so few samples may miss the smallest group by chance
+    assert groups.missing_share(real) == 0
+    assert groups.missing_share(centres[:2].repeat(20, 1)).item() == pytest.approx(10 / 80)
+    assert groups.missing_share(centres[:1].repeat(40, 1)).item() == pytest.approx(40 / 80)
+    assert groups.missing_share(centres[:2].repeat(5, 1)) == 0  # so few samples may miss the smallest group by chance
 
 
 def test_checkerboard():
     y, x = torch.meshgrid(torch.arange(8), torch.arange(10), indexing="ij")
     noise = rows(500, 1, 8, 10)
     for pattern in ((-1.0) ** (x + y), (-1.0) ** x, (-1.0) ** y):
-        assert image_signals.checkerboard(pattern[None, None] + 5).item() == pytest.approx(1, abs=1e-4)
+        assert image_signals.checkerboard_share(pattern[None, None] + 5).item() == pytest.approx(1, abs=1e-4)
         variance = (0.5 * pattern).square().mean() / (noise + 0.5 * pattern).square().mean()
         white = 3 / 79 * (1 - variance)  # of noise, each frequency has its share
-        found = image_signals.checkerboard(noise + 0.5 * pattern).item()
+        found = image_signals.checkerboard_share(noise + 0.5 * pattern).item()
         assert found == pytest.approx((variance + white).item(), rel=0.05)
-    assert image_signals.checkerboard(torch.cos(x / 2)[None, None]) < 0.02
-    assert image_signals.checkerboard(torch.ones(1, 1, 9, 9)) == 0
+    assert image_signals.checkerboard_share(torch.cos(x / 2)[None, None]) < 0.02
+    assert image_signals.checkerboard_share(torch.ones(1, 1, 9, 9)) == 0
 
 
 def test_ends_and_saturation():
     images = torch.linspace(-1, 1, 5000).view(2, 1, 50, 50)
-    low, high = image_signals.ends(images)
+    low, high = image_signals.percentiles(images)
     assert (low.item(), high.item()) == pytest.approx((-0.98, 0.98), abs=2e-3)
-    assert image_signals.saturated(images).item() == pytest.approx(0.01, abs=1e-3)
-    assert image_signals.saturated(3 * images).item() == pytest.approx(0.67, abs=1e-2)
+    assert image_signals.saturated_share(images).item() == pytest.approx(0.01, abs=1e-3)
+    assert image_signals.saturated_share(3 * images).item() == pytest.approx(0.67, abs=1e-2)
 
 
 def test_label_contrast():
@@ -103,25 +105,25 @@ def test_label_contrast():
 
 def test_verdicts():
     real, fake = rows(30) + 0.5, rows(30, seed=1)
-    found = verdicts(Probe(rows(30, 1), rows(30, 1), real, fake))
+    found = score_statistics(Probe(rows(30, 1), rows(30, 1), real, fake))
     both, kind = torch.cat([real, fake]), [1] * 30 + [0] * 30
-    assert found["ranking"].item() == pytest.approx(roc_auc_score(kind, both))
+    assert found["d_auc"].item() == pytest.approx(roc_auc_score(kind, both))
     pooled = ((real.numpy().var(ddof=1) + fake.numpy().var(ddof=1)) / 2) ** 0.5
-    assert found["gap"].item() == pytest.approx((real.mean() - fake.mean()).item() / pooled, rel=1e-5)
+    assert found["score_gap"].item() == pytest.approx((real.mean() - fake.mean()).item() / pooled, rel=1e-5)
     assert found["real_sign"].item() == pytest.approx(np.sign(real.numpy()).mean())
     assert found["fake_sign"].item() == pytest.approx(np.sign(fake.numpy()).mean())
     same = Probe(real, real, torch.zeros(30), torch.zeros(30))
-    assert verdicts(same)["ranking"] == 0.5
+    assert score_statistics(same)["d_auc"] == 0.5
     u = stats.mannwhitneyu(real, fake).statistic
-    assert found["ranking"].item() == pytest.approx(u / 900)
+    assert found["d_auc"].item() == pytest.approx(u / 900)
 
 
 def test_overfitting():
     look = Probe(rows(4, 1), rows(4, 1), torch.tensor([3.0, 4, 5, 4]), torch.tensor([-1.0, -1, 1, 1]))
     held = Probe(rows(4, 1), rows(4, 1), torch.tensor([1.5, 0, -1, 3.5]), torch.zeros(4))
-    found = {name: value.item() for name, value in overfitting(look, held).items()}
-    assert found == pytest.approx({"real_accuracy": 1, "held_accuracy": 0.25, "overfit": (4 - 1) / (4 - 0)})
-    assert overfitting(look, None) == {}
+    found = {name: value.item() for name, value in overfitting_statistics(look, held).items()}
+    assert found == pytest.approx({"real_accuracy": 1, "held_out_accuracy": 0.25, "overfitting": (4 - 1) / (4 - 0)})
+    assert overfitting_statistics(look, None) == {}
 
 
 def test_weights():
@@ -131,8 +133,8 @@ def test_weights():
     layer.weight.grad = torch.ones(4, 5)
     layer.weight.grad[1] = 0
     layer.bias.grad = torch.zeros(4)
-    assert weights.dead_share(list(layer.parameters())).item() == 0.25
-    assert weights.dead_share([torch.zeros(3, requires_grad=True)]) is None
+    assert weights.dead_unit_share(list(layer.parameters())).item() == 0.25
+    assert weights.dead_unit_share([torch.zeros(3, requires_grad=True)]) is None
 
 
 def test_spectral_norms():
@@ -156,19 +158,28 @@ def test_every_recipe_can_be_listened_to(name, tmp_path):
     opened = session(name, tmp_path, **options, **with_held)
     trainer = opened.training.trainer
     trainer.advance()
-    found = opened.training.signals.measured(trainer)
+    found = opened.training.signals.measure(trainer)
     assert all(value.dim() == 0 and torch.isfinite(value) for value in found.values())
     if trainer.d is None:
         return
-    assert found.keys() >= {"ranking", "gap", "diversity", "lost", "told_apart", "nearness", "saturated", "low"}
-    assert ("overfit" in found) == bool(with_held)
+    assert found.keys() >= {
+        "d_auc",
+        "score_gap",
+        "diversity",
+        "missing_cluster_share",
+        "nn_two_sample_accuracy",
+        "nearest_real_ratio",
+        "saturated_share",
+        "percentile_1",
+    }
+    assert ("overfitting" in found) == bool(with_held)
     assert ("label_effect" in found) == ("label" in trainer.task.needs)
 
 
 @pytest.mark.parametrize("name", ["dcgan_small", "stylegan2", "sngan", "textgan"])
 def test_listening_changes_nothing(name, tmp_path, monkeypatch):
     monkeypatch.setattr(ganvas.doctor.signals, "STEPS", 1)
-    monkeypatch.setattr(ganvas.doctor.signals, "RARELY", 1)
+    monkeypatch.setattr(ganvas.doctor.signals, "THOROUGH", 1)
     states = []
     for listens in (True, False):
         options = {**TINY, "data": source(name, tmp_path), "set": narrow(name)}
@@ -178,13 +189,13 @@ def test_listening_changes_nothing(name, tmp_path, monkeypatch):
         for _ in range(3):
             if listens:
                 assert signals.due(trainer)
-                with signals.listening(trainer):
+                with signals.around_step(trainer):
                     trainer.advance()
             else:
                 trainer.advance()
         states.append(trainer.state_dict())
     told = states[0].pop("tally")["sums"].keys() - states[1].pop("tally")["sums"].keys()
-    assert {"signal/d_update", "signal/ranking", "signal/g_spectral"} <= told
+    assert {"diagnostics/d_update_ratio", "diagnostics/d_auc", "diagnostics/g_spectral_norm"} <= told
     assert same(*states)
 
 
@@ -208,7 +219,7 @@ def test_a_verdict_is_higher_for_what_looks_real(name, sign):
 
 
 def test_when_it_is_time(tmp_path):
-    assert (ganvas.doctor.signals.STEPS, ganvas.doctor.signals.RARELY) == (32, 8)
+    assert (ganvas.doctor.signals.STEPS, ganvas.doctor.signals.THOROUGH) == (32, 8)
     opened = session("dcgan_small", tmp_path)
     trainer, signals = opened.training.trainer, Signals(opened.batches, 100)
     due = []
@@ -227,17 +238,25 @@ def test_what_a_log_says(tmp_path):
     options = {**TINY, "resolution": 16, "set": {**SMALL, "conditional": "true"}}
     run = ganvas.train("dcgan_small", outdir=tmp_path / "run", images=8 * 260, hold_out=100, **options)
     said = set().union(*run.log())
-    for name in ("variety", "g_spectral", "d_spectral", "overfit", "held_accuracy", "label_effect", "gradient_ratio"):
-        assert f"signal/{name}" in said, name
+    for name in (
+        "feature_diversity",
+        "g_spectral_norm",
+        "d_spectral_norm",
+        "overfitting",
+        "held_out_accuracy",
+        "label_effect",
+        "gradient_ratio",
+    ):
+        assert f"diagnostics/{name}" in said, name
     for line in run.log():
-        if "signal/ranking" in line:
-            assert 0 <= line["signal/ranking"] <= 1
-            assert line["signal/nonfinite"] == 0
+        if "diagnostics/d_auc" in line:
+            assert 0 <= line["diagnostics/d_auc"] <= 1
+            assert line["diagnostics/nonfinite_values"] == 0
             ratio = line["d/gradient_norm"] / line["g/gradient_norm"]
-            assert line["signal/gradient_ratio"] == pytest.approx(ratio)
+            assert line["diagnostics/gradient_ratio"] == pytest.approx(ratio)
 
 
 def test_no_more_images_than_fit(tmp_path):
     opened = session("dcgan_small", tmp_path, hold_out=1788)
     assert opened.training.signals.count == 9  # trained on: 1,797 less those held out
-    assert set(opened.training.signals.measured(opened.training.trainer)) >= {"overfit", "ranking"}
+    assert set(opened.training.signals.measure(opened.training.trainer)) >= {"overfitting", "d_auc"}

@@ -78,8 +78,47 @@ COMPONENTS: dict[str, str] = {
 }
 COMPONENTS |= {f"torch.optim.{name.lower()}:{name}": name.lower() for name in ("Adam", "AdamW", "RMSprop", "SGD")}
 
+# Fields of log.jsonl.
+LOG_KEYS: dict[str, str] = {
+    "signal/ranking": "diagnostics/d_auc",
+    "signal/gap": "diagnostics/score_gap",
+    "signal/real_sign": "diagnostics/real_sign",
+    "signal/fake_sign": "diagnostics/fake_sign",
+    "signal/real_accuracy": "diagnostics/real_accuracy",
+    "signal/held_accuracy": "diagnostics/held_out_accuracy",
+    "signal/overfit": "diagnostics/overfitting",
+    "signal/gradient_ratio": "diagnostics/gradient_ratio",
+    "signal/g_update": "diagnostics/g_update_ratio",
+    "signal/d_update": "diagnostics/d_update_ratio",
+    "signal/g_dead": "diagnostics/g_dead_unit_share",
+    "signal/d_dead": "diagnostics/d_dead_unit_share",
+    "signal/g_spectral": "diagnostics/g_spectral_norm",
+    "signal/d_spectral": "diagnostics/d_spectral_norm",
+    "signal/diversity": "diagnostics/diversity",
+    "signal/variety": "diagnostics/feature_diversity",
+    "signal/lost": "diagnostics/missing_cluster_share",
+    "signal/told_apart": "diagnostics/nn_two_sample_accuracy",
+    "signal/nearness": "diagnostics/nearest_real_ratio",
+    "signal/wander": "diagnostics/mean_shift",
+    "signal/off_centre": "diagnostics/mean_offset",
+    "signal/saturated": "diagnostics/saturated_share",
+    "signal/real_saturated": "diagnostics/real_saturated_share",
+    "signal/low": "diagnostics/percentile_1",
+    "signal/high": "diagnostics/percentile_99",
+    "signal/real_low": "diagnostics/real_percentile_1",
+    "signal/real_high": "diagnostics/real_percentile_99",
+    "signal/nonfinite": "diagnostics/nonfinite_values",
+    "signal/checkerboard": "diagnostics/checkerboard_share",
+    "signal/real_checkerboard": "diagnostics/real_checkerboard_share",
+    "signal/label_effect": "diagnostics/label_effect",
+    "signal/label_contrast": "diagnostics/label_contrast",
+    "signal/real_label_contrast": "diagnostics/real_label_contrast",
+    "signal/data_wait": "diagnostics/data_wait_share",
+    "returns": "rollbacks",
+    "healed": "heal",
+}
+
 OPTIONS: dict[str, dict[str, str]] = {}  # component: {old option: present option}
-LOG_KEYS: dict[str, str] = {}  # fields of log.jsonl: {old: present}
 EVALUATION_KEYS: dict[str, str] = {}  # fields of evaluation.jsonl: {old: present}
 
 
@@ -104,3 +143,11 @@ def current(value: Any) -> Any:
 def current_keys(line: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """A line of a log with its fields' present names."""
     return {names.get(k, k): v for k, v in line.items()}
+
+
+def current_log_line(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of log.jsonl, or the running means of a saved state, with the present names of the fields."""
+    renamed = current_keys(line, LOG_KEYS)
+    if isinstance(renamed.get("heal"), dict):
+        renamed["heal"] = current_keys(renamed["heal"], {"done": "action"})
+    return renamed

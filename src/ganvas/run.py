@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from . import legacy
 from .errors import UsageError, UserError
 from .files import atomic_write, explain_failure, read_json, write_bytes, write_json
+from .legacy import current_log_line
 
 KEPT_STATES = 2
 OURS = ("config.json", "log.jsonl")  # what makes a folder a run
@@ -116,7 +117,12 @@ class Run:
 
     def log(self) -> list[dict[str, Any]]:
         """Every line of the log; a line that a kill left incomplete is dropped."""
-        return _lines(self.log_file)
+        return self.read_log()[0]
+
+    def read_log(self) -> tuple[list[dict[str, Any]], int]:
+        """The lines of the log under the present keys, and the number of damaged lines (see `read_lines`)."""
+        lines, damaged = read_lines(self.log_file)
+        return [current_log_line(line) for line in lines], damaged
 
     def append_evaluation(self, line: Mapping[str, Any]) -> None:
         """Add one measurement, a JSON object with its protocol, to evaluation.jsonl."""

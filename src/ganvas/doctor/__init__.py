@@ -1,6 +1,6 @@
-"""The doctor: names what is wrong with a run, on what evidence, and what to change.
+"""The doctor: problems of a run, each with its evidence and with the options to change.
 
-Every rule is a pure function of the lines of log.jsonl, so a run is diagnosed alike while it trains and years later.
+Every rule is a pure function of the lines of log.jsonl, so a run gets the same findings while it trains and afterwards.
 """
 
 from __future__ import annotations
@@ -11,80 +11,78 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..run import Run
-from .log import Chart, Line, Setup
+from .log import History, Line, Setup
 from .rules import RULES, Severity
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: its name, the numbers that show it, and what to change."""
+    """One problem of a run."""
 
-    trouble: str  # a name of the table in docs/doctor.md
-    evidence: str  # a sentence with numbers
-    remedy: str  # a sentence with the options to change
+    trouble: str  # name of the problem, from the table in docs/doctor.md
+    evidence: str  # a clause with numbers
+    remedy: str  # a clause with the options to change
     severity: Severity
-    images: int  # how far the run was when it was found
+    images: int  # images trained on when it was found
 
     def __str__(self) -> str:
-        """As one calm line."""
+        """The finding as one line of text."""
         return f"{self.trouble.capitalize()} at {self.images:,} images: {self.evidence}. To change: {self.remedy}."
 
 
 class Doctor:
-    """Listens to a run line by line and names each trouble once."""
+    """Reads the log of a run line by line and reports each problem once."""
 
     def __init__(self, config: Mapping[str, Any], lines: Sequence[Line] = ()):
         self.setup = Setup(config)
-        self.chart = Chart(self.setup)
-        self.named: set[str] = set()
+        self.history = History(self.setup)
+        self.reported: set[str] = set()
         for line in lines:
-            self.chart.add(line)
-            self.named |= {str(said.get("trouble")) for said in line.get("findings", [])}
+            self.history.add(line)
+            self.reported |= {str(finding.get("trouble")) for finding in line.get("findings", [])}
 
-    def hear(self, line: Line) -> list[Finding]:
-        """What a new line of the log shows that was not said before."""
-        self.chart.add(line)
-        chart, found = self.chart, []
+    def add(self, line: Line) -> list[Finding]:
+        """The problems that show for the first time with this line of the log."""
+        self.history.add(line)
+        findings = []
         for rule in RULES:
-            if rule.trouble in self.named:
+            if rule.trouble in self.reported:
                 continue
-            evidence = rule.sign(chart)
+            evidence = rule.symptom(self.history)
             if evidence:
-                self.named.add(rule.trouble)
-                found.append(Finding(rule.trouble, evidence, rule.remedy(self.setup), rule.severity, chart.images))
-        return found
+                self.reported.add(rule.trouble)
+                remedy = rule.remedy(self.setup)
+                findings.append(Finding(rule.trouble, evidence, remedy, rule.severity, self.history.images))
+        return findings
 
-    def curable(self, findings: Sequence[Finding]) -> Finding | None:
-        """The first of them that is a trouble and has a cure."""
-        return next((found for found in findings if found.severity == "trouble" and self.cure(found)), None)
+    def first_curable(self, findings: Sequence[Finding]) -> Finding | None:
+        """The first finding of severity `trouble` that has a cure."""
+        return next((finding for finding in findings if finding.severity == "trouble" and self.cure(finding)), None)
 
     def cure(self, finding: Finding) -> Mapping[str, float]:
-        """The mildest there is, as factors on the players' learning rates; nothing if none of that kind would help."""
-        return next((rule.ease for rule in RULES if rule.trouble == finding.trouble and rule.ease), {})
+        """Factors on the players' learning rates that may help against a finding; empty if there are none."""
+        return next((rule.lr_factors for rule in RULES if rule.trouble == finding.trouble and rule.lr_factors), {})
 
 
 def diagnose(run: Run | str | os.PathLike[str]) -> list[Finding]:
-    """Everything that the log of a run shows, in the order in which it could have been said.
-
-    Raises `UsageError` if this is no run.
-    """
+    """Findings in the log of a run, in the order in which they show; raises `UsageError` if the folder is not a run."""
     run = run if isinstance(run, Run) else Run.open(run)
     return findings_in(run.config(), run.log())
 
 
 def findings_in(config: Mapping[str, Any], lines: Sequence[Line]) -> list[Finding]:
-    """The same of a config and a log that were read already."""
-    doctor, found = Doctor(config), []
+    """Findings in the lines of a log, given the config of the run."""
+    doctor, findings = Doctor(config), []
     for line in lines:
-        found += _healed(line)
-        found += doctor.hear(line)
-    return found
+        findings += _healed_findings(line)
+        findings += doctor.add(line)
+    return findings
 
 
-def _healed(line: Line) -> list[Finding]:
-    """What was found in lines that healing took back, as a note."""
-    said = line.get("healed")
-    if not isinstance(said, Mapping) or not {"trouble", "evidence", "remedy", "images", "done"} <= said.keys():
+def _healed_findings(line: Line) -> list[Finding]:
+    """The finding that made --heal go back, as a note: the lines that showed it are no longer in the log."""
+    heal = line.get("heal")
+    if not isinstance(heal, Mapping) or not {"trouble", "evidence", "remedy", "images", "action"} <= heal.keys():
         return []
-    evidence = f"{said['evidence']} (healed: {said['done']})"
-    return [Finding(str(said["trouble"]), evidence, str(said["remedy"]), "note", int(said["images"]))]
+    evidence = f"{heal['evidence']} (healed: {heal['action']})"
+    return [Finding(str(heal["trouble"]), evidence, str(heal["remedy"]), "note", int(heal["images"]))]

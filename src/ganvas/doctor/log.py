@@ -1,4 +1,4 @@
-"""What the rules read: the lines of a run's log up to some moment, and how the run was set up."""
+"""The input of the rules: the log of a run up to some line, and the config of the run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ Line = Mapping[str, Any]
 
 
 class Setup:
-    """A run's config as plain JSON, so that runs of components that are not ours can be read too."""
+    """The config of a run as plain JSON, so that runs with components from outside Ganvas can be read too."""
 
     def __init__(self, config: Mapping[str, Any]):
         self.recipe: Mapping[str, Any] = legacy.current(config.get("recipe") or {})
         self.data: Mapping[str, Any] = config.get("data") or {}
 
     def get(self, path: str, default: Any = None) -> Any:
-        """What an option is, by the path that `--set` takes: as it was set, else its component's default, else
-        `default`.
-        """
+        """The value of an option by its `--set` path: as set, else its component's default, else `default`."""
         for root in (self.recipe, self.recipe.get("task")):
             value: Any = root
             for name in path.split("."):
@@ -33,32 +31,27 @@ class Setup:
         return default
 
     def component(self, path: str) -> str:
-        """The catalogue name of the component at a path; empty if none is there."""
+        """The catalogue name of the component at a path; empty if there is none."""
         return str(self.get(f"{path}.()", ""))
 
     @property
     def players(self) -> list[str]:
-        """Those with an optimiser: `g`, and `d` if there is one."""
+        """The players that have an optimiser: `g`, and `d` if there is one."""
         return [player for player in ("g", "d") if self.get(f"{player}_optimizer")]
 
     @property
     def has_images(self) -> bool:
-        """Whether the data are images and not points."""
+        """True for images, False for points."""
         return max(self.data.get("resolution") or [8]) > 1
 
     @property
-    def judges_by_sign(self) -> bool:
-        """Whether logits are meant to be positive for real images and negative for others."""
+    def scores_have_sign(self) -> bool:
+        """True if the loss makes logits positive for real images and negative for generated ones."""
         return self.component("loss") in ("non_saturating", "minimax", "hinge")
 
     @property
-    def planned(self) -> int:
-        """Images of the whole run."""
-        return int(self.get("images", 0))
-
-    @property
-    def trained_on(self) -> int:
-        """Images that the data have beside those held out; 0 where the config does not say."""
+    def training_images(self) -> int:
+        """The number of images in the data without those held out; 0 if the config does not say."""
         return int(self.data.get("images") or 0) - self.held_out
 
     @property
@@ -66,15 +59,15 @@ class Setup:
         return int(self.data.get("held_out") or 0)
 
     @property
-    def drawn(self) -> int:
-        """Images that one step of the game draws."""
+    def images_per_step(self) -> int:
+        """The number of images that one training step draws."""
         d_steps, g_steps = self.get("d_steps", 1), self.get("g_steps", 1)
         d_steps = d_steps.get("usual", 5) if isinstance(d_steps, Mapping) else d_steps  # a rule, such as LongStarts
         return max(int(self.get("batch", 1)) * max(int(d_steps), int(g_steps)), 1)
 
 
 def _inside(value: Any, name: str) -> Any:
-    """One step along a path: into a component, with its defaults, or into a list by position."""
+    """The value under one name of a path: an option of a component or its default, or an item of a list."""
     if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
         return value[int(name)]
     if not isinstance(value, Mapping):
@@ -86,10 +79,10 @@ def _inside(value: Any, name: str) -> Any:
     return encode(default) if isinstance(default, (Spec, list, tuple, str, int, float, bool)) else None
 
 
-class Chart:
-    """The log of a run up to some moment, as a physician reads it: the newest values, and those from the beginning.
+class History:
+    """The log of a run up to some line, by field: its first values, its newest values, and their change.
 
-    Kept by field, so that reading a long log takes time in proportion to its length.
+    Adding a line takes the same time however long the log is.
     """
 
     def __init__(self, setup: Setup):
@@ -97,27 +90,22 @@ class Chart:
         self.values: dict[str, list[float]] = {}
 
     def add(self, line: Line) -> None:
-        """The next line of the log."""
+        """Append the next line of the log; values that are no finite numbers are left out."""
         self.images = int(line.get("images", 0))
         for name, value in line.items():
             if _is_number(value):
                 self.values.setdefault(name, []).append(float(value))
 
     @property
-    def fraction(self) -> float:
-        """The share of the planned run that is over."""
-        return self.images / self.setup.planned if self.setup.planned else 1.0
-
-    @property
     def steps(self) -> int:
-        """About how many steps the generator has made."""
-        warming = int(self.setup.get("d_warmup_images", 0))
-        return max(self.images - warming, 0) // self.setup.drawn
+        """The approximate number of steps that the generator has made."""
+        warmup = int(self.setup.get("d_warmup_images", 0))
+        return max(self.images - warmup, 0) // self.setup.images_per_step
 
     def change(self, name: str, count: int) -> float:
-        """How the newer half of the last `count` values compares with the older one: -0.1 is a tenth less.
+        """The relative change from the older to the newer half of the last `count` values: -0.1 is a tenth less.
 
-        Medians of the halves; not a number if there are fewer values.
+        Between the medians of the halves; NaN if there are fewer values.
         """
         values = self.last(name, count)
         if not values:
@@ -126,20 +114,20 @@ class Chart:
         return (new - old) / max(abs(old), 1e-12)
 
     def all(self, name: str) -> list[float]:
-        """Every value of a field, oldest first; lines without it are passed over."""
+        """Every value of a field, oldest first; lines without the field are left out."""
         return list(self.values.get(name, ()))
 
     def last(self, name: str, count: int) -> list[float]:
-        """The newest `count` values of a field, oldest first; none at all if there are fewer."""
+        """The newest `count` values of a field, oldest first; an empty list if there are fewer."""
         values = self.values.get(name, [])
         return values[-count:] if len(values) >= count else []
 
-    def now(self, name: str, count: int) -> float:
-        """The median of the newest `count` values of a field; not a number if there are fewer."""
+    def recent(self, name: str, count: int) -> float:
+        """The median of the newest `count` values of a field; NaN if there are fewer."""
         return median(self.last(name, count) or [math.nan])
 
     def first(self, name: str, count: int) -> float:
-        """The median of the first `count` values of a field; not a number if there are fewer."""
+        """The median of the first `count` values of a field; NaN if there are fewer."""
         values = self.values.get(name, [])[:count]
         return median(values) if len(values) == count else math.nan
 

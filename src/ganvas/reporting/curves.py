@@ -1,4 +1,4 @@
-"""Which fields of the log share a chart, and what they mean."""
+"""Charts of the log: the fields that share a chart, and their meaning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .read import Record
 
 @dataclass(frozen=True)
 class Panel:
-    """Fields of the log in one chart."""
+    """One chart: its title, the fields of the log in it, and their meaning."""
 
     title: str
     fields: tuple[str, ...]
@@ -21,103 +21,161 @@ class Panel:
 
 LOSSES = [
     Panel("adversarial loss", ("d/adversarial", "g/adversarial")),
-    Panel("mean logits", ("d/real", "d/fake"), "what the discriminator says of real and of generated images"),
+    Panel("mean logits", ("d/real", "d/fake"), "of the discriminator, for real and for generated images"),
     Panel("gradient norm", ("d/gradient_norm", "g/gradient_norm")),
 ]
 
+
+def _diagnostic(title: str, *keys: str, about: str = "") -> Panel:
+    return Panel(title, tuple(f"diagnostics/{key}" for key in keys), about)
+
+
 # The meanings are those of docs/doctor.md.
-SIGNALS = [
-    Panel("ranking", ("signal/ranking",), "real above generated in how many pairs: 0.5 is guessing, 1 perfect"),
-    Panel("diversity", ("signal/diversity", "signal/variety"), "of samples, over that of real images"),
-    Panel("told apart", ("signal/told_apart",), "0.5: samples and real images are alike; 1: nothing in common"),
-    Panel("nearness", ("signal/nearness",), "how far samples are from the nearest real image"),
-    Panel("accuracy on real images", ("signal/real_accuracy", "signal/held_accuracy"), "of training, and held out"),
-    Panel("kinds without samples", ("signal/lost",), "share of real images whose group next to no sample falls into"),
-    Panel("gap", ("signal/gap",), "between the mean logits, in their standard deviations"),
-    Panel("sign of the logits", ("signal/real_sign", "signal/fake_sign")),
-    Panel("overfitting", ("signal/overfit",), "r_v of Karras et al. 2020"),
-    Panel("gradient ratio", ("signal/gradient_ratio",), "the discriminator's gradient norm over the generator's"),
-    Panel("update", ("signal/d_update", "signal/g_update"), "how far a step moves the weights, in their own length"),
-    Panel("dead units", ("signal/d_dead", "signal/g_dead"), "share that no gradient reaches"),
-    Panel("largest singular value", ("signal/d_spectral", "signal/g_spectral")),
-    Panel("wander", ("signal/wander",), "how far the mean sample moves between measurements"),
-    Panel("off centre", ("signal/off_centre",), "the mean sample from the mean real image"),
-    Panel("range", ("signal/low", "signal/high", "signal/real_low", "signal/real_high"), "of values in samples"),
-    Panel("saturated", ("signal/saturated", "signal/real_saturated"), "share of values at the ends of the range"),
-    Panel("checkerboard", ("signal/checkerboard", "signal/real_checkerboard"), "share of variance that alternates"),
-    Panel("effect of the label", ("signal/label_effect",)),
-    Panel("contrast of labels", ("signal/label_contrast", "signal/real_label_contrast")),
+DIAGNOSTICS = [
+    _diagnostic(
+        "discriminator AUC", "d_auc", about="share of (real, generated) pairs with the higher score for the real image"
+    ),
+    _diagnostic(
+        "diversity", "diversity", "feature_diversity", about="distance between samples, over that between real images"
+    ),
+    _diagnostic(
+        "nearest-neighbour accuracy",
+        "nn_two_sample_accuracy",
+        about="0.5: samples and real images have the same distribution; 1: they do not overlap",
+    ),
+    _diagnostic(
+        "distance to real images",
+        "nearest_real_ratio",
+        about="from a sample to its nearest real image, over that between real images",
+    ),
+    _diagnostic(
+        "accuracy on real images",
+        "real_accuracy",
+        "held_out_accuracy",
+        about="share that the discriminator recognises of the training and of the held-out images",
+    ),
+    _diagnostic(
+        "missing clusters", "missing_cluster_share", about="share of real images in clusters with almost no samples"
+    ),
+    _diagnostic("score gap", "score_gap", about="difference of the mean scores, in standard deviations"),
+    _diagnostic("score sign", "real_sign", "fake_sign", about="mean sign of the logits"),
+    _diagnostic("overfitting", "overfitting", about="r_v of Karras et al. 2020, eq. 1"),
+    _diagnostic("gradient ratio", "gradient_ratio", about="the discriminator's gradient norm over the generator's"),
+    _diagnostic(
+        "update ratio",
+        "d_update_ratio",
+        "g_update_ratio",
+        about="norm of the change in one step, over the norm of the weights",
+    ),
+    _diagnostic("dead units", "d_dead_unit_share", "g_dead_unit_share", about="share that no gradient reaches"),
+    _diagnostic(
+        "largest singular value", "d_spectral_norm", "g_spectral_norm", about="of a weight matrix without normalisation"
+    ),
+    _diagnostic(
+        "mean shift",
+        "mean_shift",
+        about="of the mean sample since the last measurement, in distances of real images",
+    ),
+    _diagnostic(
+        "mean offset", "mean_offset", about="from the mean sample to the mean real image, in distances of real images"
+    ),
+    _diagnostic(
+        "value range",
+        "percentile_1",
+        "percentile_99",
+        "real_percentile_1",
+        "real_percentile_99",
+        about="1st and 99th percentile of the values in samples and in real images",
+    ),
+    _diagnostic(
+        "saturated values", "saturated_share", "real_saturated_share", about="share of values at the ends of the range"
+    ),
+    _diagnostic(
+        "checkerboard",
+        "checkerboard_share",
+        "real_checkerboard_share",
+        about="share of the variance that alternates from pixel to pixel",
+    ),
+    _diagnostic("label effect", "label_effect", about="change by another label, over the distance between samples"),
+    _diagnostic(
+        "label contrast",
+        "label_contrast",
+        "real_label_contrast",
+        about="share by which images of the same class are nearer than images of other classes",
+    ),
+    _diagnostic("non-finite values", "nonfinite_values", about="in the samples of a measurement"),
 ]
 
 SPEED = [
-    Panel("images a second", ("images_per_second",)),
-    Panel("waiting for data", ("signal/data_wait",), "share of the time"),
+    Panel("images per second", ("images_per_second",)),
+    _diagnostic("waiting for data", "data_wait_share", about="share of the training time"),
 ]
 
-FIRST_SIGNALS = 6  # panels of SIGNALS that are shown at once; the others are a click away
+OPEN_PANELS = 6  # panels of DIAGNOSTICS that are shown at once; the others are a click away
 WORDS = {"d": "discriminator", "g": "generator"}
 
 
-def said(name: str, panel: Panel) -> str:
-    """A field as the legend of its panel calls it."""
+def legend_name(name: str, panel: Panel) -> str:
+    """The name of a field in the legend of its panel."""
     if len(panel.fields) == 1 and name == panel.fields[0]:
         return panel.title
-    last = name.rpartition("/")[2]
+    last = name.rpartition("/")[2].removesuffix("_share")
     player = name.partition("/")[0] if name[:2] in ("d/", "g/") else last[0] if last[1:2] == "_" else ""
     same = {f.rpartition("/")[2].removeprefix("d_").removeprefix("g_") for f in panel.fields}
     if player in WORDS and len(same) == 1:
         return WORDS[player]
-    return {"real": "real", "fake": "generated"}.get(last, last.replace("_", " "))
+    return last.replace("fake", "generated").replace("_", " ")
 
 
-def drawn(panel: Panel, records: Sequence[Record]) -> Safe | None:
-    """The chart of a panel: one run in a colour a field, several in a colour a run and dashes for the second field."""
+def draw(panel: Panel, records: Sequence[Record]) -> Safe | None:
+    """The chart of a panel: a colour for each field of one run; of several runs a colour each, other fields dashed."""
     series = []
     for r, record in enumerate(records):
         for f, name in enumerate(panel.fields):
             points = record.curve(name)
             if len(records) == 1:
-                series.append(Series(said(name, panel), points, f))
+                series.append(Series(legend_name(name, panel), points, f))
             else:
-                field = f", {said(name, panel)}" if len(panel.fields) > 1 else ""
+                field = f", {legend_name(name, panel)}" if len(panel.fields) > 1 else ""
                 series.append(Series(f"{record.name}{field}", points, r, dashed=f > 0))
     return chart(panel.title, series, panel.about)
 
 
 def charts(panels: Iterable[Panel], records: Sequence[Record]) -> list[Safe]:
-    """All of them that any run has values for."""
-    return [figure for panel in panels if (figure := drawn(panel, records)) is not None]
+    """The charts of the panels that any run has values for."""
+    return [figure for panel in panels if (figure := draw(panel, records)) is not None]
 
 
-def others(records: Sequence[Record]) -> list[Panel]:
-    """A panel for every field of the logs that no panel above has."""
-    known = {name for panel in [*LOSSES, *SIGNALS, *SPEED] for name in panel.fields}
-    found = {name: None for record in records for name in record.fields() if name not in known}
-    return [Panel(name, (name,)) for name in found]
+def other_panels(records: Sequence[Record]) -> list[Panel]:
+    """A panel for every field of the logs that is in none of the panels above."""
+    known = {name for panel in [*LOSSES, *DIAGNOSTICS, *SPEED] for name in panel.fields}
+    names = {name: None for record in records for name in record.fields() if name not in known}
+    return [Panel(name, (name,)) for name in names]
 
 
 def curves(records: Sequence[Record]) -> Safe:
-    """Losses and what the doctor measured, over the images."""
-    rest = others(records)
+    """Losses and diagnostics over the number of training images."""
+    rest = other_panels(records)
     terms = [panel for panel in rest if panel.title[:2] in ("d/", "g/")]
     losses = charts([*LOSSES, *terms], records)
     if not losses:
-        return tag("p", "The log holds no losses (yet).", class_="quiet")
-    first, more = SIGNALS[:FIRST_SIGNALS], SIGNALS[FIRST_SIGNALS:]
-    signals = charts(first, records)
+        return tag("p", "The log has no losses yet.", class_="quiet")
+    first, more = DIAGNOSTICS[:OPEN_PANELS], DIAGNOSTICS[OPEN_PANELS:]
+    diagnostics = charts(first, records)
     hidden = charts([*more, *(panel for panel in rest if panel not in terms)], records)
     parts = [tag("div", *losses, class_="charts")]
-    if signals:
-        parts += [tag("h3", "What the doctor looks at"), tag("div", *signals, class_="charts")]
+    if diagnostics:
+        parts += [tag("h3", "Diagnostics"), tag("div", *diagnostics, class_="charts")]
     if hidden:
-        parts.append(folded(f"{len(hidden)} more signals", tag("div", *hidden, class_="charts")))
+        parts.append(folded(f"{len(hidden)} more charts", tag("div", *hidden, class_="charts")))
     return joined(parts)
 
 
 def speed(records: Sequence[Record]) -> Safe:
+    """Throughput and waiting time over the number of training images."""
     return tag("div", *charts(SPEED, records), class_="charts")
 
 
 def folded(title: str, *content: Safe) -> Safe:
-    """Something a click away."""
+    """Content that a click on the title opens."""
     return tag("details", tag("summary", title), *content)

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..config import Recipe
 from ..doctor import Finding, findings_in
-from ..doctor.log import Chart, Setup
-from ..doctor.symptoms import SETTLED
+from ..doctor.log import History, Setup
+from ..doctor.symptoms import FIRST_STEPS
 from ..errors import UserError
 from ..run import Run, read_lines
 
@@ -64,14 +64,14 @@ class Record:
     @property
     def early(self) -> str:
         """Why the doctor says nothing of the samples yet, as a sentence; nothing once it does."""
-        chart = Chart(Setup(self.config))
+        chart = History(Setup(self.config))
         chart.add({"images": self.images})
         try:
             steps = chart.steps
         except (TypeError, ValueError):  # a recipe that ganvas does not write
             return ""
-        said = f"Samples are judged after {SETTLED} steps of the generator; this run has made about {steps:,}."
-        return said if steps < SETTLED else ""
+        said = f"Samples are judged after {FIRST_STEPS} steps of the generator; this run has made about {steps:,}."
+        return said if steps < FIRST_STEPS else ""
 
     @property
     def kind(self) -> str:
@@ -130,8 +130,8 @@ def names(paths: Sequence[Path]) -> list[str]:
 def _read(run: Run, name: str) -> Record:
     config = _config(run)
     notes: list[str] = []
-    lines = _ordered(run.log_file, "images", notes)
-    evaluations = _ordered(run.evaluation_file, "trained_images", notes)
+    lines = _ordered(*run.read_log(), run.log_file.name, "images", notes)
+    evaluations = _ordered(*read_lines(run.evaluation_file), run.evaluation_file.name, "trained_images", notes)
     try:
         recipe = Recipe.from_dict(config["recipe"])
     except UserError:
@@ -155,14 +155,15 @@ def _config(run: Run) -> dict[str, Any]:
     return config
 
 
-def _ordered(file: Path, key: str, notes: list[str]) -> list[Mapping[str, Any]]:
-    """The lines of a file by their count of images; says how many had to be left out."""
-    found, damaged = read_lines(file)
-    good = [line for line in found if is_number(line.get(key)) and line[key] >= 0]
-    damaged += len(found) - len(good)
+def _ordered(
+    lines: Sequence[Mapping[str, Any]], damaged: int, name: str, key: str, notes: list[str]
+) -> list[Mapping[str, Any]]:
+    """The lines of a file sorted by their count of images; notes how many are left out as damaged."""
+    good = [line for line in lines if is_number(line.get(key)) and line[key] >= 0]
+    damaged += len(lines) - len(good)
     if damaged:
         some = "1 line" if damaged == 1 else f"{damaged:,} lines"
-        notes.append(f"{some} of {file.name} could not be read and {'is' if damaged == 1 else 'are'} left out.")
+        notes.append(f"{some} of {name} could not be read and {'is' if damaged == 1 else 'are'} left out.")
     return sorted(good, key=lambda line: float(line[key]))
 
 

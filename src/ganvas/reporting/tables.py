@@ -206,7 +206,7 @@ def _machine(record: Record) -> dict[str, str]:
     if speeds:
         facts["throughput"] = f"{brief(median(speeds))} images a second (median of {len(speeds):,} lines of the log)"
         facts["training time"] = duration(record.seconds)
-    waits = record.values("signal/data_wait")
+    waits = record.values("diagnostics/data_wait_share")
     if waits:
         facts["waiting for data"] = f"{100 * median(waits):.2g} % of the time (median)"
     if isinstance(versions, Mapping):

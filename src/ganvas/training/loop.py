@@ -167,7 +167,7 @@ class Training:
         while trainer.images < trainer.recipe.images and not reason:
             try:
                 before = trainer.images
-                with self.signals.listening(trainer) if self.signals else nullcontext():
+                with self.signals.around_step(trainer) if self.signals else nullcontext():
                     progress = trainer.advance()
                 yield Stepped(progress)
                 yield from self._between(before)
@@ -184,7 +184,7 @@ class Training:
         if crossed(before, now, self.plan.log_images):
             logged = self.log()
             yield logged
-            if self.plan.heal and (trouble := self.doctor.curable(logged.findings)):
+            if self.plan.heal and (trouble := self.doctor.first_curable(logged.findings)):
                 yield Told(self._heal(trouble))
                 return
         if self.watch and crossed(before, now, self.watch.every):
@@ -209,13 +209,15 @@ class Training:
         self.seconds, self.since, self.since_images = self.seconds + took, now, self.trainer.images
         counters = {"images": self.trainer.images, "seconds": round(self.seconds, 3)}
         line: dict[str, Any] = {**counters, "images_per_second": round(images / took, 2), **terms}
-        line |= {"signal/data_wait": round(waited / took, 4)} | ({"returns": self.retries} if self.retries else {})
+        line |= {"diagnostics/data_wait_share": round(waited / took, 4)} | (
+            {"rollbacks": self.retries} if self.retries else {}
+        )
         if terms.get("g/gradient_norm") and "d/gradient_norm" in terms:
-            line["signal/gradient_ratio"] = terms["d/gradient_norm"] / terms["g/gradient_norm"]
+            line["diagnostics/gradient_ratio"] = terms["d/gradient_norm"] / terms["g/gradient_norm"]
         if self.board:
             for name in line.keys() - {"images"}:
                 self.board.add_scalar(name, line[name], self.trainer.images)
-        findings = self.doctor.hear(line)
+        findings = self.doctor.add(line)
         if findings:
             line["findings"] = [asdict(finding) for finding in findings]
         if self.writes:
@@ -318,7 +320,7 @@ class Training:
             self.run.rewind_log(images)
             self.run.rewind_states(images)
             self.run.append_log(
-                {"images": images, "seconds": self.seconds, "healed": {**asdict(trouble), "done": done}}
+                {"images": images, "seconds": self.seconds, "heal": {**asdict(trouble), "action": done}}
             )
         self._read_again()
         self.trainer.group.first(self._save)

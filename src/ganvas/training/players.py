@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import Spec
 from ..errors import UsageError
 from ..game import BaseDiscriminator
+from ..legacy import current_log_line
 from ..policy import fused
 
 
@@ -97,8 +98,10 @@ class Tally:
 
     def __init__(self, state: dict[str, Any] | None = None, device: torch.device | None = None) -> None:
         saved = state or {"sums": {}, "counts": {}}
-        self.sums: dict[str, Tensor] = {name: value.to(device) for name, value in saved["sums"].items()}
-        self.counts: dict[str, int] = dict(saved["counts"])
+        self.sums: dict[str, Tensor] = {
+            name: value.to(device) for name, value in current_log_line(saved["sums"]).items()
+        }
+        self.counts: dict[str, int] = current_log_line(saved["counts"])
 
     def state_dict(self) -> dict[str, Any]:
         """What was reported since the last reading."""
