@@ -48,7 +48,7 @@ def saved(folder, name="rrdb", file="a.pth", **options):
 def test_a_weight_file(name, tmp_path):
     network, file = saved(tmp_path, name, "w.safetensors", scale=2, channels=1)
     found = resolve(file)
-    assert (found.scale, found.channels) == (2, 1)
+    assert (found.network.scale, found.channels) == (2, 1)
     assert not found.network.training
     x = torch.rand(1, 1, 9, 8)
     assert torch.equal(found.network(x), network(x))
@@ -81,9 +81,11 @@ def test_the_embedded_models_are_better_than_bicubic(name):
 
     found = resolve(name)
     image = torch.from_numpy(chelsea()[40:240, 100:340].copy()).permute(2, 0, 1)[None] / 255
-    low = resize(image, scale=1 / found.scale).mul(255).round().div(255).clamp(0, 1)
+    low = resize(image, scale=1 / found.network.scale).mul(255).round().div(255).clamp(0, 1)
     made = found.network(low * 2 - 1) / 2 + 0.5
-    ours, plain = ((x.clamp(0, 1) - image).square().mean().log10() for x in (made, resize(low, scale=found.scale)))
+    ours, plain = (
+        (x.clamp(0, 1) - image).square().mean().log10() for x in (made, resize(low, scale=found.network.scale))
+    )
     assert 10 * (plain - ours) > 0.5  # dB
     assert weight_file(name).stat().st_size <= 2_500_000
 

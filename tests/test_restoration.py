@@ -400,7 +400,7 @@ def test_pairs_of_two_sizes_are_learnt_from(photographs, tmp_path):
             image.resize((40 * factor, 32 * factor)).save(tmp_path / side / file.name)
     data = f"source={tmp_path / 'low'},target={tmp_path / 'high'}"
     run = ganvas.train("compact", data=data, resolution=16, outdir=tmp_path / "run", set=SMALL, **QUICK)
-    assert resolve(run.path).scale == 3
+    assert resolve(run.path).network.scale == 3
     assert run.config()["data"]["resolution"] == [18, 18]  # the next that three divides
 
 

@@ -63,6 +63,27 @@ class Target:
         return size
 
 
+@dataclass(frozen=True)
+class EnhanceOptions:
+    """Options of an `Enhancer`; raises `UsageError` for values out of range."""
+
+    target: Target = Target()
+    strength: float = 1.0  # share of the network's image; the rest is the base model's, or a bicubic enlargement
+    keep_colours: bool = False  # keep the input's broad colours and brightness
+    grain: float = 0.0  # standard deviation of noise to add, in levels of 255
+    tile: int | None = None  # side of a tile in pixels, 0 for the whole image, None for what fits into memory
+    overlap: int | None = 64  # largest tile overlap in pixels that is computed exactly, None for no limit
+    wrap: bool = False  # the image is a texture that repeats
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise UsageError(
+                f"--strength must be from 0 (the plain image) to 1 (all of the model), got {self.strength}."
+            )
+        if not 0 <= self.grain <= 255:
+            raise UsageError(f"--grain is a standard deviation from 0 to 255 levels, got {self.grain:g}.")
+
+
 class Blended(nn.Module):
     """A network on colour and, where there is one, on alpha, mixed with a more faithful image.
 
@@ -71,16 +92,15 @@ class Blended(nn.Module):
 
     def __init__(
         self,
-        network: nn.Module,
-        base: nn.Module | None,
-        strength: float,
-        channels: int,
-        faithful: bool = False,
-        colours: bool = False,  # the network's own, as `ImageToImage`
+        model: ImageModel,
+        base: ImageModel | None,
+        options: EnhanceOptions,
+        place: Callable[[nn.Module], nn.Module],  # moves a network to where it will run
     ):
         super().__init__()
-        self.network, self.base, self.strength, self.channels = network, base, strength, channels
-        self.faithful, self.colours = faithful, colours
+        self.network, self.base = place(model.network), place(base.network) if base else None
+        self.channels, self.colours = model.channels, model.network.colours
+        self.strength, self.keep_colours = options.strength, options.keep_colours
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] == self.channels:
@@ -94,7 +114,7 @@ class Blended(nn.Module):
     def mix(self, x: Tensor) -> Tensor:
         """`strength` of the network's image; the rest is the base network's, or bicubic."""
         y = self.network(x)
-        y = keep_broad_colours(y, x) if self.faithful else y
+        y = keep_broad_colours(y, x) if self.keep_colours else y
         if self.strength == 1:
             return y
         if self.base is not None:
@@ -129,29 +149,8 @@ def for_inference(network: nn.Module, policy: Policy) -> nn.Module:
     return policy.place(rounded)
 
 
-@dataclass(frozen=True)
-class EnhanceOptions:
-    """Options of an `Enhancer`; raises `UsageError` for values out of range."""
-
-    target: Target = Target()
-    strength: float = 1.0  # share of the network's image; the rest is the base model's, or a bicubic enlargement
-    keep_colours: bool = False  # keep the input's broad colours and brightness
-    grain: float = 0.0  # standard deviation of noise to add, in levels of 255
-    tile: int | None = None  # side of a tile in pixels, 0 for the whole image, None for what fits into memory
-    overlap: int | None = 64  # largest tile overlap in pixels that is computed exactly, None for no limit
-    wrap: bool = False  # the image is a texture that repeats
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise UsageError(
-                f"--strength must be from 0 (the plain image) to 1 (all of the model), got {self.strength}."
-            )
-        if not 0 <= self.grain <= 255:
-            raise UsageError(f"--grain is a standard deviation from 0 to 255 levels, got {self.grain:g}.")
-
-
 class Enhancer:
-    """An image model with alpha, size, strength, grain and tiling, as images of users need them.
+    """An image model for users' images of any size, depth and transparency, with the options of `upscale`.
 
     `base` is the more faithful model of the same scale that `strength` < 1 mixes in; without one, bicubic.
     """
@@ -166,17 +165,13 @@ class Enhancer:
         self.model, self.policy, self.options = model, policy, options
         self._check(base)
         base = base if options.strength < 1 else None
-        fast, exact = self._blend(base, partial(for_inference, policy=policy)), self._blend(base, policy.place)
-        self.tilers = {  # by the number of alpha channels
-            extra: Tiler(
-                fast,
-                policy,
-                channels=model.channels + extra,
-                tile=options.tile,
-                overlap=options.overlap,
-                fallback=exact,
+        places = (partial(for_inference, policy=policy), policy.place)
+        fast, exact = (Blended(model, base, options, place).eval() for place in places)
+        self.tilers = {  # by number of alpha channels
+            alpha: Tiler(
+                fast, policy, model.channels + alpha, tile=options.tile, overlap=options.overlap, fallback=exact
             )
-            for extra in (0, 1)
+            for alpha in (0, 1)
         }
 
     def _check(self, base: ImageModel | None) -> None:
@@ -184,23 +179,17 @@ class Enhancer:
         model = self.model
         if model.name == PLAIN and self.options.target == Target():
             raise UsageError(f"{PLAIN} has no scale of its own: give --outscale, or --width or --height.")
-        if base is not None and (base.scale, base.channels) != (model.scale, model.channels):
+        if base is not None and (base.network.scale, base.channels) != (model.network.scale, model.channels):
             raise UsageError(
-                f"{base.name} (x{base.scale}, {base.channels} channels) cannot be mixed with"
-                f" {model.name} (x{model.scale}, {model.channels} channels)."
+                f"{base.name} (x{base.network.scale}, {base.channels} channels) cannot be mixed with"
+                f" {model.name} (x{model.network.scale}, {model.channels} channels)."
             )
-        if model.masked:
+        if model.network.masked:
             raise UsageError(f"{model.name} fills holes; give their places: ganvas restore --mask MASK.")
         if model.channels not in (1, 3):
             raise UsageError(f"{model.name} takes images of {model.channels} channels, and these have 1 or 3.")
-        if self.options.keep_colours and model.colours:
+        if self.options.keep_colours and model.network.colours:
             raise UsageError(f"{model.name} changes the colours; leave --keep-colours out.")
-
-    def _blend(self, base: ImageModel | None, place: Callable[[nn.Module], nn.Module]) -> nn.Module:
-        """Combine the network and the base's, each placed where it will run."""
-        model, options = self.model, self.options
-        network, faithful = place(model.network), place(base.network) if base else None
-        return Blended(network, faithful, options.strength, model.channels, options.keep_colours, model.colours).eval()
 
     @property
     def scale(self) -> float:
@@ -226,7 +215,7 @@ class Enhancer:
         """
         if self.model.channels == 1 and not photo.neutral:
             raise UserError(f"{self.model.name} is for grey images, and this one has colours; take another model.")
-        photo = photo.in_colour() if self.model.colours else photo
+        photo = photo.in_colour() if self.model.network.colours else photo
         height, width = photo.array.shape[:2]
         size = (target or self.options.target).of(height, width, self.scale)
         tiler = self.tilers[int(photo.alpha)]
@@ -248,7 +237,7 @@ class Enhancer:
     ) -> Iterator[np.ndarray]:
         """The result from top to bottom, (h, W, C) in the photo's dtype."""
         height, width = photo.array.shape[:2]
-        source = Source((height, width), partial(self._read, photo), self.options.wrap)
+        source = Source((height, width), partial(self._read_crop, photo), self.options.wrap)
         enlarged = round(height * self.scale), round(width * self.scale)
         if enlarged == size and not self.options.grain:
             yield from tiler.bands(source, lambda x: self._to_pixels(photo, x), progress)
@@ -267,7 +256,7 @@ class Enhancer:
         colour, alpha = band.split([self.model.channels, len(band) - self.model.channels])
         return torch.cat([colour + noise * (alpha + 1) / 2 if len(alpha) else colour + noise, alpha])  # premultiplied
 
-    def _read(self, photo: Photo, rows: np.ndarray, columns: np.ndarray) -> Tensor:
+    def _read_crop(self, photo: Photo, rows: np.ndarray, columns: np.ndarray) -> Tensor:
         planes = photo.planes(_as_slice(rows), _as_slice(columns), self.model.channels)
         return planes.colour if planes.alpha is None else torch.cat([planes.colour, planes.alpha], 1)
 

@@ -24,7 +24,7 @@ class Inpainter:
     """
 
     def __init__(self, model: ImageModel, policy: Policy, masks: Path):
-        if not model.masked:
+        if not model.network.masked:
             raise UsageError(f"{model.name} takes no --mask; it changes the whole image.")
         self.model, self.policy, self.masks = model, policy, masks
         self.network = policy.place(model.network)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from ..errors import UsageError, did_you_mean
 from ..game import ImageToImage
-from ..tasks.base import Task
 from .foreign import build_network, read_checkpoint
-from .model import load
+
+if TYPE_CHECKING:
+    from ..tasks.base import Task
 
 EMBEDDED: dict[str, tuple[str, int, str]] = {  # name: file beside this module, scale, description
     "compact-x2": ("compact_x2.safetensors", 2, "Compact x2, trained by the project on photographs."),
@@ -34,21 +36,6 @@ class ImageModel:
     network: ImageToImage  # in evaluation mode and frozen, float32: (N, channels, H, W) in [-1, 1] to images
     channels: int  # of its input images
     name: str
-
-    @property
-    def scale(self) -> int:
-        """Side of its output images as a multiple of the input's."""
-        return self.network.scale
-
-    @property
-    def colours(self) -> bool:
-        """True if it adds colours to grey images."""
-        return self.network.colours
-
-    @property
-    def masked(self) -> bool:
-        """True if its input has a mask of holes as the last channel."""
-        return self.network.masked
 
 
 def pick_embedded(outscale: float | None = None) -> str:
@@ -85,20 +72,26 @@ def resolve(
     if str(model) == PLAIN:
         return ImageModel(Unchanged(), 3, PLAIN)
     if Path(model).is_dir():
-        loaded = load(model, device="cpu", precision="fp32")
-        if not loaded.task.restores:
-            raise wrong_kind(model, loaded.task, verb)
-        assert isinstance(loaded.task.generator, ImageToImage)
-        network = loaded.task.generator.on_images().eval()
-        return ImageModel(network, int(loaded.config["data"]["channels"]), str(model))
+        return _resolve_folder(Path(model), verb)
     checkpoint = read_checkpoint(weight_file(model), scale=scale, activation=activation)
-    built = build_network(checkpoint)
-    if not isinstance(built, ImageToImage):
+    network = build_network(checkpoint)
+    if not isinstance(network, ImageToImage):
         raise UsageError(
             f"{model} ({checkpoint.title}) needs more than an image or gives none; it cannot be used here."
         )
     channels = checkpoint.options.get("source_channels") or checkpoint.options["channels"]
-    return ImageModel(built, int(channels), str(model))
+    return ImageModel(network, int(channels), str(model))
+
+
+def _resolve_folder(folder: Path, verb: str) -> ImageModel:
+    """Load the network of a run or a model folder, which must be a restoration model."""
+    from .model import load  # tasks and data, which weight files do without
+
+    model = load(folder, device="cpu", precision="fp32")
+    if not model.task.restores:
+        raise wrong_kind(folder, model.task, verb)
+    assert isinstance(model.task.generator, ImageToImage)
+    return ImageModel(model.task.generator.on_images().eval(), int(model.config["data"]["channels"]), str(folder))
 
 
 def kind_of(task: Task) -> str:
@@ -109,7 +102,7 @@ def kind_of(task: Task) -> str:
 
 
 def wrong_kind(model: Path | str, task: Task, verb: str) -> UsageError:
-    """The refusal of a run that is of another kind than a command needs, with the command for it."""
+    """The error for a run of another kind than a command needs, with the command for that kind."""
     use = task.next_step.format(run=model)
     purpose, way_out = {
         "restoration": ("restores images", use),
