@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ganvas import catalog, legacy
-from ganvas.config import Recipe, Spec, decode, encode
+from ganvas.config import Recipe, Spec, decode, encode, options
+from ganvas.describe import meanings
 from ganvas.errors import UsageError, UserError
 from ganvas.losses.adversarial import Hinge
 from ganvas.losses.gradient_penalties import R1
@@ -158,3 +159,19 @@ def test_addresses_of_earlier_versions_are_read():
         assert decode({"()": address}).target is catalog.COMPONENTS[name]
     assert decode({"()": "ganvas.losses.penalties:R1"}).target.__name__ == "R1"
     assert decode({"()": "ganvas.metrics.style:Perception"}).target is catalog.COMPONENTS["perception"]
+
+
+def test_options_of_the_class_above_are_options_too():
+    """InfoGAN takes those of generation that it does not decide itself, in their order, and its own after them."""
+    above, own = options(catalog.TASKS["generation"]), options(catalog.TASKS["infogan_task"])
+    assert list(own) == [k for k in above if k not in catalog.TASKS["infogan_task"].decides] + [
+        "categories",
+        "continuous",
+    ]
+    assert own["penalties"] == above["penalties"]
+    assert (above["prior"].default, own["prior"].default) == ("normal", "uniform")
+    with pytest.raises(UsageError, match="InfoGAN has no option 'pool'"):
+        Spec(catalog.TASKS["infogan_task"], pool=3)
+    said = [meanings(catalog.TASKS[name]) for name in ("generation", "infogan_task")]
+    assert said[0]["penalties"] == said[1]["penalties"]
+    assert said[0]["generator"] != said[1]["generator"]

@@ -26,17 +26,25 @@ DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE  # options of components that a
 
 @cache
 def options(target: type) -> Mapping[str, inspect.Parameter]:
-    """The keyword options of a component, with resolved annotations."""
+    """The keyword options of a component, with resolved annotations.
+
+    `**base` in a constructor stands for the options of the class above, without those that `decides` lists.
+    """
     parameters = inspect.signature(target).parameters
     try:
         hints = typing.get_type_hints(target.__init__)  # type: ignore[misc]
     except (NameError, TypeError):  # a foreign class whose annotations cannot be resolved here
         hints = {}
-    return {
+    own = {
         name: p.replace(annotation=hints.get(name, p.annotation))
         for name, p in parameters.items()
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     }
+    if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+        return own
+    classes = target.__mro__
+    above = classes[next(k for k, c in enumerate(classes) if "__init__" in vars(c)) + 1]
+    return {**{k: p for k, p in options(above).items() if k not in getattr(target, "decides", ())}, **own}
 
 
 def accepts(annotation: Any, value: Any) -> bool:

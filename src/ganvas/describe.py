@@ -128,7 +128,7 @@ def meanings(target: type) -> dict[str, str]:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             declared = re.match(r"\s*(\w+)\s*:", token.line)
             if token.type == tokenize.COMMENT and declared:
-                found[declared[1]] = re.sub(r"^#\s*(noqa: \w+\s*)?", "", token.string)
+                found[declared[1]] = re.sub(r"^#\s*", "", token.string)
     return found
 
 

@@ -42,7 +42,7 @@ class ADA(Augment):
         self,
         *,
         p: float | Spec | None = None,  # fixed or scheduled probability; none: adapted
-        kinds: list[Kind] = ["blit", "geometry", "colour"],  # noqa: B006  changes that are made
+        kinds: list[Kind] = ["blit", "geometry", "colour"],  # changes that are made
         target: float = 0.6,  # mean sign of the real logits that p is adapted to
         images: int = 500_000,  # real images in which p can go from 0 to 1
         every: int = 4,  # batches from one adaptation to the next

@@ -24,7 +24,7 @@ class DiffAugment(Augment):
     def __init__(
         self,
         *,
-        policy: list[Change] = ["color", "translation", "cutout"],  # noqa: B006  changes, in this order
+        policy: list[Change] = ["color", "translation", "cutout"],  # changes, in this order
         shift: float = 0.125,  # largest translation, in sides of the image
         hole: float = 0.5,  # side of the cutout, in sides of the image
     ):

@@ -44,8 +44,8 @@ class Perception(nn.Module):
         self,
         *,
         network: NetworkName = "pocket",  # what looks at the images
-        content: list[str] = [],  # noqa: B006  layers that say what is shown; nothing: the usual ones
-        style: list[str] = [],  # noqa: B006  layers that say how it is painted; nothing: the usual ones
+        content: list[str] = [],  # layers that say what is shown; nothing: the usual ones
+        style: list[str] = [],  # layers that say how it is painted; nothing: the usual ones
     ):
         super().__init__()
         usual = LAYERS[network]

@@ -35,8 +35,8 @@ class Perceptual(nn.Module):
         *,
         weight: float = 1.0,  # of this term in the sum
         network: Literal["pocket", "vgg16", "vgg19"] = "pocket",  # what looks at the images
-        layers: list[str] = [],  # noqa: B006  maps by name; none: those usual for the network
-        shares: list[float] = [],  # noqa: B006  weights of the layers; none: 1 each
+        layers: list[str] = [],  # maps by name; none: those usual for the network
+        shares: list[float] = [],  # weights of the layers; none: 1 each
         norm: Literal["l1", "l2"] = "l1",  # mean absolute or mean squared difference of maps
     ):
         super().__init__()

@@ -30,6 +30,7 @@ class Task(nn.Module):
     """
 
     needs: frozenset[str] = frozenset()
+    decides: frozenset[str] = frozenset()  # options of the class above that are no options of this one
     draws_images = True  # are there any to look at while it trains?
     translates = False  # are they made of images, rather than of noise?
     restores = False  # are those the same images, only better?

@@ -36,10 +36,10 @@ class Cartoon(Translation):
         discriminator: Spec,  # images to verdicts
         loss: Spec,  # what the two are paid
         content: Spec,  # images to the maps that are to stay as they are
-        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
-        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
+        penalties: list[Spec] = [],  # what keeps the discriminator honest
+        augment: list[Spec] = [],  # what both kinds of image go through before they are judged
         keep: float = 10.0,  # weight of the content's mean absolute change
-        terms: list[Spec] = [],  # noqa: B006  what else, as of the photograph, is to stay, such as colours
+        terms: list[Spec] = [],  # what else, as of the photograph, is to stay, such as colours
         warmup: float = 0.05,  # share of the run in which content and terms are all that counts
         resolution: tuple[int, int],
         channels: int = 3,

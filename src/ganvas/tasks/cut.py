@@ -36,8 +36,8 @@ class CUT(Translation):
         generator: Spec,  # images to images; its encoder's maps are compared
         discriminator: Spec,  # images to logits
         loss: Spec,  # adversarial loss of both players
-        penalties: list[Spec] = [],  # noqa: B006  regularisers of the discriminator
-        augment: list[Spec] = [],  # noqa: B006  differentiable augmentations of everything the discriminator sees
+        penalties: list[Spec] = [],  # regularisers of the discriminator
+        augment: list[Spec] = [],  # differentiable augmentations of everything the discriminator sees
         contrast: float = 1.0,  # weight of the patch contrast between an image and its translation
         identity: float = 1.0,  # weight of the same contrast for images of the target set; 0: left out (FastCUT)
         head: int = 256,  # features of a patch after the head

@@ -34,9 +34,9 @@ class Generation(Task):
         generator: Spec,  # noise to images
         discriminator: Spec,  # images to verdicts
         loss: Spec,  # what the two are paid
-        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
-        g_penalties: list[Spec] = [],  # noqa: B006  what keeps the generator honest
-        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
+        penalties: list[Spec] = [],  # what keeps the discriminator honest
+        g_penalties: list[Spec] = [],  # what keeps the generator honest
+        augment: list[Spec] = [],  # what both kinds of image go through before they are judged
         prior: Literal["normal", "uniform"] = "normal",  # distribution of the noise
         conditional: bool = False,  # images are made for a label and judged by it
         fakes: int = 1,  # fake images per real one in the generator's step

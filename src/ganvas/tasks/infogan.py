@@ -24,21 +24,17 @@ class InfoGAN(Generation):
     whole of the mutual information term.  Labels of the data are not looked at.
     """
 
+    decides = frozenset({"conditional", "pool", "classes", "attributes", "unlabelled"})
+
     def __init__(
         self,
         *,
         generator: Spec,  # noise and code to images
         discriminator: Spec,  # images to verdicts and guesses of the code; its head takes `codes`
-        loss: Spec,  # what the two are paid
-        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
-        g_penalties: list[Spec] = [],  # noqa: B006  what keeps the generator honest
-        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
         prior: Literal["normal", "uniform"] = "uniform",  # distribution of the noise
-        fakes: int = 1,  # fake images per real one in the generator's step
-        categories: list[int] = [10],  # noqa: B006  how many values each categorical code has
+        categories: list[int] = [10],  # how many values each categorical code has
         continuous: int = 2,  # how many continuous codes there are, each drawn from U(-1, 1)
-        resolution: tuple[int, int],
-        channels: int = 3,
+        **base: Any,
     ):
         if continuous < 0 or any(k < 2 for k in categories) or not (categories or continuous):
             raise UsageError(
@@ -49,14 +45,8 @@ class InfoGAN(Generation):
         super().__init__(
             generator=generator.replace(attributes=sum(categories) + continuous),
             discriminator=set_in_head(discriminator, "codes", layout, "InfoGAN guesses its code"),
-            loss=loss,
-            penalties=penalties,
-            g_penalties=g_penalties,
-            augment=augment,
             prior=prior,
-            fakes=fakes,
-            resolution=resolution,
-            channels=channels,
+            **base,
         )
         self.categories, self.continuous = list(categories), continuous
 

@@ -33,8 +33,8 @@ class MultiDomain(Told):
         generator: Spec,  # an image and a domain to an image
         discriminator: Spec,  # images to verdicts and the logits of domains
         loss: Spec,  # what the two are paid
-        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
-        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
+        penalties: list[Spec] = [],  # what keeps the discriminator honest
+        augment: list[Spec] = [],  # what both kinds of image go through before they are judged
         classification: float = 1.0,  # weight of naming the domain, for both players
         reconstruction: float = 10.0,  # weight of coming back to the image that was translated
         resolution: tuple[int, int],

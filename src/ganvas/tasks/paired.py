@@ -28,8 +28,8 @@ class Paired(Translation):
         generator: Spec,  # sources to images
         discriminator: Spec,  # a source and an image, as channels, to verdicts
         loss: Spec,  # what the two are paid
-        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
-        augment: list[Spec] = [],  # noqa: B006  what both kinds of pair go through before they are judged
+        penalties: list[Spec] = [],  # what keeps the discriminator honest
+        augment: list[Spec] = [],  # what both kinds of pair go through before they are judged
         pixel: float = 100.0,  # weight of the mean absolute difference from the target
         pool: int = 0,  # past fakes the discriminator is also shown; 0: only the present ones
         resolution: tuple[int, int],

@@ -32,8 +32,8 @@ class Restoration(Translation):
         terms: list[Spec],  # how far an image is from the one it should be
         discriminator: Spec | None = None,  # images to verdicts; none: the terms are all that counts
         loss: Spec | None = None,  # what the two are paid
-        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
-        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
+        penalties: list[Spec] = [],  # what keeps the discriminator honest
+        augment: list[Spec] = [],  # what both kinds of image go through before they are judged
         resolution: tuple[int, int],
         channels: int = 3,
         source_channels: int = 0,

@@ -30,21 +30,19 @@ class SemiSupervised(Generation):
 
     example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]\nclasses = model.classify(images)  # (16,)"
 
+    decides = frozenset({"conditional", "fakes", "pool", "attributes", "unlabelled"})
+
     def __init__(
         self,
         *,
-        generator: Spec,  # noise to images
         discriminator: Spec,  # images to verdicts with class logits: its head is `classes`
-        loss: Spec,  # what telling real from fake is paid
-        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
-        g_penalties: list[Spec] = [],  # noqa: B006  what keeps the generator honest
-        augment: list[Spec] = [],  # noqa: B006  what all images go through before they are judged
         prior: Literal["normal", "uniform"] = "uniform",  # distribution of the noise
         supervised: float = 1.0,  # weight of the cross entropy of labelled images
         unsupervised: float = 0.5,  # weight of telling real from fake
         resolution: tuple[int, int],
         channels: int = 3,
         classes: int = 0,
+        **base: Any,
     ):
         if not classes:
             raise UsageError(
@@ -52,15 +50,11 @@ class SemiSupervised(Generation):
                 " the others into a sub-folder called unlabelled, or name labels in a metadata.jsonl."
             )
         super().__init__(
-            generator=generator,
             discriminator=discriminator.replace(classes=classes),
-            loss=loss,
-            penalties=penalties,
-            g_penalties=g_penalties,
-            augment=augment,
             prior=prior,
             resolution=resolution,
             channels=channels,
+            **base,
         )
         classifier = copy.deepcopy(naming(self.discriminator.net, channels, resolution)).requires_grad_(False)
         self.generator = nn.ModuleDict({"images": self.generator, "classifier": classifier})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,38 +30,22 @@ class TextGeneration(Generation):
     needs = frozenset({"image", "text"})
     example = 'images = model.sample(16, seed=0, label="a caption")  # (16, C, H, W) in [-1, 1]'
 
+    decides = frozenset({"conditional", "fakes", "pool", "classes", "attributes", "unlabelled"})
+
     def __init__(
         self,
         *,
         generator: Spec,  # noise and text vector to images
         discriminator: Spec,  # images and text vector to verdicts; its head looks at labels
         text: Spec,  # captions (a list of N) to vectors (N, E); one is built for each player
-        loss: Spec,  # what the two are paid
-        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminator honest
-        g_penalties: list[Spec] = [],  # noqa: B006  what keeps the generator honest
-        augment: list[Spec] = [],  # noqa: B006  what both kinds of image go through before they are judged
-        prior: Literal["normal", "uniform"] = "normal",  # distribution of the noise
         matching: float = 0.5,  # share of the discriminator's objective that is about wrong texts
         hidden: float = 0.1,  # share of captions hidden in training, so that images can be asked for without one
-        resolution: tuple[int, int],
-        channels: int = 3,
+        **base: Any,
     ):
         read, write = text.build(), text.build()
         with torch.no_grad():
             size = read.eval()(["?"]).shape[1]
-        super().__init__(
-            generator=generator,
-            discriminator=discriminator,
-            loss=loss,
-            penalties=penalties,
-            g_penalties=g_penalties,
-            augment=augment,
-            prior=prior,
-            conditional=True,
-            resolution=resolution,
-            channels=channels,
-            attributes=size,
-        )
+        super().__init__(generator=generator, discriminator=discriminator, conditional=True, attributes=size, **base)
         self.generator = nn.ModuleDict({"images": self.generator, "text": write.train()})
         self.discriminator.text = read.train()
         for name, share in (("matching", matching), ("hidden", hidden)):

@@ -31,8 +31,8 @@ class Unpaired(Translation):
         generator: Spec,  # images to images; built twice
         discriminator: Spec,  # images to verdicts; built twice
         loss: Spec,  # what they are paid
-        penalties: list[Spec] = [],  # noqa: B006  what keeps the discriminators honest
-        augment: list[Spec] = [],  # noqa: B006  what images go through before they are judged
+        penalties: list[Spec] = [],  # what keeps the discriminators honest
+        augment: list[Spec] = [],  # what images go through before they are judged
         cycle: float = 10.0,  # weight of coming back to the image that was translated
         identity: float = 0.5,  # share of that weight on leaving images of the right pile alone; 0: not asked for
         pool: int = 50,  # past fakes that each discriminator is also shown; 0: only the present ones
