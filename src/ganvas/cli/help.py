@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import Protocol
+from typing import Any, Protocol
 
-from typer import Context, style
+from typer import style
 from typer.core import TyperCommand, TyperGroup
 
 WIDEST = 26  # characters of a name beside its help; a longer name has a line of its own
 
+# `ctx: Any` below is click's Context, which newer versions of typer bring along under another name.
 Sections = dict[str, list[tuple[str, str]]]  # heading: (name, help) of each row
 
 
@@ -44,7 +45,7 @@ def _unbroken(default: re.Match[str]) -> str:
     return " " + f"[default: {default[1]}".replace(" ", "\xa0")
 
 
-def _options(command: TyperCommand | TyperGroup, ctx: Context) -> Sections:
+def _options(command: TyperCommand | TyperGroup, ctx: Any) -> Sections:
     """Arguments and options of a command, each under a heading."""
     sections: Sections = {}
     for param in command.get_params(ctx):
@@ -57,14 +58,14 @@ def _options(command: TyperCommand | TyperGroup, ctx: Context) -> Sections:
 class Command(TyperCommand):
     """A command whose help lists arguments and options."""
 
-    def format_options(self, ctx: Context, formatter: Formatter) -> None:
+    def format_options(self, ctx: Any, formatter: Formatter) -> None:
         write_sections(formatter, _options(self, ctx))
 
 
 class Group(TyperGroup):
     """A group whose help lists its commands under the headings of their `rich_help_panel`."""
 
-    def format_options(self, ctx: Context, formatter: Formatter) -> None:
+    def format_options(self, ctx: Any, formatter: Formatter) -> None:
         sections: Sections = {}
         for name, command in self.commands.items():
             panel = getattr(command, "rich_help_panel", None)
