@@ -26,10 +26,10 @@ from ganvas.data.builtin import photograph
 from ganvas.features.gram import Perception, Seen
 from ganvas.imaging.decode import to_float, to_uint8
 from ganvas.imaging.resize import resize
-from ganvas.inference import optimizers as descent
-from ganvas.inference.gatys import Painting, judged, paint
-from ganvas.inference.stylize_gatys import Styles
-from ganvas.inference.stylize_network import Restyler
+from ganvas.inference import optimizers
+from ganvas.inference.gatys import GatysOptions, objective, optimize_image
+from ganvas.inference.styles import Styles
+from ganvas.inference.stylize import NetworkStylizer
 from ganvas.policy import keep_large_buffers
 from ganvas.tasks.adain import AnyStyle
 
@@ -56,7 +56,7 @@ def target_of(content: Tensor, style: Tensor, perception: Perception) -> Seen:
         return Seen(perception(content).content, perception(style).style)
 
 
-def plain(x: Tensor, target: Seen, perception: Perception, how: Painting) -> Iterator[tuple[float, float]]:
+def plain(x: Tensor, target: Seen, perception: Perception, how: GatysOptions) -> Iterator[tuple[float, float]]:
     """The loop as most people write it: PyTorch's L-BFGS with its usual memory, one evaluation an iteration.
 
     Gives processor seconds and loss of every ten iterations.
@@ -68,7 +68,7 @@ def plain(x: Tensor, target: Seen, perception: Perception, how: Painting) -> Ite
     def closure() -> Tensor:
         nonlocal loss
         optimizer.zero_grad()
-        total, _ = judged(x, target, perception, how)
+        total, _ = objective(x, target, perception, how)
         total.backward()
         loss = float(total.detach())
         return total
@@ -79,22 +79,22 @@ def plain(x: Tensor, target: Seen, perception: Perception, how: Painting) -> Ite
         yield time.process_time() - began, loss
 
 
-def ours(x: Tensor, target: Seen, perception: Perception, how: Painting) -> Iterator[tuple[float, float]]:
+def ours(x: Tensor, target: Seen, perception: Perception, how: GatysOptions) -> Iterator[tuple[float, float]]:
     """The same of ganvas' loop."""
-    way = descent.WAYS[how.optimizer]()
+    way = optimizers.OPTIMIZERS[how.optimizer]()
     while True:
         began = time.process_time()
         for _ in range(BLOCK):
             x = x.detach().requires_grad_()
-            total, _ = judged(x, target, perception, how)
+            total, _ = objective(x, target, perception, how)
             (gradient,) = torch.autograd.grad(total, x)
-            x = x.detach() + way.change(gradient)
+            x = x.detach() + way.update(gradient)
         yield time.process_time() - began, float(total.detach())
 
 
 def gatys(size: int, iterations: int, pairs: int) -> None:
     """Both loops, ten iterations of one after ten of the other: their losses, and the time to the plain one's last."""
-    perception, how, ratios = Perception(), Painting(), []
+    perception, how, ratios = Perception(), GatysOptions(), []
     for content_name, style_name in PAIRS[:pairs]:
         content, style = square(content_name, size), square(style_name, size)
         target = target_of(content, style, perception)
@@ -115,14 +115,14 @@ def gatys(size: int, iterations: int, pairs: int) -> None:
 
 def ways(size: int, iterations: int, pairs: int) -> None:
     """Loss after a third, two thirds and all of the iterations, and the median time of one, by way."""
-    known: dict[str, Callable[[], descent.Way]] = {
-        "L-BFGS, 100 pairs": lambda: descent.LBFGS(memory=100),
-        "L-BFGS, 20 pairs": lambda: descent.LBFGS(memory=20),
-        "the same, frequencies evened": lambda: descent.Evened(descent.LBFGS()),
-        "the same, power 1": lambda: descent.Evened(descent.LBFGS(), power=1.0),
-        "Adam": descent.Adam,
+    known: dict[str, Callable[[], optimizers.Optimizer]] = {
+        "L-BFGS, 100 pairs": lambda: optimizers.LBFGS(memory=100),
+        "L-BFGS, 20 pairs": lambda: optimizers.LBFGS(memory=20),
+        "the same, frequencies evened": lambda: optimizers.FrequencyPreconditioned(optimizers.LBFGS()),
+        "the same, power 1": lambda: optimizers.FrequencyPreconditioned(optimizers.LBFGS(), power=1.0),
+        "Adam": optimizers.Adam,
     }
-    perception, how = Perception(), Painting(iterations=iterations)
+    perception, how = Perception(), GatysOptions(iterations=iterations)
     for content_name, style_name in PAIRS[:pairs]:
         content, style = square(content_name, size), square(style_name, size)
         target = target_of(content, style, perception)
@@ -131,10 +131,10 @@ def ways(size: int, iterations: int, pairs: int) -> None:
             for k in range(iterations + 1):
                 began = time.process_time()
                 x.requires_grad_()
-                total, _ = judged(x, target, perception, how)
+                total, _ = objective(x, target, perception, how)
                 (gradient,) = torch.autograd.grad(total, x)
                 middle = time.process_time()
-                x = x.detach() + way.change(gradient)
+                x = x.detach() + way.update(gradient)
                 took.append((middle - began, time.process_time() - middle))
                 if k and k % max(1, iterations // 3) == 0:
                     losses.append(f"{float(total.detach()):.4f}")
@@ -151,7 +151,7 @@ def front(content: Tensor, style: Tensor, perception: Perception, iterations: in
     found, seconds = [], []
     for weight in WEIGHTS:
         began = time.process_time()
-        one = paint(content, [style], perception, Painting(iterations=iterations, style_weight=weight))
+        one = optimize_image(content, [style], perception, GatysOptions(iterations=iterations, style_weight=weight))
         seconds.append(time.process_time() - began)
         found.append((one.content, one.style))
     return sorted(found), statistics.median(seconds)
@@ -175,10 +175,10 @@ def models(runs: list[str], size: int, iterations: int, pairs: int) -> None:
             before = float(perception.style_loss(perception(content), target))
             print(f"{run}, {content_name} as {style_name}: style {before:.5f} before", flush=True)
             for alpha in ALPHAS:
-                painter = Restyler(model, Styles(given, [1.0] * len(given)), alpha)
-                painter.painted(content)
+                painter = NetworkStylizer(model, Styles(given, [1.0] * len(given)), alpha)
+                painter.stylize(content)
                 began = time.process_time()
-                made = painter.painted(content)
+                made = painter.stylize(content)
                 fast = time.process_time() - began
                 with torch.no_grad():
                     seen = perception(made)
@@ -197,16 +197,16 @@ def as_good(runs: list[str], size: int) -> None:
     for run in runs:
         task = (model := ganvas.load(run, device="cpu")).task
         perception, style = task.perception.build(), square(task.style, size)
-        how = Painting(style_weight=task.style_weight / task.content_weight, smoothness=task.smoothness)
+        how = GatysOptions(style_weight=task.style_weight / task.content_weight, smoothness=task.smoothness)
         for name in CONTENTS:
-            x, way, count = (content := square(name, size)), descent.WAYS["lbfgs"](), 0
+            x, way, count = (content := square(name, size)), optimizers.OPTIMIZERS["lbfgs"](), 0
             target = target_of(content, style, perception)
             with torch.no_grad():
-                reached, seen = judged(model(content), target, perception, how)[0], perception(model(content))
+                reached, seen = objective(model(content), target, perception, how)[0], perception(model(content))
                 found = [float(f(seen, target)) for f in (perception.content_loss, perception.style_loss)]
-            while (total := judged(x.requires_grad_(), target, perception, how)[0]) > reached:
+            while (total := objective(x.requires_grad_(), target, perception, how)[0]) > reached:
                 (gradient,) = torch.autograd.grad(total, x)
-                x, count = x.detach() + way.change(gradient), count + 1
+                x, count = x.detach() + way.update(gradient), count + 1
             content_loss, style_loss, all_of_it = *found, float(reached)
             print(
                 f"{name}: content {content_loss:.3f}, style {style_loss:.5f}, all {all_of_it:.3f}: {count} iterations"
@@ -220,7 +220,7 @@ def sheet(runs: list[str], size: int) -> None:
         content = square(name, size)
         given = [[style] if isinstance(model.task, AnyStyle) else [] for model in known]
         made = [ganvas.stylize(content, styles, model) for styles, model in zip(given, known)]
-        painted = paint(content, [style], Perception(), Painting(iterations=100)).image
+        painted = optimize_image(content, [style], Perception(), GatysOptions(iterations=100)).image
         rows.append(torch.cat([content, style, *made, painted], 3))
     Image.fromarray(to_uint8(torch.cat(rows, 2))[0]).save("docs/styled.jpg", quality=88)
 

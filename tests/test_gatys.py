@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -9,13 +12,15 @@ from PIL import Image
 from scipy.optimize import rosen, rosen_der
 
 from ganvas.cli import app
+from ganvas.cli.stylize import stylize as stylize_command
 from ganvas.errors import BadImage, UsageError
 from ganvas.features.gram import Perception, Seen, total_variation
 from ganvas.imaging.channels import luma
 from ganvas.imaging.photo import open_photo
-from ganvas.inference.gatys import Painting, begun, judged, paint, planned
-from ganvas.inference.optimizers import LBFGS, Adam, Evened
-from ganvas.inference.stylize_gatys import Painter, Styles
+from ganvas.inference.gatys import GatysOptions, initial_image, objective, optimize_image, plan_iterations
+from ganvas.inference.optimizers import LBFGS, Adam, FrequencyPreconditioned
+from ganvas.inference.styles import Styles
+from ganvas.inference.stylize import GatysStylizer
 
 torch.set_num_threads(1)
 
@@ -60,23 +65,23 @@ def test_lbfgs_is_the_textbooks(memory):
     def gradient(x):
         return hessian @ x + 0.05 * x**3
 
-    way, at = LBFGS(memory=memory, reach=1e9), torch.from_numpy(x)
+    way, at = LBFGS(memory=memory, max_step=1e9), torch.from_numpy(x)
     for _ in range(15):
-        at = at + way.change(torch.from_numpy(gradient(at.numpy())))
+        at = at + way.update(torch.from_numpy(gradient(at.numpy())))
     np.testing.assert_allclose(at, textbook(x, gradient, memory, 15), rtol=1e-6, atol=1e-9)
 
 
 def test_lbfgs_reaches_the_bottom():
     at, way = torch.tensor([-1.2, 1.0], dtype=torch.float64), LBFGS()
     for _ in range(200):
-        at = at + way.change(torch.from_numpy(rosen_der(at.numpy())))
+        at = at + way.update(torch.from_numpy(rosen_der(at.numpy())))
     assert rosen(at.numpy()) < 1e-12
 
 
 def test_a_step_has_its_limit_and_bad_curvature_is_left_out():
-    way = LBFGS(reach=0.1)
-    assert way.change(torch.full((4,), 1000.0)).abs().mean() == pytest.approx(0.1)
-    way.change(torch.full((4,), 2000.0))  # the gradient grew where it went: that is no valley
+    way = LBFGS(max_step=0.1)
+    assert way.update(torch.full((4,), 1000.0)).abs().mean() == pytest.approx(0.1)
+    way.update(torch.full((4,), 2000.0))  # the gradient grew where it went: that is no valley
     assert way.pairs == []
 
 
@@ -85,7 +90,7 @@ def test_an_evened_way_is_another_in_a_space_of_scaled_frequencies():
     seen = []
 
     class Plain:
-        def change(self, gradient):
+        def update(self, gradient):
             seen.append(gradient)
             return -gradient
 
@@ -97,18 +102,18 @@ def test_an_evened_way_is_another_in_a_space_of_scaled_frequencies():
         return np.fft.ifft2(np.fft.fft2(x) * factors).real
 
     g = np.random.RandomState(0).randn(1, 3, h, w)
-    made = Evened(Plain()).change(torch.from_numpy(g))
+    made = FrequencyPreconditioned(Plain()).update(torch.from_numpy(g))
     np.testing.assert_allclose(seen[0], through(g), atol=1e-6)
     np.testing.assert_allclose(made, -through(through(g)), atol=1e-6)
 
 
 def test_adam_is_pytorchs():
     x = torch.nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
-    theirs, at, way = torch.optim.Adam([x], lr=0.05), x.detach().clone(), Adam(rate=0.05)
+    theirs, at, way = torch.optim.Adam([x], lr=0.05), x.detach().clone(), Adam(lr=0.05)
     for _ in range(20):
         x.grad = x.detach() ** 3
         theirs.step()
-        at = at + way.change(at**3)
+        at = at + way.update(at**3)
     torch.testing.assert_close(at, x.detach())
 
 
@@ -118,7 +123,7 @@ def test_adam_is_pytorchs():
 def test_the_objective_is_the_weighted_sum(perception):
     x, content, style = random_image(0), random_image(1), random_image(2)
     target = Seen(perception(content).content, perception(style).style)
-    total, (c, s) = judged(x, target, perception, Painting(content_weight=2, style_weight=3, smoothness=0.5))
+    total, (c, s) = objective(x, target, perception, GatysOptions(content_weight=2, style_weight=3, smoothness=0.5))
     expected = 2 * perception.content_loss(perception(x), target) + 3 * perception.style_loss(perception(x), target)
     torch.testing.assert_close(total, expected + 0.5 * total_variation(x))
     assert c.item() == pytest.approx(perception.content_loss(perception(x), target).item())
@@ -129,11 +134,11 @@ def test_the_objective_is_the_weighted_sum(perception):
 @pytest.mark.parametrize("begin", ["content", "noise"])
 def test_painting_comes_nearer_to_both(optimizer, begin, perception):
     content, style = random_image(0), random_image(1, 20, 28)
-    how = Painting(iterations=25, optimizer=optimizer, begin=begin)
+    how = GatysOptions(iterations=25, optimizer=optimizer, begin=begin)
     with torch.no_grad():
         target = Seen(perception(content).content, perception(style).style)
-        first = judged(begun(content, how), target, perception, how)[0]
-    made = paint(content, [style], perception, how)
+        first = objective(initial_image(content, how), target, perception, how)[0]
+    made = optimize_image(content, [style], perception, how)
     assert made.total < 0.3 * first
     assert made.image.shape == content.shape
     assert made.image.abs().max() <= 1
@@ -142,7 +147,7 @@ def test_painting_comes_nearer_to_both(optimizer, begin, perception):
 def test_what_is_optimised_is_the_image_alone(perception):
     content, style = random_image(0), random_image(1)
     before = content.clone(), [p.clone() for p in perception.hidden[0].parameters()]
-    paint(content, [style], perception, Painting(iterations=2))
+    optimize_image(content, [style], perception, GatysOptions(iterations=2))
     assert torch.equal(content, before[0])
     assert not content.requires_grad
     for p, q in zip(perception.hidden[0].parameters(), before[1]):
@@ -152,28 +157,30 @@ def test_what_is_optimised_is_the_image_alone(perception):
 
 def test_weights_and_shares_count(perception):
     content, one, two = random_image(0), random_image(1), random_image(2)
-    near = paint(content, [one], perception, Painting(iterations=20, style_weight=1))
-    far = paint(content, [one], perception, Painting(iterations=20, style_weight=1000))
+    near = optimize_image(content, [one], perception, GatysOptions(iterations=20, style_weight=1))
+    far = optimize_image(content, [one], perception, GatysOptions(iterations=20, style_weight=1000))
     assert near.content < far.content
     assert near.style > far.style
-    alone = paint(content, [one], perception, Painting(iterations=3))
-    shared = paint(content, [one, two], perception, Painting(iterations=3), shares=[1, 0])
+    alone = optimize_image(content, [one], perception, GatysOptions(iterations=3))
+    shared = optimize_image(content, [one, two], perception, GatysOptions(iterations=3), shares=[1, 0])
     torch.testing.assert_close(alone.image, shared.image)
-    other = paint(content, [one, two], perception, Painting(iterations=3), shares=[1, 1])
+    other = optimize_image(content, [one, two], perception, GatysOptions(iterations=3), shares=[1, 1])
     assert not torch.allclose(alone.image, other.image)
 
 
 def test_noise_follows_its_seed(perception):
-    hows = [Painting(iterations=1, begin="noise", seed=s) for s in (1, 1, 2)]
-    made = [paint(random_image(0), [random_image(1)], perception, how) for how in hows]
+    hows = [GatysOptions(iterations=1, begin="noise", seed=s) for s in (1, 1, 2)]
+    made = [optimize_image(random_image(0), [random_image(1)], perception, how) for how in hows]
     assert torch.equal(made[0].image, made[1].image)
     assert not torch.equal(made[0].image, made[2].image)
 
 
 def test_what_is_told_on_the_way(perception):
     told = []
-    painting = Painting(iterations=7)
-    paint(random_image(0), [random_image(1)], perception, painting, tell=lambda k, x: told.append((k, x.shape)))
+    painting = GatysOptions(iterations=7)
+    optimize_image(
+        random_image(0), [random_image(1)], perception, painting, progress=lambda k, x: told.append((k, x.shape))
+    )
     assert [k for k, _ in told] == list(range(1, 8))
 
 
@@ -193,15 +200,17 @@ WRONG = [
 )
 def test_large_images_begin_small(side, iterations, expected):
     content = torch.zeros(1, 3, side, 2 * side)
-    assert planned(Painting(iterations=iterations), content) == expected
-    assert planned(Painting(iterations=iterations, one_size=True), content) == [iterations]
+    assert plan_iterations(GatysOptions(iterations=iterations), content) == expected
+    assert plan_iterations(GatysOptions(iterations=iterations, one_size=True), content) == [iterations]
 
 
 def test_what_changed_at_a_small_size_is_added_to_the_details(perception, monkeypatch):
     monkeypatch.setattr("ganvas.inference.gatys.LARGE", 16)
     content, seen = random_image(0, 32, 36), []
     content = content + 0.1 * torch.randn(content.shape, generator=torch.Generator().manual_seed(0))
-    made = paint(content, [random_image(1)], perception, Painting(iterations=8), tell=lambda k, x: seen.append(x))
+    made = optimize_image(
+        content, [random_image(1)], perception, GatysOptions(iterations=8), progress=lambda k, x: seen.append(x)
+    )
     assert made.iterations == [5, 3]
     starts = []
 
@@ -210,8 +219,8 @@ def test_what_changed_at_a_small_size_is_added_to_the_details(perception, monkey
         return image + 0.25
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganvas.inference.gatys._stage", lighter)
-        paint(content, [random_image(1)], perception, Painting(iterations=8))
+        patch.setattr("ganvas.inference.gatys._optimize", lighter)
+        optimize_image(content, [random_image(1)], perception, GatysOptions(iterations=8))
     torch.testing.assert_close(starts[1], content + 0.25)
     assert [tuple(x.shape[2:]) for x in seen] == [(16, 18)] * 5 + [(32, 36)] * 3
     detail = [x[..., 1:] - x[..., :-1] for x in (content, seen[5])]
@@ -221,19 +230,19 @@ def test_what_changed_at_a_small_size_is_added_to_the_details(perception, monkey
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda w: next(iter(w)))
 def test_what_cannot_be_is_a_sentence(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
-        Painting(**wrong)
+        GatysOptions(**wrong)
 
 
 # --- whole images -----------------------------------------------------------------------------------------
 
 
 def painter(perception, **more):
-    return Painter(Styles([random_image(1)], [1.0], **more), perception, Painting(iterations=4))
+    return GatysStylizer(Styles([random_image(1)], [1.0], **more), perception, GatysOptions(iterations=4))
 
 
 def test_luminance_alone_keeps_the_chroma(perception):
     content = random_image(0) * 0.3
-    made = painter(perception, colour="luminance").painted(content)
+    made = painter(perception, colour="luminance").stylize(content)
     for k in (0, 2):
         torch.testing.assert_close(made[:, k] - luma(made)[:, 0], content[:, k] - luma(content)[:, 0])
     assert not torch.allclose(made, content, atol=0.02)
@@ -241,7 +250,7 @@ def test_luminance_alone_keeps_the_chroma(perception):
 
 def test_colours_made_alike_first(perception):
     content = random_image(0)
-    plain, alike = (painter(perception, colour=c).painted(content) for c in ("style", "histogram"))
+    plain, alike = (painter(perception, colour=c).stylize(content) for c in ("style", "histogram"))
     means = [x[0].mean((1, 2)) for x in (plain, alike, content)]
     assert (means[1] - means[2]).norm() < (means[0] - means[2]).norm()
 
@@ -286,7 +295,7 @@ def test_a_folder_says_what_was_done(tmp_path, monkeypatch):
 
 
 MISTAKES = [
-    (["a.png"], [], "In which style"),
+    (["a.png"], [], "Missing STYLE"),
     (["a.png", "none.png"], [], "none.png does not exist"),
     (["none.png", "s.png"], [], "none.png does not exist"),
     (["a.png", "s.png", "s.png"], ["--weights", "1"], "a number for each of the 2 styles"),
@@ -295,10 +304,10 @@ MISTAKES = [
     (["a.png", "s.png"], ["--method", "gaty"], "Did you mean 'gatys'"),
     (["a.png", "s.png"], ["--method", "fast"], "needs --model: a run of fast_style"),
     (["a.png", "s.png"], ["--method", "gatys", "--model", "m"], "takes no --model"),
-    (["a.png", "s.png"], ["--mask", "m.png"], "--mask is for a model"),
+    (["a.png", "s.png"], ["--mask", "m.png"], "--mask needs --model"),
     (["a.png", "s.png"], ["--model", "m"], "m does not exist"),
-    (["a.png", "s.png"], ["--model", "m", "--style-weight", "3"], "--style-weight is for painting by iterations"),
-    (["a.png", "s.png"], ["--model", "m", "--preview", "p"], "--preview is for painting by iterations"),
+    (["a.png", "s.png"], ["--model", "m", "--style-weight", "3"], "--style-weight is an option of --method gatys"),
+    (["a.png", "s.png"], ["--model", "m", "--preview", "p"], "--preview is an option of --method gatys"),
     (["a.png", "s.png"], ["--preview", "a.png"], "--preview is a folder, and a.png is a file"),
     (["a.png", "s.png"], ["--style-layer", "relu1=0"], "one at least must count something"),
     (["a.png", "s.png"], ["--style-layer", "relu9"], "pocket has no layer 'relu9'"),
@@ -316,6 +325,14 @@ def test_a_mistake_is_a_sentence_and_leaves_nothing(files, options, sentence, tm
     with pytest.raises(UsageError, match=sentence):
         command(*files, "-o", "o.png", *options)
     assert {f.name for f in tmp_path.iterdir()} == {"a.png", "s.png"}
+
+
+def test_defaults_in_the_help_are_those_of_the_options():
+    annotations = inspect.signature(stylize_command, eval_str=True).parameters
+    for field in fields(GatysOptions):
+        option = annotations[field.name].annotation.__metadata__[0]
+        if field.default is not False:
+            assert option.show_default == str(field.default), field.name
 
 
 def test_a_style_that_is_no_image(tmp_path):

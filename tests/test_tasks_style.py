@@ -22,7 +22,7 @@ from ganvas.features.gram import Perception, adapted, gram, moments
 from ganvas.features.pocket import WIDTHS
 from ganvas.game import Progress
 from ganvas.imaging.photo import open_photo
-from ganvas.inference.stylize_network import loaded
+from ganvas.inference.stylize import load_stylizer
 from ganvas.models import foreign
 from ganvas.networks.adain import Decoder, NormalisedVGG
 from ganvas.networks.compact import Compact
@@ -277,7 +277,7 @@ def test_published_adain_files(halves, tmp_path):
     odd = random_images(2, 1, 18, 22)  # 9x11, 5x6 and 3x3 after the pools
     torch.testing.assert_close(found[0](odd), published.encoder(encodes, (odd + 1) / 2), rtol=1e-3, atol=1e-4)
     files = place / "decoder.pth", place / "vgg_normalised.pth"
-    model = loaded(*files, device="cpu")
+    model = load_stylizer(*files, device="cpu")
     for alpha in (1.0, 0.3):
         t = alpha * published.adapted(*maps) + (1 - alpha) * maps[0]
         expected = (published.decoder(decodes, t) * 2 - 1).clamp(-1, 1)
@@ -304,7 +304,7 @@ def test_halves_of_adain_say_what_they_need(halves, tmp_path):
     save_network(Decoder(widths=(4, 6, 8)), tmp_path / "ours.safetensors")
     wrong = [
         (place / "vgg_normalised.pth", place / "vgg_normalised.pth", "the decoder of AdaIN is needed"),
-        (place / "decoder.pth", place / "decoder.pth", "the normalised VGG that encodes for AdaIN is needed"),
+        (place / "decoder.pth", place / "decoder.pth", "the normalised VGG, AdaIN's encoder, is needed"),
         (tmp_path / "ours.safetensors", place / "vgg_normalised.pth", "decodes maps of 4-6-8 channels"),
     ]
     save(random_images(0, 1), tmp_path / "c.png")
@@ -382,11 +382,11 @@ def test_any_style_alpha_shares_and_masks(runs):
     torch.testing.assert_close(made(one, mask=black), made(one, alpha=0.0), rtol=1e-3, atol=1e-4)
     with pytest.raises(UsageError, match="alpha must be from 0 to 1"):
         made(one, alpha=2.0)
-    with pytest.raises(UsageError, match="In which style"):
+    with pytest.raises(UsageError, match="Missing STYLE"):
         made()
-    with pytest.raises(UsageError, match="Style 2 has 32x50 pixels, and this model looks at 33x33"):
+    with pytest.raises(UsageError, match="Style 2 has 32x50 pixels, and this model needs 33x33"):
         made(one, random_images(0, 1, 50, 32))
-    with pytest.raises(UsageError, match="styles after the first must count"):
+    with pytest.raises(UsageError, match="styles after the first need a weight"):
         made(one, two, mask=white, shares=[1, 0])
     with pytest.raises(UsageError, match="needs an image of the style: ganvas stylize"):
         model(content)
@@ -502,7 +502,7 @@ def test_kinds_of_image_that_go_in_come_out(runs):
 
 def test_the_method_must_be_the_models(runs, tmp_path):
     save(random_images(0, 1), tmp_path / "c.png")
-    with pytest.raises(UsageError, match="paints by fast, not by adain"):
+    with pytest.raises(UsageError, match="a model of --method fast, not of adain"):
         command(tmp_path / "c.png", "-o", tmp_path / "o.png", "--model", runs / "fast", "--method", "adain")
     with pytest.raises(UsageError, match="There is no mask"):
         command(
@@ -520,7 +520,7 @@ def test_the_method_must_be_the_models(runs, tmp_path):
 @pytest.mark.parametrize(
     ("network", "sentence"),
     [
-        (Compact(width=4, convolutions=1), "ganvas upscale, or restore"),
+        (Compact(width=4, convolutions=1), "ganvas restore or ganvas upscale"),
         (StarGAN(channels=3, width=4, blocks=1, attributes=5), "ganvas translate --label"),
     ],
 )

@@ -267,7 +267,7 @@ def test_what_a_domain_is_asked_for_by():
     task = domains()
     assert task.target_labels(2, 1).tolist() == [1, 1]
     assert task.read_label("b", ["a", "b", "c"]) == 1
-    with pytest.raises(UsageError, match="must be told what to make, a domain"):
+    with pytest.raises(UsageError, match="needs a target label, a domain"):
         task.translate(random_images(0).float())
     with pytest.raises(UsageError, match="from 0 to 2, got 3"):
         task.target_labels(1, 3)

@@ -119,7 +119,7 @@ def test_what_cannot_be_is_a_sentence(there_and_back, many, tmp_path):
         ([], "Missing --model: a run"),
         (["--model", tmp_path / "nowhere"], "does not exist"),
         (["--model", there_and_back, "--label", "3"], "There is no class|one kind of image"),
-        (["--model", many], "must be told what to make"),
+        (["--model", many], "needs a target label"),
         (["--model", many, "--label", "nine"], "no class 'nine'"),
         (["--model", dcgan], "generates from noise and cannot translate; ganvas sample"),
         (["--model", there_and_back, "--quality", "0"], "--quality"),

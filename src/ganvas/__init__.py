@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .config import Recipe, Spec
     from .errors import UserError
     from .evaluation.evaluate import evaluate
-    from .inference.stylize_network import stylize
+    from .inference.stylize import stylize
     from .reporting import report
     from .run import Run
 
@@ -41,7 +41,7 @@ _HOMES = {
     "Run": "run",
     "evaluate": "evaluation.evaluate",
     "report": "reporting",
-    "stylize": "inference.stylize_network",
+    "stylize": "inference.stylize",
 }
 
 

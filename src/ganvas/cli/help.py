@@ -51,7 +51,8 @@ def _options(command: TyperCommand | TyperGroup, ctx: Any) -> Sections:
     for param in command.get_params(ctx):
         record = param.get_help_record(ctx)
         if record:
-            sections.setdefault(f"{param.param_type_name.capitalize()}s", []).append(record)
+            name = re.sub(r"<list\[(\w+)\]>", lambda m: f"<{m[1].lower()}>", record[0])
+            sections.setdefault(f"{param.param_type_name.capitalize()}s", []).append((name, record[1]))
     return sections
 
 

@@ -1,44 +1,85 @@
-"""The command that paints images as others are painted: `stylize`."""
+"""The command of style transfer: `stylize`."""
 
 from __future__ import annotations
 
-import inspect
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from .batch import BatchConsole, Format, Lossless, Quality, Recursive, Resume
 from .console import Device, JsonFlag, Output, say
 
-Layers = Annotated[list[str] | None, typer.Option(help="Name, or name=weight; again for more. (the usual ones)")]
+if TYPE_CHECKING:
+    from ..inference.styles import Styles
+    from ..inference.stylize import GatysStylizer, NetworkStylizer
+
+METHODS = {"auto": "", "gatys": "", "adain": "adain", "fast": "fast_style"}  # with the recipe that trains it
+LAYER = {"metavar": "NAME[=WEIGHT]", "show_default": "the network's"}
+
+Model = Annotated[str | None, Option(help="Run of adain or fast_style, or a weight file.", show_default="none")]
+Alpha = Annotated[float | None, Option(help="Strength of the style with --model, 0 to 1.", show_default="1")]
+Optimizer = Annotated[str | None, Option(help="Optimizer: lbfgs or adam.", show_default="lbfgs")]
+ContentLayer = Annotated[list[str] | None, Option(help="Layer of the content loss; repeatable.", **LAYER)]
+StyleLayer = Annotated[list[str] | None, Option(help="Layer of the style loss; repeatable.", **LAYER)]
+PreviewEvery = Annotated[int | None, Option(help="Iterations between intermediate images.", show_default="25")]
+
+
+@dataclass(frozen=True)
+class NetworkArguments:
+    """Options of `stylize` that need a model; None: not given."""
+
+    encoder: Path | None
+    alpha: float | None
+    mask: Path | None
+
+
+@dataclass(frozen=True)
+class GatysArguments:
+    """Options of `stylize` that a model has no use for; None: not given."""
+
+    network: str | None
+    iterations: int | None
+    optimizer: str | None
+    begin: str | None
+    content_weight: float | None
+    style_weight: float | None
+    smoothness: float | None
+    content_layer: list[str] | None
+    style_layer: list[str] | None
+    style_scale: float | None
+    one_size: bool | None
+    preview: Path | None
+    preview_every: int | None
+    seed: int | None
 
 
 def stylize(
-    content: Annotated[Path, typer.Argument(help="What is shown: an image, or a folder of images.")],
-    style: Annotated[list[Path] | None, typer.Argument(help="How it is painted: one image, or several.")] = None,
+    content: Annotated[Path, Argument(help="Content image, or a folder of images.")],
+    style: Annotated[list[Path] | None, Argument(help="Style images; none for a model of one style.")] = None,
     output: Output = ...,  # type: ignore[assignment]
-    method: Annotated[str, typer.Option(help="gatys (iterations), adain or fast (--model); auto: as given.")] = "auto",
-    model: Annotated[str | None, typer.Option(help="A run of adain or fast_style, or a weight file of others.")] = None,
-    encoder: Annotated[Path | None, typer.Option(help="Of another project's adain: vgg_normalised.pth.")] = None,
-    alpha: Annotated[float, typer.Option(help="Of a model: from 0, the content, to 1.")] = 1.0,
-    mask: Annotated[Path | None, typer.Option(help="adain: white where the first style is, black the others.")] = None,
-    weights: Annotated[str | None, typer.Option(help="What each style counts: 2,1. (all alike)")] = None,
-    colour: Annotated[str, typer.Option(help="style; luminance or histogram keep the content's colours.")] = "style",
-    network: Annotated[str, typer.Option(help="pocket, vgg16, vgg19; auto: vgg19 if its file is here.")] = "auto",
-    iterations: Annotated[int, typer.Option(help="Of gatys.")] = 300,
-    optimizer: Annotated[str, typer.Option(help="lbfgs or adam.")] = "lbfgs",
-    begin: Annotated[str, typer.Option(help="From content or noise.")] = "content",
-    content_weight: Annotated[float, typer.Option(help="How much the content counts.")] = 1.0,
-    style_weight: Annotated[float, typer.Option(help="How much the style counts.")] = 100.0,
-    smoothness: Annotated[float, typer.Option(help="How much total variation counts.")] = 0.1,
-    content_layer: Layers = None,
-    style_layer: Layers = None,
-    style_scale: Annotated[float, typer.Option(help="Size of the style's strokes: 0.5 is half as large.")] = 1.0,
-    one_size: Annotated[bool, typer.Option("--one-size", help="All iterations at the full size.")] = False,
-    preview: Annotated[Path | None, typer.Option(help="A folder for images on the way.")] = None,
-    preview_every: Annotated[int, typer.Option(help="Iterations between them.")] = 25,
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    method: Annotated[str, Option(help="gatys (optimization), adain or fast (--model), or auto.")] = "auto",
+    model: Model = None,
+    encoder: Annotated[Path | None, Option(help="File vgg_normalised.pth, for a decoder.pth of AdaIN.")] = None,
+    alpha: Alpha = None,
+    mask: Annotated[Path | None, Option(help="With adain: image, white where the first style applies.")] = None,
+    weights: Annotated[str | None, Option(help="Weight of each style, as 2,1.", show_default="equal")] = None,
+    colour: Annotated[str, Option(help="style, or luminance or histogram for the content's colours.")] = "style",
+    network: Annotated[str | None, Option(help="pocket, vgg16, vgg19 or auto.", show_default="auto")] = None,
+    iterations: Annotated[int | None, Option(help="Iterations of gatys.", show_default="300")] = None,
+    optimizer: Optimizer = None,
+    begin: Annotated[str | None, Option(help="Initial image: content or noise.", show_default="content")] = None,
+    content_weight: Annotated[float | None, Option(help="Weight of the content loss.", show_default="1.0")] = None,
+    style_weight: Annotated[float | None, Option(help="Weight of the style loss.", show_default="100.0")] = None,
+    smoothness: Annotated[float | None, Option(help="Weight of the total variation.", show_default="0.1")] = None,
+    content_layer: ContentLayer = None,
+    style_layer: StyleLayer = None,
+    style_scale: Annotated[float | None, Option(help="Relative size of the strokes.", show_default="1.0")] = None,
+    one_size: Annotated[bool, Option("--one-size", help="Run all iterations at the full size.")] = False,
+    preview: Annotated[Path | None, Option(help="Folder for intermediate images.")] = None,
+    preview_every: PreviewEvery = None,
+    seed: Annotated[int | None, Option(help="Seed of the noise.", show_default="0")] = None,
     recursive: Recursive = False,
     resume: Resume = False,
     form: Format = None,
@@ -47,99 +88,98 @@ def stylize(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """An image's content in the style of others; depth, transparency and metadata are kept."""
-    asked = dict(locals())
+    """Apply the style of images to an image or a folder; bit depth, transparency and metadata are kept."""
     from ..inference.batch import FileOptions, jobs_for, run_jobs
+    from ..inference.styles import read_styles
     from ..policy import keep_large_buffers
 
+    shares, layers = (content_weight, style_weight, smoothness), (content_layer or None, style_layer or None)
+    size = style_scale, one_size or None
+    gatys = GatysArguments(network, iterations, optimizer, begin, *shares, *layers, *size, preview, preview_every, seed)
+    options = NetworkArguments(encoder, alpha, mask)
     keep_large_buffers(one_heap=True)
     batch = jobs_for(content, output, FileOptions(recursive, resume, form, quality, lossless))
-    painter, about = _painter(**asked)
+    _check_method(method, model, options, gatys)
+    styles = read_styles(style or [], weights, colour)
+    stylizer: GatysStylizer | NetworkStylizer
+    if model is None:
+        stylizer, about = _by_gatys(styles, style or [], gatys, device)
+    else:
+        stylizer, about = _by_model(styles, method, model, options, device)
     with BatchConsole(batch) as display:
-        for outcome in run_jobs(batch, painter, display.progress):
+        for outcome in run_jobs(batch, stylizer.change, display.progress):
             display.show(outcome)
     display.finish(about, as_json=as_json)
 
 
-METHODS = ("auto", "gatys", "adain", "fast")
-
-
-def _painter(**asked: Any) -> tuple[Any, dict[str, Any]]:
-    """What is to be done with each image, and what there is to say about it."""
+def _check_method(method: str, model: str | None, options: NetworkArguments, gatys: GatysArguments) -> None:
+    """Raise `UsageError` for an unknown method, and for options of another than the one in use."""
     from ..errors import UsageError, did_you_mean
 
-    method, model = asked["method"], asked["model"]
+    def first(arguments: NetworkArguments | GatysArguments) -> str | None:
+        given = (f.name.replace("_", "-") for f in fields(arguments) if getattr(arguments, f.name) is not None)
+        return next(given, None)
+
     if method not in METHODS:
-        near = did_you_mean(method, METHODS)
-        raise UsageError(f"--method is {', '.join(METHODS)}, not {method!r}.{near}")
-    if model is None and method in ("adain", "fast"):
-        raise UsageError(f"--method {method} needs --model: a run of {RECIPES[method]}, or a weight file.")
+        raise UsageError(f"--method is {', '.join(METHODS)}, not {method!r}.{did_you_mean(method, METHODS)}")
+    if model is None and METHODS[method]:
+        raise UsageError(f"--method {method} needs --model: a run of {METHODS[method]}, or a weight file.")
     if model is not None and method == "gatys":
-        raise UsageError("--method gatys changes the image itself and takes no --model; leave one of them out.")
-    if model is not None:
-        return _by_model(**asked)
-    given = [f"--{name}" for name in ("encoder", "mask") if asked[name] is not None]
-    if given or asked["alpha"] != 1:
-        raise UsageError(f"{(given or ['--alpha'])[0]} is for a model that paints: give --model.")
-    if not asked["style"]:
-        raise UsageError("In which style? Give one image or more after the content: ganvas stylize CONTENT STYLE.")
-    return _by_iterations(**asked)
+        raise UsageError("--method gatys optimizes the image itself and takes no --model; leave one of them out.")
+    if model is None and (name := first(options)):
+        raise UsageError(f"--{name} needs --model: a run or a weight file.")
+    if model is not None and (name := first(gatys)):
+        raise UsageError(f"--{name} is an option of --method gatys and has no use with --model.")
 
 
-RECIPES = {"adain": "adain", "fast": "fast_style"}
-ITERATED = (  # options that a model has no use for
-    *("network", "iterations", "optimizer", "begin", "content_weight", "style_weight", "smoothness", "content_layer"),
-    *("style_layer", "style_scale", "one_size", "preview", "preview_every", "seed"),
-)
-
-
-def _by_model(**asked: Any) -> tuple[Any, dict[str, Any]]:
+def _by_model(
+    styles: Styles, method: str, file: str, options: NetworkArguments, device: str
+) -> tuple[NetworkStylizer, dict[str, Any]]:
+    """Stylizer of a model, and its part of the JSON answer."""
     from ..errors import UsageError
-    from ..inference.stylize_gatys import opened
-    from ..inference.stylize_network import Restyler, loaded, opened_mask
+    from ..inference.styles import read_mask
+    from ..inference.stylize import NetworkStylizer, load_stylizer
     from ..models.resolve import wrong_kind
-    from ..tasks.stylization import Restyling
 
-    usual = inspect.signature(stylize).parameters
-    idle = [name for name in ITERATED if asked[name] != usual[name].default]
-    if idle:
-        raise UsageError(f"--{idle[0].replace('_', '-')} is for painting by iterations, which a --model does without.")
-    model = loaded(asked["model"], asked["encoder"], device=asked["device"])
+    model = load_stylizer(file, options.encoder, device=device)
     if not model.task.translates:
-        raise wrong_kind(asked["model"], model.task, "stylize")
-    method = "adain" if isinstance(model.task, Restyling) else "fast"
-    if asked["method"] not in ("auto", method):
-        raise UsageError(f"{asked['model']} paints by {method}, not by {asked['method']}; give another --model.")
-    styles = opened(asked["style"] or [], asked["weights"], asked["colour"])
-    mask = opened_mask(asked["mask"]) if asked["mask"] else None
-    painter = Restyler(model, styles, asked["alpha"], mask)
-    return painter, {"method": method, "model": asked["model"], "device": str(model.policy.device)}
+        raise wrong_kind(file, model.task, "stylize")
+    own = "adain" if model.task.needs_style else "fast"
+    if method not in ("auto", own):
+        raise UsageError(f"{file} is a model of --method {own}, not of {method}; give another --model.")
+    mask = read_mask(options.mask) if options.mask else None
+    stylizer = NetworkStylizer(model, styles, 1.0 if options.alpha is None else options.alpha, mask)
+    return stylizer, {"method": own, "model": file, "device": str(model.policy.device)}
 
 
-def _by_iterations(**asked: Any) -> tuple[Any, dict[str, Any]]:
-    from dataclasses import fields
-
+def _by_gatys(
+    styles: Styles, files: list[Path], gatys: GatysArguments, device: str
+) -> tuple[GatysStylizer, dict[str, Any]]:
+    """Stylizer by optimization, and its part of the JSON answer."""
     from ..errors import UsageError, did_you_mean
     from ..features.gram import LAYERS, Perception, sharpest
-    from ..inference.gatys import Painting
-    from ..inference.stylize_gatys import Painter, opened
+    from ..inference.gatys import GatysOptions
+    from ..inference.stylize import GatysStylizer
     from ..policy import pick_device
 
-    if asked["network"] not in ("auto", *LAYERS):
-        near = did_you_mean(asked["network"], LAYERS)
-        raise UsageError(f"--network is auto, {', '.join(LAYERS)}, not {asked['network']!r}.{near}")
-    if asked["preview_every"] < 1:
-        raise UsageError(f"--preview-every must be at least 1, got {asked['preview_every']}.")
-    if asked["preview"] is not None and asked["preview"].exists() and not asked["preview"].is_dir():
-        raise UsageError(f"--preview is a folder, and {asked['preview']} is a file.")
-    painting = Painting(**{f.name: asked[f.name] for f in fields(Painting)})
-    styles = opened(asked["style"], asked["weights"], asked["colour"])
-    network, why = sharpest(asked["network"])
-    perception = Perception(network=network, content=asked["content_layer"] or [], style=asked["style_layer"] or [])
-    for image, file in zip(styles.images, asked["style"]):
+    network, every = gatys.network or "auto", 25 if gatys.preview_every is None else gatys.preview_every
+    if not files:
+        raise UsageError("Missing STYLE: ganvas stylize CONTENT STYLE.")
+    if network not in ("auto", *LAYERS):
+        near = did_you_mean(network, LAYERS)
+        raise UsageError(f"--network is auto, {', '.join(LAYERS)}, not {network!r}.{near}")
+    if every < 1:
+        raise UsageError(f"--preview-every must be at least 1, got {every}.")
+    if gatys.preview is not None and gatys.preview.exists() and not gatys.preview.is_dir():
+        raise UsageError(f"--preview is a folder, and {gatys.preview} is a file.")
+    values: dict[str, Any] = {f.name: getattr(gatys, f.name) for f in fields(GatysOptions)}
+    options = GatysOptions(**{name: value for name, value in values.items() if value is not None})
+    network, reason = sharpest(network)  # type: ignore[arg-type]
+    layers = {"content": gatys.content_layer or [], "style": gatys.style_layer or []}
+    perception = Perception(network=network, **layers)
+    for image, file in zip(styles.images, files):
         perception.check(image, str(file))
-    device = pick_device(asked["device"])
-    say(f"Looking through {network} ({why}).")
-    painter = Painter(styles, perception, painting, asked["preview"], asked["preview_every"], device)
-    about = {"method": "gatys", "network": network, "iterations": painting.iterations, "device": str(device)}
-    return painter, {**about, "losses": painter.losses}
+    stylizer = GatysStylizer(styles, perception, options, gatys.preview, every, pick_device(device))
+    say(f"Network: {network} ({reason}).")
+    about = {"method": "gatys", "network": network, "iterations": options.iterations}
+    return stylizer, {**about, "device": str(stylizer.device), "losses": stylizer.losses}

@@ -1,4 +1,4 @@
-"""Style transfer by changing the image itself until its maps show the content and its Gram matrices the style.
+"""Style transfer by optimizing the image itself: its feature maps match the content, its Gram matrices the style.
 
 Gatys et al. 2016, "Image style transfer using convolutional neural networks".
 """
@@ -15,27 +15,25 @@ from torch import Tensor
 from ..errors import UsageError, did_you_mean
 from ..features.gram import Perception, Seen, mixed, total_variation
 from ..imaging.resize import resize
-from .optimizers import WAYS
+from .optimizers import OPTIMIZERS
 
-LARGE = 384  # shorter side from which on an image is painted at half the size first
-FIRST = 0.6  # share of the iterations that are left, at each size but the last
+LARGE = 384  # shorter side from which on an image is optimized at half the size first
+FIRST = 0.6  # share of the remaining iterations at each size but the last
 
-Told = Callable[[int, Tensor], None]  # iterations done, the image (1, C, H, W) as it is now
-Begin = Literal["content", "noise"]
-Optimizer = Literal["lbfgs", "adam"]
+Progress = Callable[[int, Tensor], None]  # iterations done, the image (1, C, H, W) after them
 
 
 @dataclass(frozen=True)
-class Painting:
-    """How an image is painted; raises `UsageError` for what cannot be."""
+class GatysOptions:
+    """Options of style transfer by optimization; raises `UsageError` for values out of range."""
 
     content_weight: float = 1.0
     style_weight: float = 100.0
     smoothness: float = 0.1  # weight of the total variation
     iterations: int = 300
-    optimizer: Optimizer = "lbfgs"
-    begin: Begin = "content"
-    style_scale: float = 1.0  # longer side of the style's images, in those of the content
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    begin: Literal["content", "noise"] = "content"  # initial image
+    style_scale: float = 1.0  # longer side of the style images, as a multiple of the content's
     one_size: bool = False  # all iterations at the full size, however large
     seed: int = 0  # of the noise
 
@@ -47,112 +45,122 @@ class Painting:
             raise UsageError(f"iterations must be from 1 to 1,000,000, got {self.iterations}.")
         if not 0.05 <= self.style_scale <= 20:
             raise UsageError(f"style_scale must be from 0.05 to 20, got {self.style_scale}.")
-        for name, known in (("optimizer", tuple(WAYS)), ("begin", ("content", "noise"))):
-            if getattr(self, name) not in known:
-                near = did_you_mean(str(getattr(self, name)), known)
-                raise UsageError(f"{name} is {' or '.join(known)}, not {getattr(self, name)!r}.{near}")
+        for name, choices in (("optimizer", tuple(OPTIMIZERS)), ("begin", ("content", "noise"))):
+            if getattr(self, name) not in choices:
+                near = did_you_mean(str(getattr(self, name)), choices)
+                raise UsageError(f"{name} is {' or '.join(choices)}, not {getattr(self, name)!r}.{near}")
 
 
 @dataclass
 class Result:
-    """An image and how far it came."""
+    """Optimized image with its final losses."""
 
     image: Tensor  # (1, C, H, W) in [-1, 1]
-    content: float  # its losses, unweighted
+    content: float  # losses, unweighted
     style: float
     total: float
     iterations: list[int] = field(default_factory=list)  # at each size
 
 
-def paint(
+def optimize_image(
     content: Tensor,
     styles: Sequence[Tensor],
     perception: Perception,
-    painting: Painting | None = None,
+    options: GatysOptions = GatysOptions(),
     *,
     shares: Sequence[float] = (),
-    tell: Told | None = None,
+    progress: Progress | None = None,
 ) -> Result:
-    """An image (1, C, H, W) in [-1, 1] painted as the styles, each (1, C, h, w), are; `shares` weighs them.
+    """Optimize an image (1, C, H, W) in [-1, 1] for its content and styles (1, C, h, w), weighted by `shares`.
 
-    A large one is painted at half the size first, where strokes can be longer and cost a quarter; what changed there is
-    then added to the content at twice the size, which keeps its details.  Raises `UsageError` for a style smaller than
-    what the network looks at.
+    A large image is optimized at half the size first, where strokes can be longer and cost a quarter; the difference
+    from the content is then enlarged and added to the content, which keeps its details.  Raises `UsageError` for a
+    style smaller than the receptive field of the network.
     """
-    how = painting or Painting()
     for k, style in enumerate(styles, 1):
         perception.check(style, f"Style {k}" if len(styles) > 1 else "The style")
-    counts = planned(how, content)
+    counts = plan_iterations(options, content)
     change: Tensor | None = None
     done = 0
     for k, count in enumerate(counts, 1 - len(counts)):
-        wanted = scaled(content, 2.0**k)
-        images = [at_scale(style, content, how.style_scale * 2.0**k, perception) for style in styles]
+        small = resize_by(content, 2.0**k)
+        images = [resize_style(style, content, options.style_scale * 2.0**k, perception) for style in styles]
         with torch.no_grad():
             target = mixed([perception(p) for p in images], shares or [1.0] * len(images))
-            target = Seen(perception(wanted).content, target.style)
-        start = begun(wanted, how) if change is None else wanted + resize(change, (wanted.shape[2], wanted.shape[3]))
-        image = _stage(start, target, perception, how, count, done, tell)
-        change, done = image - wanted, done + count
+            target = Seen(perception(small).content, target.style)
+        if change is None:
+            start = initial_image(small, options)
+        else:
+            start = small + resize(change, (small.shape[2], small.shape[3]))
+        image = _optimize(start, target, perception, options, count, done, progress)
+        change, done = image - small, done + count
     with torch.no_grad():
-        total, parts = judged(image, target, perception, how)
+        total, parts = objective(image, target, perception, options)
     if not torch.isfinite(total):
-        raise UsageError("The image is no numbers any more; give weights that are not so large.")
+        raise UsageError("The image is no longer finite; give smaller weights.")
     return Result(image.clamp(-1, 1), float(parts[0]), float(parts[1]), float(total), counts)
 
 
-def planned(how: Painting, content: Tensor) -> list[int]:
-    """Iterations at each size, the smallest first."""
-    shorter, left, counts = min(content.shape[2:]), how.iterations, list[int]()
-    while not how.one_size and shorter > LARGE * 2 ** len(counts) and left > 1:
+def plan_iterations(options: GatysOptions, content: Tensor) -> list[int]:
+    """Distribute the iterations over the sizes, the smallest first."""
+    shorter, left, counts = min(content.shape[2:]), options.iterations, list[int]()
+    while not options.one_size and shorter > LARGE * 2 ** len(counts) and left > 1:
         counts.append(max(1, round(FIRST * left)))
         left -= counts[-1]
     return [*counts, left] if left else counts
 
 
-def begun(content: Tensor, how: Painting) -> Tensor:
-    """What the first iteration changes."""
-    if how.begin == "content":
+def initial_image(content: Tensor, options: GatysOptions) -> Tensor:
+    """Image before the first iteration: the content or seeded noise."""
+    if options.begin == "content":
         return content.clone()
-    source = torch.Generator().manual_seed(how.seed)
+    source = torch.Generator().manual_seed(options.seed)
     return (0.3 * torch.randn(content.shape, generator=source)).to(content)
 
 
-def scaled(image: Tensor, factor: float) -> Tensor:
-    """An image so many times as large, a pixel at least."""
+def resize_by(image: Tensor, factor: float) -> Tensor:
+    """Resize an image by a factor, to at least one pixel a side."""
     if factor == 1:
         return image
     return resize(image, (max(1, round(image.shape[2] * factor)), max(1, round(image.shape[3] * factor))))
 
 
-def at_scale(style: Tensor, content: Tensor, scale: float, perception: Perception) -> Tensor:
-    """A style whose longer side is so many times the content's, but no smaller than what the network looks at.
+def resize_style(style: Tensor, content: Tensor, scale: float, perception: Perception) -> Tensor:
+    """Shrink a style to a longer side of `scale` times the content's, but not below the receptive field of the network.
 
     It is never enlarged: that would only blur its strokes.
     """
     least = max(perception.reach[name] for name in perception.style)
     factor = scale * max(content.shape[2:]) / max(style.shape[2:])
-    return scaled(style, min(1.0, max(factor, least / min(style.shape[2:]))))
+    return resize_by(style, min(1.0, max(factor, least / min(style.shape[2:]))))
 
 
-def judged(x: Tensor, target: Seen, perception: Perception, how: Painting) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The objective (Gatys et al. 2016, eq. 7, with total variation), and its content and style."""
-    seen = perception(x)
-    content, style = perception.content_loss(seen, target), perception.style_loss(seen, target)
-    total = how.content_weight * content + how.style_weight * style
-    return (total + how.smoothness * total_variation(x) if how.smoothness else total), (content, style)
+def objective(
+    x: Tensor, target: Seen, perception: Perception, options: GatysOptions
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Total loss (Gatys et al. 2016, eq. 7, with total variation), and its content and style losses, unweighted."""
+    features = perception(x)
+    content, style = perception.content_loss(features, target), perception.style_loss(features, target)
+    total = options.content_weight * content + options.style_weight * style
+    return (total + options.smoothness * total_variation(x) if options.smoothness else total), (content, style)
 
 
-def _stage(
-    image: Tensor, target: Seen, perception: Perception, how: Painting, count: int, done: int, tell: Told | None
+def _optimize(
+    image: Tensor,
+    target: Seen,
+    perception: Perception,
+    options: GatysOptions,
+    count: int,
+    done: int,
+    progress: Progress | None,
 ) -> Tensor:
-    """So many iterations at one size."""
-    way = WAYS[how.optimizer]()
+    """Run `count` iterations at one size, after `done` at smaller ones."""
+    optimizer = OPTIMIZERS[options.optimizer]()
     for k in range(1, count + 1):
         image.requires_grad_()
-        total, _ = judged(image, target, perception, how)
+        total, _ = objective(image, target, perception, options)
         (gradient,) = torch.autograd.grad(total, image)
-        image = image.detach() + way.change(gradient)
-        if tell:
-            tell(done + k, image)
+        image = image.detach() + optimizer.update(gradient)
+        if progress:
+            progress(done + k, image)
     return image.detach()

@@ -1,4 +1,4 @@
-"""Two ways down for one tensor that is no network's weight: L-BFGS, with little memory traffic, and Adam."""
+"""L-BFGS and Adam for a single image tensor."""
 
 from __future__ import annotations
 
@@ -9,60 +9,60 @@ import torch
 from torch import Tensor
 
 
-class Way(Protocol):
-    """What turns gradients into changes."""
+class Optimizer(Protocol):
+    """Optimizer of a tensor that is not a parameter of a network."""
 
-    def change(self, gradient: Tensor) -> Tensor:
-        """What to add to the point at which the gradient, of the same shape, was taken."""
+    def update(self, gradient: Tensor) -> Tensor:
+        """Compute the step to add to the point at which the gradient, of the same shape, was taken."""
 
 
 class LBFGS:
     """Limited-memory BFGS without a line search: one gradient a step (Nocedal and Wright 2006, algorithm 7.4).
 
-    All inner products of the kept changes are remembered, so that a step reads them twice and not four times (Chen et
-    al. 2014, "Large-scale L-BFGS using MapReduce", algorithm 3).  A step moves the point by `reach` on average at most;
+    All inner products of the stored steps are remembered, so that a step reads them twice and not four times (Chen et
+    al. 2014, "Large-scale L-BFGS using MapReduce", algorithm 3).  The mean absolute step is at most `max_step`;
     curvature that is not positive is left out.
     """
 
-    def __init__(self, *, memory: int = 20, reach: float = 0.1):
-        self.memory, self.reach = memory, reach
-        self.kept: Tensor | None = None  # (1 + 2 memory, D): the gradient, then changes s and changes y of the gradient
+    def __init__(self, *, memory: int = 20, max_step: float = 0.1):
+        self.memory, self.max_step = memory, max_step
+        self.history: Tensor | None = None  # (1 + 2 memory, D): the gradient, then steps s and gradient differences y
         self.products = torch.zeros(1 + 2 * memory, 1 + 2 * memory, dtype=torch.float64)
         self.pairs: list[int] = []  # rows of s, oldest first; that of y is the next one
-        self.before: tuple[Tensor, Tensor] | None = None  # the last change and the gradient before it
+        self.previous: tuple[Tensor, Tensor] | None = None  # the last step and the gradient before it
 
-    def change(self, gradient: Tensor) -> Tensor:
+    def update(self, gradient: Tensor) -> Tensor:
         g = gradient.reshape(-1)
-        if self.kept is None:
-            self.kept = g.new_zeros(1 + 2 * self.memory, g.numel())
-        fresh = [0, *self._remember(g)]
-        self.kept[0] = g
-        used = self.kept[: 1 + 2 * len(self.pairs)]
-        found = (used @ used[fresh].t()).double().cpu()
-        self.products[: len(used), fresh] = found
-        self.products[fresh, : len(used)] = found.t()
-        step = (self._coefficients()[: len(used)].to(used) @ used).view_as(gradient)
+        if self.history is None:
+            self.history = g.new_zeros(1 + 2 * self.memory, g.numel())
+        new_rows = [0, *self._store_pair(g)]
+        self.history[0] = g
+        rows = self.history[: 1 + 2 * len(self.pairs)]
+        products = (rows @ rows[new_rows].t()).double().cpu()
+        self.products[: len(rows), new_rows] = products
+        self.products[new_rows, : len(rows)] = products.t()
+        step = (self._coefficients()[: len(rows)].to(rows) @ rows).view_as(gradient)
         size = step.abs().mean()
-        if size > self.reach:
-            step *= self.reach / size
-        self.before = step.reshape(-1).clone(), g.clone()
+        if size > self.max_step:
+            step *= self.max_step / size
+        self.previous = step.reshape(-1).clone(), g.clone()
         return step
 
-    def _remember(self, g: Tensor) -> list[int]:
-        """Keep the last change if it tells of a valley; the rows that it is in."""
-        if self.before is None or self.kept is None:
+    def _store_pair(self, g: Tensor) -> list[int]:
+        """Store the last step and its gradient difference if the curvature is positive; returns their rows."""
+        if self.previous is None or self.history is None:
             return []
-        s, old = self.before
+        s, old = self.previous
         y = g - old
         if not float(s.dot(y)) > 1e-10 * float(y.dot(y)):
             return []
         row = self.pairs.pop(0) if len(self.pairs) == self.memory else 1 + 2 * len(self.pairs)
-        self.kept[row], self.kept[row + 1] = s, y
+        self.history[row], self.history[row + 1] = s, y
         self.pairs.append(row)
         return [row, row + 1]
 
     def _coefficients(self) -> Tensor:
-        """The two loops of the algorithm on coefficients instead of vectors."""
+        """Run the two loops of the algorithm on coefficients instead of vectors."""
         b = self.products
         d = torch.zeros(len(b), dtype=torch.float64)
         d[0] = -1.0
@@ -78,44 +78,44 @@ class LBFGS:
         return d
 
 
-class Evened:
-    """Another way, for images (1, C, H, W), on which broad changes come as easily as fine ones.
+class FrequencyPreconditioned:
+    """Preconditioner for images (1, C, H, W): low frequencies move as easily as high ones.
 
-    It goes down in a space where a wave of frequency f (in cycles a pixel, at least `least`) is `f ** power` times as
-    high as in the image, a preconditioner of the whole: losses of style are flat along broad waves, which plain
-    gradients move last.  Measured in benchmarks/README.md.
+    The optimizer works in a space where a wave of frequency f (in cycles per pixel, at least `least`) has `f ** power`
+    times the amplitude that it has in the image: style losses are flat along low frequencies, which plain gradients
+    move last.  Measured in benchmarks/README.md.
     """
 
-    def __init__(self, way: Way, *, power: float = 0.75, least: float = 1 / 128):
-        self.way, self.power, self.least = way, power, least
+    def __init__(self, optimizer: Optimizer, *, power: float = 0.75, least: float = 1 / 128):
+        self.optimizer, self.power, self.least = optimizer, power, least
         self.factors: Tensor | None = None
 
-    def change(self, gradient: Tensor) -> Tensor:
+    def update(self, gradient: Tensor) -> Tensor:
         if self.factors is None:
             down, across = (torch.fft.fftfreq(gradient.shape[2]), torch.fft.rfftfreq(gradient.shape[3]))
             f = (down[:, None].square() + across.square()).sqrt().clamp_min(self.least)
             self.factors = (4 * f).pow(-self.power).to(gradient.device)
-        return self._through(self.way.change(self._through(gradient)))
+        return self._filter(self.optimizer.update(self._filter(gradient)))
 
-    def _through(self, x: Tensor) -> Tensor:
+    def _filter(self, x: Tensor) -> Tensor:
         assert self.factors is not None
         return torch.fft.irfft2(torch.fft.rfft2(x) * self.factors, s=x.shape[2:])
 
 
 class Adam:
-    """Steps of the same size for every pixel, whatever its gradient's size (Kingma and Ba 2015)."""
+    """Adam: steps of the same size for every pixel, whatever the size of its gradient (Kingma and Ba 2015)."""
 
-    def __init__(self, *, rate: float = 0.05, betas: tuple[float, float] = (0.9, 0.999)):
-        self.rate, self.betas, self.count = rate, betas, 0
+    def __init__(self, *, lr: float = 0.05, betas: tuple[float, float] = (0.9, 0.999)):
+        self.lr, self.betas, self.count = lr, betas, 0
         self.mean: Tensor | float = 0.0
         self.square: Tensor | float = 0.0
 
-    def change(self, gradient: Tensor) -> Tensor:
+    def update(self, gradient: Tensor) -> Tensor:
         (a, b), self.count = self.betas, self.count + 1
         self.mean = a * self.mean + (1 - a) * gradient
         self.square = b * self.square + (1 - b) * gradient.square()
         mean, square = self.mean / (1 - a**self.count), self.square / (1 - b**self.count)
-        return -self.rate * mean / (square.sqrt() + 1e-8)
+        return -self.lr * mean / (square.sqrt() + 1e-8)
 
 
-WAYS: dict[str, Callable[[], Way]] = {"lbfgs": lambda: Evened(LBFGS()), "adam": Adam}
+OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {"lbfgs": lambda: FrequencyPreconditioned(LBFGS()), "adam": Adam}

@@ -1,4 +1,4 @@
-"""A person's image through a model that translates: its depth, orientation, transparency and metadata are kept."""
+"""Image-to-image translation of photos: bit depth, orientation, transparency and metadata are kept."""
 
 from __future__ import annotations
 
@@ -36,53 +36,53 @@ class Translator:
 
     def change(self, photo: Photo, output: Path | None = None, progress: Share | None = None) -> Photo:
         """Translate an image: `inference.batch.Change`.  Raises `UserError` if that needs too much memory."""
-        return changed(photo, self.model.takes(self.back), self._translate)
+        return transform_photo(photo, self.model.takes(self.back), self._translate)
 
     def _translate(self, images: Tensor) -> Tensor:
         return self.model.translate(images, label=self.label, back=self.back, noise=self.noise)
 
 
-def changed(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> Photo:
-    """An image with what `change` makes of its colours, (1, channels, H, W) in [-1, 1] to (1, C, H, W).
+def transform_photo(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> Photo:
+    """Apply `change` to the colours of a photo, (1, channels, H, W) in [-1, 1] to (1, C, H, W).
 
-    Transparency is what is made, if any is (C = 4); else the image's own, whose hidden parts are shown white.  The
-    whole image goes through at once, because such networks look at all of it.
+    Transparency is the result's (C = 4) or else the photo's own, whose hidden pixels are white for `change`.  The
+    whole image is passed at once, because the receptive field of such networks is all of it.
     """
     planes = photo.planes(channels=1 if channels == 1 else 3)
-    colour, alpha = straight(planes)
+    colour, alpha = straight_planes(planes)
     if channels == 4:
         colour = torch.cat([colour, torch.ones_like(colour[:, :1]) if alpha is None else alpha], 1)
     try:
-        made = change(colour)
+        result = change(colour)
     except RuntimeError as problem:
         if not is_out_of_memory(problem):
             raise
         size = "x".join(map(str, photo.array.shape[1::-1]))
         raise UserError(f"{size} pixels need more memory than there is; make the image smaller.") from None
-    colour, alpha = (made[:, :3], made[:, 3:]) if made.shape[1] == 4 else (made, alpha)
+    colour, alpha = (result[:, :3], result[:, 3:]) if result.shape[1] == 4 else (result, alpha)
     if alpha is not None and alpha.shape[2:] != colour.shape[2:]:
         alpha = torch.nn.functional.interpolate(alpha, size=colour.shape[2:], mode="bilinear")
-    return as_photo(photo, colour, alpha)
+    return to_photo(photo, colour, alpha)
 
 
-def straight(planes: Planes) -> tuple[Tensor, Tensor | None]:
-    """Colour that is not multiplied by its alpha, white where nothing shows, and the alpha; in [-1, 1]."""
+def straight_planes(planes: Planes) -> tuple[Tensor, Tensor | None]:
+    """Straight colour, white where the alpha is 0, and the alpha; in [-1, 1]."""
     if planes.alpha is None:
         return planes.colour, None
     plain = unmultiply((planes.colour + 1) / 2, (planes.alpha + 1) / 2, hidden=1.0)
     return plain * 2 - 1, planes.alpha
 
 
-def as_photo(photo: Photo, colour: Tensor, alpha: Tensor | None) -> Photo:
-    """(1, 1 or 3, H, W) in [-1, 1] and perhaps an alpha as an image of the same depth as another one."""
+def to_photo(photo: Photo, colour: Tensor, alpha: Tensor | None) -> Photo:
+    """Convert (1, 1 or 3, H, W) in [-1, 1], with or without alpha, to a photo with `photo`'s depth and metadata."""
     channels = colour.shape[1] + (alpha is not None)
     blank = np.empty((*colour.shape[2:], channels), photo.array.dtype)
     frame = replace(photo, array=blank, neutral=colour.shape[1] == 1)
     if alpha is not None:
         colour = ((colour + 1) / 2) * ((alpha + 1) / 2) * 2 - 1
-    made = frame.with_array(frame.pixels(Planes(colour, alpha)))
+    result = frame.with_array(frame.pixels(Planes(colour, alpha)))
     coloured = photo.array.shape[2] > 2
     if photo.metadata.icc and coloured != (colour.shape[1] == 3):  # a profile is of grey or of colours
         note = f"its colour profile is left behind, because the model makes {GAMUT[colour.shape[1]]}"
-        made = replace(made, metadata=replace(photo.metadata, icc=None), notes=[*photo.notes, note])
-    return made
+        result = replace(result, metadata=replace(photo.metadata, icc=None), notes=[*photo.notes, note])
+    return result

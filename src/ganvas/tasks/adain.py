@@ -40,7 +40,7 @@ class AnyStyle(Restyling):
         if not 0 <= least_alpha <= 1:
             raise UsageError(f"least_alpha must be from 0 to 1, got {least_alpha}.")
         self.hidden, self.least_alpha = [perception.build()], least_alpha
-        self.least = max(self.hidden[0].reach[name] for name in self.hidden[0].style)
+        self.smallest_style = max(self.hidden[0].reach[name] for name in self.hidden[0].style)
         widths = [m.shape[1] for m in self.encode(torch.zeros(1, 3, 32, 32))]
         self.generator = generator.build(resolution=resolution, channels=min(channels, 3), widths=widths)
         self.content_weight, self.style_weight = content_weight, style_weight

@@ -36,6 +36,7 @@ class Task(nn.Module):
     restores = False  # are those the same images, only better?
     needs_label = False  # does `translate` need a target label?
     needs_style = False  # does `stylize` need style images?
+    smallest_style = 1  # least pixels a side of a style image
     next_step = "ganvas sample {run} -o samples.png --seeds 0-63"  # what to do with a finished run
     shown_at_once = 64  # in the grid of a snapshot
     example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]"  # how a model is used

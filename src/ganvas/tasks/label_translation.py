@@ -39,7 +39,7 @@ class Told(Translation):
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         if back or label is None:
             kinds = f"{self.attributes} numbers or one attribute" if self.attributes else "a domain"
-            raise UsageError(f"This model must be told what to make, {kinds}: --label, or label= in Python.")
+            raise UsageError(f"This model needs a target label, {kinds}: --label, or label= in Python.")
         return self.generator(images, label)
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Restyling(Translation):
     example = "painted = ganvas.stylize(image, [style], model)  # PIL images, or as `model.sample` gives them"
 
     needs_style = True
-    least = 16  # pixels a side of a style: what a place of the decoded map looks at
+    smallest_style = 16  # receptive field of the decoded map
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Maps (N, C, h, w) of images, from the largest to the one that is decoded."""
@@ -91,7 +91,7 @@ class AppliedRestyling(Restyling):
     def __init__(self, decoder: nn.Module, encoder: nn.Module):
         super().__init__()
         self.generator, self.encoder = decoder, encoder
-        self.least = int(getattr(encoder, "reach", self.least))
+        self.smallest_style = int(getattr(encoder, "reach", self.smallest_style))
 
     def encode(self, images: Tensor) -> list[Tensor]:
         return list(self.encoder.maps(images).values())  # type: ignore[operator]
