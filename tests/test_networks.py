@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ganvas import config
 from ganvas.errors import UsageError
-from ganvas.networks import dcgan, mlp
+from ganvas.networks import dcgan, dcgan_variants, mlp
 from ganvas.networks import strided_conv as strided
 from ganvas.networks.layers import WEIGHTS, initialise
 
@@ -178,7 +179,7 @@ def test_bf16_products_and_library_agree(resolution, monkeypatch):
 @pytest.mark.parametrize("resolution", [(8, 8), (32, 32)])
 def test_the_discriminator_sees_contrast(norm, resolution):
     """Linear maps and LeakyReLU alone give D(s x) = s D(x), and fakes of half the contrast look as good as any."""
-    net = dcgan.Discriminator(resolution=resolution, channels=1, width=8, norm=norm, init="kaiming")
+    net = dcgan_variants.Discriminator(resolution=resolution, channels=1, width=8, norm=norm, init="kaiming")
     for p in net.parameters():
         if p.ndim == 1:
             p.data += 0.1 * torch.randn_like(p)  # as after a little training
@@ -190,7 +191,7 @@ def test_the_discriminator_sees_contrast(norm, resolution):
 @pytest.mark.parametrize("norm", ["batch", "spectral", "virtual", "layer", "none"])
 def test_a_fully_connected_layer_on_either_side(norm):
     """InfoGAN's: noise, 1024 units, the first map; the last map, 1024 units, the verdict; normalised as maps are."""
-    d = dcgan.Discriminator(resolution=16, channels=1, width=4, hidden=6, norm=norm, reference=4)
+    d = dcgan_variants.Discriminator(resolution=16, channels=1, width=4, hidden=6, norm=norm, reference=4)
     scores = d(torch.randn(5, 1, 16, 16))
     assert scores.logits.shape == (5, 1)
     assert scores.features[-1].shape == (5, 6)
@@ -198,9 +199,22 @@ def test_a_fully_connected_layer_on_either_side(norm):
     assert (d.hidden[0].bias is None) == (norm in ("batch", "virtual", "layer"))
     scores.logits.sum().backward()
     if norm in ("batch", "virtual"):
-        g = dcgan.Generator(resolution=16, channels=1, width=4, hidden=7, norm=norm, reference=4, classes=3)
+        g = dcgan_variants.Generator(resolution=16, channels=1, width=4, hidden=7, norm=norm, reference=4, classes=3)
         assert g(torch.randn(5, 100), torch.tensor([0, 1, 2, 0, 1])).shape == (5, 1, 16, 16)
         assert (g.hidden[0].in_features, g.project.in_features) == (150, 7)
+
+
+@pytest.mark.parametrize(
+    "options", [{"hidden": 6}, {"norm": "virtual"}, {"hidden": 6, "norm": "virtual", "reference": 3}]
+)
+@pytest.mark.parametrize(("player", "kind"), [("generator", "Generator"), ("discriminator", "Discriminator")])
+def test_options_that_dcgan_had_in_saved_configs_build_its_variants(player, kind, options):
+    for name in (f"dcgan_{player}", f"ganvas.networks.dcgan:{kind}"):
+        spec = config.decode({"()": name, "width": 4, **options})
+        assert spec.target is getattr(dcgan_variants, kind)
+        assert config.decode(spec.to_dict()) == spec
+        spec.build(resolution=(16, 16))
+        assert config.decode({"()": name, "width": 4}).target is getattr(dcgan, kind)
 
 
 def test_a_label_beside_noise_is_no_longer_than_one():

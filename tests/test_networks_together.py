@@ -11,7 +11,7 @@ from ganvas import catalog
 from ganvas.config import Spec
 from ganvas.game import Match, Progress
 from ganvas.losses.gradient_penalties import R1
-from ganvas.networks import biggan, dcgan, mlp, resnet
+from ganvas.networks import biggan, dcgan_variants, mlp, resnet
 from ganvas.networks.attention import SelfAttention
 from ganvas.networks.heads import Projection
 from ganvas.networks.minibatch_heads import MinibatchDiscrimination, MinibatchStddev
@@ -21,7 +21,7 @@ from ganvas.training.trainer import Trainer
 STDDEV, LIKENESS = Spec(MinibatchStddev), Spec(MinibatchDiscrimination, kernels=5)
 DISCRIMINATORS = {
     **{
-        f"dcgan {n}": (dcgan.Discriminator, {"norm": n, "reference": 3})
+        f"dcgan {n}": (dcgan_variants.Discriminator, {"norm": n, "reference": 3})
         for n in ("batch", "spectral", "virtual", "layer", "none")
     },
     "resnet": (resnet.Discriminator, {"attention": 8}),
@@ -96,7 +96,7 @@ def test_stages_cover_the_body(name):
 @pytest.mark.parametrize(
     ("family", "options"),
     [
-        (dcgan, {"norm": "virtual", "reference": 3}),
+        (dcgan_variants, {"norm": "virtual", "reference": 3}),
         (resnet, {"attention": 8}),
         (resnet, {"spectral": True}),
         (biggan, {"attention": 8}),
@@ -134,8 +134,8 @@ RUNS = {
     "sagan": ("resnet_generator(width=8, attention=8, spectral=true)", "resnet_discriminator(width=8, attention=4)"),
     "biggan": ("biggan_generator(width=4)", "biggan_discriminator(width=4, head=projection)"),
     "virtual": (
-        'dcgan_generator(width=4, norm="virtual", reference=4)',
-        'dcgan_discriminator(width=4, norm="virtual", reference=4, head=minibatch_discrimination(kernels=3))',
+        'dcgan_variant_generator(width=4, norm="virtual", reference=4)',
+        'dcgan_variant_discriminator(width=4, norm="virtual", reference=4, head=minibatch_discrimination(kernels=3))',
     ),
     "mlp": ("mlp_generator(width=4)", "mlp_leaky_discriminator(width=4, spectral=true, head=minibatch_stddev)"),
 }

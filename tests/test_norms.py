@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganvas.networks import biggan, dcgan, mlp, norms, resnet
+from ganvas.networks import biggan, dcgan, dcgan_variants, mlp, resnet, virtual_norm
 from ganvas.networks import strided_conv as strided
-from ganvas.networks.norms import ConditionalBatchNorm2d, Reference, SpectralNorm, VirtualBatchNorm2d, spectral
+from ganvas.networks.norms import ConditionalBatchNorm2d, SpectralNorm, spectral
+from ganvas.networks.virtual_norm import Reference, VirtualBatchNorm2d
 from ganvas.training import distributed
 
 LAYERS = {
@@ -260,8 +261,8 @@ def test_virtual_batch_norm_keeps_its_digits_far_from_zero():
 
 
 PLAYERS = {
-    "g": lambda **o: dcgan.Generator(resolution=16, channels=1, width=4, norm="virtual", reference=6, **o),
-    "d": lambda **o: dcgan.Discriminator(resolution=16, channels=1, width=4, norm="virtual", reference=6, **o),
+    "g": lambda **o: dcgan_variants.Generator(resolution=16, channels=1, width=4, norm="virtual", reference=6, **o),
+    "d": lambda **o: dcgan_variants.Discriminator(resolution=16, channels=1, width=4, norm="virtual", reference=6, **o),
 }
 
 
@@ -334,7 +335,7 @@ def test_a_compiled_network_chooses_its_reference_outside_the_graph(monkeypatch)
         choices.append(torch.compiler.is_compiling())
         choose(self, *batch)
 
-    plain = dcgan.Generator(resolution=8, width=4, norm="virtual", reference=4)
+    plain = dcgan_variants.Generator(resolution=8, width=4, norm="virtual", reference=4)
     compiled = copy.deepcopy(plain)
     monkeypatch.setattr(Reference, "_choose", watched)
     compiled.compile(backend="eager")
@@ -353,7 +354,7 @@ def test_processes_agree_on_the_reference(monkeypatch):
             place.copy_(part)
 
     for name, value in {"is_initialized": lambda: True, "get_world_size": lambda: 2, "all_gather": gather}.items():
-        monkeypatch.setattr(norms.dist, name, value)
+        monkeypatch.setattr(virtual_norm.dist, name, value)
     reference = Reference(4, (1,))
     reference(parts[1], None)
     assert reference.input.flatten().tolist() == [0, 1, 2, 3]

@@ -142,7 +142,7 @@ def built(name, changes, **facts):
 
 
 def test_the_reference_batch_is_not_handed_on():
-    small = {"generator.norm": "virtual", "generator.reference": "4"}
+    small = {"generator": 'dcgan_variant_generator(width=4, norm="virtual", reference=4)'}
     first, second = (built("cgan", small, classes=k) for k in (5, 2))
     first.train().generator(torch.randn(4, first.generator.latent), torch.tensor([4, 4, 4, 4]))
     fit(second.generator, first.generator.state_dict(), "It")

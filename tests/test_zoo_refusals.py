@@ -43,7 +43,7 @@ IMPOSSIBLE = [
     ("dcgan", "plain", {"fakes": 0}, "fakes must be at least 1"),
     ("dcgan", "plain", {"freeze_d": -1}, "at least 0, got -1"),
     ("dcgan", "plain", {"discriminator.head": "minibatch_discrimination(kernels=0)"}, "are at least 1"),
-    ("dcgan", "plain", {"generator.norm": "virtual", "generator.reference": 0}, "at least 1 image"),
+    ("dcgan", "plain", {"generator": 'dcgan_variant_generator(norm="virtual", reference=0)'}, "at least 1 image"),
     ("dcgan", "plain", {"augment": "ada(p=1.5)"}, "a probability"),
     ("dcgan", "plain", {"augment": "instance_noise(sigma=-1)"}, "standard deviation"),
     ("stylegan2", "plain", {"generator.mixing": 3}, "mixing is a share"),

@@ -158,6 +158,8 @@ NETWORKS = Shelf(
     {
         "dcgan_generator": "networks.dcgan:Generator",
         "dcgan_discriminator": "networks.dcgan:Discriminator",
+        "dcgan_variant_generator": "networks.dcgan_variants:Generator",
+        "dcgan_variant_discriminator": "networks.dcgan_variants:Discriminator",
         "mlp_generator": "networks.mlp:Generator",
         "mlp_discriminator": "networks.mlp:Discriminator",
         "mlp_leaky_discriminator": "networks.mlp:LeakyDiscriminator",

@@ -122,6 +122,13 @@ OPTIONS: dict[str, dict[str, str]] = {}  # component: {old option: present optio
 EVALUATION_KEYS: dict[str, str] = {}  # fields of evaluation.jsonl: {old: present}
 
 
+# DCGAN's networks had these options themselves.
+VARIANTS = {
+    "dcgan_generator": ("dcgan_variant_generator", {"hidden", "norm", "reference"}),
+    "dcgan_discriminator": ("dcgan_variant_discriminator", {"hidden", "reference"}),
+}
+
+
 def component_name(name: str) -> str:
     """The catalogue name of a component, from that name or from the address that old files use."""
     return COMPONENTS.get(name, name)
@@ -136,6 +143,8 @@ def current(value: Any) -> Any:
     if not isinstance(value.get("()"), str):
         return {k: current(v) for k, v in value.items()}
     name = component_name(value["()"])
+    variant, own = VARIANTS.get(name, (name, set()))
+    name = variant if own & value.keys() or value.get("norm") == "virtual" else name
     options = OPTIONS.get(name, {})
     return {options.get(k, k): name if k == "()" else current(v) for k, v in value.items()}
 

@@ -12,6 +12,7 @@ from .log import History, Setup
 Severity = Literal["note", "warning", "trouble"]
 
 
+DCGAN = ("dcgan_generator", "dcgan_variant_generator")
 SMOOTHING = ("r1", "r2", "gradient_penalty", "dragan")  # penalties on the discriminator's gradient
 
 
@@ -111,7 +112,7 @@ def keep_modes(setup: Setup) -> str:
 
 
 def upsample(setup: Setup) -> str:
-    if setup.component("generator") == "dcgan_generator":
+    if setup.component("generator") in DCGAN:
         return "use a generator that upsamples before it convolves: --set generator=resnet_generator"
     return f"train longer, or lower the generator's learning rate: {rate(setup, 'g', 0.5)}"
 
@@ -126,7 +127,7 @@ def condition_on_labels(setup: Setup) -> str:
 
 
 def fit_range(setup: Setup) -> str:
-    example = "" if setup.component("generator") == "dcgan_generator" else " (as --set generator=dcgan_generator does)"
+    example = "" if setup.component("generator") in DCGAN else " (as --set generator=dcgan_generator does)"
     return (
         f"end the generator with tanh{example}, or check the range of its last layer; pass data as images, which Ganvas"
         " scales to -1 to 1 itself"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..game import BaseDiscriminator, Scores
 from .label_inputs import JoinNoise
-from .layers import Init, as_size, cropped, halvings, initialise
+from .layers import Init, as_size, cropped, halvings, initialise, stages_of
 from .strided_conv import DownConv, UpConv
 
 
@@ -121,8 +121,7 @@ class Autoencoder(BaseDiscriminator):
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the encoder's convolutions and what follows them."""
-        starts = [k for k, layer in enumerate(self.encoder) if isinstance(layer, DownConv)]
-        return [self.encoder[a:b] for a, b in zip(starts, [*starts[1:], len(self.encoder)])]
+        return stages_of(self.encoder)
 
     def redraw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The image as it comes back, and its code (N, F)."""

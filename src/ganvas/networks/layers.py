@@ -56,6 +56,12 @@ def halvings(resolution: tuple[int, int], smallest: int = 4) -> int:
     return int(math.log2(min(resolution) / smallest))
 
 
+def stages_of(body: nn.Sequential) -> list[nn.Module]:
+    """The parts of a body that begin with its convolutions."""
+    starts = [k for k, layer in enumerate(body) if isinstance(layer, nn.Conv2d)]
+    return [body[a:b] for a, b in zip(starts, [*starts[1:], len(body)])]
+
+
 def as_size(resolution: int | tuple[int, int] | list[int]) -> tuple[int, int]:
     """A resolution as (height, width); one number means a square."""
     return (resolution, resolution) if isinstance(resolution, int) else (resolution[0], resolution[1])

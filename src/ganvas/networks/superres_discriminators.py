@@ -11,7 +11,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import BaseDiscriminator, Head, Scores
 from .heads import Plain
-from .layers import Init, as_size, halvings, initialise
+from .layers import Init, as_size, halvings, initialise, stages_of
 from .norms import spectral
 
 
@@ -64,8 +64,7 @@ class VGGDiscriminator(BaseDiscriminator):
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: a convolution and what follows it."""
-        starts = [k for k, layer in enumerate(self.body) if isinstance(layer, nn.Conv2d)]
-        return [self.body[a:b] for a, b in zip(starts, [*starts[1:], len(self.body)])]
+        return stages_of(self.body)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
         h = self.hidden(self.body(x).flatten(1))  # (N, hidden)

@@ -7,6 +7,7 @@ from torch.optim import Adam
 from ..config import Recipe, Spec
 from ..losses.adversarial import NonSaturating
 from ..networks import dcgan as convolutional
+from ..networks import dcgan_variants
 from ..networks import semigan as noisy
 from ..networks.class_and_code_heads import Classes, InfoHead
 from ..networks.classifier import Classifier
@@ -44,8 +45,8 @@ def infogan() -> Recipe:
     return Recipe(
         task=Spec(
             InfoGAN,
-            generator=Spec(convolutional.Generator, latent=62, width=64, hidden=1024),
-            discriminator=Spec(convolutional.Discriminator, width=64, hidden=1024, head=Spec(InfoHead)),
+            generator=Spec(dcgan_variants.Generator, latent=62, width=64, hidden=1024),
+            discriminator=Spec(dcgan_variants.Discriminator, width=64, hidden=1024, head=Spec(InfoHead)),
             loss=Spec(NonSaturating),
         ),
         g_optimizer=Spec(Adam, lr=1e-3, betas=(0.5, 0.999)),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import UsageError, UserError
 from ..files import read_json
 from ..models.folder import WEIGHTS, model_folder
-from ..networks.norms import Reference
+from ..networks.virtual_norm import Reference
 from ..run import Run, read_weights
 from ..tasks.base import Adversary, Task
 

@@ -1,0 +1,118 @@
+"""DCGAN's networks with a fully connected layer, as in InfoGAN (Chen et al. 2016), or virtual batch norm."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Spec
+from ..game import BaseDiscriminator
+from . import dcgan
+from .heads import Plain
+from .label_inputs import JoinImage, JoinNoise
+from .layers import Init, as_size, cropped, initialise
+from .norms import spectral
+from .virtual_norm import Reference, VirtualBatchNorm2d
+
+
+def norms_for(norm: str, reference: int) -> dcgan.Norms:
+    """DCGAN's norm layers, or those of virtual batch norm by so many reference images."""
+    return (lambda channels: [VirtualBatchNorm2d(channels, reference)]) if norm == "virtual" else dcgan.NORMS[norm]
+
+
+def dense(inputs: int, outputs: int, norms: dcgan.Norms, activation: nn.Module) -> nn.Sequential:
+    """A fully connected layer, normalised as maps are: (N, inputs) -> (N, outputs)."""
+    between = norms(outputs)
+    layer = nn.Linear(inputs, outputs, bias=not between)
+    return nn.Sequential(layer, nn.Unflatten(1, (outputs, 1, 1)), *between, activation, nn.Flatten())
+
+
+class Generator(dcgan.Generator):
+    """DCGAN's generator with InfoGAN's fully connected layer (Chen et al. 2016) or virtual batch norm."""
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        latent: int = 100,
+        label_size: int = 50,
+        hidden: int = 0,  # units of a fully connected layer before the first map; 0: none
+        width: int = 64,
+        max_width: int = 1024,
+        norm: Literal[
+            "batch", "virtual"
+        ] = "batch",  # statistics of the batch, or of a fixed one (Salimans et al. 2016)
+        reference: int = 64,  # images of the fixed batch of virtual batch norm
+        init: Init = "normal",
+    ):
+        nn.Module.__init__(self)  # every part is built here, in the order of DCGAN's
+        self.latent, self.resolution, norms = latent, as_size(resolution), norms_for(norm, reference)
+        widths = dcgan.widths_for(self.resolution, width, max_width)[::-1]
+        self.base = tuple(-(-side // 2 ** len(widths)) for side in self.resolution)
+        self.join = JoinNoise(classes, attributes, label_size)
+        start = latent + self.join.size
+        self.hidden = dense(start, hidden, norms, nn.ReLU(inplace=True)) if hidden else None
+        self.project = nn.Linear(hidden or start, widths[0] * self.base[0] * self.base[1], bias=False)
+        self.body = dcgan.upward(widths, channels, norms)
+        facts = {"classes": classes, "attributes": attributes}
+        self.reference = Reference(reference, (latent,), **facts) if norm == "virtual" else None
+        initialise(self, init)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        lead = 0 if self.reference is None else self.reference.size
+        if self.reference is not None:
+            z, label = self.reference(z, label)
+        z = self.join(z, label)
+        z = z if self.hidden is None else self.hidden(z)
+        h = self.project(z).view(len(z), *self.base, -1)  # (N, h, w, C)
+        image = torch.tanh(self.body(h.permute(0, 3, 1, 2))[lead:])
+        return cropped(image, self.resolution)
+
+
+class Discriminator(dcgan.Discriminator):
+    """DCGAN's discriminator with InfoGAN's fully connected layer (Chen et al. 2016) or virtual batch norm."""
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        width: int = 64,
+        max_width: int = 1024,
+        hidden: int = 0,  # units of a fully connected layer after the last map; 0: none
+        norm: dcgan.Norm
+        | Literal["virtual"] = "batch",  # DCGAN's, or statistics of a fixed batch (Salimans et al. 2016)
+        reference: int = 64,  # images of the fixed batch of virtual batch norm
+        join: bool = False,
+        init: Init = "normal",
+        head: Spec = Spec(Plain),
+    ):
+        BaseDiscriminator.__init__(self)  # every part is built here, in the order of DCGAN's
+        size, norms = as_size(resolution), norms_for(norm, reference)
+        self.join = JoinImage(classes, attributes, size, join)
+        widths = dcgan.widths_for(size, width, max_width)
+        self.body = dcgan.downward(channels + self.join.channels, widths, norms)
+        features = widths[-1] * (size[0] >> len(widths)) * (size[1] >> len(widths))
+        self.hidden = dense(features, hidden, norms, nn.LeakyReLU(0.2, inplace=True)) if hidden else None
+        facts = {"classes": classes, "attributes": attributes}
+        self.head = head.build(features=hidden or features, **facts)
+        self.reference = Reference(reference, (channels, *size), **facts) if norm == "virtual" else None
+        initialise(self, init)
+        if norm == "spectral":
+            spectral(self)
+
+    def features(self, x: Tensor, label: Tensor | None) -> Tensor:
+        """The last layer before the head: (N, F)."""
+        lead = 0 if self.reference is None else self.reference.size
+        if self.reference is not None:
+            x, label = self.reference(x, label)
+        h = super().features(x, label)
+        h = h if self.hidden is None else self.hidden(h)
+        return h[lead:]
