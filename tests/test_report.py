@@ -27,8 +27,8 @@ from ganvas.reporting import neighbours, report
 from ganvas.reporting import samples as timeline
 from ganvas.reporting import tables as facts
 from ganvas.reporting.metrics import measures
-from ganvas.reporting.plot import Series, brief, chart, thinned
-from ganvas.reporting.read import names, read_records
+from ganvas.reporting.plot import Series, brief, chart, thin_out
+from ganvas.reporting.read import read_records, short_names
 from ganvas.run import Run, weights_hash
 from reports import Page, config, log, measured, noisy, write_run
 
@@ -52,10 +52,10 @@ def test_everything_is_on_the_page(tmp_path):
         "dcgan_small on digits",
         "FD(pocket) 1 at 20,000",
         "features: pocket; resizer: antialiased bicubic to 32x32",
-        "Nothing is wrong after 20,000 images",
-        "As dcgan_small comes, but for 2 of its",  # batch, and images
+        "No problems found in the log up to 20,000 images",
+        "2 of 62 options differ from the recipe dcgan_small",  # batch, and images
         "A processor",
-        "403 images a second (median of 50 lines of the log)",
+        "403 images/s (median of 50 log lines)",
         "75 s",
         "ab" * 16,
         f"ganvas train {run}/config.json --data digits --seed 3 --precision fp32 --outdir NEW",
@@ -132,15 +132,15 @@ def test_curves_can_be_read_back():
 def test_many_values_are_drawn_as_means_and_bands():
     rng = np.random.default_rng(0)
     x, y = np.arange(5000.0), rng.normal(size=5000)
-    drawn = thinned(list(zip(x, y)), 100)
+    drawn = thin_out(list(zip(x, y)), 100)
     assert len(drawn.line) == len(drawn.band) == 100
     bins = np.clip((x / 4999 * 100).astype(int), 0, 99)
     for k in (0, 37, 99):
         mine = y[bins == k]
         assert drawn.line[k] == pytest.approx((x[bins == k].mean(), mine.mean()))
         assert drawn.band[k][1:] == (mine.min(), mine.max())
-    assert thinned(list(zip(x[:90], y[:90])), 100).band == []
-    assert len(thinned([(1.0, 2.0)] * 500, 100).line) == 1
+    assert thin_out(list(zip(x[:90], y[:90])), 100).band == []
+    assert len(thin_out([(1.0, 2.0)] * 500, 100).line) == 1
 
 
 @pytest.mark.parametrize("values", [[0.0], [1e300, -1e300], [5.0] * 9, [1e-300, 1.0], [-1e-12, 1e-12], [0, 1e6]])
@@ -180,7 +180,7 @@ def test_findings_are_the_doctors(tmp_path):
     run = write_run(tmp_path / "run", lines=rows)
     (found,) = diagnose(run)
     page = read(report(run, neighbours=False).path)
-    assert "Samples are judged" not in page.words
+    assert "Samples are checked" not in page.words
     for text in (found.trouble, found.evidence, found.remedy, f"at {found.images:,} images"):
         assert text in page.words
     assert [a["class"] for a in page.all("article")] == ["finding trouble"]
@@ -209,8 +209,8 @@ def test_strangers_are_called_so(tmp_path):
 
 
 def test_names_tell_runs_apart(tmp_path):
-    assert names([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
-    assert names([tmp_path / "x"]) == ["x"]
+    assert short_names([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
+    assert short_names([tmp_path / "x"]) == ["x"]
 
 
 # --- what does not fit, and what is damaged --------------------------------------------------------------
@@ -224,13 +224,13 @@ def test_an_image_every_snapshot_fits(tmp_path):
     assert sum(len(shot.content) for shot in kept) <= 300_000
     assert (kept[0].images, kept[-1].images) == (0, 14_900)
     assert len(kept) >= 20
-    assert f"Shown are {len(kept)} of 150 snapshots, evenly spread, compressed again (WebP" in notes[0]
+    assert f"The page shows {len(kept)} of 150 snapshots, evenly spread, compressed again (WebP" in notes[0]
     with Image.open(io.BytesIO(kept[5].content)) as shown:
         assert shown.size == (96, 96)
     kept, notes = timeline.shots(record, 1 << 30)
     assert [len(kept), notes] == [
         60,
-        ["Shown are 60 of 150 snapshots, evenly spread; the files in samples/ are untouched."],
+        ["The page shows 60 of 150 snapshots, evenly spread; the files in samples/ are unchanged."],
     ]
     assert kept[-1].content == record.snapshots[-1][1].read_bytes()
 
@@ -259,7 +259,7 @@ def test_damaged_files_are_left_out_and_said(tmp_path):
     assert written.notes == [
         "8 lines of log.jsonl could not be read and are left out.",
         "1 line of evaluation.jsonl could not be read and is left out.",
-        "2 snapshots are damaged or no image, and left out.",
+        "2 snapshots are damaged and left out.",
     ]
     page = read(written.path)
     assert [int(a["data-images"]) for a in page.all("img", "shot")] == [0, 8000, 12000, 16000]
@@ -277,7 +277,7 @@ def test_values_that_ganvas_never_writes(tmp_path):
 def test_a_short_run_is_not_called_healthy(tmp_path):
     page = read(report(write_run(tmp_path / "run", lines=log(12), snapshots=2), neighbours=False).path)
     assert "doctor too early to say" in page.words
-    assert "judged after 500 steps of the generator; this run has made about 150." in page.words
+    assert "checked after 500 steps of the generator; this run has made about 150." in page.words
 
 
 def test_a_run_that_has_just_begun(tmp_path):
@@ -285,9 +285,9 @@ def test_a_run_that_has_just_begun(tmp_path):
     page = read(report(run, neighbours=False).path)
     for text in (
         "no snapshots of samples",
-        "There is no log to read",
+        "The run has no log yet",
         "The log has no losses",
-        "Nothing was measured",
+        "No measurements",
     ):
         assert text in page.words
 
@@ -312,7 +312,7 @@ def test_wrong_usage(tmp_path, command):
     one, two = write_run(tmp_path / "one"), write_run(tmp_path / "two")
     for arguments, said in (
         ([one, two], "-o OUT.html"),
-        ([one, tmp_path / "two" / ".." / "one", "-o", "x.html"], "named twice"),
+        ([one, tmp_path / "two" / ".." / "one", "-o", "x.html"], "given twice"),
         ([one, "-o", tmp_path / "x.pdf"], ".html"),
         ([tmp_path / "none"], "does not exist"),
     ):
@@ -367,7 +367,7 @@ def among_copies(trained, tmp_path):
         model = ganvas.load(
             run, device="cpu", precision="fp32"
         )  # as the report does: bf16 rounds some pixels otherwise
-        samples = to_uint8(model.sample(neighbours.SHOWN, seed=neighbours.FIRST_SEED))
+        samples = to_uint8(model.sample(neighbours.SAMPLES, seed=neighbours.FIRST_SEED))
         pixels = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 1), np.uint8)
         pixels[5:][::3][: len(samples)] = samples
         np.savez(tmp_path / "data.npz", images=pixels)
@@ -383,8 +383,8 @@ def among_copies(trained, tmp_path):
 
 
 def test_copies_are_found(among_copies):
-    found, _ = neighbours.neighbours(read_records([among_copies()])[0], "cpu")
-    assert found.near[:, 0].tolist() == [5 + 3 * k for k in range(neighbours.SHOWN)]
+    found, _ = neighbours.find_neighbours(read_records([among_copies()])[0], "cpu")
+    assert found.near[:, 0].tolist() == [5 + 3 * k for k in range(neighbours.SAMPLES)]
     assert found.distance[:, 0].max() < 1e-3
     assert (found.distance[:, 1:] >= found.distance[:, :-1]).all()
     assert (found.training, found.searched, found.held_out) == (60, 60, False)
@@ -393,22 +393,22 @@ def test_copies_are_found(among_copies):
 def test_held_out_images_are_no_neighbours(among_copies):
     run = among_copies(hold_out=20)
     aside, _ = divided(60, 20, 7)
-    found, _ = neighbours.neighbours(read_records([run])[0], "cpu")
+    found, _ = neighbours.find_neighbours(read_records([run])[0], "cpu")
     assert not {*found.near.flatten().tolist()} & {*aside.tolist()}
-    copies = [5 + 3 * k for k in range(neighbours.SHOWN)]
+    copies = [5 + 3 * k for k in range(neighbours.SAMPLES)]
     assert {*copies} & {*aside.tolist()}  # or this test would say nothing
     assert [n == c for n, c in zip(found.near[:, 0], copies)] == [c not in aside for c in copies]
     assert (found.training, found.held_out) == (40, True)
     page = read(report(run).path)
     assert "among all 40 training images" in page.words
-    assert "an image held out lies" in page.words
-    assert len(page.all("img")) == 4 * neighbours.SHOWN + len(page.all("img", "shot"))
+    assert "for a held-out image" in page.words
+    assert len(page.all("img")) == 4 * neighbours.SAMPLES + len(page.all("img", "shot"))
 
 
 def test_neighbours_of_a_part_say_so(among_copies):
-    found, _ = neighbours.neighbours(read_records([among_copies()])[0], "cpu", searched=30)
+    found, _ = neighbours.find_neighbours(read_records([among_copies()])[0], "cpu", searched=30)
     assert (found.searched, found.training) == (30, 60)
-    assert "among 30 of the 60 training images" in neighbours._about(found)
+    assert "among 30 of the 60 training images" in neighbours._summary(found)
 
 
 def test_why_there_are_no_neighbours(among_copies, tmp_path):
@@ -442,9 +442,9 @@ def test_components_of_your_own(tmp_path):
     saved["recipe"]["task"]["generator"]["()"] = "mine:Generator"
     (run / "config.json").write_text(json.dumps(saved))
     page = read(report(run, neighbours=False).path)
-    assert "no command does it again" in page.words
+    assert "no command can repeat this run" in page.words
     assert "mine:Generator" in page.words
-    assert "components that are not all of ganvas's catalogue" in page.words
+    assert "not in the catalogue of ganvas" in page.words
 
 
 def test_speech_of_time():

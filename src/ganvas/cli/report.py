@@ -11,21 +11,21 @@ from .console import Device, JsonFlag, answer, plain, say
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs, also ones that are training.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, finished or in training.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write. (RUN/report.html; needed for several)")
+        Path | None, typer.Option("-o", "--output", help="Output file. (RUN/report.html; required for several runs)")
     ] = None,
-    neighbours: Annotated[bool, typer.Option(help="Look for the training images nearest to random samples.")] = True,
+    neighbours: Annotated[bool, typer.Option(help="Show the training images nearest to random samples.")] = True,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """One page about a run, or several side by side: samples, curves, measures, the doctor, how to do it again."""
+    """Write a page about one run or several: samples, findings, metrics, curves, and the command that repeats it."""
     from ..reporting import report as write
 
-    written = write(*runs, output=output, neighbours=neighbours, device=device)
+    page = write(*runs, output=output, neighbours=neighbours, device=device)
     if as_json:
         names = [str(run) for run in runs]
-        return answer({"report": str(written.path), "runs": names, "bytes": written.size, "notes": written.notes})
-    for note in written.notes:
+        return answer({"report": str(page.path), "runs": names, "bytes": page.size, "notes": page.notes})
+    for note in page.notes:
         say(f"[dim]{plain(note)}[/]")
-    say(f"Report: {plain(written.path)} ({written.size / 1e6:.1f} MB)")
+    say(f"Report: {plain(page.path)} ({page.size / 1e6:.1f} MB)")

@@ -1,4 +1,4 @@
-"""The report: one page that a person can send to a colleague, made of nothing but what lies in run folders."""
+"""The report: one self-contained HTML page about one or more runs, made from the files in their folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import UsageError, UserError
 from ..files import write_bytes
 from .neighbours import SEARCHED
-from .page import whole_page
+from .page import build_page
 from .plot import COLOURS
 from .read import read_records
 
@@ -19,11 +19,11 @@ FILE = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """A page that was written."""
+    """A written page: its file, size and notes."""
 
     path: Path
     size: int  # bytes
-    notes: list[str]  # what it does not show and why, a sentence each
+    notes: list[str]  # sentences about content that is left out, and why
 
 
 def report(
@@ -35,30 +35,30 @@ def report(
 ) -> Report:
     """Write the report of a run into its folder, or one that compares several runs to `output`.
 
-    `neighbours`: look for the training images nearest to random samples, among `searched` at most.
-    Raises `UsageError` for folders that are no runs and for several without an `output`, `UserError` for damaged ones;
-    what can be left out is left out and said in `notes` and on the page.  A page is written whole or not at all.
+    `neighbours`: show the training images nearest to random samples, among `searched` at most.
+    Raises `UsageError` for folders that are not runs and for several runs without `output`, `UserError` for a damaged
+    config.  Other content that cannot be read is left out, with a sentence in `notes` and on the page.
     """
-    place = _place(runs, output)
+    file = _output_file(runs, output)
     records = read_records(runs)
-    content, notes = whole_page(records, searched=searched if neighbours else 0, device=device)
+    content, notes = build_page(records, searched=searched if neighbours else 0, device=device)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise UserError(f"{place.parent} cannot be made: {problem.strerror}.") from None
-    write_bytes(place, content)
-    return Report(place, len(content), notes)
+        raise UserError(f"The folder {file.parent} cannot be made: {problem.strerror}.") from None
+    write_bytes(file, content)
+    return Report(file, len(content), notes)
 
 
-def _place(runs: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str] | None) -> Path:
-    """Where the page goes; raises `UsageError` where that is not clear."""
+def _output_file(runs: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str] | None) -> Path:
+    """The file to write; raises `UsageError` if that is not clear or the runs do not suit."""
     if not 1 <= len(runs) <= COLOURS:
-        raise UsageError(f"A report is of 1 to {COLOURS} runs, got {len(runs)}.")
+        raise UsageError(f"A report shows 1 to {COLOURS} runs, got {len(runs)}.")
     if len({Path(run).resolve() for run in runs}) < len(runs):
-        raise UsageError("A run is named twice; a report compares different ones.")
+        raise UsageError("A run is given twice; a report compares different runs.")
     if output is None and len(runs) > 1:
-        raise UsageError("Several runs are compared in a page of its own: say where with -o OUT.html.")
-    place = Path(output) if output is not None else Path(runs[0]) / FILE
-    if place.suffix.lower() not in (".html", ".htm") or place.is_dir():
-        raise UsageError(f"A report is an .html file, got {place}.")
-    return place
+        raise UsageError("Missing -o OUT.html: several runs are compared in a page of their own.")
+    file = Path(output) if output is not None else Path(runs[0]) / FILE
+    if file.suffix.lower() not in (".html", ".htm") or file.is_dir():
+        raise UsageError(f"A report is an .html file, got {file}.")
+    return file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .html import Safe, joined, tag
+from .html import Safe, join, tag
 from .plot import Series, chart
 from .read import Record
 
@@ -168,7 +168,7 @@ def curves(records: Sequence[Record]) -> Safe:
         parts += [tag("h3", "Diagnostics"), tag("div", *diagnostics, class_="charts")]
     if hidden:
         parts.append(folded(f"{len(hidden)} more charts", tag("div", *hidden, class_="charts")))
-    return joined(parts)
+    return join(parts)
 
 
 def speed(records: Sequence[Record]) -> Safe:

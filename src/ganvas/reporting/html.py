@@ -1,4 +1,4 @@
-"""HTML that cannot be broken into: whatever is not markup of ours is text, and is escaped."""
+"""HTML in which only the markup of this package is markup: everything else is text, and escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from ..version import __version__
 
-# Control characters, and those that turn the direction of everything after them, are shown as what they are: damage.
+# Control characters, and those that turn the direction of what follows, are replaced by the sign for damage.
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 VOID = {"meta", "img", "input", "br"}
 
@@ -31,27 +31,27 @@ def tag(name: str, /, *children: Child, **attributes: Any) -> Safe:
 
     Children and values that are not `Safe` are text and escaped.
     """
-    said = "".join(_attribute(key, value) for key, value in attributes.items())
-    return Safe(f"<{name}{said}>" if name in VOID else f"<{name}{said}>{joined(children)}</{name}>")
+    pairs = "".join(_attribute(key, value) for key, value in attributes.items())
+    return Safe(f"<{name}{pairs}>" if name in VOID else f"<{name}{pairs}>{join(children)}</{name}>")
 
 
-def joined(children: Iterable[Child]) -> Safe:
-    """Several children, one after the other."""
-    return Safe("".join(_shown(child) for child in children))
+def join(children: Iterable[Child]) -> Safe:
+    """Markup of several children, one after the other."""
+    return Safe("".join(_render(child) for child in children))
 
 
-def _shown(child: Child) -> str:
+def _render(child: Child) -> str:
     if child is None:
         return ""
     if isinstance(child, Safe):
         return str(child)
     if isinstance(child, (list, tuple)):
-        return joined(child)
-    return escaped(child)
+        return join(child)
+    return escape(child)
 
 
-def escaped(text: object) -> str:
-    """Text as it may stand in an element or in a quoted attribute."""
+def escape(text: object) -> str:
+    """Text escaped for an element or for a quoted attribute."""
     return html.escape(UNSEEN.sub("\ufffd", str(text)), quote=True)
 
 
@@ -59,17 +59,17 @@ def _attribute(key: str, value: Any) -> str:
     name = key.rstrip("_").replace("_", "-")
     if value is None or value is False:
         return ""
-    return f" {name}" if value is True else f' {name}="{escaped(value)}"'
+    return f" {name}" if value is True else f' {name}="{escape(value)}"'
 
 
 def image_tag(content: bytes, kind: str, **attributes: Any) -> Safe:
-    """An image whose bytes stand in the page; `kind` is png or webp."""
+    """An image with its bytes in the page; `kind` is png or webp."""
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     return tag("img", src=source, **attributes)
 
 
 def page(title: str, body: Safe) -> bytes:
-    """A whole page as UTF-8, with its style and its script inside and leave to fetch nothing at all."""
+    """A whole page as UTF-8, with its style and script inside and a policy that forbids it to load anything."""
     style, script = (Path(__file__).with_name(name).read_text("utf-8") for name in ("page.css", "page.js"))
     policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     head = tag(

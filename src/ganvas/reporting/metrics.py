@@ -1,4 +1,4 @@
-"""What was measured of a run, always with the protocol it was measured by."""
+"""Measurements of runs, each with its protocol."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..evaluation.measures import LESS_IS_BETTER
-from .html import Safe, joined, tag
+from .html import Safe, join, tag
 from .plot import Series, brief, chart
 from .read import Record, is_number
 from .tables import table
@@ -17,22 +17,21 @@ MORE_IS_BETTER = {"is", "precision", "recall", "density", "coverage", "diversity
 MORE_IS_BETTER |= {"gan_train", "gan_test"}
 LONG = {"each", "nearest", "fd_by_class"}  # lists that a table has no room for
 COUNTS = ("metric", "trained_images")
-SAME = ("real", "fake")  # sides of a measure: kept in the protocol without the seeds' range
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One number by one protocol, over the images the run was trained on."""
+    """One measure of one run by one protocol, over the images the run was trained on."""
 
-    run: int  # place of the run on the page
-    name: str  # as FD(pocket)
+    run: int  # index of the run on the page
+    name: str  # such as FD(pocket)
     key: str
     protocol: str
     points: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def best(self) -> tuple[float, float] | None:
-        """Images and value of the best one; None where neither more nor less is better."""
+        """(images, value) of the best measurement; None if neither more nor less is better."""
         if self.key not in LESS_IS_BETTER | MORE_IS_BETTER:
             return None
         pick = min if self.key in LESS_IS_BETTER else max
@@ -40,29 +39,29 @@ class Measure:
 
 
 def measures(records: Sequence[Record]) -> list[Measure]:
-    """Every number of every run, those of one protocol together."""
-    found: dict[tuple[int, str, str], Measure] = {}
+    """Every measure of every run; numbers of one protocol belong together."""
+    measured: dict[tuple[int, str, str], Measure] = {}
     for run, record in enumerate(records):
         for line in record.evaluations:
             stamp = protocol(line)
             for key, value in line.items():
                 if is_measure(line, key, value):
-                    one = Measure(run, named(line, key), key, stamp)
-                    found.setdefault((run, one.name, stamp), one).points.append(
+                    one = Measure(run, display_name(line, key), key, stamp)
+                    measured.setdefault((run, one.name, stamp), one).points.append(
                         (float(line["trained_images"]), float(value))
                     )
-    return list(found.values())
+    return list(measured.values())
 
 
 def is_measure(line: Mapping[str, Any], key: str, value: Any) -> bool:
-    """Whether an entry is a result, and not how it came about."""
+    """True for a result, False for a part of its protocol."""
     if key in COUNTS or key in LONG or not is_number(value):
         return False
     return isinstance(value, float) or key == line.get("metric")
 
 
-def named(line: Mapping[str, Any], key: str) -> str:
-    """A measure as it is printed: through features other than FID's own it is called after them."""
+def display_name(line: Mapping[str, Any], key: str) -> str:
+    """The name of a measure on the page, with its features unless they are FID's own: FD(pocket)."""
     metric = line.get("metric")
     if key != metric:
         return key.replace("_", " ")
@@ -70,7 +69,7 @@ def named(line: Mapping[str, Any], key: str) -> str:
 
 
 def protocol(line: Mapping[str, Any]) -> str:
-    """How a number was measured, as one line of text."""
+    """The protocol of a measurement as one line of text."""
     parts = []
     for key, value in line.items():
         if key in COUNTS or key in LONG or is_measure(line, key, value):
@@ -88,12 +87,12 @@ def _plain(value: Any) -> str:
 
 
 def metrics(records: Sequence[Record]) -> Safe:
-    """A chart for every number that was measured more than once, and all of them in a table with their protocols."""
+    """A chart for every measure with more than one number, and a table of all with their protocols."""
     every = measures(records)
     if not every:
         return tag(
             "p",
-            "Nothing was measured: --eval-images K measures every K images while it trains, ganvas eval afterwards.",
+            "No measurements: --eval-images K measures every K images during training, ganvas eval afterwards.",
             class_="quiet",
         )
     figures = []
@@ -104,7 +103,7 @@ def metrics(records: Sequence[Record]) -> Safe:
         several = len(records) > 1
         series = [Series(records[m.run].name if several else name, m.points, m.run, dots=True) for m in curves]
         figures.append(chart(name, series, stamp))
-    return joined([tag("div", *figures, class_="charts"), _table(every, records)])
+    return join([tag("div", *figures, class_="charts"), _table(every, records)])
 
 
 def _table(every: Sequence[Measure], records: Sequence[Record]) -> Safe:
@@ -122,12 +121,12 @@ def _table(every: Sequence[Measure], records: Sequence[Record]) -> Safe:
     return table(columns, rows, numbers={"latest", "at", "best"})
 
 
-def _run(place: int, records: Sequence[Record]) -> Safe:
-    return tag("span", tag("i", class_=f"key c{place}"), records[place].name, class_="entry")
+def _run(index: int, records: Sequence[Record]) -> Safe:
+    return tag("span", tag("i", class_=f"key c{index}"), records[index].name, class_="entry")
 
 
 def headline(records: Sequence[Record], run: int) -> str:
-    """The number a run is known by, and where it was best: `0.97 at 20,000 (FD(pocket))`; nothing if none was taken."""
+    """The best value of the main measure of a run, such as "FD(pocket) 0.97 at 20,000"; empty without one."""
     for m in measures(records):
         if m.run == run and m.best is not None and m.key in ("fid", "fd", "kid", "psnr", "modes"):
             return f"{m.name} {brief(m.best[1])} at {m.best[0]:,.0f}"

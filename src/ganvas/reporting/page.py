@@ -1,4 +1,4 @@
-"""The page itself: which sections there are, and in which order."""
+"""The page: its header, its sections and their order."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 from ..doctor import Finding
 from ..version import __version__
-from . import neighbours
-from . import tables as facts
+from . import neighbours, tables
 from .curves import curves, speed
-from .html import Child, Safe, joined, page, tag
+from .html import Child, Safe, join, page, tag
 from .metrics import headline, metrics
 from .plot import brief
 from .read import Record
@@ -19,48 +18,48 @@ from .samples import timeline
 from .tables import duration, run_name, side_by_side
 
 
-def whole_page(records: Sequence[Record], searched: int, device: str) -> tuple[bytes, list[str]]:
-    """The page, and sentences about what it does not show; `searched` 0: no neighbours."""
-    shown, notes = timeline(records)
-    notes = [*_unread(records), *_strangers(records), *notes]
-    near, why = (_not_asked(), []) if not searched else neighbours.section(records, device, searched)
+def build_page(records: Sequence[Record], searched: int, device: str) -> tuple[bytes, list[str]]:
+    """The page, and sentences about what it leaves out; `searched` 0: without neighbours."""
+    snapshots, notes = timeline(records)
+    notes = [*_damage(records), *_differences(records), *notes]
+    near, why = (_without_neighbours(), []) if not searched else neighbours.section(records, device, searched)
     sections: list[tuple[str, str, Child]] = [
-        ("samples", "Samples", shown),
-        ("doctor", "The doctor", _findings(records)),
+        ("samples", "Samples", snapshots),
+        ("doctor", "Doctor", _findings(records)),
         ("metrics", "Metrics", metrics(records)),
         ("curves", "Curves", curves(records)),
         ("neighbours", "Nearest training images", near),
-        ("recipe", "The recipe as built", facts.recipe(records)),
-        ("data", "Data", facts.data(records)),
-        ("machine", "Machine and throughput", [facts.machine(records), speed(records)]),
-        ("again", "How to reproduce", facts.reproduce(records)),
+        ("recipe", "Recipe", tables.recipe(records)),
+        ("data", "Data", tables.data(records)),
+        ("machine", "Machine and throughput", [tables.machine(records), speed(records)]),
+        ("again", "Reproduce", tables.reproduce(records)),
     ]
     links = tag("nav", *(tag("a", title, href=f"#{key}") for key, title, _ in sections), aria_label="Sections")
-    told = tag("ul", *(tag("li", note) for note in notes), class_="notes") if notes else None
+    listed = tag("ul", *(tag("li", note) for note in notes), class_="notes") if notes else None
     body = [tag("section", tag("h2", title), content, id=key) for key, title, content in sections]
-    main = tag("main", _header(records), told, links, *body, _footer())
+    main = tag("main", _header(records), listed, links, *body, _footer())
     title = records[0].title if len(records) == 1 else " / ".join(r.name for r in records)
     return page(f"{title} - ganvas", main), [*notes, *why]
 
 
-def _unread(records: Sequence[Record]) -> list[str]:
+def _damage(records: Sequence[Record]) -> list[str]:
     several = len(records) > 1
     return [f"{record.name}: {note}" if several else note for record in records for note in record.notes]
 
 
-def _strangers(records: Sequence[Record]) -> list[str]:
-    """What cannot be compared among these runs."""
+def _differences(records: Sequence[Record]) -> list[str]:
+    """Reasons why numbers of these runs do not compare."""
     notes = []
     if len({record.kind for record in records}) > 1:
         kinds = ", ".join(f"{record.name} trains {record.kind}" for record in records)
-        notes.append(f"These runs have different tasks ({kinds}): their losses and samples mean different things.")
+        notes.append(f"These runs have different tasks ({kinds}): their losses and samples do not compare.")
     if len({str(record.data.get("fingerprint")) for record in records}) > 1:
-        notes.append("These runs were trained on different data: their numbers are not a comparison of recipes.")
+        notes.append("These runs were trained on different data: their numbers do not compare.")
     return notes
 
 
-def _not_asked() -> Safe:
-    return tag("p", "They were not looked for: ganvas report RUN does.", class_="quiet")
+def _without_neighbours() -> Safe:
+    return tag("p", "Not searched (--no-neighbours).", class_="quiet")
 
 
 def _header(records: Sequence[Record]) -> Safe:
@@ -82,18 +81,18 @@ def _comparison(records: Sequence[Record]) -> Safe:
     return side_by_side(records, [(name, [figures[name] for figures in every]) for name in every[0]])
 
 
-def _figures(records: Sequence[Record], place: int) -> dict[str, str]:
-    """What a run comes to, in a few figures."""
-    record = records[place]
+def _figures(records: Sequence[Record], index: int) -> dict[str, str]:
+    """The main figures of a run."""
+    record = records[index]
     planned = record.planned
     of = f" of {planned:,}" if planned and planned != record.images else ""
     speeds = record.values("images_per_second")
-    worst, fine = _worst(record.findings), "too early to say" if record.early else "nothing wrong"
+    worst, fine = _worst(record.findings), "too early to say" if record.early_note else "no problems found"
     return {
         "images": f"{record.images:,}{of}",
         "training time": duration(record.seconds) if record.seconds else "",
         "throughput": f"{brief(sum(speeds) / len(speeds))} images/s" if speeds else "",
-        "best measured": headline(records, place),
+        "best measurement": headline(records, index),
         "doctor": f"{worst.trouble}{_more(record.findings)}" if worst else fine if record.lines else "",
     }
 
@@ -114,11 +113,11 @@ def _findings(records: Sequence[Record]) -> Safe:
             parts.append(tag("h3", run_name(k, record)))
         parts += [_finding(finding) for finding in record.findings]
         if not record.findings:
-            said = f"Nothing is wrong after {record.images:,} images, as far as the log shows."
-            parts.append(tag("p", said if record.lines else "There is no log to read (yet).", class_="quiet"))
-        if record.lines and record.early:
-            parts.append(tag("p", record.early, class_="quiet"))
-    return joined(parts)
+            note = f"No problems found in the log up to {record.images:,} images."
+            parts.append(tag("p", note if record.lines else "The run has no log yet.", class_="quiet"))
+        if record.lines and record.early_note:
+            parts.append(tag("p", record.early_note, class_="quiet"))
+    return join(parts)
 
 
 def _finding(finding: Finding) -> Safe:
@@ -133,5 +132,4 @@ def _finding(finding: Finding) -> Safe:
 
 def _footer() -> Safe:
     written = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    said = f"Written {written} by ganvas {__version__}. This page fetches nothing; it can be sent as it is."
-    return tag("footer", said)
+    return tag("footer", f"Written {written} by ganvas {__version__}. This file is complete: it loads nothing.")

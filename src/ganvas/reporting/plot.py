@@ -1,4 +1,4 @@
-"""Curves as SVG: linear or logarithmic, several over each other, with bands where lines stand for many values."""
+"""Charts as SVG: one or more curves on a linear or logarithmic axis, with bands where many values are averaged."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .html import Safe, escaped, joined, tag
+from .html import Safe, escape, join, tag
 
-WIDTH, HEIGHT = 420, 210  # of a chart, in units of its own
+WIDTH, HEIGHT = 420, 210  # of a chart, in units of the SVG
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24  # margins
-COLUMNS = 240  # values drawn at most; more are drawn as their mean and the band they lie in
-DECADES = 30.0  # how often the largest must hold the smallest for the axis to be logarithmic
+COLUMNS = 240  # points of a curve, at most; more are drawn as means with a band
+DECADES = 30.0  # ratio of the largest to the smallest value from which the axis is logarithmic
 COLOURS = 8  # that page.css has
 
 Point = tuple[float, float]
@@ -25,28 +25,29 @@ class Series:
     points: Sequence[Point]  # by x
     colour: int = 0
     dashed: bool = False
-    dots: bool = False  # few and precious values
+    dots: bool = False  # draw every point: the values are few
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Where a value stands on an axis."""
+    """An axis: its values, and their places on the chart."""
 
     low: float
     high: float
-    start: float  # where `low` stands
+    start: float  # place of `low`
     end: float
     log: bool = False
 
     def place(self, value: float) -> float:
-        share = (self._seen(value) - self._seen(self.low)) / (self._seen(self.high) - self._seen(self.low))
+        """The coordinate of a value."""
+        share = (self._linear(value) - self._linear(self.low)) / (self._linear(self.high) - self._linear(self.low))
         return self.start + share * (self.end - self.start)
 
-    def _seen(self, value: float) -> float:
+    def _linear(self, value: float) -> float:
         return math.log10(max(value, 1e-300)) if self.log else value
 
     def ticks(self) -> list[float]:
-        """Round values along the axis, few."""
+        """A few round values along the axis."""
         return _decades(self.low, self.high) if self.log else _steps(self.low, self.high)
 
 
@@ -68,7 +69,7 @@ def _decades(low: float, high: float) -> list[float]:
 
 
 def brief(value: float) -> str:
-    """A number as an axis says it: 20k, 1.5M, 0.02, 3e-05."""
+    """A number in few characters: 20k, 1.5M, 0.02, 3e-05."""
     size = abs(value)
     for unit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if unit <= size < 1e13 and (size >= 1e4 or unit > 1e3):
@@ -77,17 +78,17 @@ def brief(value: float) -> str:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A curve as it is drawn."""
+class Outline:
+    """The points of a curve on the chart, and its band."""
 
     line: list[Point]
     band: list[tuple[float, float, float]] = field(default_factory=list)  # x, least, greatest
 
 
-def thinned(points: Sequence[Point], columns: int = COLUMNS) -> Drawn:
-    """At most so many points: means of neighbours, and between what values these lie."""
+def thin_out(points: Sequence[Point], columns: int = COLUMNS) -> Outline:
+    """A curve of at most `columns` points: means of neighbouring values, with the band that these lie in."""
     if len(points) <= columns:
-        return Drawn(list(points))
+        return Outline(list(points))
     low, high = points[0][0], points[-1][0]
     columns = columns if high > low else 1
     groups: dict[int, list[Point]] = {}
@@ -98,7 +99,7 @@ def thinned(points: Sequence[Point], columns: int = COLUMNS) -> Drawn:
         xs, ys = zip(*group)
         line.append((math.fsum(xs) / len(xs), math.fsum(ys) / len(ys)))
         band.append((line[-1][0], min(ys), max(ys)))
-    return Drawn(line, band)
+    return Outline(line, band)
 
 
 def chart(title: str, series: Sequence[Series], about: str = "", unit: str = "images") -> Safe | None:
@@ -106,11 +107,11 @@ def chart(title: str, series: Sequence[Series], about: str = "", unit: str = "im
     series = [s for s in series if s.points]
     if not series:
         return None
-    drawn = [thinned(s.points) for s in series]
-    across, up = _scales(drawn)
+    outlines = [thin_out(s.points) for s in series]
+    across, up = _scales(outlines)
     shapes = [_axis_y(up), _axis_x(across, unit)]
-    for one, its in zip(series, drawn):
-        shapes.append(_curve(one, its, across, up))
+    for one, outline in zip(series, outlines):
+        shapes.append(_curve(one, outline, across, up))
     view = " ".join(f"{v:.9g}" for v in (across.start, across.end, across.low, across.high, up.start, up.end))
     ends = f"{up.low:.9g} {up.high:.9g}"
     svg = tag(
@@ -119,25 +120,25 @@ def chart(title: str, series: Sequence[Series], about: str = "", unit: str = "im
         tag("line", class_="rule", y1=TOP, y2=HEIGHT - BOTTOM),
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
-        aria_label=f"{title}: {'; '.join(_said(s) for s in series)}",
+        aria_label=f"{title}: {'; '.join(_summary(s) for s in series)}",
         data_view=f"{view} {ends}",
         data_log=up.log,
     )
-    counts = [len(s.points) for s, d in zip(series, drawn) if d.band]
-    note = f"each line the mean of {max(counts):,} values, the band from least to greatest" if counts else ""
+    counts = [len(s.points) for s, d in zip(series, outlines) if d.band]
+    note = f"lines: means of {max(counts):,} values; bands: smallest to largest" if counts else ""
     heading = [tag("span", title, class_="name"), tag("span", "log", class_="log") if up.log else None]
     rows = [tag("div", *heading, class_="head"), legend(series), svg]
     rows += [tag("p", text, class_="about") for text in (about, note) if text]
     return tag("figure", *rows, class_="chart")
 
 
-def _said(series: Series) -> str:
+def _summary(series: Series) -> str:
     first, last = series.points[0][1], series.points[-1][1]
     return f"{series.name} from {brief(first)} to {brief(last)}"
 
 
 def legend(series: Sequence[Series]) -> Safe:
-    """Whose line is whose, with room for the value under the pointer."""
+    """The name and colour of every curve, with its last value or the one under the pointer."""
     rows = []
     for one in series:
         key = tag("i", class_=f"key c{one.colour % COLOURS}{' dashed' if one.dashed else ''}")
@@ -145,9 +146,9 @@ def legend(series: Sequence[Series]) -> Safe:
     return tag("div", *rows, class_="legend")
 
 
-def _scales(drawn: Sequence[Drawn]) -> tuple[Scale, Scale]:
-    xs = [x for d in drawn for x, _ in d.line]
-    ys = [y for d in drawn for _, y in d.line] + [y for d in drawn for _, *ends in d.band for y in ends]
+def _scales(outlines: Sequence[Outline]) -> tuple[Scale, Scale]:
+    xs = [x for d in outlines for x, _ in d.line]
+    ys = [y for d in outlines for _, y in d.line] + [y for d in outlines for _, *ends in d.band for y in ends]
     low, high = min(ys), max(ys)
     log = bool(low > 0 and high > DECADES * low)
     if not log and high - low < 1e-9 * max(abs(high), abs(low), 1e-9):
@@ -166,7 +167,7 @@ def _axis_y(up: Scale) -> Safe:
         y = f"{up.place(value):.1f}"
         parts.append(tag("line", class_="grid", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y))
         parts.append(tag("text", brief(value), x=LEFT - 6, y=y, dy="0.32em", text_anchor="end"))
-    return joined(parts)
+    return join(parts)
 
 
 def _axis_x(across: Scale, unit: str) -> Safe:
@@ -175,23 +176,23 @@ def _axis_x(across: Scale, unit: str) -> Safe:
     for value in ticks:
         x, last = across.place(value), value is ticks[-1]
         anchor = "end" if x > WIDTH - 40 else "middle"
-        said = f"{brief(value)} {unit}" if last else brief(value)
-        parts.append(tag("text", said, x=f"{x:.1f}", y=HEIGHT - 7, text_anchor=anchor))
-    return joined(parts)
+        label = f"{brief(value)} {unit}" if last else brief(value)
+        parts.append(tag("text", label, x=f"{x:.1f}", y=HEIGHT - 7, text_anchor=anchor))
+    return join(parts)
 
 
-def _curve(series: Series, drawn: Drawn, across: Scale, up: Scale) -> Safe:
+def _curve(series: Series, outline: Outline, across: Scale, up: Scale) -> Safe:
     def path(points: Sequence[Point]) -> str:
         return "L".join(f"{across.place(x):.2f},{up.place(y):.2f}" for x, y in points)
 
     colour, parts = f"c{series.colour % COLOURS}", []
-    if drawn.band:
-        edge = [(x, high) for x, _, high in drawn.band] + [(x, low) for x, low, _ in reversed(drawn.band)]
+    if outline.band:
+        edge = [(x, high) for x, _, high in outline.band] + [(x, low) for x, low, _ in reversed(outline.band)]
         parts.append(tag("path", class_=f"band {colour}", d=f"M{path(edge)}Z"))
     kind = f"line {colour}{' dashed' if series.dashed else ''}"
-    parts.append(tag("path", class_=kind, d=f"M{path(drawn.line)}", data_name=escaped(series.name)))
-    if series.dots or len(drawn.line) == 1:
-        for x, y in drawn.line:
+    parts.append(tag("path", class_=kind, d=f"M{path(outline.line)}", data_name=escape(series.name)))
+    if series.dots or len(outline.line) == 1:
+        for x, y in outline.line:
             place = {"cx": f"{across.place(x):.2f}", "cy": f"{up.place(y):.2f}"}
             parts.append(tag("circle", class_=f"dot {colour}", r=2.6, **place))
-    return joined(parts)
+    return join(parts)

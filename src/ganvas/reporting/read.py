@@ -1,4 +1,4 @@
-"""What a run folder says, read as the input that it is: checked, and with what could not be read counted."""
+"""Reading of run folders: every value is checked, and damaged lines are counted."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ LARGEST_CONFIG = 8 << 20  # bytes
 
 @dataclass(frozen=True)
 class Record:
-    """A run as its files tell it."""
+    """The files of a run, read and checked."""
 
     run: Run
-    name: str  # short, and different from that of the other runs on the page
+    name: str  # short, and unique on the page
     config: Mapping[str, Any]
-    recipe: Recipe | None  # None: it is made of components that are not ours
-    lines: list[Mapping[str, Any]]  # of the log, by images
+    recipe: Recipe | None  # None if it has components from outside Ganvas
+    lines: list[Mapping[str, Any]]  # of the log, sorted by images
     evaluations: list[Mapping[str, Any]]
     snapshots: list[tuple[int, Path]]  # images, file
     findings: list[Finding]
-    notes: list[str] = field(default_factory=list)  # what could not be read
+    notes: list[str] = field(default_factory=list)  # sentences about what could not be read
 
     @property
     def title(self) -> str:
@@ -43,12 +43,12 @@ class Record:
 
     @property
     def data_name(self) -> str:
-        source = str(self.data.get("source") or "data of your own")
+        source = str(self.data.get("source") or "custom data")
         return source if len(source) < 40 or "=" in source else Path(source).name
 
     @property
     def images(self) -> int:
-        """How many it has been trained on."""
+        """Images the run has been trained on."""
         logged = int(self.lines[-1]["images"]) if self.lines else 0
         return max([logged, *(images for images, _ in self.snapshots)])
 
@@ -58,24 +58,24 @@ class Record:
 
     @property
     def seconds(self) -> float:
-        """Of training, evaluations and snapshots apart."""
+        """Seconds of training, without evaluations and snapshots."""
         return max(self.values("seconds"), default=0.0)
 
     @property
-    def early(self) -> str:
-        """Why the doctor says nothing of the samples yet, as a sentence; nothing once it does."""
+    def early_note(self) -> str:
+        """A sentence if the run is too short for findings about samples; else empty."""
         chart = History(Setup(self.config))
         chart.add({"images": self.images})
         try:
             steps = chart.steps
         except (TypeError, ValueError):  # a recipe that ganvas does not write
             return ""
-        said = f"Samples are judged after {FIRST_STEPS} steps of the generator; this run has made about {steps:,}."
-        return said if steps < FIRST_STEPS else ""
+        note = f"Samples are checked after {FIRST_STEPS} steps of the generator; this run has made about {steps:,}."
+        return note if steps < FIRST_STEPS else ""
 
     @property
     def kind(self) -> str:
-        """What it trains, as the class of its task is called."""
+        """The name of its task."""
         return str(self.config["recipe"]["task"].get("()", "")) or "unknown"
 
     @property
@@ -87,38 +87,38 @@ class Record:
         return [y for _, y in self.curve(name)]
 
     def curve(self, name: str) -> list[tuple[float, float]]:
-        """The field of the log over the images."""
+        """(images, value) of a field of the log."""
         return [(float(line["images"]), float(line[name])) for line in self.lines if is_number(line.get(name))]
 
     def fields(self) -> list[str]:
-        """Every field of the log that is ever a number, in the order of their first appearance."""
-        found = {name: None for line in self.lines for name, value in line.items() if is_number(value)}
-        return [name for name in found if name not in ("images", "seconds")]
+        """Every field of the log with a number in any line, in the order of appearance."""
+        names = {name: None for line in self.lines for name, value in line.items() if is_number(value)}
+        return [name for name in names if name not in ("images", "seconds")]
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is a number that can be drawn."""
+    """True for a finite number that a chart can show."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return math.isfinite(value) if isinstance(value, float) else abs(value) < 1e300
 
 
 def whole(value: Any) -> int:
-    """A count out of a file; 0 for what is none."""
+    """A count from a file; 0 for anything that is not one."""
     return int(value) if is_number(value) and 0 <= value < 1 << 62 else 0
 
 
 def read_records(paths: Sequence[str | os.PathLike[str]]) -> list[Record]:
-    """The runs in these folders.
+    """Records of the runs in these folders.
 
-    Raises `UsageError` for a folder that is no run, `UserError` for one whose config is damaged.
+    Raises `UsageError` for a folder that is not a run, `UserError` for one with a damaged config.
     """
     runs = [Run.open(path) for path in paths]
-    return [_read(run, name) for run, name in zip(runs, names([run.path for run in runs]))]
+    return [_read(run, name) for run, name in zip(runs, short_names([run.path for run in runs]))]
 
 
-def names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of these paths that tell them apart."""
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that are all different."""
     parts = [path.resolve().parts for path in paths]
     for length in range(1, max(map(len, parts)) + 1):
         ends = ["/".join(p[-length:]) for p in parts]
@@ -138,20 +138,20 @@ def _read(run: Run, name: str) -> Record:
         recipe = None
     try:
         findings = findings_in(config, lines)
-    except Exception:  # the rules trust the numbers of a log; a file may hold anything
+    except Exception:  # rules expect the numbers that ganvas writes; a file may hold anything
         findings = []
         notes.append("The doctor could not read this log: it holds values that ganvas does not write.")
     return Record(run, name, config, recipe, lines, evaluations, _snapshots(run, notes), findings, notes)
 
 
 def _config(run: Run) -> dict[str, Any]:
-    """Its config.json; raises `UserError` if it is not one that ganvas wrote."""
+    """The config.json of a run; raises `UserError` if ganvas did not write it."""
     if run.config_file.stat().st_size > LARGEST_CONFIG:
         raise UserError(f"{run.config_file} is too large to be the config of a run.")
     config = run.config()
     recipe, data = config.get("recipe"), config.get("data")
     if not isinstance(recipe, dict) or not isinstance(recipe.get("task"), dict) or not isinstance(data, dict):
-        raise UserError(f"{run.config_file} was not written by ganvas train: it names no recipe and no data.")
+        raise UserError(f"{run.config_file} was not written by ganvas train: it has no recipe or no data.")
     return config
 
 
@@ -168,11 +168,11 @@ def _ordered(
 
 
 def _snapshots(run: Run, notes: list[str]) -> list[tuple[int, Path]]:
-    """The sample grids, oldest first; only files that lie in the run's own folder."""
+    """(images, file) of the sample grids, oldest first; files outside the run folder are left out."""
     inside = run.samples.resolve()
     files = [f for f in _numbered(run.samples) if f.resolve().parent == inside]
     if not files:
-        notes.append("This run has no snapshots of samples (yet).")
+        notes.append("This run has no snapshots of samples yet.")
     return sorted((int(file.stem), file) for file in files)
 
 

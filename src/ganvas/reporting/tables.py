@@ -1,4 +1,4 @@
-"""Tables of what a run is: its recipe, its data, its machine, and the command that does it again."""
+"""Tables of a run: its recipe, its data, its machine, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 
 from ..catalog import RECIPES
 from ..describe import Option, describe
-from .html import Child, Safe, joined, tag
+from .html import Child, Safe, join, tag
 from .plot import brief
 from .read import Record, whole
 
-WORDY = {"protocol", "what it means"}  # columns of sentences
-SHOWN_NAMES = 12  # classes listed before the rest is counted
+WORDY = {"protocol", "meaning"}  # columns of sentences
+LISTED_CLASSES = 12  # the other classes are counted
 COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Child]], numbers: Iterable[str] = (), kind: str = "") -> Safe:
-    """A table that scrolls by itself where the screen is narrow."""
+    """A table that scrolls inside the page on a narrow screen."""
     right = {k for k, name in enumerate(columns) if name in set(numbers)}
     head = tag("tr", *(tag("th", c, class_="number" if k in right else None) for k, c in enumerate(columns)))
     kinds = ["number" if k in right else "text" if name in WORDY else None for k, name in enumerate(columns)]
@@ -31,122 +31,126 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Child]], numbers: Iter
     return tag("div", content, class_="scroll", tabindex=0)
 
 
-def _cell(value: Child, place: int, kind: str | None) -> Safe:
-    return tag("th", value, scope="row") if place == 0 else tag("td", value, class_=kind)
+def _cell(value: Child, column: int, kind: str | None) -> Safe:
+    return tag("th", value, scope="row") if column == 0 else tag("td", value, class_=kind)
 
 
 def side_by_side(records: Sequence[Record], rows: Iterable[tuple[str, Sequence[Child]]]) -> Safe:
-    """One row a fact, one column a run; facts that no run has are left out."""
-    kept = [[name, *values] for name, values in rows if any(str(v) for v in values if v is not None)]
+    """A table with a row for each fact and a column for each run; facts that no run has are left out."""
+    filled = [[name, *values] for name, values in rows if any(str(v) for v in values if v is not None)]
     heads = [] if len(records) == 1 else [run_name(k, r) for k, r in enumerate(records)]
-    return table(["", *heads] if heads else ["", ""], kept, kind="facts")
+    return table(["", *heads] if heads else ["", ""], filled, kind="facts")
 
 
-def run_name(place: int, record: Record) -> Safe:
-    return tag("span", tag("i", class_=f"key c{place}"), record.name, class_="entry")
+def run_name(index: int, record: Record) -> Safe:
+    """The name of a run with the colour of its curves."""
+    return tag("span", tag("i", class_=f"key c{index}"), record.name, class_="entry")
 
 
 # --- the recipe ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Built:
-    """An option of a recipe as built."""
+class Setting:
+    """The value of an option in a run."""
 
     value: str
     meaning: str = ""
-    usual: str | None = None  # what the named recipe has, where that is something else
+    default: str | None = None  # value in the named recipe, if it differs
 
 
-def options_of(record: Record) -> dict[str, Built]:
-    """Every option by its path."""
+def options_of(record: Record) -> dict[str, Setting]:
+    """The settings of a run by the path of the option."""
     if record.recipe is None:
-        return {path: Built(value) for path, value in flat(record.config["recipe"])}
-    usual = _usual(record)
-    found = {}
-    for option in _described(record.recipe):
-        value = shown(option.value)
-        before = usual.get(option.path, value) if usual else value
-        found[option.path] = Built(value, option.meaning, before if before != value else None)
-    return found
+        return {path: Setting(value) for path, value in flat(record.config["recipe"])}
+    defaults = _recipe_defaults(record)
+    settings = {}
+    for option in _describe(record.recipe):
+        value = format_value(option.value)
+        default = defaults.get(option.path, value)
+        settings[option.path] = Setting(value, option.meaning, default if default != value else None)
+    return settings
 
 
-def _described(recipe: Any) -> list[Option]:
-    """The options of a recipe; none where components cannot be described."""
+def _describe(recipe: Any) -> list[Option]:
+    """The options of a recipe; empty if its components cannot be described."""
     try:
         return describe(recipe)
     except Exception:  # a saved recipe may lack what its components demand
         return []
 
 
-def _usual(record: Record) -> dict[str, str]:
-    """The options of the named recipe as it comes; nothing for a recipe without a name of ours."""
+def _recipe_defaults(record: Record) -> dict[str, str]:
+    """The options of the named recipe; empty if the catalogue has no recipe of that name."""
     name = record.config.get("recipe_name")
     if not isinstance(name, str) or name not in RECIPES:
         return {}
-    return {option.path: shown(option.value) for option in _described(RECIPES[name]())}
+    return {option.path: format_value(option.value) for option in _describe(RECIPES[name]())}
 
 
-def shown(value: Any) -> str:
-    """A value as a person writes it."""
+def format_value(value: Any) -> str:
+    """A value as text."""
     if isinstance(value, (list, tuple)):
-        return ", ".join(shown(v) for v in value) or "-"
+        return ", ".join(format_value(v) for v in value) or "-"
     if isinstance(value, bool) or value is None:
         return "none" if value is None else str(value).lower()
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def flat(value: Any, path: str = "", depth: int = 0) -> Iterable[tuple[str, str]]:
-    """Every leaf of a JSON object by its path."""
+    """(path, value) of every leaf of a JSON object."""
     if isinstance(value, Mapping) and depth < 12:
         for name, inside in value.items():
             yield from flat(inside, f"{path}.{name}".removeprefix("."), depth + 1)
     else:
-        yield path.removesuffix(".()"), shown(value) if not isinstance(value, (Mapping, list)) else json.dumps(value)
+        yield (
+            path.removesuffix(".()"),
+            format_value(value) if not isinstance(value, (Mapping, list)) else json.dumps(value),
+        )
 
 
 def recipe(records: Sequence[Record]) -> Safe:
-    """Every option as built; of several runs first those in which they differ."""
+    """Every option; of several runs first the options that differ."""
     if len(records) == 1:
         return _one_recipe(records[0])
     every = [options_of(record) for record in records]
     paths = list(dict.fromkeys(path for options in every for path in options))
     rows = {path: [options[path].value if path in options else "-" for options in every] for path in paths}
     different = {path: values for path, values in rows.items() if len(set(values)) > 1}
-    alike = {path: values for path, values in rows.items() if path not in different}
+    equal = {path: values for path, values in rows.items() if path not in different}
     heads = ["option", *(run_name(k, r) for k, r in enumerate(records))]
     first = table(heads, [[p, *v] for p, v in different.items()], kind="options")
     if not different:
         first = tag("p", "The recipes are the same.", class_="quiet")
     rest = tag(
         "details",
-        tag("summary", f"{len(alike)} options that are alike"),
-        table(["option", "value"], [[p, v[0]] for p, v in alike.items()], kind="options"),
+        tag("summary", f"{len(equal)} options with the same value"),
+        table(["option", "value"], [[p, v[0]] for p, v in equal.items()], kind="options"),
     )
-    return joined([first, rest])
+    return join([first, rest])
 
 
 def _one_recipe(record: Record) -> Safe:
     options = options_of(record)
-    changed = {path: o for path, o in options.items() if o.usual is not None}
+    changed = {path: o for path, o in options.items() if o.default is not None}
     parts: list[Child] = []
     if record.recipe is None:
-        parts.append(tag("p", "It is made of components that are not all of ganvas's catalogue.", class_="quiet"))
+        parts.append(tag("p", "Some components of this run are not in the catalogue of ganvas.", class_="quiet"))
     if changed:
-        rows = [[p, tag("b", o.value), o.usual, o.meaning] for p, o in changed.items()]
-        head = f"As {record.config['recipe_name']} comes, but for {len(changed)} of its {len(options)} options:"
-        parts += [tag("p", head), table(["option", "value", "usually", "what it means"], rows, kind="options")]
+        rows = [[p, tag("b", o.value), o.default, o.meaning] for p, o in changed.items()]
+        head = f"{len(changed)} of {len(options)} options differ from the recipe {record.config['recipe_name']}:"
+        parts += [tag("p", head), table(["option", "value", "in the recipe", "meaning"], rows, kind="options")]
     rows = [[path, o.value, o.meaning] for path, o in options.items()]
-    whole_ = table(["option", "value", "what it means"], rows, kind="options")
-    parts.append(tag("details", tag("summary", f"All {len(options)} options as built"), whole_))
-    return joined(parts)
+    every = table(["option", "value", "meaning"], rows, kind="options")
+    parts.append(tag("details", tag("summary", f"All {len(options)} options"), every))
+    return join(parts)
 
 
 # --- data and machine ------------------------------------------------------------------------------------
 
 
 def data(records: Sequence[Record]) -> Safe:
-    """What the runs were trained on."""
+    """The data of the runs."""
     known = [_data(record) for record in records]
     names = list(dict.fromkeys(name for facts in known for name in facts))
     return side_by_side(records, [(name, [facts.get(name, "") for facts in known]) for name in names])
@@ -157,24 +161,24 @@ def _data(record: Record) -> dict[str, str]:
     size = d.get("resolution")
     size = size if isinstance(size, list) and len(size) == 2 else [0, 0]
     count, held = whole(d.get("images")), whole(d.get("held_out"))
-    facts = {"source": str(d.get("source") or "handed over in Python")}
+    facts = {"source": str(d.get("source") or "passed in Python")}
     if d.get("path") and d.get("path") != d.get("source"):
-        facts["found at"] = str(d["path"])
+        facts["path"] = str(d["path"])
     facts["points" if record.points else "images"] = f"{count:,}"
     if held:
-        facts["held out"] = f"{held:,}, never trained on"
+        facts["held out"] = f"{held:,}, not trained on"
     if not record.points:
-        facts["size"] = f"{shown(size[1])}x{shown(size[0])}"
-        facts["channels"] = COLOURS.get(whole(d.get("channels")), shown(d.get("channels")))
+        facts["size"] = f"{format_value(size[1])}x{format_value(size[0])}"
+        facts["channels"] = COLOURS.get(whole(d.get("channels")), format_value(d.get("channels")))
     if d.get("source_channels"):
-        facts["made of"] = f"images, {COLOURS.get(whole(d['source_channels']), shown(d['source_channels']))}"
+        facts["source images"] = f"{COLOURS.get(whole(d['source_channels']), format_value(d['source_channels']))}"
     if classes := _classes(d):
         facts["classes"] = classes
-    for key, name in (("attributes", "numbers a label"), ("labels_kept", "labels kept"), ("unlabelled", "unlabelled")):
+    for key, name in (("attributes", "label size"), ("labels_kept", "labels kept"), ("unlabelled", "unlabelled")):
         if whole(d.get(key)):
             facts[name] = f"{whole(d[key]):,}"
     if count - held > 0 and record.images:
-        facts["passes"] = f"{record.images / (count - held):.3g} through the training {list(facts)[1]}"
+        facts["passes"] = f"{record.images / (count - held):.3g} over the training data"
     return {**facts, "fingerprint": str(d.get("fingerprint") or "")}
 
 
@@ -182,13 +186,13 @@ def _classes(d: Mapping[str, Any]) -> str:
     names = d.get("class_names")
     if not isinstance(names, list) or not names:
         return ""
-    more = len(names) - SHOWN_NAMES
-    listed = ", ".join(str(name) for name in names[:SHOWN_NAMES])
+    more = len(names) - LISTED_CLASSES
+    listed = ", ".join(str(name) for name in names[:LISTED_CLASSES])
     return f"{len(names):,}: {listed}{f', and {more:,} more' if more > 0 else ''}"
 
 
 def machine(records: Sequence[Record]) -> Safe:
-    """Where the runs were trained, and how fast."""
+    """The machines of the runs, and their speed."""
     known = [_machine(record) for record in records]
     names = list(dict.fromkeys(name for facts in known for name in facts))
     return side_by_side(records, [(name, [facts.get(name, "") for facts in known]) for name in names])
@@ -198,67 +202,65 @@ def _machine(record: Record) -> dict[str, str]:
     hardware, versions = record.config.get("hardware"), record.config.get("versions")
     facts = {}
     if isinstance(hardware, Mapping):
-        facts = {str(k).replace("_", " "): shown(v) for k, v in hardware.items()}
+        facts = {str(k).replace("_", " "): format_value(v) for k, v in hardware.items()}
     else:
-        facts["device"] = "not written down (the run was started by an earlier ganvas)"
+        facts["device"] = "unknown (the run was started by an earlier version)"
     facts["precision"] = str(record.config.get("precision") or "")
     speeds = record.values("images_per_second")
     if speeds:
-        facts["throughput"] = f"{brief(median(speeds))} images a second (median of {len(speeds):,} lines of the log)"
+        facts["throughput"] = f"{brief(median(speeds))} images/s (median of {len(speeds):,} log lines)"
         facts["training time"] = duration(record.seconds)
     waits = record.values("diagnostics/data_wait_share")
     if waits:
         facts["waiting for data"] = f"{100 * median(waits):.2g} % of the time (median)"
     if isinstance(versions, Mapping):
-        facts["software"] = ", ".join(f"{k} {shown(v)}" for k, v in versions.items())
+        facts["software"] = ", ".join(f"{k} {format_value(v)}" for k, v in versions.items())
     return facts
 
 
 def duration(seconds: float) -> str:
-    """A time as a person says it: 46 s, 12 min, 3 h 20 min."""
+    """A duration in the largest fitting units: 46 s, 12 min, 3 h 20 min."""
     if seconds < 100:
         return f"{seconds:.3g} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-# --- doing it again --------------------------------------------------------------------------------------
+# --- reproduction --------------------------------------------------------------------------------------
 
 
 def command(record: Record) -> str | None:
-    """The command line that trains this run again, from its own config; None where a command cannot."""
+    """The command that repeats this run from its config.json; None if its data or components came from Python."""
     c, d = record.config, record.data
     source = d.get("path") or d.get("source")
     if not isinstance(source, str) or not source or record.recipe is None:
         return None
     words = ["ganvas", "train", str(record.run.config_file), "--data", source]
-    given: list[tuple[str, Any]] = [("seed", c.get("seed")), ("precision", c.get("precision"))]
-    asked = d.get("asked_resolution")
-    if isinstance(asked, list) and len(asked) == 2:
-        given.append(("resolution", f"{asked[1]}x{asked[0]}"))
-    given += [("hold-out", d.get("held_out")), ("labels", d.get("labels_kept")), ("init-from", c.get("init_from"))]
-    watched = c.get("evaluation")
-    given += [(k.replace("_", "-"), v) for k, v in watched.items()] if isinstance(watched, Mapping) else []
-    words += [word for name, value in given if value is not None for word in (f"--{name}", str(value))]
+    options: list[tuple[str, Any]] = [("seed", c.get("seed")), ("precision", c.get("precision"))]
+    size = d.get("asked_resolution")
+    if isinstance(size, list) and len(size) == 2:
+        options.append(("resolution", f"{size[1]}x{size[0]}"))
+    options += [("hold-out", d.get("held_out")), ("labels", d.get("labels_kept")), ("init-from", c.get("init_from"))]
+    evaluation = c.get("evaluation")
+    options += [(k.replace("_", "-"), v) for k, v in evaluation.items()] if isinstance(evaluation, Mapping) else []
+    words += [word for name, value in options if value is not None for word in (f"--{name}", str(value))]
     words += [f"--{name}" for name in ("init-raw", "heal") if c.get(name.replace("-", "_")) is True]
     return shlex.join([*words, "--outdir", "NEW"])
 
 
 def reproduce(records: Sequence[Record]) -> Safe:
-    """The command of every run, and its config."""
+    """The command that repeats each run, and its config."""
     parts: list[Child] = []
     for k, record in enumerate(records):
         if len(records) > 1:
             parts.append(tag("h3", run_name(k, record)))
-        again = command(record)
-        if again is None:
-            parts.append(
-                tag("p", "Its data or its components were handed over in Python, so no command does it again.")
-            )
+        line = command(record)
+        if line is None:
+            parts.append(tag("p", "The data or components were passed in Python, so no command can repeat this run."))
         else:
-            parts.append(tag("pre", again, class_="command", tabindex=0))
+            parts.append(tag("pre", line, class_="command", tabindex=0))
         content = json.dumps(record.config, indent=2, ensure_ascii=False)
-        name = f"{Path(record.run.config_file).name}, from which the recipe is read"
+        name = f"{Path(record.run.config_file).name}, which holds the recipe"
         parts.append(tag("details", tag("summary", name), tag("pre", content, tabindex=0)))
-    said = "With the same data, versions and number of threads the result is the same on a CPU, bit for bit."
-    return joined([tag("p", said), *parts])
+    note = "On a CPU the same data, versions and number of threads give the same result, bit for bit."
+    return join([tag("p", note), *parts])
