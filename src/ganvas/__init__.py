@@ -1,4 +1,4 @@
-"""Ganvas trains, judges and applies adversarial image models.
+"""Train, evaluate and apply generative adversarial networks for images.
 
 run = ganvas.train("dcgan", data="digits", outdir="runs/digits", images=20_000)
 model = ganvas.load("runs/digits")
@@ -46,7 +46,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use, so that `ganvas --help` need not wait for torch."""
+    """Import a public name on first use, so that `import ganvas` does not import torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'ganvas' has no attribute {name!r}")
     import importlib

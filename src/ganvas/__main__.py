@@ -1,4 +1,4 @@
-"""`python -m ganvas`, which is what torchrun starts."""
+"""Entry point of `python -m ganvas`, also for torchrun."""
 
 from .cli import main
 

@@ -69,7 +69,7 @@ def _docstrings(module: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Option:
-    """One thing that `--set path=value` can change."""
+    """An option of a recipe, changed by `--set path=value`."""
 
     path: str
     value: Any
@@ -78,18 +78,18 @@ class Option:
 
 
 def describe(recipe: Recipe) -> list[Option]:
-    """Every option of a recipe with its value, its type and what it means."""
-    hints, said = get_type_hints(Recipe), meanings(Recipe)
-    found: list[Option] = []
+    """List every option of a recipe with its value, type and meaning."""
+    hints, comments = get_type_hints(Recipe), meanings(Recipe)
+    rows: list[Option] = []
     for field in fields(recipe):
         prefix = "" if field.name == "task" else field.name
         annotation = hints[field.name]
-        found += _rows(field.name, prefix, getattr(recipe, field.name), annotation, said.get(field.name, ""))
-    return found
+        rows += _rows(field.name, prefix, getattr(recipe, field.name), annotation, comments.get(field.name, ""))
+    return rows
 
 
 def _rows(path: str, prefix: str, value: Any, annotation: Any, meaning: str) -> Iterator[Option]:
-    """The row of one option, and those of the component that it holds."""
+    """Yield the row of one option, and those of the components in it."""
     yield Option(path, text(value), type_name(annotation), meaning)
     parts = value if isinstance(value, list) else [value]
     for place, part in enumerate(parts):
@@ -99,17 +99,17 @@ def _rows(path: str, prefix: str, value: Any, annotation: Any, meaning: str) -> 
 
 
 def _inside(spec: Spec, prefix: str) -> Iterator[Option]:
-    said = meanings(spec.target)
+    comments = meanings(spec.target)
     for name, parameter in options(spec.target).items():
         value = spec.get(name)
         if name in DECIDED_ELSEWHERE:
             continue
         path = f"{prefix}.{name}" if prefix else name
-        yield from _rows(path, path, value, parameter.annotation, said.get(name, ""))
+        yield from _rows(path, path, value, parameter.annotation, comments.get(name, ""))
 
 
 def text(value: Any) -> Any:
-    """A value as `--set` would take it; plain JSON values stay what they are."""
+    """Convert a value to the form of `--set`; plain JSON values stay what they are."""
     if isinstance(value, Spec):
         return name_of(value.target)
     if isinstance(value, (list, tuple)):
@@ -119,21 +119,21 @@ def text(value: Any) -> Any:
 
 @cache
 def meanings(target: type) -> dict[str, str]:
-    """What each option of a class means: the comment on the line that declares it, else torch's docstring."""
+    """Meaning of each option of a class: the comment on the line that declares it, or torch's docstring."""
     if not target.__module__.startswith("ganvas."):
         return _from_docstring(inspect.getdoc(target) or "")
-    found: dict[str, str] = {}
+    comments: dict[str, str] = {}
     for base in reversed([c for c in target.__mro__ if c.__module__.startswith("ganvas.")]):
         source = textwrap.dedent(inspect.getsource(base))
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             declared = re.match(r"\s*(\w+)\s*:", token.line)
             if token.type == tokenize.COMMENT and declared:
-                found[declared[1]] = re.sub(r"^#\s*", "", token.string)
-    return found
+                comments[declared[1]] = re.sub(r"^#\s*", "", token.string)
+    return comments
 
 
 def _from_docstring(text: str) -> dict[str, str]:
-    """`name (type, optional): meaning` as torch writes it, up to the default."""
+    """Parse `name (type, optional): meaning` as torch writes it, up to the default."""
     ends = r"(?=\(default|;|\. |\n\s*\n|\n\s+\w+ \(|\Z)"
     rows = re.findall(r"^\s+(\w+) \([^\n]*\) ?:\s+(.+?)" + ends, text, re.MULTILINE | re.DOTALL)
     return {name: " ".join(meaning.split()) for name, meaning in rows}

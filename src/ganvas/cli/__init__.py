@@ -1,4 +1,4 @@
-"""The command `ganvas`.  Nothing here imports torch until a command needs it, so that help is instant."""
+"""The command line `ganvas`.  Only commands import torch and rich, when they run, so that help is fast."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def write_sections(formatter: Formatter, sections: Sections) -> None:
         formatter.write("\n" + style(heading, fg="green", bold=True) + "\n")
         for name, text in rows:
             text = re.sub(r" *\[default: \(?(.*?)\)?(?=[];])", _unbroken, text)
-            lines = textwrap.wrap(text, max(formatter.width - column, 20))
+            lines = textwrap.wrap(text.replace("  [", " ["), max(formatter.width - column, 20))
             if len(name) > WIDEST:
                 lines.insert(0, "")
             margin = "  " + style(name, fg="cyan") + " " * (column - 2 - len(name))

@@ -1,4 +1,4 @@
-"""What the commands write: samples, walks, and a preview for the terminal."""
+"""Files of samples and interpolations, and a preview in the terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREVIEW = 8  # images in the terminal
 def save_samples(images: Tensor, seeds: Sequence[int], output: Path, columns: int | None = None) -> list[str]:
     """Write a grid (.png), an archive (.npz) or, without a suffix, a folder of PNGs; returns the files."""
     if columns is not None and columns < 1:
-        raise UsageError(f"--grid is the number of columns, at least 1; got {columns}.")
+        raise UsageError(f"--grid must be at least 1 column, got {columns}.")
     try:
         if output.suffix.lower() == ".png":
             output.parent.mkdir(parents=True, exist_ok=True)
@@ -47,14 +47,14 @@ def _save_folder(images: Tensor, seeds: Sequence[int], output: Path) -> list[str
         raise UsageError("Points are not images: write them as .npz, or as a scatter plot (.png).")
     output.mkdir(parents=True, exist_ok=True)
     files = [output / f"seed{seed:06d}.png" for seed in seeds]
-    for file, one in zip(files, to_pil_images(images)):
+    for file, image in zip(files, to_pil_images(images)):
         with atomic_write(file) as temporary:
-            one.save(temporary, "PNG")
+            image.save(temporary, "PNG")
     return [str(f) for f in files]
 
 
 def save_interpolation(frames: Tensor, output: Path, *, fps: int, columns: int) -> None:
-    """Write a walk: rows of images (.png), or one frame after another (.gif, .mp4)."""
+    """Write an interpolation: rows of images (.png), an animation (.gif) or a video (.mp4)."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if output.suffix.lower() == ".png":
@@ -67,7 +67,7 @@ def save_interpolation(frames: Tensor, output: Path, *, fps: int, columns: int) 
 
 
 def terminal_preview(run: str) -> Any:
-    """A row of samples drawn in half blocks: two pixels a character."""
+    """Row of samples as half blocks of text, two pixels per character."""
     from rich.text import Text
 
     images = to_uint8(load(run, device="cpu", precision="fp32").sample(PREVIEW))

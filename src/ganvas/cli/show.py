@@ -11,11 +11,11 @@ from .console import JsonFlag, answer, console, table
 
 def list_(
     shelf: Annotated[
-        str | None, typer.Argument(help="recipes, data, losses, penalties, heads, networks, augment, metrics, ...")
+        str | None, typer.Argument(help="One list: recipes, data, losses, penalties, networks, metrics, ...")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """What there is: names, one sentence each, and where it was published."""
+    """List recipes, losses, networks, data sets and more: name, summary and paper."""
     from ..catalog import SHELVES
     from ..describe import entries
     from ..errors import UsageError, did_you_mean
@@ -26,14 +26,14 @@ def list_(
     if as_json:
         return answer({title: [entry._asdict() for entry in rows] for title, rows in shelves.items()})
     for title, rows in shelves.items():
-        table(title, ["name", "what it is", "published"], [list(entry) for entry in rows])
+        table(title, ["name", "summary", "paper"], [list(entry) for entry in rows])
 
 
 def show(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a saved config.json.")],
+    recipe: Annotated[str, typer.Argument(help="Name from `ganvas list recipes`, or a saved config.json.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """A recipe as built: every option with its value, its type and what it means."""
+    """Show a recipe: every option with its value, type and meaning."""
     from dataclasses import asdict
 
     from ..api import find_recipe
@@ -41,17 +41,17 @@ def show(
     from ..describe import describe, entry
 
     rows = describe(find_recipe(recipe))
-    about = entry("recipes", recipe).sentence if recipe in RECIPES else f"The recipe saved in {recipe}."
+    about = entry("recipes", recipe).sentence if recipe in RECIPES else f"Recipe saved in {recipe}."
     if as_json:
         return answer({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
     out = console(stderr=False)
     out.print(about, "\n")
     meanings = [f"{r.meaning} ({r.type})" if r.meaning else r.type for r in rows]
-    table("", ["option", "value", "what it means"], [[r.path, _short(r.value), m] for r, m in zip(rows, meanings)])
-    out.print("\nChange any of them with --set option=value.", style="dim")
+    table("", ["option", "value", "meaning"], [[r.path, _format(r.value), m] for r, m in zip(rows, meanings)])
+    out.print("\nChange an option with --set option=value.", style="dim")
 
 
-def _short(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(_short(v) for v in value) or "-"
+        return ", ".join(_format(v) for v in value) or "-"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

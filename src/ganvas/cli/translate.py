@@ -1,4 +1,4 @@
-"""The command that makes one kind of image of another: `translate`."""
+"""The command of image-to-image translation: `translate`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import typer
 from .batch import BatchConsole, Format, Input, Lossless, Quality, Recursive, Resume
 from .console import Device, JsonFlag, Output
 
-Precision = Annotated[str, typer.Option(help="fp32, bf16 or auto.")]
+Precision = Annotated[str, typer.Option(help="Precision: fp32, bf16 or auto.")]
 
 
 def translate(
     source: Input,
     output: Output,
-    model: Annotated[str | None, typer.Option(help="A run, or a weight file of pix2pix, CycleGAN or StarGAN.")] = None,
-    label: Annotated[str | None, typer.Option(help="The domain by name or number, or attributes: 1,0,1.")] = None,
-    back: Annotated[bool, typer.Option("--back", help="The other way, of a model that has two.")] = False,
-    noise: Annotated[int | None, typer.Option(help="A seed, with which dropout stays on: others differ. (off)")] = None,
+    model: Annotated[str | None, typer.Option(help="Run, model folder or weight file. [required]")] = None,
+    label: Annotated[str | None, typer.Option(help="Target domain by name or number, or attributes as 1,0,1.")] = None,
+    back: Annotated[bool, typer.Option("--back", help="Use the inverse direction of a model that has both.")] = False,
+    noise: Annotated[int | None, typer.Option(help="Seed of dropout; without it, dropout is off.")] = None,
     recursive: Recursive = False,
     resume: Resume = False,
     form: Format = None,
@@ -28,7 +28,7 @@ def translate(
     precision: Precision = "fp32",
     as_json: JsonFlag = False,
 ) -> None:
-    """Translate images of one kind to another, one or a folder of them, in any size."""
+    """Translate an image or a folder of images from one domain to another, at any size."""
     from ..errors import UsageError
     from ..inference.batch import FileOptions, jobs_for, run_jobs
     from ..inference.translate import Translator
