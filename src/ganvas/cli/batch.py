@@ -16,7 +16,8 @@ Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, or a fo
 Recursive = Annotated[bool, typer.Option("--recursive", help="Also read the folders inside the input folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Skip outputs that exist and are newer than their input.")]
 Format = Annotated[
-    str | None, typer.Option("--format", help="Format of a folder's outputs: png, jpg, webp, tif. (as the input)")
+    str | None,
+    typer.Option("--format", help="Output format of a folder: png, jpg, webp or tif.", show_default="the input's"),
 ]
 Quality = Annotated[int, typer.Option(help="Quality of JPEG and WebP, 1 to 100.")]
 Lossless = Annotated[bool, typer.Option("--lossless", help="Write WebP without loss.")]

@@ -10,15 +10,15 @@ import typer
 from .console import JsonFlag, Output, answer, say
 
 Layout = Annotated[
-    str | None, typer.Option(help="Layout of the weights. ESRGAN: new, old, middle; MSRResNet: basicsr, mmagic.")
+    str | None, typer.Option(help="Layout of a weight file. ESRGAN: new, old, middle; MSRResNet: basicsr, mmagic.")
 ]
 
 
 def interpolate_weights(
-    psnr: Annotated[str, typer.Argument(metavar="PSNR", help="Model at alpha 0: a run, weight file, or embedded.")],
+    psnr: Annotated[str, typer.Argument(metavar="PSNR", help="Model at alpha 0: run, weight file, or embedded.")],
     gan: Annotated[str, typer.Argument(metavar="GAN", help="Model at alpha 1, of the same network.")],
     output: Output,
-    alpha: Annotated[float, typer.Option(help="From 0, faithful, to 1, detailed.")] = 0.8,
+    alpha: Annotated[float, typer.Option(help="Share of the GAN weights, 0 to 1.")] = 0.8,
     layout: Layout = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -35,7 +35,7 @@ def interpolate_weights(
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="RUN", help="A run, a model folder, a weight file, or embedded.")],
+    model: Annotated[str, typer.Argument(metavar="RUN", help="Run, model folder, weight file, or embedded.")],
     output: Output,
     layout: Layout = None,
     as_json: JsonFlag = False,

@@ -15,27 +15,29 @@ if TYPE_CHECKING:
     from ..inference.batch import FileOptions
     from ..inference.enhance import EnhanceOptions
 
-Outscale = Annotated[float | None, typer.Option(help="Output size as a multiple of the input's. (the model's)")]
+Outscale = Annotated[float | None, typer.Option(help="Scale of the output.", show_default="the model's")]
 Width = Annotated[int | None, typer.Option(help="Output width in pixels; alone it keeps the proportions.")]
 Height = Annotated[int | None, typer.Option(help="Output height in pixels; alone it keeps the proportions.")]
-Mask = Annotated[Path | None, typer.Option(help="For inpaint: an image that is white in holes, or a folder of them.")]
+Mask = Annotated[Path | None, typer.Option(help="With an inpaint model: image, white in holes, or a folder.")]
 Strength = Annotated[float, typer.Option(help="Share of the model in the result, 0 to 1; the rest is --psnr-model.")]
-Faithful = Annotated[str | None, typer.Option("--psnr-model", help="Model that --strength mixes in. (bicubic)")]
+Faithful = Annotated[
+    str | None, typer.Option("--psnr-model", help="Model that --strength mixes in.", show_default="bicubic")
+]
 Keep = Annotated[bool, typer.Option("--keep-colours", help="Keep the broad colours and brightness of the input.")]
 Grain = Annotated[float, typer.Option(help="Standard deviation of noise to add, in levels of 255.")]
-Tile = Annotated[str, typer.Option(help="Side of a tile in pixels; auto: by free memory; 0: the whole image at once.")]
+Tile = Annotated[str, typer.Option(help="Tile size in pixels; auto: by free memory; 0: no tiles.")]
 Overlap = Annotated[
     str,
     typer.Option(
-        help="Tile overlap in pixels up to which tiles are exact; beyond it they are blended. exact: no limit."
+        help="Tile overlap in pixels up to which tiles are exact; beyond it they are blended; exact: no limit."
     ),
 ]
 Wrap = Annotated[bool, typer.Option("--wrap", help="Treat the image as a texture that repeats.")]
-Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
-Scale = Annotated[int | None, typer.Option("--model-scale", help="Scale of a weight file that does not say it.")]
+Precision = Annotated[str, typer.Option(help="Precision: auto, fp32 or bf16.")]
+Scale = Annotated[int | None, typer.Option("--model-scale", help="Scale of a weight file.", show_default="detected")]
 Activation = Annotated[
     str | None,
-    typer.Option(help="Activation of an SRVGG checkpoint that does not say it: prelu, relu, leakyrelu. (detected)"),
+    typer.Option(help="Activation of an SRVGG weight file: prelu, relu or leakyrelu.", show_default="detected"),
 ]
 
 
@@ -54,7 +56,9 @@ class ModelOptions:
 def upscale(
     source: Input,
     output: Output,
-    model: Annotated[str | None, typer.Option(help="A run, weight file, embedded, or bicubic. (embedded)")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Run, weight file, embedded or bicubic.", show_default="embedded")
+    ] = None,
     outscale: Outscale = None,
     width: Width = None,
     height: Height = None,
@@ -92,7 +96,7 @@ def upscale(
 def restore(
     source: Input,
     output: Output,
-    model: Annotated[str | None, typer.Option(help="A run or a weight file.")] = None,
+    model: Annotated[str | None, typer.Option(help="Run or weight file. [required]")] = None,
     mask: Mask = None,
     outscale: Outscale = None,
     width: Width = None,

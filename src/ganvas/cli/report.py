@@ -11,9 +11,10 @@ from .console import Device, JsonFlag, answer, plain, say
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, finished or in training.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, finished or in training.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Output file. (RUN/report.html; required for several runs)")
+        Path | None,
+        typer.Option("-o", "--output", help="Output file; required for several runs.", show_default="RUN/report.html"),
     ] = None,
     neighbours: Annotated[bool, typer.Option(help="Show the training images nearest to random samples.")] = True,
     device: Device = "auto",
