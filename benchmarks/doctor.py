@@ -1,14 +1,14 @@
-"""Does the doctor see what is wrong?  Plants each trouble in a small run, and trains ten healthy recipes beside them.
+"""Benchmark of the doctor: small runs with one planted problem each, and ten healthy recipes.
 
     python benchmarks/doctor.py --keep runs/doctor         train all of them there, then print the table
     python benchmarks/doctor.py --keep runs/doctor         the second time: only read their logs
     python benchmarks/doctor.py --only oscillation dcgan   some of them
-    python benchmarks/doctor.py --cost                     what listening costs
+    python benchmarks/doctor.py --cost                     the cost of the measurements
 
 Every run is 4,000 steps on embedded data (handwritten digits of 8x8 pixels, or points), with a batch of 16 for digits;
-of those with a planted trouble, the first two fifths are trained.
-A planted trouble counts as detected if one of the names in `says` is among the findings; anything else that is said is
-listed, and anything that is said about a healthy run is a false alarm.
+runs with a planted problem stop after two fifths.
+A planted problem is detected if one of the names in `says` is among the findings; other findings are listed, and any
+finding in a healthy run is a false alarm.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from ganvas.run import Run
 from ganvas.training.loop import Event, Stepped
 
 STEPS = 4000
-WATCHED = 0.4  # share of a run with a planted trouble that is trained; a fifth should suffice
+WATCHED = 0.4  # share of a run with a planted problem that is trained; a fifth should suffice
 
 
 class Enough(Exception):
-    """No more of this run is needed."""
+    """Ends a run that has been trained for long enough."""
 
 
 class Overshooting(Generator):
@@ -75,35 +75,35 @@ class Checkered(Generator):
 
 
 class Deaf(Generator):
-    """A generator that hears one label, whatever it is told."""
+    """A generator that ignores its labels."""
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """Class 0 of whatever was asked for."""
+        """Images of class 0 for every label."""
         return super().forward(z, None if label is None else torch.zeros_like(label))
 
 
 class Slow(Transform):
-    """A change that takes its time."""
+    """A transform that takes `seconds`."""
 
     def __init__(self, *, seconds: float = 0.01):
         self.seconds = seconds
 
     def change(self, images: Tensor) -> Tensor:
-        """Nothing, late."""
+        """The same images, late."""
         time.sleep(self.seconds)
         return images
 
 
 @dataclass(frozen=True)
 class Case:
-    """A run, and what should be said about it."""
+    """A run, and its expected findings."""
 
     name: str
-    says: tuple[str, ...] = ()  # names of the trouble that is planted; none: the run is healthy
+    says: tuple[str, ...] = ()  # names of the planted problem; none: the run is healthy
     recipe: str = "dcgan_small"
     data: str = "digits"
     set: Mapping[str, Any] = field(default_factory=dict)
-    generator: Spec | None = None  # one that no `--set` names
+    generator: Spec | None = None  # outside the catalogue
     transforms: tuple[Spec, ...] = ()
     images: int | None = None  # of the data, the first so many
     batch: int | None = 16
@@ -111,10 +111,10 @@ class Case:
     resolution: int = 8
 
     def train(self, folder: Path, steps: int, seed: int = 0) -> Run:
-        """The whole run, or as far as it comes."""
+        """Train the run; one that fails ends early."""
         recipe: Recipe = catalog.RECIPES[self.recipe]()
         for path, value in self.set.items():
-            recipe.set(path, str(value), catalog.COMPONENTS)
+            recipe.set(path, str(value))
         if self.generator:
             recipe.task = recipe.task.replace(generator=self.generator)
         recipe.transforms = list(self.transforms)
@@ -126,14 +126,14 @@ class Case:
         options = {"images": steps * drawn, "batch": batch, "hold_out": self.hold_out, "seed": seed}
         with contextlib.suppress(Enough):
             try:
-                options |= {"device": "cpu", "precision": "fp32", "on_event": self.hear}
+                options |= {"device": "cpu", "precision": "fp32", "on_event": self.watch}
                 ganvas.train(recipe, data=dataset, outdir=folder, **options)
             except UserError as problem:
                 print(f"{self.name} ended: {problem}", flush=True)
         return Run(folder)
 
-    def hear(self, event: Event) -> None:
-        """End a run with a planted trouble when it has been watched for long enough."""
+    def watch(self, event: Event) -> None:
+        """End a run with a planted problem after WATCHED of its images."""
         if self.says and isinstance(event, Stepped) and event.progress.fraction > WATCHED:
             raise Enough
 
@@ -233,11 +233,11 @@ HEALTHY = [
 ]
 
 
-LISTENED = [("dcgan_small", "digits", 32), ("dcgan", "photos", 64), ("gan_points", "ring", None)]
+MEASURED = [("dcgan_small", "digits", 32), ("dcgan", "photos", 64), ("gan_points", "ring", None)]
 
 
 def cost(recipe: str, data: str, resolution: int | None, steps: int = 16) -> str:
-    """What a run pays for being listened to, as a line of the table; medians."""
+    """Medians of the cost of a step and of the measurements in a run, as a line of the table."""
     with tempfile.TemporaryDirectory() as folder:
         request = Request(recipe, data, Path(folder) / "run", resolution=resolution, device="cpu", precision="fp32")
         session = prepare(request)
@@ -248,16 +248,16 @@ def cost(recipe: str, data: str, resolution: int | None, steps: int = 16) -> str
             work()
             return time.process_time() - began
 
-        def cloned() -> None:
+        def compare() -> None:
             for player in trainer.players.values():
                 before = [weight.detach().clone() for weight in player.weights]
                 update_ratio(before, player.weights)
 
-        seconds(lambda: (trainer.advance(), signals.measure(trainer)))  # what is done once
+        seconds(lambda: (trainer.advance(), signals.measure(trainer)))  # work that is done once
         step = median(seconds(trainer.advance) for _ in range(steps))
-        usual = median(seconds(lambda: (cloned(), signals.measure(trainer, False))) for _ in range(steps // 4))
+        usual = median(seconds(lambda: (compare(), signals.measure(trainer, False))) for _ in range(steps // 4))
         whole = median(
-            seconds(lambda: (cloned(), spectral_norms(trainer), signals.measure(trainer))) for _ in range(steps // 4)
+            seconds(lambda: (compare(), spectral_norms(trainer), signals.measure(trainer))) for _ in range(steps // 4)
         )
         session.close()
     mean = ((THOROUGH - 1) * usual + whole) / THOROUGH
@@ -272,38 +272,41 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="names of cases")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cost", action="store_true", help="measure what listening costs instead")
-    asked = parser.parse_args()
+    parser.add_argument("--cost", action="store_true", help="measure the cost of the measurements instead")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    if asked.cost:
-        print("| run | a step | a measurement | every eighth | of the time |\n|---|---|---|---|---|")
-        for case in LISTENED:
+    if options.cost:
+        print("| run | step | measurement | every eighth | share of time |\n|---|---|---|---|---|")
+        for case in MEASURED:
             print(cost(*case), flush=True)
         return
     with tempfile.TemporaryDirectory() as place:
-        folder = asked.keep or Path(place)
+        folder = options.keep or Path(place)
         for title, cases in (("planted", PLANTED), ("healthy", HEALTHY)):
-            print(f"| {title} | recipe | said | at | beside it |\n|---|---|---|---|---|", flush=True)
+            print(f"| {title} | run | finding | at | other findings |\n|---|---|---|---|---|", flush=True)
             for case in cases:
-                if not asked.only or case.name in asked.only:
+                if not options.only or case.name in options.only:
                     run = Run(folder / case.name.replace(" ", "-").replace(",", ""))
-                    print(row(case, run if run.exists() else case.train(run.path, asked.steps, asked.seed)), flush=True)
+                    print(
+                        row(case, run if run.exists() else case.train(run.path, options.steps, options.seed)),
+                        flush=True,
+                    )
             print()
 
 
 def row(case: Case, run: Run) -> str:
-    """What the doctor says about a run, as a line of the table."""
+    """The findings of a run, as a line of the table."""
     length = run.config()["recipe"]["images"]
 
     def when(finding: Finding) -> str:
         return f"{100 * finding.images / length:.0f} %"
 
-    found = [finding for finding in diagnose(run) if not case.says or finding.images <= (WATCHED + 0.01) * length]
-    named = next((finding for finding in found if finding.trouble in case.says), None)
-    others = [f"{finding.trouble} ({when(finding)})" for finding in found if finding is not named]
-    said = named.trouble if named else "missed" if case.says else "nothing"
+    findings = [finding for finding in diagnose(run) if not case.says or finding.images <= (WATCHED + 0.01) * length]
+    match = next((finding for finding in findings if finding.trouble in case.says), None)
+    others = [f"{finding.trouble} ({when(finding)})" for finding in findings if finding is not match]
+    result = match.trouble if match else "missed" if case.says else "none"
     about = f"{case.recipe}, {case.data}"
-    return f"| {case.name} | {about} | {said} | {when(named) if named else '-'} | {', '.join(others) or '-'} |"
+    return f"| {case.name} | {about} | {result} | {when(match) if match else '-'} | {', '.join(others) or '-'} |"
 
 
 if __name__ == "__main__":
