@@ -20,11 +20,13 @@ from PIL import Image
 
 from ganvas.errors import UsageError, UserError
 from ganvas.export.pth import save_network
-from ganvas.imaging.photo import Photo
+from ganvas.imaging.photo import Photo, open_photo
 from ganvas.inference import batch as batch
 from ganvas.inference.batch import Batch, FileOptions, Job, jobs_for, run_jobs
+from ganvas.inference.enhance import EnhanceOptions, Enhancer, Target
 from ganvas.models import resolve
 from ganvas.networks.compact import Compact
+from ganvas.policy import Policy
 
 
 @pytest.fixture
@@ -264,6 +266,52 @@ def test_restore_keeps_the_size(tmp_path, command):
     arguments = ("-i", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", tmp_path / "clean.pth")
     assert command("restore", *arguments)[0] == 0
     assert Image.open(tmp_path / "b.png").size == (23, 17)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["--tile", 16, "--overlap", 2], {"tile": 16, "overlap": 2}),
+        (["--tile", 16, "--overlap", "exact"], {"tile": 16, "overlap": None}),
+        (["--wrap"], {"wrap": True}),
+        (["--strength", 0.4], {"strength": 0.4}),
+        (["--keep-colours"], {"keep_colours": True}),
+        (["--grain", 9], {"grain": 9.0}),
+        (["--outscale", 1.5], {"target": Target(outscale=1.5)}),
+        (["--width", 31, "--height", 57], {"target": Target(width=31, height=57)}),
+    ],
+)
+@pytest.mark.parametrize("verb", ["upscale", "restore"])
+def test_options_reach_the_network(verb, arguments, options, tmp_path, command):
+    network = Compact(scale=2, width=4, convolutions=4)
+    save_network(network, tmp_path / "m.safetensors")
+    random_image(tmp_path / "a.png", 41, 37)
+    paths = ("-i", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", tmp_path / "m.safetensors")
+    code, _, err = command(verb, *paths, "--device", "cpu", "--precision", "fp32", *arguments)
+    assert code == 0
+    assert ("tiles see" in err) == (options.get("overlap") == 2), "its radius is 6"
+    ours = Enhancer(resolve.resolve(tmp_path / "m.safetensors"), Policy(torch.device("cpu")), EnhanceOptions(**options))
+    expected = ours.photo(open_photo(tmp_path / "a.png")).array
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), expected)
+    plain = Enhancer(ours.model, ours.policy).photo(open_photo(tmp_path / "a.png")).array
+    assert np.array_equal(expected, plain) == ("tile" in options)
+
+
+def test_a_faithful_model_and_precision_reach_the_network(tmp_path, command):
+    for name in ("a", "b"):
+        save_network(Compact(scale=2, width=4, convolutions=1), tmp_path / f"{name}.safetensors")
+    random_image(tmp_path / "in.png")
+    a, b = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    paths = ("-i", tmp_path / "in.png", "-o", tmp_path / "out.png")
+    code, out, _ = command(
+        "upscale", *paths, "--model", a, "--psnr-model", b, "--strength", 0, "--precision", "fp32", "--json"
+    )
+    assert (code, json.loads(out)["precision"]) == (0, "fp32")
+    mixed = np.asarray(Image.open(tmp_path / "out.png"))
+    code, out, _ = command("upscale", *paths, "--model", b, "--precision", "fp32", "--json")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), mixed)
+    code, out, _ = command("upscale", *paths, "--model", b, "--precision", "bf16", "--json")
+    assert json.loads(out)["precision"] == "bf16"
 
 
 def test_upscale_takes_the_embedded_model(tmp_path, monkeypatch, command, model):

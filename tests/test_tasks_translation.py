@@ -482,7 +482,7 @@ def test_colours_become_what_the_model_takes(coloured):
 def test_a_model_of_noise_translates_nothing(tmp_path):
     options = {**TINY, "set": PARTS}
     run = ganvas.train("dcgan", data="digits", outdir=tmp_path / "r", **options)
-    with pytest.raises(UsageError, match="generates from noise"):
+    with pytest.raises(UsageError, match="does not translate images; use model.sample"):
         ganvas.load(run.path, device="cpu")(torch.zeros(1, 1, 8, 8))
 
 

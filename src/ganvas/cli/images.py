@@ -12,7 +12,7 @@ from .batch import BatchConsole, Format, Input, Lossless, Quality, Recursive, Re
 from .console import Device, JsonFlag, Output
 
 if TYPE_CHECKING:
-    from ..inference.batch import FileOptions
+    from ..inference.batch import Batch
     from ..inference.enhance import EnhanceOptions
 
 Outscale = Annotated[float | None, typer.Option(help="Scale of the output.", show_default="the model's")]
@@ -81,16 +81,16 @@ def upscale(
     as_json: JsonFlag = False,
 ) -> None:
     """Upscale an image or a folder of images; bit depth, colours, transparency and metadata are kept."""
-    from ..inference.batch import FileOptions
+    from ..inference.batch import FileOptions, jobs_for
     from ..inference.enhance import EnhanceOptions, Target
     from ..models.resolve import pick_embedded
 
-    files = FileOptions(recursive, resume, form, quality, lossless)
+    batch = jobs_for(source, output, FileOptions(recursive, resume, form, quality, lossless))
     name = model or pick_embedded(outscale)
     network = ModelOptions(name, psnr_model, model_scale, activation, device, precision)
     target, tiles = Target(outscale, width, height), (parse_tile(tile), parse_overlap(overlap))
     options = EnhanceOptions(target, strength, keep_colours, grain, *tiles, wrap)
-    _enhance("upscale", source, output, files, network, options, as_json)
+    _enhance("upscale", batch, network, options, as_json)
 
 
 def restore(
@@ -121,37 +121,28 @@ def restore(
 ) -> None:
     """Restore images at their own size: denoise, deblur, dehaze, colorize, inpaint, as the model was trained."""
     from ..errors import UsageError
-    from ..inference.batch import FileOptions
+    from ..inference.batch import FileOptions, jobs_for
     from ..inference.enhance import EnhanceOptions, Target
 
     if model is None:
         raise UsageError("Missing --model: a run or a weight file.")
-    files = FileOptions(recursive, resume, form, quality, lossless)
+    batch = jobs_for(source, output, FileOptions(recursive, resume, form, quality, lossless))
     network = ModelOptions(model, psnr_model, model_scale, activation, device, precision)
     target, tiles = Target(outscale, width, height), (parse_tile(tile), parse_overlap(overlap))
     options = EnhanceOptions(target, strength, keep_colours, grain, *tiles, wrap)
     if mask:
-        return _inpaint(source, output, mask, files, network, options, as_json)
-    _enhance("restore", source, output, files, network, options, as_json)
+        return _inpaint(batch, mask, network, options, as_json)
+    _enhance("restore", batch, network, options, as_json)
 
 
-def _enhance(
-    verb: str,
-    source: Path,
-    output: Path,
-    files: FileOptions,
-    network: ModelOptions,
-    options: EnhanceOptions,
-    as_json: bool,
-) -> None:
+def _enhance(verb: str, batch: Batch, network: ModelOptions, options: EnhanceOptions, as_json: bool) -> None:
     """Enhance every image of a batch."""
-    from ..inference.batch import jobs_for, run_jobs
+    from ..inference.batch import run_jobs
     from ..inference.enhance import Enhancer
     from ..models.resolve import resolve
     from ..policy import Policy, keep_large_buffers
 
     keep_large_buffers(one_heap=True)
-    batch = jobs_for(source, output, files)
     policy = Policy.choose(network.device, network.precision)  # type: ignore[arg-type]
     model = resolve(network.model, scale=network.model_scale, activation=network.activation, verb=verb)
     base = resolve(network.psnr_model, verb=verb) if network.psnr_model else None
@@ -163,24 +154,15 @@ def _enhance(
     display.finish({**about, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
 
 
-def _inpaint(
-    source: Path,
-    output: Path,
-    mask: Path,
-    files: FileOptions,
-    network: ModelOptions,
-    options: EnhanceOptions,
-    as_json: bool,
-) -> None:
+def _inpaint(batch: Batch, mask: Path, network: ModelOptions, options: EnhanceOptions, as_json: bool) -> None:
     """Fill the holes of every image of a batch."""
     from ..errors import UsageError
-    from ..inference.batch import jobs_for, run_jobs
+    from ..inference.batch import run_jobs
     from ..inference.inpaint import Inpainter
     from ..models.resolve import resolve
     from ..policy import Policy, keep_large_buffers
 
     keep_large_buffers(one_heap=True)
-    batch = jobs_for(source, output, files)
     if options.keep_colours or options.grain:
         raise UsageError("--mask changes holes alone; leave --keep-colours and --grain out.")
     policy = Policy.choose(network.device, network.precision)  # type: ignore[arg-type]

@@ -79,7 +79,8 @@ class Model:
         model that generates from noise, or one without the label, direction or dropout.
         """
         if not self.task.translates:
-            raise UsageError("This model generates from noise and cannot translate: model.sample(n).")
+            use = "sample(n)" if self.task.draws_images else "classify(images)"
+            raise UsageError(f"This model does not translate images; use model.{use}.")
         if isinstance(images, Tensor):
             return self.translate(images, label=label, back=back, noise=noise)
         array = upright_colours(images) if isinstance(images, Image.Image) else np.asarray(images)
