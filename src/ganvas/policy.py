@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import inspect
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,3 +167,17 @@ def give_back_buffers() -> None:
     """Return what glibc keeps and does not use to the kernel, on Linux: before what needs much memory otherwise."""
     if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@cache
+def without_dynamo(optimizer: type) -> type:
+    """An optimiser of PyTorch that works without torch._dynamo, whose import takes longer than torch's own.
+
+    PyTorch decorates these methods for use inside `torch.compile`, and the decorators import dynamo on the first call.
+    Steps are not compiled here, so a subclass with the plain methods does the same.  Other classes stay as they are.
+    """
+    methods = ("step", "add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    plain = {name: inspect.unwrap(getattr(optimizer, name)) for name in methods if hasattr(optimizer, name)}
+    if not optimizer.__module__.startswith("torch.optim."):
+        return optimizer
+    return type(optimizer.__name__, (optimizer,), {**plain, "step": torch.no_grad()(plain["step"])})

@@ -13,7 +13,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import BaseDiscriminator
 from ..legacy import current_log_line
-from ..policy import fused
+from ..policy import fused, without_dynamo
 
 
 class Group:
@@ -51,7 +51,8 @@ class Player:
 
     def __init__(self, module: nn.Module, optimizer: Spec, device: torch.device, clip_norm: float | None = None):
         self.weights = [p for p in module.parameters() if p.requires_grad]
-        self.optimizer = optimizer.build(params=self.weights, **fused(optimizer.target, device))
+        plain = Spec(without_dynamo(optimizer.target), **optimizer.kwargs)
+        self.optimizer = plain.build(params=self.weights, **fused(optimizer.target, device))
         if not isinstance(self.optimizer, torch.optim.Optimizer):
             raise UsageError(f"{optimizer.target.__name__} is no optimiser; take adam, adamw, rmsprop or sgd.")
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
