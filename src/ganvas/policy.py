@@ -9,7 +9,10 @@ import contextlib
 import ctypes
 import inspect
 import platform
-from collections.abc import Sequence
+import sys
+import threading
+import types
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -181,3 +184,29 @@ def without_dynamo(optimizer: type) -> type:
     if not optimizer.__module__.startswith("torch.optim."):
         return optimizer
     return type(optimizer.__name__, (optimizer,), {**plain, "step": torch.no_grad()(plain["step"])})
+
+
+@contextlib.contextmanager
+def spare_dynamo() -> Iterator[None]:
+    """Call functions that PyTorch decorates for `torch.compile` without importing torch._dynamo (two seconds).
+
+    The decorators ask torch._dynamo for a version of a function that is not compiled; outside `torch.compile` that is
+    the function itself.  In the main thread only, and for a moment: nothing is left of it afterwards.
+    """
+    name, plain = "torch._dynamo", []
+    if name in sys.modules or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def disable(function: Any, *_: Any, **__: Any) -> Any:
+        plain.append(function)
+        return function
+
+    sys.modules[name] = module = types.ModuleType(name)
+    module.disable = disable  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        for function in plain:
+            vars(function).pop("__dynamo_disable", None)

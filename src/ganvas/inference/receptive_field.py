@@ -19,6 +19,8 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ..policy import spare_dynamo
+
 PROBE = 256  # side of the image that is followed: a multiple of every stride of networks
 
 
@@ -68,7 +70,7 @@ def trace_receptive_field(network: nn.Module, channels: int = 3) -> ReceptiveFie
     image = torch.empty(1, channels, PROBE, PROBE, device="meta", dtype=dtype)
     trace = Trace(image)
     try:
-        with torch.no_grad(), trace:
+        with torch.no_grad(), spare_dynamo(), trace:
             out = functional_call(network, state, image)
         reach, operation = trace.reach.get(out), trace.global_operation
         scale = Fraction(out.shape[-1], PROBE)
