@@ -66,7 +66,7 @@ def main() -> None:
                     began = time.perf_counter()
                     found = on_points(recipe, data, seed, asked.images, Path(folder))
                     took = time.perf_counter() - began
-                    share = f"{found.modes:2}/{found.of:<2}  {100 * (found.good or 0):5.1f} %"
+                    share = f"{found.modes:2}/{found.total_modes:<2}  {100 * (found.high_quality or 0):5.1f} %"
                     print(f"{recipe:18} {data:5} {seed:4}  {share} {found.reverse_kl:8.4f} {took:9.0f}", flush=True)
 
 

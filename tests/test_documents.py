@@ -117,9 +117,9 @@ def test_readme_python_runs(tmp_path, monkeypatch):
 
 def test_the_page_about_judging(tmp_path, monkeypatch, capsys):
     """Its module of one's own measures; its tables name every measure, network and weight file there is."""
+    from ganvas.catalog import METRICS
     from ganvas.checkpoints.download import FILES
-    from ganvas.evaluation.evaluate import METRICS
-    from ganvas.evaluation.measures import WATCHED
+    from ganvas.evaluation.during_training import watchable
     from ganvas.features.extractor import NETWORKS
 
     monkeypatch.chdir(tmp_path)
@@ -131,7 +131,7 @@ def test_the_page_about_judging(tmp_path, monkeypatch, capsys):
     page = (ROOT / "docs" / "evaluation.md").read_text()
     for name in (*METRICS, *NETWORKS, *FILES):
         assert f"`{name}`" in page, name
-    for name, numbers in WATCHED.items():
+    for name, numbers in watchable().items():
         assert re.search(rf"^\| `{name}` \| {', '.join(f'`{n}`' for n in numbers)}", page, re.MULTILINE), name
 
 

@@ -9,20 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer.main
 from PIL import Image
 from skimage import data as images_of
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
 import ganvas
+from ganvas.catalog import METRICS
+from ganvas.cli import app
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
 from ganvas.errors import UsageError, UserError
 from ganvas.evaluation import inputs as sides
-from ganvas.evaluation.discriminator import above
-from ganvas.evaluation.discriminator import discriminator as load_discriminator
-from ganvas.evaluation.distribution import _mode
-from ganvas.evaluation.evaluate import METRICS, evaluate
+from ganvas.evaluation.discriminator import load_adversary, share_above
+from ganvas.evaluation.distribution import joint_class
+from ganvas.evaluation.evaluate import evaluate
 from ganvas.evaluation.inputs import open_side
 from ganvas.features.extractor import Features
 from ganvas.metrics.frechet import Gaussian, frechet_distance
@@ -89,7 +91,7 @@ WORKS = {
     "psnr": ("hr", "sr"),
     "ssim": ("hr", "sr", "--channel", "y", "--border", 4),
     "ms_ssim": ("photo.png", "photo.png"),
-    "critic": ("digits", "run", "--held-out", "b", "--samples", 20, "--resolution", 8),
+    "discriminator": ("digits", "run", "--held-out", "b", "--samples", 20, "--resolution", 8),
     "gan_train": ("a8", "conditional", "--held-out", "digits", "--samples", 80, "--train-images", 64),
     "accuracy": ("digits", "classifier"),
     "gan_test": ("digits", "conditional", "--classifier", "classifier", "--samples", 20, "--resolution", 8),
@@ -237,7 +239,7 @@ def test_psnr_is_the_mean_over_images(place):
     assert found["psnr"] == pytest.approx(np.mean(values), rel=1e-9)
     assert found["images"] == 2
     assert (found["channel"], found["border"]) == ("rgb", 0)
-    assert found["each"]["coffee"] == pytest.approx(values[1])
+    assert found["per_image"]["coffee"] == pytest.approx(values[1])
 
 
 def test_equal_images_are_null_in_json(command):
@@ -257,7 +259,7 @@ def test_memorisation_shows_the_nearest(place):
 def test_the_area_under_the_curve():
     a, b = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([2.0, 0.0])
     pairs = [(x > y) + 0.5 * (x == y) for x in a.tolist() for y in b.tolist()]
-    assert above(a, b) == pytest.approx(sum(pairs) / 6)
+    assert share_above(a, b) == pytest.approx(sum(pairs) / 6)
 
 
 def test_grey_images_over_each_other_are_named_one_by_one():
@@ -270,44 +272,46 @@ def test_grey_images_over_each_other_are_named_one_by_one():
             return images.flatten(1)[:, 0].long()
 
     stacked = torch.tensor([[3, 0, 7], [0, 0, 9]])[..., None, None].expand(-1, -1, 2, 2)
-    assert _mode(Judge(), stacked, 3).tolist() == [307, 9]
+    assert joint_class(Judge(), stacked, 3).tolist() == [307, 9]
 
 
 def test_the_critic_is_asked_about_the_right_images(place, monkeypatch):
     """Held-out above samples, training above samples, training above held-out: 1, 0.75 and none of these scores."""
     said = {"a": [3.0, 1.0], "b": [4.0, 5.0], "run": [2.0, 0.0]}
-    monkeypatch.setattr("ganvas.evaluation.discriminator.discriminator", lambda *_: None)
+    monkeypatch.setattr("ganvas.evaluation.discriminator.load_adversary", lambda *_: None)
     answer = lambda _, side: torch.tensor(said[Path(side.name).name])  # noqa: E731
     monkeypatch.setattr("ganvas.evaluation.discriminator.scores_of", answer)
-    found = evaluate("critic", place / "a", place / "run", held_out=place / "b", resolution=8)
-    assert (found["critic"], found["on_training"], found["memory"]) == (1, 0.75, 0)
+    found = evaluate("discriminator", place / "a", place / "run", held_out=place / "b", resolution=8)
+    assert (found["discriminator"], found["training_above_samples"], found["training_above_held_out"]) == (1, 0.75, 0)
 
 
 def test_energies_are_low_for_real_images(place):
     """A discriminator of energies that has learnt the data ranks real images above samples, and says so."""
     options = {"discriminator.width": 8, "generator.width": 4, "g_optimizer.lr": 0.0, "d_optimizer.lr": 2e-3}
     run = ganvas.train("ebgan", data="digits", outdir=place / "energies", images=2000, set=options, **TINY)
-    network = load_discriminator(str(run.path), "cpu").net
+    network = load_adversary(str(run.path), "cpu").net
     digits, samples = (open_side(x, samples=64, resolution=(8, 8)).images() for x in (place / "b", run.path))
     with torch.no_grad():
         real, fake = (network(x).logits.flatten(1).mean(1) for x in (digits, samples))
     assert real.mean() < fake.mean()  # it has learnt: energies of real images are low
     expected = np.mean([[(f > r) + 0.5 * (f == r) for f in fake.tolist()] for r in real.tolist()])
-    numbers = evaluate("critic", "digits", run.path, held_out=place / "b", samples=64, resolution=8, device="cpu")
-    assert numbers["critic"] == pytest.approx(expected)
-    assert numbers["critic"] > 0.9
+    numbers = evaluate(
+        "discriminator", "digits", run.path, held_out=place / "b", samples=64, resolution=8, device="cpu"
+    )
+    assert numbers["discriminator"] == pytest.approx(expected)
+    assert numbers["discriminator"] > 0.9
 
 
 def test_who_learns_and_who_is_named(place, monkeypatch):
     """GAN-train learns samples and names held-out real images; GAN-test learns real ones and names samples."""
     real, held_out = open_source("digits").subset(range(50)), open_source("digits").subset(range(50, 90))
     heard = []
-    monkeypatch.setattr("ganvas.evaluation.evaluate.classifier", lambda data, *_: data)
+    monkeypatch.setattr("ganvas.evaluation.classifiers.train_classifier", lambda data, *_: data)
     answer = lambda learnt, named: heard.append((len(learnt), len(named))) or 0.5  # noqa: E731
-    monkeypatch.setattr("ganvas.evaluation.evaluate.accuracy", answer)
-    options = {"resolution": 8, "samples": 20, "held_out": held_out}
-    for metric in ("gan_train", "gan_test"):
-        assert evaluate(metric, real, place / "conditional", **options)[metric] == 0.5
+    monkeypatch.setattr("ganvas.evaluation.classifiers.accuracy_of", answer)
+    options = {"resolution": 8, "samples": 20}
+    for metric, more in (("gan_train", {"held_out": held_out}), ("gan_test", {})):
+        assert evaluate(metric, real, place / "conditional", **options, **more)[metric] == 0.5
     assert heard == [(20, 40), (50, 20)]
 
 
@@ -378,10 +382,10 @@ BAD = {
         "1 channel(s) and colour 3",
     ),
     "held out of other sizes": (
-        ["critic", "digits", "run", "--held-out", "b", "--samples", "8", "--resolution", "16"],
+        ["discriminator", "digits", "run", "--held-out", "b", "--samples", "8", "--resolution", "16"],
         "of 8x8; the same network cannot look at both: --resolution 8x8",
     ),
-    "nothing held out for the critic": (["critic", "digits", "run"], "images it never saw: --held-out SOURCE"),
+    "nothing held out for the critic": (["discriminator", "digits", "run"], "images it never saw: --held-out SOURCE"),
     "tested on other channels": (
         ["gan_train", "digits", "conditional", "--resolution", "8", "--held-out", "colour"],
         "1 channel(s) and colour 3",
@@ -432,8 +436,64 @@ def test_statistics_survive_their_file(tmp_path):
 
 def test_options_are_checked():
     data = Dataset(np.zeros((4, 8, 8, 1), np.uint8))
-    with pytest.raises(UsageError, match="Did you mean 'samples'"):
+    with pytest.raises(UsageError, match=r"fd has no option --sample\. Did you mean 'samples'\? It has: --samples, --"):
         evaluate("fd", data, data, sample=3)
+    with pytest.raises(UsageError, match=r"--samples must be int, got '3'"):
+        evaluate("fd", data, data, samples="3")
+
+
+REFUSED = {  # what a metric does not use
+    "psnr": (["--k", "7"], "psnr has no option --k. It has: --channel, --border."),
+    "ssim": (["--samples", "7"], "ssim has no option --samples. It has: --channel, --border."),
+    "lpips": (["--channel", "y"], "lpips has no option --channel. It has: --border."),
+    "fid": (["--features", "vgg16"], "fid has no option --features. It has: --samples, --seed, --resolution"),
+    "kid": (["--bf16"], "kid has no option --bf16"),
+    "is": (["--held-out", "b"], "is has no option --held-out"),
+    "diversity": (["--resizer", "own"], "diversity has no option --resizer"),  # even with its default
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_option_that_a_metric_does_not_use_is_refused(name, command):
+    options, sentence = REFUSED[name]
+    code, out, err = command("eval", name, "a", "b", *options)
+    assert (code, out) == (2, "")
+    assert sentence in err
+
+
+def test_the_commands_options_are_those_of_the_metrics():
+    """Each is declared with the default of the metrics that have it, and its help names them."""
+    parameters = {p.name: p for p in typer.main.get_command(app).commands["eval"].params}
+    metrics: dict[str, list[str]] = {}
+    for name, metric in METRICS.items():
+        for option, parameter in metric.options.items():
+            if option != "cache":
+                metrics.setdefault(option, []).append(name)
+                assert parameters[option].default == parameter.default, (name, option)
+    assert parameters.keys() - metrics.keys() == {"metric", "a", "b", "as_json"}
+    for option, names in metrics.items():
+        help_text = parameters[option].help
+        if ": " in help_text and option not in ("features", "resizer"):
+            assert help_text.partition(": ")[0].split(", ") == names, option
+
+
+def test_results_of_earlier_versions_are_read(place):
+    """`eval critic` is `eval discriminator`, and fields of evaluation.jsonl have their present names."""
+    run = ganvas.Run(place / "run")
+    old = {"metric": "critic", "trained_images": 32, "critic": 0.9, "on_training": 0.8, "memory": 0.5, "expected": 0.5}
+    before = run.evaluation_file.read_text() if run.evaluation_file.exists() else ""
+    run.evaluation_file.write_text(before + json.dumps(old) + "\n")
+    assert run.evaluations()[-1] == {
+        "metric": "discriminator",
+        "trained_images": 32,
+        "discriminator": 0.9,
+        "training_above_samples": 0.8,
+        "training_above_held_out": 0.5,
+        "expected": 0.5,
+    }
+    run.evaluation_file.write_text(before)
+    with pytest.raises(UsageError, match="images it never saw"):
+        evaluate("critic", "digits", place / "run")
 
 
 def test_weights_can_be_listed(command, tmp_path, monkeypatch):

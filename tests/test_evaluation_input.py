@@ -20,9 +20,9 @@ from ganvas.cli.progress import measured
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
 from ganvas.errors import UsageError, UserError
-from ganvas.evaluation.comparison import Options, Question
-from ganvas.evaluation.distribution import variety
-from ganvas.evaluation.evaluate import evaluate, statistics_of
+from ganvas.evaluation import distribution
+from ganvas.evaluation.comparison import Comparison
+from ganvas.evaluation.evaluate import evaluate, statistics
 from ganvas.evaluation.inputs import open_side
 from ganvas.features import extractor as features_module
 from ganvas.features.extractor import Features
@@ -72,7 +72,7 @@ ODD = {
     "train_images": ("gan_test", {"train_images": 0}, "--train-images must be at least 1"),
     "channel": ("psnr", {"channel": "Y"}, "--channel is rgb or y, not 'Y'"),
     "resizer": ("fd", {"resizer": "cleen"}, "Did you mean 'clean'"),
-    "bf16": ("kid", {"bf16": True}, "--bf16 is for fd and fid"),
+    "bf16": ("kid", {"bf16": True}, "kid has no option --bf16"),
 }
 
 
@@ -160,14 +160,14 @@ def test_a_damaged_file_of_statistics_is_a_sentence(kind, command, tmp_path):
 def test_statistics_are_compared_with_their_like_alone(sets, tmp_path, monkeypatch):
     """Of other weights, or another precision: the file says so, and is refused."""
     a, b = sets
-    said = statistics_of(a, tmp_path / "a.npz")
+    said = statistics.compare(a, None, {"output": tmp_path / "a.npz"})
     assert said["images"] == 40
     assert load_statistics(tmp_path / "a.npz")[1] == Features("pocket").stamp
     assert evaluate("fd", tmp_path / "a.npz", b)["fd"] == pytest.approx(evaluate("fd", a, b)["fd"])
     with pytest.raises(UsageError, match="with precision 'fp32', and this measure looks with 'bf16'"):
         evaluate("fd", tmp_path / "a.npz", b, bf16=True)
     with pytest.raises(UsageError, match="holds statistics already"):
-        statistics_of(tmp_path / "a.npz", tmp_path / "b.npz")
+        statistics.compare(tmp_path / "a.npz", None, {"output": tmp_path / "b.npz"})
     gaussian = load_statistics(tmp_path / "a.npz")[0]
     save_statistics(tmp_path / "old.npz", gaussian, {**Features("pocket").stamp, "weights": "0" * 16})
     with pytest.raises(UsageError, match="with weights '0000"):
@@ -290,8 +290,8 @@ def test_a_watched_number_says_what_it_was_seen_through():
     fd = {"metric": "fd", "fd": 3.25, "features": "pocket", "fake": fake}
     assert measured(fd) == "FD(pocket) 3.25, 2,000 samples"
     assert measured({"metric": "fid", "fid": 3.25, "features": "inception", "fake": fake}) == "FID 3.25, 2,000 samples"
-    points = {"metric": "modes", "modes": 8, "of": 8, "good": 0.5, "reverse_kl": 0.25, "fake": fake}
-    assert measured(points) == "MODES 8, good 0.5, reverse_kl 0.25, 2,000 samples"
+    points = {"metric": "modes", "modes": 8, "total_modes": 8, "high_quality": 0.5, "reverse_kl": 0.25, "fake": fake}
+    assert measured(points) == "MODES 8, high_quality 0.5, reverse_kl 0.25, 2,000 samples"
 
 
 # --- images by pairs ------------------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ def test_partners_by_name(tmp_path):
     images = {"1": photo[:16, :16], "10": photo[16:32, :16], "2": photo[32:48, :16]}
     a = save(tmp_path / "a", **images)
     b = save(tmp_path / "b", **{f"{k}_x4": v for k, v in images.items()})
-    assert all(v == np.inf for v in evaluate("psnr", a, b)["each"].values())
+    assert all(v == np.inf for v in evaluate("psnr", a, b)["per_image"].values())
     c = save(tmp_path / "c", cat_1=photo[:16, :16], cat_2=photo[:16, :16])
     d = save(tmp_path / "d", cat=photo[:16, :16], dog=photo[:16, :16])
     with pytest.raises(UsageError, match="holds cat.png, which could belong to cat_1 or cat_2"):
@@ -357,7 +357,7 @@ def test_fewer_scales_for_smaller_images(command, tmp_path):
 def test_diversity_holds_no_more_than_its_pairs(sets):
     """The same number as from all images at once, whatever the size of parts."""
     a, _ = sets
-    found = variety(Question(a, None, Options(seed=3)))
+    found = distribution.diversity(Comparison(a, seed=3))
     images = torch.from_numpy(np.array(a.images)).permute(0, 3, 1, 2)
     assert found["diversity"] == pytest.approx(diversity(images, scales=1, seed=3), rel=1e-6)
     assert found["scales"] == 1

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from ganvas.errors import UsageError
 from ganvas.metrics import prdc
-from ganvas.metrics.frechet import Gaussian, Moments, bootstrap, frechet_distance, trace_of_root, unlimited
+from ganvas.metrics.frechet import Gaussian, Moments, bootstrap, extrapolate, frechet_distance, trace_of_root
 from ganvas.metrics.inception_score import inception_score
 from ganvas.metrics.kid import kernel_distance, squared_mmd
 
@@ -101,7 +101,7 @@ def test_unlimited_samples_have_no_bias():
     fake = torch.randn(2000, 20, generator=torch.Generator().manual_seed(1)).double()
     raw = frechet_distance(real, Gaussian.of(fake))
     assert raw > 0.05
-    assert abs(unlimited(real, fake)) < 0.3 * raw
+    assert abs(extrapolate(real, fake)) < 0.3 * raw
 
 
 def test_kid_is_its_definition():
@@ -120,10 +120,10 @@ def test_kid_is_its_definition():
 def test_kid_of_subsets():
     a, b = features(60), features(50, seed=1, shift=0.5)
     whole = kernel_distance(a, a.clone(), subsets=3, size=60)
-    assert whole.deviation == pytest.approx(0, abs=1e-9)  # a subset of all is the same each time
+    assert whole.std == pytest.approx(0, abs=1e-9)  # a subset of all is the same each time
     found = kernel_distance(a, b, subsets=200, size=40)
     assert found.value == pytest.approx(squared_mmd(a, b).item(), rel=0.1)
-    assert found.deviation > 0
+    assert found.std > 0
     with pytest.raises(UsageError, match="at least 1000 images of A, got 60"):
         kernel_distance(a, b)
 
@@ -136,7 +136,7 @@ def test_inception_score_is_its_definition():
         scores.append(np.exp(np.mean([np.sum(row * np.log(row / part.mean(0))) for row in part])))
     found = inception_score(logits, splits=4)
     assert found.value == pytest.approx(np.mean(scores), rel=1e-10)
-    assert found.deviation == pytest.approx(np.std(scores), rel=1e-10)
+    assert found.std == pytest.approx(np.std(scores), rel=1e-10)
     sure = 100 * torch.eye(5).double().repeat(10, 1)
     assert inception_score(sure, splits=1).value == pytest.approx(5)
     assert inception_score(sure, splits=10).value == pytest.approx(5)
@@ -155,7 +155,7 @@ def test_neighbourhoods_are_their_definitions(k):
         return NearestNeighbors(n_neighbors=k + 1).fit(x).kneighbors(x)[0][:, k]
 
     between = np.linalg.norm(b[:, None] - a[None], axis=2)  # (fakes, reals)
-    found = prdc.neighbourhoods(torch.from_numpy(a), torch.from_numpy(b), k=k)
+    found = prdc.precision_recall(torch.from_numpy(a), torch.from_numpy(b), k=k)
     assert found.precision == (between <= radius(a)).any(1).mean()
     assert found.recall == (radius(b) >= between.T).any(1).mean()
     assert found.density == pytest.approx((between <= radius(a)).sum() / (k * len(b)))
@@ -164,18 +164,18 @@ def test_neighbourhoods_are_their_definitions(k):
 
 def test_neighbourhoods_of_sets_that_are_known(monkeypatch):
     a = features(200)
-    same = prdc.neighbourhoods(a, a.clone())
+    same = prdc.precision_recall(a, a.clone())
     assert (same.precision, same.recall, same.coverage) == (1, 1, 1)
-    far = prdc.neighbourhoods(a, a + 1000)
+    far = prdc.precision_recall(a, a + 1000)
     assert (far.precision, far.recall, far.density, far.coverage) == (0, 0, 0, 0)
-    one_mode = prdc.neighbourhoods(a, a[:1] + 1e-6 * features(200, seed=4))
+    one_mode = prdc.precision_recall(a, a[:1] + 1e-6 * features(200, seed=4))
     assert one_mode.precision == 1
     assert one_mode.recall < 0.1
     assert one_mode.coverage < 0.1
     b = features(90, seed=8, shift=0.4)
-    whole = prdc.neighbourhoods(a, b)
+    whole = prdc.precision_recall(a, b)
     monkeypatch.setattr(prdc, "BLOCK", 17)  # parts of one row
-    assert prdc.neighbourhoods(a, b) == whole
+    assert prdc.precision_recall(a, b) == whole
 
 
 def test_memorisation_tells_copies_from_new_images():
@@ -198,8 +198,8 @@ def test_memorisation_tells_copies_from_new_images():
         (lambda: Gaussian.of([features(4, 3), features(4, 5)]), "5 numbers follow features of 3"),
         (lambda: Gaussian.of(torch.full((4, 2), math.nan)), "not finite"),
         (lambda: Gaussian.of(torch.ones(4)), "rows of numbers"),
-        (lambda: prdc.neighbourhoods(features(5), features(9), k=5), "at least 6 images of A, got 5"),
-        (lambda: prdc.neighbourhoods(features(9, 3), features(9, 4)), "of 3 and of 4 numbers"),
+        (lambda: prdc.precision_recall(features(5), features(9), k=5), "at least 6 images of A, got 5"),
+        (lambda: prdc.precision_recall(features(9, 3), features(9, 4)), "of 3 and of 4 numbers"),
         (lambda: inception_score(torch.ones(4, 3)), "at least 10 images of the samples, got 4"),
         (lambda: prdc.memorisation(features(2), features(2), features(0)), "held-out images, got 0"),
     ],

@@ -14,7 +14,7 @@ from skimage.transform import rescale
 
 from ganvas.errors import UsageError
 from ganvas.metrics.psnr import luma, psnr
-from ganvas.metrics.ssim import SCALES, couples, diversity, ms_ssim, ssim
+from ganvas.metrics.ssim import SCALES, diversity, draw_pairs, ms_ssim, ssim
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +99,11 @@ def test_diversity():
 
 def test_pairs_are_of_different_images():
     """Every pair of different images comes up, none of one image with itself; the seed says which."""
-    first, second = couples(4, 600)
+    first, second = draw_pairs(4, 600)
     assert (first != second).all()
     assert len({*zip(first.tolist(), second.tolist())}) == 12
-    assert torch.equal(couples(4, 600)[1], second)
-    assert not torch.equal(couples(4, 600, seed=1)[1], second)
+    assert torch.equal(draw_pairs(4, 600)[1], second)
+    assert not torch.equal(draw_pairs(4, 600, seed=1)[1], second)
 
 
 def test_bicubic_loses_what_it_loses():

@@ -17,8 +17,8 @@ from ganvas.metrics.modes import class_coverage, coverage, reverse_kl
 def test_the_real_points_cover_every_mode(name, count):
     points = np.asarray(open_source(name).images).reshape(-1, 2)
     found = coverage(points, *modes(name))
-    assert (found.modes, found.of) == (count, count)
-    assert found.good == pytest.approx(1 - np.exp(-4.5), abs=2e-3)  # a Gaussian in the plane within 3 sigma
+    assert (found.modes, found.total_modes) == (count, count)
+    assert found.high_quality == pytest.approx(1 - np.exp(-4.5), abs=2e-3)  # a Gaussian in the plane within 3 sigma
     assert found.reverse_kl < 1e-3
 
 
@@ -26,7 +26,7 @@ def test_a_collapsed_generator_is_seen():
     centres, sigma = modes("grid")
     points = np.repeat(centres[:2], [75, 25], axis=0)
     found = coverage(points, centres, sigma)
-    assert (found.modes, found.good) == (2, 1.0)
+    assert (found.modes, found.high_quality) == (2, 1.0)
     assert found.reverse_kl == pytest.approx(entropy([0.75, 0.25, *[0] * 23], [1 / 25] * 25))
 
 
@@ -34,15 +34,15 @@ def test_points_between_the_modes_belong_to_none():
     centres, sigma = modes("ring")
     outside = centres[0] + np.array([[0.0, 3.01 * sigma], [0.0, 2.99 * sigma]])
     found = coverage(outside, centres, sigma)
-    assert (found.modes, found.good) == (1, 0.5)
+    assert (found.modes, found.high_quality) == (1, 0.5)
 
 
 def test_classes_are_modes():
     source = np.random.RandomState(0)
     labels, real = source.randint(0, 7, 500), source.randint(1, 50, 10)
     found = class_coverage(labels, 10, real)
-    assert (found.modes, found.of) == (7, 10)
-    assert "good" not in found.to_dict()
+    assert (found.modes, found.total_modes) == (7, 10)
+    assert "high_quality" not in found.to_dict()
     counts = np.bincount(labels, minlength=10)
     assert found.reverse_kl == pytest.approx(entropy(counts / counts.sum(), real / real.sum()))
 

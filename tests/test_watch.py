@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import ganvas
+from ganvas.catalog import METRICS
 from ganvas.data.sources import open_source
 from ganvas.errors import UsageError
-from ganvas.evaluation.during_training import Goal, Watch
+from ganvas.evaluation.during_training import Goal, Watch, watchable
 from ganvas.evaluation.evaluate import evaluate
-from ganvas.evaluation.measures import MEASURES, WATCHED
 from ganvas.files import read_json
 from ganvas.run import Run, weights_hash
 
@@ -49,7 +49,7 @@ def scripted(monkeypatch):
 
     def use(*values):
         left = iter(values)
-        monkeypatch.setitem(MEASURES, "fd", lambda _: {"fd": next(left)})
+        monkeypatch.setattr(METRICS["fd"], "function", lambda _: {"fd": next(left)})
 
     return use
 
@@ -108,7 +108,7 @@ def test_a_resumed_run_remembers(tmp_path, scripted):
 
 def test_less_is_not_always_better(tmp_path, scripted, monkeypatch):
     left = iter([0.2, 0.6, 0.4])
-    monkeypatch.setitem(MEASURES, "prdc", lambda _: {"coverage": next(left)})
+    monkeypatch.setattr(METRICS["prdc"], "function", lambda _: {"coverage": next(left)})
     run = train(tmp_path / "run", 96, eval_images=32, eval_metric="prdc", stop_when="coverage>0.9")
     assert best_of(run) == 64
 
@@ -118,7 +118,7 @@ def test_points_are_watched_by_their_modes(tmp_path):
         "gan_points", data="ring", outdir=tmp_path / "run", images=128, batch=64, set=SMALL, eval_images=64,
         eval_metric="modes", eval_samples=100,
     )  # fmt: skip
-    assert [line["of"] for line in run.evaluations()] == [8, 8]
+    assert [line["total_modes"] for line in run.evaluations()] == [8, 8]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,7 @@ def test_points_are_watched_by_their_modes(tmp_path):
         ("fd<12", Goal("fd", "<", 12)),
         (" coverage >= 0.5 ", Goal("coverage", ">=", 0.5)),
         ("kid<-1e-3", Goal("kid", "<", -1e-3)),
+        ("good>0.9", Goal("high_quality", ">", 0.9)),  # as configs of earlier versions name it
     ],
 )
 def test_goals(text, goal):
@@ -176,7 +177,8 @@ def test_a_number_that_is_not_one_is_not_the_best(tmp_path, scripted):
 
 def test_modes_can_be_a_goal(tmp_path, monkeypatch):
     left = iter([5, 8, 8])
-    monkeypatch.setitem(MEASURES, "modes", lambda _: {"modes": next(left), "of": 8, "good": 1.0, "reverse_kl": 0.1})
+    modes = lambda _: {"modes": next(left), "total_modes": 8, "high_quality": 1.0, "reverse_kl": 0.1}  # noqa: E731
+    monkeypatch.setattr(METRICS["modes"], "function", modes)
     options = {"batch": 64, "set": SMALL, "eval_images": 64, "eval_metric": "modes"}
     run = ganvas.train("gan_points", data="ring", outdir=tmp_path / "run", images=256, stop_when="modes>=8", **options)
     assert run.load_state()["trainer"]["images"] == 128
@@ -189,7 +191,7 @@ def test_few_images_make_small_subsets(tmp_path):
     assert run.evaluations()[0]["subset_size"] == 40
 
 
-@pytest.mark.parametrize("metric", sorted(WATCHED.keys() - {"fid"}))
+@pytest.mark.parametrize("metric", sorted(watchable().keys() - {"fid"}))
 def test_what_is_watched_is_there(metric, tmp_path):
     """Every number that can be a goal is among those that the measure gives."""
     if metric == "modes":
@@ -198,4 +200,4 @@ def test_what_is_watched_is_there(metric, tmp_path):
         recipe, data, options = "dcgan_small", "digits", {**TINY, "resolution": 16}
     watching = {"eval_images": 64, "eval_metric": metric, "eval_samples": 20}
     run = ganvas.train(recipe, data=data, outdir=tmp_path / "run", images=64, set=SMALL, **options, **watching)
-    assert all(isinstance(run.evaluations()[0][key], float | int) for key in WATCHED[metric])
+    assert all(isinstance(run.evaluations()[0][key], float | int) for key in METRICS[metric].watch)

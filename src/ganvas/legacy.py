@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 # Configs of 0.1 before December 2026 name a component by its class: `ganvas.MODULE:CLASS`.  MODULE CLASS=NAME ...
@@ -119,7 +120,20 @@ LOG_KEYS: dict[str, str] = {
 }
 
 OPTIONS: dict[str, dict[str, str]] = {}  # component: {old option: present option}
-EVALUATION_KEYS: dict[str, str] = {}  # fields of evaluation.jsonl: {old: present}
+METRIC_NAMES = {"critic": "discriminator"}  # {old: present}
+EVALUATION_KEYS = {  # fields of evaluation.jsonl: {old: present}
+    "critic": "discriminator",
+    "on_training": "training_above_samples",
+    "memory": "training_above_held_out",
+    "deviation": "std",
+    "low": "ci_low",
+    "high": "ci_high",
+    "of": "total_modes",
+    "good": "high_quality",
+    "within": "mode_radius",
+    "each": "per_image",
+    "trained_on": "training_set",
+}
 
 
 # DCGAN's networks had these options themselves.
@@ -149,7 +163,15 @@ def current(value: Any) -> Any:
     return {options.get(k, k): name if k == "()" else current(v) for k, v in value.items()}
 
 
-def current_keys(line: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+def current_evaluation(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of evaluation.jsonl with the present names of its metric and fields."""
+    entries = current_keys(line, EVALUATION_KEYS)
+    if isinstance(entries.get("metric"), str):
+        entries["metric"] = METRIC_NAMES.get(entries["metric"], entries["metric"])
+    return entries
+
+
+def current_keys(line: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """A line of a log with its fields' present names."""
     return {names.get(k, k): v for k, v in line.items()}
 

@@ -131,7 +131,7 @@ class Run:
 
     def evaluations(self) -> list[dict[str, Any]]:
         """Every measurement of this run, oldest first."""
-        return _lines(self.evaluation_file)
+        return [legacy.current_evaluation(line) for line in _lines(self.evaluation_file)]
 
     def rewind_log(self, images: int) -> None:
         """Forget the lines after `images`: they describe work that is about to be done again."""

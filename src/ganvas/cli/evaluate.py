@@ -1,71 +1,90 @@
-"""The commands that judge: `eval`, `statistics`, `doctor`, `weights`."""
+"""Commands that evaluate: `eval`, `statistics`, `doctor`, `weights`."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .console import Device, JsonFlag, Output, answer, console, plain, say, table
 from .help import Command
 
-weights = typer.Typer(help="Weight files of public networks: what is known, what is here, how to get it.")
-NEVER_SHOWN = {"each", "nearest", "fd_by_class"}  # long; shown as tables of their own
+if TYPE_CHECKING:
+    from ..evaluation.comparison import Metric
+
+weights = typer.Typer(help="Weight files of public networks: list, download, add.")
 
 COLOURS = {"note": "dim", "warning": "yellow", "trouble": "bold red"}  # of findings
 
-Features = Annotated[str, typer.Option(help="pocket, inception, vgg16 or vgg19.")]
-Resize = Annotated[str, typer.Option(help="own: as the features' authors; clean: antialiased.")]
-Rounded = Annotated[bool, typer.Option("--bf16", help="Features in bfloat16, for fd and fid; said with the number.")]
-Samples = Annotated[int, typer.Option(help="Images drawn from a run.")]
-Resolution = Annotated[str | None, typer.Option(help="64 or WIDTHxHEIGHT, for folders of several sizes.")]
+IMAGES, NETWORK, ONE = "Images", "Feature network: fd, fid, kid, is, prdc, memorisation", "Options of single metrics"
+Features = Annotated[str, typer.Option(help="pocket, inception, vgg16 or vgg19.", rich_help_panel=NETWORK)]
+Resize = Annotated[str, typer.Option(help="own: as its authors; clean: antialiased.", rich_help_panel=NETWORK)]
+Samples = Annotated[int, typer.Option(help="Images drawn from a run.", rich_help_panel=IMAGES)]
+Seed = Annotated[int, typer.Option(help="Of a run's first sample and of random subsets.", rich_help_panel=IMAGES)]
+Resolution = Annotated[
+    str | None, typer.Option(help="64 or WIDTHxHEIGHT, for folders of several sizes.", rich_help_panel=IMAGES)
+]
+
+
+def option(*names: str, help: str) -> Any:
+    """A Typer option that only some metrics have."""
+    return typer.Option(*names, help=help, rich_help_panel=ONE)
 
 
 def eval_(
+    context: typer.Context,
     metric: Annotated[str, typer.Argument(help="fd, kid, is, prdc, psnr, ...: `ganvas list metrics`.")],
     a: Annotated[str, typer.Argument(metavar="A", help="The real images: data, statistics, or a run.")],
     b: Annotated[
         str | None, typer.Argument(metavar="[B]", help="What is measured: data, statistics, or a run.")
     ] = None,
+    samples: Samples = 5000,
+    seed: Seed = 0,
+    resolution: Resolution = None,
     features: Features = "pocket",
     resizer: Resize = "own",
-    samples: Samples = 5000,
-    seed: Annotated[int, typer.Option(help="Of the first sample and of random subsets.")] = 0,
-    resolution: Resolution = None,
-    channel: Annotated[str, typer.Option(help="rgb or y, for psnr and ssim.")] = "rgb",
-    border: Annotated[int, typer.Option(help="Pixels cut off for psnr, ssim, lpips.")] = 0,
-    scales: Annotated[int, typer.Option(help="Of ms_ssim, 1 to 5.")] = 5,
-    k: Annotated[int, typer.Option(help="Neighbours, for prdc.")] = 5,
-    subsets: Annotated[int, typer.Option(help="Of kid.")] = 100,
-    size: Annotated[int, typer.Option(help="Of a subset of kid.")] = 1000,
-    splits: Annotated[int, typer.Option(help="Of the inception score.")] = 10,
-    bootstrap: Annotated[int, typer.Option(help="Redrawn sets for fd's 95 % interval. (none)")] = 0,
-    unlimited: Annotated[bool, typer.Option("--infinity", help="Also fd of infinitely many samples.")] = False,
-    by_class: Annotated[bool, typer.Option("--by-class", help="Also fd within each class.")] = False,
-    classifier: Annotated[Path | None, typer.Option(help="A run that names classes, for modes and gan_test.")] = None,
-    held_out: Annotated[str | None, typer.Option(help="Images the training never saw.")] = None,
-    train_images: Annotated[int, typer.Option(help="Length of the classifier's training in gan_*.")] = 100_000,
-    bf16: Rounded = False,
+    bf16: Annotated[bool, option("--bf16", help="fd, fid: features in bfloat16; their bias is printed.")] = False,
+    bootstrap: Annotated[int, option(help="fd, fid: resampled sets for a 95 % interval; 0: none.")] = 0,
+    infinity: Annotated[bool, option("--infinity", help="fd, fid: also for infinitely many samples.")] = False,
+    by_class: Annotated[bool, option("--by-class", help="fd, fid: also within each class.")] = False,
+    subsets: Annotated[int, option(help="kid: number of subsets.")] = 100,
+    size: Annotated[int, option(help="kid: images in a subset.")] = 1000,
+    splits: Annotated[int, option(help="is: number of splits.")] = 10,
+    k: Annotated[int, option(help="prdc: nearest neighbours.")] = 5,
+    held_out: Annotated[
+        str | None, option(help="memorisation, discriminator, gan_train: images the training never saw.")
+    ] = None,
+    classifier: Annotated[Path | None, option(help="modes, gan_test: a run that names classes.")] = None,
+    train_images: Annotated[int, option(help="gan_train, gan_test: images the classifier is trained on.")] = 100_000,
+    channel: Annotated[str, option(help="psnr, ssim, ms_ssim: rgb or y.")] = "rgb",
+    border: Annotated[int, option(help="psnr, ssim, ms_ssim, lpips: pixels cropped from every side.")] = 0,
+    scales: Annotated[int, option(help="ms_ssim: number of scales, 1 to 5.")] = 5,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
     """Measure B against A; every number is printed with the protocol it was measured by."""
-    asked = {k: v for k, v in locals().items() if k not in ("metric", "a", "b", "as_json")}
     from ..errors import UserError
-    from ..evaluation.evaluate import evaluate, noted
+    from ..evaluation.evaluate import find_metric, record
 
-    found = evaluate(metric, a, b, **asked)
-    answer(finite(found)) if as_json else show(metric, found)
+    function = find_metric(metric)
+    numbers = function.compare(a, b, typed_options(context, "metric", "a", "b", "as_json"))
+    answer(finite(numbers)) if as_json else show(function, numbers)
     try:
-        noted(metric, a, b, found)
-    except UserError as problem:  # a model of somebody else's, in a folder that only they may write
+        record(function.name, a, b, numbers)
+    except UserError as problem:  # a model of another user's, in a folder that only they may write
         say(f"[yellow]The number was not kept with the run: {plain(problem)}[/]")
 
 
+def typed_options(context: typer.Context, *others: str) -> dict[str, Any]:
+    """The options that stand on the command line, without `others`: defaults are those of the metric."""
+    typed = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
+    return {k: context.params[k] for k in typed if k not in others}
+
+
 def finite(value: Any) -> Any:
-    """The same with null for numbers that JSON does not have."""
+    """A value as JSON holds it: null for infinite numbers and for not-a-number."""
     if isinstance(value, dict):
         return {k: finite(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -73,50 +92,49 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def show(metric: str, found: dict[str, Any]) -> None:
-    """Numbers first, then how they were measured, all of it on stdout: neither is worth much without the other."""
-    numbers = {k: v for k, v in found.items() if isinstance(v, float) or k == metric}
-    rest = {k: v for k, v in found.items() if k not in numbers and k not in NEVER_SHOWN}
-    through = f"({found['features']})" if "features" in found and metric != "fid" else ""
-    rows = [[f"{k.upper()}{through}" if k == metric else k, f"{v:.6g}"] for k, v in numbers.items()]
-    table("", ["measure", "value"], rows)
-    for k in NEVER_SHOWN & found.keys():
-        if isinstance(found[k], dict):
-            table(k, ["name", "value"], [[str(name), f"{v:.6g}"] for name, v in found[k].items()])
-    for k, v in rest.items():
-        said = ", ".join(f"{a} {b}" for a, b in v.items()) if isinstance(v, dict) else v
-        typer.echo(f" {k}: {said}")
+def show(metric: Metric, numbers: dict[str, Any]) -> None:
+    """Print results and then their protocol, both on stdout: neither is of use without the other."""
+    results = {k: v for k, v in numbers.items() if isinstance(v, float) or k == metric.name}
+    network = f"({numbers['features']})" if "features" in numbers and metric.name != "fid" else ""
+    names = {metric.name: f"{metric.name.upper()}{network}"}
+    table("", ["measure", "value"], [[names.get(k, k), f"{v:.6g}"] for k, v in results.items()])
+    for k in numbers.keys() & set(metric.tables):
+        if isinstance(numbers[k], dict):
+            table(k, ["name", "value"], [[str(name), f"{v:.6g}"] for name, v in numbers[k].items()])
+    for k, v in numbers.items():
+        if k not in results and k not in metric.tables:
+            typer.echo(f" {k}: {', '.join(f'{a} {b}' for a, b in v.items()) if isinstance(v, dict) else v}")
 
 
 def statistics(
+    context: typer.Context,
     a: Annotated[str, typer.Argument(metavar="A", help="Data or a run.")],
     output: Output,
     features: Features = "pocket",
     resizer: Resize = "own",
     samples: Samples = 5000,
-    seed: Annotated[int, typer.Option(help="Of a run's first sample.")] = 0,
+    seed: Seed = 0,
     resolution: Resolution = None,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
     """Mean and covariance of features in a file (.npz), to compare with later in place of the images."""
-    options = {k: v for k, v in locals().items() if k not in ("a", "output", "as_json")}
     from ..errors import UsageError
-    from ..evaluation.evaluate import statistics_of
+    from ..evaluation import evaluate
 
     if output.suffix.lower() != ".npz":
         raise UsageError(f"Statistics are an .npz, got {output.name}.")
-    said = statistics_of(a, output, **options)
+    entries = evaluate.statistics.compare(a, None, typed_options(context, "a", "as_json"))
     if as_json:
-        return answer(said)
-    say(f"Statistics of {said['images']:,} images ({said['features']}) in {output}")
+        return answer(entries)
+    say(f"Statistics of {entries['images']:,} images ({entries['features']}) in {output}")
 
 
 def doctor(
     run: Annotated[Path, typer.Argument(help="A run, also one that is training.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """What went wrong in a run, on what evidence, and what to change."""
+    """Diagnose a run: each problem with its evidence and what to change."""
     from dataclasses import asdict
 
     from ..doctor import diagnose
@@ -135,7 +153,7 @@ def doctor(
 
 @weights.command("list", cls=Command)
 def weights_list(as_json: JsonFlag = False) -> None:
-    """Which files there are, and which of them are here."""
+    """List the weight files, and which of them are on this machine."""
     from ..checkpoints.download import FILES, folder
 
     rows = [
@@ -152,17 +170,17 @@ def weights_list(as_json: JsonFlag = False) -> None:
     ]
     if as_json:
         return answer({"folder": str(folder()), "files": rows})
-    shown = [
+    lines = [
         [str(r["name"]), "here" if r["here"] else "-", f"{int(str(r['bytes'])) / 1e6:,.1f} MB", str(r["what"])]
         for r in rows
     ]
-    table("", ["name", "", "size", "what it is for"], shown)
+    table("", ["name", "", "size", "what it is for"], lines)
     say(f"[dim]They lie in {folder()}. The pocket features come with ganvas and need no file.[/]")
 
 
 @weights.command("fetch", cls=Command)
 def weights_fetch(name: Annotated[str, typer.Argument(help="As `ganvas weights list` names it.")]) -> None:
-    """Download a file, or the rest of one that was begun, and verify it."""
+    """Download a file, or the rest of one whose download broke off, and verify it."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..checkpoints.download import fetch, known
@@ -179,7 +197,7 @@ def weights_add(
     name: Annotated[str, typer.Argument(help="As `ganvas weights list` names it.")],
     file: Annotated[Path, typer.Argument(help="Your copy of the file.")],
 ) -> None:
-    """Take a copy of a file that you have, once it is verified."""
+    """Add your own copy of a file after verifying it."""
     from ..checkpoints.download import add
 
     say(f"{add(name, file)} is here and verified.")

@@ -46,13 +46,15 @@ def _unbroken(default: re.Match[str]) -> str:
 
 
 def _options(command: TyperCommand | TyperGroup, ctx: Any) -> Sections:
-    """Arguments and options of a command, each under a heading."""
+    """Arguments and options of a command under the headings of their `rich_help_panel`, by default their kind."""
     sections: Sections = {}
     for param in command.get_params(ctx):
         record = param.get_help_record(ctx)
         if record:
             name = re.sub(r"<list\[(\w+)\]>", lambda m: f"<{m[1].lower()}>", record[0])
-            sections.setdefault(f"{param.param_type_name.capitalize()}s", []).append((name, record[1]))
+            heading = getattr(param, "rich_help_panel", None)
+            heading = heading if isinstance(heading, str) else f"{param.param_type_name.capitalize()}s"
+            sections.setdefault(heading, []).append((name, record[1]))
     return sections
 
 

@@ -1,99 +1,149 @@
-"""What a measure is asked: two sides and how to look at them."""
+"""Comparison: two sides to measure.  Metric: a function of a comparison, whose options are its signature."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
+from ..config import accepts, type_name
 from ..data.dataset import Dataset
 from ..data.sources import parse_resolution
 from ..errors import UsageError, did_you_mean
 from ..features.extractor import Features, Resizer
-from ..metrics.psnr import Channel
 from ..models.model import Model
 from ..policy import Policy
 from .inputs import POINT, SAMPLES, Side, draws, open_side
 
 Where = str | os.PathLike[str] | Dataset | Model
-Numbers = dict[str, Any]
-LEAST = {
-    **{"samples": 1, "seed": 0, "border": 0, "k": 1, "subsets": 1, "size": 2, "splits": 1, "scales": 1},
-    **{"bootstrap": 0, "train_images": 1},
-}
+Numbers = dict[str, Any]  # results by name, and the protocol they were measured by
+Natural = Annotated[int, 0]  # a whole number and its smallest value
+Positive = Annotated[int, 1]
+Size = Annotated[int, 2]
+FeatureNetwork = str | nn.Module
 
 
 @dataclass
-class Options:
-    """How to measure; only what a measure says it uses changes it."""
+class Metric:
+    """A function of a comparison with the facts about its results.
 
-    features: str | nn.Module = "pocket"  # the network to look through
-    resizer: Resizer = "own"  # or `clean`: antialiased
-    samples: int = SAMPLES  # drawn from a model
-    seed: int = 0  # of the first sample, and of random subsets
-    resolution: str | int | tuple[int, int] | None = None
-    device: str = "auto"
-    bf16: bool = False
-    channel: Channel = "rgb"  # of psnr and ssim
-    border: int = 0  # pixels cut off for psnr, ssim, lpips
-    scales: int = 5  # of ms_ssim
-    k: int = 5  # neighbours of prdc
-    subsets: int = 100  # of kid
-    size: int = 1000  # of a subset
-    splits: int = 10  # of the inception score
-    bootstrap: int = 0  # redrawn sets for fd's interval
-    unlimited: bool = False  # fd of infinitely many samples as well
-    by_class: bool = False  # fd of every class as well
-    classifier: str | os.PathLike[str] | None = None  # a run that names classes, for modes
-    held_out: Where | None = None  # images the training never saw, for memorisation, critic, gan_train
-    train_images: int = 100_000  # drawn to train the classifier of gan_train and gan_test
-    cache: Path | None = None
+    Its options are those of the comparison and the keyword-only arguments of the function; others are refused.
+    """
+
+    function: Callable[..., Numbers]
+    name: str
+    less: tuple[str, ...] = ()  # results of which less is better
+    more: tuple[str, ...] = ()  # results of which more is better
+    watch: tuple[str, ...] = ()  # results available while training; the first decides the best snapshot
+    tables: tuple[str, ...] = ()  # entries with one row per image or class
 
     def __post_init__(self) -> None:
-        for name, least in LEAST.items():
-            if getattr(self, name) < least:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}.")
-        for name, known in (("channel", get_args(Channel)), ("resizer", get_args(Resizer))):
-            if (value := getattr(self, name)) not in known:
-                raise UsageError(f"--{name} is {' or '.join(known)}, not {value!r}.{did_you_mean(str(value), known)}")
+        self.sides: type[FilePairs] = next(iter(get_type_hints(self.function).values()))  # of the first argument
+        self.options = {**keywords(self.sides), **keywords(self.function)}
+
+    def __call__(self, comparison: FilePairs, **options: object) -> Numbers:
+        return self.function(comparison, **options)
+
+    def compare(self, a: Where, b: Where | None, options: Mapping[str, object]) -> Numbers:
+        """Measure B against A; raises `UsageError` for options that this metric does not have."""
+        check(self.name, self.options, options)
+        sides = keywords(self.sides)
+        comparison = self.sides(a, b, **{k: v for k, v in options.items() if k in sides})
+        return self(comparison, **{k: v for k, v in options.items() if k not in sides})
+
+
+def metric(name: str = "", **facts: tuple[str, ...]) -> Callable[[Callable[..., Numbers]], Metric]:
+    """Decorator that makes a function a `Metric` of that name (by default the function's) with the `facts` named."""
+    return lambda function: Metric(function, name or function.__name__, **facts)
+
+
+def keywords(target: Callable[..., object]) -> dict[str, Parameter]:
+    """The keyword-only parameters of a function or class, with resolved annotations."""
+    hints = get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)  # type: ignore[misc]
+    parameters = signature(target).parameters.items()
+    return {k: p.replace(annotation=hints[k]) for k, p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def check(name: str, known: Mapping[str, Parameter], options: Mapping[str, object]) -> None:
+    """Raise `UsageError` for an option that is not known, of another type, too small, or no known choice."""
+    for option, value in options.items():
+        flag = f"--{option.replace('_', '-')}"
+        if option not in known:
+            flags = ", ".join(f"--{k.replace('_', '-')}" for k in known if k != "cache")  # which is Python's alone
+            raise UsageError(f"{name} has no option {flag}.{did_you_mean(option, known)} It has: {flags or 'none'}.")
+        kind, least = known[option].annotation, None
+        if get_origin(kind) is Annotated:
+            kind, least = get_args(kind)
+        if get_origin(kind) is Literal and value not in get_args(kind):
+            near = did_you_mean(str(value), get_args(kind))
+            raise UsageError(f"{flag} is {' or '.join(get_args(kind))}, not {value!r}.{near}")
+        if not accepts(kind, value):
+            raise UsageError(f"{flag} must be {type_name(kind)}, got {value!r}.")
+        if least is not None and value < least:
+            raise UsageError(f"{flag} must be at least {least}, got {value}.")
 
 
 @dataclass
-class Question:
-    """A measure's two sides and options, opened once they are needed."""
+class FilePairs:
+    """Two folders of images, compared file by file."""
 
     a: Where
-    b: Where | None
-    options: Options = field(default_factory=Options)
+    b: Where | None = None
+
+
+@dataclass
+class Comparison(FilePairs):
+    """Reference set A and evaluated set B; each is opened when it is first read."""
+
+    samples: Positive = field(default=SAMPLES, kw_only=True)  # images drawn from a model
+    seed: Natural = field(default=0, kw_only=True)  # of the first sample, and of random subsets
+    resolution: str | int | tuple[int, int] | None = field(default=None, kw_only=True)  # none: as the images are
+    device: str = field(default="auto", kw_only=True)
+    cache: Path | None = field(default=None, kw_only=True)  # folder of prepared data; none: the user's
+    networks: dict[object, Features] = field(default_factory=dict, init=False, repr=False)
+
+    def beside(self, b: Where) -> Comparison:
+        """The same A beside another B; feature networks stay loaded."""
+        other = replace(self, b=b)
+        other.networks = self.networks
+        return other
 
     @cached_property
     def real(self) -> Side:
+        """A."""
         return self._open(self.a)
 
     @cached_property
     def fake(self) -> Side:
+        """B; raises `UsageError` if there is none, or if its images have other channels than those of A."""
         if self.b is None:
             raise UsageError("This measure compares two sides; give A (the real images) and B.")
-        return self._alike(self._drawn if draws(self.b) and self._drawn else self._open(self.b))
+        return self._same_channels(self._model if draws(self.b) and self._model else self._open(self.b))
+
+    @property
+    def only(self) -> Side:
+        """The one side that a metric needs: B, or A where there is no B."""
+        return self._open(self.a) if self.b is None else self.fake
 
     @cached_property
-    def _drawn(self) -> Side | None:
-        """The side that a model draws, whose size the images of others take."""
+    def _model(self) -> Side | None:
+        """The side that a model draws; images of the other side are brought to its size."""
         return next((self._open(where) for where in (self.b, self.a) if where is not None and draws(where)), None)
 
-    def held_out(self, why: str) -> Side:
-        """The images that the training never saw; `why` is the sentence of a measure that was given none."""
-        if self.options.held_out is None:
-            raise UsageError(why)
-        return self._alike(self._open(self.options.held_out))
+    def held_out(self, where: Where | None, refusal: str) -> Side:
+        """Images that the training never saw; raises `UsageError` with this sentence if none were given."""
+        if where is None:
+            raise UsageError(refusal)
+        return self._same_channels(self._open(where))
 
-    def _alike(self, side: Side) -> Side:
-        """The side itself; raises `UsageError` if its channels are others than those of A."""
+    def _same_channels(self, side: Side) -> Side:
         if self.real.channels and side.channels and self.real.channels != side.channels:
             raise UsageError(
                 f"{self.real.name} has {self.real.channels} channel(s) and {side.name} {side.channels}; they cannot be"
@@ -101,38 +151,33 @@ class Question:
             )
         return side
 
-    @property
-    def only(self) -> Side:
-        """The side of a measure that needs one: B, or A where there is no B."""
-        return self._open(self.a) if self.b is None else self.fake
-
-    @cached_property
-    def network(self) -> Features:
-        policy = Policy.choose(self.options.device, "fp32")
-        return Features(
-            self.options.features, resizer=self.options.resizer, device=policy.device, bf16=self.options.bf16
-        )
-
     def _open(self, where: Where) -> Side:
-        o = self.options
-        size = None if o.resolution is None else parse_resolution(o.resolution)
-        if size is None and not draws(where) and self._drawn and self._drawn.resolution != POINT:
-            size = self._drawn.resolution
-        place = where if isinstance(where, Dataset | Model) else str(where)
-        return open_side(place, samples=o.samples, seed=o.seed, resolution=size, device=o.device, cache=o.cache)
+        size = None if self.resolution is None else parse_resolution(self.resolution)
+        if size is None and not draws(where) and self._model and self._model.resolution != POINT:
+            size = self._model.resolution
+        options = {"samples": self.samples, "seed": self.seed, "device": self.device, "cache": self.cache}
+        return open_side(where, resolution=size, **options)  # type: ignore[arg-type]
 
-    def both(self) -> tuple[Tensor, Tensor]:
-        """Features of both sides, kept: (N, D), (M, D) float32."""
-        return tuple(torch.cat(list(side.features(self.network))) for side in (self.real, self.fake))  # type: ignore
+    def network(self, features: FeatureNetwork, *, resizer: Resizer = "own", bf16: bool = False) -> Features:
+        """The feature network of that name, or a module, on the comparison's device."""
+        key = (features, resizer, bf16)
+        if key not in self.networks:
+            device = Policy.choose(self.device, "fp32").device
+            self.networks[key] = Features(features, resizer=resizer, device=device, bf16=bf16)
+        return self.networks[key]
 
-    @property
-    def said(self) -> Numbers:
-        """The protocol of a measure through features."""
-        return {**self.network.protocol, "real": self.real.said, "fake": self.fake.said}
+    def features(self, network: Features) -> tuple[Tensor, Tensor]:
+        """Features of both sides: (N, D) and (M, D) float32."""
+        real, fake = (torch.cat(list(side.features(network))) for side in (self.real, self.fake))
+        return real, fake
+
+    def protocol(self, network: Features) -> Numbers:
+        """The protocol of a metric over features: the network, how images reach it, and both sides."""
+        return {**network.protocol, "real": self.real.protocol, "fake": self.fake.protocol}
 
 
 def enough(least: int, *sides: Side) -> None:
-    """Raise `UsageError` for fewer images than a measure needs; statistics of unknown count pass."""
+    """Raise `UsageError` for fewer images than a metric needs; statistics of an unknown count pass."""
     for side in sides:
         if side.count < least and (side.count or side.file is None):
             raise UsageError(f"This measure needs at least {least} images a side, and {side.name} has {side.count}.")

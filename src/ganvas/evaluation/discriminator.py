@@ -1,4 +1,4 @@
-"""What a run's discriminator thinks of images it never saw: whether it learnt the data or the training images."""
+"""Metric of a run's discriminator on images it never saw: it may have learnt the data, or the training images."""
 
 from __future__ import annotations
 
@@ -14,40 +14,44 @@ from ..errors import UsageError
 from ..policy import Policy
 from ..run import Run
 from ..tasks.base import Adversary, Task
-from .comparison import Numbers, Question
+from .comparison import Comparison, Numbers, Where, metric
 from .inputs import Side
 
 FACTS = ("resolution", "channels", "classes", "attributes", "unlabelled")
 
 
-def critic(ask: Question) -> Numbers:
-    """How often the discriminator of the run B ranks held-out real images above its samples.
+@metric(less=("training_above_held_out",))
+def discriminator(
+    c: Comparison,
+    *,
+    held_out: Where | None = None,  # images that the training never saw
+) -> Numbers:
+    """Share of pairs in which the discriminator of run B scores a held-out real image above a sample.
 
-    Shares of pairs that are in order, ties half (the area under the ROC curve), so that every loss can be measured:
-    0.5 is guessing.  A are the training images, the held-out ones the discriminator never saw; if it ranks its training
-    images above those, it has learnt them by heart.
+    Ties count half: it is the area under the ROC curve, which every loss has; 0.5 is chance.  A are the training
+    images: a discriminator that scores them above the held-out ones has memorised them.
     """
-    why = "This takes the training images A, a run B, and images it never saw: --held-out SOURCE."
-    if ask.b is None:
-        raise UsageError(why)
-    sides = {"training": ask.real, "held_out": ask.held_out(why), "samples": ask.fake}
+    refusal = "This takes the training images A, a run B, and images it never saw: --held-out SOURCE."
+    if c.b is None:
+        raise UsageError(refusal)
+    sides = {"training": c.real, "held_out": c.held_out(held_out, refusal), "samples": c.fake}
     for side in sides.values():
-        if side.resolution != ask.fake.resolution:
-            (height, width), (h, w) = ask.fake.resolution, side.resolution
-            said = f"{side.name} has images of {w}x{h} and {ask.fake.name} of {width}x{height}"
-            raise UsageError(f"{said}; the same network cannot look at both: --resolution {width}x{height}.")
-    adversary = discriminator(str(ask.b), ask.options.device)
+        if side.resolution != c.fake.resolution:
+            (height, width), (h, w) = c.fake.resolution, side.resolution
+            sizes = f"{side.name} has images of {w}x{h} and {c.fake.name} of {width}x{height}"
+            raise UsageError(f"{sizes}; the same network cannot look at both: --resolution {width}x{height}.")
+    adversary = load_adversary(str(c.b), c.device)
     scores = {name: scores_of(adversary, side) for name, side in sides.items()}
     return {
-        "critic": above(scores["held_out"], scores["samples"]),
-        "on_training": above(scores["training"], scores["samples"]),
-        "memory": above(scores["training"], scores["held_out"]),
+        "discriminator": share_above(scores["held_out"], scores["samples"]),
+        "training_above_samples": share_above(scores["training"], scores["samples"]),
+        "training_above_held_out": share_above(scores["training"], scores["held_out"]),
         "expected": 0.5,
-        **{name: side.said for name, side in sides.items()},
+        **{name: side.protocol for name, side in sides.items()},
     }
 
 
-def discriminator(path: str, device: str) -> Adversary:
+def load_adversary(path: str, device: str) -> Adversary:
     """The newest discriminator of a run; raises `UsageError` for a run without one."""
     run = Run.open(path)
     config = run.config()
@@ -56,7 +60,7 @@ def discriminator(path: str, device: str) -> Adversary:
     task: Task = recipe.task.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
     task.load_state_dict(run.load_state()["trainer"]["task"])
     if not isinstance(task.discriminator, Adversary):
-        raise UsageError(f"{Path(path)} has no discriminator to ask.")
+        raise UsageError(f"{Path(path)} has no discriminator.")
     task.discriminator.augment = Chain(())  # images are scored as they are
     return Policy.choose(device, "fp32").place(task.discriminator.eval())  # type: ignore[return-value]
 
@@ -71,7 +75,7 @@ def scores_of(adversary: Adversary, side: Side) -> Tensor:
     return torch.cat(scores)
 
 
-def above(a: Tensor, b: Tensor) -> float:
+def share_above(a: Tensor, b: Tensor) -> float:
     """The share of pairs in which a value of a is above one of b, ties half."""
     ordered = b.double().sort().values
     low, high = (torch.searchsorted(ordered, a.double(), right=right).double() for right in (False, True))

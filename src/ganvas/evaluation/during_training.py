@@ -1,4 +1,4 @@
-"""Evaluating while it trains: how good the averaged generator is, which snapshot was best, when to stop."""
+"""Evaluation during training: results of the averaged generator, the best snapshot, and when to stop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import Any
 
 import torch
 
+from ..catalog import METRICS
 from ..checkpoints import download as weights
 from ..data.dataset import Dataset
 from ..errors import UsageError, did_you_mean
+from ..legacy import EVALUATION_KEYS
 from ..models.model import Model
-from . import measures as catalogue
-from .comparison import Numbers, Options, Question
+from .comparison import Comparison, Metric, Numbers
 
-COUNTED = ("ring", "grid")  # data whose modes are known
+KNOWN_MODES = ("ring", "grid")  # data whose modes are known
 SIGNS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
@@ -27,9 +28,14 @@ SIGNS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+def watchable() -> dict[str, tuple[str, ...]]:
+    """Metrics available while training, with their results; the first decides the best snapshot."""
+    return {name: metric.watch for name, metric in METRICS.items() if metric.watch}
+
+
 @dataclass(frozen=True)
 class Goal:
-    """What is good enough: a number's name, a sign and a bound."""
+    """A bound that stops a run: a result's name, a sign and a number."""
 
     key: str
     sign: str
@@ -38,17 +44,18 @@ class Goal:
     @classmethod
     def read(cls, text: str) -> Goal:
         """A goal from `fd<12`; raises `UsageError` for anything else."""
-        found = re.fullmatch(r"\s*([a-z_]+)\s*(<=|>=|<|>)\s*([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)\s*", text)
-        if not found:
+        match = re.fullmatch(r"\s*([a-z_]+)\s*(<=|>=|<|>)\s*([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)\s*", text)
+        if not match:
             raise UsageError(f"--stop-when takes a number's name, a sign and a bound, as fd<12; got {text!r}.")
-        return cls(found[1], found[2], float(found[3]))
+        return cls(EVALUATION_KEYS.get(match[1], match[1]), match[2], float(match[3]))
 
     def reached(self, value: float) -> bool:
+        """True if a value is good enough."""
         return SIGNS[self.sign](value, self.bound)
 
 
 class Watch:
-    """Measures a model against the training data every so many images, and remembers what was best."""
+    """Measures a model against the training data every so many images, and keeps the best result."""
 
     def __init__(
         self,
@@ -63,54 +70,54 @@ class Watch:
     ):
         self.dataset, self.every, self.metric = dataset, every, metric
         self.goal = Goal.read(stop_when) if stop_when else None
-        self.key = self._checked()
-        size = min(Options.size, samples, len(dataset))  # of a subset of kid, however few images there are
-        self.patience, self.options = patience, Options(samples=samples, size=size, device=device)
-        self.question = Question(dataset, None, self.options)
+        self.function = self._check_metric()
+        self.key = self.goal.key if self.goal else self.function.watch[0]  # of the result that decides the best
+        self.options: dict[str, int] = {}
+        if "size" in self.function.options:  # subsets of kid are no larger than the data
+            self.options["size"] = min(self.function.options["size"].default, samples, len(dataset))
+        self.patience, self.comparison = patience, Comparison(dataset, samples=samples, device=device)
         self.best: float | None = None
         self.since = 0  # evaluations since the best
         self.reason = ""  # why to stop: `goal` or `patience`
 
-    def _checked(self) -> str:
-        """The number that says which snapshot is best; raises `UsageError` for what would fail later, in the middle."""
-        known = catalogue.WATCHED
-        if self.metric not in known:
-            said = f"{self.metric} cannot be measured while training" if self.metric in catalogue.MEASURES else ""
-            near = did_you_mean(self.metric, known)
-            said = said or f"There is no metric {self.metric!r}"
-            raise UsageError(f"{said}.{near} --eval-metric takes {', '.join(known)}.")
-        if self.metric == "modes" and self.dataset.name not in COUNTED:
-            raise UsageError(f"While training, modes are counted for {' and '.join(COUNTED)} alone.")
+    def _check_metric(self) -> Metric:
+        """The metric; raises `UsageError` for what would otherwise fail in the middle of the run."""
+        if self.metric not in METRICS or not METRICS[self.metric].watch:
+            known = watchable()
+            problem = f"{self.metric} cannot be measured while training" if self.metric in METRICS else ""
+            problem = problem or f"There is no metric {self.metric!r}"
+            raise UsageError(f"{problem}.{did_you_mean(self.metric, known)} --eval-metric takes {', '.join(known)}.")
+        if self.metric == "modes" and self.dataset.name not in KNOWN_MODES:
+            raise UsageError(f"While training, modes are counted for {' and '.join(KNOWN_MODES)} alone.")
         if self.metric != "modes" and self.dataset.facts.kind == "points":
             raise UsageError("Points are no images, and are judged by their modes: --eval-metric modes.")
         if self.metric == "fid":
             weights.path("inception")
-        if self.goal and self.goal.key not in known[self.metric]:
-            there = ", ".join(known[self.metric])
-            raise UsageError(f"--stop-when asks for {self.goal.key}, and {self.metric} gives {there}.")
-        return self.goal.key if self.goal else known[self.metric][0]
+        metric: Metric = METRICS[self.metric]
+        if self.goal and self.goal.key not in metric.watch:
+            results = ", ".join(metric.watch)
+            raise UsageError(f"--stop-when asks for {self.goal.key}, and {self.metric} gives {results}.")
+        return metric
 
     @torch.no_grad()
     def look(self, model: Model) -> tuple[Numbers, bool]:
-        """The numbers of a model as it is, and whether it is the best so far; draws nothing from the global generators.
+        """The results of a model as it is, and true if it is the best so far; the global generators stay as they are.
 
-        A number that is not one is never the best.
+        A result that is not a number is never the best.
         """
         with torch.random.fork_rng():
-            self.question.b = model
-            self.question.__dict__.pop("fake", None)  # the model has changed since it was looked at
-            found = catalogue.MEASURES[self.metric](self.question)
-        value, less = float(found[self.key]), self.key in catalogue.LESS_IS_BETTER
+            numbers = self.function(self.comparison.beside(model), **self.options)
+        value, less = float(numbers[self.key]), self.key in self.function.less
         better = not math.isnan(value) and (self.best is None or (value < self.best if less else value > self.best))
         self.best, self.since = (value, 0) if better else (self.best, self.since + 1)
         if self.goal and self.goal.reached(value):
             self.reason = "goal"
         elif self.patience is not None and self.since >= self.patience:
             self.reason = "patience"
-        return found, better
+        return numbers, better
 
     def state_dict(self) -> dict[str, Any]:
-        """What changes while it watches."""
+        """The best result and the evaluations since, for a resumed run."""
         return {"best": self.best, "since": self.since}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

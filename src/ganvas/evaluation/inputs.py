@@ -1,4 +1,4 @@
-"""What may stand at either side of a measure: data, a model that is sampled, statistics of earlier features."""
+"""A side of a comparison: data, a model that is sampled, or statistics of earlier features."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from ..models.model import Model, load
 
 BATCH = 256
 POINT = (1, 1)  # the resolution of points in the plane
-SAMPLES = 5000  # drawn from a model unless told otherwise
+SAMPLES = 5000  # drawn from a model by default
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side: how many images, of what kind, and how to see them a few at a time.
+    """One side of a comparison, whose images are read a batch at a time.
 
-    Either `dataset` or `model` says where images come from, or there are none and `file` holds statistics.
+    Images come from `dataset` or from `model`; with neither there are none, and `file` holds statistics.
     """
 
     name: str
@@ -70,15 +70,15 @@ class Side:
         return self.model.class_names if self.model and conditional(self.model) else []
 
     @property
-    def said(self) -> dict[str, Any]:
-        """What a number must say about this side."""
-        said: dict[str, Any] = {"name": self.name, "images": self.count or "unknown"}
+    def protocol(self) -> dict[str, Any]:
+        """Name, number of images, and their size or the seeds of a model's samples; printed with every result."""
+        entries: dict[str, Any] = {"name": self.name, "images": self.count or "unknown"}
         if self.dataset is not None and self.resolution != POINT:
-            said["resolution"] = f"{self.resolution[1]}x{self.resolution[0]}"
-        return {**said, "seeds": f"{self.seed}-{self.seed + self.count - 1}"} if self.model else said
+            entries["resolution"] = f"{self.resolution[1]}x{self.resolution[0]}"
+        return {**entries, "seeds": f"{self.seed}-{self.seed + self.count - 1}"} if self.model else entries
 
     def parts(self) -> Iterator[dict[str, Tensor]]:
-        """`image` (N, C, H, W) float32 in [-1, 1], and `label` (N,) where there are any, some at a time.
+        """Batches of `image` (N, C, H, W) float32 in [-1, 1], and of `label` (N,) if there are labels.
 
         A model's samples are rounded to 8 bits as its files would be, so that a folder of them measures the same.
         """
@@ -86,15 +86,15 @@ class Side:
             return once(self.dataset, BATCH)
         if self.model is None:
             raise UsageError(f"{self.name} holds statistics of features and no images, which this measure needs.")
-        return self._drawn(self.model)
+        return self._samples(self.model)
 
-    def _drawn(self, model: Model) -> Iterator[dict[str, Tensor]]:
+    def _samples(self, model: Model) -> Iterator[dict[str, Tensor]]:
         points = self.resolution == POINT
         for start in range(0, self.count, BATCH):
             seeds = range(self.seed + start, self.seed + min(start + BATCH, self.count))
             images = model.sample_seeds(seeds)
             part = {"image": images if points else to_float(to_uint8(images))}
-            yield {**part, "label": asked_labels(model, seeds)} if self.class_names else part
+            yield {**part, "label": default_labels(model, seeds)} if self.class_names else part
 
     @cached_property
     def labels(self) -> Tensor | None:
@@ -103,46 +103,46 @@ class Side:
             return None if self.dataset.labels is None else torch.tensor(self.dataset.labels)
         if self.model is None or not self.class_names:
             return None
-        return asked_labels(self.model, range(self.seed, self.seed + self.count))
+        return default_labels(self.model, range(self.seed, self.seed + self.count))
 
     def images(self) -> Tensor:
         """All images at once: (N, C, H, W) float32 in [-1, 1]."""
         return torch.cat([part["image"] for part in self.parts()])
 
     def features(self, network: Features, use: Callable[[Tensor], Tensor] | None = None) -> Iterator[Tensor]:
-        """Features (N, D) of the images, some at a time; `use`: what to ask of the network instead."""
+        """Features (N, D) of the images, a batch at a time; `use`: another function of images than the network."""
         for part in self.parts():
             yield (use or network)(part["image"])
 
     def gaussian(self, network: Features, cache: Path | None = None) -> Gaussian:
-        """Mean and covariance of its features: from its file, from the cache, or by looking.
+        """Mean and covariance of its features: from its file, from the cache, or computed.
 
         Raises `UsageError` for statistics of other features than these.
         """
         if self.file is not None:
-            found, protocol = load_statistics(self.file)
+            gaussian, protocol = load_statistics(self.file)
             if different := [k for k, v in network.stamp.items() if k in protocol and protocol[k] != v]:
                 k = different[0]
                 raise UsageError(
                     f"{self.name} holds statistics with {k} {protocol[k]!r}, and this measure looks with"
                     f" {network.stamp[k]!r}; they cannot be compared."
                 )
-            return found
-        place = self._place(network, cache)
-        with suppress(UserError):  # a damaged one is made again
+            return gaussian
+        place = self._cache_file(network, cache)
+        with suppress(UserError):  # a damaged file is computed again
             if place is not None and is_statistics(place):
                 return load_statistics(place)[0]
         moments = Moments()
         for part in self.features(network):
             moments.add(part)
-        found = moments.gaussian()
-        with suppress(OSError, UserError):  # what cannot be kept is made again next time
+        gaussian = moments.gaussian()
+        with suppress(OSError, UserError):  # without a cache they are computed again next time
             if place is not None:
-                save_statistics(place, found, network.stamp)
-        return found
+                save_statistics(place, gaussian, network.stamp)
+        return gaussian
 
-    def _place(self, network: Features, cache: Path | None) -> Path | None:
-        """Where statistics of these images through this network are kept: named after the content of both."""
+    def _cache_file(self, network: Features, cache: Path | None) -> Path | None:
+        """File for statistics of these images through this network, named by a hash of the content of both."""
         if self.dataset is None or not network.key:
             return None
         text = f"{self.dataset.fingerprint} {self.dataset.facts} {network.key}"
@@ -150,7 +150,7 @@ class Side:
         return cache_folder(cache).with_name("statistics") / f"{name}.npz"
 
     def first(self, count: int) -> Side:
-        """The same side with so many images at most: the first ones."""
+        """This side with its first `count` images at most."""
         if self.count <= count:
             return self
         subset = None if self.dataset is None else self.dataset.subset(range(count))
@@ -158,17 +158,17 @@ class Side:
 
 
 def conditional(model: Model) -> bool:
-    """Whether a model can be asked for a class."""
+    """True for a class-conditional model."""
     return bool(getattr(model.task, "conditional", False)) and bool(model.class_names)
 
 
-def asked_labels(model: Model, seeds: range) -> Tensor:
-    """The classes that a model takes in turn when it is not told one."""
+def default_labels(model: Model, seeds: range) -> Tensor:
+    """The classes (N,) of a model's samples where none is given: each in turn, by the seed."""
     return torch.tensor([seed % len(model.class_names) for seed in seeds])
 
 
 def open_side(
-    where: str | Path | Dataset | Model,
+    where: str | os.PathLike[str] | Dataset | Model,
     *,
     samples: int = SAMPLES,
     seed: int = 0,
@@ -178,25 +178,24 @@ def open_side(
 ) -> Side:
     """A side from a run or model folder (`samples` are drawn), statistics (.npz with mu and sigma), or a data source.
 
-    Images keep their own size unless a `resolution` (height, width) is asked for.
-    Raises `UsageError` for a folder of images of several sizes without one, and for a model that makes images of
-    images, of which there are none here.
+    Images keep their own size unless a `resolution` (height, width) is given.  Raises `UsageError` for a folder of
+    images of several sizes without one, and for a model that makes images of images.
     """
     if isinstance(where, Model):
-        return Side("model", samples, model=sampled(where, "MODEL"), seed=seed)
+        return Side("model", samples, model=check_samples(where, "MODEL"), seed=seed)
     if isinstance(where, Dataset):
         return Side(where.name or "data", len(where), dataset=where)
     path = Path(where).expanduser()
     if is_model(path):
-        return Side(str(where), samples, model=sampled(load(path, device=device), str(where)), seed=seed)
+        return Side(str(where), samples, model=check_samples(load(path, device=device), str(where)), seed=seed)
     if is_statistics(path):
         return Side(str(where), load_statistics(path)[0].count, file=path)
     dataset = open_source(str(where), resolution=resolution or OWN, cache=cache)
     return Side(str(where), len(dataset), dataset=dataset)
 
 
-def sampled(model: Model, name: str) -> Model:
-    """The same model if it can be sampled; raises `UsageError` if it must be given images."""
+def check_samples(model: Model, name: str) -> Model:
+    """The model itself; raises `UsageError` if it cannot be sampled but translates images."""
     if model.task.translates:
         make = model.task.next_step.format(run=name).replace("IMAGE", "FOLDER").replace("OUT.png", "OUT")
         raise UsageError(f"{name} makes images of images, so make some and measure those: {make}")
@@ -204,10 +203,10 @@ def sampled(model: Model, name: str) -> Model:
 
 
 def draws(where: str | os.PathLike[str] | Dataset | Model) -> bool:
-    """Whether a side is a model's."""
+    """True for a side that a model draws."""
     return isinstance(where, Model) or (not isinstance(where, Dataset) and is_model(Path(where).expanduser()))
 
 
 def is_model(path: Path) -> bool:
-    """Whether a folder is a run, or a model of one."""
+    """True for the folder of a run or of a model."""
     return model_folder(path) is not None

@@ -1,1 +1,1 @@
-"""What generated images are measured by; every metric owns its conventions and says them."""
+"""Metrics of images as pure functions of tensors, each with its published conventions."""

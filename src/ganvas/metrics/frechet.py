@@ -1,4 +1,4 @@
-"""The Frechet distance between two sets of features, each taken for a Gaussian."""
+"""The Frechet distance between two sets of features, each modelled as a Gaussian."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import UsageError
 
 
-def checked(features: Tensor, least: int, what: str) -> Tensor:
+def check_features(features: Tensor, least: int, what: str) -> Tensor:
     """Features (N, D) as float64; raises `UsageError` for fewer than `least` rows, or numbers that are not finite."""
     if features.ndim != 2:
         raise UsageError(f"Features of {what} are rows of numbers, got the shape {tuple(features.shape)}.")
@@ -35,8 +35,8 @@ class Moments:
         self.origin = self.total = self.square = torch.empty(0, dtype=torch.float64)
 
     def add(self, features: Tensor) -> None:
-        """Take in features (N, D)."""
-        features = checked(features, 1, "a part")
+        """Add features (N, D)."""
+        features = check_features(features, 1, "a part")
         if not self.count:
             self.origin = features.mean(0)
             self.total = torch.zeros_like(self.origin)
@@ -59,7 +59,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """A mean (D,) and a covariance (D, D), float64, and from how many rows they are."""
+    """A mean (D,) and a covariance (D, D), float64, and the number of rows they are computed from."""
 
     mean: Tensor
     covariance: Tensor
@@ -95,14 +95,14 @@ def trace_of_root(a: Tensor, b: Tensor) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(a)
     if failed.item():
         values, vectors = torch.linalg.eigh(a)
-        kept = values > values[-1] * len(a) * torch.finfo(values.dtype).eps
-        factor = vectors[:, kept] * values[kept].sqrt()
+        positive = values > values[-1] * len(a) * torch.finfo(values.dtype).eps
+        factor = vectors[:, positive] * values[positive].sqrt()
     inner = factor.t() @ b @ factor
     return torch.linalg.eigvalsh((inner + inner.t()) / 2).clamp(min=0).sqrt().sum()
 
 
-def exact(numbers: list[float] | list[int]) -> Tensor:
-    """As float64, not by way of float32."""
+def float64(numbers: list[float] | list[int]) -> Tensor:
+    """Numbers as a float64 tensor, without a detour by float32."""
     return torch.tensor(numbers, dtype=torch.float64)
 
 
@@ -116,35 +116,36 @@ class Interval:
 
 
 def bootstrap(real: Tensor, fake: Tensor, *, repeats: int = 100, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """The Frechet distance of features (N, D) and (M, D), and its interval over sets drawn from both with replacement.
+    """The Frechet distance of features (N, D) and (M, D), and its bootstrap confidence interval.
 
-    The interval is the basic one (2 v - q), because redrawn sets repeat images and so lie farther from each other.
+    Both sets are resampled with replacement.  The interval is the basic one (2 v - q), because resampled sets repeat
+    images and so lie farther from each other.
     """
-    real, fake = checked(real, 2, "A"), checked(fake, 2, "B")
+    real, fake = check_features(real, 2, "A"), check_features(fake, 2, "B")
     source = torch.Generator().manual_seed(seed)
 
-    def redrawn(rows: Tensor) -> Gaussian:
+    def resample(rows: Tensor) -> Gaussian:
         return Gaussian.of(rows[torch.randint(len(rows), (len(rows),), generator=source)])
 
     value = frechet_distance(Gaussian.of(real), Gaussian.of(fake))
-    found = exact([frechet_distance(redrawn(real), redrawn(fake)) for _ in range(repeats)])
+    distances = float64([frechet_distance(resample(real), resample(fake)) for _ in range(repeats)])
     tail = (1 - confidence) / 2
-    low, high = torch.quantile(found, exact([tail, 1 - tail])).tolist()
+    low, high = torch.quantile(distances, float64([tail, 1 - tail])).tolist()
     return Interval(value, max(2 * value - high, 0.0), max(2 * value - low, 0.0))
 
 
-def unlimited(real: Gaussian, fake: Tensor, *, points: int = 15, smallest: int | None = None, seed: int = 0) -> float:
-    """The distance that infinitely many samples would have: the intercept of a line over 1 / n.
+def extrapolate(real: Gaussian, fake: Tensor, *, points: int = 15, smallest: int | None = None, seed: int = 0) -> float:
+    """The Frechet distance of infinitely many samples: the intercept of a line over 1 / n.
 
     Chong and Forsyth 2020: `points` sizes from `smallest` (a tenth) to all of the samples (N, D), evenly spaced, each
     a random part.
     """
-    fake = checked(fake, 20, "B")
+    fake = check_features(fake, 20, "B")
     least = max(len(fake) // 10, 2) if smallest is None else smallest
     sizes = torch.linspace(least, len(fake), points).round().long().tolist()
     source = torch.Generator().manual_seed(seed)
     parts = [fake[torch.randperm(len(fake), generator=source)[:size]] for size in sizes]
-    found = exact([frechet_distance(real, Gaussian.of(part)) for part in parts])
-    x = 1 / exact(sizes)
-    slope = ((x - x.mean()) * (found - found.mean())).sum() / (x - x.mean()).square().sum()
-    return (found.mean() - slope * x.mean()).item()
+    distances = float64([frechet_distance(real, Gaussian.of(part)) for part in parts])
+    x = 1 / float64(sizes)
+    slope = ((x - x.mean()) * (distances - distances.mean())).sum() / (x - x.mean()).square().sum()
+    return (distances.mean() - slope * x.mean()).item()

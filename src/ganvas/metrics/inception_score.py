@@ -1,4 +1,4 @@
-"""How sure a classifier is of each sample, and how many classes it sees in all."""
+"""The inception score: sharpness and variety of the classes that a classifier sees in samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .frechet import checked
+from .frechet import check_features
 
 
 @dataclass(frozen=True)
@@ -16,21 +16,21 @@ class Score:
     """Mean and standard deviation over splits."""
 
     value: float
-    deviation: float
+    std: float
 
 
 def inception_score(logits: Tensor, *, splits: int = 10, seed: int | None = None) -> Score:
-    """exp of the mean KL(p(y|x) || p(y)) of class logits (N, K), in each of some splits (Salimans et al. 2016).
+    """exp of the mean KL(p(y|x) || p(y)) of class logits (N, K), in each split (Salimans et al. 2016).
 
     Splits follow the order of the samples, or one drawn from `seed`; their sizes differ by one at most.  Raises
     `UsageError` for fewer samples than splits.
     """
-    logits = checked(logits, splits, "the samples")
+    logits = check_features(logits, splits, "the samples")
     if seed is not None:
         logits = logits[torch.randperm(len(logits), generator=torch.Generator().manual_seed(seed))]
-    found = []
+    scores = []
     for part in logits.log_softmax(1).tensor_split(splits):
         marginal = part.logsumexp(0) - math.log(len(part))
-        found.append((part.exp() * (part - marginal)).sum(1).mean().exp())
-    values = torch.stack(found)
+        scores.append((part.exp() * (part - marginal)).sum(1).mean().exp())
+    values = torch.stack(scores)
     return Score(values.mean().item(), values.std(correction=0).item())

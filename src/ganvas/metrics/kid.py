@@ -1,4 +1,4 @@
-"""The kernel distance between two sets of features: no Gaussian is assumed, and few images are no bias."""
+"""Kernel inception distance: needs no Gaussian, and its expectation does not depend on the number of images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .frechet import checked
+from .frechet import check_features
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class KernelDistance:
     """Mean and standard deviation over subsets."""
 
     value: float
-    deviation: float
+    std: float
 
 
 def squared_mmd(x: Tensor, y: Tensor) -> Tensor:
@@ -39,13 +39,13 @@ def kernel_distance(
 
     Binkowski et al. 2018.  Raises `UsageError` if there are fewer images than a subset takes.
     """
-    real, fake = checked(real, size, "A"), checked(fake, size, "B")
+    real, fake = check_features(real, size, "A"), check_features(fake, size, "B")
     if real.shape[1] != fake.shape[1]:
         raise UsageError(f"Features of {real.shape[1]} and of {fake.shape[1]} numbers cannot be compared.")
     source = torch.Generator().manual_seed(seed)
-    found = []
+    distances = []
     for _ in range(subsets):
         x, y = (rows[torch.randperm(len(rows), generator=source)[:size]] for rows in (real, fake))
-        found.append(squared_mmd(x, y))
-    values = torch.stack(found)
+        distances.append(squared_mmd(x, y))
+    values = torch.stack(distances)
     return KernelDistance(values.mean().item(), values.std(correction=0).item())

@@ -1,4 +1,4 @@
-"""Perceptual distance: how far apart two images are in the maps of a network, channel by channel."""
+"""LPIPS: the distance of two images in the maps of a VGG, weighted by channel."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ class LPIPS(nn.Module):
             raise UsageError(f"LPIPS compares images of one size, of {LEAST} pixels a side at least, got {sizes}.")
         total = torch.zeros(len(a), device=a.device)
         for k, (x, y) in enumerate(zip(self._maps(a), self._maps(b))):
-            difference = (unit(x) - unit(y)).square() * self.get_buffer(f"linear{k}")
+            difference = (normalize(x) - normalize(y)).square() * self.get_buffer(f"linear{k}")
             total = total + difference.sum(1).mean((1, 2))
         return total
 
     def _maps(self, x: Tensor) -> list[Tensor]:
-        """The five maps; the published constants are not quite those of torchvision, so ours are undone."""
+        """The five maps; the published constants differ slightly from torchvision's, which the network applies."""
         mean, std = self.network.get_buffer("mean"), self.network.get_buffer("std")
-        wanted = (x - self.shift) / self.scale
-        return list(self.network.maps((wanted * std + mean) * 2 - 1, TAPS).values())  # type: ignore[operator]
+        scaled = (x - self.shift) / self.scale
+        return list(self.network.maps((scaled * std + mean) * 2 - 1, TAPS).values())  # type: ignore[operator]
 
 
-def unit(x: Tensor) -> Tensor:
-    """Maps (N, C, H, W) of length one over the channels."""
+def normalize(x: Tensor) -> Tensor:
+    """Maps (N, C, H, W) scaled to length one over the channels."""
     return x / (x.square().sum(1, keepdim=True).sqrt() + EPS)
 
 
 def lpips() -> LPIPS:
-    """LPIPS with the public weights; raises `UsageError` that says how to get them if they are not here."""
+    """LPIPS with the public weights; raises `UsageError` with the way to get them if they are missing."""
     state = weights.read("lpips")
     names = [f"lin{k}.model.1.weight" for k in range(len(TAPS))]
     if missing := [name for name in names if name not in state]:

@@ -1,4 +1,4 @@
-"""Who is near whom: precision, recall, density, coverage and memorisation, from nearest neighbours in feature space."""
+"""Precision, recall, density, coverage and memorisation, from nearest neighbours in feature space."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .frechet import checked
+from .frechet import check_features
 
 BLOCK = 2048  # rows whose distances are held at once
 
@@ -29,8 +29,8 @@ def radii(features: Tensor, k: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Neighbourhoods:
-    """Shares of two sets that lie near one another, by the balls about each image that reach its k-th neighbour."""
+class PRDC:
+    """Shares of two sets that lie near each other: inside the balls about each image to its k-th neighbour."""
 
     precision: float  # of the fakes that lie in some real ball (Kynkaanniemi et al. 2019, eq. 2)
     recall: float  # of the real ones that lie in some fake ball
@@ -38,40 +38,40 @@ class Neighbourhoods:
     coverage: float  # of the real ones whose ball holds a fake (eq. 5)
 
 
-def neighbourhoods(real: Tensor, fake: Tensor, *, k: int = 5) -> Neighbourhoods:
-    """All four of features (N, D) and (M, D); raises `UsageError` for k images or fewer.
+def precision_recall(real: Tensor, fake: Tensor, *, k: int = 5) -> PRDC:
+    """PRDC of features (N, D) and (M, D); raises `UsageError` for k images or fewer.
 
     The published precision and recall are with k = 3, density and coverage with k = 5.
     """
-    real, fake = pair(real, fake, k + 1)
+    real, fake = check_pair(real, fake, k + 1)
     around_real, around_fake = radii(real, k), radii(fake, k)
     precise, dense = [], 0
-    remembered = torch.zeros(len(real), dtype=torch.bool)
+    recalled = torch.zeros(len(real), dtype=torch.bool)
     nearest = torch.full((len(real),), torch.inf, dtype=torch.float64)
-    for start, d in placed(fake, real):  # (n, N)
+    for start, d in distance_blocks(fake, real):  # (n, N)
         within = d <= around_real
         precise.append(within.any(1))
         dense += int(within.sum())
-        remembered |= (d <= around_fake[start : start + len(d), None]).any(0)
+        recalled |= (d <= around_fake[start : start + len(d), None]).any(0)
         nearest = torch.minimum(nearest, d.amin(0))
-    return Neighbourhoods(
+    return PRDC(
         torch.cat(precise).double().mean().item(),
-        remembered.double().mean().item(),
+        recalled.double().mean().item(),
         dense / (k * len(fake)),
         (nearest <= around_real).double().mean().item(),
     )
 
 
-def pair(real: Tensor, fake: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """Both as float64; raises `UsageError` for too few rows or rows of different size."""
-    real, fake = checked(real, least, "A"), checked(fake, least, "B")
+def check_pair(real: Tensor, fake: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """Both sets as float64; raises `UsageError` for too few rows or rows of different size."""
+    real, fake = check_features(real, least, "A"), check_features(fake, least, "B")
     if real.shape[1] != fake.shape[1]:
         raise UsageError(f"Features of {real.shape[1]} and of {fake.shape[1]} numbers cannot be compared.")
     return real, fake
 
 
-def placed(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """`distances`, each part with the place of its first row."""
+def distance_blocks(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Parts of `distances`, each with the index of its first row."""
     start = 0
     for part in distances(rows, others):
         yield start, part
@@ -79,24 +79,24 @@ def placed(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def nearest(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """The distance of each row (N, D) to the nearest of others (M, D), and which one that is: (N,), (N,) int64."""
-    found = [d.min(1) for d in distances(rows, others)]
-    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+    """Distance of each row (N, D) to the nearest of others (M, D), and the index of that: (N,), (N,) int64."""
+    minima = [d.min(1) for d in distances(rows, others)]
+    return torch.cat([m.values for m in minima]), torch.cat([m.indices for m in minima])
 
 
 @dataclass(frozen=True)
 class Memorisation:
-    """How near samples come to the training images, beside images that the training never saw."""
+    """Nearness of samples to the training images, compared with that of images the training never saw."""
 
     share: float  # of (sample, held-out) pairs in which the sample is nearer; 0.5: as near as new images, 1: copies
     distance: Tensor  # (samples,) of each sample to its nearest training image
-    neighbour: Tensor  # (samples,) int64: which that is
+    neighbour: Tensor  # (samples,) int64: its index
 
 
 def memorisation(samples: Tensor, training: Tensor, held_out: Tensor) -> Memorisation:
     """The rank statistic of Meehan et al. 2020, section 3, over features (N, D), (M, D) and (H, D); ties count half."""
-    samples, training = pair(samples, training, 1)
-    held_out = checked(held_out, 1, "the held-out images")
+    samples, training = check_pair(samples, training, 1)
+    held_out = check_features(held_out, 1, "the held-out images")
     ours, neighbour = nearest(samples, training)
     theirs = nearest(held_out, training)[0].sort().values
     farther = len(theirs) - torch.searchsorted(theirs, ours, right=True)

@@ -1,4 +1,4 @@
-"""Pixel by pixel: the peak signal-to-noise ratio, and what both pixel measures look at."""
+"""The peak signal-to-noise ratio; channel and border, as every metric over pixels takes them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def luma(images: Tensor) -> Tensor:
     return (images * weights[:, None, None]).sum(1, keepdim=True) / 255 + 16
 
 
-def looked_at(a: Tensor, b: Tensor, channel: Channel, border: int) -> tuple[Tensor, Tensor]:
-    """Both images (N, C, H, W) in [0, 255] as float64, in the channel that is measured, without their borders.
+def crop_channel(a: Tensor, b: Tensor, channel: Channel, border: int) -> tuple[Tensor, Tensor]:
+    """Both images (N, C, H, W) in [0, 255] as float64, in the channel to measure and without their borders.
 
     The Y of grey images is that of the same in colour, so that how a file keeps its grey changes no number;
-    transparent ones are laid on white.  Raises `UsageError` for different shapes, or a border that leaves nothing.
+    transparent images are composited on white.  Raises `UsageError` for different shapes, or a border that leaves
+    nothing.
     """
     if a.shape != b.shape:
         raise UsageError(f"Only images of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}.")
@@ -39,5 +40,5 @@ def looked_at(a: Tensor, b: Tensor, channel: Channel, border: int) -> tuple[Tens
 
 def psnr(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0) -> Tensor:
     """10 log10(255^2 / mean squared error) in dB of each two images (N, C, H, W) in [0, 255]: (N,); inf if equal."""
-    a, b = looked_at(a, b, channel, border)
+    a, b = crop_channel(a, b, channel, border)
     return 10 * torch.log10(255.0**2 / (a - b).square().flatten(1).mean(1))

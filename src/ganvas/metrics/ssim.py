@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
 from ..errors import UsageError
-from .psnr import Channel, looked_at
+from .psnr import Channel, crop_channel
 
 SIZE, SIGMA = 11, 1.5  # of the Gaussian window (Wang et al. 2004)
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of the scales (Wang et al. 2003)
 
 
-def window(like: Tensor) -> Tensor:
+def gaussian_row(like: Tensor) -> Tensor:
     """The Gaussian row of 11 weights, whose sum is one."""
     x = torch.arange(SIZE, dtype=like.dtype, device=like.device) - SIZE // 2
     row = torch.exp(-x.square() / (2 * SIGMA**2))
@@ -23,13 +23,13 @@ def window(like: Tensor) -> Tensor:
 
 def smooth(x: Tensor) -> Tensor:
     """Local means under the window, where it fits: (N, C, H, W) -> (N, C, H - 10, W - 10)."""
-    row, channels = window(x), x.shape[1]
+    row, channels = gaussian_row(x), x.shape[1]
     down = conv2d(x, row.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
     return conv2d(down, row.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
 
 
 def maps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Luminance times contrast-structure, and contrast-structure alone, at every place (Wang et al. 2004, eq. 13)."""
+    """Luminance times contrast-structure, and contrast-structure alone, by position (Wang et al. 2004, eq. 13)."""
     if min(a.shape[2:]) < SIZE:
         raise UsageError(f"SSIM looks through a window of {SIZE}x{SIZE}; these images are {a.shape[3]}x{a.shape[2]}.")
     mean_a, mean_b = smooth(a), smooth(b)
@@ -44,17 +44,17 @@ def ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0) -> 
 
     Wang et al. 2004: Gaussian window 11x11 of sigma 1.5 where it fits, K 0.01 and 0.03, in float64.
     """
-    return maps(*looked_at(a, b, channel, border))[0].flatten(1).mean(1)
+    return maps(*crop_channel(a, b, channel, border))[0].flatten(1).mean(1)
 
 
 def ms_ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0, scales: int = 5) -> Tensor:
     """Structural similarity over five scales, each half of the one before: (N,) (Wang et al. 2003, eq. 7).
 
-    Five scales need images of 176 pixels a side; fewer, whose exponents are then scaled to the same sum, less.
+    Five scales need images of 176 pixels a side; fewer scales, with exponents scaled to the same sum, need less.
     """
     if not 1 <= scales <= len(SCALES):
         raise UsageError(f"MS-SSIM has 1 to {len(SCALES)} scales, not {scales}.")
-    a, b = looked_at(a, b, channel, border)
+    a, b = crop_channel(a, b, channel, border)
     least = SIZE * 2 ** (scales - 1)
     if min(a.shape[2:]) < least:
         fewer = "; take fewer (--scales)" if scales > 1 else ""
@@ -73,8 +73,8 @@ def ms_ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0, 
     return value
 
 
-def couples(count: int, pairs: int = 1000, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Which images of so many are compared: `pairs` random pairs of different ones, (pairs,) int64 each.
+def draw_pairs(count: int, pairs: int = 1000, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Random pairs of different images out of `count`: two vectors of indices, (pairs,) int64 each.
 
     Raises `UsageError` for fewer than two images.
     """
@@ -90,10 +90,10 @@ def diversity(images: Tensor, *, pairs: int = 1000, scales: int = 5, seed: int =
 
     After Odena et al. 2017.  Raises `UsageError` for fewer than two images.
     """
-    return unlikeness(images, *couples(len(images), pairs, seed), scales=scales)
+    return mean_dissimilarity(images, *draw_pairs(len(images), pairs, seed), scales=scales)
 
 
-def unlikeness(images: Tensor, first: Tensor, second: Tensor, *, scales: int = 5) -> float:
+def mean_dissimilarity(images: Tensor, first: Tensor, second: Tensor, *, scales: int = 5) -> float:
     """One minus the mean MS-SSIM of these pairs of the images."""
-    found = [ms_ssim(images[i], images[j], scales=scales) for i, j in zip(first.split(64), second.split(64))]
-    return 1 - torch.cat(found).mean().item()
+    values = [ms_ssim(images[i], images[j], scales=scales) for i, j in zip(first.split(64), second.split(64))]
+    return 1 - torch.cat(values).mean().item()

@@ -1,4 +1,4 @@
-"""Mean and covariance of features in a file, with what they were made by: a reference is looked at once."""
+"""Mean and covariance of features in a file, with the protocol they were computed by."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..files import atomic_write
 from .frechet import Gaussian
 
-PUBLIC = {"features": "inception"}  # what files of others, which hold mu and sigma alone, are taken for
+PUBLIC = {"features": "inception"}  # assumed for files of other tools, which hold mu and sigma alone
 WIDEST = 1 << 15  # features: a covariance of 8 GiB
 
 
@@ -33,7 +33,7 @@ def save_statistics(file: Path, gaussian: Gaussian, protocol: dict[str, Any]) ->
 
 
 def is_statistics(file: Path) -> bool:
-    """Whether an .npz holds a mean and a covariance instead of images."""
+    """True for an .npz with a mean and a covariance instead of images."""
     if file.suffix.lower() != ".npz" or not file.is_file():
         return False
     try:
@@ -44,7 +44,7 @@ def is_statistics(file: Path) -> bool:
 
 
 def load_statistics(file: Path) -> tuple[Gaussian, dict[str, Any]]:
-    """The Gaussian of a file and the protocol it was made by; the count is 0 where the file does not tell.
+    """The Gaussian of a file and its protocol; the count is 0 if the file has none.
 
     Raises `UserError` for a file that is damaged, declares more than a covariance can be, or holds numbers that are no
     mean and covariance.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..evaluation.measures import LESS_IS_BETTER
+from ..catalog import METRICS
 from .html import Safe, join, tag
 from .plot import Series, brief, chart
 from .read import Record, is_number
 from .tables import table
 
-MORE_IS_BETTER = {"is", "precision", "recall", "density", "coverage", "diversity", "psnr", "ssim", "ms_ssim", "modes"}
-MORE_IS_BETTER |= {"gan_train", "gan_test"}
-LONG = {"each", "nearest", "fd_by_class"}  # lists that a table has no room for
 COUNTS = ("metric", "trained_images")
 
 
@@ -27,15 +24,13 @@ class Measure:
     name: str  # such as FD(pocket)
     key: str
     protocol: str
+    pick: Callable[..., tuple[float, float]] | None = None  # min or max, as less or more is better
     points: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def best(self) -> tuple[float, float] | None:
         """(images, value) of the best measurement; None if neither more nor less is better."""
-        if self.key not in LESS_IS_BETTER | MORE_IS_BETTER:
-            return None
-        pick = min if self.key in LESS_IS_BETTER else max
-        return pick(self.points, key=lambda p: p[1])
+        return self.pick(self.points, key=lambda p: p[1]) if self.pick else None
 
 
 def measures(records: Sequence[Record]) -> list[Measure]:
@@ -46,7 +41,7 @@ def measures(records: Sequence[Record]) -> list[Measure]:
             stamp = protocol(line)
             for key, value in line.items():
                 if is_measure(line, key, value):
-                    one = Measure(run, display_name(line, key), key, stamp)
+                    one = Measure(run, display_name(line, key), key, stamp, better(line, key))
                     measured.setdefault((run, one.name, stamp), one).points.append(
                         (float(line["trained_images"]), float(value))
                     )
@@ -55,9 +50,23 @@ def measures(records: Sequence[Record]) -> list[Measure]:
 
 def is_measure(line: Mapping[str, Any], key: str, value: Any) -> bool:
     """True for a result, False for a part of its protocol."""
-    if key in COUNTS or key in LONG or not is_number(value):
+    if key in COUNTS or is_table(line, key) or not is_number(value):
         return False
     return isinstance(value, float) or key == line.get("metric")
+
+
+def is_table(line: Mapping[str, Any], key: str) -> bool:
+    """True for an entry with one row per image or class, which a table has no room for."""
+    metric = METRICS.get(str(line.get("metric")))
+    return isinstance(line[key], list) or (metric is not None and key in metric.tables)
+
+
+def better(line: Mapping[str, Any], key: str) -> Callable[..., tuple[float, float]] | None:
+    """`min` where less of a result is better, `max` where more is, None where neither is."""
+    metric = METRICS.get(str(line.get("metric")))
+    if metric is None or key not in metric.less + metric.more:
+        return None
+    return min if key in metric.less else max
 
 
 def display_name(line: Mapping[str, Any], key: str) -> str:
@@ -72,7 +81,7 @@ def protocol(line: Mapping[str, Any]) -> str:
     """The protocol of a measurement as one line of text."""
     parts = []
     for key, value in line.items():
-        if key in COUNTS or key in LONG or is_measure(line, key, value):
+        if key in COUNTS or is_table(line, key) or is_measure(line, key, value):
             continue
         if isinstance(value, Mapping):
             value = ", ".join(f"{k} {_plain(v)}" for k, v in value.items())

@@ -14,6 +14,7 @@ from ..doctor import Finding, findings_in
 from ..doctor.log import History, Setup
 from ..doctor.symptoms import FIRST_STEPS
 from ..errors import UserError
+from ..legacy import current_evaluation
 from ..run import Run, read_lines
 
 LARGEST_CONFIG = 8 << 20  # bytes
@@ -131,7 +132,8 @@ def _read(run: Run, name: str) -> Record:
     config = _config(run)
     notes: list[str] = []
     lines = _ordered(*run.read_log(), run.log_file.name, "images", notes)
-    evaluations = _ordered(*read_lines(run.evaluation_file), run.evaluation_file.name, "trained_images", notes)
+    results = _ordered(*read_lines(run.evaluation_file), run.evaluation_file.name, "trained_images", notes)
+    evaluations: list[Mapping[str, Any]] = [current_evaluation(line) for line in results]
     try:
         recipe = Recipe.from_dict(config["recipe"])
     except UserError:
