@@ -52,6 +52,13 @@ def test_help_fits_the_terminal_and_states_defaults_in_one_form(screen, width, c
     assert not re.findall(r"default:\s*(?:\(|None|]|$)", out, re.MULTILINE)
 
 
+def test_help_begins_with_the_commands_that_most_users_need(command):
+    _, out, _ = command("--help")
+    names = re.findall(r"^  ([a-z]\S*) ", out, re.MULTILINE)
+    assert names[:5] == ["demo", "train", "sample", "upscale", "eval"]
+    assert sorted(names) == sorted(typer.main.get_command(app).commands)
+
+
 def test_version(command):
     assert command("--version")[:2] == (0, f"ganvas {ganvas.__version__}\n")
 

@@ -121,7 +121,9 @@ def _check_method(method: str, model: str | None, options: NetworkArguments, gat
         return next(given, None)
 
     if method not in METHODS:
-        raise UsageError(f"--method is {', '.join(METHODS)}, not {method!r}.{did_you_mean(method, METHODS)}")
+        raise UsageError(
+            f"--method must be one of {', '.join(METHODS)}, got {method!r}.{did_you_mean(method, METHODS)}"
+        )
     if model is None and METHODS[method]:
         raise UsageError(f"--method {method} needs --model: a run of {METHODS[method]}, or a weight file.")
     if model is not None and method == "gatys":
@@ -167,11 +169,11 @@ def _by_gatys(
         raise UsageError("Missing STYLE: ganvas stylize CONTENT STYLE.")
     if network not in ("auto", *LAYERS):
         near = did_you_mean(network, LAYERS)
-        raise UsageError(f"--network is auto, {', '.join(LAYERS)}, not {network!r}.{near}")
+        raise UsageError(f"--network must be auto or one of {', '.join(LAYERS)}, got {network!r}.{near}")
     if every < 1:
         raise UsageError(f"--preview-every must be at least 1, got {every}.")
     if gatys.preview is not None and gatys.preview.exists() and not gatys.preview.is_dir():
-        raise UsageError(f"--preview is a folder, and {gatys.preview} is a file.")
+        raise UsageError(f"--preview must be a folder, and {gatys.preview} is a file.")
     values: dict[str, Any] = {f.name: getattr(gatys, f.name) for f in fields(GatysOptions)}
     options = GatysOptions(**{name: value for name, value in values.items() if value is not None})
     network, reason = sharpest(network)  # type: ignore[arg-type]

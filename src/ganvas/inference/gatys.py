@@ -48,7 +48,7 @@ class GatysOptions:
         for name, choices in (("optimizer", tuple(OPTIMIZERS)), ("begin", ("content", "noise"))):
             if getattr(self, name) not in choices:
                 near = did_you_mean(str(getattr(self, name)), choices)
-                raise UsageError(f"{name} is {' or '.join(choices)}, not {getattr(self, name)!r}.{near}")
+                raise UsageError(f"{name} must be {' or '.join(choices)}, got {getattr(self, name)!r}.{near}")
 
 
 @dataclass

@@ -24,8 +24,7 @@ class Styles:
 
     images: Sequence[Tensor]  # (1, 3, h, w) in [-1, 1]
     shares: Sequence[float]
-    colour: Literal["style", "luminance", "histogram"] = "style"
-    # `luminance`: the content's chroma; `histogram`: styles are first recoloured like the content
+    colour: Literal["style", "luminance", "histogram"] = "style"  # the latter two keep the content's colours
 
     def match_colours(self, content: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Adapt the content (1, 1 or 3, H, W) and the style images to `colour`, for the network."""
@@ -48,14 +47,16 @@ def read_styles(files: Sequence[Path | str], shares: str | None, colour: str) ->
     Raises `UsageError` for options out of range and missing files, `BadImage` for a file that is no image.
     """
     if colour not in COLOURS:
-        raise UsageError(f"--colour is {', '.join(COLOURS)}, not {colour!r}.{did_you_mean(colour, COLOURS)}")
+        raise UsageError(
+            f"--colour must be one of {', '.join(COLOURS)}, got {colour!r}.{did_you_mean(colour, COLOURS)}"
+        )
     try:
         weights = [float(part) for part in shares.split(",")] if shares else [1.0] * len(files)
     except ValueError:
         weights = []
     usable = all(0 <= w < float("inf") for w in weights) and (sum(weights) > 0 or not files)
     if len(weights) != len(files) or not usable:
-        raise UsageError(f"--weights is a number for each of the {len(files)} styles, such as 2,1, not {shares!r}.")
+        raise UsageError(f"--weights must be a number for each of the {len(files)} styles, as 2,1, got {shares!r}.")
     for file in files:
         if not Path(file).is_file():
             problem = "is a folder" if Path(file).is_dir() else "does not exist"
@@ -67,5 +68,5 @@ def read_styles(files: Sequence[Path | str], shares: str | None, colour: str) ->
 def read_mask(file: Path) -> Tensor:
     """Read a mask image as (1, 1, H, W) in [0, 1]: white is 1."""
     if not file.is_file():
-        raise UsageError(f"There is no mask {printable(file)}.")
+        raise UsageError(f"The mask {printable(file)} does not exist.")
     return (open_photo(file).planes(channels=1).colour + 1) / 2

@@ -29,8 +29,6 @@ from .gatys import GatysOptions, optimize_image
 from .styles import Styles
 from .translate import transform_photo
 
-NO_STYLE = "Missing STYLE: this model takes any style, so give at least one style image after the content."
-
 
 @dataclass
 class GatysStylizer:
@@ -90,9 +88,9 @@ class NetworkStylizer:
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"alpha must be from 0 to 1, got {self.alpha}.")
         if not task.needs_style and (count or self.mask is not None or self.styles.colour == "histogram"):
-            raise UsageError("This model has its style in it: leave style images, masks and histograms out.")
+            raise UsageError("This model has one fixed style: leave style images, masks and histograms out.")
         if task.needs_style and not count:
-            raise UsageError(NO_STYLE)
+            raise UsageError("Missing STYLE: this model needs at least one style image after the content.")
         if self.mask is not None and count > 1 and not sum(self.styles.shares[1:]) > 0:
             raise UsageError("With a mask, the styles after the first need a weight above 0; give other weights.")
         if not task.needs_style:
