@@ -472,9 +472,11 @@ def test_the_commands_options_are_those_of_the_metrics():
                 assert parameters[option].default == parameter.default, (name, option)
     assert parameters.keys() - metrics.keys() == {"metric", "a", "b", "as_json"}
     for option, names in metrics.items():
-        help_text = parameters[option].help
-        if ": " in help_text and option not in ("features", "resizer"):
+        panel, help_text = parameters[option].rich_help_panel, parameters[option].help
+        if panel == "Options of single metrics":
             assert help_text.partition(": ")[0].split(", ") == names, option
+        elif option in ("features", "resizer"):
+            assert panel.partition(": ")[2].split(", ") == [n for n in METRICS if n == "fid" or n in names]
 
 
 def test_results_of_earlier_versions_are_read(place):
