@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config import Spec
-from ..data.builtin import PHOTOGRAPHS, photograph
+from ..data.builtin import PHOTOGRAPHS, read_photograph
 from ..errors import UsageError, did_you_mean
 from ..features.gram import Seen, total_variation
 from ..game import Objective, Progress
@@ -83,7 +83,7 @@ class OneStyle(Translation):
 
 def opened(name: str, size: int) -> Tensor:
     """The style's image (1, 3, H, W) in [-1, 1]; raises `UsageError` if there is none, `BadImage` if it is none."""
-    array = None if Path(name).exists() else photograph(name)
+    array = None if Path(name).exists() else read_photograph(name)
     if array is None:
         if not Path(name).is_file():
             near = did_you_mean(name, EMBEDDED)
