@@ -78,7 +78,8 @@ COMPONENTS: dict[str, str] = {
     for old, name in (pair.split("=") for pair in pairs)
 }
 COMPONENTS |= {f"torch.optim.{name.lower()}:{name}": name.lower() for name in ("Adam", "AdamW", "RMSprop", "SGD")}
-COMPONENTS |= {"noisy": "sensor_noise", "in_turn": "chain"}  # catalogue names of 0.1
+
+CATALOGUE_NAMES = {"noisy": "sensor_noise", "in_turn": "chain"}  # {old name: present name}, to type as well
 
 # Fields of log.jsonl.
 LOG_KEYS: dict[str, str] = {
@@ -145,8 +146,8 @@ VARIANTS = {
 
 
 def component_name(name: str) -> str:
-    """The catalogue name of a component, from that name or from the address that old files use."""
-    return COMPONENTS.get(name, name)
+    """The catalogue name of a component, from that name, an old one, or the address that old files use."""
+    return COMPONENTS.get(name) or CATALOGUE_NAMES.get(name, name)
 
 
 def current(value: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..data.batches import split_held_out, iterate_once
+from ..data.batches import iterate_once, split_held_out
 from ..data.dataset import Dataset
 from ..data.sources import open_source
 from ..errors import UserError
