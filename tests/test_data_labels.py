@@ -12,7 +12,7 @@ from PIL import Image
 import ganvas
 from ganvas import api
 from ganvas.data import Dataset, open_source
-from ganvas.data.batches import Batches, iterate_once
+from ganvas.data.batches import Batches, once
 from ganvas.data.stacked_mnist import open_stacked
 from ganvas.data.transforms import Noise
 from ganvas.errors import UsageError, UserError
@@ -131,7 +131,7 @@ def test_a_model_is_asked_with_a_vector(tmp_path):
     assert not torch.equal(one, two)
     with pytest.raises(UsageError, match="vector of 2 numbers, got 3 numbers"):
         model.sample(1, label=[1, 2, 3])
-    with pytest.raises(UsageError, match="asked for with numbers such as"):
+    with pytest.raises(UsageError, match="The label of this model is numbers such as"):
         model.read_label("cat")
 
 
@@ -260,13 +260,13 @@ def test_a_conditional_recipe_refuses_unlabelled_images(tmp_path):
 
     recipe = dcgan()
     recipe.task.put("conditional", True)
-    with pytest.raises(UsageError, match="25 images have none"):
+    with pytest.raises(UsageError, match="25 images have no label"):
         ganvas.train(recipe, data=partly(), outdir=tmp_path / "r", images=16, batch=8, device="cpu")
     assert not (tmp_path / "r").exists()
 
 
 def test_once_is_the_whole_data_set_in_its_own_order():
-    batches = list(iterate_once(partly(), 8))
+    batches = list(once(partly(), 8))
     assert [len(b["image"]) for b in batches] == [8, 8, 8, 6]
     images = torch.cat([b["image"] for b in batches])
     np.testing.assert_allclose(images, PIXELS.transpose(0, 3, 1, 2) / 127.5 - 1, atol=2e-7)

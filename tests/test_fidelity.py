@@ -160,7 +160,7 @@ def test_grey_and_transparent_images_are_looked_at():
         (lambda: Perceptual(layers=["relu9"]), "relu9"),
         (lambda: Perceptual(shares=[1.0]), "4 layers and 1 shares"),
         (lambda: Perceptual(network="vgg19"), "vgg19"),
-        (lambda: LDL(side=4), "not 4"),
+        (lambda: LDL(side=4), "got 4"),
         (lambda: Charbonnier(eps=0.0), "more than 0"),
     ],
 )

@@ -319,7 +319,7 @@ def test_feature_matching_compares_means_not_images():
 def test_a_discriminator_without_features_is_a_sentence(cls):
     x = torch.zeros(2, *SHAPE)
     scores = Scores(torch.zeros(2, 1))
-    with pytest.raises(UsageError, match="shows none"):
+    with pytest.raises(UsageError, match="gives none"):
         cls()(Match(x, x, scores, scores, None), END)
 
 

@@ -165,7 +165,7 @@ def test_terms_of_one_kind_are_numbered_and_all_count():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"terms": []}, "needs terms"), ({"discriminator": Spec(Judge)}, "needs a loss")],
+    [({"terms": []}, "Missing terms"), ({"discriminator": Spec(Judge)}, "Missing loss")],
 )
 def test_what_cannot_be_played_is_refused(options, words):
     with pytest.raises(UsageError, match=words):

@@ -103,7 +103,7 @@ def test_the_command_draws_no_images_and_says_what_to_do(run, tmp_path, monkeypa
 def test_without_classes_it_is_a_sentence(tmp_path):
     with pytest.raises(UsageError, match="the data have none"):
         ganvas.train("classifier", data="photos", outdir=tmp_path / "r", images=64, device="cpu")
-    with pytest.raises(UsageError, match="Discriminator does not name classes here; give it head=classes"):
+    with pytest.raises(UsageError, match="Discriminator has no class logits; give it head=classes"):
         Classification(classifier=Spec(dcgan.Discriminator, width=4), resolution=(8, 8), classes=3)
     assert not (tmp_path / "r").exists()
 

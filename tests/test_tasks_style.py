@@ -13,6 +13,7 @@ from torch import nn
 import ganvas
 import published_style as published
 from ganvas import catalog
+from ganvas.checkpoints.files import read
 from ganvas.cli import app
 from ganvas.config import Spec
 from ganvas.errors import UsageError
@@ -23,7 +24,6 @@ from ganvas.game import Progress
 from ganvas.imaging.photo import open_photo
 from ganvas.inference.stylize import load_stylizer
 from ganvas.models import foreign
-from ganvas.models.recognise import read
 from ganvas.networks.adain import Decoder, NormalisedVGG
 from ganvas.networks.compact import Compact
 from ganvas.networks.overpainting import Overpainting, OverpaintingDecoder
@@ -31,7 +31,7 @@ from ganvas.networks.stargan import Generator as StarGAN
 from ganvas.networks.transformer_net import TransformerNet
 from ganvas.schedule import Inverse
 from ganvas.tasks.adain import AnyStyle
-from ganvas.tasks.fast_style import OneStyle, opened
+from ganvas.tasks.fast_style import OneStyle, load_style
 
 NOW, FACTS = Progress(), {"resolution": (16, 16), "channels": 3}
 
@@ -68,7 +68,7 @@ def one_style(**more):
     task = OneStyle(generator=Spec(Pixels), perception=Spec(Perception), **more, **FACTS)
     perception = Perception(content=["relu2"], style=["relu1", "relu2"])
     perception.hidden = [Squares()]
-    task.looking = [perception, perception(random_images(9, 1)).style]
+    task.compare = [perception, perception(random_images(9, 1)).style]
     return task
 
 
@@ -136,7 +136,7 @@ def test_every_term_moves_the_generator_and_nothing_else(name):
     assert task.discriminator is None
     assert recipe.d_optimizer is None
     assert all(key.startswith("generator.") for key in task.state_dict())
-    fixed = {"fast_style": lambda: task.looking[0].hidden[0], "adain": lambda: task.hidden[0].hidden[0]}
+    fixed = {"fast_style": lambda: task.compare[0].hidden[0], "adain": lambda: task.hidden[0].hidden[0]}
     for term in task.g_loss({"image": random_images(0), "other": random_images(1)}, NOW).terms.values():
         task.zero_grad(set_to_none=True)
         term.backward(retain_graph=True)
@@ -156,13 +156,13 @@ def test_the_rate_of_adain_falls_as_published():
 
 def test_the_style_is_a_file_or_an_embedded_photograph(tmp_path):
     Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "red.png")
-    image = opened(str(tmp_path / "red.png"), 10)
+    image = load_style(str(tmp_path / "red.png"), 10)
     assert image.shape == (1, 3, 10, 20)
     assert image[0, :, 3, 3].tolist() == pytest.approx([1, -1, -1])
-    assert opened(str(tmp_path / "red.png"), 256).shape == (1, 3, 20, 40)  # never enlarged
-    assert min(opened("ihc", 64).shape[2:]) == 64
+    assert load_style(str(tmp_path / "red.png"), 256).shape == (1, 3, 20, 40)  # never enlarged
+    assert min(load_style("ihc", 64).shape[2:]) == 64
     with pytest.raises(UsageError, match="no style 'icc'. Did you mean 'ihc'"):
-        opened("icc", 64)
+        load_style("icc", 64)
 
 
 def test_a_style_too_small_ends_before_anything_is_written(tmp_path):

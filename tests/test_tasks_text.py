@@ -232,7 +232,7 @@ def test_images_are_asked_for_with_a_caption(tmp_path, monkeypatch, capsys):
     assert torch.equal(one, model.sample(3, label=" a dark square "))
     assert torch.equal(free, model.sample(3, label=""))
     assert model.walk([0, 1], steps=2, label="a dark square").shape == (4, 1, 8, 8)
-    with pytest.raises(UsageError, match="with a caption, got 3"):
+    with pytest.raises(UsageError, match="is a caption, got 3"):
         model.sample(1, label=3)
     words = ["sample", run.path, "-o", tmp_path / "x.npz", "--seeds", "0-2", "--label", "a dark square", "--json"]
     monkeypatch.setattr("sys.argv", ["ganvas", *map(str, words), "--device", "cpu"])

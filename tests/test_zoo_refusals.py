@@ -23,8 +23,8 @@ DATA = {
 CONDITIONAL = ["cgan", "acgan", "projection", "biggan", "r3gan_conditional", "stylegan2_conditional"]
 
 IMPOSSIBLE = [
-    *((name, "plain", {}, "by label, but the data have no labels") for name in CONDITIONAL),
-    ("acgan", "partly", {}, "13 images have none"),
+    *((name, "plain", {}, "is conditional, but the data have no labels") for name in CONDITIONAL),
+    ("acgan", "partly", {}, "13 images have no label"),
     ("semigan", "plain", {}, "sub-folder called unlabelled"),
     ("textgan", "labelled", {}, "caption"),
     ("dcgan", "plain", {"discriminator.head": "minibatch_discrimination", "batch": 1}, "at least two"),

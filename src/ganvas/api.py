@@ -18,7 +18,7 @@ from .config import Recipe, Spec, encode
 from .data.batches import Batches
 from .data.dataset import Dataset
 from .data.degrade import Degradation
-from .data.sources import absolute_source, open_source
+from .data.sources import absolute, open_source
 from .doctor.signals import Signals
 from .errors import UsageError, UserError
 from .evaluation.during_training import Watch
@@ -157,7 +157,7 @@ def _session(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy,
         hold_out=request.hold_out or 0,
         degradation=degradation,
     )
-    task.examples = lambda places: batches.preview(places)  # a function, because copies of a task share it
+    task.examples = lambda places: batches.shown(places)  # a function, because copies of a task share it
     told: list[str] = []
     if request.init_from is not None and not request.resume:
         told = begin_from(task, request.init_from, raw=request.init_raw)
@@ -259,7 +259,7 @@ def _config(request: Request, recipe: Recipe, dataset: Dataset, policy: Policy, 
         "recipe": recipe.to_dict(),
         "data": {
             "source": dataset.name,
-            "path": absolute_source(dataset.name),
+            "path": absolute(dataset.name),
             "asked_resolution": encode(asked_resolution(request)),
             "images": len(dataset),
             "fingerprint": dataset.fingerprint,

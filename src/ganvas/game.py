@@ -1,4 +1,4 @@
-"""What passes between a task, its losses and its penalties."""
+"""The values that tasks, losses, penalties and networks exchange."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Scores(NamedTuple):
     logits: Tensor  # (N, K), or (N, K, h, w) for a discriminator of patches; K is the loss's `outputs`, usually 1
     label_logits: Tensor | None = None  # (N, classes), before any softmax
     features: tuple[Tensor, ...] = ()  # maps and vectors before the logits; the last one is (N, F)
-    code: Tensor | None = None  # (N, D): what the generator's code is believed to have been
+    code: Tensor | None = None  # (N, D): the prediction of the generator's code
     input: Tensor | None = None  # (N, C, H, W): the images as the discriminator saw them, after augmentation
 
 
 class Draw(NamedTuple):
-    """What a generator made, and from what."""
+    """Generated images and the inputs they were generated from."""
 
     image: Tensor  # (N, C, H, W) in [-1, 1]
     label: Tensor | None = None  # (N,) int64, or (N, D) float32 for vectors
@@ -30,7 +30,7 @@ class Draw(NamedTuple):
 
 @dataclass
 class Match:
-    """One confrontation: real and fake images, how they were scored, and by whom.
+    """Real and fake images of one step with their scores and the networks: the input of penalties.
 
     In the discriminator's step the fake images carry no gradient; in the generator's step they do, and the real
     scores are there only if its loss or a penalty uses them (`relative`).  `discriminate` scores images, by default
@@ -45,7 +45,7 @@ class Match:
     discriminate: Callable[..., Scores]
     net: nn.Module | None = None  # the network whose weights the loss trains
     label: Tensor | None = None  # of the real images
-    draw: Draw | None = None  # what the fake images were made from, in the generator's step
+    draw: Draw | None = None  # inputs of the fake images, in the generator's step
     fake_label: Tensor | None = None  # of the fake images
     to_scalar: Callable[[Tensor], Tensor] = lambda logits: logits  # the loss's: (N, K, ...) to (N, 1, ...)
 
@@ -74,7 +74,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands, and which part of the whole batch this process works on."""
+    """The progress of a run, and this process's place among all."""
 
     images: int = 0  # real images drawn so far
     total: int = 1  # planned images
@@ -85,13 +85,13 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """How much of the planned run is behind us, in [0, 1]."""
+        """Share of the planned run that is done, in [0, 1]."""
         return min(self.images / max(self.total, 1), 1.0)
 
     def mine(self, whole: Tensor) -> Tensor:
-        """This process's part of what every process drew alike for the whole batch.
+        """This process's part of a tensor for the whole batch that every process drew alike.
 
-        Drawing for all and keeping a part makes N processes train exactly as one with the whole batch.
+        Drawing for all and taking a part makes N processes train exactly as one with the whole batch.
         """
         return whole if self.world == 1 else whole.chunk(self.world)[self.rank]
 

@@ -1,6 +1,6 @@
-"""What the two players are paid: one class per loss, one method per player, both minimised.
+"""Adversarial losses: one class per loss, one method per player, both minimised.
 
-Logits are float32 of any shape; every method returns a scalar.
+Logits are float32 of shape (N, K) or (N, K, h, w); `d` and `g` return scalars.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from ..game import Progress
 
 
 class Loss(nn.Module):
-    """What every loss has; one that remembers something keeps it in buffers, so that it is saved with the run."""
+    """Base of adversarial losses; a loss with memory keeps it in buffers, which are saved with the run."""
 
     relative = False  # the generator's loss also uses the real logits
     outputs: int = 1  # logits per image (or per patch) that the loss needs of the discriminator
 
     def follow(self, progress: Progress) -> None:
-        """Hear where the run stands, before a step."""
+        """Update what depends on the progress of the run, before a step."""
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
-        """What the discriminator minimises."""
+        """The discriminator's loss of real and fake logits, a scalar."""
         raise NotImplementedError
 
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """What the generator minimises."""
+        """The generator's loss of fake logits, and of real ones if `relative`, a scalar."""
         raise NotImplementedError
 
     def to_scalar(self, logits: Tensor) -> Tensor:
@@ -38,27 +38,27 @@ class Loss(nn.Module):
         return self.to_scalar(logits).flatten(1).mean(1)
 
     def stats(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """What else is worth logging about the logits of a discriminator's step."""
+        """Further statistics for the log, from the logits of a discriminator step."""
         return {}
 
 
 def checked_smoothing(value: float) -> float:
-    """The smoothing of real targets, if it leaves them above a half."""
+    """Label smoothing unchanged; raises `UsageError` unless it is from 0 to less than 0.5."""
     if not 0 <= value < 0.5:
         raise UsageError(f"smoothing lowers the target of real images from 1, by 0 to less than 0.5, not {value:g}.")
     return value
 
 
 class NonSaturating(Loss):
-    """Logistic loss with the generator's -log D(G(z)) (Goodfellow et al. 2014, section 3).
+    """Non-saturating loss: -log D(x) - log(1 - D(G(z))) for D, -log D(G(z)) for G (Goodfellow et al. 2014, section 3).
 
-    Smoothing is one-sided: real targets only (Salimans et al. 2016, section 3.4).
+    D is the sigmoid of the logit.  Smoothing is one-sided: real targets only (Salimans et al. 2016, section 3.4).
     """
 
     def __init__(
         self,
         *,
-        smoothing: float = 0.0,  # real images are to be judged 1 minus this, fake ones 0 as ever
+        smoothing: float = 0.0,  # the discriminator's target for real images is 1 minus this; for fake images it is 0
     ):
         super().__init__()
         self.smoothing = checked_smoothing(smoothing)
@@ -74,14 +74,14 @@ class NonSaturating(Loss):
 
 
 class Minimax(NonSaturating):
-    """The game as first written: the generator minimises log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1)."""
+    """Minimax loss: -log D(x) - log(1 - D(G(z))) for D, log(1 - D(G(z))) for G (Goodfellow et al. 2014, eq. 1)."""
 
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -softplus(fake).mean()
 
 
 class LeastSquares(Loss):
-    """Squared distance to the targets 1 and 0, halved as published (Mao et al. 2017, eq. 9)."""
+    """Least squares loss: ((D(x) - 1)^2 + D(G(z))^2) / 2 for D, (D(G(z)) - 1)^2 / 2 for G (Mao et al. 2017, eq. 9)."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class LeastSquares(Loss):
 
 
 class Wasserstein(Loss):
-    """Difference of the critic's means (Arjovsky et al. 2017, eq. 2-3)."""
+    """Wasserstein loss: D(G(z)) - D(x) for the critic D, -D(G(z)) for G (Arjovsky et al. 2017, eq. 2-3)."""
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
@@ -109,7 +109,10 @@ class Wasserstein(Loss):
 
 
 class Hinge(Wasserstein):
-    """The margin version (Lim and Ye 2017; Miyato et al. 2018, eq. 16-17)."""
+    """Hinge loss: max(0, 1 - D(x)) + max(0, 1 + D(G(z))) for D, -D(G(z)) for G (Lim and Ye 2017).
+
+    Miyato et al. 2018, eq. 16-17.
+    """
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
         return relu(1 - real).mean() + relu(1 + fake).mean()

@@ -1,4 +1,4 @@
-"""Losses over energies: one number an image that is low for real ones, such as an autoencoder's error.
+"""Losses of energies: one logit per image that is low for real images, such as an autoencoder's error.
 
 They expect logits of at least zero; a discriminator that can go below makes them unbounded.
 """
@@ -14,7 +14,7 @@ from .adversarial import Loss
 
 
 class Energy(Loss):
-    """A loss whose logits are energies."""
+    """Base of losses whose logits are energies: low for real images."""
 
     def score(self, logits: Tensor) -> Tensor:
         """The realness of images, (N, 1, ...) to (N,): minus the energy."""
@@ -22,12 +22,12 @@ class Energy(Loss):
 
 
 class EnergyMargin(Energy):
-    """Low energy for real images, at least a margin for fake ones (Zhao et al. 2017, eq. 1-2)."""
+    """EBGAN's loss of energies E: E(x) + max(0, m - E(G(z))) for D, E(G(z)) for G (Zhao et al. 2017, eq. 1-2)."""
 
     def __init__(
         self,
         *,
-        margin: float = 10.0,  # fakes of a higher energy cost the discriminator nothing
+        margin: float = 10.0,  # the paper's m: fakes of a higher energy cost the discriminator nothing
     ):
         super().__init__()
         if margin <= 0:
@@ -42,9 +42,9 @@ class EnergyMargin(Energy):
 
 
 class BoundaryEquilibrium(Energy):
-    """Energies kept in the proportion gamma = E[fake] / E[real] by a controller (Berthelot et al. 2017).
+    """BEGAN's loss: E(x) - k E(G(z)) for D, E(G(z)) for G, where k keeps E(G(z)) at gamma E(x) (Berthelot et al. 2017).
 
-    k, the weight of the fakes, moves once for every batch that the discriminator is paid for.
+    k moves by rate (gamma E(x) - E(G(z))) after every batch of the discriminator, within [0, 1].
     """
 
     shared = True
@@ -53,7 +53,7 @@ class BoundaryEquilibrium(Energy):
     def __init__(
         self,
         *,
-        gamma: float = 0.5,  # diversity: energy of the fakes over that of the real images, 0 to 1
+        gamma: float = 0.5,  # the paper's gamma, diversity: energy of fakes over that of real images, 0 to 1
         rate: float = 1e-3,  # the paper's lambda_k: how fast the controller moves
     ):
         super().__init__()
@@ -63,7 +63,7 @@ class BoundaryEquilibrium(Energy):
         self.register_buffer("k", torch.zeros(()))
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
-        """L(x) - k L(G(z)), with the k of before; then k moves."""
+        """E(x) - k E(G(z)) with the present k, which then moves."""
         value = real.mean() - self.k.clone() * fake.mean()
         with torch.no_grad():
             self.k.add_(self.rate * self._imbalance(real, fake)).clamp_(0, 1)
@@ -73,7 +73,7 @@ class BoundaryEquilibrium(Energy):
         return fake.mean()
 
     def stats(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """k, and the paper's measure of convergence: L(x) + |gamma L(x) - L(G(z))|."""
+        """k, and the paper's measure of convergence: E(x) + |gamma E(x) - E(G(z))|."""
         return {"k": self.k.clone(), "convergence": real.mean() + self._imbalance(real, fake).abs()}
 
     def _imbalance(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""What keeps a player honest, beyond winning; here: penalties on the gradient of the verdict by the image.
+"""The base of penalties, and penalties on the gradient of the discriminator's output with respect to images.
 
-A penalty is a function of a match: on the discriminator, of the one it has just judged; on the generator
-(`g_penalties`), of the one it has just played.  It is a module, so whatever it remembers is saved with the run.
+A penalty is a function of the `Match` of the present step, added to the discriminator's loss (`penalties`) or to the
+generator's (`g_penalties`).  It is a module: what it keeps between steps is in buffers and saved with the run.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ def input_gradient(logits: Tensor, images: Tensor) -> Tensor:
 
 
 class Penalty(nn.Module):
-    """What every penalty has."""
+    """Base of penalties: terms that are added to the loss of one player."""
 
-    relative = False  # in the generator's step: does it look at the real scores?
-    player: Literal["either", "discriminator", "generator"] = "either"  # whom it means anything for
+    relative = False  # in the generator's step it uses the scores of real images
+    player: Literal["either", "discriminator", "generator"] = "either"  # the player whose loss it may be added to
 
     def constrain(self, net: nn.Module) -> None:
-        """Hear who is about to play, before it scores or makes anything: the place to project its weights."""
+        """Project the weights of the player's network before its step, if the penalty is a constraint."""
 
     def forward(self, match: Match, progress: Progress) -> Tensor | None:
-        """The penalty as a scalar, or None in a step in which it rests."""
+        """The weighted penalty as a scalar, or None in a step without it."""
         raise NotImplementedError
 
 
 class OnGradient(Penalty):
-    """A price on the gradient of D at some images, asked for every so many steps and scaled to match.
+    """Base of penalties on the gradient of D at images, computed every `every` steps and multiplied by it.
 
     Lazy evaluation is StyleGAN2's (Karras et al. 2020, section 3.1).
     """
@@ -49,100 +49,100 @@ class OnGradient(Penalty):
     def __init__(self, weight: float | Spec, every: int):
         super().__init__()
         if every < 1:
-            raise UsageError(f"A penalty is evaluated every so many steps, at least 1, not {every}.")
+            raise UsageError(f"every is a number of steps, at least 1, got {every}.")
         self.weight, self.every = following(weight), every
 
-    def places(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
+    def points(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
         """The images at which the gradient is taken, and their labels (None: those of the real images)."""
         raise NotImplementedError
 
-    def price(self, gradient: Tensor) -> Tensor:
-        """What a gradient (N, C * H * W) costs, unweighted: (N,)."""
+    def penalize(self, gradient: Tensor) -> Tensor:
+        """The unweighted penalty of gradients (N, C * H * W): (N,)."""
         raise NotImplementedError
 
     def forward(self, match: Match, progress: Progress) -> Tensor | None:
-        """The penalty as a scalar, or None in the steps between."""
+        """The weighted penalty as a scalar, or None in the steps between."""
         if progress.step % self.every:
             return None
-        images, label = self.places(match, progress)
+        images, label = self.points(match, progress)
         images = wide(images).detach().requires_grad_()
         gradient = input_gradient(match.to_scalar(match.discriminate(images, label).logits), images)
-        return self.every * self.weight(progress.fraction) * self.price(gradient.flatten(1)).mean()
+        return self.every * self.weight(progress.fraction) * self.penalize(gradient.flatten(1)).mean()
 
 
 class R1(OnGradient):
-    """gamma/2 E|grad D(x)|^2 at real images (Mescheder et al. 2018, eq. 9), every so many steps, scaled to match."""
+    """R1: gamma/2 E|grad D(x)|^2 at real images x (Mescheder et al. 2018, eq. 9)."""
 
     def __init__(
         self,
         *,
-        gamma: float | Spec = 10.0,  # weight, or a schedule of it
+        gamma: float | Spec = 10.0,  # the paper's gamma, or a schedule of it
         every: int = 1,  # steps from one evaluation to the next
     ):
         super().__init__(gamma, every)
 
-    def places(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
+    def points(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
         return match.real, match.label
 
-    def price(self, gradient: Tensor) -> Tensor:
+    def penalize(self, gradient: Tensor) -> Tensor:
         return gradient.square().sum(1) / 2
 
 
 class R2(R1):
-    """R1 at the fake images: gamma/2 E|grad D(G(z))|^2 (Mescheder et al. 2018, eq. 10)."""
+    """R2: gamma/2 E|grad D(G(z))|^2 at fake images (Mescheder et al. 2018, eq. 10)."""
 
-    def places(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
+    def points(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
         return match.fake, match.fake_label
 
 
 class GradientPenalty(OnGradient):
-    """WGAN-GP: (|grad D| - 1)^2 on lines between real and fake images (Gulrajani et al. 2017, eq. 3).
+    """WGAN-GP: lambda E(|grad D| - 1)^2 at random points between real and fake images (Gulrajani et al. 2017, eq. 3).
 
-    One place on its line and one norm for each sample.  `centre=0` is the zero-centred penalty of Thanh-Tung et al.
-    2019; `one_sided` that of Gulrajani's appendix, which leaves gradients below the centre alone.
+    One point and one norm for each pair.  `centre=0` is the zero-centred penalty of Thanh-Tung et al. 2019;
+    `one_sided` that of Gulrajani's appendix, which leaves gradients below the centre alone.
     """
 
     def __init__(
         self,
         *,
         weight: float | Spec = 10.0,  # the paper's lambda, or a schedule of it
-        centre: float = 1.0,  # the norm that costs nothing
-        one_sided: bool = False,  # only norms above the centre cost
+        centre: float = 1.0,  # the norm without penalty
+        one_sided: bool = False,  # penalize only norms above the centre
         every: int = 1,  # steps from one evaluation to the next
     ):
         super().__init__(weight, every)
         self.centre, self.one_sided = centre, one_sided
 
-    def places(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
+    def points(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
         real, fake = wide(match.real), wide(match.fake)
         return fake + per_image(progress, real) * (real - fake), match.label
 
-    def price(self, gradient: Tensor) -> Tensor:
+    def penalize(self, gradient: Tensor) -> Tensor:
         beyond = torch.linalg.vector_norm(gradient, dim=1) - self.centre
         return (beyond.relu() if self.one_sided else beyond).square()
 
 
 class DRAGAN(GradientPenalty):
-    """(|grad D| - 1)^2 around the real images (Kodali et al. 2017).
+    """DRAGAN: lambda E(|grad D| - 1)^2 at noisy real images (Kodali et al. 2017).
 
-    The places are those of the authors' code, x + a * 0.5 * std(x) * u with a from U(0, 1) for an image and u from
-    U(0, 1) for each of its numbers and the standard deviation of the whole batch, not the paper's Gaussian cloud.
-    The gradient is that of the logit.
+    The noisy images are those of the authors' code, x + a * 0.5 * std(x) * u with a from U(0, 1) for an image and u
+    from U(0, 1) for each of its numbers and the standard deviation of the whole batch, not the paper's Gaussian
+    cloud.  The gradient is that of the logit.
     """
 
     def __init__(
         self,
         *,
         weight: float | Spec = 10.0,  # the paper's lambda, or a schedule of it
-        spread: float = 0.5,  # how far from the images, in standard deviations of the data
-        centre: float = 1.0,  # the norm that costs nothing
-        one_sided: bool = False,  # only norms above the centre cost
+        spread: float = 0.5,  # size of the noise, in standard deviations of the batch
+        centre: float = 1.0,  # the norm without penalty
+        one_sided: bool = False,  # penalize only norms above the centre
         every: int = 1,  # steps from one evaluation to the next
     ):
         super().__init__(weight=weight, centre=centre, one_sided=one_sided, every=every)
         self.spread = spread
 
-    def places(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
+    def points(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
         real = wide(match.real)
         noise = self.spread * real.std(correction=0) * per_image(progress, real, *real.shape[1:])
         return real + per_image(progress, real) * noise, match.label
@@ -151,5 +151,5 @@ class DRAGAN(GradientPenalty):
 def per_image(progress: Progress, images: Tensor, *shape: int) -> Tensor:
     """Numbers from U(0, 1) for each image, (N, *shape) or (N, 1, 1, 1), drawn alike for the whole batch."""
     shape = shape or (1,) * (images.ndim - 1)
-    drawn = torch.rand(len(images) * progress.world, *shape, device=images.device, dtype=images.dtype)
-    return progress.mine(drawn)
+    uniform = torch.rand(len(images) * progress.world, *shape, device=images.device, dtype=images.dtype)
+    return progress.mine(uniform)

@@ -1,4 +1,4 @@
-"""Path length regularisation: equal steps in style are to make equal steps in the image."""
+"""Path length regularisation: equal steps in style make equal steps in the image."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .gradient_penalties import Penalty
 
 
 class PathLength(Penalty):
-    """(|J^T y| - a)^2 of the images by the styles, y normal noise and a its running mean (Karras et al. 2020, eq. 4).
+    """Path length: E(|J^T y| - a)^2 with the Jacobian J of images by styles and noise y (Karras et al. 2020, eq. 4).
 
-    As the authors' code: on half of the batch, every fourth step and then four times as heavy, y divided by the root of
-    the images' pixels, the length of a style that differs by layer being the root of the mean square over layers.
-    Needs a generator with `mapping` and `synthesis`.
+    a is the running mean of |J^T y|.  As the authors' code: on half of the batch, every fourth step and then four
+    times as heavy, y divided by the root of the images' pixels, the length of a style that differs by layer being the
+    root of the mean square over layers.  Needs a generator with `mapping` and `synthesis`.
     """
 
     player = "generator"
@@ -29,8 +29,8 @@ class PathLength(Penalty):
         *,
         weight: float | Spec = 2.0,  # or a schedule of it
         every: int = 4,  # steps from one evaluation to the next
-        decay: float = 0.01,  # how fast the running mean follows
-        shrink: int = 2,  # the batch is so many times as large as the part that is looked at
+        decay: float = 0.01,  # share of a step in the running mean, more than 0 to 1
+        shrink: int = 2,  # the penalty is on one of so many parts of the batch
     ):
         super().__init__()
         if every < 1 or shrink < 1 or not 0 < decay <= 1:

@@ -1,4 +1,4 @@
-"""A term of restoration: how far apart two images are for a network that learnt to name things."""
+"""Perceptual loss: distance between images in the maps of a pretrained network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..features import extractor as features
 from ..imaging.channels import on_white
 from ..policy import wide
 
-LAYERS = {  # what is compared unless told otherwise
+LAYERS = {  # the default layers of each network
     "pocket": ["relu1", "relu2", "relu3", "relu4"],
     "vgg16": ["conv5_3"],
     "vgg19": ["conv5_4"],  # before the rectifier (Wang et al. 2018, section 3.3)
@@ -21,33 +21,33 @@ LAYERS = {  # what is compared unless told otherwise
 
 
 class Perceptual(nn.Module):
-    """Distance in the maps of a network that learnt to name things (Johnson et al. 2016, eq. 2), summed over layers.
+    """Perceptual loss: distance in maps of a pretrained classifier, summed over layers (Johnson et al. 2016, eq. 2).
 
     `vgg19` and `vgg16` take `conv5_4` for a map before its rectifier and `relu5_4` for after; they ask for their file
-    (`ganvas weights`) and raise `UsageError` without it.  `pocket` comes along.  In Python `network` may be any module
-    with `maps(images in [-1, 1], names)`.  The network is no part of the state: it never changes.
+    (`ganvas weights`) and raise `UsageError` without it.  `pocket` is part of ganvas.  In Python `network` may be any
+    module with `maps(images in [-1, 1], names)`.  The network is no part of the state: it never changes.
     """
 
-    steady = False  # it does not look at the averaged generator's image
+    uses_average = False  # of the generator
 
     def __init__(
         self,
         *,
         weight: float = 1.0,  # of this term in the sum
-        network: Literal["pocket", "vgg16", "vgg19"] = "pocket",  # what looks at the images
+        network: Literal["pocket", "vgg16", "vgg19"] = "pocket",  # the network whose maps are compared
         layers: list[str] = [],  # maps by name; none: those usual for the network
         shares: list[float] = [],  # weights of the layers; none: 1 each
         norm: Literal["l1", "l2"] = "l1",  # mean absolute or mean squared difference of maps
     ):
         super().__init__()
         self.weight = weight
-        made = self._network(network)
+        net = self._network(network)
         self.layers = layers or LAYERS.get(str(network), [])
         self.shares = shares or [1.0] * len(self.layers)
         if not self.layers or len(self.shares) != len(self.layers):
             raise UsageError(f"Perceptual has {len(self.layers)} layers and {len(self.shares)} shares of them.")
         self.compare = F.l1_loss if norm == "l1" else F.mse_loss
-        self.hidden = [made.requires_grad_(False).eval()]  # in a list, so that it is no submodule
+        self.hidden = [net.requires_grad_(False).eval()]  # in a list, so that it is no submodule
         with torch.no_grad():
             self._maps(torch.zeros(1, 3, 64, 64))  # refuses names that the network does not have
 
@@ -57,10 +57,10 @@ class Perceptual(nn.Module):
             return network
         return features.pocket() if network == "pocket" else features.vgg(network)
 
-    def forward(self, made: Tensor, wanted: Tensor, steady: Tensor | None = None) -> Tensor:
-        ours = self._maps(made)
+    def forward(self, image: Tensor, target: Tensor, averaged: Tensor | None = None) -> Tensor:
+        ours = self._maps(image)
         with torch.no_grad():
-            theirs = self._maps(wanted)
+            theirs = self._maps(target)
         terms = [s * self.compare(wide(ours[k]), wide(theirs[k])) for k, s in zip(self.layers, self.shares)]
         return self.weight * torch.stack(terms).sum()
 

@@ -1,8 +1,7 @@
-"""How far an image is from the one it should be: the terms that restoration is paid for.
+"""Image terms: distances between a generated image and its target.
 
-Each is a function of images (N, C, H, W) in [-1, 1]: what was made, what it should be, and, for those with `steady`,
-what the averaged generator makes.  They measure in [0, 1], as the published weights of their sums expect, and give
-float32 scalars.
+Each is a function of images (N, C, H, W) in [-1, 1]: the generated one, its target and, for terms with `uses_average`,
+the averaged generator's.  Values are for images in [0, 1], as published weights expect: float32 scalars.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from ..policy import wide
 
 
 class Fidelity(nn.Module):
-    """A weighted distance between images."""
+    """Base of image terms: a weighted distance between images."""
 
-    steady = False  # whether it looks at the averaged generator's image, too
+    uses_average = False  # it also needs the averaged generator's image
 
     def __init__(
         self,
@@ -28,11 +27,11 @@ class Fidelity(nn.Module):
         super().__init__()
         self.weight = weight
 
-    def forward(self, made: Tensor, wanted: Tensor, steady: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor, target: Tensor, averaged: Tensor | None = None) -> Tensor:
         """The weighted distance, a scalar."""
-        return self.weight * self.distance(unit(made), unit(wanted))
+        return self.weight * self.distance(unit(image), unit(target))
 
-    def distance(self, made: Tensor, wanted: Tensor) -> Tensor:
+    def distance(self, image: Tensor, target: Tensor) -> Tensor:
         """The distance of images in [0, 1]."""
         raise NotImplementedError
 
@@ -43,97 +42,96 @@ def unit(x: Tensor) -> Tensor:
 
 
 class L1(Fidelity):
-    """Mean absolute difference, in [0, 1]."""
+    """L1: mean absolute difference of images in [0, 1]."""
 
-    def distance(self, made: Tensor, wanted: Tensor) -> Tensor:
-        return F.l1_loss(made, wanted)
+    def distance(self, image: Tensor, target: Tensor) -> Tensor:
+        return F.l1_loss(image, target)
 
 
 class MSE(Fidelity):
-    """Mean squared difference, in [0, 1]."""
+    """Mean squared error of images in [0, 1]."""
 
-    def distance(self, made: Tensor, wanted: Tensor) -> Tensor:
-        return F.mse_loss(made, wanted)
+    def distance(self, image: Tensor, target: Tensor) -> Tensor:
+        return F.mse_loss(image, target)
 
 
 class Charbonnier(Fidelity):
-    """A mean absolute difference that is smooth at zero: sqrt(d^2 + eps^2) (Lai et al. 2017, eq. 2)."""
+    """Charbonnier loss: mean sqrt(d^2 + eps^2) of the difference d of images in [0, 1] (Lai et al. 2017, eq. 2)."""
 
     def __init__(
         self,
         *,
         weight: float = 1.0,  # of this term in the sum
-        eps: float = 1e-3,  # difference, in [0, 1], below which it is round
+        eps: float = 1e-3,  # difference, on [0, 1], below which the loss is nearly quadratic
     ):
         super().__init__(weight=weight)
         if not eps > 0:
             raise UsageError(f"Charbonnier's eps must be more than 0, got {eps:g}.")
         self.eps = eps
 
-    def distance(self, made: Tensor, wanted: Tensor) -> Tensor:
-        return torch.sqrt((made - wanted).square() + self.eps**2).mean()
+    def distance(self, image: Tensor, target: Tensor) -> Tensor:
+        return torch.sqrt((image - target).square() + self.eps**2).mean()
 
 
 class TotalVariation(Fidelity):
-    """Mean absolute difference of neighbours in what was made, down and across (Rudin et al. 1992, anisotropic).
+    """Total variation: mean absolute difference of vertical and horizontal neighbours (Rudin et al. 1992, anisotropic).
 
-    What it should be does not matter.
+    Of the generated image alone; the target is not used.
     """
 
-    def distance(self, made: Tensor, wanted: Tensor) -> Tensor:
-        return made.diff(dim=2).abs().mean() + made.diff(dim=3).abs().mean()
+    def distance(self, image: Tensor, target: Tensor) -> Tensor:
+        return image.diff(dim=2).abs().mean() + image.diff(dim=3).abs().mean()
 
 
 class Colour(Fidelity):
-    """How far colours are from those they should be: luma by absolute, chroma by Huber's difference, in [0, 1].
+    """AnimeGAN's colour loss: L1 of the luma plus Huber loss of the chroma (Chen, Liu and Chen 2020).
 
-    The colour reconstruction loss of AnimeGAN (Chen, Liu and Chen 2020), whose weight is 10, in YUV of BT.601.  An
-    alpha does not count, and of grey images there is only the luma.
+    In YUV of BT.601, of images in [0, 1]; its published weight is 10.  Alpha is ignored; grey images have luma alone.
     """
 
-    def distance(self, made: Tensor, wanted: Tensor) -> Tensor:
-        if made.shape[1] < 3:
-            return F.l1_loss(made[:, :1], wanted[:, :1])
+    def distance(self, image: Tensor, target: Tensor) -> Tensor:
+        if image.shape[1] < 3:
+            return F.l1_loss(image[:, :1], target[:, :1])
         from kornia.color import rgb_to_yuv
 
-        ours, theirs = rgb_to_yuv(made[:, :3]), rgb_to_yuv(wanted[:, :3])
+        ours, theirs = rgb_to_yuv(image[:, :3]), rgb_to_yuv(target[:, :3])
         chroma = sum(F.huber_loss(ours[:, k], theirs[:, k]) for k in (1, 2))
         return F.l1_loss(ours[:, 0], theirs[:, 0]) + chroma
 
 
 class LDL(Fidelity):
-    """The difference where it looks like an artefact: locally discriminative learning (Liang et al. 2022, eq. 4-8).
+    """LDL: L1 weighted by the local variance of the difference, high at artefacts (Liang et al. 2022, eq. 4-8).
 
-    Differences are weighted by their variance in squares of `side` pixels, and by the fifth root of that in the whole
-    image; where the averaged generator is farther off than the present one, which then is no artefact, they are left
-    out.  Weights are constants to the gradient.
+    The variance is over squares of `side` pixels and is multiplied by the fifth root of that over the whole image;
+    where the averaged generator's difference is larger than the generator's, the weight is 0.  Weights have no
+    gradient.
     """
 
-    steady = True
+    uses_average = True
 
     def __init__(
         self,
         *,
         weight: float = 1.0,  # of this term in the sum
-        side: int = 7,  # pixels, odd
+        side: int = 7,  # side of the squares in pixels, odd
     ):
         super().__init__(weight=weight)
         if side < 3 or side % 2 == 0:
-            raise UsageError(f"LDL looks at squares of 3, 5, 7, ... pixels, not {side}.")
+            raise UsageError(f"side is an odd number of pixels, at least 3, got {side}.")
         self.side = side
 
-    def forward(self, made: Tensor, wanted: Tensor, steady: Tensor | None = None) -> Tensor:
-        made, wanted = unit(made), unit(wanted)
+    def forward(self, image: Tensor, target: Tensor, averaged: Tensor | None = None) -> Tensor:
+        image, target = unit(image), unit(target)
         with torch.no_grad():
-            where = self.artefacts(made, wanted, made if steady is None else unit(steady))
-        return self.weight * F.l1_loss(where * made, where * wanted)
+            where = self.artefacts(image, target, image if averaged is None else unit(averaged))
+        return self.weight * F.l1_loss(where * image, where * target)
 
-    def artefacts(self, made: Tensor, wanted: Tensor, steady: Tensor) -> Tensor:
+    def artefacts(self, image: Tensor, target: Tensor, averaged: Tensor) -> Tensor:
         """Weights (N, 1, H, W) of images in [0, 1]."""
-        error = (wanted - made).abs().sum(1, keepdim=True)
+        error = (target - image).abs().sum(1, keepdim=True)
         padded = F.pad(error, (self.side // 2,) * 4, mode="reflect")
         mean, square = (F.avg_pool2d(x, self.side, 1) for x in (padded, padded.square()))
         count = self.side**2
         local = (square - mean.square()).clamp_min(0) * (count / (count - 1))
         whole = error.var(dim=(1, 2, 3), keepdim=True) ** 0.2
-        return whole * local * (error >= (wanted - steady).abs().sum(1, keepdim=True))
+        return whole * local * (error >= (target - averaged).abs().sum(1, keepdim=True))

@@ -1,4 +1,4 @@
-"""A loss over a distribution of realness instead of one number."""
+"""RealnessGAN's loss: the discriminator gives a distribution over outcomes of realness instead of one logit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses that ask whether a real image is judged more real than a fake one, not how real it is judged."""
+"""Relativistic losses: of differences between real and fake logits, not of their values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from .adversarial import Loss
 
 
 class RelativisticPairing(Loss):
-    """Every real image against one fake: -log sigmoid(D(x) - D(G(z))) (Jolicoeur-Martineau 2018).
+    """Relativistic pairing loss: -log sigmoid(D(x) - D(G(z))) for D, -log sigmoid(D(G(z)) - D(x)) for G.
 
-    The loss of R3GAN (Huang et al. 2024, eq. 2).  Pairs are made by position, so with labels like meets like.
+    Jolicoeur-Martineau 2018; the loss of R3GAN (Huang et al. 2024, eq. 2).  Images are paired by position, so that
+    both of a pair have one label.
     """
 
     relative = True
@@ -25,10 +26,10 @@ class RelativisticPairing(Loss):
 
 
 class RelativisticAverage(Loss):
-    """Every image against the average of the other kind, logistic (Jolicoeur-Martineau 2018).
+    """Relativistic average loss: -log sigmoid(D(x) - mean D(G(z))) - log sigmoid(mean D(x) - D(G(z))) for D.
 
-    ESRGAN's loss, without the half of its code.  The generator pays for both terms: of the real images' term,
-    which its own logits enter through their mean, too.
+    Jolicoeur-Martineau 2018; G minimises the same with real and fake exchanged.  ESRGAN's loss, without the half of
+    its code.
     """
 
     relative = True

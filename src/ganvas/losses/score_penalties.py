@@ -1,4 +1,4 @@
-"""Penalties on what the discriminator says of images, and on what it reads the verdict from."""
+"""Penalties on the discriminator's logits and features."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .gradient_penalties import Penalty
 
 
 class LeCam(Penalty):
-    """LeCam: logits tied to moving averages of the other kind's (Tseng et al. 2021).
+    """LeCam: E(D(x) - a_F)^2 + E(D(G(z)) - a_R)^2 with moving averages a_R, a_F of the logits (Tseng et al. 2021).
 
-    E(D(x) - a_F)^2 + E(D(G(z)) - a_R)^2, where a_R and a_F are exponential moving averages of the real and the fake
-    logits over the steps before; until `start` they only follow.  The authors' code counts only real logits above
+    a_R and a_F are exponential moving averages of the real and the fake logits over the steps before; until `start`
+    there is no penalty.  The authors' code counts only real logits above
     a_F and fake ones below a_R: `rectified`.
     """
 
@@ -34,9 +34,9 @@ class LeCam(Penalty):
         self,
         *,
         weight: float | Spec = 0.3,  # the paper's lambda, or a schedule of it
-        decay: float = 0.99,  # what the averages keep from one discriminator step to the next
-        start: int = 10_000,  # real images seen before anything is asked
-        rectified: bool = False,  # only distances towards winning cost
+        decay: float = 0.99,  # share of the averages that stays from one discriminator step to the next
+        start: int = 10_000,  # real images seen before the penalty begins
+        rectified: bool = False,  # penalize only real logits above a_F and fake logits below a_R
     ):
         super().__init__()
         if not 0 <= decay < 1:
@@ -52,9 +52,9 @@ class LeCam(Penalty):
         if self.rectified:
             above, below = above.relu(), below.relu()
         value = self.known.clone() * (above.square().mean() + below.square().mean())
-        resting = progress.images < self.start
-        self._remember(real, fake, 0.0 if resting else self.decay)
-        return None if resting else self.weight(progress.fraction) * value
+        waiting = progress.images < self.start
+        self._remember(real, fake, 0.0 if waiting else self.decay)
+        return None if waiting else self.weight(progress.fraction) * value
 
     @torch.no_grad()
     def _remember(self, real: Tensor, fake: Tensor, decay: float) -> None:
@@ -65,9 +65,9 @@ class LeCam(Penalty):
 
 
 class Consistency(Penalty):
-    """Balanced consistency: (D(T(x)) - D(x))^2 at real and at fake images (Zhao et al. 2020).
+    """Balanced consistency: E(D(T(x)) - D(x))^2 of an augmentation T, at real and fake images (Zhao et al. 2020).
 
-    T is any random change that should not matter; the paper flips and shifts.  Both verdicts learn.
+    The paper flips and shifts.  Both logits of a pair have a gradient.
     """
 
     player = "discriminator"
@@ -75,14 +75,14 @@ class Consistency(Penalty):
     def __init__(
         self,
         *,
-        augment: Spec | None = None,  # the change T, such as diffaugment(policy=['translation'])
+        augment: Spec | None = None,  # the augmentation T, such as diffaugment(policy=['translation'])
         real_weight: float | Spec = 10.0,  # of the real images' term, or a schedule of it
         fake_weight: float | Spec = 10.0,  # of the fake images' term, or a schedule of it
     ):
         super().__init__()
         if augment is None:
             raise UsageError(
-                "Consistency must be told what should not change a verdict, for example"
+                "Missing augment: the augmentation that must not change the logits, for example"
                 " consistency(augment=diffaugment(policy=['translation']))."
             )
         self.augment: Any = augment.build()
@@ -104,17 +104,17 @@ class Consistency(Penalty):
 
 
 def last_features(scores: Scores | None, who: str) -> Tensor:
-    """What the verdict was read from, (N, F); raises `UsageError` if the discriminator does not show it."""
+    """The discriminator's last features, (N, F); raises `UsageError` if it gives none."""
     if scores is None or not scores.features:
-        raise UsageError(f"{who} compares the discriminator's features, and this discriminator shows none.")
+        raise UsageError(f"{who} compares the discriminator's features, and this discriminator gives none.")
     return wide(scores.features[-1])
 
 
 class FeatureMatching(Penalty):
-    """The generator is to match the mean of the discriminator's last features (Salimans et al. 2016, section 3.1).
+    """Feature matching: |E f(x) - E f(G(z))| of D's last features f (Salimans et al. 2016, section 3.1).
 
-    `l2` is the paper's squared distance |E f(x) - E f(G(z))|^2, `l1` the mean absolute difference of the authors'
-    code.  As the generator's whole loss: beside `loss=weighted(loss=..., g=0.0)`.
+    `l2` is the paper's squared distance, `l1` the mean absolute difference of the authors' code.  As the generator's
+    whole loss: beside `loss=weighted(loss=..., g=0.0)`.
     """
 
     player = "generator"
@@ -131,13 +131,13 @@ class FeatureMatching(Penalty):
 
     def forward(self, match: Match, progress: Progress) -> Tensor:
         real, fake = (last_features(s, "Feature matching") for s in (match.real_scores, match.fake_scores))
-        apart = real.detach().mean(0) - fake.mean(0)  # (F,)
-        distance = apart.abs().mean() if self.norm == "l1" else apart.square().sum()
+        difference = real.detach().mean(0) - fake.mean(0)  # (F,)
+        distance = difference.abs().mean() if self.norm == "l1" else difference.square().sum()
         return self.weight(progress.fraction) * distance
 
 
 class PullingAway(Penalty):
-    """The mean squared cosine between the features of different fakes, which are to differ (Zhao et al. 2017).
+    """Pulling-away term: mean squared cosine between features of different fakes of a batch (Zhao et al. 2017).
 
     f_PT = 1 / (N (N - 1)) sum over i != j of cos(S_i, S_j)^2.  The paper's features are those of the encoder; here
     they are the discriminator's last ones.

@@ -1,4 +1,4 @@
-"""Penalties and constraints on a player's weights, whichever player it is."""
+"""Penalties and constraints on the weights of either player."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def trained(net: nn.Module | None) -> Iterator[nn.Parameter]:
-    """The weights that the player moves; those frozen on purpose are left alone."""
+    """The weights that the player trains, without frozen ones."""
     assert net is not None, "a penalty on weights needs match.net"
     return (p for p in net.parameters() if p.requires_grad)
 
 
 class WeightClipping(Penalty):
-    """Every weight held within a bound before each of the player's updates (Arjovsky et al. 2017, algorithm 1).
+    """Weight clipping: every weight clamped to [-bound, bound] before each update (Arjovsky et al. 2017, algorithm 1).
 
     All of them, as in the authors' code: biases and the scales of norms too.
     """
@@ -49,10 +49,10 @@ class WeightClipping(Penalty):
 
 
 class OrthogonalRegularisation(Penalty):
-    """|W W^T o (1 - I)|^2: filters at right angles, of any length (Brock et al. 2019, eq. 3).
+    """Orthogonal regularisation: beta |W W^T o (1 - I)|^2 of every weight matrix W (Brock et al. 2019, eq. 3).
 
-    Summed over all weights of two dimensions and more; a filter is what makes one output: a row of W.  The value is
-    the paper's; the gradient in the authors' code is half of its derivative.
+    Summed over all weights of two dimensions and more, whose rows (filters, one per output) become orthogonal.  The
+    value is the paper's; the gradient in the authors' code is half of its derivative.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ def overlap(w: Tensor) -> Tensor:
 
 
 class HistoricalAveraging(Penalty):
-    """|theta - mean of theta so far|^2: weights that circle are pulled inwards (Salimans et al. 2016, section 3.3).
+    """Historical averaging: |theta - mean of theta so far|^2 of the weights (Salimans et al. 2016, section 3.3).
 
     The mean is over the weights before each of the player's updates, the present ones included.  The paper gives no
     weight; the default is our own.
@@ -111,12 +111,12 @@ class HistoricalAveraging(Penalty):
         return self.weight(progress.fraction) * (flat(match.net) - self.mean).square().sum()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """A saved mean brings its size along."""
+        """Give the buffer the size of the saved mean."""
         if f"{prefix}mean" in state_dict:
             self.mean = self.mean.new_zeros(state_dict[f"{prefix}mean"].shape)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def flat(net: nn.Module | None) -> Tensor:
-    """All weights in a row."""
+    """All trained weights as one vector."""
     return torch.cat([p.reshape(-1) for p in trained(net)])

@@ -1,4 +1,4 @@
-"""Losses made of another loss."""
+"""Losses that change another loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .adversarial import Loss, NonSaturating
 
 
 class Wrapped(Loss):
-    """Another loss as it is."""
+    """Base of wrappers: a loss with everything of the loss inside it."""
 
     def __init__(self, loss: Spec):
         super().__init__()
@@ -41,12 +41,12 @@ class Wrapped(Loss):
 
 
 class Weighted(Wrapped):
-    """Another loss with a weight for each player; 0 leaves a player to its penalties alone."""
+    """Any loss times a weight for each player; 0 leaves a player with its penalties alone."""
 
     def __init__(
         self,
         *,
-        loss: Spec = Spec(NonSaturating),  # what is weighted
+        loss: Spec = Spec(NonSaturating),  # the loss that is weighted
         d: float | Spec = 1.0,  # weight of the discriminator's term, or a schedule of it
         g: float | Spec = 1.0,  # weight of the generator's term, or a schedule of it
     ):
@@ -66,30 +66,30 @@ class Weighted(Wrapped):
 
 
 class TopK(Wrapped):
-    """The generator learns from the best-judged fakes of a batch only, ever fewer of them (Sinha et al. 2020).
+    """Top-k training: the generator's loss of the fakes with the highest scores of a batch alone (Sinha et al. 2020).
 
-    As in the paper the number falls by the same factor every epoch, from the whole batch to `share` of it, rounded
-    up.  Fakes are ranked by the loss's score; a relative loss compares them with the real images they were paired with.
+    As in the paper their number falls by the same factor every epoch, from the whole batch to `share` of it, rounded
+    up.  A relative loss compares them with the real images at their positions.
     """
 
     def __init__(
         self,
         *,
-        loss: Spec = Spec(NonSaturating),  # what both players are paid
-        share: float = 0.5,  # of the batch, that the generator learns from in the end
-        until: float = 1.0,  # share of the run, 0 to 1, after which it stays there
+        loss: Spec = Spec(NonSaturating),  # the loss of both players
+        share: float = 0.5,  # of the batch that the generator learns from at the end, more than 0 to 1
+        until: float = 1.0,  # share of the run, more than 0 to 1, after which it stays there
     ):
         super().__init__(loss)
         if not (0 < share <= 1 and 0 < until <= 1):
             raise UsageError(f"share and until are more than 0 and at most 1, got {share:g} and {until:g}.")
         self.share, self.until = share, until
-        self.kept = 1.0
+        self.top_share = 1.0
 
     def follow(self, progress: Progress) -> None:
         super().follow(progress)
-        self.kept = self.share ** min(progress.fraction / self.until, 1.0)
+        self.top_share = self.share ** min(progress.fraction / self.until, 1.0)
 
     def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """The wrapped loss on the ceil(kept * N) fakes that look most real."""
-        best = self.score(fake.detach()).topk(math.ceil(self.kept * len(fake))).indices
+        """The loss of the ceil(top_share * N) fakes with the highest scores."""
+        best = self.score(fake.detach()).topk(math.ceil(self.top_share * len(fake))).indices
         return super().g(fake[best], real[best] if real is not None else None)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from ..config import Spec, decode
-from ..data.batches import iterate_once
+from ..data.batches import once
 from ..data.dataset import Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, UserError
@@ -25,7 +25,7 @@ from ..latent.walk import walk
 from ..policy import Policy, PrecisionName
 from ..run import read_weights
 from ..tasks.base import Label, Task
-from ..tasks.label_translation import AppliedTold
+from ..tasks.label_translation import AppliedLabelTranslation
 from ..tasks.translation import Applied
 from .folder import WEIGHTS, model_folder
 from .foreign import build_network, read_checkpoint
@@ -155,7 +155,7 @@ def accuracy(model: Model, data: Dataset | str) -> float:
         classes = f"the classes {', '.join(unknown[:3])}, which the model does not know" if unknown else "no classes"
         raise UsageError(f"Accuracy needs images of the model's classes, and {data.name or 'the data'} have {classes}.")
     places, right, count = torch.tensor([index[name] for name in data.class_names]), 0, 0
-    for batch in iterate_once(data, BATCH):
+    for batch in once(data, BATCH):
         labelled = batch["label"] >= 0
         predicted = model.classify(batch["image"][labelled]) if labelled.any() else places[:0]
         right += int((predicted == places[batch["label"][labelled]]).sum())
@@ -203,7 +203,7 @@ def load_foreign(file: Path, device: str, precision: PrecisionName) -> Model:
     channels = checkpoint.options["channels"]
     data = {"channels": channels, "source_channels": checkpoint.options.get("source_channels", channels)}
     attributes, network = checkpoint.options.get("attributes"), build_network(checkpoint)
-    task: Task = AppliedTold(network, attributes) if attributes else Applied(network)
+    task: Task = AppliedLabelTranslation(network, attributes) if attributes else Applied(network)
     policy.place(task)
     return Model(task.eval().requires_grad_(False), policy, {"data": {**data, "class_names": []}})
 

@@ -1,4 +1,4 @@
-"""Heads that say more than real or fake: which code an image was made from, or which class it shows."""
+"""Heads with a second prediction: the code an image was generated from, or its class."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .heads import Plain
 
 
 class InfoHead(Plain):
-    """A second output that guesses the code an image was made from; both players are paid for a good guess.
+    """InfoGAN's head: a second output predicts the generator's code c; both players minimise -log Q(c | x).
 
-    Chen et al. 2016 (InfoGAN), eq. 5 with the variational bound of section 4: minus log Q(c | x), which for a category
+    Chen et al. 2016, eq. 5 with the variational bound of section 4.  -log Q(c | x) for a category
     is the cross entropy of one softmax and for a continuous code that of a Gaussian of standard deviation one.  A code
     is (N, sum of categories + continuous): one-hot vectors, then numbers.  Real images have none.
     """
@@ -28,13 +28,13 @@ class InfoHead(Plain):
         outputs: int = 1,
         codes: tuple[list[int], int] | None = None,
         bias: bool = True,  # add a constant to the logit
-        width: int = 128,  # units of the hidden layer between features and guess
+        width: int = 128,  # units of the hidden layer between features and prediction
         weight: float = 1.0,  # of the categories' term
         continuous_weight: float = 1.0,  # of the continuous codes' term
     ):
         super().__init__(features=features, outputs=outputs, bias=bias)
         if codes is None:
-            raise UsageError("The head `info` guesses InfoGAN's codes; it belongs to the recipe infogan.")
+            raise UsageError("The head `info` predicts InfoGAN's codes; it belongs to the recipe infogan.")
         self.sizes = [*codes[0], codes[1]]
         self.guess = nn.Sequential(nn.Linear(features, width), nn.LeakyReLU(0.2), nn.Linear(width, sum(self.sizes)))
         self.weight, self.continuous_weight = weight, continuous_weight
@@ -58,10 +58,10 @@ class InfoHead(Plain):
 
 
 class Classes(nn.Module):
-    """Class logits l alone: an image is real as far as it is of some class, with the logit log sum exp l.
+    """Class logits l alone, whose log sum exp is the logit of real or fake.
 
     Salimans et al. 2016, section 5: K + 1 classes with the fake one's logit fixed at 0, so D(x) = Z / (Z + 1) with
-    Z = sum exp l.  Without a game, this is a classifier.
+    Z = sum exp l.  Without a generator, this is a classifier.
     """
 
     learns_fakes = True
@@ -79,7 +79,7 @@ class Classes(nn.Module):
         self.classify, self.weight = nn.Linear(features, classes), weight
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
-        """Features (N, F) to a verdict."""
+        """Features (N, F) to scores."""
         logits = self.classify(h).float()
         return Scores(logits.logsumexp(1, keepdim=True), logits, (h,))
 

@@ -1,6 +1,6 @@
-"""How a discriminator turns features (and perhaps a label) into a verdict.
+"""Heads: the last part of a discriminator, from features (and perhaps a label) to `Scores`.
 
-A head is the whole of a conditioning method: its layers here, what it adds to both objectives in `loss`.
+A head is the whole of a conditioning method: its layers, and the terms that it adds to both objectives in `loss`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .label_inputs import embedding
 
 
 class Plain(nn.Module):
-    """One number an image, the label unused: a bias-free linear map, which is DCGAN's last convolution."""
+    """A linear layer from features to logits, without label; DCGAN's last convolution has no bias, either."""
 
     learns_fakes = True  # whether the discriminator pays what `loss` says for fakes, or for real images alone
 
@@ -32,7 +32,7 @@ class Plain(nn.Module):
         self.score = nn.Linear(features, outputs, bias=bias)
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
-        """Features (N, F) to a verdict."""
+        """Features (N, F) to scores."""
         return Scores(self.score(h), features=(h,))
 
     def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
@@ -41,7 +41,7 @@ class Plain(nn.Module):
 
 
 class Projection(Plain):
-    """The logit plus the inner product of features and label embedding (Miyato and Koyama 2018, eq. 3)."""
+    """Projection: a logit plus the inner product of features and label embedding (Miyato and Koyama 2018, eq. 3)."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class Projection(Plain):
 
 
 class AuxiliaryClassifier(Plain):
-    """A second output that names the class; both players are paid for it being right (Odena et al. 2017).
+    """Auxiliary classifier: class logits whose cross entropy both players minimise (Odena et al. 2017).
 
     The label logits go through one softmax, inside the cross entropy.  The discriminator learns the classes from real
-    images alone: paid for naming fakes too, as published (`fakes`), it soon recognises them by a private mark and the
+    images alone: with the term of fakes too, as published (`fakes`), it soon recognises them by a private mark and the
     two agree on a code in which a 4 may look like a 0 (on MNIST, that happened to every class or to three of ten).
     """
 
@@ -78,7 +78,7 @@ class AuxiliaryClassifier(Plain):
         outputs: int = 1,
         bias: bool = True,  # add a constant to the logit
         weight: float = 1.0,  # of the classification terms
-        fakes: bool = False,  # the discriminator also pays for misnaming fakes
+        fakes: bool = False,  # the discriminator also minimises the term of fake images
     ):
         super().__init__(features=features, outputs=outputs, bias=bias)
         if not classes:
@@ -94,7 +94,7 @@ class AuxiliaryClassifier(Plain):
 
 
 class Joint(nn.Module):
-    """Features and label embedding side by side through one hidden layer (Mirza and Osindero 2014)."""
+    """Concatenation: features and label embedding joined, through one hidden layer (Mirza and Osindero 2014)."""
 
     learns_fakes = True
 

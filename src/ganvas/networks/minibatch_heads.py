@@ -1,4 +1,4 @@
-"""Heads that let a discriminator compare the images of a batch, around any other head."""
+"""Heads that add features of the whole batch, around any other head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .layers import widened
 
 
 class Comparing(nn.Module):
-    """What both heads have: something about the batch beside the features, then the verdict of the head inside."""
+    """Base of heads that append features of the batch and pass them to the head inside."""
 
     def __init__(self, head: Spec, features: int, classes: int, attributes: int):
         super().__init__()
@@ -21,7 +21,7 @@ class Comparing(nn.Module):
         self.learns_fakes = self.head.learns_fakes
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
-        """Features (N, F) of a batch of at least two images to a verdict; `UsageError` for a single image."""
+        """Features (N, F) of a batch of at least two images to scores; `UsageError` for a single image."""
         if len(h) < 2:
             raise UsageError(
                 "Comparing the images of a batch needs at least two of them, and this discriminator was given one;"
@@ -34,12 +34,12 @@ class Comparing(nn.Module):
         return self.head.loss(scores, label)
 
     def compare(self, h: Tensor) -> Tensor:
-        """(N, F) to (N, how many features this adds)."""
+        """Features (N, F) to appended features (N, A)."""
         raise NotImplementedError
 
 
 class MinibatchDiscrimination(Comparing):
-    """Sums of likeness to the other images of the batch beside the features (Salimans et al. 2016, section 3.2).
+    """Minibatch discrimination: features plus sums of similarity to other images (Salimans et al. 2016, section 3.2).
 
     M = h T; c_b(i, j) = exp(-|M_ib - M_jb|_1); o(i)_b is the sum of c_b(i, j) over the other images j.
     """
@@ -50,9 +50,9 @@ class MinibatchDiscrimination(Comparing):
         features: int,
         classes: int = 0,
         attributes: int = 0,
-        kernels: int = 100,  # sums beside the features (B in the paper)
+        kernels: int = 100,  # appended sums (B in the paper)
         dims: int = 5,  # numbers that one of them compares (C in the paper)
-        head: Spec = Spec(Plain, bias=True),  # how features and sums become a verdict
+        head: Spec = Spec(Plain, bias=True),  # from features and sums to logits
     ):
         if kernels < 1 or dims < 1:
             raise UsageError(f"kernels and dims of minibatch discrimination are at least 1, got {kernels} and {dims}.")
@@ -68,7 +68,7 @@ class MinibatchDiscrimination(Comparing):
 
 
 class MinibatchStddev(Comparing):
-    """The mean standard deviation of the features over a group of images, beside them (Karras et al. 2018, section 3).
+    """Minibatch stddev: features plus their mean standard deviation over a group (Karras et al. 2018, section 3).
 
     Groups have `group` images, or the next smaller number that divides the batch; a batch of a larger prime is one
     group.
@@ -81,7 +81,7 @@ class MinibatchStddev(Comparing):
         classes: int = 0,
         attributes: int = 0,
         group: int = 4,  # images of a group
-        head: Spec = Spec(Plain, bias=True),  # how features and deviation become a verdict
+        head: Spec = Spec(Plain, bias=True),  # from features and deviation to logits
     ):
         if group < 2:
             raise UsageError(f"group must be at least 2 images, got {group}.")

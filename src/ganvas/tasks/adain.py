@@ -1,4 +1,4 @@
-"""Any image in any style, without learning it: the statistics of one map are given to another, and decoded."""
+"""Style transfer by adaptive instance normalisation (AdaIN): any style, without training on it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Moments = tuple[Tensor, Tensor]
 class AnyStyle(Restyling):
     """Adaptive instance normalisation (Huang and Belongie 2017, eq. 11 to 13): content from `a`, style from `b`.
 
-    The decoder is to give back the map that was adapted, and means and deviations of the style in every layer.  Below
-    a `least_alpha` of 1 the statistics are anywhere from that share of the style's (the rest is the content's) to all
-    of it: strengths that are asked for later are learnt, where the paper only decodes them.
+    The terms compare the result's maps with the adapted map (content) and its means and deviations in every layer with
+    the style's (style).  With a `least_alpha` below 1 the statistics are mixed with the content's at a random strength
+    from `least_alpha` to 1, so that the decoder learns the strengths that the paper only decodes.
     """
 
     def __init__(
         self,
         *,
-        generator: Spec,  # maps to images
-        perception: Spec,  # makes the maps: its layers of style, of which the last is decoded
-        content_weight: float = 1.0,  # how much the adapted map counts
-        style_weight: float = 10.0,  # how much means and deviations count
-        least_alpha: float = 1.0,  # the weakest style that is trained on, from 0 to 1
+        generator: Spec,  # decoder from maps to images
+        perception: Spec,  # encoder: its style layers, of which the last is decoded
+        content_weight: float = 1.0,  # weight of the content term
+        style_weight: float = 10.0,  # weight of the style term
+        least_alpha: float = 1.0,  # weakest strength of the style in training, 0 to 1
         resolution: tuple[int, int],
         channels: int = 3,
     ):
@@ -52,20 +52,21 @@ class AnyStyle(Restyling):
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         content, style = batch["other"], batch["image"]
         with torch.no_grad():
-            seen, alpha = self.layers(content), self._alphas(content)
-            looks = [between(moments(m), moments(s), alpha) for m, s in zip(seen, self.layers(style))]
-            wanted = [adapted(m, look) for m, look in zip(seen, looks)]
-        made = self.encode(self.decoded(wanted, content).float())
-        off = [mse_loss(x, y) for m, look in zip(made, looks[1:]) for x, y in zip(moments(m), look)]
-        near = mse_loss(made[-1].float(), wanted[-1])
-        return Objective({"content": self.content_weight * near, "style": self.style_weight * torch.stack(off).sum()})
+            maps, alpha = self.layers(content), self._alphas(content)
+            statistics = [lerp_moments(moments(m), moments(s), alpha) for m, s in zip(maps, self.layers(style))]
+            targets = [adapted(m, s) for m, s in zip(maps, statistics)]
+        result = self.encode(self.decode(targets, content).float())
+        errors = [mse_loss(x, y) for m, s in zip(result, statistics[1:]) for x, y in zip(moments(m), s)]
+        content_error = mse_loss(result[-1].float(), targets[-1])
+        terms = {"content": self.content_weight * content_error, "style": self.style_weight * torch.stack(errors).sum()}
+        return Objective(terms)
 
     def _alphas(self, images: Tensor) -> Tensor:
-        """How much of the style is wanted, (N, 1, 1, 1)."""
+        """Random strengths of the style, (N, 1, 1, 1) from `least_alpha` to 1."""
         return 1 - (1 - self.least_alpha) * torch.rand(len(images), 1, 1, 1, device=images.device)
 
 
-def between(own: Moments, style: Moments, alpha: Tensor) -> Moments:
-    """Statistics from a content's own (`alpha` of 0) to a style's (1), which makes maps mixed in that share."""
+def lerp_moments(own: Moments, style: Moments, alpha: Tensor) -> Moments:
+    """Means and deviations between the content's (`alpha` 0) and the style's (1)."""
     mean, deviation = (torch.lerp(x, y, alpha.to(x.dtype)) for x, y in zip(own, style))
     return mean, deviation

@@ -1,4 +1,4 @@
-"""How one batch becomes two losses."""
+"""The interface of tasks: one batch to the losses of two players."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ..policy import full_precision
 from .image_pool import Pool
 
 Examples = Callable[[Sequence[int]], dict[str, Any]]
-Label = int | str | Sequence[float] | None  # a class, a caption, a vector, or whatever the model likes
+Label = int | str | Sequence[float] | None  # a class, a caption or a vector
 T = TypeVar("T")
 NOT_FROM_IMAGES = "This model generates from noise and cannot translate: model.sample(n)."
 
 
 class Task(nn.Module):
-    """Owns the networks and says what they minimise.
+    """Base of tasks: the networks, their losses, and how to sample from them.
 
     A task never touches optimisers, devices, files, steps of the loop or logging: the trainer does, the same
     way for every task.  `needs` names the entries it expects in a batch.
@@ -31,30 +31,30 @@ class Task(nn.Module):
 
     needs: frozenset[str] = frozenset()
     decides: frozenset[str] = frozenset()  # options of the class above that are no options of this one
-    draws_images = True  # are there any to look at while it trains?
-    translates = False  # are they made of images, rather than of noise?
-    restores = False  # are those the same images, only better?
-    needs_label = False  # does `translate` need a target label?
-    needs_style = False  # does `stylize` need style images?
-    smallest_style = 1  # least pixels a side of a style image
-    next_step = "ganvas sample {run} -o samples.png --seeds 0-63"  # what to do with a finished run
-    shown_at_once = 64  # in the grid of a snapshot
-    example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]"  # how a model is used
-    generator: nn.Module  # whatever the second player trains
-    discriminator: nn.Module | None  # whatever the first player trains, if there is one
+    draws_images = True  # it has sample images to show while it trains
+    translates = False  # its input is an image, not noise
+    restores = False  # its output is the input image, restored
+    needs_label = False  # `translate` needs a target label
+    needs_style = False  # `stylize` needs style images
+    smallest_style = 1  # smallest side of a style image in pixels
+    next_step = "ganvas sample {run} -o samples.png --seeds 0-63"  # the command for a finished run
+    grid_images = 64  # in the grid of a snapshot
+    example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]"  # use of a finished model in Python
+    generator: nn.Module  # everything that the generator's optimiser trains
+    discriminator: nn.Module | None  # everything that the discriminator's optimiser trains
 
     def __init__(self) -> None:
         super().__init__()
         self.discriminator = None  # not a class attribute: that would hide the submodule of the same name
-        self.examples: Examples | None = None  # images of the data by number, while there are data
-        self.average: Callable[[], nn.Module] | None = None  # the averaged generator, while it trains
+        self.examples: Examples | None = None  # data by image number; set by the session, None in a model
+        self.average: Callable[[], nn.Module] | None = None  # the averaged generator; set by the trainer
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        """What the discriminator minimises on a batch; leaves the generator's weights without gradient."""
+        """The discriminator's objective on a batch; it has no gradient for the generator's weights."""
         raise NotImplementedError(f"{type(self).__name__} has no discriminator")
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        """What the generator minimises on a batch."""
+        """The generator's objective on a batch."""
         raise NotImplementedError(f"{type(self).__name__} must say what its generator minimises")
 
     @staticmethod
@@ -76,7 +76,7 @@ class Task(nn.Module):
         return fakes
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
-        """What to sample from: tensors with one row a seed, the same on every machine."""
+        """Inputs of `sample`: tensors with one row per seed, the same on every machine."""
         raise NotImplementedError(f"{type(self).__name__} must say what it samples from")
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
@@ -104,7 +104,7 @@ class Task(nn.Module):
         raise UsageError(NOT_FROM_IMAGES)
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """What a person looks at while it trains: the samples, perhaps beside what they were made of."""
+        """Images for the sample grid during training: the samples, in translation beside their sources."""
         return self.sample(inputs)
 
     def probe(self, batch: dict[str, Any]) -> Probe | None:
@@ -112,17 +112,17 @@ class Task(nn.Module):
         return None
 
     def logits(self, images: Tensor) -> Tensor:
-        """What images (N, C, H, W) are taken for: (N, classes), before any softmax."""
+        """Class logits (N, classes) of images (N, C, H, W)."""
         raise UsageError("This model makes images; it does not name their classes.")
 
     def read_label(self, text: str, names: Sequence[str]) -> Label:
-        """What a person means by `text` when asking for images: a class by name or number."""
+        """The label that `text` stands for: a class by name or number."""
         if text in names:
             return list(names).index(text)
         if text.isdecimal() and (not names or int(text) < len(names)):
             return int(text)
         raise UsageError(
-            f"There is no class {text!r}.{did_you_mean(text, names)} There are: {', '.join(names) or 'none'}."
+            f"There is no class {text!r}.{did_you_mean(text, names)} Classes: {', '.join(names) or 'none'}."
         )
 
     def adversarial(self) -> Iterator[nn.Module]:
@@ -132,7 +132,7 @@ class Task(nn.Module):
 
 
 class Adversary(nn.Module):
-    """One discriminator with its loss, penalties and augmentation: the half every GAN shares."""
+    """One discriminator with its loss, penalties and augmentation."""
 
     net: BaseDiscriminator
 
@@ -187,7 +187,7 @@ class Adversary(nn.Module):
         label: Tensor | None = None,
         fake_label: Tensor | None = None,
     ) -> tuple[Objective, Match]:
-        """The discriminator's objective on a batch of each kind, and the match it came from."""
+        """The discriminator's objective on real and fake images, and the match it is computed from."""
         self._begin(progress)
         for penalty in self.penalties:
             penalty.constrain(self.net)  # type: ignore[operator]
@@ -253,7 +253,7 @@ class Adversary(nn.Module):
         return match
 
     def _learns_fakes(self) -> bool:
-        """Whether the head's terms are charged for fakes in the discriminator's step as well."""
+        """True if the discriminator also minimises the head's terms of fake images."""
         return self.net.head is None or self.net.head.learns_fakes
 
     def _conditioning(self, scores: Scores, label: Tensor | None) -> Iterator[tuple[str, Tensor]]:

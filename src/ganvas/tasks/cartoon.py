@@ -1,4 +1,4 @@
-"""Photographs to cartoons, or to any other painting style of which there is a folder."""
+"""Translation of photographs to cartoons or another painting style (CartoonGAN)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary, named_terms
 from .translation import Translation, beside
 
-REACH = 5  # pixels a side over which edges are smoothed
+REACH = 5  # side in pixels of the blur and of what is near an edge
 
 
 class Cartoon(Translation):
-    """A photograph's content with clear edges and flat colours (Chen et al. 2018, eq. 1-4).
+    """Unpaired translation of photographs to cartoons with clear edges (Chen et al. 2018, eq. 1-4).
 
-    The discriminator tells the painted pile (`b`) from translated photographs (`a`), and from itself with its edges
-    smoothed.  In the first part of the run the generator only learns to keep the content, and the discriminator rests.
-    Published code of the field adds terms to the content, such as AnimeGAN's of colour; the paper has none.
+    For the discriminator, cartoons (set `b`) are real; translated photographs (set `a`) and cartoons with smoothed
+    edges are fake.  In the first part of the run the generator learns to keep the content alone, without discriminator.
+    Published code of the field adds image terms, such as AnimeGAN's of colour; the paper has none.
     """
 
     source = "other"
@@ -32,15 +32,15 @@ class Cartoon(Translation):
     def __init__(
         self,
         *,
-        generator: Spec,  # photographs to images
-        discriminator: Spec,  # images to verdicts
-        loss: Spec,  # what the two are paid
-        content: Spec,  # images to the maps that are to stay as they are
-        penalties: list[Spec] = [],  # what keeps the discriminator honest
-        augment: list[Spec] = [],  # what both kinds of image go through before they are judged
-        keep: float = 10.0,  # weight of the content's mean absolute change
-        terms: list[Spec] = [],  # what else, as of the photograph, is to stay, such as colours
-        warmup: float = 0.05,  # share of the run in which content and terms are all that counts
+        generator: Spec,  # network from photographs to images
+        discriminator: Spec,  # network from images to logits
+        loss: Spec,  # adversarial loss of both players
+        content: Spec,  # network from images to the maps that the content term compares
+        penalties: list[Spec] = [],  # penalties of the discriminator
+        augment: list[Spec] = [],  # augmentations of everything the discriminator sees
+        keep: float = 10.0,  # weight of the content term: L1 between maps of photograph and result
+        terms: list[Spec] = [],  # image terms between photograph and result, such as colour
+        warmup: float = 0.05,  # share of the run without discriminator, 0 to less than 1
         resolution: tuple[int, int],
         channels: int = 3,
     ):
@@ -80,12 +80,12 @@ class Cartoon(Translation):
         return Probe(batch["image"], fake, score(batch["image"]), score(fake))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """The photograph and what was made of it."""
+        """The photograph and its translation."""
         return beside(inputs["other"], self.sample(inputs))
 
 
 def smoothed(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) whose edges, and what is near them, are soft (Chen et al. 2018, section 3.2.1)."""
+    """Images (N, C, H, W) blurred at and near their edges (Chen et al. 2018, section 3.2.1)."""
     from kornia.filters import gaussian_blur2d
 
     soft = gaussian_blur2d(images, (REACH, REACH), (1.5, 1.5))

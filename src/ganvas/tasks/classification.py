@@ -1,4 +1,4 @@
-"""Images to classes: no game, one network, one term."""
+"""Classification: one network, no discriminator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .base import Label, Task
 
 
 class Classification(Task):
-    """A network that learns to name what images show; of partly labelled data it sees the labelled images alone."""
+    """Classification of images; of partly labelled data the labelled images alone are used."""
 
     draws_images = False
     example = "classes = model.classify(images)  # (N,) from images (N, C, H, W) in [-1, 1]"
@@ -24,7 +24,7 @@ class Classification(Task):
     def __init__(
         self,
         *,
-        classifier: Spec,  # images to class logits: any discriminator whose head has them
+        classifier: Spec,  # network from images to class logits: any discriminator whose head has them
         smoothing: float = 0.0,  # share of every label that goes to all classes alike (Szegedy et al. 2016)
         resolution: tuple[int, int],
         channels: int = 3,
@@ -34,7 +34,7 @@ class Classification(Task):
         super().__init__()
         if not classes:
             raise UsageError(
-                "This recipe learns to name classes, but the data have none; put the images into one sub-folder a"
+                "This recipe learns classes, but the data have none; put the images into one sub-folder per"
                 " class, or name labels in a metadata.jsonl."
             )
         if not 0 <= smoothing < 1:
@@ -58,12 +58,12 @@ class Classification(Task):
 
 
 def naming(network: nn.Module, channels: int, resolution: tuple[int, int]) -> nn.Module:
-    """The network itself; raises `UsageError` unless its verdict has class logits."""
+    """The network itself; raises `UsageError` unless its scores have class logits."""
     mode = network.training
     with torch.no_grad():
-        verdict = network.eval()(torch.zeros(1, channels, *resolution))
-    if verdict.label_logits is None:
-        raise UsageError(f"{type(network).__qualname__} does not name classes here; give it head=classes.")
+        scores = network.eval()(torch.zeros(1, channels, *resolution))
+    if scores.label_logits is None:
+        raise UsageError(f"{type(network).__qualname__} has no class logits; give it head=classes.")
     return network.train(mode)
 
 

@@ -1,4 +1,4 @@
-"""Any image in one style: a network learns in advance what iterations would make."""
+"""Fast style transfer: a network trained for one style."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config import Spec
-from ..data.builtin import PHOTOGRAPHS, read_photograph
+from ..data.builtin import PHOTOGRAPHS, photograph
 from ..errors import UsageError, did_you_mean
 from ..features.gram import Seen, total_variation
 from ..game import Objective, Progress
@@ -21,10 +21,10 @@ EMBEDDED = [Path(file).stem for files in PHOTOGRAPHS.values() for file in files]
 
 
 class OneStyle(Translation):
-    """A network that paints photographs as one image is painted (Johnson et al. 2016, eq. 5).
+    """Feed-forward style transfer of one style (Johnson et al. 2016, eq. 5).
 
     There is no discriminator: a fixed network compares maps with the photograph's and Gram matrices with the style's.
-    What looks, and the style's image, are needed while it trains and not afterwards.
+    That network and the style image are needed in training alone.
     """
 
     source = "image"
@@ -34,13 +34,13 @@ class OneStyle(Translation):
     def __init__(
         self,
         *,
-        generator: Spec,  # photographs to images
-        perception: Spec,  # what compares them, by content and style
-        style: str = "ihc",  # an image's file, or the name of an embedded photograph
-        style_size: int = 256,  # its shorter side, in pixels, where it is looked at; it is never enlarged
-        content_weight: float = 1.0,  # how much the content counts
-        style_weight: float = 100.0,  # how much the style counts
-        smoothness: float = 0.1,  # how much the total variation counts
+        generator: Spec,  # network from photographs to images
+        perception: Spec,  # network that compares content and style
+        style: str = "ihc",  # image file, or the name of an embedded photograph
+        style_size: int = 256,  # shorter side of the style image in pixels; it is never enlarged
+        content_weight: float = 1.0,  # weight of the content term
+        style_weight: float = 100.0,  # weight of the style term
+        smoothness: float = 0.1,  # weight of the total variation
         resolution: tuple[int, int],
         channels: int = 3,
     ):
@@ -49,41 +49,42 @@ class OneStyle(Translation):
         self.perception, self.style, self.style_size = perception, style, style_size
         self.content_weight, self.style_weight, self.smoothness = content_weight, style_weight, smoothness
         self.needs = frozenset({"image"})
-        self.looking: list[Any] = []  # what compares, and the style's Gram matrices: no part of the state
+        self.compare: list[Any] = []  # the perception and the style's Gram matrices; in a list: no part of the state
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         photo = batch["image"]
-        perception, style = self._looked(photo.device)
+        perception, style = self._comparison(photo.device)
         with torch.no_grad():
-            wanted = Seen(perception(photo).content, style)
-        made = self.generator(photo).float()
-        seen = perception(made)
+            target = Seen(perception(photo).content, style)
+        image = self.generator(photo).float()
+        maps = perception(image)
         terms = {
-            "content": self.content_weight * perception.content_loss(seen, wanted),
-            "style": self.style_weight * perception.style_loss(seen, wanted),
+            "content": self.content_weight * perception.content_loss(maps, target),
+            "style": self.style_weight * perception.style_loss(maps, target),
         }
         if self.smoothness:
-            terms["smoothness"] = self.smoothness * total_variation(made)
+            terms["smoothness"] = self.smoothness * total_variation(image)
         return Objective(terms)
 
-    def _looked(self, device: torch.device) -> list[Any]:
-        if not self.looking:
+    def _comparison(self, device: torch.device) -> list[Any]:
+        """The perception and the Gram matrices of the style image, loaded at the first step."""
+        if not self.compare:
             with torch.random.fork_rng(devices=[]):  # a network draws its weights before it is given its own
                 perception = self.perception.build()
-            image = opened(self.style, self.style_size)
+            image = load_style(self.style, self.style_size)
             perception.check(image, self.style)
             with torch.no_grad():
-                self.looking = [perception, [g.to(device) for g in perception(image.to(device)).style]]
-        return self.looking
+                self.compare = [perception, [g.to(device) for g in perception(image.to(device)).style]]
+        return self.compare
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """The photograph and what was made of it."""
+        """The photograph and the result."""
         return beside(inputs["image"], self.sample(inputs))
 
 
-def opened(name: str, size: int) -> Tensor:
-    """The style's image (1, 3, H, W) in [-1, 1]; raises `UsageError` if there is none, `BadImage` if it is none."""
-    array = None if Path(name).exists() else read_photograph(name)
+def load_style(name: str, size: int) -> Tensor:
+    """The style image (1, 3, H, W) in [-1, 1]; raises `UsageError` without a file, `BadImage` if it is no image."""
+    array = None if Path(name).exists() else photograph(name)
     if array is None:
         if not Path(name).is_file():
             near = did_you_mean(name, EMBEDDED)

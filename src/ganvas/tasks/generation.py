@@ -1,4 +1,4 @@
-"""Noise to images."""
+"""Generation: images from noise, with or without labels."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ PRIORS: dict[str, Callable[..., Tensor]] = {"normal": torch.randn, "uniform": un
 
 
 class Generation(Task):
-    """One generator, one discriminator, one kind of image; asked for by label if it is conditional."""
+    """Generation of images from noise by one generator and one discriminator; by label if conditional."""
 
     discriminator: Adversary
 
     def __init__(
         self,
         *,
-        generator: Spec,  # noise to images
-        discriminator: Spec,  # images to verdicts
-        loss: Spec,  # what the two are paid
-        penalties: list[Spec] = [],  # what keeps the discriminator honest
-        g_penalties: list[Spec] = [],  # what keeps the generator honest
-        augment: list[Spec] = [],  # what both kinds of image go through before they are judged
+        generator: Spec,  # network from noise to images
+        discriminator: Spec,  # network from images to logits
+        loss: Spec,  # adversarial loss of both players
+        penalties: list[Spec] = [],  # penalties of the discriminator
+        g_penalties: list[Spec] = [],  # penalties of the generator
+        augment: list[Spec] = [],  # augmentations of everything the discriminator sees
         prior: Literal["normal", "uniform"] = "normal",  # distribution of the noise
-        conditional: bool = False,  # images are made for a label and judged by it
+        conditional: bool = False,  # both networks also take the label
         fakes: int = 1,  # fake images per real one in the generator's step
-        pool: int = 0,  # past fakes the discriminator is also shown; 0: only the present ones
+        pool: int = 0,  # size of the pool of past fakes that the discriminator also sees; 0: none
         resolution: tuple[int, int],
         channels: int = 3,
         classes: int = 0,
@@ -50,18 +50,18 @@ class Generation(Task):
         super().__init__()
         if conditional and not classes and not attributes:
             raise UsageError(
-                "This recipe asks for images by label, but the data have no labels; put the images into one sub-folder"
-                " a class, or name labels in a metadata.jsonl."
+                "This recipe is conditional, but the data have no labels; put the images into one sub-folder per class,"
+                " or name labels in a metadata.jsonl."
             )
         if conditional and unlabelled:
             raise UsageError(
-                f"This recipe asks for images by label, but {unlabelled:,} images have none; label them or take them"
-                " out, or train `semigan`, which learns from both kinds."
+                f"This recipe is conditional, but {unlabelled:,} images have no label; label them or remove them, or"
+                " train `semigan`, which learns from both kinds."
             )
         latent = generator.get("latent") if "latent" in options(generator.target) else 1
-        for name, found in (("fakes", fakes), ("generator.latent", latent)):
-            if found < 1:
-                raise UsageError(f"{name} must be at least 1, got {found}.")
+        for name, value in (("fakes", fakes), ("generator.latent", latent)):
+            if value < 1:
+                raise UsageError(f"{name} must be at least 1, got {value}.")
         self.classes, self.attributes = (classes, attributes) if conditional else (0, 0)
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
         facts |= {"classes": self.classes, "attributes": self.attributes}
@@ -110,9 +110,9 @@ class Generation(Task):
         yield self.discriminator.net
 
     def label(self, batch: dict[str, Any]) -> Tensor | None:
-        """What the images of a batch are asked for by; the fakes are made for the labels of the real ones.
+        """The labels of a batch, real and fake, if conditional.  Fakes take the labels of the real images.
 
-        So fakes have the classes' frequencies in the data, and a relativistic loss pairs like with like.
+        So they have the classes' frequencies in the data, and a relativistic loss pairs like with like.
         """
         return batch["label"] if self.conditional else None
 
@@ -136,12 +136,12 @@ class Generation(Task):
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
         """One latent a seed, drawn on the CPU, so that a seed gives the same image on every machine.
 
-        A conditional model that is not told a class takes them in turn: seed modulo classes.
+        Without a label, a conditional model takes its classes in turn: seed modulo classes.
         """
         z = self.latents(seeds)
         if not self.conditional:
             if label is not None:
-                raise UsageError("This model was trained without labels, so it cannot be asked for one.")
+                raise UsageError("This model was trained without labels, so it takes none.")
             return {"z": z}
         return {"z": z, "label": self.labels(seeds, label)}
 
@@ -152,29 +152,29 @@ class Generation(Task):
 
     def read_label(self, text: str, names: Sequence[str]) -> Label:
         if self.attributes:
-            return numbers(text)
+            return parse_floats(text)
         return super().read_label(text, names)
 
     def labels(self, seeds: Sequence[int], label: Label) -> Tensor:
         """The labels of samples: (N,) int64, or (N, attributes) float32."""
-        return asked(seeds, label, self.classes, self.attributes)
+        return sample_labels(seeds, label, self.classes, self.attributes)
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         return self.truncated(inputs["z"], inputs.get("label"), inputs.get("trunc", 1.0))
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
-        """Images nearer to the usual one for `trunc` under 1: as the generator knows how, or of smaller noise."""
+        """Images with truncation `trunc` from 0 to 1: the generator's own, else noise times `trunc`."""
         if trunc != 1 and isinstance(self.maker, Truncates):
             images = self.maker.truncated(z, label, trunc)
         else:
             images = self.maker(z * trunc, label)
-        return torch.as_tensor(images).clamp(-1, 1)  # not every generator squashes what it makes
+        return torch.as_tensor(images).clamp(-1, 1)  # not every generator ends in tanh
 
 
-def asked(seeds: Sequence[int], label: Label, classes: int, attributes: int) -> Tensor:
+def sample_labels(seeds: Sequence[int], label: Label, classes: int, attributes: int) -> Tensor:
     """One label for each seed, (N,) int64 or (N, attributes) float32: that one, or the classes in turn."""
     if attributes:
-        return vectors(len(seeds), label, attributes)
+        return condition_vectors(len(seeds), label, attributes)
     if label is None:
         return torch.tensor([s % classes for s in seeds])
     if not isinstance(label, int) or not 0 <= label < classes:
@@ -182,26 +182,26 @@ def asked(seeds: Sequence[int], label: Label, classes: int, attributes: int) -> 
     return torch.full((len(seeds),), label)
 
 
-def vectors(n: int, label: Label, size: int) -> Tensor:
-    """A condition vector n times: (n, size) float32; zeros where nothing was asked for."""
+def condition_vectors(n: int, label: Label, size: int) -> Tensor:
+    """A condition vector n times: (n, size) float32; zeros without a label."""
     values = [0.0] * size if label is None else label
     if isinstance(values, (int, str)) or len(values) != size:
-        found = "a class" if isinstance(values, (int, str)) else f"{len(values)} numbers"
-        raise UsageError(f"This model is asked for with a vector of {size} numbers, got {found}.")
+        given = "a class" if isinstance(values, (int, str)) else f"{len(values)} numbers"
+        raise UsageError(f"The label of this model is a vector of {size} numbers, got {given}.")
     return torch.tensor(values, dtype=torch.float32).expand(n, size)
 
 
-def numbers(text: str) -> list[float]:
+def parse_floats(text: str) -> list[float]:
     """Numbers from `0.1, -2`; raises `UsageError` for anything else."""
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         values = []
     if not values or not all(math.isfinite(v) for v in values):
-        raise UsageError(f"This model is asked for with numbers such as 0.5,-1, got {text!r}.")
+        raise UsageError(f"The label of this model is numbers such as 0.5,-1, got {text!r}.")
     return values
 
 
 def repeat(rows: Any, times: int) -> Any:
-    """A batch several times over, or None as it is."""
+    """Rows repeated `times` times in a batch; None stays None."""
     return None if rows is None else torch.cat([rows] * times)

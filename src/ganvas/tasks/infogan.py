@@ -1,4 +1,4 @@
-"""Noise and a code to images, from which the code can be read again: axes of variation without labels."""
+"""InfoGAN: images from noise and a code that can be read from them again; labels are not used."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import Draw, Progress
 from .base import Label, set_in_head
-from .generation import Generation, numbers
+from .generation import Generation, parse_floats
 
 
 class InfoGAN(Generation):
-    """Generation from noise and a code that the discriminator's second output learns to guess (Chen et al. 2016).
+    """Generation from noise and a code that the discriminator's second output predicts (Chen et al. 2016).
 
     The code reaches the generator as a label vector, so that any generator can take it: (N, sum of categories +
-    continuous), one-hot vectors and then numbers in [-1, 1].  The discriminator's head is told its layout and is the
-    whole of the mutual information term.  Labels of the data are not looked at.
+    continuous), one-hot vectors and then numbers in [-1, 1].  The discriminator's head knows its layout and computes
+    the mutual information term.  Labels of the data are not used.
     """
 
     decides = frozenset({"conditional", "pool", "classes", "attributes", "unlabelled"})
@@ -29,11 +29,11 @@ class InfoGAN(Generation):
     def __init__(
         self,
         *,
-        generator: Spec,  # noise and code to images
-        discriminator: Spec,  # images to verdicts and guesses of the code; its head takes `codes`
+        generator: Spec,  # network from noise and code to images
+        discriminator: Spec,  # network from images to logits and predicted codes; its head takes `codes`
         prior: Literal["normal", "uniform"] = "uniform",  # distribution of the noise
-        categories: list[int] = [10],  # how many values each categorical code has
-        continuous: int = 2,  # how many continuous codes there are, each drawn from U(-1, 1)
+        categories: list[int] = [10],  # number of values of each categorical code
+        continuous: int = 2,  # number of continuous codes, each drawn from U(-1, 1)
         **base: Any,
     ):
         if continuous < 0 or any(k < 2 for k in categories) or not (categories or continuous):
@@ -44,7 +44,7 @@ class InfoGAN(Generation):
         layout = list(categories), continuous
         super().__init__(
             generator=generator.replace(attributes=sum(categories) + continuous),
-            discriminator=set_in_head(discriminator, "codes", layout, "InfoGAN guesses its code"),
+            discriminator=set_in_head(discriminator, "codes", layout, "InfoGAN predicts its code with the head info"),
             prior=prior,
             **base,
         )
@@ -56,7 +56,7 @@ class InfoGAN(Generation):
         return Draw(self.maker(z, code), code, z, code)
 
     def codes(self, count: int, **options: Any) -> Tensor:
-        """Codes (count, D) drawn as the data are believed to have been."""
+        """Random codes (count, D) from their prior."""
         parts = [one_hot(torch.randint(k, (count,), **options), k).float() for k in self.categories]
         return torch.cat([*parts, 2 * torch.rand(count, self.continuous, **options) - 1], 1)
 
@@ -84,18 +84,18 @@ class InfoGAN(Generation):
                 f" {self.continuous} continuous ones), got {label!r}."
             )
         chosen = [self._chosen(k, label[k]) for k in range(len(self.categories))]
-        numbers = torch.tensor([float(v) for v in label[len(self.categories) :]])
-        return torch.cat([*chosen, numbers]).expand(len(seeds), -1)
+        continuous = torch.tensor([float(v) for v in label[len(self.categories) :]])
+        return torch.cat([*chosen, continuous]).expand(len(seeds), -1)
 
     def _chosen(self, which: int, value: float) -> Tensor:
         """One category as a one-hot vector."""
         size = self.categories[which] if which < len(self.categories) else 0
         if value != int(value) or not 0 <= value < size:
-            told = f"is a whole number from 0 to {size - 1}" if size else "does not exist in this model"
-            raise UsageError(f"Category {which + 1} of the code {told}, got {value!r}.")
+            reason = f"is a whole number from 0 to {size - 1}" if size else "does not exist in this model"
+            raise UsageError(f"Category {which + 1} of the code {reason}, got {value!r}.")
         return one_hot(torch.tensor(int(value)), size).float()
 
     def read_label(self, text: str, names: Sequence[str]) -> Label:
         """A category's number, or a whole code as numbers between commas."""
-        code = numbers(text)
+        code = parse_floats(text)
         return int(code[0]) if len(code) == 1 and code[0].is_integer() else code

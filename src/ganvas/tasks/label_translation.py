@@ -1,4 +1,4 @@
-"""Images to whichever of many domains one asks for."""
+"""Translation to one of several labelled domains."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from .base import Label
-from .generation import asked, numbers
+from .generation import parse_floats, sample_labels
 from .translation import Translation
 
 
-class Told(Translation):
-    """A translation whose generator also takes the domain: (N,) int64 classes, or (N, attributes) float32."""
+class LabelTranslation(Translation):
+    """Translation conditioned on a target domain: classes (N,) int64 or attributes (N, A) float32."""
 
     source = "image"
     next_step = "ganvas translate -i IMAGE -o OUT.png --model {run} --label DOMAIN"
@@ -23,18 +23,18 @@ class Told(Translation):
     needs_label = True
 
     def target_labels(self, count: int, label: Label) -> Tensor | None:
-        """A class, a vector of attributes, or the number of the only attribute that is one."""
+        """Labels (N,) or (N, A): a class, a vector of attributes, or the index of the only attribute that is 1."""
         if label is None:
             return None
         if self.attributes and isinstance(label, int) and 0 <= label < self.attributes:
             label = [float(k == label) for k in range(self.attributes)]
-        return asked(range(count), label, self.classes, self.attributes)
+        return sample_labels(range(count), label, self.classes, self.attributes)
 
     def read_label(self, text: str, names: Sequence[str]) -> Label:
         if not self.attributes:
             return super().read_label(text, names)
-        found = numbers(text)
-        return int(found[0]) if len(found) < self.attributes and found[0].is_integer() else found
+        values = parse_floats(text)
+        return int(values[0]) if len(values) < self.attributes and values[0].is_integer() else values
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         if back or label is None:
@@ -43,18 +43,18 @@ class Told(Translation):
         return self.generator(images, label)
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
-        """Examples of the data, and the domain for each: what is asked for, else all in turn (or their own vector)."""
-        found = super().inputs(seeds)
+        """Images of the data with a target label: the given one, else all classes in turn, or their own attributes."""
+        batch = super().inputs(seeds)
         if label is not None:
-            return {**found, "label": self.target_labels(len(seeds), label)}
-        return found if self.attributes else {**found, "label": asked(seeds, None, self.classes, 0)}
+            return {**batch, "label": self.target_labels(len(seeds), label)}
+        return batch if self.attributes else {**batch, "label": sample_labels(seeds, None, self.classes, 0)}
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         return self.translate(inputs["image"], inputs["label"]).clamp(-1, 1)
 
 
-class AppliedTold(Told):
-    """A finished network that is told by attributes, and only used."""
+class AppliedLabelTranslation(LabelTranslation):
+    """A trained network that takes attributes, without losses, such as one of another project."""
 
     def __init__(self, network: nn.Module, attributes: int):
         super().__init__()

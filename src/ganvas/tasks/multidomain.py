@@ -1,4 +1,4 @@
-"""One generator between any number of labelled domains."""
+"""Translation between labelled domains by one generator (StarGAN)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary
-from .label_translation import Told
+from .label_translation import LabelTranslation
 from .translation import beside
 
-STRIPS = 8  # domains that an image is shown in, at most
+STRIPS = 8  # most domains in the sample grid
 
 
-class MultiDomain(Told):
-    """Images to any of the domains that the labels name (Choi et al. 2018, eq. 5-6).
+class MultiDomain(LabelTranslation):
+    """Translation to any of several labelled domains by one generator (Choi et al. 2018, eq. 5-6).
 
-    Targets are the labels of other images of the batch.  That the discriminator learns domains from real images and
-    the generator is paid for being recognised is the discriminator's head's doing.
+    Targets are the labels of other images of the batch.  The discriminator's head adds the classification terms: of
+    real images for the discriminator, of fake ones for the generator.
     """
 
     discriminator: Adversary
@@ -30,13 +30,13 @@ class MultiDomain(Told):
     def __init__(
         self,
         *,
-        generator: Spec,  # an image and a domain to an image
-        discriminator: Spec,  # images to verdicts and the logits of domains
-        loss: Spec,  # what the two are paid
-        penalties: list[Spec] = [],  # what keeps the discriminator honest
-        augment: list[Spec] = [],  # what both kinds of image go through before they are judged
-        classification: float = 1.0,  # weight of naming the domain, for both players
-        reconstruction: float = 10.0,  # weight of coming back to the image that was translated
+        generator: Spec,  # network from an image and a domain to an image
+        discriminator: Spec,  # network from images to logits and the logits of domains
+        loss: Spec,  # adversarial loss of both players
+        penalties: list[Spec] = [],  # penalties of the discriminator
+        augment: list[Spec] = [],  # augmentations of everything the discriminator sees
+        classification: float = 1.0,  # weight of the classification terms of both players
+        reconstruction: float = 10.0,  # weight of the cycle: the translation back against the source
         resolution: tuple[int, int],
         channels: int = 3,
         classes: int = 0,
@@ -44,10 +44,10 @@ class MultiDomain(Told):
     ):
         super().__init__()
         if classes == 1 or not (classes or attributes):
-            found = "a single one" if classes else "no labels"
+            number = "a single one" if classes else "no labels"
             raise UsageError(
-                f"This recipe translates between domains, and the data have {found}; put the images of each domain into"
-                " a sub-folder of its own, or name labels in a metadata.jsonl."
+                f"This recipe translates between domains, and the data have {number}; put the images of each domain"
+                " into a sub-folder of its own, or name labels in a metadata.jsonl."
             )
         self.classes, self.attributes = classes, attributes
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}

@@ -1,4 +1,4 @@
-"""An image to the image that it belongs to."""
+"""Translation learnt from aligned pairs (pix2pix)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .translation import Translation
 
 
 class Paired(Translation):
-    """Aligned pairs: near the target pixel by pixel, and like a real pair to a discriminator (Isola et al. 2017).
+    """Paired translation: L1 to the target, and a discriminator of pairs (Isola et al. 2017).
 
     The discriminator sees the source beside the image, in the channels (eq. 1); its augmentations do so, too.
     """
@@ -25,13 +25,13 @@ class Paired(Translation):
     def __init__(
         self,
         *,
-        generator: Spec,  # sources to images
-        discriminator: Spec,  # a source and an image, as channels, to verdicts
-        loss: Spec,  # what the two are paid
-        penalties: list[Spec] = [],  # what keeps the discriminator honest
-        augment: list[Spec] = [],  # what both kinds of pair go through before they are judged
-        pixel: float = 100.0,  # weight of the mean absolute difference from the target
-        pool: int = 0,  # past fakes the discriminator is also shown; 0: only the present ones
+        generator: Spec,  # network from sources to images
+        discriminator: Spec,  # network from a source and an image, as channels, to logits
+        loss: Spec,  # adversarial loss of both players
+        penalties: list[Spec] = [],  # penalties of the discriminator
+        augment: list[Spec] = [],  # augmentations of every pair that the discriminator sees
+        pixel: float = 100.0,  # weight of the L1 distance to the target
+        pool: int = 0,  # size of the pool of past fakes that the discriminator also sees; 0: none
         resolution: tuple[int, int],
         channels: int = 3,
         source_channels: int = 0,

@@ -1,4 +1,4 @@
-"""A bad image to a good one: larger, sharper, cleaner, coloured, whole."""
+"""Restoration: degraded images to good ones (super-resolution, denoising, colour, inpainting)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .translation import Translation, beside
 
 
 class Restoration(Translation):
-    """Near the good image by any sum of terms, and, with a discriminator, like a real one (Ledig et al. 2017, eq. 3).
+    """Restoration by a sum of image terms and, optionally, a discriminator (Ledig et al. 2017, eq. 3).
 
-    The bad images are the data's own, or made by the recipe's degradation.  The terms compare with the degradation's
+    The degraded images are the data's own, or from the recipe's degradation.  The terms compare with the degradation's
     target; the discriminator sees the images as they are (which differ where a degradation sharpens its target).
     """
 
@@ -28,10 +28,10 @@ class Restoration(Translation):
     def __init__(
         self,
         *,
-        generator: Spec,  # bad images to good ones
-        terms: list[Spec],  # how far an image is from the one it should be
-        discriminator: Spec | None = None,  # images to verdicts; none: the terms are all that counts
-        loss: Spec | None = None,  # what the two are paid
+        generator: Spec,  # network from degraded to restored images
+        terms: list[Spec],  # image terms: distances from the target
+        discriminator: Spec | None = None,  # network from images to logits; none: the terms alone
+        loss: Spec | None = None,  # adversarial loss of both players, with a discriminator
         penalties: list[Spec] = [],  # what keeps the discriminator honest
         augment: list[Spec] = [],  # what both kinds of image go through before they are judged
         resolution: tuple[int, int],
@@ -45,10 +45,12 @@ class Restoration(Translation):
         self.generator = generator.build(**facts, **sources)
         self.terms = nn.ModuleList(term.build() for term in terms)
         if not terms:
-            raise UsageError("Restoration needs terms that say how near an image is, such as terms=[l1].")
+            raise UsageError("Missing terms: image terms to minimise, such as terms=[l1].")
         if discriminator is not None:
             if loss is None:
-                raise UsageError("A discriminator needs a loss, such as loss=weighted(loss=non_saturating,g=0.001).")
+                raise UsageError(
+                    "Missing loss: of the discriminator, such as loss=weighted(loss=non_saturating,g=0.001)."
+                )
             self.discriminator = Adversary(discriminator, loss, penalties, augment, **facts)
         self.needs = frozenset({"image", "source"})
         verb = "upscale" if self.generator.scale > 1 else "restore"
@@ -61,23 +63,23 @@ class Restoration(Translation):
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         fake = self.take_fakes(batch, lambda: self.generator(batch["source"]))
-        wanted = batch.get("target", batch["image"])
-        steady = self._steady(batch["source"]) if any(term.steady for term in self.terms) else None
-        terms = named_terms(self.terms, (term(fake, wanted, steady) for term in self.terms))
+        target = batch.get("target", batch["image"])
+        averaged = self._average_image(batch["source"]) if any(term.uses_average for term in self.terms) else None
+        terms = named_terms(self.terms, (term(fake, target, averaged) for term in self.terms))
         if isinstance(self.discriminator, Adversary):
             terms |= self.discriminator.g_loss(Draw(fake), batch["image"], progress)[0]
         with torch.no_grad():
-            error = (fake.float().clamp(-1, 1) - wanted).square().mean((1, 2, 3)) / 4
+            error = (fake.float().clamp(-1, 1) - target).square().mean((1, 2, 3)) / 4
             psnr = -10 * torch.log10(error.clamp_min(1e-10)).mean()
         return Objective(terms, {"psnr": psnr})
 
-    def _steady(self, source: Tensor) -> Tensor | None:
-        """What the averaged generator makes, while there is one."""
+    def _average_image(self, source: Tensor) -> Tensor | None:
+        """The averaged generator's images; None outside training, where the trainer has not set `average`."""
         if self.average is None:
             return None
         with torch.no_grad():
-            made: Tensor = self.average()(source)
-        return made
+            images: Tensor = self.average()(source)
+        return images
 
     def probe(self, batch: dict[str, Any]) -> Probe | None:
         if not isinstance(self.discriminator, Adversary):
@@ -86,7 +88,7 @@ class Restoration(Translation):
         return Probe(batch["image"], fake, score(batch["image"]), score(fake))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """The bad image, with its pixels repeated where it is smaller, what was made of it, and the good one."""
+        """The degraded image, with its pixels repeated where it is smaller, the restored one, and the good one."""
         size = inputs["image"].shape[2:]
         return beside(interpolate(self.seen(inputs[self.source]), size=size), self.sample(inputs), inputs["image"])
 

@@ -1,4 +1,4 @@
-"""A classifier that learns from images without labels, because it also has to tell them from generated ones."""
+"""Semi-supervised classification: the discriminator of a GAN is also a classifier."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .generation import Generation
 
 
 class SemiSupervised(Generation):
-    """A generator and a discriminator that names classes and so becomes a classifier (Salimans et al. 2016).
+    """A GAN whose discriminator is also a classifier, from few labels and many images (Salimans et al. 2016).
 
-    Section 5: of K class logits l, real or fake is judged by log sum exp l, and labelled images, which every batch
-    brings along, pay the cross entropy.  Section 3.1: the generator's only aim is that the means of the discriminator's
-    features over a batch agree (in absolute value, as in the authors' code).
+    Section 5: the logit of K class logits l is log sum exp l, and the labelled images of a batch add their cross
+    entropy.  Section 3.1: the generator minimises the distance of the means of the discriminator's features over a
+    batch (in absolute value, as in the authors' code).
 
-    `generator` holds `images` and `classifier`, a copy of the discriminator: so its average is what is saved, which is
-    what the authors tested.
+    `generator` holds `images` and `classifier`, a copy of the discriminator: so its average is saved, which the
+    authors tested.
     """
 
     example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]\nclasses = model.classify(images)  # (16,)"
@@ -35,10 +35,10 @@ class SemiSupervised(Generation):
     def __init__(
         self,
         *,
-        discriminator: Spec,  # images to verdicts with class logits: its head is `classes`
+        discriminator: Spec,  # network from images to class logits: its head is `classes`
         prior: Literal["normal", "uniform"] = "uniform",  # distribution of the noise
         supervised: float = 1.0,  # weight of the cross entropy of labelled images
-        unsupervised: float = 0.5,  # weight of telling real from fake
+        unsupervised: float = 0.5,  # weight of the adversarial loss
         resolution: tuple[int, int],
         channels: int = 3,
         classes: int = 0,
@@ -82,7 +82,7 @@ class SemiSupervised(Generation):
         scores = self.discriminator.discriminate(draw.image)
         match = self.discriminator.match(batch["image"], draw.image, reference, scores, None, None)
         match.draw, match.net = draw, self.maker
-        real, fake = (found.features[-1].float().mean(0) for found in (reference, scores))
+        real, fake = (s.features[-1].float().mean(0) for s in (reference, scores))
         terms = {"feature_matching": (fake - real).abs().mean()}
         return Objective(terms | penalty_terms(self.g_penalties, match, progress, terms))
 
@@ -91,8 +91,8 @@ class SemiSupervised(Generation):
 
     @torch.no_grad()
     def _copy_discriminator(self) -> None:
-        """What the classifier knows now; the trainer averages it with the generator."""
-        copied, net = self.generator["classifier"], self.discriminator.net  # type: ignore[index]
-        torch._foreach_copy_(list(copied.parameters()), list(net.parameters()))
-        for a, b in zip(copied.buffers(), net.buffers()):
+        """Copy the discriminator into the classifier, which the trainer averages with the generator."""
+        classifier, net = self.generator["classifier"], self.discriminator.net  # type: ignore[index]
+        torch._foreach_copy_(list(classifier.parameters()), list(net.parameters()))
+        for a, b in zip(classifier.buffers(), net.buffers()):
             a.copy_(b)

@@ -1,4 +1,4 @@
-"""Images in any style by a decoder of maps: what is the same whether it is trained here or comes from elsewhere."""
+"""Stylization by a decoder of maps with the style's statistics: inference, for trained and for foreign networks."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ NEEDS_A_STYLE = "This model needs an image of the style: ganvas stylize, or ganv
 
 
 class Restyling(Translation):
-    """A decoder of maps, and what makes them: `encode` takes images to maps of all layers, the deepest last."""
+    """Base of style transfer by statistics of maps: an encoder and a decoder of its deepest map."""
 
     source = "other"
     next_step = "ganvas stylize IMAGE STYLE -o OUT.png --model {run}"
     example = "painted = ganvas.stylize(image, [style], model)  # PIL images, or as `model.sample` gives them"
 
     needs_style = True
-    smallest_style = 16  # receptive field of the decoded map
+    smallest_style = 16  # pixels: receptive field of the decoded map
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Maps (N, C, h, w) of images, from the largest to the one that is decoded."""
         raise NotImplementedError(f"{type(self).__name__} must say what makes its maps")
 
     def layers(self, images: Tensor) -> list[Tensor]:
-        """All that is given the statistics of a style: colours, and their maps."""
+        """Everything that takes the statistics of a style: the colours and all maps."""
         return [images[:, :3], *self.encode(images)]
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
@@ -46,32 +46,32 @@ class Restyling(Translation):
         alpha: float = 1.0,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1] in styles, each (1 or N, C, h, w), mixed by shares.
+        """Stylize images (N, C, H, W) in [-1, 1] with styles, each (1 or N, C, h, w), mixed by shares.
 
-        `alpha` from 0, the content as it is decoded, to 1.  Where `mask` (1, 1, H, W) in [0, 1] is 1 the first style
-        is, where it is 0 the others are, or the content if there are none (Huang and Belongie 2017, section 7.4).
+        `alpha` from 0, the decoded content, to 1.  The first style applies where `mask` (1, 1, H, W) in [0, 1] is 1,
+        and where it is 0 the others, or the content if there are none (Huang and Belongie 2017, section 7.4).
         """
-        seen, looks = self.layers(content), [[moments(m) for m in self.layers(style)] for style in styles]
-        toward = [restyled_map(m, of, shares, mask) for m, *of in zip(seen, *looks)]
-        return self.decoded([alpha * t + (1 - alpha) * m for t, m in zip(toward, seen)], content)
+        maps, statistics = self.layers(content), [[moments(m) for m in self.layers(style)] for style in styles]
+        targets = [adapt_map(m, of, shares, mask) for m, *of in zip(maps, *statistics)]
+        return self.decode([alpha * t + (1 - alpha) * m for t, m in zip(targets, maps)], content)
 
-    def decoded(self, maps: Sequence[Tensor], content: Tensor) -> Tensor:
-        """The image of such `layers`, of the size and with the transparency of the content."""
-        made: Tensor = self.generator(*maps)[:, :, : content.shape[2], : content.shape[3]]
-        return torch.cat([made, content[:, 3:].to(made.dtype)], 1)
+    def decode(self, maps: Sequence[Tensor], content: Tensor) -> Tensor:
+        """The image of `layers`, with the size and the alpha of the content."""
+        image: Tensor = self.generator(*maps)[:, :, : content.shape[2], : content.shape[3]]
+        return torch.cat([image, content[:, 3:].to(image.dtype)], 1)
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         return self.stylize(inputs["other"], [inputs["image"]]).clamp(-1, 1)
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """The content, the style, and what was made of them."""
+        """The content, the style and the result."""
         return beside(inputs["other"], inputs["image"], self.sample(inputs))
 
 
-def restyled_map(
+def adapt_map(
     maps: Tensor, styles: Sequence[tuple[Tensor, Tensor]], shares: Sequence[float], mask: Tensor | None
 ) -> Tensor:
-    """A map with the statistics of styles, mixed by shares; with a mask as `Restyling.stylize` says."""
+    """A map with the statistics of styles, mixed by shares; with a mask as in `Restyling.stylize`."""
     if mask is None:
         weights = [s / sum(shares) for s in shares] or [1 / len(styles)] * len(styles)
         return torch.stack([w * adapted(maps, style) for w, style in zip(weights, styles)]).sum(0)
@@ -86,7 +86,7 @@ def restyled_map(
 
 
 class AppliedRestyling(Restyling):
-    """A finished decoder of another project and the encoder that it belongs to, only used."""
+    """A trained decoder of another project with its encoder, without losses."""
 
     def __init__(self, decoder: nn.Module, encoder: nn.Module):
         super().__init__()

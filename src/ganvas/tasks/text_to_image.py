@@ -1,4 +1,4 @@
-"""Noise and a caption to images."""
+"""Text to image: images from noise and a caption."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .generation import Generation
 
 
 class TextGeneration(Generation):
-    """Images for captions, by a discriminator that also rejects real images with wrong texts (Reed et al. 2016).
+    """Text to image with a discriminator that also rejects real images with wrong captions (Reed et al. 2016).
 
     Algorithm 1 (GAN-CLS): real image and its text, against fake image and its text and real image and a wrong text,
     half each.  Each player has a text encoder of its own, as in class-conditional GANs each has its own embedding: the
@@ -35,19 +35,19 @@ class TextGeneration(Generation):
     def __init__(
         self,
         *,
-        generator: Spec,  # noise and text vector to images
-        discriminator: Spec,  # images and text vector to verdicts; its head looks at labels
-        text: Spec,  # captions (a list of N) to vectors (N, E); one is built for each player
-        matching: float = 0.5,  # share of the discriminator's objective that is about wrong texts
-        hidden: float = 0.1,  # share of captions hidden in training, so that images can be asked for without one
+        generator: Spec,  # network from noise and text vector to images
+        discriminator: Spec,  # network from images and text vector to logits, by a head that takes labels
+        text: Spec,  # text encoder from captions (a list of N) to vectors (N, E); one is built for each player
+        matching: float = 0.5,  # share of the mismatch term in the discriminator's objective, 0 to 1
+        hidden: float = 0.1,  # share of captions hidden in training, 0 to 1; above 0, samples need no caption
         **base: Any,
     ):
-        read, write = text.build(), text.build()
+        d_text, g_text = text.build(), text.build()
         with torch.no_grad():
-            size = read.eval()(["?"]).shape[1]
+            size = d_text.eval()(["?"]).shape[1]
         super().__init__(generator=generator, discriminator=discriminator, conditional=True, attributes=size, **base)
-        self.generator = nn.ModuleDict({"images": self.generator, "text": write.train()})
-        self.discriminator.text = read.train()
+        self.generator = nn.ModuleDict({"images": self.generator, "text": g_text.train()})
+        self.discriminator.text = d_text.train()
         for name, share in (("matching", matching), ("hidden", hidden)):
             if not 0 <= share <= 1:
                 raise UsageError(f"{name} is a share, from 0 to 1, got {share:g}.")
@@ -69,10 +69,10 @@ class TextGeneration(Generation):
         stats = {"mismatched": torch.tensor(float(wrong.sum()) / len(captions))}
         if wrong.any():
             where = wrong.nonzero()[:, 0].to(real.device)
-            # all of the batch, though not all is paid for: heads that compare images are to see as many as ever
+            # all of the batch, though not all has a term: heads that compare images see as many as ever
             logits = self.discriminator.discriminate(real, vectors.roll(shift, 0)).logits[where]
-            paid = self.discriminator.loss.d(match.real_scores.logits[where], logits)
-            objective.terms["mismatch"] = self.matching * paid
+            mismatch = self.discriminator.loss.d(match.real_scores.logits[where], logits)
+            objective.terms["mismatch"] = self.matching * mismatch
             stats["wrong"] = self.discriminator.loss.to_scalar(logits.detach()).mean()
         objective.stats |= stats
         return objective
@@ -91,12 +91,12 @@ class TextGeneration(Generation):
 
     def captions(self, batch: dict[str, Any], progress: Progress) -> list[str]:
         """The captions of a batch, some of them hidden; the same for both players."""
-        shown = progress.mine(torch.rand(len(batch["text"]) * progress.world)) >= self.hidden
-        batch["captions"] = [text.strip() if seen else "" for text, seen in zip(batch["text"], shown.tolist())]
+        visible = progress.mine(torch.rand(len(batch["text"]) * progress.world)) >= self.hidden
+        batch["captions"] = [text.strip() if show else "" for text, show in zip(batch["text"], visible.tolist())]
         return batch["captions"]
 
     def read(self, captions: Sequence[str]) -> Tensor:
-        """Captions as the discriminator understands them: (N, E)."""
+        """Captions encoded for the discriminator: (N, E)."""
         reader: Any = self.discriminator.text
         return reader(captions)
 
@@ -109,9 +109,9 @@ class TextGeneration(Generation):
         return text
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
-        """One latent a seed, and the caption, or the empty one if nothing was asked for."""
+        """One latent per seed, and the caption, empty without a label."""
         if not isinstance(label, (str, type(None))):
-            raise UsageError(f"This model is asked for with a caption, got {label!r}.")
+            raise UsageError(f"The label of this model is a caption, got {label!r}.")
         return {"z": self.latents(seeds), "text": [(label or "").strip()] * len(seeds)}
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
@@ -120,7 +120,7 @@ class TextGeneration(Generation):
 
 
 def mismatched(captions: Sequence[str]) -> tuple[Tensor, int]:
-    """Which captions (N,) bool are wrong ones, and by how many places they were moved on to be so.
+    """A mask (N,) of images whose moved caption is wrong, and the number of places that captions are moved by.
 
     Moved captions are wrong unless they are equal to the right one, or either is empty.  One caption alone has no
     wrong ones.

@@ -1,4 +1,4 @@
-"""What tasks from images to images share: what they are shown with, and how a finished model is used."""
+"""Base of translation tasks: sample inputs from the data, and use of a finished model."""
 
 from __future__ import annotations
 
@@ -13,26 +13,23 @@ from .base import Label, Task
 
 
 class Translation(Task):
-    """A task whose generator makes images of images.
-
-    While it trains it is shown with images of the data (`examples`); a finished model has none and is given some.
-    """
+    """Base of tasks whose generator translates images; sample inputs are images of the data."""
 
     translates = True
     next_step = "ganvas translate -i IMAGE -o OUT.png --model {run}"
     example = "translated = model(image)  # a PIL image, (N, C, H, W) in [-1, 1], or (H, W, C) uint8"
-    shown_at_once = 24
-    source = "source"  # what in a batch is translated
-    reversible = False  # whether it can also go back
+    grid_images = 24
+    source = "source"  # the entry of a batch that is translated
+    reversible = False  # it also translates back
 
     def target_labels(self, count: int, label: Label) -> Tensor | None:
         if label is not None:
-            raise UsageError("This model makes one kind of image, so it cannot be asked for a label.")
+            raise UsageError("This model translates to one kind of image, so it takes no label.")
         return None
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         if back:
-            raise UsageError("This model goes one way only; train it on the pairs in the other order (BA:DIR).")
+            raise UsageError("This model translates one way; train the other on the pairs in the other order (BA:DIR).")
         return self.generator(images)
 
     def stylize(
@@ -49,22 +46,22 @@ class Translation(Task):
         return alpha * result + (1 - alpha) * content if alpha < 1 else result
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
-        """Examples of the data, one a seed."""
+        """Images of the data, one per seed; `UsageError` for a finished model, where nothing has set `examples`."""
         if self.examples is None:
             raise UsageError("This model translates images, so give it some: ganvas translate, or model(image).")
-        found = self.examples(seeds)
-        return {name: value for name, value in found.items() if name in (self.source, "image", "label")}
+        batch = self.examples(seeds)
+        return {name: value for name, value in batch.items() if name in (self.source, "image", "label")}
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         return self.translate(inputs[self.source]).clamp(-1, 1)
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """The source, what was made of it, and what it should have become."""
+        """The source, its translation and the target."""
         return beside(inputs[self.source], self.sample(inputs), inputs["image"])
 
 
 class Applied(Translation):
-    """A finished network, of whatever project, that is only used: it has no losses."""
+    """A trained translation network without losses, such as one of another project."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -78,7 +75,7 @@ def beside(*images: Tensor) -> Tensor:
 
 
 def _widened(images: Tensor, channels: int) -> Tensor:
-    """Grey images in three channels, opaque ones with an alpha, if so many channels are asked for."""
+    """Images with `channels` channels: grey ones repeated to three, opaque ones with an alpha of 1."""
     if images.shape[1] == 1 and channels > 1:
         images = images.expand(-1, 3, -1, -1)
     if images.shape[1] == 3 and channels == 4:

@@ -1,4 +1,4 @@
-"""Two piles of images, of which none belongs to another: there and back again."""
+"""Translation learnt from two unpaired image sets (CycleGAN)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .translation import Translation, beside
 
 
 class Unpaired(Translation):
-    """Two generators that undo each other, each with a discriminator of its results (Zhu et al. 2017, eq. 3).
+    """Cycle-consistent translation: two generators that invert each other, two discriminators (Zhu et al. 2017, eq. 3).
 
-    `a` is the pile that is translated (`other` in a batch), `b` the one it becomes; `ab` and `ba` are the ways.
+    `a` is the source set (`other` in a batch), `b` the target set (`image`); `ab` and `ba` are the directions.
     """
 
     source = "other"
@@ -28,14 +28,14 @@ class Unpaired(Translation):
     def __init__(
         self,
         *,
-        generator: Spec,  # images to images; built twice
-        discriminator: Spec,  # images to verdicts; built twice
-        loss: Spec,  # what they are paid
-        penalties: list[Spec] = [],  # what keeps the discriminators honest
-        augment: list[Spec] = [],  # what images go through before they are judged
-        cycle: float = 10.0,  # weight of coming back to the image that was translated
-        identity: float = 0.5,  # share of that weight on leaving images of the right pile alone; 0: not asked for
-        pool: int = 50,  # past fakes that each discriminator is also shown; 0: only the present ones
+        generator: Spec,  # network from images to images; built twice
+        discriminator: Spec,  # network from images to logits; built twice
+        loss: Spec,  # adversarial loss of both players
+        penalties: list[Spec] = [],  # penalties of the discriminators
+        augment: list[Spec] = [],  # augmentations of everything the discriminators see
+        cycle: float = 10.0,  # weight of the cycle: the translation there and back against the source
+        identity: float = 0.5,  # share of that weight on the L1 change of images of the target set; 0: left out
+        pool: int = 50,  # size of the pool of past fakes that each discriminator also sees; 0: none
         resolution: tuple[int, int],
         channels: int = 3,
     ):
@@ -51,9 +51,9 @@ class Unpaired(Translation):
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real = {"a": batch["other"], "b": batch["image"]}
         fake = self.make_fakes(batch, progress.share_fakes, lambda: self._fakes(real))
-        found = {p: self.discriminator[p].d_loss(real[p], fake[p], progress)[0] for p in "ab"}  # type: ignore[operator]
-        terms = {f"{name}_{p}": term for p, o in found.items() for name, term in o.terms.items()}
-        return Objective(terms, {f"{name}_{p}": value for p, o in found.items() for name, value in o.stats.items()})
+        sides = {p: self.discriminator[p].d_loss(real[p], fake[p], progress)[0] for p in "ab"}  # type: ignore[operator]
+        terms = {f"{name}_{p}": term for p, o in sides.items() for name, term in o.terms.items()}
+        return Objective(terms, {f"{name}_{p}": value for p, o in sides.items() for name, value in o.stats.items()})
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real = {"a": batch["other"], "b": batch["image"]}
@@ -61,8 +61,8 @@ class Unpaired(Translation):
         back = self._fakes({"a": fake["a"], "b": fake["b"]})
         terms: dict[str, Tensor] = {}
         for p in "ab":
-            paid, _ = self.discriminator[p].g_loss(Draw(fake[p]), real[p], progress)  # type: ignore[operator]
-            terms |= {f"{name}_{p}": term for name, term in paid.items()}
+            adversarial, _ = self.discriminator[p].g_loss(Draw(fake[p]), real[p], progress)  # type: ignore[operator]
+            terms |= {f"{name}_{p}": term for name, term in adversarial.items()}
             terms[f"cycle_{p}"] = self.cycle * l1_loss(back[p].float(), real[p])
             if self.identity:
                 alone = self.generator["ba" if p == "a" else "ab"](real[p])
@@ -70,19 +70,19 @@ class Unpaired(Translation):
         return Objective(terms)
 
     def _fakes(self, images: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What images of each pile become in the other one."""
+        """Images of both sets translated to the other set."""
         return {"a": self.generator["ba"](images["b"]), "b": self.generator["ab"](images["a"])}
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         return self.generator["ba" if back else "ab"](images)
 
     def probe(self, batch: dict[str, Any]) -> Probe:
-        """How the second pile is judged, and what becomes of the first."""
+        """Images of the target set and translated images, with their scores."""
         fake, score = self.generator["ab"](batch["other"]), self.discriminator["b"].score
         return Probe(batch["image"], fake, score(batch["image"]), score(fake))  # type: ignore[operator]
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """Of both piles: an image, what it becomes, and what it is when it has come back."""
+        """Of both sets: an image, its translation, and the translation back."""
         strips: list[Tensor] = []
         for images, back in ((inputs["other"], False), (inputs["image"], True)):
             there = self.translate(images, back=back)

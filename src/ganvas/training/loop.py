@@ -272,7 +272,7 @@ class Training:
 
     def sample(self) -> Tensor:
         """The averaged generator's images of the same latents (or of the same images) at every snapshot."""
-        count = self.trainer.task.shown_at_once
+        count = self.trainer.task.grid_images
         size, device = min(count, self.trainer.recipe.batch), self.trainer.policy.device
         with self.trainer.averaged() as task, torch.no_grad(), self.trainer.policy.autocast():
             whole = task.inputs(range(count))
