@@ -19,12 +19,13 @@ weights = typer.Typer(help="Weight files of public networks: list, download, add
 COLOURS = {"note": "dim", "warning": "yellow", "trouble": "bold red"}  # of findings
 
 IMAGES, NETWORK, ONE = "Images", "Feature network: fd, fid, kid, is, prdc, memorisation", "Options of single metrics"
-Features = Annotated[str, typer.Option(help="pocket, inception, vgg16 or vgg19.", rich_help_panel=NETWORK)]
-Resize = Annotated[str, typer.Option(help="own: as its authors; clean: antialiased.", rich_help_panel=NETWORK)]
+Features = Annotated[str, typer.Option(help="Network: pocket, inception, vgg16 or vgg19.", rich_help_panel=NETWORK)]
+Resize = Annotated[str, typer.Option(help="Resizing; own: the authors'; clean: antialiased.", rich_help_panel=NETWORK)]
 Samples = Annotated[int, typer.Option(help="Images drawn from a run.", rich_help_panel=IMAGES)]
-Seed = Annotated[int, typer.Option(help="Of a run's first sample and of random subsets.", rich_help_panel=IMAGES)]
+Seed = Annotated[int, typer.Option(help="Seed of a run's samples and of random subsets.", rich_help_panel=IMAGES)]
 Resolution = Annotated[
-    str | None, typer.Option(help="64 or WIDTHxHEIGHT, for folders of several sizes.", rich_help_panel=IMAGES)
+    str | None,
+    typer.Option(help="Size in pixels, 64 or WIDTHxHEIGHT, for mixed sizes.", rich_help_panel=IMAGES),
 ]
 
 
@@ -36,10 +37,8 @@ def option(*names: str, help: str) -> Any:
 def eval_(
     context: typer.Context,
     metric: Annotated[str, typer.Argument(help="fd, kid, is, prdc, psnr, ...: `ganvas list metrics`.")],
-    a: Annotated[str, typer.Argument(metavar="A", help="The real images: data, statistics, or a run.")],
-    b: Annotated[
-        str | None, typer.Argument(metavar="[B]", help="What is measured: data, statistics, or a run.")
-    ] = None,
+    a: Annotated[str, typer.Argument(metavar="A", help="Reference images: data, statistics, or a run.")],
+    b: Annotated[str | None, typer.Argument(metavar="B", help="Evaluated images: data, statistics, or a run.")] = None,
     samples: Samples = 5000,
     seed: Seed = 0,
     resolution: Resolution = None,
@@ -118,7 +117,7 @@ def statistics(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Mean and covariance of features in a file (.npz), to compare with later in place of the images."""
+    """Write mean and covariance of features to an .npz file, for later comparisons in place of the images."""
     from ..errors import UsageError
     from ..evaluation import evaluate
 
@@ -131,7 +130,7 @@ def statistics(
 
 
 def doctor(
-    run: Annotated[Path, typer.Argument(help="A run, also one that is training.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, finished or in training.")],
     as_json: JsonFlag = False,
 ) -> None:
     """Diagnose a run: each problem with its evidence and what to change."""
@@ -179,7 +178,7 @@ def weights_list(as_json: JsonFlag = False) -> None:
 
 
 @weights.command("fetch", cls=Command)
-def weights_fetch(name: Annotated[str, typer.Argument(help="As `ganvas weights list` names it.")]) -> None:
+def weights_fetch(name: Annotated[str, typer.Argument(help="Name from `ganvas weights list`.")]) -> None:
     """Download a file, or the rest of one whose download broke off, and verify it."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -194,7 +193,7 @@ def weights_fetch(name: Annotated[str, typer.Argument(help="As `ganvas weights l
 
 @weights.command("add", cls=Command)
 def weights_add(
-    name: Annotated[str, typer.Argument(help="As `ganvas weights list` names it.")],
+    name: Annotated[str, typer.Argument(help="Name from `ganvas weights list`.")],
     file: Annotated[Path, typer.Argument(help="Your copy of the file.")],
 ) -> None:
     """Add your own copy of a file after verifying it."""

@@ -30,8 +30,8 @@ def write_sections(formatter: Formatter, sections: Sections) -> None:
     for heading, rows in sections.items():
         formatter.write("\n" + style(heading, fg="green", bold=True) + "\n")
         for name, text in rows:
-            text = re.sub(r" *\[default: \(?(.*?)\)?(?=[];])", _unbroken, text)
-            lines = textwrap.wrap(text.replace("  [", " ["), max(formatter.width - column, 20))
+            text = re.sub(r" *\[default: \(?(.*?)\)?(?=[];])", _unbroken, text).replace("  [", " [")
+            lines = textwrap.wrap(text, max(formatter.width - column, 20), break_on_hyphens=False)
             if len(name) > WIDEST:
                 lines.insert(0, "")
             margin = "  " + style(name, fg="cyan") + " " * (column - 2 - len(name))
@@ -47,7 +47,7 @@ def _unbroken(default: re.Match[str]) -> str:
 
 def _options(command: TyperCommand | TyperGroup, ctx: Any) -> Sections:
     """Arguments and options of a command under the headings of their `rich_help_panel`, by default their kind."""
-    sections: Sections = {}
+    sections: Sections = {"Arguments": [], "Options": []}
     for param in command.get_params(ctx):
         record = param.get_help_record(ctx)
         if record:
@@ -55,7 +55,7 @@ def _options(command: TyperCommand | TyperGroup, ctx: Any) -> Sections:
             heading = getattr(param, "rich_help_panel", None)
             heading = heading if isinstance(heading, str) else f"{param.param_type_name.capitalize()}s"
             sections.setdefault(heading, []).append((name, record[1]))
-    return sections
+    return {heading: rows for heading, rows in sections.items() if rows}
 
 
 class Command(TyperCommand):

@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from ..inference.stylize import GatysStylizer, NetworkStylizer
 
 METHODS = {"auto": "", "gatys": "", "adain": "adain", "fast": "fast_style"}  # with the recipe that trains it
-LAYER = {"metavar": "NAME[=WEIGHT]", "show_default": "the network's"}
 
-Model = Annotated[str | None, Option(help="Run of adain or fast_style, or a weight file.", show_default="none")]
-Alpha = Annotated[float | None, Option(help="Strength of the style with --model, 0 to 1.", show_default="1")]
-Optimizer = Annotated[str | None, Option(help="Optimizer: lbfgs or adam.", show_default="lbfgs")]
-ContentLayer = Annotated[list[str] | None, Option(help="Layer of the content loss; repeatable.", **LAYER)]
-StyleLayer = Annotated[list[str] | None, Option(help="Layer of the style loss; repeatable.", **LAYER)]
-PreviewEvery = Annotated[int | None, Option(help="Iterations between intermediate images.", show_default="25")]
+
+def gatys_option(help: str, default: str | bool, *names: str, metavar: str | None = None) -> Any:
+    """Option of the optimization: None says that it was not given, and `default` is what the help shows."""
+    panel = "Options of gatys, without --model"
+    return Option(*names, help=help, show_default=default, metavar=metavar, rich_help_panel=panel)
+
+
+def model_option(help: str, default: str | bool = False) -> Any:
+    """Option of a model, as `gatys_option`."""
+    return Option(help=help, show_default=default, rich_help_panel="Options with --model")
+
+
+Layers = Annotated[
+    list[str] | None, gatys_option("Layer of the loss; repeatable.", "the network's", metavar="NAME[=WEIGHT]")
+]
 
 
 @dataclass(frozen=True)
@@ -60,26 +68,26 @@ def stylize(
     style: Annotated[list[Path] | None, Argument(help="Style images; none for a model of one style.")] = None,
     output: Output = ...,  # type: ignore[assignment]
     method: Annotated[str, Option(help="gatys (optimization), adain or fast (--model), or auto.")] = "auto",
-    model: Model = None,
-    encoder: Annotated[Path | None, Option(help="File vgg_normalised.pth, for a decoder.pth of AdaIN.")] = None,
-    alpha: Alpha = None,
-    mask: Annotated[Path | None, Option(help="With adain: image, white where the first style applies.")] = None,
+    model: Annotated[str | None, Option(help="Run of adain or fast_style, or a weight file.")] = None,
     weights: Annotated[str | None, Option(help="Weight of each style, as 2,1.", show_default="equal")] = None,
     colour: Annotated[str, Option(help="style, or luminance or histogram for the content's colours.")] = "style",
-    network: Annotated[str | None, Option(help="pocket, vgg16, vgg19 or auto.", show_default="auto")] = None,
-    iterations: Annotated[int | None, Option(help="Iterations of gatys.", show_default="300")] = None,
-    optimizer: Optimizer = None,
-    begin: Annotated[str | None, Option(help="Initial image: content or noise.", show_default="content")] = None,
-    content_weight: Annotated[float | None, Option(help="Weight of the content loss.", show_default="1.0")] = None,
-    style_weight: Annotated[float | None, Option(help="Weight of the style loss.", show_default="100.0")] = None,
-    smoothness: Annotated[float | None, Option(help="Weight of the total variation.", show_default="0.1")] = None,
-    content_layer: ContentLayer = None,
-    style_layer: StyleLayer = None,
-    style_scale: Annotated[float | None, Option(help="Relative size of the strokes.", show_default="1.0")] = None,
-    one_size: Annotated[bool, Option("--one-size", help="Run all iterations at the full size.")] = False,
-    preview: Annotated[Path | None, Option(help="Folder for intermediate images.")] = None,
-    preview_every: PreviewEvery = None,
-    seed: Annotated[int | None, Option(help="Seed of the noise.", show_default="0")] = None,
+    encoder: Annotated[Path | None, model_option("File vgg_normalised.pth, for a decoder.pth of AdaIN.")] = None,
+    alpha: Annotated[float | None, model_option("Strength of the style, 0 to 1.", "1.0")] = None,
+    mask: Annotated[Path | None, model_option("With adain: image, white where the first style applies.")] = None,
+    network: Annotated[str | None, gatys_option("Network: pocket, vgg16, vgg19 or auto.", "auto")] = None,
+    iterations: Annotated[int | None, gatys_option("Number of iterations.", "300")] = None,
+    optimizer: Annotated[str | None, gatys_option("Optimizer: lbfgs or adam.", "lbfgs")] = None,
+    begin: Annotated[str | None, gatys_option("Initial image: content or noise.", "content")] = None,
+    content_weight: Annotated[float | None, gatys_option("Weight of the content loss.", "1.0")] = None,
+    style_weight: Annotated[float | None, gatys_option("Weight of the style loss.", "100.0")] = None,
+    smoothness: Annotated[float | None, gatys_option("Weight of the total variation.", "0.1")] = None,
+    content_layer: Layers = None,
+    style_layer: Layers = None,
+    style_scale: Annotated[float | None, gatys_option("Relative size of the strokes.", "1.0")] = None,
+    one_size: Annotated[bool, gatys_option("Run all iterations at the full size.", False, "--one-size")] = False,
+    preview: Annotated[Path | None, gatys_option("Folder for intermediate images.", False)] = None,
+    preview_every: Annotated[int | None, gatys_option("Iterations between intermediate images.", "25")] = None,
+    seed: Annotated[int | None, gatys_option("Seed of the noise.", "0")] = None,
     recursive: Recursive = False,
     resume: Resume = False,
     form: Format = None,
