@@ -152,7 +152,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert shown.exit_code == 0
     assert "Old age at 104 images: it is 104 [images] old. To change: be younger." in shown.stderr
     monkeypatch.setattr(doctor, "RULES", [])
-    assert "Nothing is wrong" in CliRunner().invoke(app, ["doctor", str(run.path)]).stderr
+    assert "No problems found" in CliRunner().invoke(app, ["doctor", str(run.path)]).stderr
 
 
 def test_no_run_no_diagnosis(tmp_path):

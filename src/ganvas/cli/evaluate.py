@@ -147,7 +147,7 @@ def doctor(
     for finding in findings:
         say(f"[{COLOURS[finding.severity]}]{plain(finding)}[/]\n")
     if not findings:
-        say(f"Nothing is wrong with {plain(run)} after {images:,} images, as far as its log shows.")
+        say(f"No problems found in the log of {plain(run)} up to {images:,} images.")
 
 
 @weights.command("list", cls=Command)

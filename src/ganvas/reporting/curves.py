@@ -167,7 +167,7 @@ def curves(records: Sequence[Record]) -> Safe:
     if diagnostics:
         parts += [tag("h3", "Diagnostics"), tag("div", *diagnostics, class_="charts")]
     if hidden:
-        parts.append(folded(f"{len(hidden)} more charts", tag("div", *hidden, class_="charts")))
+        parts.append(fold(f"{len(hidden)} more charts", tag("div", *hidden, class_="charts")))
     return join(parts)
 
 
@@ -176,6 +176,6 @@ def speed(records: Sequence[Record]) -> Safe:
     return tag("div", *charts(SPEED, records), class_="charts")
 
 
-def folded(title: str, *content: Safe) -> Safe:
+def fold(title: str, *content: Safe) -> Safe:
     """Content that a click on the title opens."""
     return tag("details", tag("summary", title), *content)

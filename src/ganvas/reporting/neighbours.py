@@ -20,8 +20,8 @@ from ..imaging.grid import to_pil
 from ..metrics.prdc import distances
 from ..models.model import load
 from .html import Safe, image_tag, join, tag
-from .read import Record, whole
-from .samples import compress, spread
+from .read import Record, as_count
+from .samples import compress, spaced_indices
 
 SAMPLES = 12  # on the page
 NEAREST = 3  # training images a sample
@@ -76,8 +76,8 @@ def _data(record: Record) -> Dataset:
         dataset = open_source(source, resolution=size, patch=record.recipe.patch if record.recipe else 0)
     except UserError as problem:
         raise NoNeighbours(f"The training data cannot be read again: {problem}") from None
-    if whole(d.get("labels_kept")):
-        dataset = dataset.keep_labels(whole(d["labels_kept"]), whole(record.config.get("seed")))
+    if as_count(d.get("labels_kept")):
+        dataset = dataset.keep_labels(as_count(d["labels_kept"]), as_count(record.config.get("seed")))
     if dataset.fingerprint != d.get("fingerprint"):
         raise NoNeighbours(f"The data have changed since the run started ({source}).")
     return dataset
@@ -85,16 +85,16 @@ def _data(record: Record) -> Dataset:
 
 @torch.inference_mode()
 def _search(samples: Tensor, dataset: Dataset, record: Record, network: Features, searched: int) -> Neighbours:
-    seed, held_out = whole(record.config.get("seed")), whole(record.data.get("held_out"))
+    seed, held_out = as_count(record.config.get("seed")), as_count(record.data.get("held_out"))
     aside, rest = divided(len(dataset), held_out, seed)
-    places = rest[spread(len(rest), searched)]
+    places = rest[spaced_indices(len(rest), searched)]
     training = extract_features(network, dataset, places)
     distance = torch.cat(list(distances(network(samples), training)))  # (COMPARED, searched)
     near = distance[:SAMPLES].topk(min(NEAREST, len(places)), dim=1, largest=False)
     if len(aside):
         real = torch.cat(list(distances(extract_features(network, dataset, aside[:COMPARED]), training))).amin(1)
     else:
-        some = training[spread(len(training), COMPARED)]
+        some = training[spaced_indices(len(training), COMPARED)]
         real = torch.cat(list(distances(some, training))).kthvalue(min(2, len(training)), dim=1).values
     return Neighbours(
         samples[:SAMPLES],

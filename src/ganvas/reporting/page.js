@@ -1,5 +1,5 @@
 "use strict";
-// The slider over snapshots: every run shows its newest grid that is not later than the chosen number of images.
+// The slider over snapshots: every run shows its newest grid up to the chosen number of images.
 (() => {
   const slider = document.getElementById("snapshot");
   if (!slider) return;
@@ -8,7 +8,7 @@
     after: figure.querySelector(".after"),
     shots: [...figure.querySelectorAll(".shot")],
   }));
-  const say = (images) => `${images.toLocaleString("en")} images`;
+  const count = (images) => `${images.toLocaleString("en")} images`;
   const show = () => {
     const chosen = positions[slider.value];
     for (const { after, shots } of figures) {
@@ -16,10 +16,10 @@
       const now = reached[reached.length - 1] ?? shots[0];
       if (!now) continue;
       for (const shot of shots) shot.hidden = shot !== now;
-      after.textContent = `after ${say(Number(now.dataset.images))}`;
+      after.textContent = `after ${count(Number(now.dataset.images))}`;
     }
-    document.getElementById("position").textContent = say(chosen);
-    slider.setAttribute("aria-valuetext", say(chosen));
+    document.getElementById("position").textContent = count(chosen);
+    slider.setAttribute("aria-valuetext", count(chosen));
   };
   document.getElementById("slider").hidden = positions.length < 2;
   slider.addEventListener("input", show);
@@ -42,10 +42,10 @@
     }, 350);
   });
   slider.addEventListener("input", () => timer && stop());
-  show(); // a browser that goes back to the page remembers where the slider was
+  show(); // a browser that returns to the page restores the position of the slider
 })();
 
-// Values under the pointer, read back from the lines as they are drawn.
+// The legend shows the values under the pointer, computed from the coordinates of the lines.
 (() => {
   const brief = (v) => {
     const size = Math.abs(v);
@@ -62,8 +62,8 @@
     };
     const lines = [...svg.querySelectorAll(".line")].map((line) =>
       line.getAttribute("d").slice(1).split("L").map((p) => p.split(",").map(Number)));
-    const shown = [...svg.parentNode.querySelectorAll(".legend b")];
-    const latest = shown.map((b) => b.textContent);
+    const values = [...svg.parentNode.querySelectorAll(".legend b")];
+    const latest = values.map((b) => b.textContent);
     const rule = svg.querySelector(".rule");
     const name = svg.parentNode.querySelector(".name");
     const title = name.textContent;
@@ -75,14 +75,14 @@
       rule.style.visibility = "visible";
       lines.forEach((points, k) => {
         const near = points.reduce((a, b) => Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a);
-        shown[k].textContent = brief(value(near[1]));
+        values[k].textContent = brief(value(near[1]));
       });
       name.textContent = `${title} at ${brief(first + (x - left) / (right - left) * (last - first))}`;
     });
     svg.addEventListener("pointerleave", () => {
       rule.style.visibility = "";
       name.textContent = title;
-      shown.forEach((b, k) => { b.textContent = latest[k]; });
+      values.forEach((b, k) => { b.textContent = latest[k]; });
     });
   }
 })();

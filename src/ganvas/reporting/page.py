@@ -15,7 +15,7 @@ from .metrics import headline, metrics
 from .plot import brief
 from .read import Record
 from .samples import timeline
-from .tables import duration, run_name, side_by_side
+from .tables import format_duration, run_name, side_by_side
 
 
 def build_page(records: Sequence[Record], searched: int, device: str) -> tuple[bytes, list[str]]:
@@ -90,7 +90,7 @@ def _figures(records: Sequence[Record], index: int) -> dict[str, str]:
     worst, fine = _worst(record.findings), "too early to say" if record.early_note else "no problems found"
     return {
         "images": f"{record.images:,}{of}",
-        "training time": duration(record.seconds) if record.seconds else "",
+        "training time": format_duration(record.seconds) if record.seconds else "",
         "throughput": f"{brief(sum(speeds) / len(speeds))} images/s" if speeds else "",
         "best measurement": headline(records, index),
         "doctor": f"{worst.trouble}{_more(record.findings)}" if worst else fine if record.lines else "",

@@ -55,7 +55,7 @@ class Record:
 
     @property
     def planned(self) -> int:
-        return whole(self.config["recipe"].get("images"))
+        return as_count(self.config["recipe"].get("images"))
 
     @property
     def seconds(self) -> float:
@@ -104,7 +104,7 @@ def is_number(value: Any) -> bool:
     return math.isfinite(value) if isinstance(value, float) else abs(value) < 1e300
 
 
-def whole(value: Any) -> int:
+def as_count(value: Any) -> int:
     """A count from a file; 0 for anything that is not one."""
     return int(value) if is_number(value) and 0 <= value < 1 << 62 else 0
 

@@ -28,7 +28,7 @@ class Shot:
     kind: str  # png or webp
 
 
-def spread(count: int, most: int) -> list[int]:
+def spaced_indices(count: int, most: int) -> list[int]:
     """Indices of at most `most` of `count` items, evenly spread, with the first and the last."""
     if count <= most:
         return list(range(count))
@@ -37,7 +37,7 @@ def spread(count: int, most: int) -> list[int]:
 
 def shots(record: Record, budget: int = BUDGET) -> tuple[list[Shot], list[str]]:
     """Snapshots of at most `budget` bytes together, and sentences about what that takes."""
-    chosen = [record.snapshots[k] for k in spread(len(record.snapshots), MOST)]
+    chosen = [record.snapshots[k] for k in spaced_indices(len(record.snapshots), MOST)]
     read = [(images, content) for images, file in chosen if (content := _png(file)) is not None]
     notes = []
     if damaged := len(chosen) - len(read):
@@ -66,7 +66,7 @@ def fit(read: Sequence[tuple[int, bytes]], budget: int) -> tuple[list[Shot], int
                     break
             if size <= budget:
                 return smaller, quality
-        left = [left[k] for k in spread(len(left), len(left) // 2)]
+        left = [left[k] for k in spaced_indices(len(left), len(left) // 2)]
     return [], 0
 
 

@@ -14,7 +14,7 @@ from ..catalog import RECIPES
 from ..describe import Option, describe
 from .html import Child, Safe, join, tag
 from .plot import brief
-from .read import Record, whole
+from .read import Record, as_count
 
 WORDY = {"protocol", "meaning"}  # columns of sentences
 LISTED_CLASSES = 12  # the other classes are counted
@@ -62,7 +62,7 @@ class Setting:
 def options_of(record: Record) -> dict[str, Setting]:
     """The settings of a run by the path of the option."""
     if record.recipe is None:
-        return {path: Setting(value) for path, value in flat(record.config["recipe"])}
+        return {path: Setting(value) for path, value in flatten(record.config["recipe"])}
     defaults = _recipe_defaults(record)
     settings = {}
     for option in _describe(record.recipe):
@@ -97,11 +97,11 @@ def format_value(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def flat(value: Any, path: str = "", depth: int = 0) -> Iterable[tuple[str, str]]:
+def flatten(value: Any, path: str = "", depth: int = 0) -> Iterable[tuple[str, str]]:
     """(path, value) of every leaf of a JSON object."""
     if isinstance(value, Mapping) and depth < 12:
         for name, inside in value.items():
-            yield from flat(inside, f"{path}.{name}".removeprefix("."), depth + 1)
+            yield from flatten(inside, f"{path}.{name}".removeprefix("."), depth + 1)
     else:
         yield (
             path.removesuffix(".()"),
@@ -160,7 +160,7 @@ def _data(record: Record) -> dict[str, str]:
     d = record.data
     size = d.get("resolution")
     size = size if isinstance(size, list) and len(size) == 2 else [0, 0]
-    count, held = whole(d.get("images")), whole(d.get("held_out"))
+    count, held = as_count(d.get("images")), as_count(d.get("held_out"))
     facts = {"source": str(d.get("source") or "passed in Python")}
     if d.get("path") and d.get("path") != d.get("source"):
         facts["path"] = str(d["path"])
@@ -169,14 +169,14 @@ def _data(record: Record) -> dict[str, str]:
         facts["held out"] = f"{held:,}, not trained on"
     if not record.points:
         facts["size"] = f"{format_value(size[1])}x{format_value(size[0])}"
-        facts["channels"] = COLOURS.get(whole(d.get("channels")), format_value(d.get("channels")))
+        facts["channels"] = COLOURS.get(as_count(d.get("channels")), format_value(d.get("channels")))
     if d.get("source_channels"):
-        facts["source images"] = f"{COLOURS.get(whole(d['source_channels']), format_value(d['source_channels']))}"
+        facts["source images"] = f"{COLOURS.get(as_count(d['source_channels']), format_value(d['source_channels']))}"
     if classes := _classes(d):
         facts["classes"] = classes
     for key, name in (("attributes", "label size"), ("labels_kept", "labels kept"), ("unlabelled", "unlabelled")):
-        if whole(d.get(key)):
-            facts[name] = f"{whole(d[key]):,}"
+        if as_count(d.get(key)):
+            facts[name] = f"{as_count(d[key]):,}"
     if count - held > 0 and record.images:
         facts["passes"] = f"{record.images / (count - held):.3g} over the training data"
     return {**facts, "fingerprint": str(d.get("fingerprint") or "")}
@@ -209,7 +209,7 @@ def _machine(record: Record) -> dict[str, str]:
     speeds = record.values("images_per_second")
     if speeds:
         facts["throughput"] = f"{brief(median(speeds))} images/s (median of {len(speeds):,} log lines)"
-        facts["training time"] = duration(record.seconds)
+        facts["training time"] = format_duration(record.seconds)
     waits = record.values("diagnostics/data_wait_share")
     if waits:
         facts["waiting for data"] = f"{100 * median(waits):.2g} % of the time (median)"
@@ -218,7 +218,7 @@ def _machine(record: Record) -> dict[str, str]:
     return facts
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration in the largest fitting units: 46 s, 12 min, 3 h 20 min."""
     if seconds < 100:
         return f"{seconds:.3g} s"
