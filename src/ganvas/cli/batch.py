@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import answer, console, plain, say, table
+from .help import option_group
 
 if TYPE_CHECKING:
     from ..inference.batch import Batch, Job, Outcome
 
+file_option = option_group("Files")
+
 Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, or a folder of images.")]
-Recursive = Annotated[bool, typer.Option("--recursive", help="Also read the folders inside the input folder.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Skip outputs that exist and are newer than their input.")]
+Recursive = Annotated[bool, file_option("--recursive", help="Also read the folders inside the input folder.")]
+Resume = Annotated[bool, file_option("--resume", help="Skip outputs that exist and are newer than their input.")]
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="Output format of a folder: png, jpg, webp or tif.", show_default="the input's"),
+    file_option("--format", help="Output format of a folder: png, jpg, webp or tif.", show_default="the input's"),
 ]
-Quality = Annotated[int, typer.Option(help="Quality of JPEG and WebP, 1 to 100.")]
-Lossless = Annotated[bool, typer.Option("--lossless", help="Write WebP without loss.")]
+Quality = Annotated[int, file_option(help="Quality of JPEG and WebP, 1 to 100.")]
+Lossless = Annotated[bool, file_option("--lossless", help="Write WebP without loss.")]
 
 
 class BatchConsole:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import textwrap
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from typer import style
+from typer import Option, style
 from typer.core import TyperCommand, TyperGroup
 
 WIDEST = 26  # characters of a name beside its help; a longer name has a line of its own
@@ -56,6 +58,11 @@ def _options(command: TyperCommand | TyperGroup, ctx: Any) -> Sections:
             heading = heading if isinstance(heading, str) else f"{param.param_type_name.capitalize()}s"
             sections.setdefault(heading, []).append((name, record[1]))
     return {heading: rows for heading, rows in sections.items() if rows}
+
+
+def option_group(heading: str) -> Callable[..., Any]:
+    """`typer.Option` for options under a heading of the help screen."""
+    return functools.partial(Option, rich_help_panel=heading)
 
 
 class Command(TyperCommand):

@@ -10,34 +10,38 @@ import typer
 
 from .batch import BatchConsole, Format, Input, Lossless, Quality, Recursive, Resume
 from .console import Device, JsonFlag, Output
+from .help import option_group
 
 if TYPE_CHECKING:
     from ..inference.batch import Batch
     from ..inference.enhance import EnhanceOptions
 
-Outscale = Annotated[float | None, typer.Option(help="Scale of the output.", show_default="the model's")]
-Width = Annotated[int | None, typer.Option(help="Output width in pixels; alone it keeps the proportions.")]
-Height = Annotated[int | None, typer.Option(help="Output height in pixels; alone it keeps the proportions.")]
+size_option, blend_option = option_group("Size"), option_group("Blending")
+tile_option, weight_option = option_group("Tiles"), option_group("Weight files")
+
+Outscale = Annotated[float | None, size_option(help="Scale of the output.", show_default="the model's")]
+Width = Annotated[int | None, size_option(help="Output width in pixels; alone it keeps the proportions.")]
+Height = Annotated[int | None, size_option(help="Output height in pixels; alone it keeps the proportions.")]
 Mask = Annotated[Path | None, typer.Option(help="With an inpaint model: image, white in holes, or a folder.")]
-Strength = Annotated[float, typer.Option(help="Share of the model in the result, 0 to 1; the rest is --psnr-model.")]
+Strength = Annotated[float, blend_option(help="Share of the model in the result, 0 to 1; the rest is --psnr-model.")]
 Faithful = Annotated[
-    str | None, typer.Option("--psnr-model", help="Model that --strength mixes in.", show_default="bicubic")
+    str | None, blend_option("--psnr-model", help="Model that --strength mixes in.", show_default="bicubic")
 ]
-Keep = Annotated[bool, typer.Option("--keep-colours", help="Keep the broad colours and brightness of the input.")]
-Grain = Annotated[float, typer.Option(help="Standard deviation of noise to add, in levels of 255.")]
-Tile = Annotated[str, typer.Option(help="Tile size in pixels; auto: by free memory; 0: no tiles.")]
+Keep = Annotated[bool, blend_option("--keep-colours", help="Keep the broad colours and brightness of the input.")]
+Grain = Annotated[float, blend_option(help="Standard deviation of noise to add, in levels of 255.")]
+Tile = Annotated[str, tile_option(help="Tile size in pixels; auto: by free memory; 0: no tiles.")]
 Overlap = Annotated[
     str,
-    typer.Option(
+    tile_option(
         help="Tile overlap in pixels up to which tiles are exact; beyond it they are blended; exact: no limit."
     ),
 ]
-Wrap = Annotated[bool, typer.Option("--wrap", help="Treat the image as a texture that repeats.")]
+Wrap = Annotated[bool, tile_option("--wrap", help="Treat the image as a texture that repeats.")]
 Precision = Annotated[str, typer.Option(help="Precision: auto, fp32 or bf16.")]
-Scale = Annotated[int | None, typer.Option("--model-scale", help="Scale of a weight file.", show_default="detected")]
+Scale = Annotated[int | None, weight_option("--model-scale", help="Scale of a weight file.", show_default="detected")]
 Activation = Annotated[
     str | None,
-    typer.Option(help="Activation of an SRVGG weight file: prelu, relu or leakyrelu.", show_default="detected"),
+    weight_option(help="Activation of an SRVGG weight file: prelu, relu or leakyrelu.", show_default="detected"),
 ]
 
 

@@ -11,17 +11,21 @@ import typer
 from typer import Argument, Option
 
 from .console import Device, JsonFlag, answer, console, plain, say
+from .help import option_group
+
+data_option, init_option = option_group("Data"), option_group("Initial weights")
+log_option, eval_option, speed_option = map(option_group, ("Monitoring", "Evaluation", "Speed"))
 
 Recipe = Annotated[str | None, Argument(help="Name from `ganvas list recipes`, or a saved config.json.")]
 Data = Annotated[str | None, Option(help="Folder, zip, IDX or .npz file, or name from `ganvas list data`.")]
-Outdir = Annotated[Path | None, Option(help="Folder of the run: new or empty, or a run to --resume.")]
-Resolution = Annotated[str | None, Option(help="Size in pixels: 64 or WIDTHxHEIGHT.", show_default="the data's")]
-HoldOut = Annotated[int | None, Option(help="Images kept out of training, for the doctor.", show_default="0")]
-Heal = Annotated[bool, Option("--heal", help="On trouble, return to a snapshot and train more gently.")]
-Augment = Annotated[str, Option(help="Data augmentation, as flip,rotate=10,noise=0.05.", show_default="none")]
-SnapshotImages = Annotated[int | None, Option(help="Real images between snapshots.", show_default="--images / 20")]
-EvalImages = Annotated[int | None, Option(help="Real images between evaluations.", show_default="no evaluation")]
-Patience = Annotated[int | None, Option(help="Evaluations without progress until the end.", show_default="none")]
+Outdir = Annotated[Path | None, Option(help="Folder of the run: new or empty, or a run to --resume. [required]")]
+Resolution = Annotated[str | None, data_option(help="Size in pixels: 64 or WIDTHxHEIGHT.", show_default="the data's")]
+HoldOut = Annotated[int | None, data_option(help="Images kept out of training, for the doctor.", show_default="0")]
+Heal = Annotated[bool, log_option("--heal", help="On trouble, return to a snapshot and train more gently.")]
+Augment = Annotated[str, data_option(help="Data augmentation, as flip,rotate=10,noise=0.05.", show_default="none")]
+SnapshotImages = Annotated[int | None, log_option(help="Real images between snapshots.", show_default="--images / 20")]
+EvalImages = Annotated[int | None, eval_option(help="Real images between evaluations.", show_default="no evaluation")]
+Patience = Annotated[int | None, eval_option(help="Evaluations without progress until the end.", show_default="none")]
 
 SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
 
@@ -36,25 +40,25 @@ def train(
     batch: Annotated[int | None, Option(help="Images per step.", show_default="the recipe's")] = None,
     resolution: Resolution = None,
     device: Device = "auto",
-    precision: Annotated[str | None, Option(help="Precision: auto, fp32 or bf16.", show_default="auto")] = None,
-    compile_: Annotated[str, Option("--compile", help="Use of torch.compile: auto, on or off.")] = "auto",
+    precision: Annotated[str | None, speed_option(help="Precision: auto, fp32 or bf16.", show_default="auto")] = None,
+    compile_: Annotated[str, speed_option("--compile", help="Use of torch.compile: auto, on or off.")] = "auto",
     set_: Annotated[list[str] | None, Option("--set", help="Option of the recipe, path=value; repeatable.")] = None,
     hold_out: HoldOut = None,
     heal: Heal = False,
-    labels: Annotated[int | None, Option(help="Labels used; the others are hidden.", show_default="all")] = None,
+    labels: Annotated[int | None, data_option(help="Labels used; the others are hidden.", show_default="all")] = None,
     augment: Augment = "",
-    init_from: Annotated[Path | None, Option(help="Run or model that provides the initial weights.")] = None,
-    init_raw: Annotated[bool, Option("--init-raw", help="Use its raw generator, not the moving average.")] = False,
-    freeze_d: Annotated[int | None, Option(help="Discriminator stages to freeze.", show_default="0")] = None,
+    init_from: Annotated[Path | None, init_option(help="Run or model that provides the initial weights.")] = None,
+    init_raw: Annotated[bool, init_option("--init-raw", help="Use its raw generator, not the moving average.")] = False,
+    freeze_d: Annotated[int | None, init_option(help="Discriminator stages to freeze.", show_default="0")] = None,
     resume: Annotated[bool, Option("--resume", help="Continue the run in --outdir.")] = False,
     snapshot_images: SnapshotImages = None,
     eval_images: EvalImages = None,
-    eval_metric: Annotated[str, Option(help="Metric of evaluations, from `ganvas list metrics`.")] = "fd",
-    eval_samples: Annotated[int, Option(help="Samples per evaluation.")] = 2000,
-    stop_when: Annotated[str | None, Option(help="Goal that ends the run, as 'fd<12'.", show_default="none")] = None,
+    eval_metric: Annotated[str, eval_option(help="Metric of evaluations, from `ganvas list metrics`.")] = "fd",
+    eval_samples: Annotated[int, eval_option(help="Samples per evaluation.")] = 2000,
+    stop_when: Annotated[str | None, eval_option(help="Goal that ends the run: 'fd<12'.", show_default="none")] = None,
     patience: Patience = None,
-    workers: Annotated[int, Option(help="Processes that load data in advance.")] = 0,
-    tensorboard: Annotated[bool, Option("--tensorboard", help="Also log for TensorBoard.")] = False,
+    workers: Annotated[int, data_option(help="Processes that load data in advance.")] = 0,
+    tensorboard: Annotated[bool, log_option("--tensorboard", help="Also log for TensorBoard.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a recipe on your data; stop with Ctrl-C, continue with --resume."""
