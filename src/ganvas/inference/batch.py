@@ -242,8 +242,10 @@ def _wait(outcome: Outcome, saving: Future[list[str]]) -> Outcome:
 def _fail(outcome: Outcome, problem: Exception) -> None:
     """Mark an outcome as failed, with the error's sentence, or its type where it has none."""
     outcome.status, outcome.problem = "failed", problem
-    if isinstance(problem, UserError):
-        outcome.reason = getattr(problem, "reason", None) or str(problem)
+    if isinstance(problem, BadImage):
+        outcome.reason = problem.reason
+    elif isinstance(problem, UserError):
+        outcome.reason = str(problem)
     elif isinstance(problem, OSError):
         outcome.reason = problem.strerror or str(problem)
     else:
