@@ -20,7 +20,7 @@ from ..imaging.decode import save_png, to_channels, to_float, to_uint8
 from ..imaging.grid import to_pil
 from ..imaging.photo import Photo
 from ..models.foreign import build_network
-from ..models.model import Model, load, upright_colours
+from ..models.model import Model, load, upright_array
 from ..networks.adain import VGG_WIDTHS
 from ..policy import Policy, PrecisionName, pick_device
 from ..tasks.stylization import AppliedRestyling
@@ -102,7 +102,7 @@ class NetworkStylizer:
 
     def _check_network(self) -> None:
         """Raise `UsageError` for a model of another kind."""
-        task, channels = self.model.task, self.model.takes()
+        task, channels = self.model.task, self.model.input_channels()
         if task.needs_label:
             raise UsageError("This model needs a target label: ganvas translate --label.")
         small = torch.zeros(1, channels, 16, 16)
@@ -111,7 +111,7 @@ class NetworkStylizer:
 
     def change(self, photo: Photo, output: Path | None = None, progress: Share | None = None) -> Photo:
         """Stylize a photo: `inference.batch.Change`."""
-        return transform_photo(photo, self.model.takes(), self.stylize)
+        return transform_photo(photo, self.model.input_channels(), self.stylize)
 
     @torch.inference_mode()
     def stylize(self, content: Tensor) -> Tensor:
@@ -198,9 +198,9 @@ def stylize(
     else:
         known = model if isinstance(model, Model) else load(model, device=device)
         area = None if mask is None else (luma(to_batch(mask)[:, :3]) + 1) / 2
-        takes = known.takes()
-        if takes != batch.shape[1]:
-            batch = torch.cat([with_channels(image[:, :3], takes) for image in batch.split(1)])
+        channels = known.input_channels()
+        if channels != batch.shape[1]:
+            batch = torch.cat([with_channels(image[:, :3], channels) for image in batch.split(1)])
         result = NetworkStylizer(known, together, alpha, area).stylize(batch)
     if isinstance(content, Tensor):
         return result
@@ -213,7 +213,7 @@ def to_batch(image: Any) -> Tensor:
         if image.ndim != 4 or image.shape[1] not in (1, 3, 4):
             raise UsageError(f"An image is (N, C, H, W) with 1, 3 or 4 channels, got {tuple(image.shape)}.")
         return image.float()
-    array = upright_colours(image) if isinstance(image, Image.Image) else np.asarray(image)
+    array = upright_array(image) if isinstance(image, Image.Image) else np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4):
         raise UsageError(f"An image is (H, W, C) uint8 with 1, 3 or 4 channels, got {array.dtype} {array.shape}.")
     return to_float(to_channels(array, 1 if array.shape[2] == 1 else 3)[None])

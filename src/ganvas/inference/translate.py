@@ -32,11 +32,11 @@ class Translator:
 
     def check(self) -> None:
         """Raise `UsageError` unless the model translates in that direction to that label."""
-        self._translate(torch.zeros(1, self.model.takes(self.back), 16, 16))
+        self._translate(torch.zeros(1, self.model.input_channels(self.back), 16, 16))
 
     def change(self, photo: Photo, output: Path | None = None, progress: Share | None = None) -> Photo:
         """Translate an image: `inference.batch.Change`.  Raises `UserError` if that needs too much memory."""
-        return transform_photo(photo, self.model.takes(self.back), self._translate)
+        return transform_photo(photo, self.model.input_channels(self.back), self._translate)
 
     def _translate(self, images: Tensor) -> Tensor:
         return self.model.translate(images, label=self.label, back=self.back, noise=self.noise)

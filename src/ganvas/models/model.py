@@ -83,17 +83,17 @@ class Model:
             raise UsageError(f"This model does not translate images; use model.{use}.")
         if isinstance(images, Tensor):
             return self.translate(images, label=label, back=back, noise=noise)
-        array = upright_colours(images) if isinstance(images, Image.Image) else np.asarray(images)
+        array = upright_array(images) if isinstance(images, Image.Image) else np.asarray(images)
         if array.dtype != np.uint8 or array.ndim not in (3, 4):
             raise UsageError(f"A model takes (H, W, C) or (N, H, W, C) uint8, got {array.dtype} {array.shape}.")
         whole = array if array.ndim == 4 else array[None]
-        channels = self.takes(back)
+        channels = self.input_channels(back)
         batch = to_float(np.stack([to_channels(image, channels) for image in whole]))
         translated = to_uint8(self.translate(batch, label=label, back=back, noise=noise))
         translated = translated if array.ndim == 4 else translated[0]
         return to_pil(translated) if isinstance(images, Image.Image) else translated
 
-    def takes(self, back: bool = False) -> int:
+    def input_channels(self, back: bool = False) -> int:
         """Channels of the images that this model translates."""
         data = self.config["data"]
         return int((not back and data.get("source_channels")) or data["channels"])
@@ -101,8 +101,10 @@ class Model:
     @torch.inference_mode()
     def translate(self, images: Tensor, *, label: Label = None, back: bool = False, noise: int | None = None) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1], one image at a time: sizes may be large; float32 on the CPU."""
-        if images.ndim != 4 or images.shape[1] != self.takes(back):
-            raise UsageError(f"This model takes images (N, {self.takes(back)}, H, W), got {tuple(images.shape)}.")
+        if images.ndim != 4 or images.shape[1] != self.input_channels(back):
+            raise UsageError(
+                f"This model takes images (N, {self.input_channels(back)}, H, W), got {tuple(images.shape)}."
+            )
         target = self.task.target_labels(1, label)
         target = None if target is None else target.to(self.policy.device)
         parts = []
@@ -231,7 +233,7 @@ def active_dropout(network: nn.Module, seed: int | None) -> Iterator[None]:
                 drop.eval()
 
 
-def upright_colours(image: Image.Image) -> np.ndarray:
+def upright_array(image: Image.Image) -> np.ndarray:
     """Turn an image upright and convert it to (H, W, C) uint8 with C = 1, 3 or 4."""
     turned = ImageOps.exif_transpose(image)
     see_through = turned.mode in ("LA", "PA", "RGBA") or turned.has_transparency_data
