@@ -15,7 +15,7 @@ import torch
 
 from ganvas import api
 from ganvas.errors import UserError
-from ganvas.training.loop import Stepped
+from ganvas.training.events import Stepped
 
 
 def curve(args, seed, precision):
@@ -24,14 +24,14 @@ def curve(args, seed, precision):
 
     with tempfile.TemporaryDirectory() as place:
         options = {"images": args.batch * args.steps, "batch": args.batch, "resolution": args.resolution}
-        request = api.Request(args.recipe, args.data, f"{place}/run", seed=seed, precision=precision, **options)
+        request = api.TrainRequest(args.recipe, args.data, f"{place}/run", seed=seed, precision=precision, **options)
         request.set = args.set
         session = api.prepare(request)
-        session.training.plan.log_images = 10**12
+        session.plan.log_images = 10**12
         rows = []
-        for event in session.training:
+        for event in session:
             if isinstance(event, Stepped):
-                line = session.training.trainer.read()
+                line = session.trainer.read()
                 rows.append([line["d/adversarial"], line["g/adversarial"]])
         session.close()
     return torch.tensor(rows).t()

@@ -26,7 +26,7 @@ CHILD = """
     import json, sys, threading, time
     import torch
     from ganvas import api
-    from ganvas.training.loop import Stepped
+    from ganvas.training.events import Stepped
 
     peak = 0
     def watch():
@@ -40,10 +40,11 @@ CHILD = """
 
     folder, out, workers = sys.argv[1], sys.argv[2], int(sys.argv[3])
     started = time.perf_counter()
-    session = api.prepare(api.Request("dcgan", folder, out, images=64 * 30, snapshot_images=10**9, workers=workers))
+    options = {"images": 64 * 30, "snapshot_images": 10**9, "workers": workers}
+    session = api.prepare(api.TrainRequest("dcgan", folder, out, **options))
     prepared = time.perf_counter() - started
     data = []
-    trainer = session.training.trainer
+    trainer = session.trainer
     stream = trainer.batches
     class Timed:
         def __iter__(self): return self
@@ -54,7 +55,7 @@ CHILD = """
             return batch
     trainer.stream = Timed()
     started = time.perf_counter()
-    for _ in session.training: pass
+    for _ in session: pass
     took = time.perf_counter() - started
     share = sorted(data)[len(data) // 2] / (took / len(data))
     print(json.dumps({"anonymous_mb": peak // 1024, "prepare_s": round(prepared, 1), "data_share": round(share, 5)}))

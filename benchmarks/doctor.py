@@ -28,7 +28,7 @@ from torch import Tensor
 
 import ganvas
 from ganvas import Recipe, Spec, UserError, catalog
-from ganvas.api import Request, prepare
+from ganvas.api import TrainRequest, prepare
 from ganvas.data.sources import open_source
 from ganvas.data.transforms import Transform
 from ganvas.doctor import Finding, diagnose
@@ -37,7 +37,7 @@ from ganvas.doctor.signals import THOROUGH, spectral_norms
 from ganvas.doctor.weight_signals import update_ratio
 from ganvas.networks.dcgan import Generator
 from ganvas.run import Run
-from ganvas.training.loop import Event, Stepped
+from ganvas.training.events import Event, Stepped
 
 STEPS = 4000
 WATCHED = 0.4  # share of a run with a planted problem that is trained; a fifth should suffice
@@ -239,9 +239,11 @@ MEASURED = [("dcgan_small", "digits", 32), ("dcgan", "photos", 64), ("gan_points
 def cost(recipe: str, data: str, resolution: int | None, steps: int = 16) -> str:
     """Medians of the cost of a step and of the measurements in a run, as a line of the table."""
     with tempfile.TemporaryDirectory() as folder:
-        request = Request(recipe, data, Path(folder) / "run", resolution=resolution, device="cpu", precision="fp32")
+        request = TrainRequest(
+            recipe, data, Path(folder) / "run", resolution=resolution, device="cpu", precision="fp32"
+        )
         session = prepare(request)
-        trainer, signals = session.training.trainer, session.training.signals
+        trainer, signals = session.trainer, session.signals
 
         def seconds(work: Callable[[], Any]) -> float:
             began = time.process_time()  # of one thread: what else runs does not count

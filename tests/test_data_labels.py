@@ -17,7 +17,7 @@ from ganvas.data.stacked_mnist import open_stacked
 from ganvas.data.transforms import Noise
 from ganvas.errors import UsageError, UserError
 from ganvas.run import weights_hash
-from ganvas.training.loop import Snapshot
+from ganvas.training.events import Snapshot
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (30, 8, 8, 1), np.uint8)
 
@@ -190,8 +190,8 @@ def test_labels_of_a_run_are_kept_when_it_is_resumed(tmp_path):
     options = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "labels": 20, "precision": "fp32"}
     options |= {"set": {"discriminator.width": 16, "generator.width": 4}, "snapshot_images": 16, "images": 48}
     whole = ganvas.train("semigan", outdir=tmp_path / "whole", **options)
-    session = api.prepare(api.Request("semigan", outdir=tmp_path / "part", **options))
-    for event in session.training:
+    session = api.prepare(api.TrainRequest("semigan", outdir=tmp_path / "part", **options))
+    for event in session:
         if isinstance(event, Snapshot) and event.images == 32:
             break
     session.close()

@@ -12,7 +12,7 @@ from ganvas.cli import app
 from ganvas.doctor import diagnose
 from ganvas.doctor.rules import Rule
 from ganvas.run import weights_hash
-from ganvas.training.loop import Logged, Told
+from ganvas.training.events import Logged, Notice
 from ganvas.training.players import Diverged
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
@@ -39,7 +39,7 @@ def train(place, *rules, monkeypatch, images=160, **options):
 
 def test_back_and_on_with_smaller_steps(tmp_path, monkeypatch):
     run, heard = train(tmp_path / "run", ill_from(104, {"g": 0.5}), monkeypatch=monkeypatch, heal=True)
-    told = [event.sentence for event in heard if isinstance(event, Told)]
+    told = [event.sentence for event in heard if isinstance(event, Notice)]
     assert told[0] == (
         "Healing old age: back to the state at 64 images, with g_optimizer.lr x 0.5 (cure 1 of 3)."
     )  # states at 64 and 96 were kept: the older one
@@ -75,7 +75,7 @@ def test_killed_right_after_it_goes_on_from_there(tmp_path, monkeypatch):
     states, place = [], tmp_path / "run"
 
     def hear(event):
-        if isinstance(event, Told):
+        if isinstance(event, Notice):
             states.append([int(file.stem) for file in ganvas.Run(place).states()])
 
     options = {"outdir": place, "images": 128, "snapshot_images": 32, "on_event": hear, "heal": True}
@@ -124,7 +124,7 @@ def test_a_divergence_also_halves_the_rates(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Trainer, "advance", diverging)
     run, heard = train(tmp_path / "run", monkeypatch=monkeypatch, heal=True)
-    told = [event.sentence for event in heard if isinstance(event, Told)]
+    told = [event.sentence for event in heard if isinstance(event, Notice)]
     assert "with other noise and learning rates halved (try 1 of 3)" in told[0]
     assert run.load_state()["trainer"]["ease"] == {"g": 0.25, "d": 0.25}
     count[0] = 0

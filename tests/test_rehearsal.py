@@ -63,7 +63,7 @@ class Margin(Loss):
 def dcgan(loss=None, **changes):
     recipe = catalog.RECIPES["dcgan"]()
     for path, value in {**narrow("dcgan"), **changes}.items():
-        recipe.set(path, str(value), catalog.COMPONENTS)
+        recipe.set(path, str(value))
     if loss:
         recipe.task.put("loss", Spec(loss))
     return recipe
@@ -114,7 +114,7 @@ def test_no_recipe_is_refused(name):
     recipe, built = catalog.RECIPES[name](), facts(name)
     for path, value in narrow(name).items():
         if path != "warmup":
-            recipe.set(path, str(value), catalog.COMPONENTS)
+            recipe.set(path, str(value))
     task, few = recipe.task.build(**built), Few(built)
     task.examples = lambda places: few.at(0, len(places))
     rehearse(task, recipe, few, Policy(torch.device("cpu")), Group())

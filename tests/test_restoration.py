@@ -147,9 +147,9 @@ def test_the_averaged_generator_is_asked_only_by_terms_that_look_at_it():
 
 def test_the_trainer_says_which_generator_is_the_average(photographs, tmp_path):
     changes = {**SMALL, "terms": "[ldl]", "degradation.scale": 2}
-    request = api.Request("compact", str(photographs), tmp_path / "run", resolution=16, set=changes, **QUICK)
+    request = api.TrainRequest("compact", str(photographs), tmp_path / "run", resolution=16, set=changes, **QUICK)
     session = api.prepare(request)
-    trainer = session.training.trainer
+    trainer = session.trainer
     assert trainer.task.average() is trainer.average
     session.close()
 

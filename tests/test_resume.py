@@ -16,7 +16,8 @@ from ganvas import api
 from ganvas.cli import app
 from ganvas.errors import UsageError, UserError
 from ganvas.run import weights_hash
-from ganvas.training.loop import Training
+from ganvas.training import session as sessions
+from ganvas.training.recorder import Recorder
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
 TINY = {"batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL}
@@ -114,14 +115,14 @@ def test_killed_before_the_first_snapshot_begins_anew(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "snapshot", killed)
+        patch.setattr(Recorder, "snapshot", killed)
         with pytest.raises(KeyboardInterrupt):
             ganvas.train("dcgan", outdir=tmp_path / "r", **options)
     run = api.Run(tmp_path / "r")
     assert not run.states()
     (run.path / "samples" / ".000.png.17.tmp").write_bytes(b"half")
-    told = api.prepare(api.Request(None, None, run.path, resume=True, device="cpu")).told
-    assert told == ["No snapshot had been taken yet, so the run begins anew."]
+    told = api.prepare(api.TrainRequest(None, None, run.path, resume=True, device="cpu")).notices
+    assert told == ["There is no snapshot yet, so the run starts from the beginning."]
     ganvas.train(outdir=run.path, resume=True, device="cpu")
     assert weights_hash(run) == weights_hash(whole)
     assert not list(run.path.rglob(".*.tmp"))
@@ -148,9 +149,9 @@ def test_a_model_can_be_read_by_others(tmp_path):
 def test_a_divergence_leaves_no_reader_behind(tmp_path):
     import multiprocessing
 
-    request = api.Request("dcgan", "digits", tmp_path / "r", images=64, resolution=8, workers=2, **TINY)
+    request = api.TrainRequest("dcgan", "digits", tmp_path / "r", images=64, resolution=8, workers=2, **TINY)
     session = api.prepare(request)
-    trainer = session.training.trainer
+    trainer = session.trainer
     for _ in range(3):
         trainer.advance()
         trainer.load_state_dict(trainer.state_dict())
@@ -203,20 +204,20 @@ def test_numbers_that_mean_nothing_are_refused(numbers, tmp_path):
 def test_the_rehearsal_changes_nothing(tmp_path, monkeypatch):
     options = {"data": "digits", "resolution": 8, "images": 16, **TINY}
     one = ganvas.train("dcgan", outdir=tmp_path / "one", **options)
-    monkeypatch.setattr(api, "rehearse", lambda *_: None)
+    monkeypatch.setattr(sessions, "rehearse", lambda *_: None)
     two = ganvas.train("dcgan", outdir=tmp_path / "two", **options)
     assert weights_hash(one) == weights_hash(two)
 
 
 def test_out_of_memory_on_the_processor_is_a_sentence(tmp_path, monkeypatch):
-    session = api.prepare(api.Request("dcgan", "digits", tmp_path / "r", images=16, resolution=8, **TINY))
+    session = api.prepare(api.TrainRequest("dcgan", "digits", tmp_path / "r", images=16, resolution=8, **TINY))
 
     def full(*_):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: 12 bytes")
 
-    monkeypatch.setattr(session.training.trainer, "advance", full)
+    monkeypatch.setattr(session.trainer, "advance", full)
     with pytest.raises(UserError, match="ran out of memory at a batch of 8"):
-        list(session.training)
+        list(session)
     session.close()
 
 

@@ -29,7 +29,7 @@ def rows(*shape, seed=0):
 
 
 def session(name, folder, **options):
-    return api.prepare(api.Request(name, outdir=folder / "run", images=10_000, **(TINY | options)))
+    return api.prepare(api.TrainRequest(name, outdir=folder / "run", images=10_000, **(TINY | options)))
 
 
 # --- every number, against its definition ----------------------------------------------------------------
@@ -156,9 +156,9 @@ def test_every_recipe_can_be_listened_to(name, tmp_path):
     options = {**TINY, "data": source(name, tmp_path), "set": narrow(name)}
     with_held = {} if "points" in name else {"hold_out": 10}
     opened = session(name, tmp_path, **options, **with_held)
-    trainer = opened.training.trainer
+    trainer = opened.trainer
     trainer.advance()
-    found = opened.training.signals.measure(trainer)
+    found = opened.signals.measure(trainer)
     assert all(value.dim() == 0 and torch.isfinite(value) for value in found.values())
     if trainer.d is None:
         return
@@ -184,7 +184,7 @@ def test_listening_changes_nothing(name, tmp_path, monkeypatch):
     for listens in (True, False):
         options = {**TINY, "data": source(name, tmp_path), "set": narrow(name)}
         opened = session(name, tmp_path / str(listens), **options)
-        trainer = opened.training.trainer
+        trainer = opened.trainer
         signals = Signals(opened.batches, 1)
         for _ in range(3):
             if listens:
@@ -221,7 +221,7 @@ def test_a_verdict_is_higher_for_what_looks_real(name, sign):
 def test_when_it_is_time(tmp_path):
     assert (ganvas.doctor.signals.STEPS, ganvas.doctor.signals.THOROUGH) == (32, 8)
     opened = session("dcgan_small", tmp_path)
-    trainer, signals = opened.training.trainer, Signals(opened.batches, 100)
+    trainer, signals = opened.trainer, Signals(opened.batches, 100)
     due = []
     for step in range(600):
         trainer.images = 8 * step
@@ -258,5 +258,5 @@ def test_what_a_log_says(tmp_path):
 
 def test_no_more_images_than_fit(tmp_path):
     opened = session("dcgan_small", tmp_path, hold_out=1788)
-    assert opened.training.signals.count == 9  # trained on: 1,797 less those held out
-    assert set(opened.training.signals.measure(opened.training.trainer)) >= {"overfitting", "d_auc"}
+    assert opened.signals.count == 9  # trained on: 1,797 less those held out
+    assert set(opened.signals.measure(opened.trainer)) >= {"overfitting", "d_auc"}

@@ -19,7 +19,7 @@ from ganvas import api, catalog
 from ganvas.data import Dataset
 from ganvas.errors import UsageError, UserError
 from ganvas.run import Run, weights_hash
-from ganvas.training.loop import Finished, Logged, Snapshot, Stepped, Told
+from ganvas.training.events import Finished, Logged, Notice, Snapshot, Stepped
 from small import CHANNELS, narrow, source
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
@@ -91,8 +91,8 @@ def test_stopped_and_resumed_is_never_stopped(name, precision, workers, tmp_path
     whole = ganvas.train(name, outdir=tmp_path / "whole", images=48, **options)
     torch.manual_seed(99)
     part = tmp_path / "part"
-    session = api.prepare(api.Request(name, outdir=part, images=48, **options))
-    for event in session.training:
+    session = api.prepare(api.TrainRequest(name, outdir=part, images=48, **options))
+    for event in session:
         if isinstance(event, Snapshot) and 24 <= event.images < 48:
             break  # as kill -9 would: nothing is closed, the state of 24 images is the last
     session.close()
@@ -161,7 +161,7 @@ def test_minutes_end_a_run(tmp_path):
 def test_minutes_are_minutes(tmp_path, monkeypatch):
     """A clock that goes on by 20 s a step: 2 minutes are over after 6 of them, not after 360 or a third."""
     clock, steps = [0.0], 0
-    monkeypatch.setattr("ganvas.training.loop.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("ganvas.training.session.time.perf_counter", lambda: clock[0])
 
     def hear(event):
         nonlocal steps
@@ -198,12 +198,12 @@ def test_resuming_a_finished_run_does_nothing(tmp_path):
 
 def broken(session, at, times):
     """Make the discriminator's loss a NaN when `at` images have been seen, so many times."""
-    loss = session.training.trainer.task.discriminator.loss
+    loss = session.trainer.task.discriminator.loss
     right, left = loss.d, [times]
 
     def d(real, fake):
         value = right(real, fake)
-        if session.training.trainer.images == at and left[0]:
+        if session.trainer.images == at and left[0]:
             left[0] -= 1
             return value * float("nan")
         return value
@@ -212,10 +212,10 @@ def broken(session, at, times):
 
 
 def test_a_nan_goes_back_to_the_last_state_and_on(tmp_path):
-    session = api.prepare(api.Request("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
+    session = api.prepare(api.TrainRequest("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
     broken(session, at=40, times=2)
-    events = list(session.training)
-    told = [e.sentence for e in events if isinstance(e, Told)]
+    events = list(session)
+    told = [e.sentence for e in events if isinstance(e, Notice)]
     assert len(told) == 2
     assert "not finite at 40 images" in told[0]
     assert "Back to the state at 32 images" in told[0]
@@ -228,28 +228,28 @@ def test_a_nan_goes_back_to_the_last_state_and_on(tmp_path):
 
 def test_after_a_nan_the_noise_is_another(tmp_path):
     """The same numbers would end the same way: the step that failed draws anew each time."""
-    session = api.prepare(api.Request("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
+    session = api.prepare(api.TrainRequest("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
     broken(session, at=40, times=2)
-    task, seen = session.training.trainer.task, []
+    task, seen = session.trainer.task, []
     draw = task.draw
 
     def watched(*given, **named):
         drawn = draw(*given, **named)
-        if session.training.trainer.images == 40:
+        if session.trainer.images == 40:
             seen.append(drawn.latent.flatten().tolist())
         return drawn
 
     task.draw = watched
-    list(session.training)
+    list(session)
     assert len(seen) == 3
     assert len({tuple(z) for z in seen}) == 3
 
 
 def test_a_nan_three_times_ends_with_advice(tmp_path):
-    session = api.prepare(api.Request("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
+    session = api.prepare(api.TrainRequest("dcgan", outdir=tmp_path / "r", images=64, snapshot_images=16, **TINY))
     broken(session, at=40, times=99)
     with pytest.raises(UserError, match=r"happened 4 times, so training ends here. In a new run, try a lower"):
-        list(session.training)
+        list(session)
     assert int(session.run.states()[0].stem) == 32
     for value in session.run.load_state()["trainer"]["task"].values():
         assert torch.isfinite(value.double()).all()
@@ -259,23 +259,23 @@ def test_a_truncated_state_is_told_when_resuming(tmp_path):
     run = ganvas.train("dcgan", outdir=tmp_path / "r", images=32, **TINY, snapshot_images=16)
     newest = run.states()[0]
     newest.write_bytes(newest.read_bytes()[:-200])
-    session = api.prepare(api.Request(None, None, run.path, resume=True, device="cpu", images=64))
-    assert "truncated" in session.told[0]
-    assert session.training.trainer.images == 16
+    session = api.prepare(api.TrainRequest(None, None, run.path, resume=True, device="cpu", images=64))
+    assert "truncated" in session.notices[0]
+    assert session.trainer.images == 16
     session.close()
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"recipe": "gan"}, "started with recipe dcgan (asked: gan)"),
-        ({"data": "ring"}, "data digits (asked: ring)"),
-        ({"seed": 4}, "seed 0 (asked: 4)"),
-        ({"precision": "bf16"}, "precision fp32 (asked: bf16)"),
-        ({"batch": 16}, "batch 8 (asked: 16)"),
-        ({"set": ["generator.width=8"]}, "generator.width 4 (asked: 8)"),
-        ({"augment": "flip"}, "transforms [] (asked: [flip"),
-        ({"resolution": 16}, "resolution 8x8 (asked: 16x16)"),
+        ({"recipe": "gan"}, "started with recipe dcgan (requested: gan)"),
+        ({"data": "ring"}, "data digits (requested: ring)"),
+        ({"seed": 4}, "seed 0 (requested: 4)"),
+        ({"precision": "bf16"}, "precision fp32 (requested: bf16)"),
+        ({"batch": 16}, "batch 8 (requested: 16)"),
+        ({"set": ["generator.width=8"]}, "generator.width 4 (requested: 8)"),
+        ({"augment": "flip"}, "transforms [] (requested: [flip"),
+        ({"resolution": 16}, "resolution 8x8 (requested: 16x16)"),
     ],
 )
 def test_resuming_as_something_else_is_refused(asked, said, tmp_path):

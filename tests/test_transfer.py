@@ -9,7 +9,7 @@ import ganvas
 from ganvas import catalog
 from ganvas.errors import UsageError
 from ganvas.run import Run
-from ganvas.training.init_from import begin_from, fit
+from ganvas.training.init_from import fit, initialize
 from small import FACTS, narrow
 
 SMALL = ["generator.width=4", "discriminator.width=4"]
@@ -61,7 +61,7 @@ def test_a_model_folder_gives_the_generator_alone(source, tmp_path):
         recipe.set(*change.split("="))
     task = recipe.task.build(resolution=(8, 8), channels=1)
     judge = {k: v.clone() for k, v in task.discriminator.state_dict().items()}
-    (told,) = begin_from(task, source.path / "model")
+    (told,) = initialize(task, source.path / "model")
     assert "discriminator begins anew" in told
     assert all(torch.equal(v, judge[k]) for k, v in task.discriminator.state_dict().items())
     saved = source.load_state()["trainer"]["average"]
@@ -125,7 +125,7 @@ def test_weights_come_along_and_memories_do_not(name, first, second, tmp_path):
     folder.write_config({})
     folder.save_state({"trainer": {"task": found, "average": made.generator.state_dict()}}, 0)
     fresh = {k: v.clone() for k, v in other.state_dict().items()}
-    assert not begin_from(other, folder.path)
+    assert not initialize(other, folder.path)
     kept = 0
     for name, value in other.state_dict().items():
         memory = any(f".{part}." in f".{name}" for part in ("penalties", "augment", "pool", "loss"))
@@ -167,7 +167,7 @@ def test_other_classes_begin_anew(tmp_path):
     folder.write_config({"recipe": recipe.to_dict()})
     folder.save_state({"trainer": {"task": made.state_dict(), "average": made.generator.state_dict()}}, 0)
     other = recipe.task.build(resolution=(8, 8), channels=1, classes=5)
-    told = begin_from(other, folder.path)
+    told = initialize(other, folder.path)
     assert len(told) == 2
     assert all("begin anew: other classes" in sentence for sentence in told)
     assert torch.equal(other.generator.project.weight, made.generator.project.weight)

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import Model, load, train
-    from .config import Recipe, Spec
-    from .errors import UserError
-    from .evaluation.evaluate import evaluate
-    from .inference.stylize import stylize
-    from .reporting import report
-    from .run import Run
+    from .api import Model, Recipe, Run, Spec, UserError, evaluate, load, report, stylize, train
 
 __all__ = [
     "Model",
@@ -34,21 +28,11 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {
-    **dict.fromkeys(["Model", "load", "train"], "api"),
-    **dict.fromkeys(["Recipe", "Spec"], "config"),
-    "UserError": "errors",
-    "Run": "run",
-    "evaluate": "evaluation.evaluate",
-    "report": "reporting",
-    "stylize": "inference.stylize",
-}
-
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use, so that `import ganvas` does not import torch."""
-    if name not in _HOMES:
+    """Import a name on first use, so that `ganvas --help` need not wait for torch."""
+    if name not in __all__:
         raise AttributeError(f"module 'ganvas' has no attribute {name!r}")
-    import importlib
+    from . import api
 
-    return getattr(importlib.import_module(f"ganvas.{_HOMES[name]}"), name)
+    return getattr(api, name)

@@ -18,8 +18,9 @@ from typing import Any
 from . import catalog, legacy
 from .errors import UsageError, UserError, did_you_mean
 
-BY_THE_DATA = {"resolution", "channels", "classes", "attributes", "unlabelled", "features", "outputs", "codes"}
-BY_THE_DATA |= {"source_channels", "source_scale"}
+# Facts of the data, as components name them and as config.json saves them.
+FACTS = ("resolution", "channels", "classes", "attributes", "unlabelled", "source_channels", "source_scale")
+BY_THE_DATA = {*FACTS, "features", "outputs", "codes"}  # and what a task tells its heads
 BY_THE_MACHINE = {"params", "foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay"}
 DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE  # options of components that a person does not choose
 

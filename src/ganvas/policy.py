@@ -72,8 +72,8 @@ class Policy:
     def choose(
         cls,
         device: str = "auto",
-        precision: PrecisionName = "auto",
-        compile: Literal["auto", "on", "off"] = "auto",
+        precision: str = "auto",  # auto, fp32 or bf16
+        compile: str = "auto",  # auto, on or off
         images: int = 0,
     ) -> Policy:
         """bf16 where it is fast; compilation on a GPU when the run is long enough to pay for it.
@@ -89,12 +89,12 @@ class Policy:
         long = place.type == "cuda" and images >= COMPILE_PAYS_AFTER
         return cls(place, bf16, compile == "on" or (compile == "auto" and long))
 
-    def suited(self, asked: PrecisionName, resolution: Sequence[int]) -> Policy:
-        """This policy for data of that size: points, which are images of one row, are float32 unless asked otherwise.
+    def for_resolution(self, resolution: Sequence[int], precision: str) -> Policy:
+        """The policy for data of a size: points, which are images of one row, are float32 if `precision` is auto.
 
         A mode of `ring` is 0.008 wide at 0.8 from the centre, where neighbouring bf16 numbers are 0.004 apart.
         """
-        return replace(self, bf16=False) if asked == "auto" and min(resolution) == 1 else self
+        return replace(self, bf16=False) if precision == "auto" and min(resolution) == 1 else self
 
     @property
     def precision(self) -> str:

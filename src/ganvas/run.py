@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from . import legacy
+from .config import FACTS
 from .errors import UsageError, UserError
 from .files import atomic_write, explain_failure, read_json, write_bytes, write_json
 from .legacy import current_log_line
@@ -231,6 +232,12 @@ def weights_hash(run: Run) -> str:
 
     take(run.load_state()["trainer"], "")
     return digest.hexdigest()
+
+
+def saved_facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of the data in a config.json, as components take them."""
+    values = {name: config["data"].get(name) for name in FACTS}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if v is not None}
 
 
 def read_state(file: Path) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class LongStarts:
         return self.long if step < self.first or step % self.every == 0 else self.usual
 
 
-def following(option: float | Spec) -> Callable[[float], float]:
+def as_schedule(option: float | Spec) -> Callable[[float], float]:
     """A number that a recipe gives as it is or as a schedule over the run, as a function of the run's fraction."""
     if isinstance(option, Spec):
         schedule: Callable[[float], float] = option.build()

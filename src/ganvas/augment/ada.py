@@ -17,7 +17,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import Progress
 from ..policy import full_precision, wide
-from ..schedule import following
+from ..schedule import as_schedule
 from . import Augment, check_images, map_colours, per_image, shift
 from .grid_sample import resample
 
@@ -52,7 +52,7 @@ class ADA(Augment):
             raise UsageError(f"ADA adapts over at least one image and batch, not {images} and {every}.")
         if isinstance(p, int | float) and not 0 <= p <= 1:
             raise UsageError(f"ADA's p is a probability, from 0 to 1, got {p:g}.")
-        self.schedule = None if p is None else following(p)
+        self.schedule = None if p is None else as_schedule(p)
         self.kinds = tuple(kinds)
         self.target, self.images, self.every = target, images, every
         self.observed_step = -1  # the last one in which real logits were observed

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..config import Spec
 from ..errors import UsageError
 from ..policy import wide
-from ..schedule import Anneal, following
+from ..schedule import Anneal, as_schedule
 from . import Augment
 
 
@@ -26,7 +26,7 @@ class InstanceNoise(Augment):
         super().__init__()
         if isinstance(sigma, int | float) and sigma < 0:
             raise UsageError(f"sigma is a standard deviation, at least 0, got {sigma:g}.")
-        self.sigma = following(sigma)
+        self.sigma = as_schedule(sigma)
 
     def forward(self, images: Tensor) -> Tensor:
         sigma = self.sigma(self.progress.fraction)

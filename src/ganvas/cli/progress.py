@@ -1,60 +1,60 @@
-"""What a person sees while a run trains: a table of the data, a bar with speed and losses, and news."""
+"""Display of a run in training: a table of the data, a bar with speed and losses, and notices."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..api import Session
 from ..run import weights_hash
-from ..training.loop import Evaluated, Finished, Logged, Snapshot, Stepped, Told
-from .console import plain
+from ..training.events import Evaluated, Event, Finished, Logged, Notice, Snapshot, Stepped
+from ..training.session import Decoding, Session
+from .console import console, plain
 
-WHY = {
-    "minutes": "the minutes are over",
-    "goal": "it is as good as asked",
-    "patience": "it got no better",
+REASONS = {
+    "minutes": "the time limit is reached",
+    "goal": "the goal is reached",
+    "patience": "no better evaluation",
 }
 
 
-def measured(numbers: dict[str, Any]) -> str:
-    """The values of an evaluation, what they were seen through and of how many samples: FD(pocket) is not FID."""
-    metric, through = numbers["metric"], numbers.get("features")
-    names = {metric: f"{metric.upper()}({through})" if through and metric != "fid" else metric.upper()}
-    shown = {k: v for k, v in numbers.items() if isinstance(v, float) or k == metric != v}
-    shown.pop("metric", None)
-    values = ", ".join(f"{names.get(k, k)} {v:.4g}" for k, v in shown.items())
-    return f"{values}, {numbers['fake']['images']:,} samples" if "fake" in numbers else values
+def describe_evaluation(numbers: dict[str, Any]) -> str:
+    """Values of an evaluation with their feature network and number of samples: FD(pocket) is not FID."""
+    metric, features = numbers["metric"], numbers.get("features")
+    titles = {metric: f"{metric.upper()}({features})" if features and metric != "fid" else metric.upper()}
+    values = {k: v for k, v in numbers.items() if isinstance(v, float) or k == metric != v}
+    values.pop("metric", None)
+    text = ", ".join(f"{titles.get(k, k)} {v:.4g}" for k, v in values.items())
+    return f"{text}, {numbers['fake']['images']:,} samples" if "fake" in numbers else text
 
 
-class Watcher:
-    """Draws the events of a session on a console."""
+@contextlib.contextmanager
+def reading_bar() -> Iterator[Decoding]:
+    """Show a bar while images are decoded for the first time; yields its `update(done, total)`."""
+    with Progress(console=console(), transient=True) as bar:
+        task = None
+
+        def update(done: int, total: int) -> None:
+            nonlocal task
+            if task is None:
+                task = bar.add_task("reading images", total=total)
+            bar.update(task, completed=done, total=total)
+
+        yield update
+
+
+class Display(contextlib.AbstractContextManager["Display"]):
+    """Events of a session on a console: a live bar on a terminal, elsewhere about twenty lines."""
 
     def __init__(self, session: Session, console: Console):
         self.session, self.console = session, console
-        self.grid, self.reason, self.told = "", "done", 0
-        self.last: dict[str, Any] = session.last()
-
-    def introduce(self) -> None:
-        """Say what was found and how it will be trained."""
-        s = self.session
-        table = Table.grid(padding=(0, 2))
-        for name, value in s.dataset.summary():
-            table.add_row(f"[cyan]{name}[/]", value.replace("[", r"\["))
-        where = f"{s.policy.device}, {s.policy.precision}, batch {s.recipe.batch}"
-        if s.group.world > 1:
-            where += f", {s.group.world} processes"
-        table.add_row("[cyan]training[/]", f"{s.recipe.images:,} images on {where}, into {s.run.path}")
-        self.console.print(table)
-        for sentence in s.told:
-            self.console.print(f"[yellow]{sentence}[/]", soft_wrap=True)
-
-    def watch(self) -> dict[str, Any]:
-        """Train to the end; the bar is live on a terminal, elsewhere there are about twenty lines."""
-        total = self.session.recipe.images
+        self.total = session.trainer.recipe.images
+        self.grid, self.reason, self.twentieths = "", "done", 0
+        self.line: dict[str, Any] = next(iter(session.run.log()[::-1]), {})
         columns = (
             TextColumn("{task.fields[images]:>11}"),
             BarColumn(),
@@ -62,61 +62,76 @@ class Watcher:
             TextColumn("{task.fields[news]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as bar:
-            task = bar.add_task("", total=total, images="", news="")
-            for event in self.session.training:
-                self._show(event, bar, task)
-        return self._result()
+        self.bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self.task = self.bar.add_task("", total=self.total, images="", news="")
 
-    def _show(self, event: Any, bar: Progress, task: Any) -> None:
+    def __enter__(self) -> Display:
+        """Print the data and how they are trained on, and show the bar."""
+        session, trainer = self.session, self.session.trainer
+        table = Table.grid(padding=(0, 2))
+        for name, value in session.dataset.summary():
+            table.add_row(f"[cyan]{name}[/]", plain(value))
+        place = f"{trainer.policy.device}, {trainer.policy.precision}, batch {trainer.recipe.batch}"
+        if trainer.group.world > 1:
+            place += f", {trainer.group.world} processes"
+        table.add_row("[cyan]training[/]", f"{self.total:,} images on {place}, into {session.run.path}")
+        self.console.print(table)
+        for sentence in session.notices:
+            self.console.print(f"[yellow]{sentence}[/]", soft_wrap=True)
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Print an event, or bring the bar up to date."""
         match event:
             case Stepped(progress):
-                bar.update(task, completed=progress.images, images=f"{progress.images:,}")
+                self.bar.update(self.task, completed=progress.images, images=f"{progress.images:,}")
             case Logged(line, findings):
-                self.last = line
-                bar.update(task, news=summary(line))
-                twentieth = line["images"] * 20 // self.session.recipe.images
-                if not self.console.is_terminal and twentieth > self.told:
-                    self.told = twentieth
+                self.line = line
+                self.bar.update(self.task, news=summary(line))
+                twentieths = line["images"] * 20 // self.total
+                if not self.console.is_terminal and twentieths > self.twentieths:
+                    self.twentieths = twentieths
                     self.console.print(f"{line['images']:>11,}  {summary(line)}")
                 for finding in findings:
-                    bar.console.print(f"[yellow]{plain(finding)}[/]", soft_wrap=True)
+                    self.bar.console.print(f"[yellow]{plain(finding)}[/]", soft_wrap=True)
             case Evaluated(numbers, best):
                 note = " (the best so far)" if best else ""
-                bar.console.print(f"[green]{numbers['trained_images']:>11,}  {measured(numbers)}{note}[/]")
+                text = f"{numbers['trained_images']:>11,}  {describe_evaluation(numbers)}{note}"
+                self.bar.console.print(f"[green]{text}[/]")
             case Snapshot(_, grid):
                 self.grid = str(grid or "")
-            case Told(sentence):
-                bar.console.print(f"[yellow]{sentence}[/]", soft_wrap=True)
+            case Notice(sentence):
+                self.bar.console.print(f"[yellow]{sentence}[/]", soft_wrap=True)
             case Finished(reason):
                 self.reason = reason
                 if reason != "done":
-                    why = WHY.get(reason, reason)
-                    bar.console.print(
-                        f"Stopped ({why}) at {self.session.training.trainer.images:,} images; all is saved."
-                    )
+                    end = f"Stopped ({REASONS.get(reason, reason)}) at {self.session.trainer.images:,} images"
+                    self.bar.console.print(f"{end}; everything is saved.")
 
-    def _result(self) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
         """The JSON answer of `ganvas train`."""
-        session = self.session
-        terms = {name: value for name, value in self.last.items() if name[:2] in ("d/", "g/")}
-        newest = max(session.run.samples.glob("*.png"), default=None)
+        session, run = self.session, self.session.run
+        newest = max(run.samples.glob("*.png"), default=None)
         return {
-            "run": str(session.run.path),
-            "recipe": session.run.config()["recipe_name"],
+            "run": str(run.path),
+            "recipe": run.config()["recipe_name"],
             "stopped": self.reason,
-            "images": session.training.trainer.images,
-            "seconds": round(session.training.seconds, 1),
-            "images_per_second": self.last.get("images_per_second"),
-            "losses": terms,
-            "evaluation": next(iter(session.run.evaluations()[::-1]), None),
+            "images": session.trainer.images,
+            "seconds": round(session.recorder.seconds, 1),
+            "images_per_second": self.line.get("images_per_second"),
+            "losses": {name: value for name, value in self.line.items() if name[:2] in ("d/", "g/")},
+            "evaluation": next(iter(run.evaluations()[::-1]), None),
             "grid": self.grid or str(newest or ""),
-            "weights_sha256": weights_hash(session.run),
+            "weights_sha256": weights_hash(run),
         }
 
 
 def summary(line: dict[str, Any]) -> str:
-    """Speed and the first term of each player in a log line, as the bar shows them."""
+    """Speed and the first term of each player in a log line, for the bar."""
     first = {key[0]: value for key, value in reversed(line.items()) if key[:2] in ("d/", "g/")}
     losses = "  ".join(f"{name} {first[name]:.3f}" for name in "dg" if name in first)
     return f"{line['images_per_second']:,.0f} img/s  {losses}"

@@ -22,7 +22,7 @@ def sample(
     as_json: JsonFlag = False,
 ) -> None:
     """Generate images: a grid (.png), a folder of PNGs, or an .npz archive."""
-    from ..api import load
+    from ..models.model import load
     from .samples import save_samples
 
     check_range("--trunc", trunc, 0, 10)
@@ -46,7 +46,7 @@ def interpolate(
     as_json: JsonFlag = False,
 ) -> None:
     """Interpolate between latents: rows of images (.png), an animation (.gif) or a video (.mp4)."""
-    from ..api import load
+    from ..models.model import load
     from .samples import save_interpolation
 
     steps = steps if steps is not None else 8 if output.suffix.lower() == ".png" else 24

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..api import load
 from ..errors import UsageError, UserError
 from ..files import atomic_write
 from ..imaging.decode import to_uint8
 from ..imaging.grid import grid, is_points, save_walk, to_pil_images
+from ..models.model import load
 
 PREVIEW = 8  # images in the terminal
 

@@ -36,9 +36,9 @@ def show(
     """Show a recipe: every option with its value, type and meaning."""
     from dataclasses import asdict
 
-    from ..api import find_recipe
     from ..catalog import RECIPES
     from ..describe import describe, entry
+    from ..training.session import find_recipe
 
     rows = describe(find_recipe(recipe))
     about = entry("recipes", recipe).sentence if recipe in RECIPES else f"Recipe saved in {recipe}."

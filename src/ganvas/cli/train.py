@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -15,6 +14,10 @@ from .help import option_group
 
 data_option, init_option = option_group("Data"), option_group("Initial weights")
 log_option, eval_option, speed_option = map(option_group, ("Monitoring", "Evaluation", "Speed"))
+
+if TYPE_CHECKING:
+    from ..training.request import TrainRequest
+    from ..training.session import Session
 
 Recipe = Annotated[str | None, Argument(help="Name from `ganvas list recipes`, or a saved config.json.")]
 Data = Annotated[str | None, Option(help="Folder, zip, IDX or .npz file, or name from `ganvas list data`.")]
@@ -63,11 +66,18 @@ def train(
 ) -> None:
     """Train a recipe on your data; stop with Ctrl-C, continue with --resume."""
     from ..errors import UsageError
+    from ..training.request import TrainRequest
 
-    options = {k: v for k, v in locals().items() if k not in ("UsageError", "as_json", "compile_", "set_")}
     if outdir is None:
         raise UsageError("Missing --outdir: a folder for the run.")
-    result = _train(as_json, **options, compile=compile_, set=set_ or [])
+    request = TrainRequest(
+        recipe, data, outdir, images=images, minutes=minutes, seed=seed, batch=batch, resolution=resolution,
+        device=device, precision=precision, compile=compile_, set=set_ or [], hold_out=hold_out, heal=heal,
+        labels=labels, augment=augment, init_from=init_from, init_raw=init_raw, freeze_d=freeze_d, resume=resume,
+        snapshot_images=snapshot_images, eval_images=eval_images, eval_metric=eval_metric, eval_samples=eval_samples,
+        stop_when=stop_when, patience=patience, workers=workers, tensorboard=tensorboard,
+    )  # fmt: skip
+    result = _train(request, as_json)
     raise typer.Exit(SIGNAL_EXITS.get(result["stopped"], 0))
 
 
@@ -80,7 +90,9 @@ def demo(
     while outdir.exists() and any(outdir.iterdir()):  # never over another run
         outdir = _next_name(outdir)
     say("Training a DCGAN on 1,797 handwritten digits (embedded) ...")
-    result = _train(as_json, recipe="dcgan_small", data="digits", outdir=outdir, minutes=minutes)
+    from ..training.request import TrainRequest
+
+    result = _train(TrainRequest("dcgan_small", "digits", outdir, minutes=minutes), as_json)
     if as_json:
         return
     from .samples import terminal_preview
@@ -95,59 +107,41 @@ def demo(
     )
 
 
-def _train(as_json: bool, **options: Any) -> dict[str, Any]:
-    """Train with a progress bar; the result as the JSON answer has it."""
+def _train(request: TrainRequest, as_json: bool) -> dict[str, Any]:
+    """Train with a progress bar and print the outcome; returns the JSON answer."""
     from ..policy import keep_large_buffers
 
     keep_large_buffers()
-    from ..api import Request, prepare
+    from ..training.session import prepare
+    from .progress import Display, reading_bar
 
-    with _reading() as progress:
-        session = prepare(Request(**options), progress)
-    try:
-        first = session.group.rank == 0
-        result = _watch(session, first)
-        page = session.report(result["stopped"])
-        result["report"] = str(page.path) if page else None
-    finally:
-        session.close()
+    with reading_bar() as progress:
+        session = prepare(request, progress)
+    first = session.trainer.group.rank == 0
+    with contextlib.closing(session):
+        with Display(session, console(quiet=not first)) as display:
+            for event in session:
+                display.show(event)
+        result = display.result()
+        report = session.report(result["stopped"])
+        result["report"] = str(report.path) if report else None
     if first and as_json:
         answer(result)
     elif first:
-        if result["grid"]:
-            then = session.training.trainer.task.next_step.format(run=result["run"])
-            say(f"Samples: {result['grid']}\nNext:    {then}")
-        else:
-            say(f"Model:   {result['run']}/model, to be used in Python as its README.md says")
-        say(f"Report:  {plain(page.path)}" if page else plain(session.told[-1]))
-        if result["stopped"] != "done":
-            say(f"         ganvas train --resume --outdir {result['run']}")
+        _print_outcome(session, result)
     return result
 
 
-@contextlib.contextmanager
-def _reading() -> Iterator[Any]:
-    """A bar while images are decoded for the first time."""
-    from rich.progress import Progress
-
-    with Progress(console=console(), transient=True) as bar:
-        task: list[Any] = []
-
-        def tell(done: int, total: int) -> None:
-            if not task:
-                task.append(bar.add_task("reading images", total=total))
-            bar.update(task[0], completed=done, total=total)
-
-        yield tell
-
-
-def _watch(session: Any, visible: bool) -> dict[str, Any]:
-    """Drain the events of a session into a progress bar; returns the result."""
-    from .progress import Watcher
-
-    watcher = Watcher(session, console(quiet=not visible))
-    watcher.introduce()
-    return watcher.watch()
+def _print_outcome(session: Session, result: dict[str, Any]) -> None:
+    """Print the files of a run, and the next command."""
+    run = result["run"]
+    if result["grid"]:
+        say(f"Samples: {result['grid']}\nNext:    {session.trainer.task.next_step.format(run=run)}")
+    else:
+        say(f"Model:   {run}/model; its README.md shows how to use it in Python")
+    say(f"Report:  {plain(result['report'] or session.notices[-1])}")
+    if result["stopped"] != "done":
+        say(f"         ganvas train --resume --outdir {run}")
 
 
 def _next_name(folder: Path) -> Path:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..api import train
 from ..data.dataset import Dataset
 from ..data.sources import open_source
 from ..errors import UsageError
 from ..imaging.decode import to_uint8
 from ..models.model import Model, load
 from ..models.model import accuracy as accuracy_of
+from ..training.session import train
 from .comparison import Comparison, Numbers, Positive, Where, metric
 from .inputs import Side
 

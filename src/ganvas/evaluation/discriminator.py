@@ -12,12 +12,10 @@ from ..augment import Chain
 from ..config import Recipe
 from ..errors import UsageError
 from ..policy import Policy
-from ..run import Run
+from ..run import Run, saved_facts
 from ..tasks.base import Adversary, Task
 from .comparison import Comparison, Numbers, Where, metric
 from .inputs import Side
-
-FACTS = ("resolution", "channels", "classes", "attributes", "unlabelled")
 
 
 @metric(less=("training_above_held_out",))
@@ -56,8 +54,7 @@ def load_adversary(path: str, device: str) -> Adversary:
     run = Run.open(path)
     config = run.config()
     recipe = Recipe.from_dict(config["recipe"])
-    data = {k: config["data"].get(k) for k in FACTS}
-    task: Task = recipe.task.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    task: Task = recipe.task.build(**saved_facts(config))
     task.load_state_dict(run.load_state()["trainer"]["task"])
     if not isinstance(task.discriminator, Adversary):
         raise UsageError(f"{Path(path)} has no discriminator.")

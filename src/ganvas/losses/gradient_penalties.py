@@ -15,7 +15,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import Match, Progress
 from ..policy import wide
-from ..schedule import following
+from ..schedule import as_schedule
 
 
 def input_gradient(logits: Tensor, images: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class OnGradient(Penalty):
         super().__init__()
         if every < 1:
             raise UsageError(f"every is a number of steps, at least 1, got {every}.")
-        self.weight, self.every = following(weight), every
+        self.weight, self.every = as_schedule(weight), every
 
     def points(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
         """The images at which the gradient is taken, and their labels (None: those of the real images)."""

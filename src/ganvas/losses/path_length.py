@@ -8,7 +8,7 @@ from torch import Tensor
 from ..config import Spec
 from ..errors import UsageError
 from ..game import Match, Progress, StyleBased
-from ..schedule import following
+from ..schedule import as_schedule
 from .gradient_penalties import Penalty
 
 
@@ -35,7 +35,7 @@ class PathLength(Penalty):
         super().__init__()
         if every < 1 or shrink < 1 or not 0 < decay <= 1:
             raise UsageError(f"every and shrink are at least 1 and decay in (0, 1], got {every}, {shrink}, {decay}.")
-        self.weight, self.every, self.decay, self.shrink = following(weight), every, decay, shrink
+        self.weight, self.every, self.decay, self.shrink = as_schedule(weight), every, decay, shrink
         self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, match: Match, progress: Progress) -> Tensor | None:

@@ -12,7 +12,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import Match, Progress, Scores
 from ..policy import wide
-from ..schedule import following
+from ..schedule import as_schedule
 from .gradient_penalties import Penalty
 
 
@@ -41,7 +41,7 @@ class LeCam(Penalty):
         super().__init__()
         if not 0 <= decay < 1:
             raise UsageError(f"decay is a share from 0 to less than 1, got {decay:g}.")
-        self.weight, self.decay, self.start, self.rectified = following(weight), decay, start, rectified
+        self.weight, self.decay, self.start, self.rectified = as_schedule(weight), decay, start, rectified
         for name in ("real", "fake", "known"):  # known: 0 until there has been a step
             self.register_buffer(name, torch.zeros(()))
 
@@ -86,7 +86,7 @@ class Consistency(Penalty):
                 " consistency(augment=diffaugment(policy=['translation']))."
             )
         self.augment: Any = augment.build()
-        self.real_weight, self.fake_weight = following(real_weight), following(fake_weight)
+        self.real_weight, self.fake_weight = as_schedule(real_weight), as_schedule(fake_weight)
 
     def forward(self, match: Match, progress: Progress) -> Tensor:
         assert match.real_scores is not None
@@ -127,7 +127,7 @@ class FeatureMatching(Penalty):
         norm: Literal["l1", "l2"] = "l1",  # mean absolute, or summed squared difference of the means
     ):
         super().__init__()
-        self.weight, self.norm = following(weight), norm
+        self.weight, self.norm = as_schedule(weight), norm
 
     def forward(self, match: Match, progress: Progress) -> Tensor:
         real, fake = (last_features(s, "Feature matching") for s in (match.real_scores, match.fake_scores))
@@ -151,7 +151,7 @@ class PullingAway(Penalty):
         weight: float | Spec = 0.1,  # or a schedule of it
     ):
         super().__init__()
-        self.weight = following(weight)
+        self.weight = as_schedule(weight)
 
     def forward(self, match: Match, progress: Progress) -> Tensor:
         features = normalize(last_features(match.fake_scores, "Pulling-away"), dim=1)

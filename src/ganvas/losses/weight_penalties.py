@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..config import Spec
 from ..errors import UsageError
 from ..game import Match, Progress
-from ..schedule import following
+from ..schedule import as_schedule
 from .gradient_penalties import Penalty
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -61,7 +61,7 @@ class OrthogonalRegularisation(Penalty):
         weight: float | Spec = 1e-4,  # the paper's beta, or a schedule of it
     ):
         super().__init__()
-        self.weight = following(weight)
+        self.weight = as_schedule(weight)
 
     def forward(self, match: Match, progress: Progress) -> Tensor:
         assert match.net is not None
@@ -95,7 +95,7 @@ class HistoricalAveraging(Penalty):
         weight: float | Spec = 1e-3,  # or a schedule of it
     ):
         super().__init__()
-        self.weight = following(weight)
+        self.weight = as_schedule(weight)
         self.register_buffer("mean", torch.zeros(0))  # of all weights in a row, once they are known
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..config import Spec
 from ..errors import UsageError
 from ..game import Progress
-from ..schedule import following
+from ..schedule import as_schedule
 from .adversarial import Loss, NonSaturating
 
 
@@ -51,7 +51,7 @@ class Weighted(Wrapped):
         g: float | Spec = 1.0,  # weight of the generator's term, or a schedule of it
     ):
         super().__init__(loss)
-        self.weights = following(d), following(g)
+        self.weights = as_schedule(d), as_schedule(g)
         self.fraction = 0.0
 
     def follow(self, progress: Progress) -> None:

@@ -23,7 +23,7 @@ from ..imaging.decode import to_channels, to_float, to_uint8
 from ..imaging.grid import to_pil
 from ..latent.walk import walk
 from ..policy import Policy, PrecisionName
-from ..run import read_weights
+from ..run import read_weights, saved_facts
 from ..tasks.base import Label, Task
 from ..tasks.label_translation import AppliedLabelTranslation
 from ..tasks.translation import Applied
@@ -183,7 +183,7 @@ def load(
     config = read_json(folder / "config.json")
     if config.get("format") != 1 or "task" not in config or "data" not in config:
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
-    policy = Policy.choose(device, precision).suited(precision, _resolution(config))
+    policy = Policy.choose(device, precision).for_resolution(_resolution(config), precision)
     task = _build(config, folder, tuple(trust))
     weights = read_weights(folder / WEIGHTS)
     try:
@@ -257,14 +257,10 @@ def _refuse_folder(path: Path) -> NoReturn:
 def _build(config: dict[str, Any], folder: Path, trust: tuple[type, ...]) -> Task:
     """Build the task of a saved model; its weights are still random."""
     spec = decode(config["task"], trust)
-    names = ("resolution", "channels", "classes", "attributes", "source_channels", "source_scale")
-    facts = {k: config["data"].get(k) for k in names}
     if not isinstance(spec, Spec) or not issubclass(spec.target, Task):
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
     try:
-        task: Task = spec.build(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in facts.items() if v is not None}
-        )
+        task: Task = spec.build(**saved_facts(config))
     except UserError:
         raise
     except Exception as problem:  # whatever a damaged or hostile config makes a constructor raise

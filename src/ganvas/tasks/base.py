@@ -31,6 +31,7 @@ class Task(nn.Module):
 
     needs: frozenset[str] = frozenset()
     decides: frozenset[str] = frozenset()  # options of the class above that are no options of this one
+    files: tuple[str, ...] = ()  # options that name a file
     draws_images = True  # it has sample images to show while it trains
     translates = False  # its input is an image, not noise
     restores = False  # its output is the input image, restored

@@ -20,7 +20,7 @@ BY_THE_LABELS = ("embed", "classify")  # parts whose size follows from the class
 MEMORIES = ("loss", "penalties", "augment", "pool")  # of an `Adversary`: what it remembers of a training
 
 
-def begin_from(task: Task, source: str | os.PathLike[str], *, raw: bool = False) -> list[str]:
+def initialize(task: Task, source: str | os.PathLike[str], *, raw: bool = False) -> list[str]:
     """Give a task the weights of a run (both players) or of a model folder (the generator alone), in place.
 
     The generator's are the averaged ones, or with `raw` those it trained with.  Parts sized by the classes begin

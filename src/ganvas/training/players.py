@@ -57,7 +57,7 @@ class Player:
             raise UsageError(f"{optimizer.target.__name__} is no optimiser; take adam, adamw, rmsprop or sgd.")
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.clip_norm = clip_norm
-        self.ease = 1.0  # factor on the learning rate that somebody who watched has asked for
+        self.lr_factor = 1.0  # on the learning rate, set by --heal
         self.bad = torch.zeros((), device=device)  # set on a GPU by a step that was skipped
         self.skips_by_itself = device.type == "cuda" and all(g.get("fused") for g in self.optimizer.param_groups)
 
@@ -67,7 +67,7 @@ class Player:
 
     def set_rate(self, factor: float, beta2: float | None = None) -> None:
         for group, rate in zip(self.optimizer.param_groups, self.rates):
-            group["lr"] = rate * factor * self.ease
+            group["lr"] = rate * factor * self.lr_factor
             if beta2 is not None and "betas" in group:
                 group["betas"] = (group["betas"][0], beta2)
 

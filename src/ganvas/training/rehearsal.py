@@ -14,10 +14,13 @@ from ..game import Progress
 from ..policy import Policy, is_out_of_memory
 from ..schedule import per_step
 from ..tasks.base import Task
-from .loop import OUT_OF_MEMORY, to_device
 from .players import Group
+from .recorder import to_device
 from .trainer import Batch, progress_at
 
+OUT_OF_MEMORY = (
+    "The device ran out of memory at a batch of {}. Try a smaller --batch, or the same in parts: --set accumulate=2."
+)
 DISTURBANCE = 0.1  # standard deviation of what is added to weights to tell a zero by chance from one by construction
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..config import Recipe
 from ..game import Objective, Progress
 from ..policy import Policy
-from ..schedule import following, per_step
+from ..schedule import as_schedule, per_step
 from ..tasks.base import Task
 from .players import Diverged as Diverged
 from .players import Group, Player, Tally, freeze_stages, frozen
@@ -52,7 +52,7 @@ class Trainer:
         if task.discriminator is not None and recipe.d_optimizer is not None:
             self.d = Player(task.discriminator, recipe.d_optimizer, device, clip)
         self.schedule: Callable[[float], float] = recipe.lr_schedule.build() if recipe.lr_schedule else lambda _: 1.0
-        self.half_life = following(recipe.ema_images)
+        self.half_life = as_schedule(recipe.ema_images)
         self.beta2 = recipe.beta2.build() if recipe.beta2 else None
         self.d_rule = per_step(recipe.d_steps)
         self.memories = [b for m in task.modules() if getattr(m, "shared", False) for b in m.buffers(recurse=False)]
@@ -198,7 +198,7 @@ class Trainer:
         if self.policy.device.type == "cuda":
             rng["cuda"] = torch.cuda.get_rng_state(self.policy.device)
         counters = {"images": self.images, "step": self.step, "rng": rng, "tally": self.tally.state_dict()}
-        counters["ease"] = {name: player.ease for name, player in self.players.items()}
+        counters["ease"] = {name: player.lr_factor for name, player in self.players.items()}
         return {**counters, **{name: part.state_dict() for name, part in self._parts.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -207,7 +207,7 @@ class Trainer:
             part.load_state_dict(state[name])
         self.images, self.step = state["images"], state["step"]
         for name, player in self.players.items():
-            player.ease = state.get("ease", {}).get(name, 1.0)
+            player.lr_factor = state.get("ease", {}).get(name, 1.0)
         torch.set_rng_state(state["rng"]["cpu"].cpu())
         if "cuda" in state["rng"] and self.policy.device.type == "cuda":
             torch.cuda.set_rng_state(state["rng"]["cuda"].cpu(), self.policy.device)

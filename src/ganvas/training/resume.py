@@ -1,0 +1,100 @@
+"""A request to resume a run, completed from the run's own config; what contradicts the config is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from .. import catalog
+from ..config import Recipe
+from ..errors import UsageError
+from ..run import Run
+from .request import TrainRequest
+from .session import resolve_recipe
+
+
+def complete_from_run(request: TrainRequest) -> TrainRequest:
+    """Complete a request to resume from the run's own config; raises `UsageError` for what contradicts it.
+
+    Everything may be repeated as it was first given.  The data are compared by their fingerprint, not by their path.
+    """
+    config = Run.open(request.outdir).config()
+    if not {"recipe_name", "recipe", "data", "seed", "precision"} <= config.keys():
+        raise UsageError(f"{request.outdir}/config.json was not written by ganvas train; it cannot be resumed.")
+    recipe, data = _resolve_saved_recipe(request, config), config["data"]
+    if isinstance(request.data, str) and {request.data, data["source"]} & catalog.SOURCES.keys():
+        _refuse_change(request, "data", request.data, data["source"])
+    _refuse_change(request, "seed", request.seed, config["seed"])
+    init_from = None if request.init_from is None else str(request.init_from)
+    _refuse_change(request, "init_from", init_from, config.get("init_from"))
+    _refuse_change(request, "labels", request.labels, data.get("labels_kept"))
+    _refuse_change(request, "hold_out", request.hold_out, data.get("held_out"))
+    precision = None if request.precision == "auto" else request.precision
+    _refuse_change(request, "precision", precision, config["precision"])
+    size = request.size
+    if size is not None and size != tuple(data["resolution"]):
+        _refuse_change(request, "resolution", "{1}x{0}".format(*size), "{1}x{0}".format(*data["resolution"]))
+    first_size = data.get("asked_resolution")
+    evaluation = config.get("evaluation") if request.eval_images is None else None
+    return replace(
+        request,
+        **(evaluation or {}),
+        recipe=recipe,
+        data=request.data or data.get("path") or data["source"],
+        seed=config["seed"],
+        labels=data.get("labels_kept"),
+        hold_out=data.get("held_out"),
+        batch=None,
+        resolution=None if first_size is None else (first_size[0], first_size[1]),
+        precision=config["precision"],
+        freeze_d=None,
+        set=(),
+        augment="",
+    )
+
+
+def _resolve_saved_recipe(request: TrainRequest, config: Mapping[str, Any]) -> Recipe:
+    """The recipe of a run; one with components outside the catalogue has to be given again, as it was.
+
+    Raises `UsageError` if the requested recipe, with its overrides, differs in more than the number of images.
+    """
+    requested = request.recipe
+    if isinstance(requested, str) and requested in catalog.RECIPES:
+        _refuse_change(request, "recipe", requested, config["recipe_name"])
+        requested = None
+    if requested is None:
+        requested = Recipe.from_dict(config["recipe"])
+    recipe, saved = resolve_recipe(replace(request, recipe=requested, images=None)), config["recipe"]
+    differences = list(_differences({**saved, "images": 0}, {**recipe.to_dict(), "images": 0}))
+    if differences:
+        raise _contradiction(request, ", ".join(differences))
+    recipe.images = saved["images"]
+    if request.images is not None:
+        recipe.set("images", str(request.images))
+    return recipe
+
+
+def _differences(was: Any, now: Any, path: str = "") -> Iterator[str]:
+    """Every place where two recipes, as JSON, differ: `batch 8 (requested: 16)`."""
+    if isinstance(was, dict) and isinstance(now, dict) and was.get("()") == now.get("()"):
+        for name in sorted(was.keys() | now.keys()):
+            yield from _differences(was.get(name), now.get(name), f"{path}.{name}".removeprefix("."))
+    elif was != now:
+        yield f"{path.removeprefix('task.')} {_shorten(was)} (requested: {_shorten(now)})"
+
+
+def _shorten(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shorten, value))}]"
+    text = value["()"].rpartition(":")[2] if isinstance(value, dict) else "its default" if value is None else str(value)
+    return text if len(text) < 40 else f"{text[:37]}..."
+
+
+def _refuse_change(request: TrainRequest, name: str, value: Any, was: Any) -> None:
+    if value is not None and value != was:
+        raise _contradiction(request, f"{name} {was} (requested: {value})")
+
+
+def _contradiction(request: TrainRequest, difference: str) -> UsageError:
+    return UsageError(f"{request.outdir} was started with {difference}; resume as it was, or start a new run.")

@@ -1,0 +1,344 @@
+"""From a request to a run in training: recipe, data, networks, folder, and the loop over the steps of the game."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import torch
+
+from .. import catalog
+from ..config import Recipe, Spec
+from ..data.batches import Batches
+from ..data.dataset import Dataset
+from ..data.degrade import Degradation
+from ..data.sources import open_source
+from ..data.transforms import parse_transforms
+from ..doctor.signals import Signals
+from ..errors import UsageError, UserError, did_you_mean
+from ..files import read_json
+from ..policy import Policy, is_out_of_memory
+from ..run import Run
+from ..tasks.base import Task
+from . import distributed
+from .description import make_plan, open_folder
+from .events import Event, Finished, Notice, Stepped
+from .init_from import initialize, recipe_of
+from .interrupts import collect_signals
+from .players import Diverged, Group
+from .recorder import Recorder
+from .recovery import heal, return_from_divergence
+from .rehearsal import OUT_OF_MEMORY, rehearse
+from .request import TrainOptions, TrainRequest, check_numbers
+from .trainer import Trainer
+
+if TYPE_CHECKING:
+    from ..reporting import Report
+
+NEIGHBOURS_AFTER = 60.0  # seconds of training, after which a report looks for neighbours by itself
+NEIGHBOURS_AMONG = 10_000  # training images, then: some seconds
+
+Decoding = Callable[[int, int], None]  # images done, images in all
+
+
+def train(
+    recipe: str | Recipe | None = None,
+    *,
+    data: str | Dataset | None = None,
+    outdir: str | os.PathLike[str],
+    on_event: Callable[[Event], None] | None = None,
+    **options: Unpack[TrainOptions],
+) -> Run:
+    """Train a recipe on data until its images (or `minutes`) are over; returns the run.
+
+    `recipe` is a name, a saved config.json or a `Recipe`; `options` are those of `TrainRequest`: images, minutes,
+    seed, batch, resolution, device, precision, set, labels, augment, init_from, resume, snapshot_images, hold_out, ...
+    `on_event` is called with every `Event`.  Raises `UserError` with a sentence for a mistake in the request.
+    """
+    session = prepare(TrainRequest(recipe, data, outdir, **options))
+    try:
+        for event in session:
+            if on_event:
+                on_event(event)
+            if isinstance(event, Finished):
+                session.report(event.reason)
+    finally:
+        session.close()
+    return session.run
+
+
+def prepare(request: TrainRequest, progress: Decoding | None = None) -> Session:
+    """Check a request, open its data and set up the run folder; trains nothing yet.  Raises `UserError`."""
+    check_numbers(request)
+    if request.resume:
+        from .resume import complete_from_run  # it resolves the saved recipe as this module does
+
+        request = complete_from_run(request)
+    else:
+        Run(request.outdir).check_new()
+    recipe = resolve_recipe(request)
+    if request.data is None:
+        raise UsageError("Missing --data: training needs data, a FOLDER or digits, photos, ring, grid, swissroll.")
+    policy = Policy.choose(request.device, request.precision or "auto", request.compile, recipe.images)
+    group = (
+        distributed.Processes(distributed.local_device(policy.device)) if distributed.launched_together() else Group()
+    )
+    try:
+        dataset = _open_data(request, recipe, progress, group)
+        if request.labels is not None:
+            dataset = dataset.keep_labels(request.labels, request.seed or 0)
+        policy = policy.for_resolution(dataset.facts.resolution, request.precision or "auto")
+        return _build_session(request, recipe, dataset, policy, group)
+    except BaseException:
+        group.close()
+        raise
+
+
+def _build_session(request: TrainRequest, recipe: Recipe, dataset: Dataset, policy: Policy, group: Group) -> Session:
+    seed = request.seed or 0
+    _check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
+    torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
+    transforms = [spec.build() for spec in recipe.transforms]
+    degradation: Degradation | None = recipe.degradation.build() if recipe.degradation else None
+    facts = data_facts(dataset, recipe)
+    task: Task = recipe.task.build(**facts)
+    batches = Batches(
+        dataset,
+        seed=seed,
+        device=policy.device,
+        transforms=transforms,
+        workers=request.workers,
+        needs=task.needs,
+        hold_out=request.hold_out or 0,
+        degradation=degradation,
+    )
+    task.examples = lambda places: batches.shown(places)  # a function, because copies of a task share it
+    notices: list[str] = []
+    if request.init_from is not None and not request.resume:
+        notices = initialize(task, request.init_from, raw=request.init_raw)
+    if recipe.sync_batch_norm and group.world > 1:
+        distributed.synchronise_batch_norm(task)
+    if task.discriminator is not None and recipe.d_optimizer is None:
+        raise UsageError("d_optimizer is none, and this task has a discriminator: --set d_optimizer=adam.")
+    rehearse(task, recipe, batches, policy, group)
+    trainer = Trainer(task, recipe, batches, policy, group=group)
+    evaluation = _evaluation(request, dataset, policy) if request.eval_images else None
+    run, config = open_folder(request, recipe, dataset, facts, policy, group)
+    plan = make_plan(request, recipe, dataset, config, task)
+    recorder = Recorder(run, trainer, plan, evaluation)
+    if request.resume:
+        notices = recorder.resume()
+    return Session(recorder, dataset, batches, notices)
+
+
+class Session:
+    """One run in training: iterate over its events, then `close` it."""
+
+    def __init__(self, recorder: Recorder, dataset: Dataset, batches: Batches, notices: list[str]):
+        self.recorder, self.dataset, self.batches, self.notices = recorder, dataset, batches, notices
+        self.run, self.trainer, self.plan = recorder.run, recorder.trainer, recorder.plan
+        self.signals = Signals(batches, self.plan.log_images)
+
+    def __iter__(self) -> Iterator[Event]:
+        recorder, self.started = self.recorder, time.perf_counter()
+        recorder.restart_clock()
+        with collect_signals() as received:
+            try:
+                yield from self._train(received)
+            except RuntimeError as problem:
+                if is_out_of_memory(problem):
+                    raise UserError(OUT_OF_MEMORY.format(self.trainer.recipe.batch)) from None
+                raise
+        if recorder.board:
+            recorder.board.close()
+
+    def _train(self, received: list[str]) -> Iterator[Event]:
+        """One step of the game after another, and what is due after each, until there is a reason to stop."""
+        trainer, recorder, reason = self.trainer, self.recorder, ""
+        if trainer.images != recorder.saved_at:
+            yield recorder.snapshot()
+        while trainer.images < trainer.recipe.images and not reason:
+            try:
+                before = trainer.images
+                with self.signals.around_step(trainer):
+                    progress = trainer.advance()
+                yield Stepped(progress)
+                yield from self._between(before)
+                reason = self._reason_to_stop(received)
+                if (reason or trainer.images >= trainer.recipe.images) and trainer.images != recorder.saved_at:
+                    yield recorder.snapshot()
+            except Diverged:
+                yield Notice(return_from_divergence(recorder))
+        yield Finished(reason or "done")
+
+    def _between(self, before: int) -> Iterator[Event]:
+        """Log, evaluate and snapshot where this step has crossed their number of images."""
+        recorder, plan, now = self.recorder, self.plan, self.trainer.images
+        if crossed(before, now, plan.log_images):
+            logged = recorder.log()
+            yield logged
+            if plan.heal and (trouble := recorder.doctor.first_curable(logged.findings)):
+                yield Notice(heal(recorder, trouble))
+                return
+        if recorder.evaluation and crossed(before, now, recorder.evaluation.every):
+            yield recorder.evaluate(recorder.evaluation)
+        if crossed(before, now, plan.snapshot_images) and now < self.trainer.recipe.images:
+            yield recorder.snapshot()
+
+    def _reason_to_stop(self, received: list[str]) -> str:
+        """`minutes`, the evaluation's reason, the name of a signal, or nothing; the same on every process."""
+        late = self.plan.minutes is not None and time.perf_counter() - self.started >= 60 * self.plan.minutes
+        evaluation = self.recorder.evaluation.reason if self.recorder.evaluation else ""
+        if not self.trainer.group.agree(bool(received or evaluation) or late):
+            return ""
+        return received[0] if received else evaluation or "minutes"
+
+    def report(self, reason: str = "done") -> Report | None:
+        """Write RUN/report.html, if this process writes; one that cannot be written ends no training.
+
+        Nearest neighbours are searched where that takes a small part of the time of training, and not after a signal:
+        `reason` is why training stopped.
+        """
+        from ..reporting import report
+
+        if not self.recorder.writes:
+            return None
+        near = self.recorder.seconds >= NEIGHBOURS_AFTER and not reason.startswith("SIG")
+        device = self.trainer.policy.device.type
+        try:
+            return report(self.run.path, neighbours=near, searched=NEIGHBOURS_AMONG, device=device)
+        except UserError as problem:
+            self.notices.append(str(problem))
+            return None
+
+    def close(self) -> None:
+        """Stop the processes that load data, and leave the group."""
+        self.batches.close()
+        self.trainer.group.close()
+
+
+def crossed(before: int, now: int, every: int) -> bool:
+    """True if a multiple of `every` lies in (before, now]."""
+    return before // every != now // every
+
+
+def resolve_recipe(request: TrainRequest) -> Recipe:
+    """The recipe of a request, with every override applied."""
+    recipe = request.recipe
+    if recipe is None and request.init_from is not None:
+        recipe = Recipe.from_dict(recipe_of(request.init_from))
+    recipe = find_recipe(recipe)
+    for name in ("batch", "images", "freeze_d"):
+        value = getattr(request, name)
+        if value is not None:
+            recipe.set(name, str(value))
+    changes = request.set.items() if isinstance(request.set, Mapping) else [_parse_change(text) for text in request.set]
+    for path, value in changes:
+        recipe.set(path, value if isinstance(value, str) else repr(value))
+    if request.augment:
+        _refuse_d_augment(part.partition("=")[0].strip() for part in request.augment.split(","))
+        recipe.transforms = [Spec(catalog.AUGMENT[name], **given) for name, given in parse_transforms(request.augment)]
+    _refuse_d_augment(catalog.name_of(spec.target) for spec in recipe.transforms)
+    if not issubclass(recipe.task.target, Task):
+        raise UsageError(f"task is {recipe.task.target.__name__}, which is no task; ganvas list tasks has them.")
+    for name in recipe.task.target.files:  # so that the run can be resumed from another folder
+        if Path(file := str(recipe.task.get(name))).is_file():
+            recipe.task.put(name, os.path.abspath(file))
+    return recipe
+
+
+def find_recipe(name: str | Recipe | None) -> Recipe:
+    """A fresh recipe by name or from a saved config.json; a `Recipe` is copied.  Raises `UsageError` for others."""
+    if isinstance(name, Recipe):
+        return name.copy()
+    if name is None:
+        raise UsageError(f"Missing RECIPE: one of {', '.join(catalog.RECIPES)}, or a saved config.json.")
+    if name in catalog.RECIPES:
+        return catalog.RECIPES[name]()
+    if name.endswith(".json") or os.sep in name:
+        saved = read_json(Path(name))
+        return Recipe.from_dict(saved.get("recipe", saved))
+    raise UsageError(
+        f"There is no recipe {name!r}.{did_you_mean(name, catalog.RECIPES)} There are: {', '.join(catalog.RECIPES)}."
+    )
+
+
+def _refuse_d_augment(names: Iterable[str]) -> None:
+    """Raise `UsageError` for a change to the data that belongs before the discriminator."""
+    for name in names:
+        if name in catalog.D_AUGMENT:
+            raise UsageError(
+                f"{name} changes what the discriminator sees, real and fake alike, not the data: --set augment={name}."
+            )
+
+
+def _parse_change(text: str) -> tuple[str, str]:
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise UsageError(f"--set takes path=value, for example generator.width=128; got {text!r}.")
+    return path.strip(), value.strip()
+
+
+def data_facts(dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
+    """Values of `config.FACTS`: what networks are built for.
+
+    Sources are the data's own, or those that the recipe's degradation makes.
+    """
+    facts, sources, scale = dataset.facts, dataset.facts.source_channels, dataset.facts.scale
+    if recipe.degradation and not sources:
+        degradation: Degradation = recipe.degradation.build()
+        degradation.check(facts)
+        sources, scale = degradation.channels(facts.channels), degradation.scale
+    size = {"resolution": facts.resolution, "channels": facts.channels, "classes": facts.classes}
+    labels = {"attributes": facts.attributes, "unlabelled": facts.unlabelled}
+    return {**size, **labels, "source_channels": sources, "source_scale": scale}
+
+
+def _open_data(request: TrainRequest, recipe: Recipe, progress: Decoding | None, group: Group) -> Dataset:
+    """The data; of several processes the first prepares the cache, where the others read it."""
+    if isinstance(request.data, Dataset):
+        return request.data
+    if group.rank:
+        group.wait()
+    try:
+        return open_source(
+            str(request.data), resolution=request.size, patch=recipe.patch, cache=request.cache, progress=progress
+        )
+    finally:
+        if not group.rank:
+            group.wait()
+
+
+def _evaluation(request: TrainRequest, dataset: Dataset, policy: Policy) -> Any:
+    from ..evaluation.during_training import Watch
+
+    return Watch(
+        dataset,
+        every=request.eval_images or 0,
+        metric=request.eval_metric,
+        samples=request.eval_samples,
+        stop_when=request.stop_when,
+        patience=request.patience,
+        device=policy.device.type,
+    )
+
+
+def _check_sizes(recipe: Recipe, images: int, world: int) -> None:
+    """Raise `UsageError` for numbers that cannot work, before anything is written."""
+    for name in ("batch", "images", "d_steps", "g_steps", "accumulate"):
+        if not isinstance(getattr(recipe, name), Spec) and getattr(recipe, name) < 1:
+            raise UsageError(f"{name} must be at least 1, got {getattr(recipe, name)}.")
+    if recipe.clip_norm is not None and not recipe.clip_norm > 0:
+        raise UsageError(f"clip_norm must be more than 0, got {recipe.clip_norm}; none leaves gradients as they are.")
+    for name in ("ema_images", "ema_ramp", "d_warmup_images"):
+        if not isinstance(getattr(recipe, name), Spec) and not getattr(recipe, name) >= 0:
+            raise UsageError(f"{name} must be at least 0, got {getattr(recipe, name)}.")
+    if recipe.batch > images:
+        raise UsageError(
+            f"A batch of {recipe.batch} is larger than the data ({images} images);"
+            f" take --batch {images} or less, or add images."
+        )
+    distributed.check_batch(recipe.batch, recipe.accumulate, world)
