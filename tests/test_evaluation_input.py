@@ -16,7 +16,7 @@ from skimage import data
 
 import ganvas
 from ganvas.checkpoints import download as weights
-from ganvas.cli.progress import measured
+from ganvas.cli.progress import describe_evaluation
 from ganvas.data.dataset import Dataset
 from ganvas.data.sources import open_source
 from ganvas.errors import UsageError, UserError
@@ -288,10 +288,13 @@ def test_a_run_that_may_not_be_written_is_measured(command, tmp_path, monkeypatc
 def test_a_watched_number_says_what_it_was_seen_through():
     fake = {"name": "model", "images": 2000}
     fd = {"metric": "fd", "fd": 3.25, "features": "pocket", "fake": fake}
-    assert measured(fd) == "FD(pocket) 3.25, 2,000 samples"
-    assert measured({"metric": "fid", "fid": 3.25, "features": "inception", "fake": fake}) == "FID 3.25, 2,000 samples"
+    assert describe_evaluation(fd) == "FD(pocket) 3.25, 2,000 samples"
+    assert (
+        describe_evaluation({"metric": "fid", "fid": 3.25, "features": "inception", "fake": fake})
+        == "FID 3.25, 2,000 samples"
+    )
     points = {"metric": "modes", "modes": 8, "total_modes": 8, "high_quality": 0.5, "reverse_kl": 0.25, "fake": fake}
-    assert measured(points) == "MODES 8, high_quality 0.5, reverse_kl 0.25, 2,000 samples"
+    assert describe_evaluation(points) == "MODES 8, high_quality 0.5, reverse_kl 0.25, 2,000 samples"
 
 
 # --- images by pairs ------------------------------------------------------------------------------------------------
