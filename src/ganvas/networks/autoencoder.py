@@ -1,6 +1,6 @@
 """Discriminators that draw the image again: what they fail to redraw is taken for fake.
 
-Strided convolutions as in EBGAN (Zhao et al. 2016: 64-128-256 channels and back); BEGAN's (Berthelot et al. 2017) has
+Strided convolutions as in EBGAN (Zhao et al. 2017: 64-128-256 channels and back); BEGAN's (Berthelot et al. 2017) has
 a small fully connected code instead, no batch norm, and is trained beside a generator that looks like its decoder.
 """
 
@@ -87,7 +87,7 @@ class Decoder(nn.Module):
 class Autoencoder(BaseDiscriminator):
     """Autoencoder critic: images (N, channels, H, W) to `Scores` whose logits are the error of redrawing each.
 
-    Zhao et al. 2016 (EBGAN: squared error, a code that is a map, batch norm) and Berthelot et al. 2017 (BEGAN: absolute
+    Zhao et al. 2017 (EBGAN: squared error, a code that is a map, batch norm) and Berthelot et al. 2017 (BEGAN: absolute
     error, `code=64`, no batch norm).  The error is a mean over pixels and channels, (N, 1) float32: low for real ones,
     where other critics' logits are high.  `features` is the code alone, (N, F).
     """

@@ -1,4 +1,4 @@
-"""Recipes beyond plain generation: codes, captions, classes from few labels, and a classifier to judge with."""
+"""Recipes of InfoGAN, text to image, semi-supervised learning and classification."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ..tasks.text_to_image import TextGeneration
 
 
 def classifier() -> Recipe:
-    """A small convolutional network that names classes: to count modes and to check labels.
+    """A small convolutional classifier: to count modes and to check labels of samples.
 
-    Ours: batch norm, dropout, Adam whose rate falls along half a cosine, weights averaged over the last images.
+    Our own: batch norm, dropout, Adam whose rate falls along half a cosine, weights averaged over the last images.
     """
     return Recipe(
         task=Spec(Classification, classifier=Spec(Classifier)),
@@ -36,9 +36,9 @@ def classifier() -> Recipe:
 
 
 def infogan() -> Recipe:
-    """Codes that are found in the data without labels: ten categories and two continuous ones on a DCGAN.
+    """InfoGAN: a ten-class code and two continuous codes learnt without labels, on DCGAN (Chen et al. 2016).
 
-    Chen et al. 2016, with the authors' rates (1e-3 for the generator, 2e-4 for the discriminator), 62 numbers of
+    With the authors' rates (1e-3 for the generator, 2e-4 for the discriminator), 62 numbers of
     uniform noise and weight 1 on both terms of the mutual information, and the widths and the fully connected layers of
     their MNIST networks on DCGAN's body.
     """
@@ -57,9 +57,9 @@ def infogan() -> Recipe:
 
 
 def semigan() -> Recipe:
-    """A classifier from few labels and many images: K + 1 classes through log sum exp, and feature matching.
+    """Semi-supervised GAN: a classifier from few labels, K + 1 classes and feature matching (Salimans et al. 2016).
 
-    Salimans et al. 2016, the authors' MNIST networks and rate (3e-3, falling to nothing over the last third).  Hide
+    The authors' MNIST networks and rate (3e-3, falling to nothing over the last third).  Hide
     labels with --labels 100 to try it on data that has them all.
     """
     adam = Spec(Adam, lr=3e-3, betas=(0.5, 0.999))
@@ -80,9 +80,9 @@ def semigan() -> Recipe:
 
 
 def textgan() -> Recipe:
-    """Images for captions: a byte-level text encoder in each player, and a discriminator that rejects wrong texts.
+    """Text to image: GAN-CLS with a byte-level text encoder in each network (Reed et al. 2016).
 
-    Reed et al. 2016 (GAN-CLS), with encoders that are trained along instead of pretrained ones.
+    The encoders are trained along instead of pretrained.
     """
     adam = Spec(Adam, lr=2e-4, betas=(0.5, 0.999))
     return Recipe(

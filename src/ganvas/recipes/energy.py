@@ -1,4 +1,4 @@
-"""Recipes whose critic is an autoencoder: what it fails to redraw is taken for fake."""
+"""Energy-based recipes: the discriminator is an autoencoder, its error the energy."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..tasks.generation import Generation
 
 
 def ebgan() -> Recipe:
-    """An autoencoder as the energy of images, a margin, and a term that pulls the fakes' codes apart.
+    """EBGAN: autoencoder energies with a margin, and the pulling-away term (Zhao et al. 2017).
 
-    Zhao et al. 2017.  The energy here is the mean squared error of a pixel in [-1, 1], so the margin is too: 1, what an
+    The energy here is the mean squared error of a pixel in [-1, 1], so the margin is too: 1, what an
     untrained autoencoder's is at most; the paper's margins of 5 to 80 belong to other scales.
     """
     adam = Spec(Adam, lr=2e-4, betas=(0.5, 0.999))
@@ -35,11 +35,11 @@ def ebgan() -> Recipe:
 
 
 def began() -> Recipe:
-    """Autoencoding errors of real and generated images kept in equilibrium (Berthelot et al. 2017).
+    """BEGAN: autoencoder energies of real and fake images kept in proportion (Berthelot et al. 2017).
 
-    The generator has the shape of the critic's decoder.  Settings are the paper's: Adam at 1e-4, gamma 0.5, uniform
-    noise (of unit variance, as everywhere here), codes of 64 numbers; the rate falls along a line over the second half
-    instead of by steps.
+    The generator has the architecture of the discriminator's decoder.  Settings are the paper's: Adam at 1e-4, gamma
+    0.5, uniform noise (of unit variance, as everywhere here), codes of 64 numbers; the rate falls along a line over
+    the second half instead of by steps.
     """
     adam = Spec(Adam, lr=1e-4, betas=(0.5, 0.999))
     return Recipe(

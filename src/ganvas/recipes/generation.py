@@ -1,7 +1,4 @@
-"""Recipes that make images from noise: one function per named method, each returning a complete `Recipe`.
-
-Here the classics: fully connected, DCGAN, and the losses and penalties that were tried on it.
-"""
+"""Recipes of the first GAN, DCGAN, and of losses and penalties on DCGAN's networks."""
 
 from __future__ import annotations
 
@@ -20,10 +17,10 @@ from ..tasks.generation import Generation
 
 
 def gan() -> Recipe:
-    """The original fully connected GAN: maxout discriminator with dropout, rectifier generator, uniform noise.
+    """The first GAN: fully connected, maxout discriminator with dropout, ReLU generator, uniform noise.
 
     Goodfellow et al. 2014. Sizes are those of the published MNIST model; Adam replaces its hand-tuned momentum
-    schedule, and the generator is paid -log D(G(z)) as section 3 of the paper advises.
+    schedule, and the generator's loss is -log D(G(z)), as section 3 of the paper advises.
     """
     adam = Spec(Adam, lr=2e-4, betas=(0.5, 0.999))
     return Recipe(
@@ -42,7 +39,7 @@ def gan() -> Recipe:
 
 
 def dcgan() -> Recipe:
-    """Strided convolutions with batch norm: the GAN everybody starts from, exactly as published.
+    """DCGAN: strided convolutions with batch norm, as published.
 
     Radford, Metz and Chintala 2015, with the noise of the authors' code (Gaussian).
     """
@@ -61,7 +58,7 @@ def dcgan() -> Recipe:
 
 
 def dcgan_small() -> Recipe:
-    """A DCGAN that learns small images in a minute: half the width, R1 in place of the critic's batch norm.
+    """A small DCGAN that trains in minutes on small images: half the width, R1, no batch norm in the discriminator.
 
     After Radford et al. 2015 and Mescheder et al. 2018; the penalty is lazy and Adam without momentum as in Karras
     et al. 2020, and the learning rate is high and falls to a tenth over the second half.
@@ -85,7 +82,7 @@ def dcgan_small() -> Recipe:
 
 
 def lsgan() -> Recipe:
-    """Least squares in place of the logistic loss, on DCGAN's networks (Mao et al. 2017).
+    """LSGAN: least squares loss on DCGAN's networks (Mao et al. 2017).
 
     The learning rate is that of its smaller experiments; the targets are 0 for fakes and 1 for real images.
     """
@@ -93,20 +90,20 @@ def lsgan() -> Recipe:
 
 
 def hinge() -> Recipe:
-    """The margin loss of geometric GAN on DCGAN's networks, the critic without batch norm (Lim and Ye 2017)."""
+    """Hinge loss on DCGAN's networks, the discriminator without batch norm (Lim and Ye 2017)."""
     return on_dcgan(Hinge, norm="none")
 
 
 def dragan() -> Recipe:
-    """Gradients of unit norm around the real images, on DCGAN's networks (Kodali et al. 2017).
+    """DRAGAN: gradient penalty near real images, on DCGAN's networks (Kodali et al. 2017).
 
-    The critic has no batch norm: the penalty is on each image's own gradient.
+    The discriminator has no batch norm: the penalty is on each image's own gradient.
     """
     return on_dcgan(NonSaturating, norm="none", penalties=[Spec(DRAGAN)])
 
 
 def realness() -> Recipe:
-    """RealnessGAN: a discriminator that gives 51 outcomes of realness instead of one, on DCGAN's (Xiangli et al. 2020).
+    """RealnessGAN: the discriminator gives a distribution over 51 outcomes, on DCGAN's networks (Xiangli et al. 2020).
 
     The authors' CelebA settings, with spectral norm in the discriminator; without the noise that their code adds to
     its outputs.
@@ -117,15 +114,15 @@ def realness() -> Recipe:
 
 
 def on_dcgan(loss: type, *, norm: str = "batch", penalties: list[Spec] | None = None) -> Recipe:
-    """DCGAN with another loss and other penalties."""
+    """DCGAN with the given loss, norm of the discriminator and penalties."""
     recipe = dcgan()
-    critic = recipe.task.get("discriminator").replace(norm=norm)
-    recipe.task = recipe.task.replace(loss=Spec(loss), discriminator=critic, penalties=penalties or [])
+    discriminator = recipe.task.get("discriminator").replace(norm=norm)
+    recipe.task = recipe.task.replace(loss=Spec(loss), discriminator=discriminator, penalties=penalties or [])
     return recipe
 
 
 def wgan() -> Recipe:
-    """Wasserstein distance by clipped weights, RMSprop, and a critic that is trained long (Arjovsky et al. 2017).
+    """WGAN: Wasserstein loss with weight clipping, RMSprop and five critic steps (Arjovsky et al. 2017).
 
     As the authors' code: weights clipped at 0.01 before each critic step; 5 of these a step, 100 in the first 25 and
     every 500th.
@@ -147,7 +144,7 @@ def wgan() -> Recipe:
 
 
 def wgan_gp() -> Recipe:
-    """Wasserstein distance with a gradient penalty, on residual networks (Gulrajani et al. 2017).
+    """WGAN-GP: Wasserstein loss with a gradient penalty, on residual networks (Gulrajani et al. 2017).
 
     The published CIFAR settings: five critic steps, twice as many fakes in the generator's, rates that fall to zero;
     without the noise of less than a step of 8 bits that its code adds to the data.

@@ -1,9 +1,10 @@
-"""Recipes for points in the plane: the methods that keep all modes, on fully connected networks.
+"""Recipes for points in the plane, on small fully connected networks.
 
-`ganvas train wgan_gp_points --data ring` and its kin show what a method does where the truth is known.  Networks have
-three hidden layers as in the toy experiments of Gulrajani et al. 2017.  The critics also see sines and cosines of the
-coordinates, because a mode is a hundredth of the plane wide and plain networks learn such detail slowly; the rates fall
-and the generator is averaged, so that what is measured is the method and not the last step's noise.
+`ganvas train wgan_gp_points --data ring` shows a method where the true distribution is known.  Networks have
+three hidden layers as in the toy experiments of Gulrajani et al. 2017.  The discriminators also
+see sines and cosines of the coordinates, because a mode is a hundredth of the plane wide and plain networks learn such
+detail slowly; the rates fall and the generator is averaged, so that measures are of the method and not of the last
+step's noise.
 """
 
 from __future__ import annotations
@@ -22,37 +23,37 @@ from ..tasks.generation import Generation
 
 
 def gan_points() -> Recipe:
-    """Goodfellow's game on points with nothing to keep it honest: the one that is allowed to lose modes."""
+    """Non-saturating loss on points, without penalty: the baseline, which may lose modes (Goodfellow et al. 2014)."""
     return on_points(NonSaturating)
 
 
 def wgan_gp_points() -> Recipe:
-    """Wasserstein distance with a gradient penalty on points (Gulrajani et al. 2017)."""
+    """WGAN-GP on points: Wasserstein loss with a gradient penalty (Gulrajani et al. 2017)."""
     return on_points(Wasserstein, penalties=[Spec(GradientPenalty, weight=0.1)])
 
 
 def r3gan_points() -> Recipe:
-    """The relativistic loss with R1 and R2 on points, every fourth step (Huang et al. 2024)."""
-    return on_points(RelativisticPairing, penalties=both_sides())
+    """R3GAN on points: relativistic pairing loss with R1 and R2 every fourth step (Huang et al. 2024)."""
+    return on_points(RelativisticPairing, penalties=r1_and_r2())
 
 
 def sngan_points() -> Recipe:
-    """Spectral normalisation of the critic and the hinge loss on points (Miyato et al. 2018), with a gradient penalty.
+    """SNGAN on points: spectral norm, hinge loss, and a gradient penalty (Miyato et al. 2018).
 
-    Spectral norm alone loses modes here: in two dimensions a critic of norm one is too flat.  What it sees is
-    multiplied by 16, and the penalty keeps it from being steep at the wrong places.
+    Spectral norm alone loses modes here: in two dimensions a discriminator of norm one is too flat.  Its input is
+    multiplied by 16, and the penalty keeps it from being steep elsewhere.
     """
     return on_points(Hinge, penalties=[Spec(GradientPenalty, weight=0.1)], spectral=True, gain=16.0)
 
 
 def minibatch_points() -> Recipe:
-    """A critic that sees how alike the points of a batch are (Salimans et al. 2016), in the game of `r3gan_points`."""
+    """Minibatch discrimination on points, with the loss and penalties of `r3gan_points` (Salimans et al. 2016)."""
     head = Spec(MinibatchDiscrimination, kernels=8, dims=4)
-    return on_points(RelativisticPairing, head=head, penalties=both_sides())
+    return on_points(RelativisticPairing, head=head, penalties=r1_and_r2())
 
 
-def both_sides() -> list[Spec]:
-    """R1 and R2, ever weaker; lazily, because differentiating twice is most of the work."""
+def r1_and_r2() -> list[Spec]:
+    """R1 and R2 with falling weights; lazily, because differentiating twice is most of the work."""
     gamma = Spec(Anneal, start=0.01, end=0.0001)
     return [Spec(R1, gamma=gamma, every=4), Spec(R2, gamma=gamma.copy(), every=4)]
 
@@ -65,7 +66,7 @@ def on_points(
     spectral: bool = False,
     gain: float = 1.0,
 ) -> Recipe:
-    """A small fully connected game with this loss and these penalties."""
+    """A recipe of small fully connected networks with this loss and these penalties."""
     adam = Spec(Adam, lr=2e-3, betas=(0.0, 0.99))
     return Recipe(
         task=Spec(

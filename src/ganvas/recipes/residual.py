@@ -1,6 +1,6 @@
-"""Recipes of the methods that scaled: spectral norm, attention, BigGAN, R3GAN.
+"""Recipes on residual networks: SNGAN, SAGAN, BigGAN, R3GAN.
 
-Bodies are sized for small images and a processor without a GPU; `width` and its kin make them the published ones.
+Networks are sized for small images on a CPU; `width` and other options make them the published ones.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from ..tasks.generation import Generation
 
 
 def sngan() -> Recipe:
-    """Spectral normalisation of the critic, hinge loss, residual networks (Miyato et al. 2018).
+    """SNGAN: spectral norm in the discriminator, hinge loss, residual networks (Miyato et al. 2018).
 
-    The published CIFAR settings: five critic steps, twice as many fakes in the generator's, rates that fall to zero.
+    The published CIFAR settings: five discriminator steps, twice as many fakes in the generator's, rates that fall to
+    zero.
     """
     adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.9))
     return Recipe(
@@ -44,10 +45,11 @@ def sngan() -> Recipe:
 
 
 def sagan() -> Recipe:
-    """Self-attention and spectral norm in both players, and a critic that learns four times as fast.
+    """SAGAN: self-attention and spectral norm in both networks (Zhang et al. 2019).
 
-    Zhang et al. 2019. With labels (`--set conditional=true --set discriminator.head=projection`) the generator's batch
-    norm is conditional and the critic projects, as published.
+    The discriminator's learning rate is four times the generator's.  With labels (`--set conditional=true --set
+    discriminator.head=projection`) the generator's batch norm is conditional and the discriminator projects, as
+    published.
     """
     return Recipe(
         task=Spec(
@@ -63,9 +65,9 @@ def sagan() -> Recipe:
 
 
 def biggan() -> Recipe:
-    """A small BigGAN: class-conditional throughout, latents at every stage, orthogonal regularisation.
+    """BigGAN, small: conditional, latents at every stage, orthogonal regularisation (Brock et al. 2019).
 
-    Brock et al. 2019; the learning rates are those of its CIFAR configuration.
+    The learning rates are those of its CIFAR configuration.
     """
     adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.999))
     return Recipe(
@@ -86,9 +88,9 @@ def biggan() -> Recipe:
 
 
 def r3gan() -> Recipe:
-    """A relativistic loss with zero-centred penalties on both sides, and plain modern residual networks.
+    """R3GAN: relativistic pairing loss with R1 and R2, on modern residual networks (Huang et al. 2024).
 
-    Huang et al. 2024: no normalisation anywhere, Adam without momentum; the learning rate, the second beta, the
+    No normalisation anywhere, Adam without momentum; the learning rate, the second beta, the
     penalty, the average and the augmentation follow cosines over the run. The weight of the penalties belongs to the
     size of the images: 0.05 to 0.5 at 32 pixels, 2 at 64, 150 at 256.
     """

@@ -1,8 +1,8 @@
-"""Recipes that make better images of images: larger, sharper, cleaner, coloured, whole.
+"""Restoration recipes: super-resolution, denoising, deblurring, colour, inpainting.
 
-All learn from one folder of good images, which the degradation spoils, or from pairs (`source=DIR,target=DIR`).
-`--set degradation.scale=2` asks for another scale, `--resolution` for other patches.  Perceptual terms look through the
-embedded features; where VGG-19's file is here, `--set terms.N.network=vgg19` takes those of the papers.
+All learn from one folder of good images, which the degradation degrades, or from pairs (`source=DIR,target=DIR`).
+`--set degradation.scale=2` sets another scale, `--resolution` other patches.  Perceptual terms use the embedded
+features; with VGG-19's weight file, `--set terms.N.network=vgg19` takes those of the papers.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from ..losses.perceptual import Perceptual
 from ..losses.pixel import L1, MSE, Charbonnier
 from ..losses.relativistic import RelativisticAverage
 from ..losses.wrappers import Weighted
-from ..networks import colorize_inpaint as lost
+from ..networks import colorize_inpaint as wrappers
 from ..networks import compact as compacts
 from ..networks import patchgan as patch
 from ..networks import rrdb
 from ..networks import srresnet as residual
-from ..networks import superres_discriminators as critics
+from ..networks import superres_discriminators as superres
 from ..schedule import Cosine, Steps
 from ..tasks.restoration import Restoration
 
-SEEN = 0.1  # weight of the embedded features' term beside a pixel's of 1
+POCKET_WEIGHT = 0.1  # of the perceptual term on embedded features, beside a pixel term of 1
 
 
-def _faithful(generator: Spec, degradation: Spec, *, side: int = 128, lr: float = 2e-4, **more: Any) -> Recipe:
-    """Pixels alone, as BasicSR trains its PSNR models: Adam (0.9, 0.99), a rate that falls along half a cosine."""
+def _pixels(generator: Spec, degradation: Spec, *, side: int = 128, lr: float = 2e-4, **more: Any) -> Recipe:
+    """Image terms without discriminator, as BasicSR's PSNR models: Adam (0.9, 0.99), a rate along half a cosine."""
     terms = more.pop("terms", [Spec(L1)])
     settings = {"images": 4_000_000, "batch": 16, "lr_schedule": Spec(Cosine, to=1e-3), **more}
     return Recipe(
@@ -48,8 +48,10 @@ def _faithful(generator: Spec, degradation: Spec, *, side: int = 128, lr: float 
     )
 
 
-def _real(recipe: Recipe, discriminator: Spec, loss: Spec, *, lr: float = 1e-4, betas: tuple[float, float]) -> Recipe:
-    """The same with a discriminator."""
+def _with_discriminator(
+    recipe: Recipe, discriminator: Spec, loss: Spec, *, lr: float = 1e-4, betas: tuple[float, float]
+) -> Recipe:
+    """A recipe with a discriminator and Adam for both players."""
     recipe.task = recipe.task.replace(discriminator=discriminator, loss=loss)
     recipe.g_optimizer = Spec(Adam, lr=lr, betas=betas)
     recipe.d_optimizer = Spec(Adam, lr=lr, betas=betas)
@@ -57,105 +59,106 @@ def _real(recipe: Recipe, discriminator: Spec, loss: Spec, *, lr: float = 1e-4, 
 
 
 def srresnet() -> Recipe:
-    """SRResNet, four times larger, by squared error (Ledig et al. 2017, section 3.2)."""
+    """SRResNet: super-resolution by 4, squared error (Ledig et al. 2017, section 3.2)."""
     more: dict[str, Any] = {"images": 16_000_000, "lr_schedule": None, "terms": [Spec(MSE)]}
-    recipe = _faithful(Spec(residual.SRResNet), Spec(Bicubic, scale=4), side=96, **more)
+    recipe = _pixels(Spec(residual.SRResNet), Spec(Bicubic, scale=4), side=96, **more)
     recipe.g_optimizer = Spec(Adam, lr=1e-4)
     return recipe
 
 
 def srgan() -> Recipe:
-    """SRGAN: SRResNet's images made to look real; begin from that: `--init-from` (Ledig et al. 2017, eq. 3).
+    """SRGAN: SRResNet with a discriminator; start from it: `--init-from` (Ledig et al. 2017, eq. 3).
 
     The rate falls to a tenth half-way.  The paper's content is `terms=[perceptual(network=vgg19,layers=[relu5_4],
     norm=l2,weight=0.00615)]`; a squared error is kept beside the embedded features, which are poorer.
     """
-    terms = [Spec(MSE), Spec(Perceptual, weight=SEEN)]
+    terms = [Spec(MSE), Spec(Perceptual, weight=POCKET_WEIGHT)]
     more: dict[str, Any] = {"images": 3_200_000, "lr_schedule": Spec(Steps, at=[0.5], factor=0.1), "terms": terms}
-    recipe = _faithful(Spec(residual.SRResNet), Spec(Bicubic, scale=4), side=96, **more)
+    recipe = _pixels(Spec(residual.SRResNet), Spec(Bicubic, scale=4), side=96, **more)
     loss = Spec(Weighted, loss=Spec(NonSaturating), g=1e-3)
-    return _real(recipe, Spec(critics.VGGDiscriminator), loss, betas=(0.9, 0.999))
+    return _with_discriminator(recipe, Spec(superres.VGGDiscriminator), loss, betas=(0.9, 0.999))
 
 
 def esrgan_psnr() -> Recipe:
-    """ESRGAN's network by pixels alone, from which ESRGAN begins (Wang et al. 2018, section 4.1)."""
-    return _faithful(Spec(rrdb.RRDBNet), Spec(Bicubic, scale=4), images=16_000_000)
+    """ESRGAN's network with L1 alone, from which `esrgan` starts (Wang et al. 2018, section 4.1)."""
+    return _pixels(Spec(rrdb.RRDBNet), Spec(Bicubic, scale=4), images=16_000_000)
 
 
 def esrgan() -> Recipe:
-    """ESRGAN: relativistic, perceptual before the rectifiers; begin from `esrgan_psnr` (Wang et al. 2018, eq. 3).
+    """ESRGAN: relativistic and perceptual losses; start from `esrgan_psnr` (Wang et al. 2018, eq. 3).
 
     Its code halves both players' relativistic losses, and so do these weights.
     """
     terms = [Spec(L1, weight=0.01), Spec(Perceptual)]
     steps = Spec(Steps, at=[0.125, 0.25, 0.5, 0.75], factor=0.5)
-    recipe = _faithful(Spec(rrdb.RRDBNet), Spec(Bicubic, scale=4), terms=terms, images=6_400_000, lr_schedule=steps)
+    recipe = _pixels(Spec(rrdb.RRDBNet), Spec(Bicubic, scale=4), terms=terms, images=6_400_000, lr_schedule=steps)
     loss = Spec(Weighted, loss=Spec(RelativisticAverage), d=0.5, g=0.0025)
-    return _real(recipe, Spec(critics.VGGDiscriminator, kernel=4, hidden=100), loss, betas=(0.9, 0.99))
+    return _with_discriminator(recipe, Spec(superres.VGGDiscriminator, kernel=4, hidden=100), loss, betas=(0.9, 0.99))
 
 
 def real_esrgan() -> Recipe:
-    """Real-ESRGAN: for images as they are found, not only made smaller (Wang et al. 2021, section 4.1).
+    """Real-ESRGAN: super-resolution of real photographs, by second-order degradation (Wang et al. 2021, section 4.1).
 
-    A U-Net judges every pixel.  Begin from the same without discriminator (`--set discriminator=none`), as they do.
+    The discriminator is a U-Net with a logit per pixel.  As published, start from a run without it (`--set
+    discriminator=none`).
     """
     terms = [Spec(L1), Spec(Perceptual)]
     more: dict[str, Any] = {"images": 19_200_000, "batch": 48, "lr_schedule": None, "ema_images": 33_000.0}
-    recipe = _faithful(Spec(rrdb.RRDBNet), Spec(SecondOrder, scale=4), side=256, terms=terms, **more)
+    recipe = _pixels(Spec(rrdb.RRDBNet), Spec(SecondOrder, scale=4), side=256, terms=terms, **more)
     recipe.transforms = [Spec(Flip)]
     loss = Spec(Weighted, loss=Spec(NonSaturating), g=0.1)
-    return _real(recipe, Spec(critics.UNetDiscriminator), loss, betas=(0.9, 0.99))
+    return _with_discriminator(recipe, Spec(superres.UNetDiscriminator), loss, betas=(0.9, 0.99))
 
 
 def compact() -> Recipe:
-    """A small, fast network by pixels alone: the embedded models are trained so (network: Wang et al. 2021)."""
+    """A small, fast network with L1 alone, as the embedded models (network: Wang et al. 2021)."""
     network = Spec(compacts.Compact, init="kaiming")
-    return _faithful(network, Spec(Bicubic, scale=4), lr=1e-3, images=2_000_000)
+    return _pixels(network, Spec(Bicubic, scale=4), lr=1e-3, images=2_000_000)
 
 
 def denoise() -> Recipe:
-    """Take Gaussian and photon noise away, of any strength (blind, as Zhang et al. 2017)."""
-    return _faithful(Spec(residual.MSRResNet), Spec(Noisy, sigma=(1.0, 50.0)), terms=[Spec(Charbonnier)])
+    """Denoising: Gaussian and photon noise of any strength (blind, as Zhang et al. 2017)."""
+    return _pixels(Spec(residual.MSRResNet), Spec(Noisy, sigma=(1.0, 50.0)), terms=[Spec(Charbonnier)])
 
 
 def deblur() -> Recipe:
-    """Undo a lens out of focus and a camera that moved, under a little noise."""
+    """Deblurring: defocus and motion blur with a little noise."""
     parts = [Spec(LensBlur), Spec(MotionBlur), Spec(Noisy, sigma=(0.0, 3.0))]
-    return _faithful(Spec(rrdb.RRDBNet, blocks=6), Spec(InTurn, parts=parts), side=192, terms=[Spec(Charbonnier)])
+    return _pixels(Spec(rrdb.RRDBNet, blocks=6), Spec(InTurn, parts=parts), side=192, terms=[Spec(Charbonnier)])
 
 
 def dejpeg() -> Recipe:
-    """Take away what JPEG leaves: blocks, ringing, smeared colours (as Dong et al. 2015)."""
-    return _faithful(Spec(residual.MSRResNet), Spec(Jpeg, quality=(10.0, 80.0)), terms=[Spec(Charbonnier)])
+    """JPEG artefact removal: blocks, ringing, smeared colours (as Dong et al. 2015)."""
+    return _pixels(Spec(residual.MSRResNet), Spec(Jpeg, quality=(10.0, 80.0)), terms=[Spec(Charbonnier)])
 
 
 def dehaze() -> Recipe:
-    """Clear haze and fog (as Cai et al. 2016)."""
-    return _faithful(Spec(rrdb.RRDBNet, blocks=6), Spec(Haze), side=192, terms=[Spec(Charbonnier)])
+    """Dehazing: haze and fog (as Cai et al. 2016)."""
+    return _pixels(Spec(rrdb.RRDBNet, blocks=6), Spec(Haze), side=192, terms=[Spec(Charbonnier)])
 
 
-def _seen(recipe: Recipe, field: int) -> Recipe:
-    """With pix2pix's balance of pixels and patches that look real (Isola et al. 2017): 100 on [-1, 1] to 1."""
+def _with_patches(recipe: Recipe, field: int) -> Recipe:
+    """A recipe with pix2pix's patch discriminator and its balance of L1 (100 on [-1, 1]) to 1 (Isola et al. 2017)."""
     loss = Spec(Weighted, loss=Spec(NonSaturating), d=0.5, g=0.005)
-    judge = Spec(patch.Discriminator, norm="instance", field=field)
-    return _real(recipe, judge, loss, lr=2e-4, betas=(0.5, 0.999))
+    discriminator = Spec(patch.Discriminator, norm="instance", field=field)
+    return _with_discriminator(recipe, discriminator, loss, lr=2e-4, betas=(0.5, 0.999))
 
 
 def colorize() -> Recipe:
-    """Colour for grey images: chroma in Lab, its lightness untouched (Zhang et al. 2016; game: Isola et al. 2017)."""
-    return _seen(_faithful(Spec(lost.Colouriser), Spec(Grey), transforms=[Spec(Flip)]), 70)
+    """Colorization: Lab chroma of grey images, lightness unchanged (Zhang et al. 2016; loss: Isola et al. 2017)."""
+    return _with_patches(_pixels(Spec(wrappers.Colouriser), Spec(Grey), transforms=[Spec(Flip)]), 70)
 
 
 def inpaint() -> Recipe:
-    """Fill holes, free-form or boxes: repair, or the removal of an object (Yu et al. 2019; game: Isola et al. 2017)."""
-    terms = [Spec(L1), Spec(Perceptual, weight=SEEN)]
-    return _seen(_faithful(Spec(lost.Inpainter), Spec(Holes), terms=terms, transforms=[Spec(Flip)]), 70)
+    """Inpainting: free-form holes and boxes (Yu et al. 2019; loss: Isola et al. 2017)."""
+    terms = [Spec(L1), Spec(Perceptual, weight=POCKET_WEIGHT)]
+    return _with_patches(_pixels(Spec(wrappers.Inpainter), Spec(Holes), terms=terms, transforms=[Spec(Flip)]), 70)
 
 
 def face_sr() -> Recipe:
-    """Faces, four times larger, from whatever quality; images are seen whole, as faces are cut to one frame."""
-    terms = [Spec(L1), Spec(Perceptual, weight=SEEN)]
-    recipe = _faithful(Spec(residual.MSRResNet), Spec(SecondOrder, scale=4), side=0, terms=terms)
+    """Face super-resolution by 4 from any quality; images are seen whole, as faces are cropped to one frame."""
+    terms = [Spec(L1), Spec(Perceptual, weight=POCKET_WEIGHT)]
+    recipe = _pixels(Spec(residual.MSRResNet), Spec(SecondOrder, scale=4), side=0, terms=terms)
     recipe.transforms = [Spec(Flip)]
     loss = Spec(Weighted, loss=Spec(NonSaturating), g=0.01)
-    return _real(recipe, Spec(critics.UNetDiscriminator), loss, betas=(0.9, 0.99))
+    return _with_discriminator(recipe, Spec(superres.UNetDiscriminator), loss, betas=(0.9, 0.99))

@@ -1,4 +1,4 @@
-"""Recipes that paint: one style learnt into a network, and any style without learning it."""
+"""Style transfer recipes: one style trained into a network, and any style by AdaIN."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..tasks.fast_style import OneStyle
 
 
 def fast_style() -> Recipe:
-    """One style into a network that paints any image at once, learnt from photographs (Johnson et al. 2016).
+    """Fast style transfer: a network trained for one style (Johnson et al. 2016).
 
     `--set style=IMAGE`.  Rate and batch as PyTorch's examples, and their network painting over the image; no
-    discriminator.  Three maps of the embedded features compare: like the paper's, they leave out the deepest, which
-    says more about what is shown than how.  The published ones: `--set generator=transformer_net`, and `--set
-    perception.network=vgg16 --set perception.style=[]`, if their file is here.
+    discriminator.  Three maps of the embedded features compare; like the paper's, they leave out the deepest, which
+    holds more content than style.  The published networks: `--set generator=transformer_net`, and `--set
+    perception.network=vgg16 --set perception.style=[]`, with VGG's weight file.
     """
     return Recipe(
         task=Spec(
@@ -35,7 +35,7 @@ def fast_style() -> Recipe:
 
 
 def adain() -> Recipe:
-    """Any style without learning it, from a pile of photographs and one of styles (Huang and Belongie 2017).
+    """AdaIN: style transfer to any style, trained on photographs and style images (Huang and Belongie 2017).
 
     Losses, rate (which falls as 1 / (1 + 5e-5 steps)) and batch as published, and no discriminator.  The statistics
     of three maps of the embedded features, not of the fourth of VGG, and of the colours are exchanged and painted over

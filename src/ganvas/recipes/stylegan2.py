@@ -1,4 +1,4 @@
-"""StyleGAN2: latents become styles, styles steer every convolution."""
+"""StyleGAN2: styles from a mapping network modulate every convolution."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .conditional import with_labels
 
 
 def stylegan2() -> Recipe:
-    """Styles that modulate convolutions, noise, lazy R1, path length and style mixing (Karras et al. 2020).
+    """StyleGAN2: modulated convolutions, noise, lazy R1, path length and style mixing (Karras et al. 2020).
 
     R1's weight follows StyleGAN2-ADA's rule 0.0002 x pixels / batch, here for 32x32. Lazy penalties change Adam's
     settings as published: for R1 every 16 steps the rate is 16/17 and the betas are powers of 16/17.
@@ -39,5 +39,5 @@ def stylegan2() -> Recipe:
 
 
 def stylegan2_conditional() -> Recipe:
-    """StyleGAN2 with the label in the mapping network and a projection critic (Karras et al. 2020)."""
+    """Conditional StyleGAN2: the label in the mapping network, a projection discriminator (Karras et al. 2020)."""
     return with_labels(stylegan2(), Spec(Projection))

@@ -1,4 +1,4 @@
-"""Recipes that make images of images: pairs, two piles, many domains, a painting style."""
+"""Translation recipes: paired, unpaired, between labelled domains, to cartoons."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JITTER = 15 / 256  # published: enlarged to 286 pixels and cut back to 256 at a 
 
 
 def pix2pix() -> Recipe:
-    """Pairs: a U-Net near the target by L1, and a discriminator of 70-pixel patches (Isola et al. 2017).
+    """pix2pix: paired translation by a U-Net, L1 and a discriminator of 70-pixel patches (Isola et al. 2017).
 
     As the authors' code: batch norm by single images, the discriminator's loss halved, rates that fall to zero over
     the second half.
@@ -49,7 +49,7 @@ def pix2pix() -> Recipe:
 
 
 def cyclegan() -> Recipe:
-    """Two piles without pairs: two generators that undo each other (Zhu et al. 2017).
+    """CycleGAN: unpaired translation by two generators that invert each other (Zhu et al. 2017).
 
     As the authors' code: least squares, a pool of 50 past fakes, identity at half the cycle's weight.
     `--set generator.up=resize` leaves no checkerboard; `--set generator.blocks=6` is theirs for 128 pixels.
@@ -95,7 +95,7 @@ def cut() -> Recipe:
 
 
 def stargan() -> Recipe:
-    """Labelled domains: one generator for all of them (Choi et al. 2018).
+    """StarGAN: translation between labelled domains by one generator (Choi et al. 2018).
 
     As the authors' code: five critic steps with a gradient penalty, rates that fall to zero over the second half.
     """
@@ -119,11 +119,11 @@ def stargan() -> Recipe:
 
 
 def cartoon() -> Recipe:
-    """Photographs to cartoons or any painted pile: content kept by features, edges kept clear (Chen et al. 2018).
+    """CartoonGAN: photographs to cartoons or another painting style, unpaired (Chen et al. 2018).
 
-    CartoonGAN's game on CycleGAN's residual network with 8 blocks, pixels repeated instead of transposed.  Content is
-    seen by the embedded features, which hardly hold colours, so AnimeGAN's term of colour is added; `--set
-    content.network=vgg19 --set terms=[]` is the paper's, if their file is here.
+    On CycleGAN's residual network with 8 blocks, pixels repeated instead of transposed convolutions.  The content term
+    compares the embedded features, which hardly hold colours, so AnimeGAN's colour loss is added; `--set
+    content.network=vgg19 --set terms=[]` is the paper's, with VGG's weight file.
     """
     return Recipe(
         task=Spec(

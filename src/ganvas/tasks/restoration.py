@@ -32,8 +32,8 @@ class Restoration(Translation):
         terms: list[Spec],  # image terms: distances from the target
         discriminator: Spec | None = None,  # network from images to logits; none: the terms alone
         loss: Spec | None = None,  # adversarial loss of both players, with a discriminator
-        penalties: list[Spec] = [],  # what keeps the discriminator honest
-        augment: list[Spec] = [],  # what both kinds of image go through before they are judged
+        penalties: list[Spec] = [],  # penalties of the discriminator
+        augment: list[Spec] = [],  # augmentations of everything the discriminator sees
         resolution: tuple[int, int],
         channels: int = 3,
         source_channels: int = 0,
