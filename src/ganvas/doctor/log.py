@@ -11,6 +11,7 @@ from .. import catalog, legacy
 from ..config import Spec, encode, options
 
 Line = Mapping[str, Any]
+PREFIX = "diagnostics/"  # of the keys in log.jsonl that the doctor measures
 
 
 class Setup:
@@ -80,7 +81,7 @@ def _inside(value: Any, name: str) -> Any:
 
 
 class History:
-    """The log of a run up to some line, by field: its first values, its newest values, and their change.
+    """The log of a run up to some line, by key without `PREFIX`: first values, newest values, and their change.
 
     Adding a line takes the same time however long the log is.
     """
@@ -94,7 +95,7 @@ class History:
         self.images = int(line.get("images", 0))
         for name, value in line.items():
             if _is_number(value):
-                self.values.setdefault(name, []).append(float(value))
+                self.values.setdefault(name.removeprefix(PREFIX), []).append(float(value))
 
     @property
     def steps(self) -> int:

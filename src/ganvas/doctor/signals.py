@@ -19,8 +19,8 @@ from ..game import Probe
 from ..training.trainer import Batch, Trainer
 from . import image_signals
 from . import weight_signals as weights
+from .log import PREFIX
 
-PREFIX = "diagnostics/"  # of their keys in the log
 COUNT = 64  # real and generated images of a measurement, each, at most
 NUMBERS = 1 << 24  # values in them together, at most, unless that were fewer than 16 images
 STEPS = 32  # training steps between measurements, at least: they then cost a few percent of the shortest runs

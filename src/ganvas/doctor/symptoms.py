@@ -21,6 +21,7 @@ SPECTRAL_GROWTH = 40  # largest growth of the largest singular value
 IDLE = 0.02  # the discriminator's gradient norm over the generator's, below which it learns nothing
 
 PLAYERS = {"g": "generator", "d": "discriminator"}
+AUC = "discriminator's AUC for real against generated images"
 
 
 def number(value: float) -> str:
@@ -40,8 +41,8 @@ def enough_steps(log: History, steps: int = FIRST_STEPS) -> bool:
 
 def improving(log: History, count: int = LONG) -> bool:
     """True while samples come nearer to real images or become more diverse, or that is not known yet."""
-    distance = log.change("diagnostics/nearest_real_ratio", count)
-    diversity = log.change("diagnostics/diversity", count)
+    distance = log.change("nearest_real_ratio", count)
+    diversity = log.change("diversity", count)
     return not (distance > -0.02 and diversity < 0.03)
 
 
@@ -76,11 +77,11 @@ def vanishes(log: History) -> str:
 
 def learns_too_fast(log: History) -> str:
     for player, name in PLAYERS.items():
-        norm = f"diagnostics/{player}_spectral_norm"
+        norm = f"{player}_spectral_norm"
         usual, now = log.first(norm, 1), min(log.last(norm, 2), default=0.0)
         if now > SPECTRAL_GROWTH * max(usual, 0.5):
             return f"the largest singular value of the {name}'s weights has grown from {number(usual)} to {number(now)}"
-        ratios = log.last(f"diagnostics/{player}_update_ratio", PROBES)
+        ratios = log.last(f"{player}_update_ratio", PROBES)
         if enough_steps(log, 100) and ratios and median(ratios) > 0.15:
             return (
                 f"one step changes the {name}'s weights by {percent(median(ratios))} of their norm; usual is 0.1 to 1 %"
@@ -90,7 +91,7 @@ def learns_too_fast(log: History) -> str:
 
 def dies(log: History) -> str:
     for player, name in PLAYERS.items():
-        share = min(log.last(f"diagnostics/{player}_dead_unit_share", PROBES), default=0.0)
+        share = min(log.last(f"{player}_dead_unit_share", PROBES), default=0.0)
         if share > 0.8:
             return f"no gradient reaches {percent(share)} of the {name}'s units"
     return ""
@@ -100,61 +101,55 @@ def dies(log: History) -> str:
 
 
 def discriminator_wins(log: History) -> str:
-    auc = min(log.last("diagnostics/d_auc", LONG), default=0.0)
-    gap = min(log.last("diagnostics/score_gap", LONG), default=0.0)
-    separate = min(log.last("diagnostics/nn_two_sample_accuracy", LONG), default=0.0)
+    auc = min(log.last("d_auc", LONG), default=0.0)
+    gap = min(log.last("score_gap", LONG), default=0.0)
+    separate = min(log.last("nn_two_sample_accuracy", LONG), default=0.0)
     if not enough_steps(log) or auc < 0.995 or gap < 5 or separate < 0.98:
         return ""
-    wins = (
-        f"the discriminator scores the real image higher in {percent(auc)} of the pairs of a real and a generated"
-        f" image, and the mean scores lie {number(gap)} standard deviations apart"
-    )
-    ratio = max(log.last("diagnostics/gradient_ratio", 2 * LINES), default=1.0)
+    wins = f"the {AUC} is {number(auc)} and the mean scores lie {number(gap)} standard deviations apart"
+    ratio = max(log.last("gradient_ratio", 2 * LINES), default=1.0)
     if ratio < IDLE:
         return f"{wins}; its gradient norm is only {ratio:.1g} of the generator's, so it has nothing left to learn"
     return "" if improving(log) else f"{wins}; the samples come no nearer to real images"
 
 
 def generator_wins(log: History) -> str:
-    auc, lowest = (pick(log.last("diagnostics/d_auc", PROBES), default=1.0) for pick in (max, min))
-    separate = min(log.last("diagnostics/nn_two_sample_accuracy", PROBES), default=0.0)
-    recovers = log.change("diagnostics/d_auc", PROBES) > 0.05 or log.change("diagnostics/score_gap", PROBES) > 0.05
-    stands = max(log.last("diagnostics/d_update_ratio", PROBES), default=1.0) < 3e-4
+    auc, lowest = (pick(log.last("d_auc", PROBES), default=1.0) for pick in (max, min))
+    separate = min(log.last("nn_two_sample_accuracy", PROBES), default=0.0)
+    recovers = log.change("d_auc", PROBES) > 0.05 or log.change("score_gap", PROBES) > 0.05
+    stands = max(log.last("d_update_ratio", PROBES), default=1.0) < 3e-4
     guesses = auc < 0.6 and (lowest > 0.35 or stands)  # a discriminator that is wrong but moves is late, not beaten
     if enough_steps(log) and guesses and separate > 0.97 and not recovers and not improving(log):
         return (
-            f"the discriminator scores the real image higher in only {percent(auc)} of the pairs of a real and a"
-            f" generated image (50 % is guessing), although {percent(separate)} of the images have a nearest neighbour"
-            " of their own kind, real or generated"
+            f"the {AUC} is only {number(auc)} (0.5 is guessing), although {percent(separate)} of the images have a"
+            " nearest neighbour of their own kind, real or generated"
         )
     return ""
 
 
 def oscillates(log: History) -> str:
     high, swings = None, 0
-    values = log.last("diagnostics/d_auc", CYCLES) or log.all("diagnostics/d_auc")
+    values = log.last("d_auc", CYCLES) or log.all("d_auc")
     for value in values:
         now = True if value > 0.85 else False if value < 0.65 else high
         swings += high is not None and now is not high
         high = now
-    shift = median(log.last("diagnostics/mean_shift", LONG) or [0.0])
+    shift = median(log.last("mean_shift", LONG) or [0.0])
     if enough_steps(log) and shift > SHIFT and not improving(log):
         return (
             f"the mean sample moves by {percent(shift)} of the distance between two real images from one measurement to"
             " the next, and the samples do not improve: the generator jumps from one kind of image to another"
         )
     if swings >= 5:
-        return (
-            "the share of pairs in which the discriminator scores the real image above the generated one swung"
-            f" {swings} times between {percent(min(values))} and {percent(max(values))} in {len(values)} measurements"
-        )
+        ends = f"{number(min(values))} and {number(max(values))}"
+        return f"the {AUC} swung {swings} times between {ends} in {len(values)} measurements"
     return ""
 
 
 def overfits(log: History) -> str:
-    share = log.recent("diagnostics/overfitting", LINES)
-    training = log.recent("diagnostics/real_accuracy", LINES)
-    held_out = log.recent("diagnostics/held_out_accuracy", LINES)
+    share = log.recent("overfitting", LINES)
+    training = log.recent("real_accuracy", LINES)
+    held_out = log.recent("held_out_accuracy", LINES)
     if share > 0.5 and training - held_out > 0.2:
         return (
             f"the discriminator recognises {percent(training)} of the training images as real and only"
@@ -170,8 +165,8 @@ def may_overfit(log: History) -> str:
     if setup.held_out or not setup.training_images or not setup.scores_have_sign:
         return ""
     passes = log.images / setup.training_images
-    real, fake = log.last("diagnostics/real_sign", LONG), log.last("diagnostics/fake_sign", LONG)
-    alike = max(log.last("diagnostics/nn_two_sample_accuracy", LONG), default=1.0) < 0.95
+    real, fake = log.last("real_sign", LONG), log.last("fake_sign", LONG)
+    alike = max(log.last("nn_two_sample_accuracy", LONG), default=1.0) < 0.95
     if passes >= 20 and alike and median(real or [0]) > 0.6 and median(fake or [0]) < -0.5 and enough_steps(log):
         return (
             f"after {passes:.0f} passes over {setup.training_images:,} images the mean sign of the discriminator's"
@@ -185,10 +180,10 @@ def may_overfit(log: History) -> str:
 
 
 def collapses(log: History) -> str:
-    now = median(log.last("diagnostics/diversity", PROBES) or [1.0])
-    values = log.all("diagnostics/diversity")
+    now = median(log.last("diversity", PROBES) or [1.0])
+    values = log.all("diversity")
     best = max((median(values[k : k + 3]) for k in range(len(values) - 2)), default=0.0)
-    rising = log.change("diagnostics/diversity", PROBES) > 0.05
+    rising = log.change("diversity", PROBES) > 0.05
     fallen = now < 0.3 and (best > 2 * now or not improving(log))
     if enough_steps(log) and not rising and (now < 0.05 or fallen):
         before = f" (at best it was {percent(best)})" if best > 2 * now else ""
@@ -197,17 +192,17 @@ def collapses(log: History) -> str:
 
 
 def loses_modes(log: History) -> str:
-    share = sorted(log.last("diagnostics/missing_cluster_share", 2 * LONG) or [0.0, 0.0, 0.0])[2]  # in all but two
-    falling = log.change("diagnostics/missing_cluster_share", 2 * LONG) < -0.05
+    share = sorted(log.last("missing_cluster_share", 2 * LONG) or [0.0, 0.0, 0.0])[2]  # in all but two
+    falling = log.change("missing_cluster_share", 2 * LONG) < -0.05
     if enough_steps(log) and share > 0.4 and not falling and not improving(log, 2 * LONG):
         return f"{percent(share)} of the real images belong to clusters that have almost no samples"
     return ""
 
 
 def shows_checkerboard(log: History) -> str:
-    now = min(log.last("diagnostics/checkerboard_share", LONG), default=0.0)
-    real = max(log.last("diagnostics/real_checkerboard_share", 1), default=1.0)
-    falling = log.change("diagnostics/checkerboard_share", LONG) < -0.1
+    now = min(log.last("checkerboard_share", LONG), default=0.0)
+    real = max(log.last("real_checkerboard_share", 1), default=1.0)
+    falling = log.change("checkerboard_share", LONG) < -0.1
     if enough_steps(log) and now > 0.002 and now > 10 * real and not falling:
         return (
             f"{100 * now:.1f} % of the samples' variance alternates from pixel to pixel; in real images it is"
@@ -217,14 +212,14 @@ def shows_checkerboard(log: History) -> str:
 
 
 def ignores_labels(log: History) -> str:
-    effect = max(log.last("diagnostics/label_effect", PROBES), default=1.0)
-    contrast = max(log.last("diagnostics/label_contrast", PROBES), default=1.0)
-    real = max(log.last("diagnostics/real_label_contrast", 1), default=0.0)
+    effect = max(log.last("label_effect", PROBES), default=1.0)
+    contrast = max(log.last("label_contrast", PROBES), default=1.0)
+    real = max(log.last("real_label_contrast", 1), default=0.0)
     if not enough_steps(log) or improving(log, PROBES):
         return ""
     if effect < 0.02:
         return f"another label changes a sample by {percent(effect)} of what other noise changes"
-    if real > 0.05 and contrast < 0.12 * real and not log.change("diagnostics/label_contrast", PROBES) > 0.1:
+    if real > 0.05 and contrast < 0.12 * real and not log.change("label_contrast", PROBES) > 0.1:
         return (
             f"samples are {100 * contrast:.1f} % nearer to real images of their own class than to those of other"
             f" classes; real images are {100 * real:.0f} % nearer"
@@ -233,42 +228,42 @@ def ignores_labels(log: History) -> str:
 
 
 def misses_range(log: History) -> str:
-    low, high = log.recent("diagnostics/percentile_1", LONG), log.recent("diagnostics/percentile_99", LONG)
-    real_low = log.recent("diagnostics/real_percentile_1", 1)
-    real_high = log.recent("diagnostics/real_percentile_99", 1)
+    low, high = log.recent("percentile_1", LONG), log.recent("percentile_99", LONG)
+    real_low = log.recent("real_percentile_1", 1)
+    real_high = log.recent("real_percentile_99", 1)
     ranges = f"samples range from {low:.2f} to {high:.2f} and real images from {real_low:.2f} to {real_high:.2f}"
     if not enough_steps(log) or improving(log):
         return ""
     beyond = max(high - 1, -1 - low)
     if beyond > 0.25 and not _range_shrinks(log):
         return ranges
-    width, diverse = real_high - real_low, log.recent("diagnostics/diversity", LONG) > 0.2
+    width, diverse = real_high - real_low, log.recent("diversity", LONG) > 0.2
     short = max(low - real_low, real_high - high) / max(width, 1e-6)
     return ranges if diverse and short > 0.3 and width > 0.5 else ""
 
 
 def _range_shrinks(log: History) -> bool:
-    low, high = (log.change(f"diagnostics/{name}", LONG) for name in ("percentile_1", "percentile_99"))
+    low, high = (log.change(f"{name}", LONG) for name in ("percentile_1", "percentile_99"))
     return high < -0.03 or low > 0.03
 
 
 def saturates(log: History) -> str:
-    now = min(log.last("diagnostics/saturated_share", LONG), default=0.0)
-    real = log.recent("diagnostics/real_saturated_share", 1)
+    now = min(log.last("saturated_share", LONG), default=0.0)
+    real = log.recent("real_saturated_share", 1)
     if enough_steps(log) and now > real + 0.3 and not improving(log):
         return f"{percent(now)} of the generated values lie at the ends of the range, {percent(real)} of the real ones"
     return ""
 
 
 def data_are_narrow(log: History) -> str:
-    low, high = log.recent("diagnostics/real_percentile_1", 1), log.recent("diagnostics/real_percentile_99", 1)
+    low, high = log.recent("real_percentile_1", 1), log.recent("real_percentile_99", 1)
     if high - low < 0.3 and log.setup.has_images:
         return f"the real images use only the values from {low:.2f} to {high:.2f} of the range from -1 to 1"
     return ""
 
 
 def waits_for_data(log: History) -> str:
-    share = log.recent("diagnostics/data_wait_share", 2 * LINES)
-    if share > 0.4 and min(log.last("diagnostics/data_wait_share", 2 * LINES)) > 0.2:
+    share = log.recent("data_wait_share", 2 * LINES)
+    if share > 0.4 and min(log.last("data_wait_share", 2 * LINES)) > 0.2:
         return f"{percent(share)} of the training time is spent waiting for the next batch"
     return ""

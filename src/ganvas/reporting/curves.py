@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ..doctor.log import PREFIX
 from .html import Safe, join, tag
 from .plot import Series, chart
 from .read import Record
@@ -26,89 +27,41 @@ LOSSES = [
 ]
 
 
-def _diagnostic(title: str, *keys: str, about: str = "") -> Panel:
-    return Panel(title, tuple(f"diagnostics/{key}" for key in keys), about)
-
-
-# The meanings are those of docs/doctor.md.
-DIAGNOSTICS = [
-    _diagnostic(
-        "discriminator AUC", "d_auc", about="share of (real, generated) pairs with the higher score for the real image"
-    ),
-    _diagnostic(
-        "diversity", "diversity", "feature_diversity", about="distance between samples, over that between real images"
-    ),
-    _diagnostic(
-        "nearest-neighbour accuracy",
-        "nn_two_sample_accuracy",
-        about="0.5: samples and real images have the same distribution; 1: they do not overlap",
-    ),
-    _diagnostic(
-        "distance to real images",
-        "nearest_real_ratio",
-        about="from a sample to its nearest real image, over that between real images",
-    ),
-    _diagnostic(
+# (title, keys without their prefix, meaning); the meanings are those of docs/doctor.md.
+DIAGNOSTIC_CHARTS = [
+    ("discriminator AUC", "d_auc", "share of (real, generated) pairs with the higher score for the real image"),
+    ("diversity", "diversity feature_diversity", "distance between samples, over that between real images"),
+    ("nearest-neighbour accuracy", "nn_two_sample_accuracy", "0.5: samples and real images are alike; 1: no overlap"),
+    ("distance to real images", "nearest_real_ratio", "from samples to the nearest, over that between real images"),
+    (
         "accuracy on real images",
-        "real_accuracy",
-        "held_out_accuracy",
-        about="share that the discriminator recognises of the training and of the held-out images",
+        "real_accuracy held_out_accuracy",
+        "of the discriminator: training and held-out ones",
     ),
-    _diagnostic(
-        "missing clusters", "missing_cluster_share", about="share of real images in clusters with almost no samples"
-    ),
-    _diagnostic("score gap", "score_gap", about="difference of the mean scores, in standard deviations"),
-    _diagnostic("score sign", "real_sign", "fake_sign", about="mean sign of the logits"),
-    _diagnostic("overfitting", "overfitting", about="r_v of Karras et al. 2020, eq. 1"),
-    _diagnostic("gradient ratio", "gradient_ratio", about="the discriminator's gradient norm over the generator's"),
-    _diagnostic(
-        "update ratio",
-        "d_update_ratio",
-        "g_update_ratio",
-        about="norm of the change in one step, over the norm of the weights",
-    ),
-    _diagnostic("dead units", "d_dead_unit_share", "g_dead_unit_share", about="share that no gradient reaches"),
-    _diagnostic(
-        "largest singular value", "d_spectral_norm", "g_spectral_norm", about="of a weight matrix without normalisation"
-    ),
-    _diagnostic(
-        "mean shift",
-        "mean_shift",
-        about="of the mean sample since the last measurement, in distances of real images",
-    ),
-    _diagnostic(
-        "mean offset", "mean_offset", about="from the mean sample to the mean real image, in distances of real images"
-    ),
-    _diagnostic(
-        "value range",
-        "percentile_1",
-        "percentile_99",
-        "real_percentile_1",
-        "real_percentile_99",
-        about="1st and 99th percentile of the values in samples and in real images",
-    ),
-    _diagnostic(
-        "saturated values", "saturated_share", "real_saturated_share", about="share of values at the ends of the range"
-    ),
-    _diagnostic(
-        "checkerboard",
-        "checkerboard_share",
-        "real_checkerboard_share",
-        about="share of the variance that alternates from pixel to pixel",
-    ),
-    _diagnostic("label effect", "label_effect", about="change by another label, over the distance between samples"),
-    _diagnostic(
-        "label contrast",
-        "label_contrast",
-        "real_label_contrast",
-        about="share by which images of the same class are nearer than images of other classes",
-    ),
-    _diagnostic("non-finite values", "nonfinite_values", about="in the samples of a measurement"),
+    ("missing clusters", "missing_cluster_share", "share of real images in clusters with almost no samples"),
+    ("score gap", "score_gap", "difference of the mean scores, in standard deviations"),
+    ("score sign", "real_sign fake_sign", "mean sign of the logits"),
+    ("overfitting", "overfitting", "r_v of Karras et al. 2020, eq. 1"),
+    ("gradient ratio", "gradient_ratio", "the discriminator's gradient norm over the generator's"),
+    ("update ratio", "d_update_ratio g_update_ratio", "norm of the change in one step, over the norm of the weights"),
+    ("dead units", "d_dead_unit_share g_dead_unit_share", "share that no gradient reaches"),
+    ("largest singular value", "d_spectral_norm g_spectral_norm", "of a weight matrix without normalisation"),
+    ("mean shift", "mean_shift", "of the mean sample since the last measurement, in distances of real images"),
+    ("mean offset", "mean_offset", "from the mean sample to the mean real image, in distances of real images"),
+    ("value range", "percentile_1 percentile_99 real_percentile_1 real_percentile_99", "1st and 99th percentile"),
+    ("saturated values", "saturated_share real_saturated_share", "share of values at the ends of the range"),
+    ("checkerboard", "checkerboard_share real_checkerboard_share", "share of variance that alternates between pixels"),
+    ("label effect", "label_effect", "change by another label, over the distance between samples"),
+    ("label contrast", "label_contrast real_label_contrast", "share by which images of the same class are nearer"),
+    ("non-finite values", "nonfinite_values", "in the samples of a measurement"),
+]
+DIAGNOSTICS = [
+    Panel(title, tuple(PREFIX + key for key in keys.split()), meaning) for title, keys, meaning in DIAGNOSTIC_CHARTS
 ]
 
 SPEED = [
     Panel("images per second", ("images_per_second",)),
-    _diagnostic("waiting for data", "data_wait_share", about="share of the training time"),
+    Panel("waiting for data", (f"{PREFIX}data_wait_share",), "share of the training time"),
 ]
 
 OPEN_PANELS = 6  # panels of DIAGNOSTICS that are shown at once; the others are a click away
