@@ -23,7 +23,7 @@ from torch import Tensor
 
 import ganvas
 from ganvas.data.builtin import photograph
-from ganvas.features.gram import Perception, Seen
+from ganvas.features.gram import Perception, StyleFeatures
 from ganvas.imaging.decode import to_float, to_uint8
 from ganvas.imaging.resize import resize
 from ganvas.inference import optimizers
@@ -51,12 +51,12 @@ def square(name: str, size: int) -> Tensor:
     return resize(to_float(array[top : top + side, left : left + side])[None], (size, size)).clamp(-1, 1).contiguous()
 
 
-def target_of(content: Tensor, style: Tensor, perception: Perception) -> Seen:
+def target_of(content: Tensor, style: Tensor, perception: Perception) -> StyleFeatures:
     with torch.no_grad():
-        return Seen(perception(content).content, perception(style).style)
+        return StyleFeatures(perception(content).content, perception(style).style)
 
 
-def plain(x: Tensor, target: Seen, perception: Perception, how: GatysOptions) -> Iterator[tuple[float, float]]:
+def plain(x: Tensor, target: StyleFeatures, perception: Perception, how: GatysOptions) -> Iterator[tuple[float, float]]:
     """The loop as most people write it: PyTorch's L-BFGS with its usual memory, one evaluation an iteration.
 
     Gives processor seconds and loss of every ten iterations.
@@ -79,7 +79,7 @@ def plain(x: Tensor, target: Seen, perception: Perception, how: GatysOptions) ->
         yield time.process_time() - began, loss
 
 
-def ours(x: Tensor, target: Seen, perception: Perception, how: GatysOptions) -> Iterator[tuple[float, float]]:
+def ours(x: Tensor, target: StyleFeatures, perception: Perception, how: GatysOptions) -> Iterator[tuple[float, float]]:
     """The same of ganvas' loop."""
     way = optimizers.OPTIMIZERS[how.optimizer]()
     while True:

@@ -204,7 +204,7 @@ def test_what_is_kept_is_named_after_images_size_network_and_way(sets, tmp_path,
         open_side(side).gaussian(network, tmp_path)
     assert kept() == 3
     other = Features("pocket")
-    other.resize = features_module.legacy
+    other.resize = features_module.bilinear
     rounded = Features("pocket", bf16=True)
     for network in (other, rounded):
         open_side(a).gaussian(network, tmp_path)
@@ -241,7 +241,7 @@ def test_weights_that_are_not_the_published_ones_are_said(monkeypatch, tmp_path)
     assert network.protocol["weights"] == f"{weights.digest(place)[:16]}, which are not the published ones"
     assert weights.digest(place) in network.key
     published = weights.FILES["inception"].sha256
-    ways = {"own": (features_module.legacy, "bilinear"), "clean": (features_module.clean, "antialiased bicubic")}
+    ways = {"own": (features_module.bilinear, "bilinear"), "clean": (features_module.clean, "antialiased bicubic")}
     for resizer, (way, said) in ways.items():
         one = Features("inception", resizer=resizer)
         assert one.resize is way

@@ -16,7 +16,7 @@ from ganvas.checkpoints import download as weights
 from ganvas.data.builtin import open_photos
 from ganvas.errors import UsageError, UserError
 from ganvas.features import extractor as module
-from ganvas.features.extractor import Features, clean, legacy, rgb
+from ganvas.features.extractor import Features, bilinear, clean, rgb
 from ganvas.features.inception import Inception
 from ganvas.features.pocket import Pocket
 from ganvas.features.vgg import VGG
@@ -113,7 +113,7 @@ def test_the_ports_resizer_is_bilinear_between_two_pixels():
         shape[dim] = size
         return a + (b - a) * share.view(shape)
 
-    torch.testing.assert_close(legacy(x, size), along(along(x, 2), 3))
+    torch.testing.assert_close(bilinear(x, size), along(along(x, 2), 3))
 
 
 @pytest.mark.parametrize("size", [(32, 32), (640, 480)])
@@ -198,7 +198,7 @@ def test_public_weights_are_read_from_their_file(name, network, tmp_path, monkey
     weights.folder().mkdir(parents=True)
     torch.save(net.state_dict(), weights.folder() / weights.FILES[name].file)
     x = random_images(1, size=40)
-    resized = legacy(x, 299) if name == "inception" else clean(x, 224)
+    resized = bilinear(x, 299) if name == "inception" else clean(x, 224)
     with torch.no_grad():
         out = net.eval()(resized)
     torch.testing.assert_close(Features(name)(x), out[0] if isinstance(out, tuple) else out, rtol=1e-3, atol=1e-4)

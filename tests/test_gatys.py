@@ -14,7 +14,7 @@ from scipy.optimize import rosen, rosen_der
 from ganvas.cli import app
 from ganvas.cli.stylize import stylize as stylize_command
 from ganvas.errors import BadImage, UsageError
-from ganvas.features.gram import Perception, Seen, total_variation
+from ganvas.features.gram import Perception, StyleFeatures, total_variation
 from ganvas.imaging.channels import luma
 from ganvas.imaging.photo import open_photo
 from ganvas.inference.gatys import GatysOptions, initial_image, objective, optimize_image, plan_iterations
@@ -122,7 +122,7 @@ def test_adam_is_pytorchs():
 
 def test_the_objective_is_the_weighted_sum(perception):
     x, content, style = random_image(0), random_image(1), random_image(2)
-    target = Seen(perception(content).content, perception(style).style)
+    target = StyleFeatures(perception(content).content, perception(style).style)
     total, (c, s) = objective(x, target, perception, GatysOptions(content_weight=2, style_weight=3, smoothness=0.5))
     expected = 2 * perception.content_loss(perception(x), target) + 3 * perception.style_loss(perception(x), target)
     torch.testing.assert_close(total, expected + 0.5 * total_variation(x))
@@ -136,7 +136,7 @@ def test_painting_comes_nearer_to_both(optimizer, begin, perception):
     content, style = random_image(0), random_image(1, 20, 28)
     how = GatysOptions(iterations=25, optimizer=optimizer, begin=begin)
     with torch.no_grad():
-        target = Seen(perception(content).content, perception(style).style)
+        target = StyleFeatures(perception(content).content, perception(style).style)
         first = objective(initial_image(content, how), target, perception, how)[0]
     made = optimize_image(content, [style], perception, how)
     assert made.total < 0.3 * first

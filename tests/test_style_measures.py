@@ -9,7 +9,17 @@ from torch import nn
 
 from ganvas.errors import UsageError
 from ganvas.features import extractor as features
-from ganvas.features.gram import Perception, Seen, gram, gram_loss, layer, mixed, reach, sharpest, total_variation
+from ganvas.features.gram import (
+    Perception,
+    StyleFeatures,
+    choose_network,
+    gram,
+    gram_loss,
+    mix_styles,
+    parse_layer,
+    receptive_field,
+    total_variation,
+)
 from ganvas.features.pocket import WIDTHS
 from ganvas.features.vgg import VGG
 from ganvas.imaging.channels import luma
@@ -71,7 +81,7 @@ def test_the_gram_loss_is_eq_4_of_a_network_whose_maps_are_scaled():
 def test_losses_weigh_their_layers(pocket):
     seen = Perception(content=["relu3", "relu2=0.5"], style=["relu1=3", "relu2"])
     x, content, style = (maps(k, 1, 3, 24, 24).float() * 2 - 1 for k in range(3))
-    wanted = Seen(seen(content).content, seen(style).style)
+    wanted = StyleFeatures(seen(content).content, seen(style).style)
     found = pocket.hidden[0].maps(x, ["relu1", "relu2", "relu3"])
     other = pocket.hidden[0].maps(content, ["relu2", "relu3"])
     paint = pocket.hidden[0].maps(style, ["relu1", "relu2"])
@@ -90,8 +100,8 @@ def test_losses_weigh_their_layers(pocket):
 
 
 def test_several_styles_are_averaged_by_their_shares():
-    a, b = Seen([maps(0, 1, 2, 3, 3)], [maps(1, 1, 4, 4)]), Seen([], [maps(2, 1, 4, 4)])
-    both = mixed([a, b], [3, 1])
+    a, b = StyleFeatures([maps(0, 1, 2, 3, 3)], [maps(1, 1, 4, 4)]), StyleFeatures([], [maps(2, 1, 4, 4)])
+    both = mix_styles([a, b], [3, 1])
     torch.testing.assert_close(both.style[0], 0.75 * a.style[0] + 0.25 * b.style[0])
     assert both.content is a.content
 
@@ -107,10 +117,10 @@ def test_total_variation():
 
 
 def test_layers_and_their_weights():
-    assert layer("relu3") == ("relu3", 1.0)
-    assert layer("relu3=0.5") == ("relu3", 0.5)
+    assert parse_layer("relu3") == ("relu3", 1.0)
+    assert parse_layer("relu3=0.5") == ("relu3", 0.5)
     with pytest.raises(UsageError, match="a name and a weight such as"):
-        layer("relu3=high")
+        parse_layer("relu3=high")
     with pytest.raises(UsageError, match="Did you mean 'relu4'"):
         Perception(style=["relu44"])
 
@@ -125,7 +135,7 @@ def test_what_a_layer_looks_at():
         middle = network.maps(x, [name])[name]
         (g,) = torch.autograd.grad(middle[0, 0, middle.shape[2] // 2, middle.shape[3] // 2], x)
         rows = g[0, 0].abs().sum(1).nonzero()
-        assert reach(network, name) == rows.max() - rows.min() + 1
+        assert receptive_field(network, name) == rows.max() - rows.min() + 1
 
 
 def test_what_a_layer_of_vgg_looks_at():
@@ -133,7 +143,7 @@ def test_what_a_layer_of_vgg_looks_at():
     with torch.device("meta"):
         network = VGG("vgg19")
     network.to_empty(device="cpu")
-    assert [reach(network, name) for name in ("relu1_1", "relu1_2", "relu2_1", "relu3_1")] == [3, 5, 10, 24]
+    assert [receptive_field(network, name) for name in ("relu1_1", "relu1_2", "relu2_1", "relu3_1")] == [3, 5, 10, 24]
 
 
 @pytest.mark.parametrize(("layer", "least"), [("relu1_2", 1), ("relu2_2", 2), ("relu4_2", 8), ("relu5_1", 16)])
@@ -158,11 +168,11 @@ def test_a_style_smaller_than_what_is_looked_at(pocket):
 
 def test_the_network_says_why(tmp_path, monkeypatch):
     monkeypatch.setenv("GANVAS_CACHE", str(tmp_path))
-    assert sharpest("auto")[0] == "pocket"
-    assert sharpest("vgg16")[0] == "vgg16"
+    assert choose_network("auto")[0] == "pocket"
+    assert choose_network("vgg16")[0] == "vgg16"
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "vgg19-dcbb9e9d.pth").write_bytes(b"")
-    assert sharpest("auto") == ("vgg19", "its file is here")
+    assert choose_network("auto") == ("vgg19", "its file is here")
     monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="weights 'vgg19' are not here"):
         Perception(network="vgg19")

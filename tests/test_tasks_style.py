@@ -18,7 +18,7 @@ from ganvas.cli import app
 from ganvas.config import Spec
 from ganvas.errors import UsageError
 from ganvas.export.pth import save_network
-from ganvas.features.gram import Perception, adapted, gram, moments
+from ganvas.features.gram import Perception, adapt, gram, moments
 from ganvas.features.pocket import WIDTHS
 from ganvas.game import Progress
 from ganvas.imaging.photo import open_photo
@@ -178,8 +178,8 @@ def test_a_style_too_small_ends_before_anything_is_written(tmp_path):
 
 def test_adapted_maps_have_the_statistics_of_the_style():
     content, style = random_images(0).double(), random_images(1, h=9, w=7).double() * 0.3 + 1
-    np.testing.assert_allclose(adapted(content, moments(style)), published.adapted(content, style), rtol=1e-10)
-    for found, wanted in zip(moments(adapted(content, moments(style))), moments(style)):
+    np.testing.assert_allclose(adapt(content, moments(style)), published.adapted(content, style), rtol=1e-10)
+    for found, wanted in zip(moments(adapt(content, moments(style))), moments(style)):
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)  # what is added to variances
 
 

@@ -167,7 +167,7 @@ def _by_gatys(
 ) -> tuple[GatysStylizer, dict[str, Any]]:
     """Stylizer by optimization, and its part of the JSON answer."""
     from ..errors import UsageError, did_you_mean
-    from ..features.gram import LAYERS, Perception, sharpest
+    from ..features.gram import LAYERS, Perception, choose_network
     from ..inference.gatys import GatysOptions
     from ..inference.stylize import GatysStylizer
     from ..policy import pick_device
@@ -184,7 +184,7 @@ def _by_gatys(
         raise UsageError(f"--preview must be a folder, and {gatys.preview} is a file.")
     values: dict[str, Any] = {f.name: getattr(gatys, f.name) for f in fields(GatysOptions)}
     options = GatysOptions(**{name: value for name, value in values.items() if value is not None})
-    network, reason = sharpest(network)  # type: ignore[arg-type]
+    network, reason = choose_network(network)  # type: ignore[arg-type]
     layers = {"content": gatys.content_layer or [], "style": gatys.style_layer or []}
     perception = Perception(network=network, **layers)
     for image, file in zip(styles.images, files):

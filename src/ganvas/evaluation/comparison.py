@@ -110,7 +110,7 @@ class Comparison(FilePairs):
     networks: dict[object, Features] = field(default_factory=dict, init=False, repr=False)
 
     def beside(self, b: Where) -> Comparison:
-        """The same A beside another B; feature networks stay loaded."""
+        """A copy with another B; feature networks stay loaded."""
         other = replace(self, b=b)
         other.networks = self.networks
         return other

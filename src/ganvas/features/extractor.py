@@ -1,4 +1,4 @@
-"""Networks that measures look through: each owns how images reach it, and every number says which one it was."""
+"""Feature networks of metrics, each with the resizer and channels it is published with."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ POCKET = Path(__file__).with_name("pocket.safetensors")
 BATCH = 64
 
 
-def legacy(images: Tensor, size: int) -> Tensor:
-    """Bilinear without antialiasing, as the public port of FID does it, whatever was larger before."""
+def bilinear(images: Tensor, size: int) -> Tensor:
+    """Bilinear without antialiasing, as in the public port of FID."""
     return interpolate(images, (size, size), mode="bilinear", align_corners=False)
 
 
@@ -38,7 +38,7 @@ def clean(images: Tensor, size: int) -> Tensor:
 
 
 def pocket() -> Pocket:
-    """The embedded network with its weights; raises `UserError` if the installation lost them."""
+    """The embedded network with its weights; raises `UserError` if the installation lacks them."""
     network = Pocket()
     try:
         state = load_file(POCKET)
@@ -49,7 +49,7 @@ def pocket() -> Pocket:
 
 
 def inception() -> Inception:
-    """The network of FID; raises `UsageError` that says how to get its weights if they are not here."""
+    """The network of FID; raises `UsageError` with the way to get its weights if they are missing."""
     network = Inception()
     weights.load(network, weights.read("inception"), "inception")
     return network.fold()
@@ -64,18 +64,18 @@ def vgg(name: str) -> VGG:
 
 @dataclass(frozen=True)
 class Entry:
-    """A network that can be asked for by name."""
+    """A network by name."""
 
     build: Callable[[], nn.Module]
     width: int  # features
-    size: int  # pixels a side that images are brought to
-    resize: Resize  # how, unless another way is asked for
+    size: int  # pixels a side that images are resized to
+    resize: Resize  # by default
     what: str
 
 
 NETWORKS: dict[str, Entry] = {
     "pocket": Entry(pocket, Pocket.features_size, SIZE, clean, "the embedded network: 336 features of 32x32 images"),
-    "inception": Entry(inception, 2048, 299, legacy, "the network of FID and KID: 2,048 features of 299x299 images"),
+    "inception": Entry(inception, 2048, 299, bilinear, "the network of FID and KID: 2,048 features of 299x299 images"),
     "vgg16": Entry(lambda: vgg("vgg16"), 4096, 224, clean, "VGG-16: 4,096 features of 224x224 images"),
     "vgg19": Entry(lambda: vgg("vgg19"), 4096, 224, clean, "VGG-19: 4,096 features of 224x224 images"),
 }
@@ -86,8 +86,8 @@ class Features:
 
     `network` is `pocket`, `inception`, `vgg16`, `vgg19`, or any module of yours that takes images in [-1, 1] (it gets
     them as they are, in whatever channels) and gives (N, D), or maps, whose mean over all places is taken; `name` is
-    what numbers call it.  To the named ones grey images are shown in all three channels, transparent ones on white.
-    bf16 is for the device's matrix products.
+    its name in results.  Networks by name get grey images in three equal channels and transparent images on white.
+    `bf16` is the precision of matrix products.
     Raises `UsageError` for a name that is not known or weights that are not here.
     """
 
@@ -106,38 +106,38 @@ class Features:
         if isinstance(network, nn.Module):
             self.name, self.network = name or type(network).__name__, network.eval()
         else:
-            entry = found(network)
+            entry = find_entry(network)
             self.name, self.network, self.size, self.width = network, entry.build(), entry.size, entry.width
             self.resize = entry.resize if resizer == "own" else clean
             self.made_by = weights.digest(POCKET if network == "pocket" else weights.path(network))
         self.network.to(memory_format=torch.channels_last).to(self.device)  # type: ignore[call-overload]
 
     def exact(self) -> Features:
-        """The same network with float32 matrix products."""
+        """A copy with float32 matrix products."""
         other = copy(self)
         other.bf16 = False
         return other
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number through this network must say."""
-        said: dict[str, Any] = {"features": self.name}
+        """Network, resizer and precision; printed with every result."""
+        entries: dict[str, Any] = {"features": self.name}
         if self.size:
             way = "antialiased bicubic" if self.resize is clean else "bilinear"
-            said["resizer"] = f"{way} to {self.size}x{self.size}"
+            entries["resizer"] = f"{way} to {self.size}x{self.size}"
         if self.name in weights.FILES and self.made_by not in ("", weights.FILES[self.name].sha256):
-            said["weights"] = f"{self.made_by[:16]}, which are not the published ones"
-        return {**said, "precision": "bf16"} if self.bf16 else said
+            entries["weights"] = f"{self.made_by[:16]}, which are not the published ones"
+        return {**entries, "precision": "bf16"} if self.bf16 else entries
 
     @property
     def stamp(self) -> dict[str, Any]:
-        """What statistics in a file must say, so that they are compared with their like alone."""
+        """The protocol of statistics in a file; only statistics of an equal one are compared."""
         made_by = {"weights": self.made_by[:16]} if self.made_by else {}
         return {**self.protocol, "precision": "bf16" if self.bf16 else "fp32", **made_by}
 
     @property
     def key(self) -> str:
-        """What names features of the same content for ever; empty for a module of yours, which may change."""
+        """Key of features in the cache; empty for a module of the user's, which may change."""
         return f"{self.protocol} {self.made_by}" if self.made_by else ""
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -147,10 +147,10 @@ class Features:
         """Class logits (N, K) of the same images; raises `UsageError` for a network that has none."""
         if isinstance(self.network, Inception):
             return torch.cat([self._through(lambda x: self.network(x)[1], part) for part in images.split(BATCH)])
-        named = getattr(self.network, "logits", None)
-        if named is None:
+        logits = getattr(self.network, "logits", None)
+        if logits is None:
             raise UsageError(f"{self.name} names no classes, so it has no inception score; take inception or pocket.")
-        return torch.cat([self._through(named, part) for part in images.split(BATCH)])
+        return torch.cat([self._through(logits, part) for part in images.split(BATCH)])
 
     @torch.inference_mode()
     def _through(self, use: Callable[[Tensor], Any], images: Tensor) -> Tensor:
@@ -168,13 +168,18 @@ class Features:
         return (out.mean((2, 3)) if out.ndim == 4 else out.flatten(1)).float().cpu()
 
 
-def found(name: str) -> Entry:
+def find_entry(name: str) -> Entry:
     """The network of that name; raises `UsageError` for others."""
     if name not in NETWORKS:
         raise UsageError(
             f"There are no features {name!r}.{did_you_mean(name, NETWORKS)} There are: {', '.join(NETWORKS)}."
         )
     return NETWORKS[name]
+
+
+def load_network(name: str) -> nn.Module:
+    """The network of that name with its weights; raises `UsageError` if they are missing."""
+    return find_entry(name).build()
 
 
 def rgb(images: Tensor) -> Tensor:

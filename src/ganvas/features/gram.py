@@ -1,4 +1,4 @@
-"""What an image shows and how it is painted: maps and Gram matrices of a network that learnt to name things."""
+"""Content and style of an image: maps and Gram matrices of a frozen classifier (Gatys et al. 2016)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {  # content and style
 }
 
 
-class Seen(NamedTuple):
-    """What of images is compared."""
+class StyleFeatures(NamedTuple):
+    """Content and style of a batch of images."""
 
     content: list[Tensor]  # maps (N, C, h, w), one a layer
     style: list[Tensor]  # Gram matrices (N, C, C), one a layer
@@ -35,37 +35,37 @@ class Seen(NamedTuple):
 class Perception(nn.Module):
     """Images (N, 1 or 3, H, W) in [-1, 1] to maps and Gram matrices, by layers with weights.
 
-    A layer is a name, or a name and a weight: `relu3=0.5`.  `vgg16` and `vgg19` ask for their file (`ganvas weights`);
-    `pocket` comes along.  Raises `UsageError` for a layer that is not there or a weight that is no number.  The network
+    A layer is a name, or a name and a weight: `relu3=0.5`.  `vgg16` and `vgg19` need their file (`ganvas weights`);
+    `pocket` is built in.  Raises `UsageError` for an unknown layer or a weight that is no number.  The network
     is no part of the state: it never changes.
     """
 
     def __init__(
         self,
         *,
-        network: NetworkName = "pocket",  # what looks at the images
+        network: NetworkName = "pocket",  # the frozen classifier
         content: list[str] = [],  # layers that say what is shown; nothing: the usual ones
         style: list[str] = [],  # layers that say how it is painted; nothing: the usual ones
     ):
         super().__init__()
         usual = LAYERS[network]
         self.network = network
-        self.content = dict(map(layer, content or usual[0]))
-        self.style = dict(map(layer, style or usual[1]))
+        self.content = dict(map(parse_layer, content or usual[0]))
+        self.style = dict(map(parse_layer, style or usual[1]))
         if not sum(self.style.values()) > 0:
             raise UsageError("Of the layers of style one at least must count something; give a weight above 0.")
-        made: nn.Module = features.pocket() if network == "pocket" else features.vgg(network)
-        self.hidden = [made.requires_grad_(False)]  # in a list, so that it is no submodule
-        self.reach = {name: reach(made, name) for name in {**self.content, **self.style}}
+        classifier = features.load_network(network)
+        self.hidden = [classifier.requires_grad_(False)]  # in a list, so that it is no submodule
+        self.reach = {name: receptive_field(classifier, name) for name in {**self.content, **self.style}}
 
     def maps(self, x: Tensor, names: Sequence[str] = ()) -> dict[str, Tensor]:
         """The maps of those names, or of the layers of style; transparent images (N, 4, H, W) are laid on white."""
         network = self.hidden[0].to(x.device)
         return network.maps(features.rgb(x), list(names) or list(self.style))  # type: ignore[operator]
 
-    def forward(self, x: Tensor) -> Seen:
+    def forward(self, x: Tensor) -> StyleFeatures:
         maps = self.maps(x, [*{**self.content, **self.style}])
-        return Seen([maps[name] for name in self.content], [gram(maps[name]) for name in self.style])
+        return StyleFeatures([maps[name] for name in self.content], [gram(maps[name]) for name in self.style])
 
     def check(self, image: Tensor, name: str) -> None:
         """Raise `UsageError` for a style image (1, C, H, W) smaller than what a layer of style looks at."""
@@ -77,26 +77,26 @@ class Perception(nn.Module):
                 f" {least}x{least}: give a larger image, or layers that look at less."
             )
 
-    def content_loss(self, seen: Seen, wanted: Seen) -> Tensor:
-        """How far maps are from those wanted: half the mean squared difference, weighted (Gatys et al. 2016, eq. 1).
+    def content_loss(self, features: StyleFeatures, target: StyleFeatures) -> Tensor:
+        """Content loss: half the mean squared difference of maps, weighted (Gatys et al. 2016, eq. 1).
 
-        As of a network scaled so that the mean square of each wanted map is one, which makes weights mean the same for
+        As of a network scaled so that the mean square of each target map is one, which makes weights mean the same for
         every network and layer.
         """
         terms = [
             w * (f.float() - p.float()).square().mean() / (2 * p.float().square().mean()).clamp_min(TINY)
-            for w, f, p in zip(self.content.values(), seen.content, wanted.content)
+            for w, f, p in zip(self.content.values(), features.content, target.content)
         ]
         return torch.stack(terms).sum()
 
-    def style_loss(self, seen: Seen, wanted: Seen) -> Tensor:
-        """How far Gram matrices are from those wanted, (1, C, C) or one an image (Gatys et al. 2016, eq. 4 and 5).
+    def style_loss(self, features: StyleFeatures, target: StyleFeatures) -> Tensor:
+        """Style loss over Gram matrices, in `target` (1, C, C) or one per image (Gatys et al. 2016, eq. 4 and 5).
 
         Sides of images may differ, and the network is scaled as for the content: a Gram matrix is divided by its
         trace, where the paper divides by the number of channels.  Weights add up to one.
         """
         whole = sum(self.style.values())
-        terms = [w / whole * gram_loss(g, a) for w, g, a in zip(self.style.values(), seen.style, wanted.style)]
+        terms = [w / whole * gram_loss(g, a) for w, g, a in zip(self.style.values(), features.style, target.style)]
         return torch.stack(terms).sum()
 
 
@@ -112,7 +112,7 @@ def gram(maps: Tensor) -> Tensor:
 
 
 class Products(Function):
-    """Rows (N, C, D) times themselves over D: (N, C, C); a product less on the way back than if told apart."""
+    """Rows (N, C, D) times themselves over D: (N, C, C); one product less in backward than for two inputs."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -126,10 +126,10 @@ class Products(Function):
         return ((gradient + gradient.transpose(1, 2)) / rows.shape[2]) @ rows
 
 
-def gram_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """A quarter of the squared difference, the wanted matrix's trace being one; averaged over images."""
-    trace = wanted.diagonal(dim1=1, dim2=2).sum(1).clamp_min(TINY)
-    return ((found - wanted).square().sum((1, 2)) / (4 * trace.square())).mean()
+def gram_loss(style: Tensor, target: Tensor) -> Tensor:
+    """A quarter of the squared difference, with the trace of the target scaled to one; averaged over images."""
+    trace = target.diagonal(dim1=1, dim2=2).sum(1).clamp_min(TINY)
+    return ((style - target).square().sum((1, 2)) / (4 * trace.square())).mean()
 
 
 def moments(maps: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -147,18 +147,18 @@ def moments(maps: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
     return mean, (square + EPS).sqrt()
 
 
-def adapted(content: Tensor, style: tuple[Tensor, Tensor], share: Tensor | None = None) -> Tensor:
+def adapt(content: Tensor, style: tuple[Tensor, Tensor], share: Tensor | None = None) -> Tensor:
     """A map with the mean and deviation of a style in every channel (Huang and Belongie 2017, eq. 8)."""
     mean, deviation = moments(content, share)
     return (content - mean) / deviation * style[1] + style[0]
 
 
-def mixed(several: Sequence[Seen], shares: Sequence[float]) -> Seen:
-    """What is wanted of several styles: their Gram matrices, averaged by shares; the content of the first."""
+def mix_styles(several: Sequence[StyleFeatures], shares: Sequence[float]) -> StyleFeatures:
+    """Target of several styles: their Gram matrices averaged by shares, and the content of the first."""
     whole = sum(shares)
     grams = zip(*(one.style for one in several))
-    weighed = [torch.stack([s / whole * g for s, g in zip(shares, each)]).sum(0) for each in grams]
-    return Seen(several[0].content, weighed)
+    means = [torch.stack([s / whole * g for s, g in zip(shares, each)]).sum(0) for each in grams]
+    return StyleFeatures(several[0].content, means)
 
 
 def total_variation(x: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ def total_variation(x: Tensor) -> Tensor:
     return down.square().mean() + across.square().mean()
 
 
-def layer(text: str) -> tuple[str, float]:
+def parse_layer(text: str) -> tuple[str, float]:
     """`relu3` or `relu3=0.5` as a name and a weight; raises `UsageError` for a weight that is none."""
     name, _, weight = text.partition("=")
     if weight and not re.fullmatch(r"\d+(\.\d+)?([eE][-+]?\d+)?", weight):
@@ -175,10 +175,10 @@ def layer(text: str) -> tuple[str, float]:
     return name.strip(), float(weight or 1)
 
 
-def reach(network: nn.Module, name: str) -> int:
-    """The side in pixels of what a place of a map looks at: all convolutions and pools on the way, one after the other.
+def receptive_field(network: nn.Module, name: str) -> int:
+    """Side in pixels of the receptive field of a map, from all convolutions and pools before it.
 
-    Raises `UsageError` for a layer that is not there.
+    Raises `UsageError` for an unknown layer.
     """
     side, step = 1, 1
 
@@ -199,8 +199,8 @@ def reach(network: nn.Module, name: str) -> int:
     return side
 
 
-def sharpest(network: NetworkName | Literal["auto"]) -> tuple[NetworkName, str]:
-    """The network of that name, and why; `auto` takes `vgg19` where its file is and `pocket` otherwise."""
+def choose_network(network: NetworkName | Literal["auto"]) -> tuple[NetworkName, str]:
+    """The network and the reason for it; `auto` takes `vgg19` if its file is on this machine, else `pocket`."""
     if network != "auto":
         return network, "as asked for"
     known = weights.known("vgg19")

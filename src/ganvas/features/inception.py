@@ -68,7 +68,7 @@ class Mixed(nn.Module):
         return torch.cat([*(part for names in self.names for part in self._along(names, x)), self._pooled(x)], 1)
 
     def _along(self, names: list[str], x: Tensor) -> list[Tensor]:
-        """What a branch makes: one map, or those of both ends of its fork."""
+        """Maps of a branch: one, or those of both ends of its fork."""
         ends = []
         for name in names:
             layer = self.get_submodule(name)
@@ -147,14 +147,14 @@ class Inception(nn.Module):
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """The maps after each part by the names of the public port: `64`, `192`, `768`, `2048` channels."""
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        found = {"64": (x := max_pool2d(x, 3, 2))}
+        maps = {"64": (x := max_pool2d(x, 3, 2))}
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))
-        found["192"] = x = max_pool2d(x, 3, 2)
+        maps["192"] = x = max_pool2d(x, 3, 2)
         for name in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e"):
             x = self.get_submodule(f"Mixed_{name}")(x)
-        found["768"] = x
-        found["2048"] = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))
-        return found
+        maps["768"] = x
+        maps["2048"] = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))
+        return maps
 
     def features(self, x: Tensor) -> Tensor:
         """The pooled features (N, 2048)."""
@@ -165,7 +165,7 @@ class Inception(nn.Module):
         return h, self.fc(h)
 
     def fold(self) -> Inception:
-        """The same network for use: batch norm becomes part of the weights, which saves a sixth of the time."""
+        """The network for inference: batch norm is folded into the weights, which saves a sixth of the time."""
         for module in self.modules():
             if isinstance(module, Convolution):
                 module.fold()

@@ -1,4 +1,4 @@
-"""The small feature network that comes with the package: it works offline, and is never called Inception.
+"""The small feature network that comes with the package and works offline; it is not Inception.
 
 A residual classifier of the ten classes of CIFAR-10, trained by `benchmarks/pocket.py`, which says how well.
 """
@@ -19,7 +19,7 @@ SIZE = 32  # pixels a side of what it was trained on
 
 
 class Convolution(nn.Module):
-    """A 3x3 convolution, with batch norm after it while it learns; `fold` makes both one."""
+    """A 3x3 convolution, followed by batch norm during training; `fold` merges both."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, learning: bool = False):
         super().__init__()
@@ -66,16 +66,16 @@ class Pocket(nn.Module):
         self.fc = nn.Linear(WIDTHS[-1], CLASSES)
 
     def maps(self, x: Tensor, names: Sequence[str] = ("relu1", "relu2", "relu3", "relu4")) -> dict[str, Tensor]:
-        """The maps of those names, computed no further than the last; `UsageError` for names it does not have."""
+        """The maps of those names, computed no further than the last; `UsageError` for unknown names."""
         known = [f"relu{k + 1}" for k in range(len(WIDTHS))]
         for name in names:
             if name not in known:
                 raise UsageError(f"pocket has no layer {name!r}.{did_you_mean(name, known)} It has {', '.join(known)}.")
         x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
-        found = {"relu1": (h := relu(self.stem(x)))}
+        maps = {"relu1": (h := relu(self.stem(x)))}
         for k, stage in enumerate(list(self.stages)[: max(map(known.index, names))], 2):
-            found[f"relu{k}"] = h = stage(h)
-        return {name: found[name] for name in names}
+            maps[f"relu{k}"] = h = stage(h)
+        return {name: maps[name] for name in names}
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits of CIFAR-10's classes in alphabetical order: (N, 10)."""
@@ -85,7 +85,7 @@ class Pocket(nn.Module):
         return torch.cat([h.mean((2, 3)) for h in self.maps(x, ["relu2", "relu3", "relu4"]).values()], 1)
 
     def fold(self) -> Pocket:
-        """The same network for use: batch norm becomes part of the weights."""
+        """The network for inference: batch norm is folded into the weights."""
         for module in self.modules():
             if isinstance(module, Convolution):
                 module.fold()

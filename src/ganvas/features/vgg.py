@@ -30,7 +30,7 @@ class VGG(nn.Module):
     def __init__(self, name: str):
         super().__init__()
         layers: list[nn.Module] = []
-        self.places: dict[str, int] = {}  # where each map is found among the features
+        self.places: dict[str, int] = {}  # index of each map among the layers
         inputs = 3
         for block, (width, depth) in enumerate(zip(WIDTHS, DEPTHS[name]), 1):
             for k in range(1, depth + 1):
@@ -45,7 +45,7 @@ class VGG(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
-    def normalised(self, x: Tensor) -> Tensor:
+    def normalize(self, x: Tensor) -> Tensor:
         """Images in [-1, 1] as the weights expect them; grey ones in all three channels."""
         x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
         return ((x + 1) / 2 - self.mean) / self.std
@@ -53,30 +53,30 @@ class VGG(nn.Module):
     def maps(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """The maps of those names, computed no further than the last.
 
-        Raises `UsageError` for names it does not have, and for images that its pools leave nothing of.
+        Raises `UsageError` for unknown names, and for images smaller than the pools.
         """
         for name in names:
             if name not in self.places:
                 raise UsageError(f"{self.name} has no layer {name!r}.{did_you_mean(name, list(self.places))}")
-        h, found = self.normalised(x), {}
-        wanted = {self.places[name]: name for name in names}
-        layers = list(self.features)[: max(wanted) + 1]
+        h, maps = self.normalize(x), {}
+        places = {self.places[name]: name for name in names}
+        layers = list(self.features)[: max(places) + 1]
         least = 2 ** sum(isinstance(layer, nn.MaxPool2d) for layer in layers)
         if min(x.shape[2:]) < least:
             size = f"{x.shape[3]}x{x.shape[2]}"
-            raise UsageError(f"{wanted[max(wanted)]} of {self.name} needs at least {least}x{least} pixels, got {size}.")
+            raise UsageError(f"{places[max(places)]} of {self.name} needs at least {least}x{least} pixels, got {size}.")
         for place, layer in enumerate(layers):
             h = relu(h) if isinstance(layer, nn.ReLU) else layer(h)
-            if place in wanted:
-                found[wanted[place]] = h
-        return found
+            if place in places:
+                maps[places[place]] = h
+        return maps
 
     def logits(self, x: Tensor) -> Tensor:
         """Class logits (N, 1000)."""
-        h = self.features(self.normalised(x))
+        h = self.features(self.normalize(x))
         return self.classifier(adaptive_avg_pool2d(h, 7).flatten(1))
 
     def forward(self, x: Tensor) -> Tensor:
         """The features before the classes: (N, 4096)."""
-        h = self.features(self.normalised(x))
+        h = self.features(self.normalize(x))
         return self.classifier[:-1](adaptive_avg_pool2d(h, 7).flatten(1))

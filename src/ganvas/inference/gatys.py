@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError, did_you_mean
-from ..features.gram import Perception, Seen, mixed, total_variation
+from ..features.gram import Perception, StyleFeatures, mix_styles, total_variation
 from ..imaging.resize import resize
 from .optimizers import OPTIMIZERS
 
@@ -86,8 +86,8 @@ def optimize_image(
         small = resize_by(content, 2.0**k)
         images = [resize_style(style, content, options.style_scale * 2.0**k, perception) for style in styles]
         with torch.no_grad():
-            target = mixed([perception(p) for p in images], shares or [1.0] * len(images))
-            target = Seen(perception(small).content, target.style)
+            target = mix_styles([perception(p) for p in images], shares or [1.0] * len(images))
+            target = StyleFeatures(perception(small).content, target.style)
         if change is None:
             start = initial_image(small, options)
         else:
@@ -136,7 +136,7 @@ def resize_style(style: Tensor, content: Tensor, scale: float, perception: Perce
 
 
 def objective(
-    x: Tensor, target: Seen, perception: Perception, options: GatysOptions
+    x: Tensor, target: StyleFeatures, perception: Perception, options: GatysOptions
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Total loss (Gatys et al. 2016, eq. 7, with total variation), and its content and style losses, unweighted."""
     features = perception(x)
@@ -147,7 +147,7 @@ def objective(
 
 def _optimize(
     image: Tensor,
-    target: Seen,
+    target: StyleFeatures,
     perception: Perception,
     options: GatysOptions,
     count: int,

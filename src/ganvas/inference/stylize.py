@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..checkpoints.files import read as read_checkpoint
 from ..errors import UsageError, printable
-from ..features.gram import LAYERS, Perception, sharpest
+from ..features.gram import LAYERS, Perception, choose_network
 from ..imaging.channels import luma
 from ..imaging.decode import save_png, to_channels, to_float, to_uint8
 from ..imaging.grid import to_pil
@@ -190,7 +190,7 @@ def stylize(
     images = [with_channels(p[:, :3], 3) for p in map(to_batch, styles)]
     together = Styles(images, shares or [1.0] * len(images), colour)
     if model is None:
-        name, _ = sharpest(network)
+        name, _ = choose_network(network)
         assert name in LAYERS
         settings = GatysOptions(**options)  # type: ignore[arg-type]
         gatys = GatysStylizer(together, Perception(network=name), settings, device=pick_device(device))

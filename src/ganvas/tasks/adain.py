@@ -10,7 +10,7 @@ from torch.nn.functional import mse_loss
 
 from ..config import Spec
 from ..errors import UsageError
-from ..features.gram import adapted, moments
+from ..features.gram import adapt, moments
 from ..game import Objective, Progress
 from .stylization import Restyling
 
@@ -54,7 +54,7 @@ class AnyStyle(Restyling):
         with torch.no_grad():
             maps, alpha = self.layers(content), self._alphas(content)
             statistics = [lerp_moments(moments(m), moments(s), alpha) for m, s in zip(maps, self.layers(style))]
-            targets = [adapted(m, s) for m, s in zip(maps, statistics)]
+            targets = [adapt(m, s) for m, s in zip(maps, statistics)]
         result = self.encode(self.decode(targets, content).float())
         errors = [mse_loss(x, y) for m, s in zip(result, statistics[1:]) for x, y in zip(moments(m), s)]
         content_error = mse_loss(result[-1].float(), targets[-1])

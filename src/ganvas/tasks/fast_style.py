@@ -11,7 +11,7 @@ from torch import Tensor
 from ..config import Spec
 from ..data.builtin import PHOTOGRAPHS, photograph
 from ..errors import UsageError, did_you_mean
-from ..features.gram import Seen, total_variation
+from ..features.gram import StyleFeatures, total_variation
 from ..game import Objective, Progress
 from ..imaging.decode import read_image, to_channels, to_float
 from ..imaging.resize import resize
@@ -55,7 +55,7 @@ class OneStyle(Translation):
         photo = batch["image"]
         perception, style = self._comparison(photo.device)
         with torch.no_grad():
-            target = Seen(perception(photo).content, style)
+            target = StyleFeatures(perception(photo).content, style)
         image = self.generator(photo).float()
         maps = perception(image)
         terms = {

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..features.gram import adapted, moments
+from ..features.gram import adapt, moments
 from ..imaging.resize import resize
 from .translation import Translation, beside
 
@@ -74,14 +74,14 @@ def adapt_map(
     """A map with the statistics of styles, mixed by shares; with a mask as in `Restyling.stylize`."""
     if mask is None:
         weights = [s / sum(shares) for s in shares] or [1 / len(styles)] * len(styles)
-        return torch.stack([w * adapted(maps, style) for w, style in zip(weights, styles)]).sum(0)
+        return torch.stack([w * adapt(maps, style) for w, style in zip(weights, styles)]).sum(0)
     here = resize(mask, (maps.shape[2], maps.shape[3])).clamp(0, 1)
     others = list(zip(shares[1:] or [1.0] * len(styles[1:]), styles[1:]))
-    first = here * adapted(maps, styles[0], here)
+    first = here * adapt(maps, styles[0], here)
     if not others:
         return first + (1 - here) * maps
     whole = sum(share for share, _ in others)
-    rest = [share / whole * adapted(maps, style, 1 - here) for share, style in others]
+    rest = [share / whole * adapt(maps, style, 1 - here) for share, style in others]
     return first + (1 - here) * torch.stack(rest).sum(0)
 
 
