@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 import ganvas
-from ganvas.data.builtin import photograph
+from ganvas.data.builtin import read_photograph
 from ganvas.features.gram import Perception, StyleFeatures
 from ganvas.imaging.decode import to_float, to_uint8
 from ganvas.imaging.resize import resize
@@ -44,7 +44,7 @@ Losses = tuple[float, float]
 
 def square(name: str, size: int) -> Tensor:
     """The middle of an embedded photograph as (1, 3, size, size)."""
-    array = photograph(name)
+    array = read_photograph(name)
     assert array is not None
     side = min(array.shape[:2])
     top, left = ((n - side) // 2 for n in array.shape[:2])

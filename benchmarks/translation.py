@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 import ganvas
-from ganvas.data.batches import Batches, once
+from ganvas.data.batches import Batches, iterate_once
 from ganvas.data.derived_sources import edges, grey, laid_on_white, regions
 from ganvas.data.sources import open_source
 from ganvas.features.extractor import Features
@@ -41,7 +41,7 @@ LOOKS = {
 def opened(name: str, size: Sequence[int] = (SIZE, SIZE)) -> Tensor:
     """All images of a source as (N, 3, H, W), on white."""
     data = open_source(name, resolution=(size[0], size[1]))
-    return laid_on_white(torch.cat([batch["image"] for batch in once(data, 256)]))
+    return laid_on_white(torch.cat([batch["image"] for batch in iterate_once(data, 256)]))
 
 
 def written(folder: Path, images: Tensor) -> None:

@@ -251,13 +251,13 @@ def test_another_process_sees_the_same_batch(tmp_path: Path) -> None:
 def test_what_is_held_out_is_never_drawn() -> None:
     order = Batches(dataset(), seed=3, hold_out=10)
     drawn = {int(i) for i in order.indices(0, 4 * 27)}
-    held = [int(i) for i in order.held(10)["index"]]
+    held = [int(i) for i in order.held_out_batch(10)["index"]]
     assert len(order) == len(drawn) == 27
     assert len(set(held)) == 10
     assert sorted(drawn) + sorted(held) == sorted(drawn) + sorted(set(range(N)) - drawn)
-    assert torch.equal(order.held(4)["image"], order.held(10)["image"][:4])
-    assert [int(i) for i in Batches(dataset(), seed=3, hold_out=10).held(10)["index"]] == held
-    assert [int(i) for i in Batches(dataset(), seed=4, hold_out=10).held(10)["index"]] != held
+    assert torch.equal(order.held_out_batch(4)["image"], order.held_out_batch(10)["image"][:4])
+    assert [int(i) for i in Batches(dataset(), seed=3, hold_out=10).held_out_batch(10)["index"]] == held
+    assert [int(i) for i in Batches(dataset(), seed=4, hold_out=10).held_out_batch(10)["index"]] != held
     semi = Batches(dataset(), seed=3, needs=("image", "labelled"), hold_out=10)
     found = {int(i) for k in range(9) for i in semi.labelled[semi.labelled_order.indices(8 * k, 8)]}
     assert found == {i for i in range(N) if LABELS[i] >= 0} - set(held)

@@ -272,7 +272,7 @@ def test_a_truncated_image_is_noticed_though_its_header_is_fine(root: Path) -> N
 
 
 def test_a_single_image_is_not_a_data_set(root: Path) -> None:
-    with pytest.raises(UsageError, match="no data source; --data takes digits"):
+    with pytest.raises(UsageError, match="not a data source; --data takes digits"):
         open_source(str(put(root / "a.png")))
 
 

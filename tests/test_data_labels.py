@@ -12,7 +12,7 @@ from PIL import Image
 import ganvas
 from ganvas import api
 from ganvas.data import Dataset, open_source
-from ganvas.data.batches import Batches, once
+from ganvas.data.batches import Batches, iterate_once
 from ganvas.data.stacked_mnist import open_stacked
 from ganvas.data.transforms import Noise
 from ganvas.errors import UsageError, UserError
@@ -266,7 +266,7 @@ def test_a_conditional_recipe_refuses_unlabelled_images(tmp_path):
 
 
 def test_once_is_the_whole_data_set_in_its_own_order():
-    batches = list(once(partly(), 8))
+    batches = list(iterate_once(partly(), 8))
     assert [len(b["image"]) for b in batches] == [8, 8, 8, 6]
     images = torch.cat([b["image"] for b in batches])
     np.testing.assert_allclose(images, PIXELS.transpose(0, 3, 1, 2) / 127.5 - 1, atol=2e-7)

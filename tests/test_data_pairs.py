@@ -14,9 +14,9 @@ from scipy import ndimage
 import ganvas
 from ganvas.data import derived_sources as makers
 from ganvas.data.batches import Batches
-from ganvas.data.dataset import MADE, Dataset
-from ganvas.data.pairs import fingerprint_of, two_piles
-from ganvas.data.sources import absolute, open_source
+from ganvas.data.dataset import DERIVED_CHANNELS, Dataset
+from ganvas.data.pairs import combine_fingerprints, combine_unpaired
+from ganvas.data.sources import absolute_source, open_source
 from ganvas.data.transforms import TRANSFORMS, Blur, Brightness, Crop, Flip, Rotate
 from ganvas.errors import UsageError, UserError
 
@@ -161,7 +161,7 @@ def test_halves_of_an_odd_width(tmp_path):
     place = folder(tmp_path, "d", {"even": drawn(0, size=(10, 16)), "odd": drawn(1, size=(10, 17))})
     data = open_source(f"AB:{place}")
     assert len(data) == 1
-    assert data.skipped == [("odd.png", "is 17 pixels wide, which is odd, so it is no two images side by side")]
+    assert data.skipped == [("odd.png", "is 17 pixels wide, which is odd, so it is not two images side by side")]
     (place / "even.png").unlink()
     with pytest.raises(UserError, match="17 pixels wide, which is odd"):
         open_source(f"AB:{place}")
@@ -173,7 +173,7 @@ def test_piles(tmp_path):
     data = open_source(f"a={a},b={b}")
     assert (len(data), len(data.sources), data.paired) == (4, 7, False)
     assert data.images.shape[1:] == data.sources.shape[1:] == (16, 16, 3)
-    assert ("sources", "another pile of 7, RGB") in data.summary()
+    assert ("sources", "an unpaired set of 7, RGB") in data.summary()
     batches = Batches(data, seed=0, needs={"image", "other"})
     seen = [tuple(batches.at(k, 1)["other"].flatten()[:6].tolist()) for k in range(14)]
     assert len(set(seen[:7])) == len(set(seen[7:])) == 7  # each pile has epochs of its own
@@ -199,8 +199,8 @@ def test_of_either_pile_as_many_are_held_out(tmp_path):
     batches = Batches(data, seed=0, needs={"image", "other"}, hold_out=2)
     for kind, count in (("other", 5), ("image", 6)):
         drawn_ = {b.numpy().tobytes() for k in range(8) for b in batches.at(3 * k, 3)[kind].contiguous()}
-        held = {b.numpy().tobytes() for b in batches.held(2)[kind].contiguous()}
-        shown = {b.numpy().tobytes() for b in batches.shown(range(7))[kind].contiguous()}
+        held = {b.numpy().tobytes() for b in batches.held_out_batch(2)[kind].contiguous()}
+        shown = {b.numpy().tobytes() for b in batches.preview(range(7))[kind].contiguous()}
         assert (len(drawn_), len(held), shown) == (count - 2, 2, held)
         assert not drawn_ & held
     with pytest.raises(UsageError, match="from 0 to 4, got 5"):
@@ -212,7 +212,7 @@ def test_piles_of_different_channels(tmp_path):
     b = folder(tmp_path, "b", {k: drawn(1, 3) for k in "xy"})
     with pytest.raises(UserError, match=r"same channels, and these are .*a grey and .*b RGB; convert one"):
         open_source(f"a={a},b={b}")
-    with pytest.raises(UserError, match="piles are images"):
+    with pytest.raises(UserError, match="unpaired sets are images"):
         open_source("a=ring,b=grid")
 
 
@@ -220,23 +220,23 @@ def test_piles_of_different_channels(tmp_path):
 
 
 def test_names_agree():
-    assert makers.MAKERS.keys() == MADE.keys()
+    assert makers.DERIVATIONS.keys() == DERIVED_CHANNELS.keys()
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", DERIVED_CHANNELS)
 def test_made_sources(name, channels):
     pixels = np.stack([drawn(k, channels, (16, 12)).reshape(16, 12, channels) for k in range(5)])
-    data = Dataset(pixels, maker=name)
+    data = Dataset(pixels, derivation=name)
     batch = Batches(data, seed=0, needs={"image", "source"}).at(0, 5)
     assert batch["source"].shape == (5, data.facts.source_channels, 16, 12)
     assert batch["source"].abs().max() <= 1 + 1e-6
     assert not torch.equal(batch["source"], batch["image"]) or name == "grey"
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", DERIVED_CHANNELS)
 def test_made_sources_follow_from_the_position(name):
-    data = Dataset(np.stack([drawn(k) for k in range(6)]), maker=name)
+    data = Dataset(np.stack([drawn(k) for k in range(6)]), derivation=name)
     changes = [Flip(), Crop()]
     one, two = (Batches(data, seed=2, transforms=changes, workers=w) for w in (0, 2))
     state = torch.get_rng_state()
@@ -247,21 +247,21 @@ def test_made_sources_follow_from_the_position(name):
     for key in ("image", "source"):
         assert torch.equal(expected[key], with_workers[key])
     if name != "mask":
-        torch.testing.assert_close(makers.MAKERS[name](expected["image"]), expected["source"])
+        torch.testing.assert_close(makers.DERIVATIONS[name](expected["image"]), expected["source"])
 
 
 def test_every_kind_of_made_sources_has_its_own_fingerprint():
     """Or a run would resume on other sources than it was started on."""
-    names = ["digits", *(f"{maker}:digits" for maker in MADE)]
+    names = ["digits", *(f"{maker}:digits" for maker in DERIVED_CHANNELS)]
     assert len({open_source(name, resolution=(8, 8)).fingerprint for name in names}) == len(names)
 
 
 def test_fingerprints_of_combinations_stay():
     """They stand in the config.json of runs, which resume only with the same."""
     parts = [Dataset(drawn(0)[None], fingerprint=digit * 32) for digit in "ab"]
-    assert fingerprint_of("edges", parts[0]) == "a2ab83d7a3e35159468730cacdfdcfd0"
-    assert two_piles(*parts, name="").fingerprint == "0c2074fe9f2227fc981918eed05bde0d"
-    assert fingerprint_of("pairs", *parts) == "6b3cd4344588cb37fdf27d74545dfd0c"
+    assert combine_fingerprints("edges", parts[0]) == "a2ab83d7a3e35159468730cacdfdcfd0"
+    assert combine_unpaired(*parts, name="").fingerprint == "0c2074fe9f2227fc981918eed05bde0d"
+    assert combine_fingerprints("pairs", *parts) == "6b3cd4344588cb37fdf27d74545dfd0c"
 
 
 def test_a_run_refuses_to_resume_on_other_made_sources(tmp_path):
@@ -337,7 +337,7 @@ def test_sources_travel_to_other_processes_by_name(pair):
 @pytest.mark.parametrize("needs", [{"source"}, {"other"}])
 def test_what_is_shown(needs, pair):
     batches = Batches(open_source(pair), seed=0, transforms=[Flip(p=1.0)], needs=needs)
-    shown = batches.shown([0, 1, 6, 7])
+    shown = batches.preview([0, 1, 6, 7])
     name = next(iter(needs))
     own = torch.from_numpy(batches.dataset.images).permute(0, 3, 1, 2) / 127.5 - 1
     assert any(torch.allclose(x, shown["image"][0]) for x in own)  # unchanged
@@ -346,22 +346,22 @@ def test_what_is_shown(needs, pair):
 
 
 def test_holes_are_shown_alike_every_time():
-    batches = Batches(Dataset(np.stack([drawn(k) for k in range(6)]), maker="mask"), seed=0, needs={"source"})
+    batches = Batches(Dataset(np.stack([drawn(k) for k in range(6)]), derivation="mask"), seed=0, needs={"source"})
     state = torch.get_rng_state()
-    assert torch.equal(batches.shown(range(5))["source"], batches.shown(range(5))["source"])
+    assert torch.equal(batches.preview(range(5))["source"], batches.preview(range(5))["source"])
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_names_are_found_from_anywhere(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert absolute("digits") is None
-    assert absolute("some/where") == str(tmp_path / "some" / "where")
-    assert absolute("edges:x.zip") == f"edges:{tmp_path / 'x.zip'}"
-    assert absolute("edges:digits") == "edges:digits"
-    assert absolute("stacked:100:digits") == "stacked:100:digits"
-    assert absolute("BA:d") == f"BA:{tmp_path / 'd'}"
-    assert absolute("a=digits,b=y,z") == f"a=digits,b={tmp_path / 'y,z'}"
-    assert absolute("source=s,target=t") == f"source={tmp_path / 's'},target={tmp_path / 't'}"
+    assert absolute_source("digits") is None
+    assert absolute_source("some/where") == str(tmp_path / "some" / "where")
+    assert absolute_source("edges:x.zip") == f"edges:{tmp_path / 'x.zip'}"
+    assert absolute_source("edges:digits") == "edges:digits"
+    assert absolute_source("stacked:100:digits") == "stacked:100:digits"
+    assert absolute_source("BA:d") == f"BA:{tmp_path / 'd'}"
+    assert absolute_source("a=digits,b=y,z") == f"a=digits,b={tmp_path / 'y,z'}"
+    assert absolute_source("source=s,target=t") == f"source={tmp_path / 's'},target={tmp_path / 't'}"
 
 
 def test_every_transform_keeps_a_pair_alike(pair):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ganvas.data import folder as folder_module
 from ganvas.data import open_source
-from ganvas.data.cache import Rows, cache_folder, load, ordered
+from ganvas.data.cache import ArrayWriter, cache_folder, load_cached, map_in_order
 from ganvas.errors import UserError
 
 COUNT = 40
@@ -38,8 +38,8 @@ def root(tmp_path: Path) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with every image that is decoded."""
     calls: list[int] = []
-    real = folder_module.read
-    monkeypatch.setattr(folder_module, "read", lambda stream: calls.append(1) or real(stream))
+    real = folder_module.read_image
+    monkeypatch.setattr(folder_module, "read_image", lambda stream: calls.append(1) or real(stream))
     return calls
 
 
@@ -153,7 +153,7 @@ def test_a_damaged_cache_is_built_again(damage: str, root: Path, cache: Path, de
     good = np.array(open_source(str(root)).images)
     (key,) = keys(cache)
     DAMAGES[damage](cache / key)
-    assert load(cache / key) is None
+    assert load_cached(cache / key) is None
     data = open_source(str(root))
     assert len(decoded) == 2 * COUNT
     np.testing.assert_array_equal(data.images, good)
@@ -161,10 +161,10 @@ def test_a_damaged_cache_is_built_again(damage: str, root: Path, cache: Path, de
 
 
 def test_a_full_disk_is_said_and_cleaned_up(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(rows: Rows, image: np.ndarray) -> None:
+    def full(rows: ArrayWriter, image: np.ndarray) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Rows, "append", full)
+    monkeypatch.setattr(ArrayWriter, "append", full)
     with pytest.raises(UserError, match=f"The disk is full: prepared data is kept in {cache}.* GANVAS_CACHE"):
         open_source(str(root))
     assert keys(cache) == []
@@ -187,7 +187,7 @@ def test_the_cache_is_where_one_says(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_rows_know_their_number_only_at_the_end(tmp_path: Path) -> None:
     for count in (1, 9, 12345):
-        with Rows(tmp_path / "rows.npy", (2, 1, 1), np.uint16) as rows:
+        with ArrayWriter(tmp_path / "rows.npy", (2, 1, 1), np.uint16) as rows:
             for i in range(count):
                 rows.append(np.full((2, 1, 1), i, np.uint16))
         array = np.load(tmp_path / "rows.npy", mmap_mode="r")
@@ -206,7 +206,7 @@ def test_threads_keep_the_order_and_do_not_run_ahead() -> None:
         return i
 
     taken = 0
-    for result in ordered(work, range(100), ahead=8):
+    for result in map_in_order(work, range(100), ahead=8):
         assert result == taken
         taken += 1
         assert len(begun) <= taken + 8

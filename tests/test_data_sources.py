@@ -12,7 +12,7 @@ import pytest
 
 from ganvas.catalog import SOURCES
 from ganvas.data import BUILT_IN, Dataset, open_source, parse_resolution
-from ganvas.data.builtin import photographs
+from ganvas.data.builtin import read_photographs
 from ganvas.data.toy import modes
 from ganvas.errors import UsageError, UserError
 
@@ -40,7 +40,7 @@ def test_digits_are_the_real_ones() -> None:
 
 
 def test_photos_are_tiles_of_photographs() -> None:
-    images = dict(photographs())
+    images = dict(read_photographs())
     assert {"china", "flower", "astronaut", "coffee"} <= set(images)
     assert all(p.dtype == np.uint8 and p.shape[2] == 3 for p in images.values())
     data = open_source("photos", resolution=(64, 64))
@@ -59,7 +59,7 @@ def test_missing_photographs_are_left_out(monkeypatch: pytest.MonkeyPatch) -> No
 
     somewhere = {("sklearn", "datasets/images"): ("china.jpg", "gone.jpg"), ("nowhere_at_all", "data"): ("x.png",)}
     monkeypatch.setattr(embedded, "PHOTOGRAPHS", somewhere)
-    assert [name for name, _ in photographs()] == ["china"]
+    assert [name for name, _ in read_photographs()] == ["china"]
 
 
 @pytest.mark.parametrize(("name", "count"), [("ring", 8), ("grid", 25)])
@@ -127,7 +127,7 @@ def test_what_is_no_source_is_refused_with_a_way_out(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="digits, photos, ring, grid, swissroll, a folder of images, a zip"):
             open_source(name)
     (tmp_path / "x.tar").write_bytes(b"")
-    with pytest.raises(UsageError, match="no data source; --data takes"):
+    with pytest.raises(UsageError, match="not a data source; --data takes"):
         open_source(str(tmp_path / "x.tar"))
 
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from ganvas.catalog import DEGRADATIONS
 from ganvas.config import Spec
 from ganvas.data.dataset import Facts
-from ganvas.data.degrade import Chance, Degradation, camera, kernels, second_order
-from ganvas.data.degrade.base import InTurn
-from ganvas.data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, Noisy
+from ganvas.data.degrade import Degradation, RandomStream, camera, kernels, second_order
+from ganvas.data.degrade.base import Chain
+from ganvas.data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, SensorNoise
 from ganvas.data.degrade.damage import Grey, Holes, Scratches
 from ganvas.data.degrade.second_order import SecondOrder, Stage
 from ganvas.data.degrade.weather import Haze, LowLight, Rain
@@ -40,13 +40,13 @@ def scenes(count: int = 3, channels: int = 3, height: int = 24, width: int = 32,
 
 def made(name: str) -> Degradation:
     """One of the catalogue, at its defaults."""
-    if name == "in_turn":
-        return InTurn(parts=[Spec(LensBlur), Spec(Noisy), Spec(Jpeg)])
+    if name == "chain":
+        return Chain(parts=[Spec(LensBlur), Spec(SensorNoise), Spec(Jpeg)])
     return DEGRADATIONS[name]()
 
 
-def chance(place: int = 0, seed: int = 0) -> Chance:
-    return Chance(seed, place)
+def chance(place: int = 0, seed: int = 0) -> RandomStream:
+    return RandomStream(seed, place)
 
 
 # What all of them promise
@@ -87,7 +87,7 @@ def test_shapes_levels_and_range(name: str, top: int, channels: int) -> None:
     assert levels.round().min() >= 0
     assert levels.round().max() <= top
     assert torch.equal(images, before)
-    source, target = what.pair(images, [0, 1], seed=1, top=top).values()
+    source, target = what.source_and_target(images, [0, 1], seed=1, top=top).values()
     assert torch.equal(source, out)
     assert target.shape == images.shape
     if channels == 4:
@@ -109,7 +109,7 @@ def test_any_size(name: str) -> None:
 def test_a_degradation_is_written_to_a_config_and_read_again(name: str) -> None:
     from ganvas.config import decode
 
-    parts = {"parts": [Spec(Noisy), Spec(Jpeg, quality=(20.0, 30.0))]} if name == "in_turn" else {}
+    parts = {"parts": [Spec(SensorNoise), Spec(Jpeg, quality=(20.0, 30.0))]} if name == "chain" else {}
     spec = Spec(DEGRADATIONS[name], **parts)
     again = decode(spec.to_dict())
     assert again == spec
@@ -126,7 +126,7 @@ def test_numbers_of_a_place_are_flat_and_of_their_own() -> None:
     picked = Counter(chance(k).integer(3, 5) for k in range(900))
     assert set(picked) == {3, 4, 5}
     assert min(picked.values()) > 240
-    shares = Counter(chance(k).pick("abc", (0.5, 0.0, 1.5)) for k in range(2000))
+    shares = Counter(chance(k).choice("abc", (0.5, 0.0, 1.5)) for k in range(2000))
     assert shares["b"] == 0
     assert abs(shares["a"] - 500) < 90
     first, second = chance(), chance()
@@ -136,14 +136,14 @@ def test_numbers_of_a_place_are_flat_and_of_their_own() -> None:
 
 def test_what_cannot_be_asked_for() -> None:
     wrong: list[tuple[type, dict[str, object], str]] = [
-        (Noisy, {"sigma": (5.0, 1.0)}, r"Noisy takes sigma as a range \(low, high\) from 0 up, not \(5, 1\)"),
+        (SensorNoise, {"sigma": (5.0, 1.0)}, r"takes sigma as a range \(low, high\) from 0 up, not \(5, 1\)"),
         (Jpeg, {"quality": (0.0, 50.0)}, r"quality as a range \(low, high\) from 1 to 100"),
-        (Noisy, {"grey": 1.5}, "grey as a share from 0 to 1, not 1.5"),
+        (SensorNoise, {"grey": 1.5}, "grey as a share from 0 to 1, not 1.5"),
         (LensBlur, {"shares": (1.0, 1.0)}, "takes 6 shares"),
         (Bicubic, {"scale": 0}, "whole number of times smaller, not 0"),
-        (Stage, {"factor": (1.5, 2.0)}, "either side of 1"),
+        (Stage, {"factor": (1.5, 2.0)}, "factors around 1"),
         (SecondOrder, {"first": Spec(Jpeg)}, r"a stage\(...\)"),
-        (InTurn, {"parts": [Spec(torch.nn.Linear)]}, "no degradation"),
+        (Chain, {"parts": [Spec(torch.nn.Linear)]}, "no degradation"),
         (Holes, {"covered": (0.0, 1.0)}, "covered"),
     ]
     for target, options, said in wrong:
@@ -154,13 +154,13 @@ def test_what_cannot_be_asked_for() -> None:
     with pytest.raises(UsageError, match="give a --resolution that 4 divides"):
         Bicubic().check(Facts((24, 30), 3, 0))
     with pytest.raises(UsageError, match="the data are points"):
-        Noisy().check(Facts((1, 1), 2, 0, kind="points"))
+        SensorNoise().check(Facts((1, 1), 2, 0, kind="points"))
     with pytest.raises(UsageError, match="these have 1 channels"):
         Grey().check(Facts((24, 32), 1, 0))
-    with pytest.raises(UsageError, match="makes more than an image and must come last"):
-        InTurn(parts=[Spec(Holes), Spec(Noisy)]).check(Facts((24, 32), 3, 0))
-    with pytest.raises(ValueError, match="3 images have 1 places"):
-        Noisy()(scenes(3), [0], seed=0)
+    with pytest.raises(UsageError, match="adds a mask to the image and must come last"):
+        Chain(parts=[Spec(Holes), Spec(SensorNoise)]).check(Facts((24, 32), 3, 0))
+    with pytest.raises(ValueError, match="3 images have 1 positions"):
+        SensorNoise()(scenes(3), [0], seed=0)
 
 
 # Kernels
@@ -211,23 +211,23 @@ def test_filters_mirror_at_the_edges() -> None:
     for taps in (7, kernels.LARGE, 21):  # by Fourier transforms where it is large
         turned = torch.rand(taps, taps, generator=torch.Generator().manual_seed(0)).double()
         turned /= turned.sum()
-        ours = kernels.filtered(image, turned)[0].numpy()
+        ours = kernels.filter_image(image, turned)[0].numpy()
         for channel, out in zip(image[0].numpy(), ours):
             expected = scipy.ndimage.convolve(channel, turned.numpy(), mode="mirror")
             np.testing.assert_allclose(out, expected, atol=2e-6)
-    wide = kernels.reflected(torch.arange(3.0).view(1, 1, 1, 3), 7)[0, 0, 0]
+    wide = kernels.pad_reflect(torch.arange(3.0).view(1, 1, 1, 3), 7)[0, 0, 0]
     np.testing.assert_array_equal(wide.numpy(), np.pad(np.arange(3.0), 7, mode="reflect"))
-    assert kernels.reflected(torch.ones(1, 1, 1, 1), 3).shape == (1, 1, 7, 7)
+    assert kernels.pad_reflect(torch.ones(1, 1, 1, 1), 3).shape == (1, 1, 7, 7)
 
 
 def test_a_path_is_as_long_as_it_should_be() -> None:
-    straight = kernels.path(21, [(-8.0, 0.0), (8.0, 0.0)])
+    straight = kernels.motion_path(21, [(-8.0, 0.0), (8.0, 0.0)])
     assert float(straight.sum()) == pytest.approx(1)
     row = straight[10]
     assert float(row.sum()) == pytest.approx(1)
     assert float(row[3:18].std()) < 1e-9  # even over its length
     np.testing.assert_allclose(row[:2].numpy(), 0)
-    slanted = kernels.path(21, [(0.0, 0.0), (6.0, 3.0)])
+    slanted = kernels.motion_path(21, [(0.0, 0.0), (6.0, 3.0)])
     x, y = grid(21)
     assert float((slanted * torch.from_numpy(x)).sum()) == pytest.approx(3, abs=1e-6)
     assert float((slanted * torch.from_numpy(y)).sum()) == pytest.approx(1.5, abs=1e-6)
@@ -265,7 +265,7 @@ def test_kinds_of_kernels_come_as_often_as_they_should(monkeypatch: pytest.Monke
         return name if name == "sinc" else f"{name}{'' if rest[1] == rest[2] else '_turned'}"
 
     found = Counter(kind(*d) for d in drawn)
-    for name, share in zip(camera.KINDS, (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)):  # Real-ESRGAN's options
+    for name, share in zip(camera.KERNEL_KINDS, (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)):  # Real-ESRGAN's options
         assert abs(found[name] / n - 0.9 * share) < 0.025, name
     assert abs(found["sinc"] / n - 0.1) < 0.02
     for name, (size, *rest) in drawn:
@@ -303,9 +303,9 @@ def test_unsharp_masking_against_another_implementation() -> None:
     detail = x - blur(x)
     mask = blur((np.abs(detail) * 255 > 10).astype(np.float64))
     expected = mask * np.clip(x + 0.5 * detail, 0, 1) + (1 - mask) * x
-    np.testing.assert_allclose(kernels.sharpened(image)[0].numpy(), expected, atol=1e-7)
+    np.testing.assert_allclose(kernels.sharpen(image)[0].numpy(), expected, atol=1e-7)
     flat = torch.full((1, 3, 20, 20), 0.4)
-    assert torch.allclose(kernels.sharpened(flat), flat)
+    assert torch.allclose(kernels.sharpen(flat), flat)
 
 
 # Noise and files
@@ -314,14 +314,16 @@ def test_unsharp_masking_against_another_implementation() -> None:
 def test_noise_has_the_strength_that_is_asked_for() -> None:
     flat = torch.full((1, 3, 80, 80), 0.5)
     for sigma in (2.0, 25.0):
-        noise = Noisy(sigma=(sigma, sigma)).degrade(flat, chance(1), 255) - flat
+        noise = SensorNoise(sigma=(sigma, sigma)).degrade(flat, chance(1), 255) - flat
         assert float(noise.std()) * 255 == pytest.approx(sigma, rel=0.03)
         assert abs(float(noise.mean())) * 255 < 4 * sigma / math.sqrt(noise.numel())
         assert abs(float((noise[:, 0] * noise[:, 1]).mean())) < 0.06 * float(noise.var())
-    grey = Noisy(sigma=(9.0, 9.0), grey=1.0).degrade(flat, chance(1), 255) - flat
+    grey = SensorNoise(sigma=(9.0, 9.0), grey=1.0).degrade(flat, chance(1), 255) - flat
     assert torch.allclose(grey[:, 0], grey[:, 1])
     assert float(grey.std()) * 255 == pytest.approx(9, rel=0.05)
-    drawn = [float((Noisy(sigma=(0.0, 50.0)).degrade(flat, chance(k), 255) - flat).std()) * 255 for k in range(60)]
+    drawn = [
+        float((SensorNoise(sigma=(0.0, 50.0)).degrade(flat, chance(k), 255) - flat).std()) * 255 for k in range(60)
+    ]
     assert 0 <= min(drawn) < 8
     assert 42 < max(drawn) < 52
 
@@ -335,7 +337,7 @@ def test_poisson_noise_grows_with_the_light() -> None:
     np.testing.assert_allclose(noise.mean(-1)[0, 0].numpy(), 0, atol=0.02)
     assert not torch.equal(noise[:, 0], noise[:, 1])
     assert camera.poisson_noise(image, True, chance()).shape[1] == 1
-    scaled = Noisy(poisson=1.0, poisson_scale=(2.0, 2.0)).degrade(image, chance(), 255) - image
+    scaled = SensorNoise(poisson=1.0, poisson_scale=(2.0, 2.0)).degrade(image, chance(), 255) - image
     np.testing.assert_allclose(scaled.var(-1)[0, 0].numpy(), 4 * image[0, 0, :, 0].numpy() / full, rtol=0.06)
 
 
@@ -436,7 +438,7 @@ def test_lab_is_that_of_scikit_image() -> None:
 
 def test_grey_keeps_the_lightness_from_which_colour_is_predicted() -> None:
     images = scenes(2)
-    source, target = Grey().pair(images, [0, 1], seed=0).values()
+    source, target = Grey().source_and_target(images, [0, 1], seed=0).values()
     assert source.shape == (2, 1, 24, 32)
     expected = skimage.color.rgb2lab(((images + 1) / 2).permute(0, 2, 3, 1).double().numpy())[..., 0] / 50 - 1
     np.testing.assert_allclose(source[:, 0].numpy(), expected, atol=1 / 255 + 1e-3)
@@ -500,11 +502,13 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
 
         monkeypatch.setattr(second_order, name, noted)
 
-    noting("filtered", None, lambda a, o: tuple(a[1].shape))
-    noting("resized", None, lambda a, o: (tuple(a[0].shape[2:]), tuple(o.shape[2:])))
-    noting("recoded", None, lambda a, o: a[1])
-    original = Noisy.degrade
-    monkeypatch.setattr(Noisy, "degrade", lambda s, i, c, t: (done.append(("noise", s.sigma)), original(s, i, c, t))[1])
+    noting("filter_image", None, lambda a, o: tuple(a[1].shape))
+    noting("resize_random", None, lambda a, o: (tuple(a[0].shape[2:]), tuple(o.shape[2:])))
+    noting("compress_jpeg", None, lambda a, o: a[1])
+    original = SensorNoise.degrade
+    monkeypatch.setattr(
+        SensorNoise, "degrade", lambda s, i, c, t: (done.append(("noise", s.sigma)), original(s, i, c, t))[1]
+    )
     return done
 
 
@@ -517,28 +521,28 @@ def test_the_order_is_that_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None
         out = what.degrade(image, chance(k), 255)
         assert out.shape == (1, 3, 8, 8)
         names = [name for name, _ in done]
-        assert names[:4] == ["filtered", "resized", "noise", "recoded"]  # the first round is always whole
-        (_, first), *_ = [d for d in done if d[0] == "resized"]
+        assert names[:4] == ["filter_image", "resize_random", "noise", "compress_jpeg"]
+        (_, first), *_ = [d for d in done if d[0] == "resize_random"]
         assert first[0] == (32, 32)
         grown = first[1][0] / 32
         assert int(0.15 * 32) / 32 <= grown <= 1.5
         found["up"] += grown > 1
         found["same"] += grown == 1
         rest = names[4:]
-        found["blurred"] += rest[0] == "filtered"
-        rest = rest[rest[0] == "filtered" :]
-        assert rest[:2] == ["resized", "noise"]
-        _, second = [d for d in done if d[0] == "resized"][1]
+        found["blurred"] += rest[0] == "filter_image"
+        rest = rest[rest[0] == "filter_image" :]
+        assert rest[:2] == ["resize_random", "noise"]
+        _, second = [d for d in done if d[0] == "resize_random"][1]
         assert int(0.3 * 8) <= second[1][0] <= 1.2 * 8
         last = rest[2:]
-        found["ringing"] += "filtered" in last
-        found["jpeg last"] += last[-1] == "recoded"
-        without = [x for x in last if x != "filtered"]
-        assert sorted(without) == ["recoded", "resized"]
-        if "filtered" in last:
-            assert last[last.index("filtered") - 1] == "resized"  # ringing comes with the last scaling
+        found["ringing"] += "filter_image" in last
+        found["jpeg last"] += last[-1] == "compress_jpeg"
+        without = [x for x in last if x != "filter_image"]
+        assert sorted(without) == ["compress_jpeg", "resize_random"]
+        if "filter_image" in last:
+            assert last[last.index("filter_image") - 1] == "resize_random"  # ringing comes with the last scaling
         assert [s for name, s in done if name == "noise"] == [(1.0, 30.0), (1.0, 25.0)]
-        assert all(30 <= q <= 95 for name, q in done if name == "recoded")  # type: ignore[operator]
+        assert all(30 <= q <= 95 for name, q in done if name == "compress_jpeg")  # type: ignore[operator]
     expected = {"up": 0.2, "blurred": 0.8, "ringing": 0.8, "jpeg last": 0.5}
     for name, share in expected.items():
         assert abs(found[name] / n - share) < 4 * math.sqrt(share * (1 - share) / n) + 0.02, name
@@ -561,7 +565,7 @@ def test_the_second_order_has_its_noise_its_ringing_and_its_beginning(monkeypatc
     image = (scenes(1) + 1) / 2
     for k in range(150):
         what(image * 2 - 1, [k], seed=0)
-    assert torch.allclose(begun[0], kernels.sharpened(image), atol=1e-6)
+    assert torch.allclose(begun[0], kernels.sharpen(image), atol=1e-6)
     assert math.pi / 3 <= min(cutoffs) < math.pi / 2.7
     assert max(cutoffs) <= math.pi
     begun.clear()
@@ -579,38 +583,40 @@ def test_scaling_takes_all_three_modes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(second_order.F, "interpolate", noted)
     for k in range(300):
-        second_order.resized(torch.zeros(1, 1, 8, 8), (6, 7), chance(k))
+        second_order.resize_random(torch.zeros(1, 1, 8, 8), (6, 7), chance(k))
     assert set(modes) == {"area", "bilinear", "bicubic"}
     assert min(modes.values()) > 70
-    assert second_order.resized(torch.zeros(1, 1, 8, 8), (0, 3), chance()).shape[2:] == (1, 3)
+    assert second_order.resize_random(torch.zeros(1, 1, 8, 8), (0, 3), chance()).shape[2:] == (1, 3)
 
 
 def test_the_target_is_the_sharpened_image() -> None:
     images = scenes(2, 4)
-    wanted = SecondOrder().wanted(images)
-    assert torch.allclose(wanted[:, :3], torch.cat([kernels.sharpened((i[None, :3] + 1) / 2) for i in images]) * 2 - 1)
+    wanted = SecondOrder().targets(images)
+    assert torch.allclose(wanted[:, :3], torch.cat([kernels.sharpen((i[None, :3] + 1) / 2) for i in images]) * 2 - 1)
     assert torch.equal(wanted[:, 3], images[:, 3])
     assert not torch.equal(wanted, images)
-    assert SecondOrder(sharpen=False).wanted(images) is images
-    assert InTurn(parts=[Spec(SecondOrder), Spec(Jpeg)]).wanted(images).equal(wanted)
+    assert SecondOrder(sharpen=False).targets(images) is images
+    assert Chain(parts=[Spec(SecondOrder), Spec(Jpeg)]).targets(images).equal(wanted)
 
 
-def test_one_stage_spoils_without_scaling() -> None:
+def test_one_stage_degrades_without_scaling() -> None:
     images = scenes(2)
     out = Stage()(images, [0, 1], seed=0)
     assert out.shape == images.shape
 
 
-def test_in_turn_is_one_after_the_other() -> None:
+def test_a_chain_is_one_after_the_other() -> None:
     images, parts = scenes(1, 3), [Bicubic(scale=2), Jpeg(quality=(40.0, 40.0)), Bicubic(scale=2)]
-    what = InTurn(parts=[Spec(Bicubic, scale=2), Spec(Jpeg, quality=(40.0, 40.0)), Spec(Bicubic, scale=2)])
+    what = Chain(parts=[Spec(Bicubic, scale=2), Spec(Jpeg, quality=(40.0, 40.0)), Spec(Bicubic, scale=2)])
     assert what.scale == 4
     expected = images
     for part in parts:
         expected = part(expected, [0], seed=0)
     assert (what(images, [0], seed=0) - expected).abs().max() < 2.1 / 255 * 2
     assert what(images, [0], seed=0).shape == (1, 3, 6, 8)
-    loud = InTurn(parts=[Spec(Noisy, sigma=(500.0, 500.0)), Spec(Scratches, scratches=(0.0, 0.0), dust=(0.0, 0.0))])
+    loud = Chain(
+        parts=[Spec(SensorNoise, sigma=(500.0, 500.0)), Spec(Scratches, scratches=(0.0, 0.0), dust=(0.0, 0.0))]
+    )
     out = loud.degrade((images + 1) / 2, chance(), 255)
     assert 0 <= float(out.min()) <= float(out.max()) <= 1  # the second part is given an image, not what is beyond
 

@@ -11,7 +11,7 @@ from ganvas.config import Spec
 from ganvas.data.batches import Batches
 from ganvas.data.dataset import Dataset
 from ganvas.data.degrade import Degradation
-from ganvas.data.degrade.camera import Bicubic, Noisy
+from ganvas.data.degrade.camera import Bicubic, SensorNoise
 from ganvas.data.degrade.damage import Grey, Holes
 from ganvas.data.degrade.second_order import SecondOrder
 from ganvas.data.transforms import Flip
@@ -35,7 +35,7 @@ def test_a_batch_holds_what_is_given_what_is_wanted_and_the_image_itself() -> No
     batch = data.at(6, 4)
     assert batch["source"].shape == (4, 3, 8, 8)
     assert batch["source"].is_contiguous(memory_format=torch.channels_last)
-    expected = what.pair(batch["image"], [6, 7, 8, 9], seed=3)
+    expected = what.source_and_target(batch["image"], [6, 7, 8, 9], seed=3)
     assert torch.equal(batch["source"], expected["source"])
     assert torch.equal(batch["target"], expected["target"])
     assert not torch.equal(batch["target"], batch["image"])
@@ -64,7 +64,7 @@ def test_a_image_is_changed_first_and_spoiled_then() -> None:
 
 
 def test_sixteen_bits_stay_sixteen() -> None:
-    source = batches(Noisy(), random_images(channels=1, dtype=np.uint16)).at(0, 4)["source"].double()
+    source = batches(SensorNoise(), random_images(channels=1, dtype=np.uint16)).at(0, 4)["source"].double()
     levels = (source + 1) / 2 * 65535
     assert (levels - levels.round()).abs().max() < 0.01
     assert ((levels / 257) - (levels / 257).round()).abs().max() > 0.1
@@ -72,9 +72,9 @@ def test_sixteen_bits_stay_sixteen() -> None:
 
 def test_held_out_and_shown_images_are_spoiled_too() -> None:
     data = batches(hold_out=4)
-    assert data.held(4)["source"].shape == (4, 3, 8, 8)
-    shown = data.shown([0, 1, 2])
-    assert torch.equal(shown["source"], data.shown([0, 1, 2])["source"])
+    assert data.held_out_batch(4)["source"].shape == (4, 3, 8, 8)
+    shown = data.preview([0, 1, 2])
+    assert torch.equal(shown["source"], data.preview([0, 1, 2])["source"])
     assert shown["target"].shape == (3, 3, 16, 16)
 
 
@@ -148,10 +148,10 @@ def test_a_degradation_is_a_component_with_options() -> None:
     recipe.set("degradation.second.noise", "[1, 5]")
     made = recipe.degradation.build()  # type: ignore[union-attr]
     assert made.scale == 2
-    assert made.first.blurred == 0.5
+    assert made.first.blur_share == 0.5
     assert tuple(made.second.noise.sigma) == (1, 5)
     again = type(recipe).from_dict(recipe.to_dict())
     assert again.degradation == recipe.degradation
     with pytest.raises(UsageError, match="sigmma"):
-        Spec(Noisy, sigmma=3)
+        Spec(SensorNoise, sigmma=3)
     assert Holes().channels(3) == 4

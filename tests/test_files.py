@@ -13,7 +13,7 @@ from torch import nn
 
 from ganvas.checkpoints import download
 from ganvas.cli.samples import save_interpolation, save_samples
-from ganvas.data.cache import Content, Rows, prepare
+from ganvas.data.cache import Annotations, ArrayWriter, load_or_build
 from ganvas.export.folder import export_folder
 from ganvas.export.pth import save_network
 from ganvas.imaging.decode import save_png
@@ -72,11 +72,11 @@ def save_export(folder):
 
 def save_prepared(folder):
     def build(path):
-        with Rows(path, (8, 8, 1), np.uint8) as rows:
+        with ArrayWriter(path, (8, 8, 1), np.uint8) as rows:
             rows.append(np.zeros((8, 8, 1), np.uint8))
-        return Content(labels=np.zeros(1, np.int64))
+        return Annotations(labels=np.zeros(1, np.int64))
 
-    prepare("key", build, name="test", cache=folder)
+    load_or_build("key", build, name="test", cache=folder)
     return [folder / "data" / "key"]
 
 

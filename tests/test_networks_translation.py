@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import published_translation as published
-from ganvas.checkpoints import files as checkpoints
 from ganvas.errors import UsageError, UserError
 from ganvas.export.pth import save_network
+from ganvas.models import recognise as checkpoints
 from ganvas.models.foreign import load_network
 from ganvas.networks import cyclegan as translation
 from ganvas.networks import patchgan as patch
@@ -217,7 +217,7 @@ def test_what_differs_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nearest is CycleGAN's ResNet.*lacks model.11.conv_block.5.bias"):
         load_network(tmp_path / "g.pth")
     torch.save({f"model.{k}.weight": torch.ones(4, 4, 4, 4) for k in (0, 2, 5, 8, 11)}, tmp_path / "d.pth")
-    with pytest.raises(UserError, match="discriminator, which judges images"):
+    with pytest.raises(UserError, match="discriminator, which scores images"):
         load_network(tmp_path / "d.pth")
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvas.data.batches import Batches, once
-from ganvas.data.patches import places
+from ganvas.data.batches import Batches, iterate_once
+from ganvas.data.patches import tile_starts
 from ganvas.data.sources import open_source
 from ganvas.errors import UserError
 
@@ -47,10 +47,10 @@ def opened(name, tmp_path, patch=16, **more):
 def test_tiles_cover_every_pixel_once_where_they_can():
     for length in range(16, 70):
         covered = np.zeros(length, int)
-        for start in places(length, 16):
+        for start in tile_starts(length, 16):
             covered[start : start + 16] += 1
         assert covered.min() == 1
-        assert len(places(length, 16)) == -(-length // 16)
+        assert len(tile_starts(length, 16)) == -(-length // 16)
 
 
 def test_a_folder_is_cut_at_its_own_resolution(folder, tmp_path):
@@ -83,13 +83,13 @@ def test_windows_move_and_follow_from_seed_and_place(folder, tmp_path):
             corners.add(tuple(image))
     assert len(corners) > 300  # of 17 x 17 for every tile
     assert not torch.equal(again["image"], whole)
-    assert torch.equal(batches.shown([1, 2])["image"], batches.shown([1, 2])["image"])
-    assert next(once(data, 4))["image"].shape == (4, 3, 16, 16)
+    assert torch.equal(batches.preview([1, 2])["image"], batches.preview([1, 2])["image"])
+    assert next(iterate_once(data, 4))["image"].shape == (4, 3, 16, 16)
 
 
 def test_every_corner_of_a_tile_is_reached(folder, tmp_path):
     batches = Batches(opened(folder, tmp_path), seed=0)
-    found = np.array(batches.window.anywhere(range(5000)))
+    found = np.array(batches.window.random_corners(range(5000)))
     assert found.min() == 0
     assert found.max() == 16
     assert abs(found.mean() - 8) < 0.3

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import ganvas
-from ganvas.data.batches import divided
+from ganvas.data.batches import split_held_out
 from ganvas.data.sources import open_source
 from ganvas.doctor import diagnose
 from ganvas.errors import UsageError, UserError
@@ -392,7 +392,7 @@ def test_copies_are_found(among_copies):
 
 def test_held_out_images_are_no_neighbours(among_copies):
     run = among_copies(hold_out=20)
-    aside, _ = divided(60, 20, 7)
+    aside, _ = split_held_out(60, 20, 7)
     found, _ = neighbours.find_neighbours(read_records([run])[0], "cpu")
     assert not {*found.near.flatten().tolist()} & {*aside.tolist()}
     copies = [5 + 3 * k for k in range(neighbours.SAMPLES)]

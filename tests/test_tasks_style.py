@@ -13,7 +13,6 @@ from torch import nn
 import ganvas
 import published_style as published
 from ganvas import catalog
-from ganvas.checkpoints.files import read
 from ganvas.cli import app
 from ganvas.config import Spec
 from ganvas.errors import UsageError
@@ -24,6 +23,7 @@ from ganvas.game import Progress
 from ganvas.imaging.photo import open_photo
 from ganvas.inference.stylize import load_stylizer
 from ganvas.models import foreign
+from ganvas.models.recognise import read
 from ganvas.networks.adain import Decoder, NormalisedVGG
 from ganvas.networks.compact import Compact
 from ganvas.networks.overpainting import Overpainting, OverpaintingDecoder

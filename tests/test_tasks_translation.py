@@ -414,8 +414,8 @@ def test_recipes_have_the_published_numbers():
 
 MISMATCHED = [
     ("pix2pix", "digits", "needs pairs"),
-    ("cyclegan", "digits", "needs two piles"),
-    ("cartoon", "edges:digits", "needs two piles"),
+    ("cyclegan", "digits", "needs two unpaired image sets"),
+    ("cartoon", "edges:digits", "needs two unpaired image sets"),
     ("stargan", "photos", "no labels"),
 ]
 
@@ -536,7 +536,7 @@ def test_images_that_are_held_out_are_shown(tmp_path):
 
     data = open_source("edges:digits", resolution=(8, 8))
     batches = Batches(data, seed=0, needs={"source"}, hold_out=5)
-    shown = {tuple(x.flatten().tolist()) for x in batches.shown(range(20))["image"]}
+    shown = {tuple(x.flatten().tolist()) for x in batches.preview(range(20))["image"]}
     trained = {tuple(x.flatten().tolist()) for x in batches.at(0, len(batches))["image"]}
     assert len(shown) == 5
     assert not shown & trained

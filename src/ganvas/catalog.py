@@ -229,7 +229,7 @@ DEGRADATIONS = Shelf(
         "bicubic": "data.degrade.camera:Bicubic",
         "lens_blur": "data.degrade.camera:LensBlur",
         "motion_blur": "data.degrade.camera:MotionBlur",
-        "noisy": "data.degrade.camera:Noisy",
+        "sensor_noise": "data.degrade.camera:SensorNoise",
         "jpeg": "data.degrade.camera:Jpeg",
         "second_order": "data.degrade.second_order:SecondOrder",
         "stage": "data.degrade.second_order:Stage",
@@ -239,7 +239,7 @@ DEGRADATIONS = Shelf(
         "grey": "data.degrade.damage:Grey",
         "holes": "data.degrade.damage:Holes",
         "scratches": "data.degrade.damage:Scratches",
-        "in_turn": "data.degrade.base:InTurn",
+        "chain": "data.degrade.base:Chain",
     }
 )
 
@@ -305,19 +305,19 @@ METRICS = Shelf(
 
 SOURCES: dict[str, str] = {  # of data, as `--data` names them
     "digits": "1,797 real handwritten digits of scikit-learn, grey, ten classes (embedded).",
-    "photos": "Tiles of the photographs that scikit-learn and scikit-image carry (embedded).",
-    "ring": "Points of 8 Gaussians on a circle, in the plane.",
-    "grid": "Points of 25 Gaussians on a 5x5 grid, in the plane.",
-    "swissroll": "Points on a spiral, in the plane.",
-    "folder": "A folder of images, however deep; first-level sub-folders become labels.",
+    "photos": "Tiles of the photographs in scikit-learn and scikit-image (embedded).",
+    "ring": "2-D points of 8 Gaussians on a circle.",
+    "grid": "2-D points of 25 Gaussians on a 5x5 grid.",
+    "swissroll": "2-D points on a spiral.",
+    "folder": "A folder of images, searched recursively; first-level sub-folders become labels.",
     "zip": "A zip of such a folder; nothing is unpacked to disk.",
     "metadata": "A metadata.jsonl or CSV beside the images: file_name, and label (word, number, list) or text.",
-    "idx": "The IDX files of MNIST, or the folder that holds them; labels are found beside them.",
-    "stacked": "As stacked:SOURCE, three images of a grey source as R, G and B (Stacked MNIST: 1,000 modes).",
-    "pairs": "As source=DIR,target=DIR, two folders or zips whose files are called alike; for pix2pix.",
-    "halves": "As AB:DIR or BA:DIR, images that are two side by side; the left (or right) one is the source.",
-    "made": "As edges:SOURCE (or grey, blur, mask, regions), any images with sources made of themselves.",
-    "piles": "As a=SOURCE,b=SOURCE, two data sets that are not aligned; for cyclegan and cartoon.",
+    "idx": "IDX files of MNIST, or a folder that holds them; labels are read from the files beside them.",
+    "stacked": "stacked:SOURCE: three images of a grey source as R, G and B (Stacked MNIST: 1,000 modes).",
+    "pairs": "source=DIR,target=DIR: two folders or zips with files of equal names; for pix2pix.",
+    "halves": "AB:DIR or BA:DIR: images that hold two side by side; the left (or right) one is the source.",
+    "derived": "edges:SOURCE (or grey, blur, mask, regions): images with sources computed from them.",
+    "unpaired": "a=SOURCE,b=SOURCE: two unpaired image sets; for cyclegan, cut and cartoon.",
     "npz": "An .npz (images, labels) or .npy: (N, H, W), (N, H, W, C) or (N, C, H, W).",
 }
 

@@ -224,6 +224,7 @@ def _read(node: ast.expr, takes_components: bool) -> Any:
 
 
 def _component(name: str) -> type:
+    name = legacy.component_name(name)
     if name not in catalog.COMPONENTS:
         raise UsageError(f"No component is called {name!r}.{did_you_mean(name, catalog.COMPONENTS)}")
     return catalog.COMPONENTS[name]

@@ -51,11 +51,11 @@ _CLASSES = """
     augment.diffaugment DiffAugment=diffaugment
     augment.ada ADA=ada
     augment.noise InstanceNoise=instance_noise
-    data.degrade.camera Bicubic=bicubic LensBlur=lens_blur MotionBlur=motion_blur Noisy=noisy Jpeg=jpeg
+    data.degrade.camera Bicubic=bicubic LensBlur=lens_blur MotionBlur=motion_blur Noisy=sensor_noise Jpeg=jpeg
     data.degrade.second_order SecondOrder=second_order Stage=stage
     data.degrade.weather Haze=haze Rain=rain LowLight=low_light
     data.degrade.damage Grey=grey Holes=holes Scratches=scratches
-    data.degrade.base InTurn=in_turn
+    data.degrade.base InTurn=chain
     schedule Constant=constant Linear=linear Cosine=cosine Anneal=anneal Inverse=inverse LongStarts=long_starts
     schedule Steps=steps
     tasks.generation Generation=generation
@@ -78,6 +78,8 @@ COMPONENTS: dict[str, str] = {
     for old, name in (pair.split("=") for pair in pairs)
 }
 COMPONENTS |= {f"torch.optim.{name.lower()}:{name}": name.lower() for name in ("Adam", "AdamW", "RMSprop", "SGD")}
+
+CATALOGUE_NAMES = {"noisy": "sensor_noise", "in_turn": "chain"}  # {old name: present name}, to type as well
 
 # Fields of log.jsonl.
 LOG_KEYS: dict[str, str] = {
@@ -144,8 +146,8 @@ VARIANTS = {
 
 
 def component_name(name: str) -> str:
-    """The catalogue name of a component, from that name or from the address that old files use."""
-    return COMPONENTS.get(name, name)
+    """The catalogue name of a component, from that name, an old one, or the address that old files use."""
+    return COMPONENTS.get(name) or CATALOGUE_NAMES.get(name, name)
 
 
 def current(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Where the images come from.  `Batches` (in `ganvas.data.batches`) and `ganvas.data.transforms` need torch."""
+"""Data sources and data sets.  `Batches` (in `ganvas.data.batches`) and `ganvas.data.transforms` need torch."""
 
 from .dataset import Dataset, Facts
 from .sources import BUILT_IN, open_source, parse_resolution

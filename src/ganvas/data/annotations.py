@@ -1,7 +1,7 @@
-"""What the arrangement of files says: which are images, and their labels and captions.
+"""Labels and captions of image files, from their folders or from a metadata file.
 
 Labels are the first-level sub-folders, if every image lies in one, or a column of `metadata.jsonl` or a CSV: words,
-whole numbers, or lists of numbers (label_0, label_1, ... in a CSV).
+integers, or lists of numbers (label_0, label_1, ... in a CSV).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
-from .dataset import classes_of
+from .dataset import index_classes
 from .files import Tree, is_image
 
 UNLABELLED = {"unlabelled", "unlabeled"}  # a sub-folder of this name holds no class
@@ -29,8 +29,8 @@ SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", 
 
 
 @dataclass
-class Layout:
-    """The images of a tree, in order, with what is known about each."""
+class AnnotatedFiles:
+    """Image files of a tree in order, with their labels and captions."""
 
     files: list[str]
     labels: np.ndarray | None = None  # (N,) int64; -1: unlabelled
@@ -43,37 +43,37 @@ class Layout:
 
 @dataclass
 class Row:
-    """One line of a metadata file."""
+    """Line of a metadata file."""
 
     file: str
     label: str | tuple[float, ...] | None
     text: str
 
 
-def read_layout(tree: Tree, metadata: str | None = None) -> Layout:
-    """Find the images of a tree, their labels and captions.
+def annotate_files(tree: Tree, metadata: str | None = None) -> AnnotatedFiles:
+    """List the images of a tree with their labels and captions.
 
-    `metadata` names the file that describes them, if it is not to be looked for.  Raises `UserError` if there is no
-    image, if two class names differ only in case, or if the metadata names files that are not there.
+    `metadata` names the metadata file; None searches for one.  Raises `UserError` if there is no image, if two class
+    names differ only in case, or if the metadata names files that do not exist.
     """
     images = [f for f in tree.files if is_image(f)]
-    top = _top(tree.files, images)
+    top = _common_folder(tree.files, images)
     metadata = metadata or _find_metadata(tree, top)
     if metadata:
-        layout = _described(tree, metadata, images, top)
+        layout = _from_metadata(tree, metadata, images, top)
     else:
-        layout = Layout(images)
-        layout.labels, layout.class_names = _from_folders(images, top, layout.notes)
+        layout = AnnotatedFiles(images)
+        layout.labels, layout.class_names = _labels_from_folders(images, top, layout.notes)
     if not layout.files:
-        raise _nothing(tree)
+        raise _no_image_error(tree)
     used = {*layout.files, metadata}
     others = [(f, "is not an image") for f in tree.files if f not in used]
     layout.skipped = [*tree.skipped, *others]
-    _refuse_twins(tree.name, layout.class_names)
+    _refuse_case_duplicates(tree.name, layout.class_names)
     return layout
 
 
-def _nothing(tree: Tree) -> UserError:
+def _no_image_error(tree: Tree) -> UserError:
     others = [*tree.files, *(f for f, _ in tree.skipped)]
     if not others:
         return UserError(f"{tree.name} is empty; it should hold images ({', '.join(SUFFIXES[:7])}, ...).")
@@ -84,8 +84,8 @@ def _nothing(tree: Tree) -> UserError:
     )
 
 
-def _top(files: list[str], images: list[str]) -> str:
-    """The folder, seen from the root, below which things begin: a zip often holds one folder with everything."""
+def _common_folder(files: list[str], images: list[str]) -> str:
+    """Path of the folder that holds everything, relative to the root: a zip often holds a single folder."""
     top = ""
     while True:
         below = {f[len(top) :].partition("/")[0] for f in images}
@@ -95,7 +95,7 @@ def _top(files: list[str], images: list[str]) -> str:
         top += below.pop() + "/"
 
 
-def _from_folders(images: list[str], top: str, notes: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _labels_from_folders(images: list[str], top: str, notes: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
     parts = [f[len(top) :].partition("/") for f in images]
     loose = sum(not slash for _, slash, _ in parts)
     if loose:
@@ -103,22 +103,22 @@ def _from_folders(images: list[str], top: str, notes: list[str]) -> tuple[np.nda
             notes.append(f"no labels: {loose:,} of {len(parts):,} images lie outside the sub-folders")
         return None, ()
     names = sorted({name for name, _, _ in parts})
-    spared = [name for name in names if name.casefold() in UNLABELLED] if len(names) > 1 else []
-    names = [name for name in names if name not in spared]
+    unlabelled = [name for name in names if name.casefold() in UNLABELLED] if len(names) > 1 else []
+    names = [name for name in names if name not in unlabelled]
     if {n.casefold() for n in names} <= SPLITS:
         notes.append(f"the sub-folders {', '.join(names)} became classes; to use one of them alone, give its path")
-    index = {name: i for i, name in enumerate(names)} | dict.fromkeys(spared, -1)
+    index = {name: i for i, name in enumerate(names)} | dict.fromkeys(unlabelled, -1)
     return np.array([index[name] for name, _, _ in parts], np.int64), tuple(names)
 
 
-def _refuse_twins(where: str, names: Iterable[str]) -> None:
-    """Two classes whose names differ only in case are one class on some disks and two on others."""
+def _refuse_case_duplicates(where: str, names: Iterable[str]) -> None:
+    """Raise `UserError` for class names that differ only in case: some disks take them for one folder."""
     seen: dict[str, str] = {}
     for name in names:
-        twin = seen.setdefault(name.casefold(), name)
-        if twin != name:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
             raise UserError(
-                f"{where} has the classes {twin!r} and {name!r}, which differ only in case; rename or merge them."
+                f"{where} has the classes {other!r} and {name!r}, which differ only in case; rename or merge them."
             )
 
 
@@ -134,28 +134,28 @@ def _find_metadata(tree: Tree, top: str) -> str | None:
 
 
 def _first_line(tree: Tree, file: str) -> str:
-    with _text(tree, file) as lines:
+    with _open_text(tree, file) as lines:
         try:
             return lines.readline(10_000)
         except UnicodeDecodeError:
             return ""
 
 
-def _text(tree: Tree, file: str) -> io.TextIOWrapper:
+def _open_text(tree: Tree, file: str) -> io.TextIOWrapper:
     try:
         return io.TextIOWrapper(tree.open(file), "utf-8-sig", newline="")
     except BadImage as e:
         raise UserError(f"{tree.name}: {file} {e.reason}.") from None
 
 
-def _described(tree: Tree, metadata: str, images: list[str], top: str) -> Layout:
-    """The layout according to a metadata file; images it does not name have no label and no caption."""
+def _from_metadata(tree: Tree, metadata: str, images: list[str], top: str) -> AnnotatedFiles:
+    """Read labels and captions from a metadata file; images that it does not name have neither."""
     where = f"{tree.name}: {metadata}"
     folder = metadata.rpartition("/")[0]
     rows: dict[str, Row] = {}
     repeated = 0
-    for row in _rows(tree, metadata, where):
-        row.file = _inside(row.file, folder, where)
+    for row in _read_rows(tree, metadata, where):
+        row.file = _resolve_path(row.file, folder, where)
         repeated += row.file in rows
         rows.setdefault(row.file, row)
     present = set(tree.files)
@@ -163,7 +163,7 @@ def _described(tree: Tree, metadata: str, images: list[str], top: str) -> Layout
     if missing:
         first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise UserError(f"{where} names {len(missing):,} of {len(rows):,} files that are not there: {first}")
-    layout = Layout(sorted({*images, *rows}))
+    layout = AnnotatedFiles(sorted({*images, *rows}))
     if repeated:
         layout.notes.append(f"{repeated:,} lines of {metadata} repeat a file name; the first counts")
     unnamed = len(layout.files) - len(rows)
@@ -172,24 +172,24 @@ def _described(tree: Tree, metadata: str, images: list[str], top: str) -> Layout
     known = [rows.get(f, Row(f, None, "")) for f in layout.files]
     labels = [row.label for row in known]
     if any(isinstance(label, tuple) for label in labels):
-        layout.vectors = _as_vectors(labels, where)
+        layout.vectors = _stack_vectors(labels, where)
     elif any(label is not None for label in labels):
-        layout.labels, layout.class_names = _as_classes([None if v is None else str(v) for v in labels])
+        layout.labels, layout.class_names = _index_words([None if v is None else str(v) for v in labels])
     else:
-        layout.labels, layout.class_names = _from_folders(layout.files, top, [])
+        layout.labels, layout.class_names = _labels_from_folders(layout.files, top, [])
     if any(row.text for row in known):
         layout.captions = [row.text for row in known]
     return layout
 
 
-def _rows(tree: Tree, file: str, where: str) -> Iterator[Row]:
-    with _text(tree, file) as lines:
+def _read_rows(tree: Tree, file: str, where: str) -> Iterator[Row]:
+    with _open_text(tree, file) as lines:
         try:
-            for number, record in _csv(lines) if file.endswith(".csv") else _jsonl(lines):
+            for number, record in _csv_records(lines) if file.endswith(".csv") else _jsonl_records(lines):
                 name = record.get("file_name") if isinstance(record, dict) else None
                 if not name or not isinstance(name, str):
                     raise UserError(f"{where} has no file_name in line {number}.")
-                label, text = _label(record, f"{where}: the label in line {number}"), record.get("text")
+                label, text = _parse_label(record, f"{where}: the label in line {number}"), record.get("text")
                 yield Row(name, label, "" if text is None else str(text))
         except (UnicodeDecodeError, csv.Error) as e:
             raise UserError(f"{where} cannot be read: {e}.") from None
@@ -197,20 +197,20 @@ def _rows(tree: Tree, file: str, where: str) -> Iterator[Row]:
             raise UserError(f"{where} is not one JSON object a line: {e.msg} in {e.doc[:60]!r}.") from None
 
 
-def _csv(lines: io.TextIOWrapper) -> Iterator[tuple[int, dict[Any, Any]]]:
+def _csv_records(lines: io.TextIOWrapper) -> Iterator[tuple[int, dict[Any, Any]]]:
     reader = csv.DictReader(lines, skipinitialspace=True)
     for record in reader:
         yield reader.line_num, record
 
 
-def _jsonl(lines: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
+def _jsonl_records(lines: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield number, json.loads(line)
 
 
-def _label(record: dict[Any, Any], what: str) -> str | tuple[float, ...] | None:
-    """The label of a line: a word, a vector, or None."""
+def _parse_label(record: dict[Any, Any], what: str) -> str | tuple[float, ...] | None:
+    """Label of a line: a word, a vector, or None."""
     value = record.get("label")
     columns = [k for k in record if isinstance(k, str) and re.fullmatch(r"label_\d+", k)]
     if value is None and columns:
@@ -218,7 +218,7 @@ def _label(record: dict[Any, Any], what: str) -> str | tuple[float, ...] | None:
         if all(cell is None or not str(cell).strip() for cell in value):
             return None
     if isinstance(value, list):
-        return _numbers(value, what)
+        return _parse_vector(value, what)
     if not isinstance(value, (str, int, float, type(None))):
         raise UserError(f"{what} must be a word, a number or a list of numbers, not {value!r}.")
     if isinstance(value, float) and value.is_integer():
@@ -226,7 +226,7 @@ def _label(record: dict[Any, Any], what: str) -> str | tuple[float, ...] | None:
     return None if value is None or not str(value).strip() else str(value).strip()
 
 
-def _numbers(values: list[Any], what: str) -> tuple[float, ...]:
+def _parse_vector(values: list[Any], what: str) -> tuple[float, ...]:
     try:
         vector = tuple(float(v) for v in values if not isinstance(v, bool))
     except (TypeError, ValueError):
@@ -236,54 +236,54 @@ def _numbers(values: list[Any], what: str) -> tuple[float, ...]:
     return vector
 
 
-def _as_vectors(labels: list[str | tuple[float, ...] | None], where: str) -> np.ndarray:
-    """(N, D) float32, rows of NaN where there is no label; raises `UserError` unless all have one length."""
+def _stack_vectors(labels: list[str | tuple[float, ...] | None], where: str) -> np.ndarray:
+    """Stack labels to (N, D) float32, with NaN where there is none; raises `UserError` for different lengths."""
     given = [label for label in labels if label is not None]
     sizes = sorted({len(label) if isinstance(label, tuple) else 0 for label in given})
     if len(sizes) > 1:
-        found = "some labels are words" if not sizes[0] else f"lists of {sizes[0]} and of {sizes[-1]} numbers"
-        raise UserError(f"{where}: labels that are lists of numbers must all be, and all be as long; {found}.")
+        given_as = "some labels are words" if not sizes[0] else f"lists of {sizes[0]} and of {sizes[-1]} numbers"
+        raise UserError(f"{where}: labels must all be lists of numbers of one length; {given_as}.")
     nothing = (math.nan,) * sizes[0]
     return np.array([nothing if label is None else label for label in labels], np.float32)
 
 
-def _as_classes(labels: list[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Indices and names; classes are ordered as numbers if all are whole numbers, else as words."""
+def _index_words(labels: list[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Class indices and names; classes are ordered as numbers if all are integers, else as words."""
     if all(label is None or label.lstrip("-").isdecimal() for label in labels):
-        return classes_of([-1 if label is None else int(label) for label in labels])
+        return index_classes([-1 if label is None else int(label) for label in labels])
     names = tuple(sorted({label for label in labels if label is not None}))
     index = {name: i for i, name in enumerate(names)}
     return np.array([-1 if label is None else index[label] for label in labels], np.int64), names
 
 
-def _inside(file: str, folder: str, where: str) -> str:
-    """A metadata file's path as the tree's; raises `UserError` if it leads out of the folder."""
+def _resolve_path(file: str, folder: str, where: str) -> str:
+    """Resolve a path of a metadata file to one of the tree; raises `UserError` if it leads out of the folder."""
     path = PurePosixPath(file.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise UserError(f"{where} names {file!r}; paths must stay inside the folder.")
     return str(PurePosixPath(folder, path))
 
 
-def kept(layout: Layout, good: np.ndarray) -> Layout:
-    """The layout without the images that turned out unusable (`good` is (N,) bool) and without emptied classes."""
-    chosen = np.flatnonzero(good)
+def select_usable(layout: AnnotatedFiles, usable: np.ndarray) -> AnnotatedFiles:
+    """Drop images that cannot be used (`usable` is (N,) bool) and classes that become empty."""
+    chosen = np.flatnonzero(usable)
     labels, names = layout.labels, layout.class_names
     notes = list(layout.notes)
     if labels is not None:
         labels = labels[chosen]
         present = np.unique(labels[labels >= 0])
-        lost = [name for i, name in enumerate(names) if i not in set(present.tolist())]
-        if lost:
-            notes.append(f"no usable image in {', '.join(lost)}: left out of the classes")
+        empty = [name for i, name in enumerate(names) if i not in set(present.tolist())]
+        if empty:
+            notes.append(f"no usable image in {', '.join(empty)}: left out of the classes")
         labels = np.where(labels < 0, -1, np.searchsorted(present, labels)).astype(np.int64)
         names = tuple(names[i] for i in present)
     captions = None if layout.captions is None else [layout.captions[i] for i in chosen]
     vectors = None if layout.vectors is None else layout.vectors[chosen]
-    return Layout([layout.files[i] for i in chosen], labels, names, captions, notes, layout.skipped, vectors)
+    return AnnotatedFiles([layout.files[i] for i in chosen], labels, names, captions, notes, layout.skipped, vectors)
 
 
-def by_reason(skipped: Iterable[tuple[str, str]], most: int = 3) -> str:
-    """Why files were skipped, most frequent first: `3 are empty (first: a.png); ...`."""
+def summarize_skipped(skipped: Iterable[tuple[str, str]], most: int = 3) -> str:
+    """Summarize reasons of skipped files, most frequent first: `a.png is empty (and 2 more); ...`."""
     groups = defaultdict(list)
     for file, reason in skipped:
         groups[reason].append(file)

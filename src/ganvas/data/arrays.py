@@ -1,23 +1,24 @@
-"""Images that already are one array: .npy and .npz files."""
+"""Data sets from .npy and .npz files, which hold all images in one array."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
-from ..imaging.decode import scale_and_crop, whiten_hidden
-from .cache import Content, Progress, Rows, choose_resolution, content_key, file_digest, prepare
-from .dataset import Dataset, classes_of
+from ..imaging.decode import scale_and_crop, to_8bit, whiten_hidden
+from .cache import Annotations, ArrayWriter, Progress, choose_resolution, content_key, file_digest, load_or_build
+from .dataset import Dataset, index_classes
 
 IMAGE_KEYS = ("images", "image", "x", "x_train", "data", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "y_train", "targets")
+Conversion = Callable[[np.ndarray], np.ndarray]
+
 CHUNK = 64  # images converted at a time
 
 
@@ -32,9 +33,9 @@ def write_images(
     resolution: tuple[int, int] | None,
     progress: Progress | None,
 ) -> list[str]:
-    """Write `count` images (H, W, C) of one shape, brought to `resolution`; gives the notes."""
+    """Write `count` images (H, W, C) of one shape to an .npy file at `resolution`; returns notes."""
     size, notes = choose_resolution(Counter({shape[:2]: count}), resolution, name)
-    with Rows(file, (*size, shape[2]), dtype) as rows:
+    with ArrayWriter(file, (*size, shape[2]), dtype) as rows:
         for done, image in enumerate(images, 1):
             scaled = scale_and_crop(image, size)
             rows.append(whiten_hidden(scaled) if shape[2] == 4 else scaled)
@@ -51,30 +52,30 @@ def open_arrays(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """An .npy, or an .npz with `images` and perhaps `labels`, as a data set.
+    """Open an .npy, or an .npz with `images` and optional `labels`, as a data set.
 
-    (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (grey), or numbers whose range says how to read them.
-    Labels are (N,) classes or (N, D) floats, where NaN means unlabelled.
+    Images are (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (grey), or numbers read by their range.  Labels
+    are (N,) classes or (N, D) floats, where NaN means unlabelled.
     """
 
-    def build(file: Path) -> Content:
-        images, labels = _load(path)
+    def build(file: Path) -> Annotations:
+        images, labels = _load_arrays(path)
         images, notes = _channels_last(images, path)
-        dtype, convert, said = _reading(images, path)
+        dtype, convert, assumptions = _conversion(images, path)
         count, height, width, channels = images.shape
-        content = _labelled(labels, count, path)
+        annotations = _read_labels(labels, count, path)
         converted = (convert(p) for i in range(0, count, CHUNK) for p in np.asarray(images[i : i + CHUNK]))
         shape = (height, width, channels)
         sized = write_images(
             file, converted, count=count, shape=shape, dtype=dtype, name=name, resolution=resolution, progress=progress
         )
-        content.notes = [*notes, *said, *sized]
-        return content
+        annotations.notes = [*notes, *assumptions, *sized]
+        return annotations
 
-    return prepare(content_key("arrays", file_digest(path), resolution), build, name=name, cache=cache)
+    return load_or_build(content_key("arrays", file_digest(path), resolution), build, name=name, cache=cache)
 
 
-def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _load_arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         if path.suffix.lower() == ".npy":
             return np.load(path, mmap_mode="r", allow_pickle=False), None
@@ -103,40 +104,41 @@ def _channels_last(images: np.ndarray, path: Path) -> tuple[np.ndarray, list[str
     )
 
 
-def _reading(images: np.ndarray, path: Path) -> tuple[type, Any, list[str]]:
-    """The dtype to keep, how to get there, and what was assumed."""
+def _conversion(images: np.ndarray, path: Path) -> tuple[type, Conversion, list[str]]:
+    """Stored dtype, the function that converts images to it, and notes on what is assumed."""
     if images.dtype == np.uint8:
         return np.uint8, lambda p: p, []
     if images.dtype == np.uint16 and images.shape[3] == 1:
         return np.uint16, lambda p: p.astype(np.uint16), []
     if images.dtype == np.uint16:
-        return np.uint8, lambda p: ((p.astype(np.uint32) + 128) // 257).astype(np.uint8), ["16 bits reduced to 8"]
+        return np.uint8, to_8bit, ["16 bits reduced to 8"]
     kind, low, high = images.dtype.kind, 0.0, 0.0
     if kind in "iufb":
         low, high = float(images.min()), float(images.max())
-    said = f"numbers from {low:g} to {high:g} are read as"
+    numbers = f"numbers from {low:g} to {high:g} are read as"
     if kind in "iu" and low >= 0 and high <= 255:
-        return np.uint8, lambda p: p.astype(np.uint8), [f"{said} levels from 0 to 255"]
+        return np.uint8, lambda p: p.astype(np.uint8), [f"{numbers} levels from 0 to 255"]
     if kind in "fb" and low >= 0 and high <= 1:
-        return np.uint8, lambda p: _levels(p.astype(np.float64) * 255), [f"{said} [0, 1] and kept with 8 bits"]
+        return np.uint8, lambda p: _round_levels(p.astype(np.float64) * 255), [f"{numbers} [0, 1] and kept with 8 bits"]
     if kind == "f" and low >= -1 and high <= 1:
-        return np.uint8, lambda p: _levels((p.astype(np.float64) + 1) * 127.5), [f"{said} [-1, 1] and kept with 8 bits"]
+        notes = [f"{numbers} [-1, 1] and kept with 8 bits"]
+        return np.uint8, lambda p: _round_levels((p.astype(np.float64) + 1) * 127.5), notes
     if kind == "f" and low >= 0 and 2 <= high <= 255:
-        return np.uint8, _levels, [f"{said} levels from 0 to 255"]
-    found = f"{images.dtype} from {low:g} to {high:g}" if kind in "iufb" else str(images.dtype)
-    raise UserError(f"{path} holds {found}; images are uint8, uint16, or numbers in [0, 1] or [-1, 1].")
+        return np.uint8, _round_levels, [f"{numbers} levels from 0 to 255"]
+    content = f"{images.dtype} from {low:g} to {high:g}" if kind in "iufb" else str(images.dtype)
+    raise UserError(f"{path} holds {content}; images are uint8, uint16, or numbers in [0, 1] or [-1, 1].")
 
 
-def _levels(image: np.ndarray) -> np.ndarray:
+def _round_levels(image: np.ndarray) -> np.ndarray:
     return np.floor(image + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def _labelled(labels: np.ndarray | None, count: int, path: Path) -> Content:
+def _read_labels(labels: np.ndarray | None, count: int, path: Path) -> Annotations:
     if labels is None:
-        return Content()
+        return Annotations()
     if labels.ndim == 2 and labels.shape[0] == count and labels.shape[1] and labels.dtype.kind == "f":
         vectors = labels.astype(np.float32)
-        return Content(vectors=np.where(np.isnan(vectors).any(1, keepdims=True), np.float32(np.nan), vectors))
+        return Annotations(vectors=np.where(np.isnan(vectors).any(1, keepdims=True), np.float32(np.nan), vectors))
     if labels.shape == (count, 1):
         labels = labels[:, 0]
     if labels.shape != (count,) or labels.dtype.kind not in "iubU":
@@ -146,5 +148,5 @@ def _labelled(labels: np.ndarray | None, count: int, path: Path) -> Content:
         )
     if labels.dtype.kind == "U":
         names, indices = np.unique(labels, return_inverse=True)
-        return Content(indices.astype(np.int64), tuple(names.tolist()))
-    return Content(*classes_of(labels))
+        return Annotations(indices.astype(np.int64), tuple(names.tolist()))
+    return Annotations(*index_classes(labels))

@@ -1,4 +1,4 @@
-"""Real images that scikit-learn and scikit-image carry in their wheels: nothing is ever downloaded."""
+"""Embedded data: real images in the packages of scikit-learn and scikit-image; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PHOTOGRAPHS = {  # the colour photographs, by package and file
         *("motorcycle_left.png", "retina.jpg", "rocket.jpg"),
     ),
 }
-LARGEST = 512  # shorter side, in pixels, of a photograph before it is cut: a huge one must not outnumber the rest
-FLAT = 2.0  # a tile whose levels (0 to 255) deviate less than this shows nothing
+LARGEST = 512  # pixels: shorter side of a photograph before it is cut, so that no huge one dominates
+FLAT = 2.0  # standard deviation of levels (0 to 255) below which a tile is left out
 
 
 def open_digits(resolution: tuple[int, int] | None = None) -> Dataset:
-    """1,797 real handwritten digits, (N, H, W, 1) uint8, ten classes; 8x8 at heart, 32x32 unless asked."""
+    """Open scikit-learn's 1,797 handwritten digits as (N, H, W, 1) uint8, ten classes; 32x32, scaled from 8x8."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -34,8 +34,8 @@ def open_digits(resolution: tuple[int, int] | None = None) -> Dataset:
     return Dataset(images, bunch.target.astype(np.int64), names, name="digits")
 
 
-def photograph(name: str) -> np.ndarray | None:
-    """An embedded photograph as (H, W, 3) uint8, by its file's name without the suffix; None if there is none."""
+def read_photograph(name: str) -> np.ndarray | None:
+    """Read an embedded photograph, (H, W, 3) uint8, by its file's name without suffix; None if there is none."""
     for (package, folder), files in PHOTOGRAPHS.items():
         for file in files:
             spec = find_spec(package) if Path(file).stem == name else None
@@ -44,9 +44,9 @@ def photograph(name: str) -> np.ndarray | None:
     return None
 
 
-def photographs() -> list[tuple[str, np.ndarray]]:
-    """The embedded colour photographs as (name, (H, W, 3) uint8); what an installation lacks is left out."""
-    found = []
+def read_photographs() -> list[tuple[str, np.ndarray]]:
+    """Read the embedded colour photographs as (name, (H, W, 3) uint8); missing ones are left out."""
+    images = []
     for (package, folder), files in PHOTOGRAPHS.items():
         spec = find_spec(package)  # finds the files without importing the package
         for root in (spec.submodule_search_locations or [])[:1] if spec else []:
@@ -55,20 +55,20 @@ def photographs() -> list[tuple[str, np.ndarray]]:
                     image = read_image(Path(root) / folder / file)
                 except BadImage:
                     continue
-                found.append((Path(file).stem, to_channels(image.array, 3)))
-    return found
+                images.append((Path(file).stem, to_channels(image.array, 3)))
+    return images
 
 
 def open_photos(resolution: tuple[int, int] | None = None) -> Dataset:
-    """Tiles (N, H, W, 3) uint8 of the embedded photographs, 64x64 unless asked, at full and at half scale.
+    """Open tiles (N, H, W, 3) uint8 of the embedded photographs at full and half scale, by default 64x64.
 
-    Neighbouring tiles overlap by half; tiles that show next to nothing are left out.
+    Neighbouring tiles overlap by half; almost uniform tiles are left out.
     """
     size, tiles, flat = resolution or (64, 64), [], 0
-    images = photographs()
+    images = read_photographs()
     for _, image in images:
         for shorter in (LARGEST, LARGEST / 2):
-            for tile in _tiles(_shrunk(image, shorter), size):
+            for tile in _cut_tiles(_shrink(image, shorter), size):
                 if tile.std() < FLAT:
                     flat += 1
                 else:
@@ -84,13 +84,13 @@ def open_photos(resolution: tuple[int, int] | None = None) -> Dataset:
     return Dataset(np.stack(tiles), name="photos", notes=notes)
 
 
-def _shrunk(image: np.ndarray, shorter: float) -> np.ndarray:
+def _shrink(image: np.ndarray, shorter: float) -> np.ndarray:
     height, width = image.shape[:2]
     scale = min(1.0, shorter / min(height, width))
     return scale_and_crop(image, (round(height * scale), round(width * scale)))
 
 
-def _tiles(image: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
+def _cut_tiles(image: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
     (height, width), (h, w) = image.shape[:2], size
     tops, lefts = range(0, height - h + 1, h // 2), range(0, width - w + 1, w // 2)
     return [image[top : top + h, left : left + w] for top in tops for left in lefts]

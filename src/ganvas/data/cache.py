@@ -1,7 +1,7 @@
-"""Images are decoded once, into a memory-mapped file that is named after its content.
+"""Cache of decoded images: memory-mapped files named by a hash of their content.
 
-`CACHE/data/KEY/` holds `images.npy`, perhaps `labels.npy` or `vectors.npy`, and `meta.json`.  It is written beside its
-place and renamed, so whatever is there under its own name is whole.
+`CACHE/data/KEY/` holds `images.npy`, `meta.json`, and `labels.npy` or `vectors.npy` if there are labels.  It is written
+under another name and renamed, so an entry is always complete.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ..errors import UsageError, UserError
 from ..files import put_in_place
 from .dataset import Dataset
 
-FORMAT = 2  # raise it when the same files must be prepared differently
-SMALLEST = 8  # pixels: no network here takes less
-OWN = (0, 0)  # asked for as a resolution: the images' own, however large
-LONGEST = 128  # pixels: what the longer side is scaled to when nobody said how large
-SQUARE = 64  # pixels: the side when the images have different sizes and nobody said how large
-TRIAL = 16  # items done before threads are considered
-QUICK = 0.0005  # seconds an item may take and still be quicker without threads
-STALE = 24 * 3600.0  # seconds after which an unfinished folder of another machine is taken for abandoned
+FORMAT = 2  # to be raised when the same files are prepared differently
+SMALLEST = 8  # pixels: smallest side that the networks take
+OWN = (0, 0)  # as a requested resolution: the images' own, however large
+LONGEST = 128  # pixels: longer side without --resolution
+SQUARE = 64  # pixels: side of images of several sizes without --resolution
+TRIAL = 16  # items timed before threads are started
+QUICK = 0.0005  # seconds per item below which threads are slower
+STALE = 24 * 3600.0  # seconds after which an unfinished folder of another machine is abandoned
 
 Progress = Callable[[int, int], None]
 T = TypeVar("T")
@@ -42,8 +42,8 @@ R = TypeVar("R")
 
 
 @dataclass
-class Content:
-    """What stands beside the images of a data set."""
+class Annotations:
+    """Labels, captions and notes stored with the images of a data set."""
 
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
@@ -54,43 +54,43 @@ class Content:
 
 
 def content_key(*parts: Any) -> str:
-    """The name of a prepared data set: a hash of everything that decides what is in it."""
+    """Key of a cache entry: a hash of everything that determines its content."""
     text = json.dumps([FORMAT, *parts], default=lambda v: v.hex() if isinstance(v, bytes) else v.tolist())
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """A hash of a file's bytes, in hex."""
+    """Hash of a file's bytes, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def cache_folder(cache: Path | None = None) -> Path:
-    """Where prepared data lives: `cache`, or $GANVAS_CACHE, or ~/.cache/ganvas; and there in `data`."""
+    """Folder of the cache: `data` in `cache`, else in $GANVAS_CACHE, else in ~/.cache/ganvas."""
     root = cache or os.environ.get("GANVAS_CACHE") or "~/.cache/ganvas"
     return Path(root).expanduser() / "data"
 
 
-def prepare(key: str, build: Callable[[Path], Content], *, name: str, cache: Path | None = None) -> Dataset:
-    """The data set called `key`: as found in the cache, or built.
+def load_or_build(key: str, build: Callable[[Path], Annotations], *, name: str, cache: Path | None = None) -> Dataset:
+    """Load the data set `key` from the cache; `build` makes it if it is not there.
 
     `build` writes the images to the .npy path it is given.  Raises `UserError` if the disk is full or read-only.
     """
-    place = cache_folder(cache)
-    done = load(place / key)
-    if done is None:
+    folder = cache_folder(cache)
+    dataset = load_cached(folder / key)
+    if dataset is None:
         try:
-            place.mkdir(parents=True, exist_ok=True)
-            _clean(place)
-            done = _build(place, key, build)
+            folder.mkdir(parents=True, exist_ok=True)
+            _remove_stale(folder)
+            dataset = _build_entry(folder, key, build)
         except OSError as e:
-            raise _disk_error(e, place) from e
-    done.name, done.fingerprint = name, key
-    return done
+            raise _disk_error(e, folder) from e
+    dataset.name, dataset.fingerprint = name, key
+    return dataset
 
 
-def load(folder: Path) -> Dataset | None:
-    """A prepared data set, with its images memory-mapped; None if there is none or it is damaged."""
+def load_cached(folder: Path) -> Dataset | None:
+    """Open a cache entry with its images memory-mapped; None if there is none or it is damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text("ascii"))
         file = folder / "images.npy"
@@ -99,10 +99,10 @@ def load(folder: Path) -> Dataset | None:
         vectors = np.load(folder / "vectors.npy", allow_pickle=False) if meta.get("vectors") else None
         whole = file.stat().st_size == images.offset + images.nbytes
         written = (meta["format"], meta["shape"], meta["dtype"])
-        as_told = written == (FORMAT, list(images.shape), str(images.dtype))
+        agrees = written == (FORMAT, list(images.shape), str(images.dtype))
         count = images.shape[:1]
         odd = (labels is not None and labels.shape != count) or (vectors is not None and vectors.shape[:-1] != count)
-        if not whole or not as_told or odd:
+        if not whole or not agrees or odd:
             return None
         skipped = [(str(file), str(reason)) for file, reason in meta["skipped"]]
         names = tuple(meta["class_names"])
@@ -111,7 +111,7 @@ def load(folder: Path) -> Dataset | None:
         return None
 
 
-def _build(place: Path, key: str, build: Callable[[Path], Content]) -> Dataset:
+def _build_entry(place: Path, key: str, build: Callable[[Path], Annotations]) -> Dataset:
     part = place / f".{key}.{platform.node()}.{os.getpid()}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
@@ -126,28 +126,28 @@ def _build(place: Path, key: str, build: Callable[[Path], Content]) -> Dataset:
         meta |= {"class_names": content.class_names}
         meta |= {"captions": content.captions, "notes": content.notes, "skipped": content.skipped}
         (part / "meta.json").write_text(json.dumps(meta), "ascii")
-        return _move(part, place / key)
+        return _publish(part, place / key)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _move(part: Path, folder: Path) -> Dataset:
-    """Give a finished folder its name, unless someone else was quicker."""
-    if load(folder) is None:
+def _publish(part: Path, folder: Path) -> Dataset:
+    """Rename a finished folder to its key, unless another process was faster."""
+    if load_cached(folder) is None:
         shutil.rmtree(folder, ignore_errors=True)
         try:
             put_in_place(part, folder)
         except OSError:
-            if load(folder) is None:
+            if load_cached(folder) is None:
                 raise
-    done = load(folder)
-    if done is None:
-        raise UserError(f"{folder} was written but cannot be read back; is the disk in order?")
-    return done
+    dataset = load_cached(folder)
+    if dataset is None:
+        raise UserError(f"{folder} was written but cannot be read back; check the disk.")
+    return dataset
 
 
-def _clean(place: Path) -> None:
-    """Remove what killed processes left behind."""
+def _remove_stale(place: Path) -> None:
+    """Remove unfinished folders of killed processes."""
     for part in place.glob(".*.*.*"):
         host, _, pid = part.name.partition(".")[2].partition(".")[2].rpartition(".")
         try:
@@ -175,10 +175,10 @@ def _disk_error(error: OSError, place: Path) -> UserError:
     return UserError(f"Prepared data cannot be kept in {place}: {error.strerror or error}. To go on, {way_out}.")
 
 
-class Rows:
-    """Images of one shape on their way into an .npy file, whose number is known only at the end.
+class ArrayWriter:
+    """Writer of an .npy file of images of one shape, whose number is known only at the end.
 
-    Written rather than memory-mapped: a full disk is then an error that can be caught, not a signal that kills.
+    The file is not memory-mapped: a full disk then raises an error instead of killing the process by a signal.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype | type):
@@ -198,7 +198,7 @@ class Rows:
         self.file.write(np.ascontiguousarray(image).data)
         self.count += 1
 
-    def __enter__(self) -> Rows:
+    def __enter__(self) -> ArrayWriter:
         return self
 
     def __exit__(self, kind: object, *rest: object) -> None:
@@ -211,14 +211,14 @@ class Rows:
 
 
 def cores() -> int:
-    """Processor cores this process may use."""
+    """Number of processor cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered(work: Callable[[T], R], items: Iterable[T], *, ahead: int = 32) -> Iterator[R]:
-    """`map` over threads, in order, with never more than about `ahead` results waiting to be taken.
+def map_in_order(work: Callable[[T], R], items: Iterable[T], *, ahead: int = 32) -> Iterator[R]:
+    """Yield `work(item)` in order, computed in threads, at most about `ahead` results in advance.
 
-    Where an item takes next to no time, threads would only fight for the interpreter, and there are none.
+    Fast items are done without threads, which would only compete for the interpreter.
     """
     remaining, took = iter(items), []
     for item in itertools.islice(remaining, TRIAL):
@@ -241,19 +241,20 @@ def ordered(work: Callable[[T], R], items: Iterable[T], *, ahead: int = 32) -> I
 
 
 def choose_resolution(
-    sizes: Counter[tuple[int, int]], asked: tuple[int, int] | None, name: str
+    sizes: Counter[tuple[int, int]], requested: tuple[int, int] | None, name: str
 ) -> tuple[tuple[int, int], list[str]]:
-    """The (height, width) that images are brought to, and what there is to say about it.
+    """Choose the (height, width) that images are scaled to; returns notes with it.
 
-    Raises `UserError` if nobody asked for a size and the images' own is smaller than 8 pixels, `UsageError` if their
-    own was asked for and they have several.
+    Raises `UserError` if no size is requested and the images' own is smaller than 8 pixels, `UsageError` if OWN is
+    requested and they have several sizes.
     """
     count = sizes.total()
-    if asked == OWN:
-        return own_resolution(sizes, name), []
-    if asked:
-        small = sum(n for (h, w), n in sizes.items() if h < asked[0] or w < asked[1])
-        return asked, [f"{small:,} of {count:,} images are enlarged to {asked[1]}x{asked[0]}"] if small else []
+    if requested == OWN:
+        return common_size(sizes, name), []
+    if requested:
+        small = sum(n for (h, w), n in sizes.items() if h < requested[0] or w < requested[1])
+        note = f"{small:,} of {count:,} images are enlarged to {requested[1]}x{requested[0]}"
+        return requested, [note] if small else []
     if len(sizes) == 1:
         (height, width), notes = next(iter(sizes)), []
         if max(height, width) > LONGEST:
@@ -262,8 +263,8 @@ def choose_resolution(
             notes = [f"{count:,} images of {width}x{height} are scaled to {size[1]}x{size[0]}; --resolution chooses"]
             height, width = size
     else:
-        height = width = min(SQUARE, usual(sizes))
-        notes = [f"{spread(sizes)} are scaled and cropped to {width}x{height}; --resolution chooses"]
+        height = width = min(SQUARE, median_side(sizes))
+        notes = [f"{describe_sizes(sizes)} are scaled and cropped to {width}x{height}; --resolution chooses"]
     if min(height, width) < SMALLEST:
         raise UserError(
             f"{name}: the images would become {width}x{height}, and the smallest size is {SMALLEST}x{SMALLEST};"
@@ -272,19 +273,19 @@ def choose_resolution(
     return (height, width), notes
 
 
-def own_resolution(sizes: Counter[tuple[int, int]], name: str) -> tuple[int, int]:
-    """The one (height, width) that all images have; raises `UsageError` if they have several."""
+def common_size(sizes: Counter[tuple[int, int]], name: str) -> tuple[int, int]:
+    """The (height, width) common to all images; raises `UsageError` if there are several."""
     if len(sizes) > 1:
-        raise UsageError(f"{name} holds {spread(sizes)}; say what to bring them to, as --resolution {usual(sizes)}.")
+        raise UsageError(f"{name} holds {describe_sizes(sizes)}; give one, as --resolution {median_side(sizes)}.")
     return next(iter(sizes))
 
 
-def usual(sizes: Counter[tuple[int, int]]) -> int:
-    """The median of the shorter sides."""
+def median_side(sizes: Counter[tuple[int, int]]) -> int:
+    """Median of the shorter sides."""
     return int(np.median(np.repeat([min(size) for size in sizes], list(sizes.values()))))
 
 
-def spread(sizes: Counter[tuple[int, int]]) -> str:
-    """How many images there are, of which sizes."""
+def describe_sizes(sizes: Counter[tuple[int, int]]) -> str:
+    """Sentence part with the number of images and the range of their sizes."""
     low, high = min(sizes, key=lambda s: s[0] * s[1]), max(sizes, key=lambda s: s[0] * s[1])
     return f"{sizes.total():,} images of {len(sizes):,} sizes from {low[1]}x{low[0]} to {high[1]}x{high[0]}"

@@ -1,4 +1,4 @@
-"""What every data source becomes: images (or points) of one size, with what is known about them."""
+"""Data set: images (or points) of one size with their labels, captions and sources."""
 
 from __future__ import annotations
 
@@ -13,24 +13,30 @@ import numpy as np
 
 from ..errors import UsageError
 
-LABELS_KEPT = 0x1ABE15  # the stream of random numbers that says which labels are kept
-MADE = {"edges": 1, "grey": 1, "blur": 0, "mask": 0, "regions": 0}  # channels of sources made so; 0: as the images
-COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
-NAMES_SHOWN = 12  # classes and reasons listed in a summary before it says how many more there are
+LABEL_STREAM = 0x1ABE15  # random stream of the choice of kept labels
+DERIVED_CHANNELS = {
+    "edges": 1,
+    "grey": 1,
+    "blur": 0,
+    "mask": 0,
+    "regions": 0,
+}  # of sources; 0: as the images
+CHANNEL_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
+LISTED = 12  # largest number of classes and reasons listed in a summary
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What only the data knows, and networks have to be built for."""
+    """Properties of the data that networks are built for."""
 
     resolution: tuple[int, int]  # (height, width); (1, 1) for points
     channels: int  # 1, 3 or 4; 2 for points
     classes: int  # 0 without labels
     kind: Literal["images", "points"] = "images"
-    attributes: int = 0  # numbers in every label, where labels are vectors
+    attributes: int = 0  # length of labels that are vectors
     unlabelled: int = 0  # images without a label among labelled ones
-    source_channels: int = 0  # of the images that these are to be made of; 0: there are none
-    scale: int = 1  # how many times larger than those they are
+    source_channels: int = 0  # channels of the sources; 0: no sources
+    scale: int = 1  # factor by which images are larger than their sources
 
 
 @dataclass
@@ -42,14 +48,14 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     captions: list[str] | None = None  # N texts; "" where there is none
     name: str = ""  # as given to --data
-    notes: list[str] = field(default_factory=list)  # sentences worth telling
+    notes: list[str] = field(default_factory=list)  # sentences for the user
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
-    fingerprint: str = ""  # hash of the content that was prepared, in hex
-    vectors: np.ndarray | None = None  # (N, D) float32 labels that are no classes; rows of NaN: unlabelled
-    sources: np.ndarray | None = None  # (N or M, H, W, C): what the images are to be made of, if it is given
+    fingerprint: str = ""  # hash of the content, in hex
+    vectors: np.ndarray | None = None  # (N, D) float32 labels instead of classes; rows of NaN: unlabelled
+    sources: np.ndarray | None = None  # (N or M, H, W, C): inputs of translation or restoration
     paired: bool = False  # source i belongs to image i
-    maker: str = ""  # a name in `MADE`: sources are made of the images themselves
-    window: tuple[int, int] | None = None  # (height, width) that is trained on, anywhere in an image; None: all of it
+    derivation: str = ""  # a name in `DERIVED_CHANNELS`: sources are computed from the images
+    window: tuple[int, int] | None = None  # (height, width) of random crops that are trained on; None: whole images
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.vectors is not None:
@@ -60,33 +66,31 @@ class Dataset:
         return len(self.images)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A file that is memory-mapped travels to another process as its name."""
-        return {**self.__dict__, "images": _as_name(self.images), "sources": _as_name(self.sources)}
+        """State for another process, with memory-mapped files by name."""
+        return {**self.__dict__, "images": _mapped_file(self.images), "sources": _mapped_file(self.sources)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        for name in ("images", "sources"):
-            if isinstance(getattr(self, name), str):
-                setattr(self, name, np.load(getattr(self, name), mmap_mode="r", allow_pickle=False))
+        self.images, self.sources = _load_mapped(self.images), _load_mapped(self.sources)
 
     @property
     def facts(self) -> Facts:
-        """Size, channels, and what kind of labels there are."""
+        """Properties that networks are built for."""
         _, tall, wide, channels = self.images.shape
         classes = len(self.class_names) if self.labels is not None else 0
         kind: Literal["images", "points"] = "points" if self.images.dtype == np.float32 else "images"
         attributes = 0 if self.vectors is None else self.vectors.shape[1]
         unlabelled = len(self) - len(self.labelled) if classes or attributes else 0
         source_channels = 0 if self.sources is None else self.sources.shape[3]
-        if self.maker:
-            source_channels = MADE[self.maker] or channels
+        if self.derivation:
+            source_channels = DERIVED_CHANNELS[self.derivation] or channels
         scale = 1 if self.sources is None or not self.paired else tall // self.sources.shape[1]
         size = self.window or (tall, wide)
         return Facts(size, channels, classes, kind, attributes, unlabelled, source_channels, scale)
 
     @property
     def labelled(self) -> np.ndarray:
-        """Which images have a label, in order: (M,) int64."""
+        """Indices of images with a label, in order: (M,) int64."""
         if self.labels is not None:
             return np.flatnonzero(self.labels >= 0)
         if self.vectors is not None:
@@ -94,9 +98,9 @@ class Dataset:
         return np.empty(0, np.int64)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
-        """Some of the images, in the order given.
+        """Select some of the images, in the given order.
 
-        An unbroken run of them stays a view of the file; any other choice is copied into memory.
+        A contiguous run stays a view of the file; any other choice is copied into memory.
         """
         chosen = np.asarray(indices, np.int64)
         if chosen.ndim != 1 or not chosen.size or chosen.min() < 0 or chosen.max() >= len(self):
@@ -110,14 +114,13 @@ class Dataset:
             vectors=None if self.vectors is None else self.vectors[where],
             captions=None if self.captions is None else [self.captions[i] for i in chosen],
             sources=self.sources[where] if self.sources is not None and self.paired else self.sources,
-            fingerprint=self._derived(chosen),
+            fingerprint=self._derived_fingerprint(chosen),
         )
 
     def keep_labels(self, count: int, seed: int) -> Dataset:
-        """The same images with `count` labels, every class as often as the others, and the rest hidden (-1).
+        """Keep `count` labels, balanced over classes, and hide the others (-1); the choice follows from the seed.
 
-        Which ones follows from the seed alone.  Raises `UsageError` if there are no classes, fewer labels than asked
-        for, or fewer asked for than there are classes.
+        Raises `UsageError` without classes, for more labels than there are, or for fewer than classes.
         """
         if self.labels is None:
             raise UsageError(f"--labels {count} hides labels, and {self.name or 'the data'} has no classes.")
@@ -126,78 +129,83 @@ class Dataset:
                 f"--labels takes from {len(self.class_names)} (one a class) to {len(self.labelled):,} (all there are),"
                 f" got {count}."
             )
-        chosen = balanced(self.labels, count, seed)
+        chosen = choose_balanced(self.labels, count, seed)
         hidden = np.full_like(self.labels, -1)
         hidden[chosen] = self.labels[chosen]
         note = f"{count:,} labels are kept (seed {seed}), the others hidden"
-        return replace(self, labels=hidden, notes=[*self.notes, note], fingerprint=self._derived(chosen))
+        return replace(self, labels=hidden, notes=[*self.notes, note], fingerprint=self._derived_fingerprint(chosen))
 
-    def _derived(self, chosen: np.ndarray) -> str:
+    def _derived_fingerprint(self, chosen: np.ndarray) -> str:
         return hashlib.blake2b(self.fingerprint.encode() + chosen.tobytes(), digest_size=16).hexdigest()
 
     def summary(self) -> list[tuple[str, str]]:
-        """What was found, as rows (what, how much) to be printed before training."""
+        """Summary printed before training, as rows (property, value)."""
         height, width = self.facts.resolution
         if self.facts.kind == "points":
             rows = [("points", f"{len(self):,} in 2 dimensions")]
         else:
-            colours = COLOURS[self.facts.channels]
+            colours = CHANNEL_NAMES[self.facts.channels]
             rows = [
                 ("images", f"{len(self):,}"),
                 ("size", f"{width}x{height}{' of each' if self.window else ''}"),
                 ("channels", f"{colours}, {8 * self.images.dtype.itemsize} bits"),
             ]
         if self.facts.source_channels:
-            rows.append(("sources", self._sources()))
+            rows.append(("sources", self._describe_sources()))
         if self.labels is not None:
-            rows.append(("classes", self._classes()))
+            rows.append(("classes", self._describe_classes()))
         if self.vectors is not None:
             without = f"; {self.facts.unlabelled:,} unlabelled" if self.facts.unlabelled else ""
             rows.append(("labels", f"{self.facts.attributes} numbers an image{without}"))
         if self.captions is not None:
             rows.append(("captions", f"{sum(map(bool, self.captions)):,}"))
         if self.skipped:
-            rows.append(("skipped", self._skipped()))
+            rows.append(("skipped", self._describe_skipped()))
         return rows + [("note", note) for note in self.notes]
 
-    def _sources(self) -> str:
-        colours = COLOURS[self.facts.source_channels]
-        if self.maker:
-            return f"{self.maker} of the images, {colours}"
+    def _describe_sources(self) -> str:
+        colours = CHANNEL_NAMES[self.facts.source_channels]
+        if self.derivation:
+            return f"{self.derivation} of the images, {colours}"
         count = 0 if self.sources is None else len(self.sources)
         if self.facts.scale > 1:
             return f"one an image, {self.facts.scale} times smaller, {colours}"
-        return f"one an image, {colours}" if self.paired else f"another pile of {count:,}, {colours}"
+        return f"one an image, {colours}" if self.paired else f"an unpaired set of {count:,}, {colours}"
 
-    def _classes(self) -> str:
+    def _describe_classes(self) -> str:
         assert self.labels is not None
         counts = np.bincount(self.labels + 1, minlength=len(self.class_names) + 1)
-        named = [f"{name} {count:,}" for name, count in zip(self.class_names, counts[1:])]
-        text = f"{len(self.class_names)}: {_listed(named, ', ')}"
+        listed = [f"{name} {count:,}" for name, count in zip(self.class_names, counts[1:])]
+        text = f"{len(self.class_names)}: {_join_some(listed, ', ')}"
         return text + (f"; {counts[0]:,} unlabelled" if counts[0] else "")
 
-    def _skipped(self) -> str:
+    def _describe_skipped(self) -> str:
         groups = defaultdict(list)
         for file, reason in self.skipped:
             groups[reason].append(file)
         largest = sorted(groups.items(), key=lambda g: -len(g[1]))
         parts = [f"{reason}: {len(files):,} ({files[0]}{', ...' if files[1:] else ''})" for reason, files in largest]
-        return f"{len(self.skipped):,} files; {_listed(parts, '; ')}"
+        return f"{len(self.skipped):,} files; {_join_some(parts, '; ')}"
 
 
-def _as_name(array: np.ndarray | None) -> Any:
-    """The file of a memory-mapped array; any other array itself."""
+def _mapped_file(array: np.ndarray | None) -> Any:
+    """Path of a memory-mapped array's file; any other array itself."""
     mapped = isinstance(array, np.memmap) and isinstance(array.base, mmap)
     return str(array.filename) if mapped else array  # type: ignore[union-attr]
 
 
-def _listed(items: list[str], comma: str) -> str:
-    more = len(items) - NAMES_SHOWN
-    return comma.join(items[:NAMES_SHOWN]) + (f"{comma}and {more:,} more" if more > 0 else "")
+def _load_mapped(stored: Any) -> Any:
+    """Map the file that `_mapped_file` names; an array is returned as it is."""
+    return np.load(stored, mmap_mode="r", allow_pickle=False) if isinstance(stored, str) else stored
+
+
+def _join_some(items: list[str], comma: str) -> str:
+    more = len(items) - LISTED
+    return comma.join(items[:LISTED]) + (f"{comma}and {more:,} more" if more > 0 else "")
 
 
 def fingerprint(*arrays: np.ndarray | None) -> str:
-    """A hash of what arrays hold, in hex."""
+    """Hash of the content of arrays, in hex."""
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
         if array is not None:
@@ -206,19 +214,19 @@ def fingerprint(*arrays: np.ndarray | None) -> str:
     return digest.hexdigest()
 
 
-def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Which `count` of the labelled images to keep, sorted: the classes take turns until they are exhausted."""
-    bits = np.random.Philox(key=np.array([seed & (1 << 64) - 1, LABELS_KEPT], np.uint64)).random_raw(len(labels))
+def choose_balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Choose `count` labelled images, sorted: the classes take turns until they are exhausted."""
+    bits = np.random.Philox(key=np.array([seed & (1 << 64) - 1, LABEL_STREAM], np.uint64)).random_raw(len(labels))
     shuffled = np.argsort(bits, kind="stable")
     shuffled = shuffled[labels[shuffled] >= 0]
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    kept = labels[by_class]
-    turn = np.arange(len(kept)) - np.searchsorted(kept, kept)  # of an image within its class
+    ordered = labels[by_class]
+    turn = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)  # of an image within its class
     return np.sort(by_class[np.argsort(turn, kind="stable")[:count]])
 
 
-def classes_of(values: Sequence[int] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class indices and class names of integer labels; a negative label means unlabelled (-1)."""
+def index_classes(values: Sequence[int] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Convert integer labels to class indices and class names; a negative label means unlabelled (-1)."""
     array = np.asarray(values, np.int64)
     present = np.unique(array[array >= 0])
     indices = np.searchsorted(present, array)

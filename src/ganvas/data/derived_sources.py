@@ -1,4 +1,4 @@
-"""Sources made of the very images they are to be turned into: lines, greys, blurs, holes and flat colours."""
+"""Sources computed from the target images: edges, grey, blur, masks and flat regions."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch.nn import functional as F
 
 from ..imaging.channels import luma, on_white
 
-LINE = 0.15  # a line is where brightness, in [-1, 1], changes by more than this from pixel to pixel
-LEVELS = 4  # of each channel, in flat colours
-HOLE = (0.25, 0.5)  # shares of a side: the smallest and the largest hole
+LINE = 0.15  # change of brightness, in [-1, 1], from pixel to pixel that makes an edge
+LEVELS = 4  # of each channel in `regions`
+HOLE = (0.25, 0.5)  # smallest and largest side of a masked box, as shares of the image's
 
 
 def grey(images: Tensor) -> Tensor:
-    """Brightness on white, (N, 1, H, W): colouring is the way back."""
+    """Luma (N, 1, H, W) of images laid on white."""
     return luma(on_white(images))
 
 
 def edges(images: Tensor) -> Tensor:
-    """Black lines on white, (N, 1, H, W), where brightness or transparency changes (Sobel's operator)."""
+    """Edges (N, 1, H, W), black on white, where brightness or transparency changes (Sobel's operator)."""
     planes = torch.cat([grey(images), images[:, 3:]], 1)
     rise = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=images.device, dtype=images.dtype) / 8
     padded = F.pad(planes.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
@@ -31,7 +31,7 @@ def edges(images: Tensor) -> Tensor:
 
 
 def blur(images: Tensor) -> Tensor:
-    """Softened by a Gaussian of a 32nd of the shorter side, one pixel at least; as many channels as the images."""
+    """Gaussian blur with a standard deviation of a 32nd of the shorter side, at least one pixel; channels are kept."""
     from kornia.filters import gaussian_blur2d
 
     shorter = min(images.shape[2:])
@@ -41,7 +41,7 @@ def blur(images: Tensor) -> Tensor:
 
 
 def mask(images: Tensor) -> Tensor:
-    """A box of each image missing, mid-grey, at a place and of a size of its own."""
+    """Images with a box of random position and size set to mid-grey."""
     n, _, height, width = images.shape
     size = HOLE[0] + (HOLE[1] - HOLE[0]) * torch.rand(n, 2, 1, device=images.device)
     begin = torch.rand(n, 2, 1, device=images.device) * (1 - size)
@@ -53,11 +53,11 @@ def mask(images: Tensor) -> Tensor:
 
 
 def regions(images: Tensor) -> Tensor:
-    """A few flat colours, as in a map of segments: softened, and each channel brought to one of four levels."""
+    """Flat colours as in a segmentation map: blurred, with each channel rounded to four levels."""
     return ((blur(images) + 1) / 2 * (LEVELS - 1)).round() / (LEVELS - 1) * 2 - 1
 
 
-MAKERS: dict[str, Callable[[Tensor], Tensor]] = {
+DERIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "edges": edges,
     "grey": grey,
     "blur": blur,

@@ -1,4 +1,4 @@
-"""A folder or a zip as a list of names and a way to open each: nothing is ever extracted to disk."""
+"""Folders and zips as trees of files; nothing is extracted to disk."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
 from .cache import file_digest
 
-MAX_MEMBER = 1 << 28  # bytes one member of a zip may declare
-MAX_TOTAL = 1 << 38  # bytes all members of a zip may declare
+MAX_MEMBER = 1 << 28  # bytes: largest unpacked size of a member of a zip
+MAX_TOTAL = 1 << 38  # bytes: largest unpacked size of a zip
 IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
@@ -23,18 +23,18 @@ class Tree(Protocol):
     """Files below one root."""
 
     name: str
-    files: list[str]  # relative, with forward slashes, sorted; hidden ones are not there
-    skipped: list[tuple[str, str]]  # (file, reason) of what cannot be opened
+    files: list[str]  # relative, with forward slashes, sorted, without hidden ones
+    skipped: list[tuple[str, str]]  # (file, reason) of files that cannot be opened
 
     def open(self, file: str) -> BinaryIO:
-        """One file, to be closed by the caller; raises `BadImage` if it cannot be opened."""
+        """Open a file, to be closed by the caller; raises `BadImage` if that fails."""
 
     def digest(self) -> str:
-        """A hash of all names and contents, in hex."""
+        """Hash of all names and contents, in hex."""
 
 
 def is_image(file: str) -> bool:
-    """Whether a file is called like an image."""
+    """True for a file name with the suffix of an image."""
     return file.lower().endswith(SUFFIXES)
 
 
@@ -43,7 +43,7 @@ def _hidden(part: str) -> bool:
 
 
 class Folder:
-    """A folder and everything below it, links followed once."""
+    """Folder with everything below it; links are followed once."""
 
     def __init__(self, root: Path):
         self.root, self.name = root, str(root)
@@ -60,7 +60,7 @@ class Folder:
 
     def _walk(self, folder: Path, above: str, parents: frozenset[str]) -> None:
         real = os.path.realpath(folder)
-        if real in parents:  # a link that leads back up
+        if real in parents:  # a link to a parent
             return
         try:
             entries = sorted(os.scandir(folder), key=lambda e: e.name)
@@ -84,18 +84,18 @@ class Folder:
             self._walk(Path(entry.path), name + "/", parents)
         elif stat.S_ISREG(mode):
             self.files.append(name)
-        else:  # opening a pipe would wait for ever
+        else:  # opening a pipe would block
             self.skipped.append((name, "is not a regular file"))
 
     def open(self, file: str) -> BinaryIO:
-        """One file, to be closed by the caller."""
+        """Open a file, to be closed by the caller."""
         try:
             return open(self.root / file, "rb")
         except OSError as e:
             raise BadImage(f"cannot be opened: {e.strerror}") from None
 
     def digest(self) -> str:
-        """A hash of all names and contents, in hex."""
+        """Hash of all names and contents, in hex."""
         whole = hashlib.blake2b(digest_size=16)
         for file in self.files:
             try:
@@ -107,7 +107,7 @@ class Folder:
 
 
 class Zip:
-    """The members of a zip; each is read into memory when it is asked for."""
+    """Zip archive; each member is read into memory when it is opened."""
 
     def __init__(self, path: Path):
         self.path, self.name = path, str(path)
@@ -135,20 +135,20 @@ class Zip:
         if ".." in parts or name.startswith("/") or ":" in parts[0]:
             self.skipped.append((name, "refused: its path leads out of the archive"))
         elif info.file_size > MAX_MEMBER:
-            found, limit = info.file_size >> 20, MAX_MEMBER >> 20
-            self.skipped.append((name, f"refused: {found:,} MiB unpacked is over the limit of {limit}"))
+            size, limit = info.file_size >> 20, MAX_MEMBER >> 20
+            self.skipped.append((name, f"refused: {size:,} MiB unpacked is over the limit of {limit}"))
         elif info.flag_bits & 1:
             self.skipped.append((name, "is encrypted"))
         else:
             self.members["/".join(parts)] = info
 
     def open(self, file: str) -> BinaryIO:
-        """One member in memory; the archive's own checksum is verified."""
+        """Read a member into memory; the archive's own checksum is verified."""
         try:
             return io.BytesIO(self.archive.read(self.members[file]))
-        except Exception as e:  # zlib, lzma, bz2 and zipfile each have errors of their own
+        except Exception as e:  # zlib, lzma, bz2 and zipfile raise different errors
             raise BadImage(f"is damaged in the archive: {e}") from None
 
     def digest(self) -> str:
-        """A hash of the archive, in hex."""
+        """Hash of the archive, in hex."""
         return file_digest(self.path)

@@ -1,4 +1,4 @@
-"""Images in twos: aligned pairs in two folders or side by side in one image, or two piles that are not aligned."""
+"""Aligned pairs of images, in two folders or side by side in one image, and unpaired image sets."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from PIL import Image
 
 from ..errors import UserError
 from ..imaging.decode import BadImage, read_image
-from .annotations import by_reason
+from .annotations import summarize_skipped
 from .cache import Progress
-from .dataset import COLOURS, Dataset, fingerprint
+from .dataset import CHANNEL_NAMES, Dataset, fingerprint
 from .files import Tree, is_image
 from .folder import Survey, open_tree, survey
 
 SIDES = {"left": 0, "right": 1}
+UNPAIRED = "piles"  # in fingerprints, since the first version, which runs are resumed by
 
 
 @dataclass
-class Chosen:
-    """Some files of a tree, in an order that is given."""
+class FileSelection:
+    """Some files of a tree, in a given order."""
 
     tree: Tree
     files: list[str]
@@ -33,27 +34,27 @@ class Chosen:
         self.name, self.skipped = self.tree.name, list[tuple[str, str]]()
 
     def open(self, file: str) -> BinaryIO:
-        """One file, to be closed by the caller."""
+        """Open a file, to be closed by the caller."""
         return self.tree.open(file)
 
     def digest(self) -> str:
-        """A hash of all names and contents, in hex."""
+        """Hash of all names and contents, in hex."""
         return self.tree.digest()
 
 
 @dataclass
-class Half(Chosen):
-    """One half of every image of a tree, as if it were a file of its own."""
+class HalfImages(FileSelection):
+    """The left or right half of every image of a tree, as a file of its own."""
 
     side: str = "left"
 
     def open(self, file: str) -> BinaryIO:
-        """The half of an image; raises `BadImage` for one whose width is odd."""
+        """Open half of an image; raises `BadImage` for one of odd width."""
         with self.tree.open(file) as stream:
             array = read_image(stream).array
         width = array.shape[1]
         if width % 2:
-            raise BadImage(f"is {width} pixels wide, which is odd, so it is no two images side by side")
+            raise BadImage(f"is {width} pixels wide, which is odd, so it is not two images side by side")
         half = np.hsplit(array, 2)[SIDES[self.side]]
         content = io.BytesIO()
         flat = np.ascontiguousarray(half[..., 0] if half.shape[2] == 1 else half)
@@ -62,7 +63,7 @@ class Half(Chosen):
         return content
 
     def digest(self) -> str:
-        """A hash of all names and contents, in hex."""
+        """Hash of all names and contents, in hex."""
         return f"{self.side} of {self.tree.digest()}"
 
 
@@ -75,14 +76,14 @@ def open_pairs(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Images of two folders or zips that belong together because their files are called alike, but for the suffix.
+    """Open pairs of images from two folders or zips, matched by file name without suffix.
 
-    Raises `UserError` for files without a partner, or with one of another shape, naming them.
+    Raises `UserError` with the names of files without a partner, or with one of another shape.
     """
-    files = matched(source, target, name)
-    alike(survey(source, [s for s, _ in files]), survey(target, [t for _, t in files]), files, name)
-    sides = Chosen(source, [s for s, _ in files]), Chosen(target, [t for _, t in files])
-    return _aligned(*sides, name=name, resolution=resolution, cache=cache, progress=progress)
+    files = match_pairs(source, target, name)
+    check_aspects(survey(source, [s for s, _ in files]), survey(target, [t for _, t in files]), files, name)
+    sides = FileSelection(source, [s for s, _ in files]), FileSelection(target, [t for _, t in files])
+    return _open_aligned(*sides, name=name, resolution=resolution, cache=cache, progress=progress)
 
 
 def open_halves(
@@ -94,24 +95,24 @@ def open_halves(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Images that are two side by side, as pix2pix's data sets are: the left half is the source.
+    """Open images that hold two side by side, as in pix2pix's data sets; the left half is the source.
 
-    `swapped`: the right half is.  One of odd width is skipped; raises `UserError` if none is left.
+    `swapped`: the right half is.  Images of odd width are skipped; raises `UserError` if none is left.
     """
     files = [f for f in tree.files if is_image(f)]
-    sides = [Half(tree, files, side) for side in (("right", "left") if swapped else ("left", "right"))]
-    return _aligned(sides[0], sides[1], name=name, resolution=resolution, cache=cache, progress=progress)
+    sides = [HalfImages(tree, files, side) for side in (("right", "left") if swapped else ("left", "right"))]
+    return _open_aligned(sides[0], sides[1], name=name, resolution=resolution, cache=cache, progress=progress)
 
 
-def matched(source: Tree, target: Tree, name: str) -> list[tuple[str, str]]:
-    """The files that belong together, in order; raises `UserError` naming those that have no partner, or several."""
+def match_pairs(source: Tree, target: Tree, name: str) -> list[tuple[str, str]]:
+    """Match files of equal names, in order; raises `UserError` with those that have no partner, or several."""
     sides = {}
     for side, tree in (("source", source), ("target", target)):
         stems: dict[str, str] = {}
         for file in filter(is_image, tree.files):
-            twin = stems.setdefault(file.rpartition(".")[0], file)
-            if twin != file:
-                raise UserError(f"{name}: {twin} and {file} of the {side} are called alike; keep one of them.")
+            other = stems.setdefault(file.rpartition(".")[0], file)
+            if other != file:
+                raise UserError(f"{name}: {other} and {file} of the {side} are called alike; keep one of them.")
         sides[side] = stems
     lonely = [
         f"{sides[side][stem]} (only in the {side})"
@@ -126,37 +127,37 @@ def matched(source: Tree, target: Tree, name: str) -> list[tuple[str, str]]:
     return [(file, sides["target"][stem]) for stem, file in sides["source"].items()]
 
 
-def alike(source: Survey, target: Survey, files: list[tuple[str, str]], name: str) -> None:
-    """Raise `UserError` for a pair of two shapes, whose parts could not be brought over each other."""
+def check_aspects(source: Survey, target: Survey, files: list[tuple[str, str]], name: str) -> None:
+    """Raise `UserError` for a pair of different aspect ratios, which cannot be aligned."""
     for s, t in files:
         if s not in source.size_of or t not in target.size_of:
-            continue  # one that cannot be read is left out later
+            continue  # unreadable files are left out later
         (height, width), (tall, wide) = source.size_of[s], target.size_of[t]
         if abs(height * wide - width * tall) > max(height, width, tall, wide):  # a pixel for rounding
             raise UserError(
-                f"{name}: {s} is {width}x{height} and its target {t} {wide}x{tall}, which is another shape; a pair"
-                " shows the same things at the same places."
+                f"{name}: {s} is {width}x{height} and its target {t} {wide}x{tall}, which is another shape; the"
+                " images of a pair must be aligned."
             )
 
 
-def _aligned(
-    source: Chosen,
-    target: Chosen,
+def _open_aligned(
+    source: FileSelection,
+    target: FileSelection,
     *,
     name: str,
     resolution: tuple[int, int] | None,
     cache: Path | None,
     progress: Progress | None,
 ) -> Dataset:
-    """Both sides at one size; a pair of which one cannot be used is left out."""
+    """Open both sides at one size; pairs with an unusable image are left out."""
     right = open_tree(target, name=name, resolution=resolution, cache=cache, progress=progress)
     left = open_tree(source, name=name, resolution=right.facts.resolution, cache=cache, progress=progress)
     lost = [{file for file, _ in side.skipped} for side in (left, right)]
-    kept = [s not in lost[0] and t not in lost[1] for s, t in zip(source.files, target.files)]
-    if not any(kept):
+    complete = [s not in lost[0] and t not in lost[1] for s, t in zip(source.files, target.files)]
+    if not any(complete):
         bad = [*left.skipped, *right.skipped]
-        raise UserError(f"{name}: none of its {len(kept):,} pairs can be used: {by_reason(bad)}.")
-    left, right = _those(left, source.files, kept), _those(right, target.files, kept)
+        raise UserError(f"{name}: none of its {len(complete):,} pairs can be used: {summarize_skipped(bad)}.")
+    left, right = _keep_paired(left, source.files, complete), _keep_paired(right, target.files, complete)
     skipped = sorted({*left.skipped, *right.skipped})
     notes = [*dict.fromkeys([*right.notes, *(f"sources: {note}" for note in left.notes)])]
     return replace(
@@ -170,36 +171,34 @@ def _aligned(
         name=name,
         notes=notes,
         skipped=skipped,
-        fingerprint=fingerprint_of("pairs", left, right),
+        fingerprint=combine_fingerprints("pairs", left, right),
     )
 
 
-def _those(side: Dataset, files: Sequence[str], kept: Sequence[bool]) -> Dataset:
-    """The images of a side whose partner could be used too."""
+def _keep_paired(side: Dataset, files: Sequence[str], complete: Sequence[bool]) -> Dataset:
+    """Select the images of a side whose partners are usable too."""
     lost = {file for file, _ in side.skipped}
-    there = [keep for file, keep in zip(files, kept) if file not in lost]
+    there = [keep for file, keep in zip(files, complete) if file not in lost]
     return side if all(there) else side.subset(np.flatnonzero(there))
 
 
-def fingerprint_of(kind: str, *parts: Dataset) -> str:
-    """The fingerprint of what is put together from data sets."""
-    named = np.frombuffer(" ".join([kind, *(part.fingerprint for part in parts)]).encode(), np.uint8)
-    return fingerprint(named)
+def combine_fingerprints(kind: str, *parts: Dataset) -> str:
+    """Fingerprint of a combination of data sets; resumed runs compare it, so its kinds and parts must not change."""
+    return fingerprint(np.frombuffer(" ".join([kind, *(part.fingerprint for part in parts)]).encode(), np.uint8))
 
 
-def two_piles(source: Dataset, target: Dataset, *, name: str) -> Dataset:
-    """Two data sets of one size whose images have nothing to do with each other.
+def combine_unpaired(source: Dataset, target: Dataset, *, name: str) -> Dataset:
+    """Combine two data sets of one size whose images are not paired.
 
-    Raises `UserError` if their numbers of channels differ, or if one of them is no images.
+    Raises `UserError` if their numbers of channels differ, or if one of them is points.
     """
     if "points" in (source.facts.kind, target.facts.kind):
-        raise UserError(f"{name}: piles are images, and {source.name}, {target.name} are not both.")
-    found = source.facts.channels, target.facts.channels
-    if found[0] != found[1]:
-        kinds = [f"{side.name} {COLOURS[c]}" for side, c in zip((source, target), found)]
-        raise UserError(f"{name}: both piles need the same channels, and these are {' and '.join(kinds)}; convert one.")
+        raise UserError(f"{name}: unpaired sets are images, and {source.name} or {target.name} is points.")
+    if source.facts.channels != target.facts.channels:
+        kinds = [f"{side.name} {CHANNEL_NAMES[side.facts.channels]}" for side in (source, target)]
+        raise UserError(f"{name}: both sets need the same channels, and these are {' and '.join(kinds)}; convert one.")
     skipped = [*source.skipped, *target.skipped]
-    notes = [*target.notes, *(f"first pile: {note}" for note in source.notes)]
+    notes = [*target.notes, *(f"first set: {note}" for note in source.notes)]
     return replace(
         target,
         labels=None,
@@ -210,5 +209,5 @@ def two_piles(source: Dataset, target: Dataset, *, name: str) -> Dataset:
         name=name,
         notes=notes,
         skipped=skipped,
-        fingerprint=fingerprint_of("piles", source, target),
+        fingerprint=combine_fingerprints(UNPAIRED, source, target),
     )

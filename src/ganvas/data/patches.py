@@ -1,33 +1,32 @@
-"""Images of any size, cut into tiles of one size at their full resolution: what restoration learns from.
+"""Images of any size cut into tiles of one size at full resolution, to train restoration.
 
-A tile is twice as wide as what is trained on, where the images allow it, so that `window` can take that from a place
-of its own every time.
+A tile is twice as wide as the crop that is trained on, where the images allow it, so that `random_window` can draw the
+position of every crop.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
-from ..imaging.decode import BadImage, read_image, to_8bit, to_channels, whiten_hidden
-from .annotations import by_reason
-from .cache import Content, Progress, Rows, content_key, ordered, prepare
+from .annotations import summarize_skipped
+from .cache import Annotations, ArrayWriter, Progress, content_key, load_or_build, map_in_order
 from .dataset import Dataset
 from .files import Tree, is_image
-from .folder import Loaded, Survey, survey
-from .pairs import fingerprint_of, matched
+from .folder import Survey, load_image, survey
+from .pairs import combine_fingerprints, match_pairs
 
 Size = tuple[int, int]
 
 
 @dataclass
-class Cut:
-    """Which files of a tree are cut into tiles of which size."""
+class TiledFiles:
+    """Files of a tree to be cut into tiles of one size."""
 
     tree: Tree
     files: list[str]
@@ -35,97 +34,88 @@ class Cut:
     channels: int
     dtype: type
 
-    def content(self, file: Path, name: str, progress: Progress | None) -> Content:
-        """Write all tiles to an .npy; raises `UserError` for an image that cannot be read after all."""
-        work, changes = ordered(self._loader(), self.files, ahead=4), Counter[str]()
-        with Rows(file, (*self.tile, self.channels), self.dtype) as rows:
-            for done, (path, made) in enumerate(zip(self.files, work), 1):
-                if isinstance(made, str):
-                    raise UserError(f"{name}: {path} {made}; mend it or take it away.")
-                for part in tiles(made[0], self.tile):
+    def write(self, file: Path, name: str, progress: Progress | None) -> Annotations:
+        """Write all tiles to an .npy file; raises `UserError` for an image that cannot be read."""
+        changes = Counter[str]()
+        loaded = map_in_order(lambda path: load_image(self.tree, path, self.channels, self.dtype), self.files, ahead=4)
+        with ArrayWriter(file, (*self.tile, self.channels), self.dtype) as rows:
+            for done, (path, result) in enumerate(zip(self.files, loaded), 1):
+                if isinstance(result, str):
+                    raise UserError(f"{name}: {path} {result}; repair or remove it.")
+                for part in iterate_tiles(result[0], self.tile):
                     rows.append(part)
-                changes.update(made[1])
+                changes.update(result[1])
                 if progress:
                     progress(done, len(self.files))
-        return Content(notes=[f"{count:,} images: {change}" for change, count in changes.most_common()])
+        return Annotations(notes=[f"{count:,} images: {change}" for change, count in changes.most_common()])
 
-    def _loader(self) -> Callable[[str], Loaded]:
-        def load(path: str) -> Loaded:
-            try:
-                with self.tree.open(path) as stream:
-                    image = read_image(stream)
-            except BadImage as e:
-                return e.reason
-            array = image.array if self.dtype == np.uint16 else to_8bit(image.array)
-            array = to_channels(array, self.channels)
-            return whiten_hidden(array) if self.channels == 4 else array, image.notes
-
-        return load
-
-    def prepared(self, name: str, cache: Path | None, progress: Progress | None) -> Dataset:
-        """The tiles of all files, from the cache if they are there."""
+    def load_or_build(self, name: str, cache: Path | None, progress: Progress | None) -> Dataset:
+        """Load the tiles of all files from the cache, or cut them."""
         kind = [self.tile, self.channels, np.dtype(self.dtype).name]
         key = content_key("tiles", self.tree.digest(), self.files, kind)
-        return prepare(key, lambda file: self.content(file, name, progress), name=name, cache=cache)
+        return load_or_build(key, lambda file: self.write(file, name, progress), name=name, cache=cache)
 
 
-def places(length: int, tile: int) -> list[int]:
-    """Where tiles begin along a side: one after the other, the last one at the end."""
+def tile_starts(length: int, tile: int) -> list[int]:
+    """First pixels of tiles along a side: one tile after the other, the last one at the end."""
     starts = list(range(0, length - tile + 1, tile))
     return starts if starts[-1] + tile == length else [*starts, length - tile]
 
 
-def tiles(array: np.ndarray, size: Size) -> Iterator[np.ndarray]:
-    """An image (H, W, C) in tiles of (h, w), row by row; the last of a row and a column overlap those before them."""
+def iterate_tiles(array: np.ndarray, size: Size) -> Iterator[np.ndarray]:
+    """Yield tiles (h, w) of an image (H, W, C), row by row; the last of a row or column overlaps the one before."""
     (height, width), (h, w) = array.shape[:2], size
-    for top in places(height, h):
-        for left in places(width, w):
+    for top in tile_starts(height, h):
+        for left in tile_starts(width, w):
             yield array[top : top + h, left : left + w]
 
 
 def tile_size(sizes: Counter[Size], window: Size) -> Size:
-    """Twice the window, but no more than half of the images hold, and in whole windows' worth of no less than one."""
-    found = []
+    """Size of tiles: twice the window, limited to the median side of the images, and at least the window."""
+    tile = []
     for axis, side in enumerate(window):
         lengths = np.repeat([s[axis] for s in sizes], list(sizes.values()))
-        found.append(max(side, min(2 * side, int(np.median(lengths)))))
-    return found[0], found[1]
+        tile.append(max(side, min(2 * side, int(np.median(lengths)))))
+    return tile[0], tile[1]
 
 
 def open_patches(
     tree: Tree, *, name: str, window: Size, cache: Path | None = None, progress: Progress | None = None
 ) -> Dataset:
-    """The images of a folder or a zip at their own resolution, for windows of (height, width) pixels.
+    """Open the images of a folder or a zip at their own resolution, for crops of `window` (height, width).
 
     Smaller images are skipped; raises `UserError` if none is left.
     """
     files = [f for f in tree.files if is_image(f)]
-    found = survey(tree, files)
-    bad = found.bad + _small(found, window)
-    large = [f for f in found.files if f not in dict(bad)]
+    headers = survey(tree, files)
+    bad = headers.bad + _list_small(headers, window)
+    large = [f for f in headers.files if f not in dict(bad)]
     if not large:
-        raise UserError(f"{name}: no patches can be cut from its {len(files):,} files: {by_reason(bad) or 'no image'}.")
-    sizes = Counter({size: n for size, n in found.sizes.items() if fits(size, window)})
+        raise UserError(
+            f"{name}: no patches can be cut from its {len(files):,} files: {summarize_skipped(bad) or 'no image'}."
+        )
+    sizes = Counter({size: n for size, n in headers.sizes.items() if fits(size, window)})
     tile = tile_size(sizes, window)
-    bad += [(f, _too_small(found.size_of[f], tile)) for f in large if not fits(found.size_of[f], tile)]
-    cut = Cut(tree, [f for f in large if f not in dict(bad)], tile, found.channels, found.dtype)
-    made = cut.prepared(name, cache, progress)
+    bad += [(f, _too_small(headers.size_of[f], tile)) for f in large if not fits(headers.size_of[f], tile)]
+    cut = TiledFiles(tree, [f for f in large if f not in dict(bad)], tile, headers.channels, headers.dtype)
+    dataset = cut.load_or_build(name, cache, progress)
     note = f"tiles of {tile[1]}x{tile[0]} of {len(cut.files):,} images, at their own resolution"
-    return replace(made, window=window, notes=[note, *found.notes(), *made.notes], skipped=[*tree.skipped, *bad])
+    notes = [note, *headers.notes(), *dataset.notes]
+    return replace(dataset, window=window, notes=notes, skipped=[*tree.skipped, *bad])
 
 
 def fits(size: Size, inside: Size) -> bool:
-    """Whether (height, width) holds a window of that size."""
+    """True if `size` is at least `inside` on both sides."""
     return size[0] >= inside[0] and size[1] >= inside[1]
 
 
-def _small(found: Survey, window: Size) -> list[tuple[str, str]]:
-    sizes = found.size_of
-    return [(f, _too_small(sizes[f], window)) for f in found.files if not fits(sizes[f], window)]
+def _list_small(headers: Survey, window: Size) -> list[tuple[str, str]]:
+    sizes = headers.size_of
+    return [(f, _too_small(sizes[f], window)) for f in headers.files if not fits(sizes[f], window)]
 
 
-def _too_small(size: Size, wanted: Size) -> str:
-    return f"is {size[1]}x{size[0]}, smaller than the {wanted[1]}x{wanted[0]} that are cut out"
+def _too_small(size: Size, tile: Size) -> str:
+    return f"is {size[1]}x{size[0]}, smaller than the {tile[1]}x{tile[0]} that are cut out"
 
 
 def open_paired_patches(
@@ -137,46 +127,48 @@ def open_paired_patches(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Pairs of files called alike, the target so many times larger than the source, at their own resolution.
+    """Open pairs of files of equal names at their own resolution; a target is a whole factor larger than its source.
 
-    Raises `UserError` for files without a partner, for pairs of several scales, or if none is large enough.
+    Raises `UserError` for files without a partner, for pairs of several factors, or if none is large enough.
     """
-    pairs = matched(source, target, name)
+    pairs = match_pairs(source, target, name)
     sides = survey(source, [s for s, _ in pairs]), survey(target, [t for _, t in pairs])
     bad = dict(sides[0].bad) | dict(sides[1].bad)
-    whole = [(s, t) for s, t in pairs if s not in bad and t not in bad]
-    scale = common_scale([(sides[0].size_of[s], sides[1].size_of[t], s, t) for s, t in whole], name)
+    readable = [(s, t) for s, t in pairs if s not in bad and t not in bad]
+    scale = common_scale([(sides[0].size_of[s], sides[1].size_of[t], s, t) for s, t in readable], name)
     window = (-(-window[0] // scale) * scale, -(-window[1] // scale) * scale)
-    small = {t: _too_small(sides[1].size_of[t], window) for _, t in whole if not fits(sides[1].size_of[t], window)}
-    kept = [(s, t) for s, t in whole if t not in small]
-    if not kept:
-        reasons = by_reason([*bad.items(), *small.items()]) or "there is no pair"
+    small = {t: _too_small(sides[1].size_of[t], window) for _, t in readable if not fits(sides[1].size_of[t], window)}
+    large = [(s, t) for s, t in readable if t not in small]
+    if not large:
+        reasons = summarize_skipped([*bad.items(), *small.items()]) or "there is no pair"
         raise UserError(f"{name}: no patches can be cut from its {len(pairs):,} pairs: {reasons}.")
-    tile = tile_size(Counter(sides[1].size_of[t] for _, t in kept), window)
+    tile = tile_size(Counter(sides[1].size_of[t] for _, t in large), window)
     tile = (tile[0] // scale * scale, tile[1] // scale * scale)
-    small |= {t: _too_small(sides[1].size_of[t], tile) for _, t in kept if not fits(sides[1].size_of[t], tile)}
-    kept = [(s, t) for s, t in kept if t not in small]
-    right = Cut(target, [t for _, t in kept], tile, sides[1].channels, sides[1].dtype)
+    small |= {t: _too_small(sides[1].size_of[t], tile) for _, t in large if not fits(sides[1].size_of[t], tile)}
+    large = [(s, t) for s, t in large if t not in small]
+    right = TiledFiles(target, [t for _, t in large], tile, sides[1].channels, sides[1].dtype)
     low = (tile[0] // scale, tile[1] // scale)
-    left = Cut(source, [s for s, _ in kept], low, sides[0].channels, sides[0].dtype).prepared(name, cache, progress)
-    made = right.prepared(name, cache, progress)
+    left = TiledFiles(source, [s for s, _ in large], low, sides[0].channels, sides[0].dtype).load_or_build(
+        name, cache, progress
+    )
+    dataset = right.load_or_build(name, cache, progress)
     return replace(
-        made,
+        dataset,
         sources=left.images,
         paired=True,
         window=window,
         name=name,
         notes=[
-            f"tiles of {tile[1]}x{tile[0]} of {len(kept):,} pairs, the target {scale} times as large",
-            *dict.fromkeys([*made.notes, *(f"sources: {note}" for note in left.notes)]),
+            f"tiles of {tile[1]}x{tile[0]} of {len(large):,} pairs, the target {scale} times as large",
+            *dict.fromkeys([*dataset.notes, *(f"sources: {note}" for note in left.notes)]),
         ],
         skipped=sorted({**bad, **small}.items()),
-        fingerprint=fingerprint_of("paired tiles", left, made),
+        fingerprint=combine_fingerprints("paired tiles", left, dataset),
     )
 
 
 def common_scale(pairs: list[tuple[Size, Size, str, str]], name: str) -> int:
-    """How many times larger every target is than its source; raises `UserError` naming the first that differs."""
+    """Factor by which every target is larger than its source; raises `UserError` with the first that differs."""
     scale = 0
     for small, large, s, t in pairs:
         factor = large[0] // small[0]

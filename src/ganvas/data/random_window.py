@@ -1,4 +1,4 @@
-"""A part of every image, somewhere else every time it is seen."""
+"""Random crops, at a new position every time an image is drawn."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import torch
 from torch import Tensor
 
 from .dataset import Dataset
-from .degrade.base import Chance
+from .degrade.base import RandomStream
 
-PLACED = 0x51DE  # keeps these numbers apart from those of a degradation, which has the same seed
+PLACED = 0x51DE  # separates these numbers from those of a degradation, which has the same seed
 Corner = tuple[int, int]
 
 
 class Window:
-    """Cuts a data set's window out of its images, and the same region out of their sources."""
+    """Crops of a data set's window size, at equal regions of images and sources."""
 
     def __init__(self, dataset: Dataset, seed: int):
         assert dataset.window is not None
         self.size, self.whole = dataset.window, dataset.images.shape[1:3]
         self.scale, self.seed = dataset.facts.scale, seed
 
-    def anywhere(self, places: Sequence[int]) -> list[Corner]:
-        """(top, left) in the source, which follow from the seed and an image's place in the endless order."""
-        found = []
-        for place in places:
-            chance = Chance(self.seed + PLACED, place)
-            top, left = (chance.integer(0, room) for room in self._room())
-            found.append((top, left))
-        return found
+    def random_corners(self, positions: Sequence[int]) -> list[Corner]:
+        """Draw (top, left) in the source, determined by the seed and an image's position in the endless order."""
+        corners = []
+        for position in positions:
+            random = RandomStream(self.seed + PLACED, position)
+            top, left = (random.integer(0, room) for room in self._room())
+            corners.append((top, left))
+        return corners
 
-    def middle(self, count: int) -> list[Corner]:
-        """The same in the middle."""
+    def centre_corners(self, count: int) -> list[Corner]:
+        """Return (top, left) of a centre crop in the source, for `count` images."""
         top, left = (room // 2 for room in self._room())
         return [(top, left)] * count
 
@@ -40,11 +40,11 @@ class Window:
         height, width = ((whole - part) // self.scale for whole, part in zip(self.whole, self.size))
         return height, width
 
-    def cut(self, images: dict[str, Tensor], corners: Sequence[Corner]) -> dict[str, Tensor]:
-        """Images (N, C, H, W) by name to those of the window's size; `source` is smaller where the data's are."""
-        return {name: self._taken(x, corners, self.scale if name != "source" else 1) for name, x in images.items()}
+    def crop(self, images: dict[str, Tensor], corners: Sequence[Corner]) -> dict[str, Tensor]:
+        """Crop images (N, C, H, W) by name to the window; `source` is smaller by the scale of the data."""
+        return {name: self._crop_one(x, corners, self.scale if name != "source" else 1) for name, x in images.items()}
 
-    def _taken(self, images: Tensor, corners: Sequence[Corner], scale: int) -> Tensor:
+    def _crop_one(self, images: Tensor, corners: Sequence[Corner], scale: int) -> Tensor:
         h, w = (side * scale // self.scale for side in self.size)
         at = ((image, top * scale, left * scale) for image, (top, left) in zip(images, corners))
         parts = [image[:, top : top + h, left : left + w] for image, top, left in at]

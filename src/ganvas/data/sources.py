@@ -1,4 +1,4 @@
-"""What `--data` may name, and how each becomes a data set."""
+"""Data sources by name, as given to `--data`, and how each is opened."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..errors import UsageError, did_you_mean
 from .arrays import open_arrays
 from .builtin import open_digits, open_photos
 from .cache import OWN, SMALLEST, Progress
-from .dataset import MADE, Dataset
+from .dataset import DERIVED_CHANNELS, Dataset
 from .files import Folder, Tree, Zip
 from .folder import open_tree
 from .idx import is_idx, open_idx
-from .pairs import fingerprint_of, open_halves, open_pairs, two_piles
+from .pairs import combine_fingerprints, combine_unpaired, open_halves, open_pairs
 from .patches import open_paired_patches, open_patches
 from .stacked_mnist import COUNT, open_stacked
 from .toy import open_toy
@@ -43,13 +43,13 @@ BUILT_IN: dict[str, Callable[[tuple[int, int] | None], Dataset]] = {
 
 
 def parse_resolution(text: str | int | tuple[int, int]) -> tuple[int, int]:
-    """(height, width) from `64`, `"64"`, `"64x48"` (width x height), or a tuple that already is (height, width)."""
+    """Parse `64`, `"64"`, `"64x48"` (width x height) or a tuple (height, width) to (height, width)."""
     if isinstance(text, str):
-        found = re.fullmatch(r"(\d+)(?:[xX](\d+))?", text.strip())
-        if not found:
+        match = re.fullmatch(r"(\d+)(?:[xX](\d+))?", text.strip())
+        if not match:
             raise UsageError(f"--resolution takes a size as 64 or 96x64 (width x height), not {text!r}.")
-        width = int(found[1])
-        height = int(found[2] or width)
+        width = int(match[1])
+        height = int(match[2] or width)
     else:
         height, width = text if isinstance(text, (tuple, list)) else (text, text)
     if min(height, width) < SMALLEST or max(height, width) > LARGEST:
@@ -68,14 +68,13 @@ def open_source(
     progress: Progress | None = None,
     patch: int = 0,
 ) -> Dataset:
-    """The data set that `name` (the text given to --data) means.
+    """Open the data set that `name`, the text given to --data, refers to.
 
-    `resolution` is (height, width), None: as the source suggests, OWN: the images' own, however large; `cache` is
-    where prepared images are kept, None: $GANVAS_CACHE or ~/.cache/ganvas; `progress(done, total)` counts images
-    while they are prepared.
-    With `patch`, images in folders, zips and pairs of them keep their own resolution, and windows so many pixels a
-    side (or of `resolution`, if it is given) are cut out of them.
-    Raises `UsageError` for a source that is not known, `UserError` for one whose content cannot be used.
+    `resolution` is (height, width), None: chosen by the source, OWN: the images' own, however large.  `cache` is the
+    folder of prepared images, None: $GANVAS_CACHE or ~/.cache/ganvas.  `progress(done, total)` counts prepared images.
+    With `patch`, images in folders, zips and pairs of them keep their own resolution, and crops of `patch` pixels a
+    side (or of `resolution`, if given) are trained on.
+    Raises `UsageError` for an unknown source, `UserError` for one whose content cannot be used.
     """
     size = resolution if resolution in (None, OWN) else parse_resolution(resolution)
     built_in = BUILT_IN.get(name)
@@ -95,23 +94,23 @@ def open_source(
 
 
 def _patches(name: str, window: tuple[int, int], cache: Path | None, progress: Progress | None) -> Dataset | None:
-    """What can be cut into patches: a folder, a zip, or a pair of them; None for anything else."""
+    """Open a folder, a zip, or a pair of them for random crops; None for any other source."""
     pair = re.fullmatch(PAIR, name, re.DOTALL)
     if pair:
-        sides = [_tree(part, name) for part in pair.groups()]
+        sides = [_open_tree(part, name) for part in pair.groups()]
         return open_paired_patches(*sides, name=name, window=window, cache=cache, progress=progress)
     path = Path(name).expanduser()
     if not (path.is_dir() and not is_idx(path)) and not (path.is_file() and path.suffix.lower() == ".zip"):
         return None
-    return open_patches(_tree(name, name), name=name, window=window, cache=cache, progress=progress)
+    return open_patches(_open_tree(name, name), name=name, window=window, cache=cache, progress=progress)
 
 
 def _combination(name: str) -> Callable[..., Dataset] | None:
-    """How to open what is put together from other sources; None for anything else."""
+    """Function that opens a combination of other sources; None for any other name."""
     for pattern, opened in COMBINATIONS:
-        found = re.fullmatch(pattern, name, re.DOTALL)
-        if found:
-            return partial(opened, *found.groups())
+        match = re.fullmatch(pattern, name, re.DOTALL)
+        if match:
+            return partial(opened, *match.groups())
     return None
 
 
@@ -125,61 +124,61 @@ def _stacked(count: str | None, base: str, *, name: str, **options: Any) -> Data
     )
 
 
-def _made(maker: str, base: str, *, name: str, **options: Any) -> Dataset:
+def _derive(derivation: str, base: str, *, name: str, **options: Any) -> Dataset:
     data = open_source(base, **options)
     if data.facts.kind != "images" or data.images.dtype.kind != "u":
-        raise UsageError(f"{name}: {maker} are made of images, and {base} is points.")
+        raise UsageError(f"{name}: {derivation} sources are made of images, and {base} is points.")
     if data.facts.source_channels:
         raise UsageError(f"{name}: {base} already has sources.")
-    return replace(data, maker=maker, name=name, fingerprint=fingerprint_of(maker, data))
+    return replace(data, derivation=derivation, name=name, fingerprint=combine_fingerprints(derivation, data))
 
 
 def _halves(order: str, path: str, *, name: str, **options: Any) -> Dataset:
-    return open_halves(_tree(path, name), name=name, swapped=order == "BA", **options)
+    return open_halves(_open_tree(path, name), name=name, swapped=order == "BA", **options)
 
 
 def _pairs(source: str, target: str, *, name: str, **options: Any) -> Dataset:
-    return open_pairs(_tree(source, name), _tree(target, name), name=name, **options)
+    return open_pairs(_open_tree(source, name), _open_tree(target, name), name=name, **options)
 
 
-def _piles(a: str, b: str, *, name: str, resolution: tuple[int, int] | None, **options: Any) -> Dataset:
+def _unpaired(a: str, b: str, *, name: str, resolution: tuple[int, int] | None, **options: Any) -> Dataset:
     target = open_source(b, resolution=resolution, **options)
     if target.facts.kind == "images":
         resolution = target.facts.resolution
-    return two_piles(open_source(a, resolution=resolution, **options), target, name=name)
+    return combine_unpaired(open_source(a, resolution=resolution, **options), target, name=name)
 
 
-def _tree(name: str, whole: str) -> Tree:
-    """A folder or a zip."""
+def _open_tree(name: str, whole: str) -> Tree:
+    """Open a folder or a zip as a tree of files."""
     path = Path(name).expanduser()
     if path.is_dir():
         return Folder(path)
     if path.is_file() and path.suffix.lower() == ".zip":
         return Zip(path)
-    raise UsageError(f"{whole}: {name!r} is no folder and no zip; pairs of images are given as those.")
+    raise UsageError(f"{whole}: {name!r} is neither a folder nor a zip, which pairs of images need.")
 
 
 PAIR = r"source=(.+),target=(.+)"
 COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [
     (r"stacked:(?:(\d+):)?(.+)", _stacked),
-    (rf"({'|'.join(MADE)}):(.+)", _made),
+    (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
     (r"(AB|BA):(.+)", _halves),
     (PAIR, _pairs),
-    (r"a=(.+),b=(.+)", _piles),
+    (r"a=(.+),b=(.+)", _unpaired),
 ]
 
 
-def absolute(name: str) -> str | None:
-    """The same data named so that they are found from anywhere; None for what is found by its name."""
+def absolute_source(name: str) -> str | None:
+    """Name of the same source with absolute paths; None for a built-in source."""
     if not name or name in SOURCES:
         return None
     for pattern, _ in COMBINATIONS:
-        found = re.fullmatch(pattern, name, re.DOTALL)
-        if found:
-            last, parts = found.lastindex or 0, name
+        match = re.fullmatch(pattern, name, re.DOTALL)
+        if match:
+            last, parts = match.lastindex or 0, name
             for k in range(last, 0, -1):
-                if found[k] and (k == last or "=" in pattern):
-                    parts = parts[: found.start(k)] + (absolute(found[k]) or found[k]) + parts[found.end(k) :]
+                if match[k] and (k == last or "=" in pattern):
+                    parts = parts[: match.start(k)] + (absolute_source(match[k]) or match[k]) + parts[match.end(k) :]
             return parts
     return os.path.abspath(os.path.expanduser(name))
 
@@ -202,7 +201,7 @@ def _open_path(
     if suffix in (".jsonl", ".csv"):
         tree, metadata = Folder(path.parent), path.name
         return open_tree(tree, name=name, metadata=metadata, resolution=resolution, cache=cache, progress=progress)
-    raise UsageError(f"{name} is a file that is no data source; {_WORKS}.")
+    raise UsageError(f"{name} is not a data source; {_WORKS}.")
 
 
 _NAMES = list(BUILT_IN)

@@ -1,4 +1,4 @@
-"""Three random grey images as red, green and blue: a data set whose number of modes is known (Metz et al. 2017)."""
+"""Stacked MNIST: three random grey images as red, green and blue, with a known number of modes (Metz et al. 2017)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UsageError
-from .cache import Content, Progress, Rows, content_key, prepare
+from .cache import Annotations, ArrayWriter, Progress, content_key, load_or_build
 from .dataset import Dataset
 
 COUNT = 50_000
@@ -23,7 +23,7 @@ def open_stacked(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """`count` images (H, W, 3) whose channels are labelled images of `base`, drawn independently.
+    """Compose `count` images (H, W, 3) whose channels are labelled images of `base`, drawn independently.
 
     With K classes there are K^3 modes, and the label is the index (a K + b) K + c of those in red, green and blue: for
     digits 100 a + 10 b + c.  The draw follows from the seed alone.  Raises `UsageError` unless the images of `base`
@@ -37,9 +37,9 @@ def open_stacked(
     bits = np.random.Philox(key=np.array([seed & (1 << 64) - 1, 0], np.uint64)).random_raw(3 * count)
     chosen = usable[(bits % np.uint64(len(usable))).astype(np.int64)].reshape(count, 3)
 
-    def build(file: Path) -> Content:
+    def build(file: Path) -> Annotations:
         height, width = base.facts.resolution
-        with Rows(file, (height, width, 3), base.images.dtype) as rows:
+        with ArrayWriter(file, (height, width, 3), base.images.dtype) as rows:
             for start in range(0, count, CHUNK):
                 part = chosen[start : start + CHUNK]
                 for image in base.images[part.ravel(), ..., 0].reshape(-1, 3, height, width):
@@ -48,11 +48,11 @@ def open_stacked(
                     progress(start + len(part), count)
         index = labels[chosen] @ np.array([classes**2, classes, 1])
         note = f"three of {len(usable):,} images as red, green and blue (seed {seed}): {classes**3:,} modes"
-        return Content(index, _names(base.class_names), notes=[*base.notes, note])
+        return Annotations(index, _triple_names(base.class_names), notes=[*base.notes, note])
 
-    return prepare(content_key("stacked", base.fingerprint, count, seed), build, name=name, cache=cache)
+    return load_or_build(content_key("stacked", base.fingerprint, count, seed), build, name=name, cache=cache)
 
 
-def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+def _triple_names(names: tuple[str, ...]) -> tuple[str, ...]:
     between = "" if all(len(n) == 1 for n in names) else " "
     return tuple(f"{a}{between}{b}{between}{c}" for a in names for b in names for c in names)

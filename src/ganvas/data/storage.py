@@ -1,4 +1,4 @@
-"""Images as they are stored, and as floats."""
+"""Conversion of stored images to floats."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 
 
-def indexable(rows: Tensor) -> Tensor:
-    """Rows of integers as PyTorch can index them: torch.uint16 knows few operators, so its bits travel as int16."""
+def as_indexable(rows: Tensor) -> Tensor:
+    """View rows of integers so that PyTorch can index them: torch.uint16 as int16, since it has few operators."""
     return rows.view(torch.int16) if rows.dtype == torch.uint16 else rows
 
 
 def as_images(rows: Tensor, stored: np.ndarray) -> Tensor:
-    """Rows of stored images as (N, C, H, W) float32 in [-1, 1], channels last in memory."""
+    """Convert stored rows to images (N, C, H, W) float32 in [-1, 1], channels last in memory."""
     _, height, width, _ = stored.shape
-    return _floats(rows, stored.dtype).view(len(rows), height, width, -1).permute(0, 3, 1, 2)
+    return _to_float(rows, stored.dtype).view(len(rows), height, width, -1).permute(0, 3, 1, 2)
 
 
-def _floats(rows: Tensor, stored: np.dtype) -> Tensor:
-    """Stored rows as float32 in [-1, 1]; points already are."""
+def _to_float(rows: Tensor, stored: np.dtype) -> Tensor:
+    """Convert stored rows to float32 in [-1, 1]; points are float32 already."""
     if stored == np.float32:
         return rows
     if stored == np.uint16:
@@ -27,17 +27,17 @@ def _floats(rows: Tensor, stored: np.dtype) -> Tensor:
     return rows.to(torch.float32).mul_(1 / 127.5).sub_(1)
 
 
-def rows_of(images: np.ndarray, resident: Tensor | None, where: np.ndarray) -> Tensor:
-    """Some images as rows (len(where), H * W * C): of the tensor that holds all, if there is one."""
+def select_rows(images: np.ndarray, resident: Tensor | None, indices: np.ndarray) -> Tensor:
+    """Select images as rows (len(indices), H * W * C), from the `resident` tensor of all images if there is one."""
     if resident is not None:
-        return resident.index_select(0, torch.from_numpy(where).to(resident.device))
-    return indexable(torch.from_numpy(_read(images, where)))
+        return resident.index_select(0, torch.from_numpy(indices).to(resident.device))
+    return as_indexable(torch.from_numpy(_read_rows(images, indices)))
 
 
-def _read(images: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Rows of a large file, (count, H * W * C), read in the order in which they lie there."""
+def _read_rows(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Read rows (count, H * W * C) of a large file in their order on the disk."""
     rows = images.reshape(len(images), -1)
-    out = np.empty((len(where), rows.shape[1]), rows.dtype)
-    for place in np.argsort(where):
-        out[place] = rows[where[place]]
+    out = np.empty((len(indices), rows.shape[1]), rows.dtype)
+    for place in np.argsort(indices):
+        out[place] = rows[indices[place]]
     return out

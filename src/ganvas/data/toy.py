@@ -1,6 +1,6 @@
-"""Points in the plane whose distribution is known, for watching a GAN find or lose modes.
+"""Toy data: points in the plane of known distribution, to see which modes a GAN finds.
 
-Coordinates are those of the literature, divided so that everything lies in [-1, 1].
+Coordinates are those of the literature, scaled to [-1, 1].
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROLL_NOISE = 0.1  # before scaling
 
 
 def modes(name: str) -> tuple[np.ndarray, float]:
-    """The Gaussians of `ring` or `grid`: centres (K, 2) float64 and their common sigma, in scaled units."""
+    """Gaussians of `ring` or `grid`: centres (K, 2) float64 and their common sigma, in scaled units."""
     if name == "ring":
         angle = 2 * np.pi * np.arange(8) / 8
         return 2 / RING_SCALE * np.stack([np.cos(angle), np.sin(angle)], 1), 0.02 / RING_SCALE
@@ -29,8 +29,8 @@ def modes(name: str) -> tuple[np.ndarray, float]:
 
 
 def open_toy(name: str) -> Dataset:
-    """50,000 points (N, 1, 1, 2) float32 in [-1, 1], the same ones every time; labels are the modes, if any."""
-    random = np.random.RandomState(0)  # frozen for ever, unlike default_rng's distributions
+    """Open 50,000 fixed points (N, 1, 1, 2) float32 in [-1, 1]; labels are the modes, if any."""
+    random = np.random.RandomState(0)  # its distributions never change, unlike those of default_rng
     if name == "swissroll":
         turn = 1.5 * np.pi * (1 + 2 * random.uniform(size=POINTS))
         points = np.stack([turn * np.cos(turn), turn * np.sin(turn)], 1)

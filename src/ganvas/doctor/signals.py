@@ -41,7 +41,7 @@ class Reals(Protocol):
     def at(self, start: int, count: int) -> Batch:
         """Training images from a position on."""
 
-    def held(self, count: int) -> Batch:
+    def held_out_batch(self, count: int) -> Batch:
         """The first held-out images."""
 
 
@@ -95,7 +95,7 @@ class Signals:
             if thorough and min(probe.real.shape[2:]) >= SMALLEST:
                 values["feature_diversity"] = self._feature_diversity(probe)
             if self.reals.held_out:
-                held = probe_batch(trainer, self.reals.held(min(self.count, self.reals.held_out)))
+                held = probe_batch(trainer, self.reals.held_out_batch(min(self.count, self.reals.held_out)))
                 values |= overfitting_statistics(probe, held)
             if "label" in trainer.task.needs:
                 other = probe_batch(trainer, {**batch, "label": batch["label"].roll(1, 0)})

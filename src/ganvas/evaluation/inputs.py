@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.batches import once
+from ..data.batches import iterate_once
 from ..data.cache import OWN, cache_folder
 from ..data.dataset import Dataset
 from ..data.sources import open_source
@@ -83,7 +83,7 @@ class Side:
         A model's samples are rounded to 8 bits as its files would be, so that a folder of them measures the same.
         """
         if self.dataset is not None:
-            return once(self.dataset, BATCH)
+            return iterate_once(self.dataset, BATCH)
         if self.model is None:
             raise UsageError(f"{self.name} holds statistics of features and no images, which this measure needs.")
         return self._samples(self.model)

@@ -12,14 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoints.files import read as read_checkpoint
 from ..errors import UsageError, printable
 from ..features.gram import LAYERS, Perception, choose_network
 from ..imaging.channels import luma
 from ..imaging.decode import save_png, to_channels, to_float, to_uint8
 from ..imaging.grid import to_pil
 from ..imaging.photo import Photo
-from ..models.foreign import build_network
+from ..models.foreign import build_network, read_checkpoint
 from ..models.model import Model, load, upright_array
 from ..networks.adain import VGG_WIDTHS
 from ..policy import Policy, PrecisionName, pick_device

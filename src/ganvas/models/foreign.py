@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .. import catalog
-from ..checkpoints.files import ACTIVATIONS, Checkpoint, read
+from ..checkpoints.files import ACTIVATIONS, Checkpoint
+from .recognise import build_blank, read
 
 
 def load_network(file: Path | str, *, scale: int | None = None, activation: str | None = None) -> nn.Module:
@@ -24,7 +24,7 @@ def load_network(file: Path | str, *, scale: int | None = None, activation: str 
 def read_checkpoint(file: Path | str, *, scale: int | None = None, activation: str | None = None) -> Checkpoint:
     """Read a weight file and infer the activation of a Compact that does not say it.
 
-    `scale` and `activation` are what the file may leave open; errors as `checkpoints.files.read`.
+    `scale` and `activation` are what the file may leave open; errors as `recognise.read`.
     """
     checkpoint = read(file, scale=scale, activation=activation)
     return infer_activation(checkpoint) if "activation" in checkpoint.unsure else checkpoint
@@ -32,8 +32,7 @@ def read_checkpoint(file: Path | str, *, scale: int | None = None, activation: s
 
 def build_network(checkpoint: Checkpoint) -> nn.Module:
     """Build the network of a checkpoint with its weights, in evaluation mode and frozen."""
-    with torch.device("meta"):  # nothing is allocated or drawn at random twice
-        network = catalog.NETWORKS[checkpoint.network](**checkpoint.options)
+    network = build_blank(checkpoint.network, checkpoint.options)
     network.load_state_dict(checkpoint.state, assign=True)
     return network.eval().requires_grad_(False)
 

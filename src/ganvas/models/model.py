@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from ..config import Spec, decode
-from ..data.batches import once
+from ..data.batches import iterate_once
 from ..data.dataset import Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, UserError
@@ -157,7 +157,7 @@ def accuracy(model: Model, data: Dataset | str) -> float:
         classes = f"the classes {', '.join(unknown[:3])}, which the model does not know" if unknown else "no classes"
         raise UsageError(f"Accuracy needs images of the model's classes, and {data.name or 'the data'} have {classes}.")
     places, right, count = torch.tensor([index[name] for name in data.class_names]), 0, 0
-    for batch in once(data, BATCH):
+    for batch in iterate_once(data, BATCH):
         labelled = batch["label"] >= 0
         predicted = model.classify(batch["image"][labelled]) if labelled.any() else places[:0]
         right += int((predicted == places[batch["label"][labelled]]).sum())

@@ -12,8 +12,8 @@ from typing import Any
 from torch.optim import Adam
 
 from ..config import Recipe, Spec
-from ..data.degrade.base import InTurn
-from ..data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, Noisy
+from ..data.degrade.base import Chain
+from ..data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, SensorNoise
 from ..data.degrade.damage import Grey, Holes
 from ..data.degrade.second_order import SecondOrder
 from ..data.degrade.weather import Haze
@@ -118,13 +118,13 @@ def compact() -> Recipe:
 
 def denoise() -> Recipe:
     """Denoising: Gaussian and photon noise of any strength (blind, as Zhang et al. 2017)."""
-    return _pixels(Spec(residual.MSRResNet), Spec(Noisy, sigma=(1.0, 50.0)), terms=[Spec(Charbonnier)])
+    return _pixels(Spec(residual.MSRResNet), Spec(SensorNoise, sigma=(1.0, 50.0)), terms=[Spec(Charbonnier)])
 
 
 def deblur() -> Recipe:
     """Deblurring: defocus and motion blur with a little noise."""
-    parts = [Spec(LensBlur), Spec(MotionBlur), Spec(Noisy, sigma=(0.0, 3.0))]
-    return _pixels(Spec(rrdb.RRDBNet, blocks=6), Spec(InTurn, parts=parts), side=192, terms=[Spec(Charbonnier)])
+    parts = [Spec(LensBlur), Spec(MotionBlur), Spec(SensorNoise, sigma=(0.0, 3.0))]
+    return _pixels(Spec(rrdb.RRDBNet, blocks=6), Spec(Chain, parts=parts), side=192, terms=[Spec(Charbonnier)])
 
 
 def dejpeg() -> Recipe:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..data.batches import divided, once
+from ..data.batches import iterate_once, split_held_out
 from ..data.dataset import Dataset
 from ..data.sources import open_source
 from ..errors import UserError
@@ -86,7 +86,7 @@ def _data(record: Record) -> Dataset:
 @torch.inference_mode()
 def _search(samples: Tensor, dataset: Dataset, record: Record, network: Features, searched: int) -> Neighbours:
     seed, held_out = as_count(record.config.get("seed")), as_count(record.data.get("held_out"))
-    aside, rest = divided(len(dataset), held_out, seed)
+    aside, rest = split_held_out(len(dataset), held_out, seed)
     places = rest[spaced_indices(len(rest), searched)]
     training = extract_features(network, dataset, places)
     distance = torch.cat(list(distances(network(samples), training)))  # (COMPARED, searched)
@@ -113,7 +113,7 @@ def extract_features(network: Features, dataset: Dataset, places: np.ndarray) ->
     parts = []
     for start in range(0, len(places), PART):
         part = dataset.subset(places[start : start + PART])
-        parts += [network(batch["image"]) for batch in once(part, PART)]
+        parts += [network(batch["image"]) for batch in iterate_once(part, PART)]
     return torch.cat(parts)
 
 

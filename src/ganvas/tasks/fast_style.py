@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config import Spec
-from ..data.builtin import PHOTOGRAPHS, photograph
+from ..data.builtin import PHOTOGRAPHS, read_photograph
 from ..errors import UsageError, did_you_mean
 from ..features.gram import StyleFeatures, total_variation
 from ..game import Objective, Progress
@@ -84,7 +84,7 @@ class OneStyle(Translation):
 
 def load_style(name: str, size: int) -> Tensor:
     """The style image (1, 3, H, W) in [-1, 1]; raises `UsageError` without a file, `BadImage` if it is no image."""
-    array = None if Path(name).exists() else photograph(name)
+    array = None if Path(name).exists() else read_photograph(name)
     if array is None:
         if not Path(name).is_file():
             near = did_you_mean(name, EMBEDDED)

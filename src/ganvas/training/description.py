@@ -10,7 +10,7 @@ import torch
 
 from ..config import Recipe, encode
 from ..data.dataset import Dataset
-from ..data.sources import absolute
+from ..data.sources import absolute_source
 from ..errors import UsageError
 from ..policy import Policy
 from ..run import Run
@@ -61,7 +61,7 @@ def _config(
         "recipe": recipe.to_dict(),
         "data": {
             "source": dataset.name,
-            "path": absolute(dataset.name),
+            "path": absolute_source(dataset.name),
             "asked_resolution": encode(request.size),
             "images": len(dataset),
             "fingerprint": dataset.fingerprint,

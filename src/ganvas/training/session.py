@@ -115,7 +115,7 @@ def _build_session(request: TrainRequest, recipe: Recipe, dataset: Dataset, poli
         hold_out=request.hold_out or 0,
         degradation=degradation,
     )
-    task.examples = lambda places: batches.shown(places)  # a function, because copies of a task share it
+    task.examples = lambda places: batches.preview(places)  # a function, because copies of a task share it
     notices: list[str] = []
     if request.init_from is not None and not request.resume:
         notices = initialize(task, request.init_from, raw=request.init_raw)

@@ -1,10 +1,10 @@
-"""How good images become bad ones, so that a folder of good images is enough to train a restorer.
+"""Synthetic degradations: they make the inputs of a restorer from a folder of good images.
 
-A degradation is a function of an image, the seed and the image's place in the endless order of the data: the same
-in worker processes or without, in any batch, and after a restart.
+A degradation is a function of an image, the seed and the image's position in the endless order of the data: the same
+with worker processes or without, in any batch, and after a restart.
 """
 
-from .base import Chance, Degradation
-from .kernels import sharpened
+from .base import Degradation, RandomStream
+from .kernels import sharpen
 
-__all__ = ["Chance", "Degradation", "sharpened"]
+__all__ = ["Degradation", "RandomStream", "sharpen"]

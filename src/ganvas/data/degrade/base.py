@@ -1,4 +1,4 @@
-"""What every degradation is, and the random numbers it draws from."""
+"""Base class of degradations, their random numbers, and several in a row."""
 
 from __future__ import annotations
 
@@ -19,113 +19,115 @@ Range = tuple[float, float]
 T = TypeVar("T")
 
 MASK = (1 << 64) - 1
-STREAM = 0xD6E8FEB86659FD93  # keeps these numbers apart from those of the data's order, which has the same seed
+STREAM = 0xD6E8FEB86659FD93  # separates these numbers from those of the data's order, which has the same seed
 
 
-class Chance:
-    """The random numbers of one image, which follow from the seed and the image's place in the endless order.
+class RandomStream:
+    """Random numbers of one image, determined by the seed and the image's position in the endless order.
 
-    Numbers come from Philox's raw bits, the same in every version of NumPy; fields from PyTorch, seeded by these.
+    Scalars come from Philox's raw bits, equal in every version of NumPy; fields from PyTorch, seeded by these.
     """
 
-    def __init__(self, seed: int, place: int, device: torch.device | str = "cpu"):
-        self.bits = np.random.Philox(key=np.array([(seed ^ STREAM) & MASK, place & MASK], np.uint64))
+    def __init__(self, seed: int, position: int, device: torch.device | str = "cpu"):
+        self.bits = np.random.Philox(key=np.array([(seed ^ STREAM) & MASK, position & MASK], np.uint64))
         self.device = torch.device(device)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """A number from low to high."""
+        """Draw a number from low to high."""
         return low + (high - low) * (int(self.bits.random_raw()) >> 11) * 2.0**-53
 
     def integer(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """Draw an integer from low to high, both included."""
         return low + int(self.uniform(0, high - low + 1))
 
     def happens(self, p: float) -> bool:
-        """Whether something of that probability happens."""
+        """Draw True with probability p."""
         return self.uniform() < p
 
-    def pick(self, things: Sequence[T], shares: Sequence[float] | None = None) -> T:
-        """One of several, equally likely or by their shares."""
+    def choice(self, things: Sequence[T], shares: Sequence[float] | None = None) -> T:
+        """Draw one of several things, uniformly or by their shares."""
         edges = np.cumsum(shares if shares is not None else np.ones(len(things)))
         place = int(np.searchsorted(edges, self.uniform() * edges[-1], side="right"))
         return things[min(place, len(things) - 1)]
 
-    def field(self) -> torch.Generator:
-        """A generator on the device for one field of numbers."""
+    def generator(self) -> torch.Generator:
+        """Create a PyTorch generator on the device for one field of numbers."""
         return torch.Generator(self.device).manual_seed(int(self.bits.random_raw()) >> 1)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers, float32."""
-        return torch.randn(*shape, generator=self.field(), device=self.device)
+        """Draw a field of standard normal numbers, float32."""
+        return torch.randn(*shape, generator=self.generator(), device=self.device)
 
-    def flat(self, *shape: int) -> Tensor:
-        """Numbers from 0 to 1, float32."""
-        return torch.rand(*shape, generator=self.field(), device=self.device)
+    def uniform_field(self, *shape: int) -> Tensor:
+        """Draw a field of numbers from 0 to 1, float32."""
+        return torch.rand(*shape, generator=self.generator(), device=self.device)
 
-    def counts(self, rates: Tensor) -> Tensor:
-        """A Poisson number for each rate."""
-        return torch.poisson(rates, generator=self.field())
+    def poisson(self, rates: Tensor) -> Tensor:
+        """Draw a Poisson number for each rate."""
+        return torch.poisson(rates, generator=self.generator())
 
-    def smooth(self, height: int, width: int, cells: int) -> Tensor:
-        """A slowly changing field in [0, 1]: (1, 1, H, W), with about `cells` hills a side."""
-        coarse = self.flat(1, 1, cells, cells)
+    def smooth_field(self, height: int, width: int, cells: int) -> Tensor:
+        """Draw a smooth field (1, 1, H, W) in [0, 1] with about `cells` hills a side."""
+        coarse = self.uniform_field(1, 1, cells, cells)
         return resize(coarse, (height, width)).clamp(0, 1)
 
 
 class Degradation:
-    """Nothing at all, and what every way of spoiling an image can do.
+    """Base class of degradations; by itself it changes nothing.
 
-    Each image is spoiled alone, by numbers of its own, so no two of a batch need be alike.
+    Each image is degraded separately with random numbers of its own.
     """
 
-    scale = 1  # how many times smaller the result is
-    yields_image = True  # the result is an image, and not more than one
+    scale = 1  # factor by which the result is smaller
+    yields_image = True  # the result has the channels of an image and no mask
 
-    def __call__(self, images: Tensor, places: Sequence[int], *, seed: int, top: int = 255) -> Tensor:
-        """Good images (N, C, H, W) in [-1, 1], C = 1, 3 or 4, to bad ones (N, C', H / scale, W / scale) in [-1, 1].
+    def __call__(self, images: Tensor, positions: Sequence[int], *, seed: int, top: int = 255) -> Tensor:
+        """Degrade images (N, C, H, W) in [-1, 1], C = 1, 3 or 4, to (N, C', H / scale, W / scale) in [-1, 1].
 
-        `places` are the images' positions in the endless order of the data; the result has whole levels, `top` of
-        them (255 or 65535), as stored images have.  Transparency is only scaled.
+        `positions` are those of the images in the endless order of the data.  The result has whole levels up to `top`,
+        255 or 65535, as stored images have.  Transparency is only scaled.
         """
-        return self.pair(images, places, seed=seed, top=top)["source"]
+        return self.source_and_target(images, positions, seed=seed, top=top)["source"]
 
-    def pair(self, images: Tensor, places: Sequence[int], *, seed: int, top: int = 255) -> dict[str, Tensor]:
-        """What a network is given, `source`, and what it is to make of it, `target`; channels last in memory."""
+    def source_and_target(
+        self, images: Tensor, positions: Sequence[int], *, seed: int, top: int = 255
+    ) -> dict[str, Tensor]:
+        """Make `source`, the degraded network input, and `target`, the expected output; channels last in memory."""
         height, width = images.shape[2:]
         if height % self.scale or width % self.scale:
             raise UsageError(f"Images of {width}x{height} cannot be made {self.scale} times smaller exactly.")
-        if len(places) != len(images):
-            raise ValueError(f"{len(images)} images have {len(places)} places")
-        wanted = self.wanted(images)
-        chances = [Chance(seed, place, images.device) for place in places]
-        spoiled = torch.cat([self._one(one[None], chance, top) for one, chance in zip(wanted, chances)])
-        made = {"source": spoiled, "target": wanted}
-        return {name: value.contiguous(memory_format=torch.channels_last) for name, value in made.items()}
+        if len(positions) != len(images):
+            raise ValueError(f"{len(images)} images have {len(positions)} positions")
+        targets = self.targets(images)
+        streams = [RandomStream(seed, position, images.device) for position in positions]
+        sources = torch.cat([self._degrade_one(one[None], random, top) for one, random in zip(targets, streams)])
+        pair = {"source": sources, "target": targets}
+        return {name: value.contiguous(memory_format=torch.channels_last) for name, value in pair.items()}
 
-    def wanted(self, images: Tensor) -> Tensor:
-        """What is spoiled, and what a network is to make of it again: (N, C, H, W) in [-1, 1], by default as it was."""
+    def targets(self, images: Tensor) -> Tensor:
+        """Images to degrade, which the network should restore: (N, C, H, W) in [-1, 1]; by default unchanged."""
         return images
 
-    def _one(self, image: Tensor, chance: Chance, top: int) -> Tensor:
+    def _degrade_one(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
         unit = image.add(1).div(2)
-        spoiled = self.degrade(unit[:, :3], chance, top)
+        degraded = self.degrade(unit[:, :3], random, top)
         if image.shape[1] == 4:
             alpha = unit[:, 3:] if self.scale == 1 else resize(unit[:, 3:], scale=1 / self.scale)
-            spoiled = torch.cat([spoiled, alpha], 1)
-        return whole(spoiled, top).mul_(2).sub_(1)
+            degraded = torch.cat([degraded, alpha], 1)
+        return round_to_levels(degraded, top).mul_(2).sub_(1)
 
-    def degrade(self, image: Tensor, chance: Chance, top: int) -> Tensor:
-        """One image (1, C, H, W) in [0, 1], C = 1 or 3, spoiled; the result may leave [0, 1]."""
+    def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
+        """Degrade one image (1, C, H, W) in [0, 1], C = 1 or 3; the result may leave [0, 1]."""
         return image
 
     def channels(self, channels: int) -> int:
-        """How many channels the result has; raises `UsageError` where there can be none."""
+        """Number of channels of the result; raises `UsageError` for images that cannot be degraded."""
         return channels
 
     def check(self, facts: Facts) -> None:
-        """Raise `UsageError` for data that cannot be spoiled so."""
+        """Raise `UsageError` for data that cannot be degraded."""
         if facts.kind != "images":
-            raise UsageError(f"{type(self).__name__} spoils images, and the data are points.")
+            raise UsageError(f"{type(self).__name__} degrades images, and the data are points.")
         self.channels(facts.channels)
         height, width = facts.resolution
         if height % self.scale or width % self.scale:
@@ -135,13 +137,13 @@ class Degradation:
             )
 
 
-class InTurn(Degradation):
-    """Several degradations, one after the other."""
+class Chain(Degradation):
+    """Several degradations, applied in order."""
 
     def __init__(
         self,
         *,
-        parts: list[Spec],  # such as [lens_blur,noisy,jpeg]
+        parts: list[Spec],  # degradations, such as [lens_blur,sensor_noise,jpeg]
     ):
         for part in parts:
             if not (isinstance(part, Spec) and issubclass(part.target, Degradation)):
@@ -150,41 +152,41 @@ class InTurn(Degradation):
         self.scale = math.prod(part.scale for part in self.parts)
         self.yields_image = all(part.yields_image for part in self.parts)
 
-    def wanted(self, images: Tensor) -> Tensor:
-        """As the first part wants them, which is the one that sees the good image."""
-        return self.parts[0].wanted(images) if self.parts else images
+    def targets(self, images: Tensor) -> Tensor:
+        """Targets of the first part, which sees the good image."""
+        return self.parts[0].targets(images) if self.parts else images
 
-    def degrade(self, image: Tensor, chance: Chance, top: int) -> Tensor:
-        """Each does its part; what one leaves outside [0, 1] the next one does not see."""
+    def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
+        """Apply all parts, clamping to [0, 1] in between."""
         for k, part in enumerate(self.parts):
-            image = part.degrade(image.clamp(0, 1) if k else image, chance, top)
+            image = part.degrade(image.clamp(0, 1) if k else image, random, top)
         return image
 
     def channels(self, channels: int) -> int:
-        """Those that the last one makes; raises `UsageError` where one makes what the next cannot take."""
+        """Channels of the last part's result; raises `UsageError` if a part cannot take those of the one before."""
         for k, part in enumerate(self.parts):
             if k and not self.parts[k - 1].yields_image:
-                raise UsageError(f"{type(self.parts[k - 1]).__name__} makes more than an image and must come last.")
+                raise UsageError(f"{type(self.parts[k - 1]).__name__} adds a mask to the image and must come last.")
             channels = part.channels(channels)
         return channels
 
 
-def whole(images: Tensor, top: int) -> Tensor:
-    """In [0, 1], in steps of 1 / top."""
+def round_to_levels(images: Tensor, top: int) -> Tensor:
+    """Round images to steps of 1 / top in [0, 1]."""
     return images.clamp(0, 1).mul_(top).round_().div_(top)
 
 
-def within(who: object, option: str, value: Range, low: float, high: float = math.inf) -> Range:
-    """A range of strengths as it is; raises `UsageError` if it is upside down or leaves what is possible."""
+def check_range(who: object, option: str, value: Range, low: float, high: float = math.inf) -> Range:
+    """Return a range (low, high) as floats; raises `UsageError` if it is reversed or exceeds its limits."""
     if not low <= value[0] <= value[1] <= high:
         limits = f"from {low:g}" + (f" to {high:g}" if high < math.inf else " up")
-        found = f"({value[0]:g}, {value[1]:g})"
-        raise UsageError(f"{type(who).__name__} takes {option} as a range (low, high) {limits}, not {found}.")
+        given = f"({value[0]:g}, {value[1]:g})"
+        raise UsageError(f"{type(who).__name__} takes {option} as a range (low, high) {limits}, not {given}.")
     return (float(value[0]), float(value[1]))
 
 
-def share(who: object, option: str, value: float) -> float:
-    """A probability as it is; raises `UsageError` if it is none."""
+def check_share(who: object, option: str, value: float) -> float:
+    """Return a share; raises `UsageError` outside 0 to 1."""
     if not 0 <= value <= 1:
         raise UsageError(f"{type(who).__name__} takes {option} as a share from 0 to 1, not {value:g}.")
     return value

@@ -1,4 +1,4 @@
-"""Haze, rain and darkness."""
+"""Degradations by weather and light: haze, rain, underexposure."""
 
 from __future__ import annotations
 
@@ -7,73 +7,76 @@ import math
 import torch
 from torch import Tensor
 
-from .base import Chance, Degradation, Range, share, within
-from .kernels import filtered, path
+from .base import Degradation, RandomStream, Range, check_range, check_share
+from .kernels import filter_image, motion_path
 
 
 class Haze(Degradation):
-    """Atmospheric scattering before a synthetic depth: J t + A (1 - t), t = exp(-density depth) (Narasimhan 2002).
+    """Haze over a synthetic depth d: J t + A (1 - t) with t = exp(-density d) (Narasimhan and Nayar 2002).
 
-    Depth grows from the bottom to the top along a tilted plane with hills; ranges are those of RESIDE (Li et al. 2019).
+    Depth grows from bottom to top along a tilted plane with hills; ranges are those of RESIDE (Li et al. 2019).
     """
 
     def __init__(
         self,
         *,
-        density: Range = (0.6, 1.8),  # scattering between the nearest and the farthest point
-        airlight: Range = (0.7, 1.0),  # brightness of the haze itself
-        tint: float = 0.03,  # largest departure of its colours from grey
-        hills: float = 0.4,  # how much of the depth is hills rather than a plane, from 0 to 1
+        density: Range = (0.6, 1.8),  # optical depth between the nearest and the farthest point
+        airlight: Range = (0.7, 1.0),  # brightness A of the haze, from 0 to 1
+        tint: float = 0.03,  # largest deviation of its colours from grey
+        hills: float = 0.4,  # share of hills in the depth, from 0 to 1; the rest is a plane
     ):
-        self.density, self.airlight = within(self, "density", density, 0), within(self, "airlight", airlight, 0, 1)
-        self.tint, self.hills = share(self, "tint", tint), share(self, "hills", hills)
+        self.density, self.airlight = (
+            check_range(self, "density", density, 0),
+            check_range(self, "airlight", airlight, 0, 1),
+        )
+        self.tint, self.hills = check_share(self, "tint", tint), check_share(self, "hills", hills)
 
-    def degrade(self, image: Tensor, chance: Chance, top: int) -> Tensor:
-        """(1, C, H, W), veiled."""
+    def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
+        """Add haze to an image (1, C, H, W)."""
         _, channels, height, width = image.shape
-        transmission = torch.exp(-chance.uniform(*self.density) * self.depth(height, width, chance))
-        light = chance.uniform(*self.airlight)
-        tints = [chance.uniform(-self.tint, self.tint) if channels == 3 else 0.0 for _ in range(channels)]
+        transmission = torch.exp(-random.uniform(*self.density) * self.depth(height, width, random))
+        light = random.uniform(*self.airlight)
+        tints = [random.uniform(-self.tint, self.tint) if channels == 3 else 0.0 for _ in range(channels)]
         air = torch.tensor([min(light + t, 1.0) for t in tints], dtype=image.dtype, device=image.device)
         return image * transmission + air.view(-1, 1, 1) * (1 - transmission)
 
-    def depth(self, height: int, width: int, chance: Chance) -> Tensor:
-        """(1, 1, H, W) from 0, the nearest point, to 1, the farthest."""
-        tilt = chance.uniform(-0.5, 0.5)
-        down = torch.linspace(1, 0, height, device=chance.device)[:, None]
-        plane = down + tilt * torch.linspace(-0.5, 0.5, width, device=chance.device)
-        depth = (1 - self.hills) * plane + self.hills * chance.smooth(height, width, 4)
+    def depth(self, height: int, width: int, random: RandomStream) -> Tensor:
+        """Draw a depth (1, 1, H, W) from 0, nearest, to 1, farthest."""
+        tilt = random.uniform(-0.5, 0.5)
+        down = torch.linspace(1, 0, height, device=random.device)[:, None]
+        plane = down + tilt * torch.linspace(-0.5, 0.5, width, device=random.device)
+        depth = (1 - self.hills) * plane + self.hills * random.smooth_field(height, width, 4)
         nearest, farthest = depth.amin(), depth.amax()
         return (depth - nearest) / (farthest - nearest).clamp_min(1e-6)
 
 
 class Rain(Degradation):
-    """Streaks of rain, near and far, screened over the image, and the veil of those too far to be seen."""
+    """Rain: streaks at three distances, screened over the image, and a grey veil of distant drops."""
 
     def __init__(
         self,
         *,
-        drops: Range = (0.0005, 0.004),  # streaks a pixel
-        length: Range = (8.0, 30.0),  # of the nearest, in pixels
-        slant: float = 25.0,  # largest angle from the vertical, in degrees
-        brightness: Range = (0.4, 0.9),  # of the nearest
-        veil: Range = (0.0, 0.2),  # share of grey over everything
+        drops: Range = (0.0005, 0.004),  # streaks per pixel
+        length: Range = (8.0, 30.0),  # length of the nearest streaks, in pixels
+        slant: float = 25.0,  # largest angle to the vertical, in degrees
+        brightness: Range = (0.4, 0.9),  # brightness of the nearest streaks, from 0 to 1
+        veil: Range = (0.0, 0.2),  # share of grey mixed into the image
     ):
-        self.drops, self.length = within(self, "drops", drops, 0, 1), within(self, "length", length, 2, 200)
-        self.brightness = within(self, "brightness", brightness, 0, 1)
-        self.veil, self.slant = within(self, "veil", veil, 0, 1), slant
+        self.drops, self.length = check_range(self, "drops", drops, 0, 1), check_range(self, "length", length, 2, 200)
+        self.brightness = check_range(self, "brightness", brightness, 0, 1)
+        self.veil, self.slant = check_range(self, "veil", veil, 0, 1), slant
 
-    def degrade(self, image: Tensor, chance: Chance, top: int) -> Tensor:
-        """(1, C, H, W), rained on."""
+    def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
+        """Add rain to an image (1, C, H, W)."""
         height, width = image.shape[2:]
-        angle = math.radians(chance.uniform(-self.slant, self.slant))
-        length, drops = chance.uniform(*self.length), chance.uniform(*self.drops)
-        brightness, veil = chance.uniform(*self.brightness), chance.uniform(*self.veil)
-        dry = torch.ones(1, 1, height, width, device=image.device)  # what light of the image comes through
+        angle = math.radians(random.uniform(-self.slant, self.slant))
+        length, drops = random.uniform(*self.length), random.uniform(*self.drops)
+        brightness, veil = random.uniform(*self.brightness), random.uniform(*self.veil)
+        dry = torch.ones(1, 1, height, width, device=image.device)  # share of the image's light that passes
         for nearness in (1.0, 0.6, 0.35):
             dry = dry * (
                 1
-                - self._streaks((height, width), drops / nearness, length * nearness, angle, chance)
+                - self._streaks((height, width), drops / nearness, length * nearness, angle, random)
                 * brightness
                 * nearness**0.5
             )
@@ -81,41 +84,41 @@ class Rain(Degradation):
         return 1 - (1 - image) * dry
 
     @staticmethod
-    def _streaks(size: tuple[int, int], drops: float, length: float, angle: float, chance: Chance) -> Tensor:
-        """(1, 1, H, W) in [0, 1]: drops of many sizes, each smeared along its fall."""
-        fallen = chance.flat(1, 1, *size)
+    def _streaks(size: tuple[int, int], drops: float, length: float, angle: float, random: RandomStream) -> Tensor:
+        """Draw streaks (1, 1, H, W) in [0, 1]: drops of many sizes, each blurred along its fall."""
+        fallen = random.uniform_field(1, 1, *size)
         seeds = (fallen < drops).float() * (0.4 + 0.6 * fallen / max(drops, 1e-9))
         x, y = length / 2 * math.sin(angle), length / 2 * math.cos(angle)
-        kernel = path(2 * math.ceil(length / 2 + 1) + 1, [(-x, -y), (x, y)])
-        return filtered(seeds, kernel / kernel.max()).clamp(0, 1)
+        kernel = motion_path(2 * math.ceil(length / 2 + 1) + 1, [(-x, -y), (x, y)])
+        return filter_image(seeds, kernel / kernel.max()).clamp(0, 1)
 
 
 class LowLight(Degradation):
-    """Underexposed: fewer photons in linear light, their noise, the sensor's own, and the usual curve of sRGB."""
+    """Underexposure: less linear light, with photon noise and sensor noise, in sRGB."""
 
     def __init__(
         self,
         *,
-        stops: Range = (1.0, 4.0),  # halvings of the light
-        photons: Range = (500.0, 5000.0),  # what a pixel holds at full light; fewer are noisier
-        floor: Range = (0.0005, 0.003),  # the sensor's own noise, as a share of full light
+        stops: Range = (1.0, 4.0),  # reduction of light, in stops (halvings)
+        photons: Range = (500.0, 5000.0),  # photons per pixel at white before the reduction; fewer give more noise
+        floor: Range = (0.0005, 0.003),  # standard deviation of sensor noise, as a share of white
     ):
-        self.stops, self.photons = within(self, "stops", stops, 0, 16), within(self, "photons", photons, 1)
-        self.floor = within(self, "floor", floor, 0, 1)
+        self.stops, self.photons = check_range(self, "stops", stops, 0, 16), check_range(self, "photons", photons, 1)
+        self.floor = check_range(self, "floor", floor, 0, 1)
 
-    def degrade(self, image: Tensor, chance: Chance, top: int) -> Tensor:
-        """(1, C, H, W), dark."""
-        full = chance.uniform(*self.photons)
-        light = linear(image.clamp(0, 1)) * 2 ** -chance.uniform(*self.stops)
-        seen = chance.counts(light * full) / full + chance.uniform(*self.floor) * chance.normal(*image.shape)
-        return curved(seen.clamp(0, 1))
+    def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
+        """Darken an image (1, C, H, W)."""
+        full = random.uniform(*self.photons)
+        light = srgb_to_linear(image.clamp(0, 1)) * 2 ** -random.uniform(*self.stops)
+        seen = random.poisson(light * full) / full + random.uniform(*self.floor) * random.normal(*image.shape)
+        return linear_to_srgb(seen.clamp(0, 1))
 
 
-def linear(image: Tensor) -> Tensor:
-    """sRGB in [0, 1] as light (IEC 61966-2-1)."""
+def srgb_to_linear(image: Tensor) -> Tensor:
+    """Convert sRGB in [0, 1] to linear light (IEC 61966-2-1)."""
     return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055).clamp_min(0) ** 2.4)
 
 
-def curved(light: Tensor) -> Tensor:
-    """The inverse of `linear`."""
+def linear_to_srgb(light: Tensor) -> Tensor:
+    """Convert linear light in [0, 1] to sRGB (IEC 61966-2-1)."""
     return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
