@@ -52,6 +52,14 @@ def test_help_fits_the_terminal_and_states_defaults_in_one_form(screen, width, c
     assert not re.findall(r"default:\s*(?:\(|None|]|$)", out, re.MULTILINE)
 
 
+@pytest.mark.parametrize("name", typer.main.get_command(app).commands)
+def test_every_option_is_a_sentence_and_its_default_stands_in_brackets(name):
+    for option in typer.main.get_command(app).commands[name].params:
+        assert option.help, option.name
+        assert option.help.removesuffix(" [required]").endswith("."), option.help
+        assert not re.search(r"\((?:none|all|off|auto|found|detected|as |the |\d)[^)]*\)\.?$", option.help), option.help
+
+
 def test_help_begins_with_the_commands_that_most_users_need(command):
     _, out, _ = command("--help")
     names = re.findall(r"^  ([a-z]\S*) ", out, re.MULTILINE)
