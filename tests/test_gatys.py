@@ -18,7 +18,7 @@ from ganvas.features.gram import Perception, StyleFeatures, total_variation
 from ganvas.imaging.channels import luma
 from ganvas.imaging.photo import open_photo
 from ganvas.inference.gatys import GatysOptions, initial_image, objective, optimize_image, plan_iterations
-from ganvas.inference.optimizers import LBFGS, Adam, FrequencyPreconditioned
+from ganvas.inference.optimizers import LBFGS, OPTIMIZERS, Adam, FrequencyPreconditioned
 from ganvas.inference.styles import Styles
 from ganvas.inference.stylize import GatysStylizer
 
@@ -105,6 +105,12 @@ def test_an_evened_way_is_another_in_a_space_of_scaled_frequencies():
     made = FrequencyPreconditioned(Plain()).update(torch.from_numpy(g))
     np.testing.assert_allclose(seen[0], through(g), atol=1e-6)
     np.testing.assert_allclose(made, -through(through(g)), atol=1e-6)
+
+
+def test_the_default_optimizer_is_preconditioned():
+    g = torch.randn(1, 3, 6, 5, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(OPTIMIZERS["lbfgs"]().update(g), FrequencyPreconditioned(LBFGS()).update(g))
+    assert not torch.allclose(OPTIMIZERS["lbfgs"]().update(g), LBFGS().update(g))
 
 
 def test_adam_is_pytorchs():
