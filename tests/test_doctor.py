@@ -486,6 +486,13 @@ def test_every_remedy_can_be_typed(name):
             assert recipe.to_dict() != catalog.RECIPES[name]().to_dict(), option
 
 
+@pytest.mark.parametrize("name", ["dcgan", "infogan"])
+def test_remedies_know_the_variant_of_dcgan(name):
+    remedies = {rule.symptom.__name__: rule.remedy(Setup(config(name))) for rule in RULES}
+    assert "generator=resnet_generator" in remedies["shows_checkerboard"]
+    assert "dcgan_generator" not in remedies["misses_range"]  # its generator ends with tanh
+
+
 def test_what_was_said_is_not_said_again():
     rows = [row | {"images": 2000 * k} for k, row in enumerate([WELL | {"diagnostics/mean_shift": 0.8}] * 40)]
     first = Doctor(config())

@@ -36,7 +36,7 @@ def spaced_indices(count: int, most: int) -> list[int]:
 
 
 def shots(record: Record, budget: int = BUDGET) -> tuple[list[Shot], list[str]]:
-    """Snapshots of at most `budget` bytes together, and sentences about what that takes."""
+    """Snapshots of at most `budget` bytes together, and sentences about omission and compression."""
     chosen = [record.snapshots[k] for k in spaced_indices(len(record.snapshots), MOST)]
     read = [(images, content) for images, file in chosen if (content := _png(file)) is not None]
     notes = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -103,10 +103,8 @@ def flatten(value: Any, path: str = "", depth: int = 0) -> Iterable[tuple[str, s
         for name, inside in value.items():
             yield from flatten(inside, f"{path}.{name}".removeprefix("."), depth + 1)
     else:
-        yield (
-            path.removesuffix(".()"),
-            format_value(value) if not isinstance(value, (Mapping, list)) else json.dumps(value),
-        )
+        text = json.dumps(value) if isinstance(value, (Mapping, list)) else format_value(value)
+        yield path.removesuffix(".()"), text
 
 
 def recipe(records: Sequence[Record]) -> Safe:
@@ -151,9 +149,7 @@ def _one_recipe(record: Record) -> Safe:
 
 def data(records: Sequence[Record]) -> Safe:
     """The data of the runs."""
-    known = [_data(record) for record in records]
-    names = list(dict.fromkeys(name for facts in known for name in facts))
-    return side_by_side(records, [(name, [facts.get(name, "") for facts in known]) for name in names])
+    return _facts_table(records, _data)
 
 
 def _data(record: Record) -> dict[str, str]:
@@ -171,7 +167,7 @@ def _data(record: Record) -> dict[str, str]:
         facts["size"] = f"{format_value(size[1])}x{format_value(size[0])}"
         facts["channels"] = COLOURS.get(as_count(d.get("channels")), format_value(d.get("channels")))
     if d.get("source_channels"):
-        facts["source images"] = f"{COLOURS.get(as_count(d['source_channels']), format_value(d['source_channels']))}"
+        facts["source images"] = COLOURS.get(as_count(d["source_channels"]), format_value(d["source_channels"]))
     if classes := _classes(d):
         facts["classes"] = classes
     for key, name in (("attributes", "label size"), ("labels_kept", "labels kept"), ("unlabelled", "unlabelled")):
@@ -193,9 +189,13 @@ def _classes(d: Mapping[str, Any]) -> str:
 
 def machine(records: Sequence[Record]) -> Safe:
     """The machines of the runs, and their speed."""
-    known = [_machine(record) for record in records]
-    names = list(dict.fromkeys(name for facts in known for name in facts))
-    return side_by_side(records, [(name, [facts.get(name, "") for facts in known]) for name in names])
+    return _facts_table(records, _machine)
+
+
+def _facts_table(records: Sequence[Record], facts_of: Callable[[Record], dict[str, str]]) -> Safe:
+    every = [facts_of(record) for record in records]
+    names = dict.fromkeys(name for facts in every for name in facts)
+    return side_by_side(records, [(name, [facts.get(name, "") for facts in every]) for name in names])
 
 
 def _machine(record: Record) -> dict[str, str]:
