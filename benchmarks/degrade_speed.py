@@ -14,12 +14,12 @@ def main(side: int = 256) -> None:
     torch.set_num_threads(1)
     images = resize(torch.rand(8, 3, side // 8, side // 8), (side, side)).clamp(0, 1) * 2 - 1
     for name, target in DEGRADATIONS.items():
-        parts = {"parts": [Spec(DEGRADATIONS[n]) for n in ("lens_blur", "noisy", "jpeg")]} if name == "in_turn" else {}
-        what = target(**parts)
+        parts = [Spec(DEGRADATIONS[n]) for n in ("lens_blur", "sensor_noise", "jpeg")]
+        what = target(**({"parts": parts} if name == "chain" else {}))
         what(images[:1], [0], seed=1)
         began, done = time.process_time(), 0
         while time.process_time() - began < 2:
-            what.pair(images, range(done, done + len(images)), seed=0)
+            what.source_and_target(images, range(done, done + len(images)), seed=0)
             done += len(images)
         print(f"{name:14}{done / (time.process_time() - began):8.0f} images of {side}x{side} a second of one core")
 

@@ -21,9 +21,10 @@ from torch import Tensor
 
 import ganvas
 from ganvas.data.batches import Batches, iterate_once
-from ganvas.data.derived_sources import edges, grey, laid_on_white, regions
+from ganvas.data.derived_sources import edges, grey, regions
 from ganvas.data.sources import open_source
 from ganvas.features.extractor import Features
+from ganvas.imaging.channels import on_white
 from ganvas.imaging.decode import read_image, save_png, to_channels, to_float, to_uint8
 from ganvas.metrics.frechet import Gaussian, frechet_distance
 from ganvas.run import Run
@@ -41,7 +42,7 @@ LOOKS = {
 def opened(name: str, size: Sequence[int] = (SIZE, SIZE)) -> Tensor:
     """All images of a source as (N, 3, H, W), on white."""
     data = open_source(name, resolution=(size[0], size[1]))
-    return laid_on_white(torch.cat([batch["image"] for batch in iterate_once(data, 256)]))
+    return on_white(torch.cat([batch["image"] for batch in iterate_once(data, 256)]))
 
 
 def written(folder: Path, images: Tensor) -> None:
@@ -98,10 +99,10 @@ def pairs(run: str) -> str:
     data = config["data"]
     dataset = open_source(data["path"] or data["source"], resolution=tuple(data["resolution"]))
     batches = Batches(dataset, seed=config["seed"], hold_out=data["held_out"], needs={"image", "source"})
-    shown = batches.shown(range(data["held_out"]))
+    shown = batches.preview(range(data["held_out"]))
     made = model(shown["source"])
     features = Features("pocket")
-    found, real = (Gaussian.of(features(laid_on_white(x))) for x in (made, shown["image"]))
+    found, real = (Gaussian.of(features(on_white(x))) for x in (made, shown["image"]))
     fd = frechet_distance(found, real)
     return f"L1 {(made - shown['image']).abs().mean():.4f}, FD(pocket) {fd:.3f} on {len(made)} held-out images"
 

@@ -19,8 +19,9 @@ from .degrade.base import Degradation
 from .derived_sources import DERIVATIONS
 from .random_window import Window
 from .storage import as_images, as_indexable, select_rows
+from .transforms import Transform
 
-Transform = Callable[[Tensor], Tensor]
+Change = Callable[[Tensor], Tensor]  # a `Transform` or any function of images
 
 IN_MEMORY = 512 << 20  # bytes: a data set up to this size is held as one tensor
 ON_DEVICE = 0.25  # share of an accelerator's free memory available to a data set
@@ -97,7 +98,7 @@ class Batches:
         *,
         seed: int,
         device: torch.device | str = "cpu",
-        transforms: Sequence[Transform] = (),
+        transforms: Sequence[Change] = (),
         workers: int = 0,
         needs: Collection[str] = (),
         hold_out: int = 0,
@@ -110,14 +111,10 @@ class Batches:
         if self.degradation:
             self.degradation.check(dataset.facts)
         self._check_needs(needs)
-        self.held_out, self.held_out_indices, self.train_indices = (
-            hold_out,
-            *split_held_out(len(dataset), hold_out, seed),
-        )
+        self.held_out = hold_out
+        self.held_out_indices, self.train_indices = split_held_out(len(dataset), hold_out, seed)
         self.order = Order(len(self.train_indices), seed)
-        self.labelled = (
-            np.intersect1d(dataset.labelled, self.train_indices) if "labelled" in needs else None
-        )  # where they are
+        self.labelled = np.intersect1d(dataset.labelled, self.train_indices) if "labelled" in needs else None
         self.labelled_order = None if self.labelled is None else Order(len(self.labelled), seed + LABELLED)
         self.others: Order | None = None
         if "other" in needs and dataset.sources is not None:
@@ -128,9 +125,8 @@ class Batches:
         self._rows = self._load_into_memory(dataset.images)
         self._source_rows = None if dataset.sources is None else self._load_into_memory(dataset.sources)
         for transform in self.transforms:
-            check = getattr(transform, "check", None)
-            if check:
-                check(dataset.facts)
+            if isinstance(transform, Transform):
+                transform.check(dataset.facts)
 
     def _check_needs(self, needs: Collection[str]) -> None:
         available = {
@@ -285,7 +281,7 @@ class Batches:
                 images["source"] = DERIVATIONS[self.dataset.derivation](images["image"])
         return {name: image.contiguous(memory_format=torch.channels_last) for name, image in images.items()}
 
-    def _transform_alike(self, transform: Transform, images: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _transform_alike(self, transform: Change, images: dict[str, Tensor]) -> dict[str, Tensor]:
         """Transform every kind of image with draws of its own, except a source, which shares those of its image."""
         if "source" not in images:
             return {name: transform(image) for name, image in images.items()}
