@@ -68,7 +68,7 @@ def test_a_file_is_fetched_once(server):
 @pytest.mark.parametrize("continues", [True, False])
 def test_what_broke_off_is_continued(server, continues):
     server.breaks_at = 100_000
-    with pytest.raises(UserError, match="what came is kept for the next try"):
+    with pytest.raises(UserError, match="the part is kept for the next try"):
         weights.fetch("vgg16")
     with pytest.raises(UsageError, match="are not here"):
         weights.path("vgg16")

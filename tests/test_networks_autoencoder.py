@@ -24,7 +24,7 @@ KINDS = [{}, {"error": "absolute", "code": 12, "batch_norm": False}]
 def test_any_size_and_channels(kind, resolution, channels):
     critic = Autoencoder(resolution=resolution, channels=channels, width=4, **kind)
     x = torch.rand(3, channels, *resolution) * 2 - 1
-    again, code = critic.redraw(x)
+    again, code = critic.reconstruct(x)
     assert again.shape == x.shape
     assert again.abs().max() <= 1
     scores = critic(x)
@@ -51,7 +51,7 @@ def test_logits_are_the_mean_error_of_each_image(kind, bf16):
     critic = Autoencoder(resolution=(9, 12), channels=3, width=4, **kind).eval()
     x = torch.rand(4, 3, 9, 12) * 2 - 1
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        scores, again = critic(x), critic.redraw(x)[0]
+        scores, again = critic(x), critic.reconstruct(x)[0]
     gap = (again.double() - x.double()).flatten(1)
     expected = gap.square().mean(1) if not kind else gap.abs().mean(1)
     assert scores.logits.dtype == torch.float32
@@ -90,7 +90,7 @@ def test_the_code_is_what_the_image_is_redrawn_from():
     critic = Autoencoder(resolution=16, channels=1, width=4, code=3).eval()
     x, y = torch.rand(2, 1, 1, 16, 16)
     critic.squeeze.weight.data.zero_()
-    assert torch.equal(critic.redraw(x)[0], critic.redraw(y)[0])
+    assert torch.equal(critic.reconstruct(x)[0], critic.reconstruct(y)[0])
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=["ebgan", "began"])

@@ -282,7 +282,7 @@ def test_the_unet_discriminator_is_real_esrgans():
 def test_unet_verdicts_have_the_images_size(size):
     d = UNetDiscriminator(width=2, channels=1)
     assert d(torch.randn(2, 1, *size)).logits.shape == (2, 1, *size)
-    with pytest.raises(UsageError, match="8x8 pixels at least, these are 7x20"):
+    with pytest.raises(UsageError, match="at least 8x8 pixels, these are 7x20"):
         d(torch.randn(1, 1, 20, 7))
 
 

@@ -128,7 +128,7 @@ def test_stargan_is_told_the_domain():
 
 
 def test_stargans_critic_needs_domains():
-    with pytest.raises(UsageError, match="names domains, but the data have no labels"):
+    with pytest.raises(UsageError, match="classifies domains, but the data have no labels"):
         stargan.Discriminator(resolution=32)
 
 

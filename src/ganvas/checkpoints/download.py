@@ -1,6 +1,6 @@
-"""Weight files of public networks: which are known, where they lie, how they are fetched and checked.
+"""Download of public weight files: the known ones, their folder, resuming, verification.
 
-Nothing is fetched unless a person asks for it, and nothing stands in for a file that is missing.
+Nothing is fetched unless asked for, and there is no substitute for a missing file.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ..files import put_in_place, write_bytes
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
 
-Told = Callable[[int, int], None]  # bytes so far, bytes in all
+Progress = Callable[[int, int], None]  # bytes so far, bytes in all
 
 
 @dataclass(frozen=True)
-class Known:
+class PublicFile:
     """A public file: its name, address, size in bytes and SHA-256."""
 
     name: str
@@ -34,14 +34,14 @@ class Known:
     address: str
     size: int
     sha256: str
-    what: str
+    what: str  # description for messages and lists
 
 
 TORCH = "https://download.pytorch.org/models/"
 FILES = {
     known.name: known
     for known in (
-        Known(
+        PublicFile(
             "inception",
             "pt_inception-2015-12-05-6726825d.pth",
             "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
@@ -49,7 +49,7 @@ FILES = {
             "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
             "the Inception network of FID, KID and the inception score",
         ),
-        Known(
+        PublicFile(
             "vgg16",
             "vgg16-397923af.pth",
             f"{TORCH}vgg16-397923af.pth",
@@ -57,7 +57,7 @@ FILES = {
             "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
             "VGG-16, for LPIPS and perceptual losses",
         ),
-        Known(
+        PublicFile(
             "vgg19",
             "vgg19-dcbb9e9d.pth",
             f"{TORCH}vgg19-dcbb9e9d.pth",
@@ -65,7 +65,7 @@ FILES = {
             "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
             "VGG-19, for style and perceptual losses",
         ),
-        Known(
+        PublicFile(
             "lpips",
             "vgg-v0.1.pth",
             "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/vgg.pth",
@@ -78,12 +78,12 @@ FILES = {
 
 
 def folder() -> Path:
-    """Where weight files lie: `weights` in $GANVAS_CACHE, or in ~/.cache/ganvas."""
+    """The folder of weight files: `weights` in $GANVAS_CACHE, or in ~/.cache/ganvas."""
     return Path(os.environ.get("GANVAS_CACHE") or "~/.cache/ganvas").expanduser() / "weights"
 
 
-def known(name: str) -> Known:
-    """The file of that name; raises `UsageError` for others."""
+def known(name: str) -> PublicFile:
+    """The public file of that name; raises `UsageError` for others."""
     if name not in FILES:
         raise UsageError(
             f"There are no weights called {name!r}.{did_you_mean(name, FILES)} There are: {', '.join(FILES)}."
@@ -92,13 +92,13 @@ def known(name: str) -> Known:
 
 
 def path(name: str) -> Path:
-    """The file on this machine; raises `UsageError` that says how to get it if it is not here."""
-    wanted = known(name)
-    place = folder() / wanted.file
+    """The path of a fetched file; raises `UsageError` with the command that fetches it."""
+    public = known(name)
+    place = folder() / public.file
     if not place.is_file():
         raise UsageError(
             f"The weights {name!r} are not here. Fetch them with `ganvas weights fetch {name}`, or offline: put"
-            f" {wanted.file} from {wanted.address} into {folder()}, or give your copy:"
+            f" {public.file} from {public.address} into {folder()}, or give your copy:"
             f" `ganvas weights add {name} FILE`."
         )
     return place
@@ -111,43 +111,43 @@ def digest(file: Path) -> str:
 
 
 def verify(name: str, file: Path) -> None:
-    """Raise `UserError` unless a file is what its name says, by size and SHA-256."""
-    wanted, size = known(name), file.stat().st_size
-    if size != wanted.size:
+    """Raise `UserError` unless a file has the size and SHA-256 of that name."""
+    public, size = known(name), file.stat().st_size
+    if size != public.size:
         raise UserError(
-            f"{file} has {size:,} bytes, but {wanted.file} has {wanted.size:,}; it is not that file, or a part."
+            f"{file} has {size:,} bytes, but {public.file} has {public.size:,}; it is not that file, or a part."
         )
-    found = digest(file)
-    if found != wanted.sha256:
-        raise UserError(f"{file} has the SHA-256 {found}, but {wanted.file} has {wanted.sha256}; it is not that file.")
+    sha256 = digest(file)
+    if sha256 != public.sha256:
+        raise UserError(f"{file} has the SHA-256 {sha256}, but {public.file} has {public.sha256}; it is not that file.")
 
 
 def add(name: str, file: Path) -> Path:
-    """Take a copy of a file that is here already, once it is verified."""
+    """Copy a local file into the folder of weights, once it is verified."""
     if not file.is_file():
         raise UsageError(f"There is no file {file}.")
     verify(name, file)
     return _into_place(name, file.read_bytes())
 
 
-def fetch(name: str, told: Told | None = None) -> Path:
-    """Download a file, or the rest of one that was begun, verify it and put it into place.
+def fetch(name: str, progress: Progress | None = None) -> Path:
+    """Download a file, or the rest of a partial one, and verify it.
 
-    `told` hears bytes so far and in all.  Raises `UserError` if the network fails (what came is kept for the next try)
-    or the file is not the right one (then it is thrown away).
+    Raises `UserError` if the network fails (the part is kept for the next try) or the file is not the right one (then
+    it is deleted).
     """
-    wanted, place = known(name), folder() / known(name).file
+    public, place = known(name), folder() / known(name).file
     if place.is_file():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(place.name + ".part")
     try:
-        _download(wanted.address, part, told)
+        _download(public.address, part, progress)
     except (urllib.error.URLError, OSError) as problem:
         reason = getattr(problem, "reason", problem)
         raise UserError(
-            f"{wanted.address} could not be fetched ({reason}); what came is kept for the next try. Offline: put"
-            f" {wanted.file} into {folder()}."
+            f"{public.address} could not be fetched ({reason}); the part is kept for the next try. Offline: put"
+            f" {public.file} into {folder()}."
         ) from None
     try:
         verify(name, part)
@@ -158,8 +158,8 @@ def fetch(name: str, told: Told | None = None) -> Path:
     return place
 
 
-def _download(address: str, part: Path, told: Told | None) -> None:
-    """The rest of a file, appended to what is there; from the beginning where the server cannot continue."""
+def _download(address: str, part: Path, progress: Progress | None) -> None:
+    """Append the rest of a file to its part; from the beginning where the server cannot continue."""
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
     try:
@@ -174,8 +174,8 @@ def _download(address: str, part: Path, told: Told | None) -> None:
         while chunk := answer.read(CHUNK):
             out.write(chunk)
             have += len(chunk)
-            if told:
-                told(have, total)
+            if progress:
+                progress(have, total)
     if have < total:
         raise OSError(f"the connection ended after {have:,} of {total:,} bytes")
 
@@ -188,11 +188,11 @@ def _into_place(name: str, content: bytes) -> Path:
 
 
 def read(name: str) -> dict[str, Tensor]:
-    """The tensors of a file by name, on the CPU; code in it is never run."""
+    """Read the tensors of a file by name, on the CPU; code in it is never run."""
     place = path(name)
     try:
         state = torch.load(place, map_location="cpu", weights_only=True)
-    except Exception as problem:  # whatever a damaged archive makes the reader raise
+    except Exception as problem:  # a damaged archive may make the reader raise anything
         reason = (str(problem).splitlines() or [type(problem).__name__])[0]
         raise UserError(f"{place} cannot be read as weights: {reason}.") from None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
@@ -201,9 +201,9 @@ def read(name: str) -> dict[str, Tensor]:
 
 
 def load(network: torch.nn.Module, state: dict[str, Tensor], what: str) -> None:
-    """Give a network its weights; raises `UserError` that names what is missing, left over or of another shape.
+    """Load weights into a network; raises `UserError` with the missing, additional or differently shaped tensor.
 
-    Counters of batches may be missing, as in files older than they are.
+    Counters of batches may be missing, as in old files.
     """
     own = network.state_dict()
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]

@@ -139,13 +139,13 @@ TRANSLATION = (
         Layout(
             name,
             RESNET,
-            f"CycleGAN's ResNet generator{said}",
+            f"CycleGAN's ResNet generator{detail}",
             "model.1.weight",
             resnet_infer("model.1.weight", r"model.{}.conv_block.1.weight", "model.{}.weight", "model.2.weight", drop),
             resnet_name(second),
             STATISTICS,
         )
-        for name, said, drop, second in (("cyclegan", "", 0.0, 5), ("cyclegan_dropout", " with dropout", 0.5, 6))
+        for name, detail, drop, second in (("cyclegan", "", 0.0, 5), ("cyclegan_dropout", " with dropout", 0.5, 6))
     ),
     Layout(
         "ganvas",

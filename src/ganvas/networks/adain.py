@@ -1,4 +1,4 @@
-"""The networks of AdaIN: what decodes maps into images, and the encoder that published decoders belong to."""
+"""AdaIN's decoder (Huang and Belongie 2017), and the normalised VGG encoder of published decoders."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ from torch.nn.functional import interpolate, max_pool2d, relu
 
 from ..errors import UsageError
 
-VGG_WIDTHS = (64, 128, 256, 512)  # of the maps by which published files were trained
+VGG_WIDTHS = (64, 128, 256, 512)  # channels of the maps that published decoders were trained on
 
 
-def mirrored(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
-    """A convolution that sees the image mirrored beyond its edges."""
+def reflect_conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
+    """A convolution with reflection padding that keeps the size."""
     return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect")
 
 
 class Decoder(nn.Module):
-    """Maps (N, widths[-1], h, w) to images (N, channels, f h, f w), f = 2 ** (len(widths) - 1), about in [-1, 1].
+    """AdaIN's decoder: maps (N, widths[-1], h, w) to images (N, channels, f h, f w) in about [-1, 1].
 
-    The mirror of what made the maps: pixels are repeated where that halved them, no norm (Huang and Belongie 2017,
-    section 5); with VGG's widths and depths of 2, 2, 4, 1 it is theirs.  Of several maps the last is decoded.
+    f = 2 ** (len(widths) - 1).  It mirrors the encoder, with nearest upsampling for pooling and no norm (Huang and
+    Belongie 2017, section 5); with VGG's widths and depths of 2, 2, 4, 1 it is theirs.  Of several maps the last is
+    decoded.
     """
 
     def __init__(
         self,
         *,
         channels: int = 3,
-        widths: Sequence[int] = VGG_WIDTHS,  # of the maps from the largest to the one that is decoded
-        depths: Sequence[int] = (),  # convolutions at each of these sizes; nothing: 2, at the smallest 1
+        widths: Sequence[int] = VGG_WIDTHS,  # channels of the maps, from the largest to the one that is decoded
+        depths: Sequence[int] = (),  # convolutions at each of these sizes; empty: 2, at the smallest 1
     ):
         super().__init__()
         depths = list(depths) or [2] * (len(widths) - 1) + [1]
         if len(depths) != len(widths) or min(*widths, *depths) < 1:
-            found = f"{depths} and {list(widths)}"
-            raise UsageError(f"A decoder needs as many depths as widths, each at least 1, not {found}.")
+            raise UsageError(
+                f"A decoder needs as many depths as widths, each at least 1, not {depths} and {list(widths)}."
+            )
         self.stages = nn.ModuleList()  # the smallest first
         for k in reversed(range(len(widths))):
             out = widths[k - 1] if k else channels
-            inside = [mirrored(widths[k], widths[k]) for _ in range(depths[k] - 1)]
-            self.stages.append(nn.ModuleList([*inside, mirrored(widths[k], out)]))
+            inside = [reflect_conv(widths[k], widths[k]) for _ in range(depths[k] - 1)]
+            self.stages.append(nn.ModuleList([*inside, reflect_conv(widths[k], out)]))
 
     def forward(self, *maps: Tensor) -> Tensor:
         h = maps[-1]
@@ -54,31 +56,31 @@ class Decoder(nn.Module):
 
 
 class NormalisedVGG(nn.Module):
-    """The encoder of published decoders: VGG-19 to relu4_1, which normalises images itself and mirrors their edges.
+    """AdaIN's encoder: VGG-19 to relu4_1 with input normalisation and reflection padding (Huang and Belongie 2017).
 
-    Images (N, 3, H, W) in [-1, 1] to maps by name, `relu1_1` to `relu4_1`; pools keep what is left of odd sides.
+    Images (N, 3, H, W) in [-1, 1] to maps by name, `relu1_1` to `relu4_1`; pools round odd sides up.
     """
 
     widths = VGG_WIDTHS
-    reach = 68  # pixels a side that a place of the deepest map looks at
+    reach = 68  # receptive field of the deepest map, in pixels a side
     layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
     def __init__(self) -> None:
         super().__init__()
         self.normal = nn.Conv2d(3, 3, 1)
         ends = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), *[(256, 256)] * 3, (256, 512)]
-        self.convs = nn.ModuleList(mirrored(i, o) for i, o in ends)
+        self.convs = nn.ModuleList(reflect_conv(i, o) for i, o in ends)
 
     def maps(self, x: Tensor, names: Sequence[str] = layers) -> dict[str, Tensor]:
         """The maps of those names."""
-        h, found = self.normal((x.expand(-1, 3, -1, -1) + 1) / 2), {}
+        h, maps = self.normal((x.expand(-1, 3, -1, -1) + 1) / 2), {}
         for k, conv in enumerate(self.convs):
             if k in (2, 4, 8):
                 h = max_pool2d(h, 2, ceil_mode=True)
             h = relu(conv(h))
             if k in (0, 2, 4, 8):
-                found[self.layers[(0, 2, 4, 8).index(k)]] = h
-        return {name: found[name] for name in names}
+                maps[self.layers[(0, 2, 4, 8).index(k)]] = h
+        return {name: maps[name] for name in names}
 
     def forward(self, x: Tensor) -> Tensor:
         """The deepest map."""

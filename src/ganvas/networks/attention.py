@@ -8,7 +8,7 @@ from torch.nn.functional import max_pool2d
 
 
 class SelfAttention(nn.Module):
-    """Every pixel adds a mean over the map, weighted by likeness: (N, C, H, W) to the same (Zhang et al. 2019).
+    """Self-attention over the pixels of a map: (N, C, H, W) to the same (Zhang et al. 2019).
 
     Equations 1-3 in the sizes of the authors' code: queries and keys of C/8 channels, values of C/2, keys and values
     from every 2x2 pixels' largest; no scaling of the logits; `gamma` begins at zero, so the map begins unchanged.
@@ -24,11 +24,11 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        # ceil_mode: on a map of odd size the last pixels are looked at too
+        # ceil_mode: on a map of odd size the last pixels count too
         key = max_pool2d(self.key(x), 2, ceil_mode=True).flatten(2)  # (N, C/8, K)
         value = max_pool2d(self.value(x), 2, ceil_mode=True).flatten(2)  # (N, C/2, K)
         query = self.query(x).flatten(2).transpose(1, 2)  # (N, H W, C/8)
         # not scaled_dot_product_attention: its fast forms cannot be differentiated twice
         weights = torch.softmax(query @ key, -1)  # (N, H W, K)
-        seen = value @ weights.to(value.dtype).transpose(1, 2)  # (N, C/2, H W)
-        return x + (self.gamma * self.out(seen.unflatten(2, x.shape[2:]))).to(x.dtype)
+        mean = value @ weights.to(value.dtype).transpose(1, 2)  # (N, C/2, H W)
+        return x + (self.gamma * self.out(mean.unflatten(2, x.shape[2:]))).to(x.dtype)

@@ -1,7 +1,7 @@
-"""Discriminators that draw the image again: what they fail to redraw is taken for fake.
+"""Autoencoder discriminators, whose reconstruction error is the energy of an image: EBGAN's and BEGAN's.
 
 Strided convolutions as in EBGAN (Zhao et al. 2017: 64-128-256 channels and back); BEGAN's (Berthelot et al. 2017) has
-a small fully connected code instead, no batch norm, and is trained beside a generator that looks like its decoder.
+a small fully connected code instead, no batch norm, and a generator of its decoder's architecture.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..game import BaseDiscriminator, Scores
 from .label_inputs import JoinNoise
-from .layers import Init, as_size, cropped, halvings, initialise, stages_of
+from .layers import Init, as_size, crop_center, halvings, initialise, stages_of
 from .strided_conv import DownConv, UpConv
 
 
@@ -32,7 +32,7 @@ def plan(resolution: tuple[int, int], depth: int, width: int, max_width: int) ->
 
 
 class Bias(nn.Module):
-    """One learnt number a channel, which the strided convolutions upwards lack."""
+    """A learnt bias for each channel, which `UpConv` lacks."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -42,8 +42,8 @@ class Bias(nn.Module):
         return x + self.bias[:, None, None].to(x.dtype)
 
 
-def decoding(widths: list[int], channels: int, batch_norm: bool) -> nn.Sequential:
-    """The innermost map to an image before its tanh, twice as large with every layer."""
+def build_decoder(widths: list[int], channels: int, batch_norm: bool) -> nn.Sequential:
+    """Layers from the innermost map to an image before its tanh, each doubling the size."""
     layers: list[nn.Module] = []
     for wide, narrow in zip(reversed(widths), reversed(widths[:-1])):
         layers += [UpConv(wide, narrow), nn.BatchNorm2d(narrow) if batch_norm else Bias(narrow), nn.LeakyReLU(0.2)]
@@ -51,9 +51,9 @@ def decoding(widths: list[int], channels: int, batch_norm: bool) -> nn.Sequentia
 
 
 class Decoder(nn.Module):
-    """BEGAN's generator, its critic's decoder again: noise (N, latent) to images (N, channels, H, W) in [-1, 1].
+    """BEGAN's generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1] (Berthelot et al. 2017).
 
-    After Berthelot et al. 2017, with strided convolutions instead of 3x3 ones between enlargements.
+    The architecture of its discriminator's decoder, with strided convolutions instead of 3x3 ones between upsamplings.
     """
 
     def __init__(
@@ -64,32 +64,32 @@ class Decoder(nn.Module):
         classes: int = 0,
         attributes: int = 0,
         latent: int = 64,  # size of the noise
-        label_size: int = 50,  # numbers that stand for the label beside the noise, if there are labels
+        label_size: int = 50,  # size of the label embedding beside the noise, if there are labels
         width: int = 64,  # channels of the last hidden map; doubled with every halving
         max_width: int = 512,  # no map has more channels than this
         depth: int = 3,  # doublings, at most as many as the image allows
         batch_norm: bool = False,  # after every layer but the last
-        init: Init = "kaiming",  # how the weights begin
+        init: Init = "kaiming",  # initialisation of the weights
     ):
         super().__init__()
         self.latent, self.resolution = latent, as_size(resolution)
         widths, self.base = plan(self.resolution, depth, width, max_width)
         self.join = JoinNoise(classes, attributes, label_size)
         self.project = nn.Linear(latent + self.join.size, widths[-1] * self.base[0] * self.base[1])
-        self.body = decoding(widths, channels, batch_norm)
+        self.body = build_decoder(widths, channels, batch_norm)
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         h = self.project(self.join(z, label)).view(len(z), *self.base, -1).permute(0, 3, 1, 2)  # (N, C, h, w)
-        return cropped(torch.tanh(self.body(h)), self.resolution)
+        return crop_center(torch.tanh(self.body(h)), self.resolution)
 
 
 class Autoencoder(BaseDiscriminator):
-    """Autoencoder critic: images (N, channels, H, W) to `Scores` whose logits are the error of redrawing each.
+    """Autoencoder discriminator: images (N, channels, H, W) to `Scores` whose logits are reconstruction errors.
 
     Zhao et al. 2017 (EBGAN: squared error, a code that is a map, batch norm) and Berthelot et al. 2017 (BEGAN: absolute
-    error, `code=64`, no batch norm).  The error is a mean over pixels and channels, (N, 1) float32: low for real ones,
-    where other critics' logits are high.  `features` is the code alone, (N, F).
+    error, `code=64`, no batch norm).  The error is a mean over pixels and channels, (N, 1) float32: low for real
+    images, for which other discriminators' logits are high.  `features` is the code alone, (N, F).
     """
 
     def __init__(
@@ -97,13 +97,13 @@ class Autoencoder(BaseDiscriminator):
         *,
         resolution: int | tuple[int, int],
         channels: int = 3,
-        error: Literal["squared", "absolute"] = "squared",  # how a pixel's error is counted
-        code: int = 0,  # numbers of a fully connected code; 0: the innermost map itself
+        error: Literal["squared", "absolute"] = "squared",  # error of a pixel
+        code: int = 0,  # size of a fully connected code; 0: the innermost map itself
         width: int = 64,  # channels of the first map; doubled with every halving
         max_width: int = 512,  # no map has more channels than this
         depth: int = 3,  # halvings, at most as many as the image allows
         batch_norm: bool = True,  # after every layer but the first and the last
-        init: Init = "kaiming",  # how the weights begin
+        init: Init = "kaiming",  # initialisation of the weights
     ):
         super().__init__()
         self.resolution, self.error = as_size(resolution), error
@@ -116,28 +116,28 @@ class Autoencoder(BaseDiscriminator):
         inner = widths[-1] * self.base[0] * self.base[1]
         self.squeeze = nn.Linear(inner, code) if code else nn.Identity()
         self.stretch = nn.Linear(code, inner) if code else nn.Identity()
-        self.decoder = decoding(widths, channels, batch_norm)
+        self.decoder = build_decoder(widths, channels, batch_norm)
         initialise(self, init)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the encoder's convolutions and what follows them."""
         return stages_of(self.encoder)
 
-    def redraw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The image as it comes back, and its code (N, F)."""
+    def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The reconstructed images and their codes (N, F)."""
         h = self.encoder(self._padded(x)).permute(0, 2, 3, 1)  # (N, h, w, C)
         code = self.squeeze(h.flatten(1))
         inner = self.stretch(code).view(h.shape).permute(0, 3, 1, 2)
-        return cropped(torch.tanh(self.decoder(inner)), self.resolution), code
+        return crop_center(torch.tanh(self.decoder(inner)), self.resolution), code
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
-        again, code = self.redraw(x)
-        gap = again.float() - x.float()
+        reconstruction, code = self.reconstruct(x)
+        gap = reconstruction.float() - x.float()
         error = gap.square() if self.error == "squared" else gap.abs()
         return Scores(error.flatten(1).mean(1, keepdim=True), features=(code,))
 
     def _padded(self, x: Tensor) -> Tensor:
-        """Grown evenly, by repeating its edge, to a size that can be halved all the way."""
+        """Images replicate-padded evenly to a size that every stage halves exactly."""
         halved = 2 ** len(self.stages())
         missing = [side * halved - have for side, have in zip(self.base, x.shape[2:])]
         if not any(missing):

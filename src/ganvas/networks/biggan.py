@@ -1,4 +1,4 @@
-"""A small BigGAN (Brock, Donahue and Simonyan 2019): the residual networks, told the label and noise at every size."""
+"""BigGAN's networks for small images (Brock, Donahue and Simonyan 2019): label and noise condition every block."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .layers import WEIGHTS, Init, as_size
 class Generator(nn.Module):
     """BigGAN's generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1] (Brock et al. 2019, appendix B).
 
-    The noise is split: a part is where the image begins, the others join the shared embedding of the label and steer
-    one block each through its batch norms.  Without labels the parts of the noise steer alone.
+    The latent is split: the first part is the input of the first layer, the others join the shared label embedding and
+    condition the batch norms of one block each.  Without labels the parts of the latent condition alone.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Generator(nn.Module):
         classes: int = 0,
         attributes: int = 0,
         latent: int = 128,  # size of the noise
-        label_size: int = 128,  # numbers that stand for the label in every block, if there are labels
-        hierarchical: bool = True,  # every block has a part of the noise; if not, all of it is where the image begins
+        label_size: int = 128,  # size of the label embedding in every block, if there are labels
+        hierarchical: bool = True,  # a part of the noise for every block; if not, all of it for the first layer
         width: int = 256,  # channels of the largest map
-        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        growth: int = 1,  # most channels of a map as a multiple of `width`; doubled with every halving
         attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
         spectral: bool = True,  # divide every weight by its largest singular value
-        init: Init = "orthogonal",  # how the weights begin
+        init: Init = "orthogonal",  # initialisation of the weights
     ):
         super().__init__()
         self.latent = latent
@@ -60,24 +60,24 @@ class Generator(nn.Module):
         )
         if self.embed is not None:
             WEIGHTS[init](self.embed.weight)
-        resnet.begin(self.body, init, spectral)
+        resnet.init_residual(self.body, init, spectral)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         start, *parts = z.split(self.sizes, 1)
         if self.embed is not None:
-            known = self.embed(label).to(z.dtype)
-            parts = [torch.cat([known, part], 1) for part in parts]
+            embedded = self.embed(label).to(z.dtype)
+            parts = [torch.cat([embedded, part], 1) for part in parts]
         return self.body(start, parts)
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
-        """Images of truncated noise."""
+        """Images of truncated latents."""
         return self(self.truncate(z, trunc), label)
 
     @staticmethod
     def truncate(z: Tensor, trunc: float) -> Tensor:
-        """Normal noise as noise of a normal that ends at -2 trunc and 2 trunc; equal noise gives equal noise.
+        """Map normal noise monotonically to a normal truncated to [-2 trunc, 2 trunc]; equal noise gives equal noise.
 
-        The monotone map from one distribution to the other, through the normal CDF in float64.  For `trunc` 1 it is not
+        Through the normal CDF in float64.  For `trunc` 1 it is not
         the identity: that cuts the normal at two standard deviations, as BigGAN's published samples do.
         """
         if trunc < 0:
@@ -99,14 +99,14 @@ class Discriminator(resnet.Discriminator):
         classes: int = 0,
         attributes: int = 0,
         width: int = 256,  # channels of the first map
-        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        growth: int = 1,  # most channels of a map as a multiple of `width`; doubled with every halving
         smallest: int = 8,  # the map is halved while its shorter side stays at least this
         flat: int = 2,  # blocks after that, which keep its size
-        pooling: Literal["sum", "mean"] = "sum",  # how the last map becomes features
+        pooling: Literal["sum", "mean"] = "sum",  # pooling of the last map to features
         attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
         spectral: bool = True,  # divide every weight by its largest singular value
-        init: Init = "orthogonal",  # how the weights begin
-        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
+        init: Init = "orthogonal",  # initialisation of the weights
+        head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
     ):
         super().__init__(
             resolution=resolution,

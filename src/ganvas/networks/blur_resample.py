@@ -1,4 +1,4 @@
-"""Doubling and halving of maps through a low-pass filter, differentiable any number of times.
+"""Upsampling and downsampling through a low-pass filter, differentiable any number of times.
 
 Both are depthwise convolutions with a fixed separable kernel, zero beyond the edges.  The taps (1, 2, 1) and
 (1, 3, 3, 1) are those of R3GAN and of StyleGAN; the latter doubles as bilinear interpolation does.
@@ -15,7 +15,7 @@ from .grouped_conv import convolve, transpose
 
 
 class Resample(nn.Module):
-    """Base of both: the kernel (1, 1, K, K) of some taps, its sum `gain`; it is part of no saved state."""
+    """Base: a separable kernel (1, 1, K, K) whose sum is `gain`; not part of the saved state."""
 
     kernel: Tensor
 
@@ -26,12 +26,12 @@ class Resample(nn.Module):
         self.register_buffer("kernel", torch.outer(row, row)[None, None] * (gain / row.sum() ** 2), persistent=False)
 
     def spread(self, x: Tensor) -> Tensor:
-        """The kernel once for every channel of x, in its number format."""
+        """The kernel repeated for every channel of x, in its dtype."""
         return self.kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)
 
 
 class Blur(Resample):
-    """The same size but for what the taps and the `padding` of each side leave: (N, C, H, W) -> (N, C, H', W')."""
+    """Low-pass filter: (N, C, H, W) -> (N, C, H', W'), sizes changed by the taps and the `padding` of each side."""
 
     def __init__(self, *, padding: int, gain: float = 1.0, taps: Sequence[float] = (1, 3, 3, 1)):
         super().__init__(taps, gain)
@@ -42,7 +42,7 @@ class Blur(Resample):
 
 
 class Upsample(Resample):
-    """Twice the size: (N, C, h, w) -> (N, C, 2h, 2w); away from the edges a constant stays what it is."""
+    """Upsampling by 2: (N, C, h, w) -> (N, C, 2h, 2w); away from the edges a constant is unchanged."""
 
     def __init__(self, taps: Sequence[float] = (1, 3, 3, 1)):
         super().__init__(taps, 4.0)
@@ -53,7 +53,7 @@ class Upsample(Resample):
 
 
 class Downsample(Resample):
-    """Half the size, rounded up for an odd number of taps: (N, C, H, W) -> (N, C, H / 2, W / 2)."""
+    """Downsampling by 2, rounded up for an odd number of taps: (N, C, H, W) -> (N, C, H / 2, W / 2)."""
 
     def __init__(self, taps: Sequence[float] = (1, 3, 3, 1)):
         super().__init__(taps, 1.0)

@@ -1,4 +1,4 @@
-"""A small convolutional network that names what an image shows."""
+"""A small convolutional classifier of images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .strided_conv import DownConv
 
 
 class Classifier(BaseDiscriminator):
-    """Classifier of images (N, channels, H, W) of at least 8x8 pixels: a 3x3 and a strided convolution a stage.
+    """Small convolutional classifier: images (N, channels, H, W) of at least 8x8 pixels to `Scores` with label logits.
 
-    Our own: batch norm throughout, dropout before the head.  It returns `Scores` with label logits.
+    Our own: a 3x3 and a strided convolution a stage, batch norm throughout, dropout before the head.
     """
 
     head: Head
@@ -28,9 +28,9 @@ class Classifier(BaseDiscriminator):
         classes: int = 0,
         width: int = 32,  # channels of the first map; doubled with every halving
         max_width: int = 128,  # no map has more channels than this
-        dropout: float = 0.5,  # share of the features silenced at each look
-        init: Init = "kaiming",  # how the weights begin
-        head: Spec = Spec(Classes),  # how features become class logits
+        dropout: float = 0.5,  # share of the features dropped in training
+        init: Init = "kaiming",  # initialisation of the weights
+        head: Spec = Spec(Classes),  # last layers: features to class logits
     ):
         super().__init__()
         height, wide = as_size(resolution)

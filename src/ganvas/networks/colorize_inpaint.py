@@ -1,4 +1,4 @@
-"""Networks that find again what an image has lost, colour or regions, around any network from images to images."""
+"""Wrappers that make any image-to-image network a colorizer (predicts Lab chroma) or an inpainter (fills holes)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from ..config import Spec
 from ..game import ImageToImage
 from ..imaging.colour import coloured, to_lab
 from . import unet
-from .layers import widened
+from .layers import to_float32
 
 
 class Colouriser(ImageToImage):
-    """Lightness (N, 1, H, W) in [-1, 1] to sRGB images (N, 3, H, W): chroma is predicted in Lab (Zhang et al. 2016).
+    """Colorizer: lightness (N, 1, H, W) in [-1, 1] to sRGB images (N, 3, H, W), by chroma in Lab (Zhang et al. 2016).
 
-    The lightness stays exactly as it was given, but for colours that sRGB has not.
+    The lightness is kept exactly, except for colours outside sRGB.
     """
 
     def __init__(
         self,
         *,
         resolution: int | tuple[int, int],
-        net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # lightness to two maps in [-1, 1]
+        net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # lightness to two chroma maps in [-1, 1]
     ):
         super().__init__()
         self.net = net.build(resolution=resolution, channels=2, source_channels=1, scale=1)
@@ -36,7 +36,7 @@ class Colouriser(ImageToImage):
 
 
 class Recoloured(ImageToImage):
-    """Images (N, 3, H, W) in [-1, 1] to the same with colours by a network from lightness to images."""
+    """A colorizer applied to the lightness of images (N, 3, H, W) in [-1, 1]."""
 
     colours = True
 
@@ -45,14 +45,14 @@ class Recoloured(ImageToImage):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.network(to_lab(x)[:, :1])
-        return made
+        image: Tensor = self.network(to_lab(x)[:, :1])
+        return image
 
 
 class Inpainter(ImageToImage):
-    """Images with holes (N, channels + 1, H, W), the last channel 1 in a hole and -1 elsewhere, to whole ones.
+    """Inpainter: images with a mask (N, channels + 1, H, W) to images without holes (Yu et al. 2019, section 3).
 
-    What is outside the holes stays exactly as it was given (Yu et al. 2019, section 3).
+    The mask is the last channel: 1 in a hole, -1 elsewhere.  Pixels outside the holes are kept exactly.
     """
 
     masked = True
@@ -62,11 +62,11 @@ class Inpainter(ImageToImage):
         *,
         resolution: int | tuple[int, int],
         channels: int = 3,
-        net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # all of it to images in [-1, 1]
+        net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # images with mask to images in [-1, 1]
     ):
         super().__init__()
         self.net = net.build(resolution=resolution, channels=channels, source_channels=channels + 1, scale=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        known, hole = widened(x[:, :-1]), (widened(x[:, -1:]) + 1) / 2
-        return torch.lerp(known, widened(self.net(x)), hole)
+        known, hole = to_float32(x[:, :-1]), (to_float32(x[:, -1:]) + 1) / 2
+        return torch.lerp(known, to_float32(self.net(x)), hole)

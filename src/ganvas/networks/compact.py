@@ -1,4 +1,4 @@
-"""Compact, the small network of Real-ESRGAN (SRVGG): convolutions in a row, no enlarging before the last one."""
+"""Compact, the small network of Real-ESRGAN (SRVGG): a chain of convolutions, upsampled after the last one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..game import ImageToImage
-from .layers import Init, initialise, widened
-from .superres_base import doublings, unit
+from .layers import Init, initialise, to_float32
+from .superres_base import to_unit, upsampling_steps
 
 Activation = Literal["prelu", "relu", "leakyrelu"]
 
 
 def activation_layer(name: str, width: int) -> nn.Module:
-    """A rectifier by name; the slope of PReLU is learnt for each channel, that of LeakyReLU is 0.1."""
+    """The activation of that name; PReLU learns a slope for each channel, LeakyReLU's is 0.1."""
     if name == "prelu":
         return nn.PReLU(num_parameters=width)
     return nn.ReLU(inplace=True) if name == "relu" else nn.LeakyReLU(0.1, inplace=True)
@@ -32,14 +32,15 @@ class Compact(ImageToImage):
         self,
         *,
         channels: int = 3,
-        scale: int = 4,  # how many times larger: 1, 2, 3, 4 or 8
+        scale: int = 4,  # side of the output as a multiple of the input: 1, 2, 3, 4 or 8
         width: int = 64,  # channels of every map
         convolutions: int = 16,  # between the first and the last one
         activation: Activation = "prelu",  # after every convolution but the last
-        init: Init | None = None,  # how the weights begin, the last layer's ten times smaller; none: as PyTorch's do
+        init: Init
+        | None = None,  # initialisation of the weights, the last layer's ten times smaller; none: PyTorch's default
     ):
         super().__init__()
-        doublings(scale)  # refuses others
+        upsampling_steps(scale)  # refuses others
         self.scale, self.activation = scale, activation
         layers: list[nn.Module] = []
         for inputs in (channels, *[width] * convolutions):
@@ -51,7 +52,7 @@ class Compact(ImageToImage):
             last.weight.data *= 0.1  # the enlarged image is what training begins from
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = widened(self.body(unit(x))).mul_(2)  # (N, channels scale^2, H, W)
-        # 2 (maps + unit(x)) - 1, before the pixels are moved: the largest maps of the network are touched once
+        maps = to_float32(self.body(to_unit(x))).mul_(2)  # (N, channels scale^2, H, W)
+        # 2 (maps + to_unit(x)) - 1, before the pixels are moved: the largest maps of the network are touched once
         maps.unflatten(1, (-1, self.scale**2)).add_(x[:, :, None])
         return F.pixel_shuffle(maps, self.scale)

@@ -1,4 +1,4 @@
-"""The residual network from images to images: a few halvings, many blocks at the smaller size, and back."""
+"""CycleGAN's generator (Zhu et al. 2017): two downsamplings, residual blocks at the smaller size, two upsamplings."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ..game import ImageToImage
-from .layers import Init, cropped, grown, initialise
-from .norms import ImageNorm, by_image
+from .layers import Init, crop_center, initialise, pad_to_multiple
+from .norms import ImageNorm, image_norm
 from .strided_conv import UpsampleConv
 
 HALVED = 2  # times
-LEAST = 5  # a side of fewer pixels is grown to 8, as reflecting needs two pixels after two halvings
+LEAST = 5  # a side of fewer pixels is padded to 8: reflection needs two pixels after two halvings
 
 
 class Layer(nn.Module):
-    """A convolution, a norm and a rectifier."""
+    """A convolution, a norm and ReLU."""
 
     def __init__(self, conv: nn.Module, norm: nn.Module):
         super().__init__()
@@ -29,12 +29,12 @@ class Layer(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions added to what they were given: (N, C, H, W) to the same; nothing after the sum."""
+    """Residual block of two 3x3 convolutions, no activation after the sum: (N, C, H, W) to the same shape."""
 
     def __init__(self, channels: int, norm: ImageNorm, dropout: float):
         super().__init__()
-        self.conv1, self.conv2 = (reflecting(channels, channels, 3, bias=norm != "batch") for _ in "12")
-        self.norm1, self.norm2 = (by_image(channels, norm) for _ in "12")
+        self.conv1, self.conv2 = (reflect_conv(channels, channels, 3, bias=norm != "batch") for _ in "12")
+        self.norm1, self.norm2 = (image_norm(channels, norm) for _ in "12")
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,16 +42,16 @@ class Block(nn.Module):
         return x + self.norm2(self.conv2(h))
 
 
-def reflecting(inputs: int, outputs: int, size: int, bias: bool = True) -> nn.Conv2d:
-    """A convolution that sees the image mirrored beyond its edges."""
+def reflect_conv(inputs: int, outputs: int, size: int, bias: bool = True) -> nn.Conv2d:
+    """A convolution with reflection padding that keeps the size."""
     return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect", bias=bias)
 
 
 class Generator(ImageToImage):
-    """Images (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1] (Zhu et al. 2017, appendix 7.2).
+    """CycleGAN's generator: images (N, source_channels, H, W) to (N, channels, H, W) in [-1, 1] (Zhu et al. 2017).
 
-    CycleGAN's network, after Johnson et al. 2016: 9 blocks from 256 pixels on, 6 below.  Any size: grown by its edge to
-    a multiple of 4, and cropped.  `up=resize` repeats pixels before a 3x3 convolution, which leaves no checkerboard.
+    Appendix 7.2, after Johnson et al. 2016: 9 blocks from 256 pixels on, 6 below.  Any size: padded to a multiple of 4
+    by repeating the edge, and cropped.  `up=resize` is nearest upsampling and a 3x3 convolution, without checkerboards.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Generator(ImageToImage):
         source_channels: int = 0,
         width: int = 64,  # channels of the largest map; doubled with both halvings
         blocks: int = 9,  # residual blocks
-        up: Literal["transposed", "resize"] = "transposed",  # how maps are doubled
-        norm: ImageNorm = "instance",  # what follows the convolutions; by each image alone when in use
-        dropout: float = 0.0,  # share of a map that is dropped inside the blocks while training
-        init: Init = "normal",  # how the weights begin
+        up: Literal["transposed", "resize"] = "transposed",  # upsampling of maps
+        norm: ImageNorm = "instance",  # after the convolutions; in evaluation, by each image alone
+        dropout: float = 0.0,  # share of a map dropped inside the blocks in training
+        init: Init = "normal",  # initialisation of the weights
     ):
         super().__init__()
         bias, widths = norm != "batch", [width << k for k in range(HALVED + 1)]
@@ -73,11 +73,11 @@ class Generator(ImageToImage):
         doubling: list[nn.Module] = [nn.ConvTranspose2d(i, o, 3, 2, 1, 1, bias=bias) for i, o in back]
         if up == "resize":
             doubling = [UpsampleConv(i, o, bias=bias) for i, o in back]
-        self.enter = Layer(reflecting(source_channels or channels, width, 7, bias), by_image(width, norm))
-        self.downs = nn.Sequential(*(Layer(conv, by_image(o, norm)) for conv, o in zip(down, widths[1:])))
+        self.enter = Layer(reflect_conv(source_channels or channels, width, 7, bias), image_norm(width, norm))
+        self.downs = nn.Sequential(*(Layer(conv, image_norm(o, norm)) for conv, o in zip(down, widths[1:])))
         self.blocks = nn.Sequential(*(Block(widths[-1], norm, dropout) for _ in range(blocks)))
-        self.ups = nn.Sequential(*(Layer(conv, by_image(o, norm)) for conv, (_, o) in zip(doubling, back)))
-        self.leave = reflecting(width, channels, 7)
+        self.ups = nn.Sequential(*(Layer(conv, image_norm(o, norm)) for conv, (_, o) in zip(doubling, back)))
+        self.leave = reflect_conv(width, channels, 7)
         initialise(self, init)
 
     def maps(self, x: Tensor) -> list[Tensor]:
@@ -85,7 +85,7 @@ class Generator(ImageToImage):
 
         Park et al. 2020 take layers 0, 4, 8, 12 and 16 of the same network: of 9 blocks, the 1st and the 5th.
         """
-        x = grown(x, 4 if min(x.shape[2:]) >= LEAST else 8)
+        x = pad_to_multiple(x, 4 if min(x.shape[2:]) >= LEAST else 8)
         h, maps = self.enter(x), [x]
         for layer in self.downs:
             maps.append(layer.conv(h))  # type: ignore[operator]
@@ -97,6 +97,6 @@ class Generator(ImageToImage):
         return maps
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.enter(grown(x, 4 if min(x.shape[2:]) >= LEAST else 8))
+        h = self.enter(pad_to_multiple(x, 4 if min(x.shape[2:]) >= LEAST else 8))
         h = self.leave(self.ups(self.blocks(self.downs(h))))
-        return cropped(torch.tanh(h), (x.shape[2], x.shape[3]))
+        return crop_center(torch.tanh(h), (x.shape[2], x.shape[3]))

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..game import BaseDiscriminator, Head, Scores
 from .heads import Plain
 from .label_inputs import JoinImage, JoinNoise
-from .layers import Init, as_size, cropped, halvings, initialise, stages_of
+from .layers import Init, as_size, crop_center, halvings, initialise, stages_of
 from .norms import spectral
 from .strided_conv import DownConv, UpConv
 
@@ -92,7 +92,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         h = self.project(self.join(z, label)).view(len(z), *self.base, -1)  # (N, h, w, C): channels-last as it is
         image = torch.tanh(self.body(h.permute(0, 3, 1, 2)))  # (N, channels, >= H, >= W)
-        return cropped(image, self.resolution)
+        return crop_center(image, self.resolution)
 
 
 class Discriminator(BaseDiscriminator):

@@ -12,7 +12,7 @@ from ..game import BaseDiscriminator
 from . import dcgan
 from .heads import Plain
 from .label_inputs import JoinImage, JoinNoise
-from .layers import Init, as_size, cropped, initialise
+from .layers import Init, as_size, crop_center, initialise
 from .norms import spectral
 from .virtual_norm import Reference, VirtualBatchNorm2d
 
@@ -22,7 +22,7 @@ def norms_for(norm: str, reference: int) -> dcgan.Norms:
     return (lambda channels: [VirtualBatchNorm2d(channels, reference)]) if norm == "virtual" else dcgan.NORMS[norm]
 
 
-def dense(inputs: int, outputs: int, norms: dcgan.Norms, activation: nn.Module) -> nn.Sequential:
+def dense_layer(inputs: int, outputs: int, norms: dcgan.Norms, activation: nn.Module) -> nn.Sequential:
     """A fully connected layer, normalised as maps are: (N, inputs) -> (N, outputs)."""
     between = norms(outputs)
     layer = nn.Linear(inputs, outputs, bias=not between)
@@ -46,8 +46,8 @@ class Generator(dcgan.Generator):
         max_width: int = 1024,
         norm: Literal[
             "batch", "virtual"
-        ] = "batch",  # statistics of the batch, or of a fixed one (Salimans et al. 2016)
-        reference: int = 64,  # images of the fixed batch of virtual batch norm
+        ] = "batch",  # norm of the maps: batch, or virtual batch norm (Salimans et al. 2016)
+        reference: int = 64,  # images in the reference batch of virtual batch norm
         init: Init = "normal",
     ):
         nn.Module.__init__(self)  # every part is built here, in the order of DCGAN's
@@ -56,7 +56,7 @@ class Generator(dcgan.Generator):
         self.base = tuple(-(-side // 2 ** len(widths)) for side in self.resolution)
         self.join = JoinNoise(classes, attributes, label_size)
         start = latent + self.join.size
-        self.hidden = dense(start, hidden, norms, nn.ReLU(inplace=True)) if hidden else None
+        self.hidden = dense_layer(start, hidden, norms, nn.ReLU(inplace=True)) if hidden else None
         self.project = nn.Linear(hidden or start, widths[0] * self.base[0] * self.base[1], bias=False)
         self.body = dcgan.upward(widths, channels, norms)
         facts = {"classes": classes, "attributes": attributes}
@@ -71,7 +71,7 @@ class Generator(dcgan.Generator):
         z = z if self.hidden is None else self.hidden(z)
         h = self.project(z).view(len(z), *self.base, -1)  # (N, h, w, C)
         image = torch.tanh(self.body(h.permute(0, 3, 1, 2))[lead:])
-        return cropped(image, self.resolution)
+        return crop_center(image, self.resolution)
 
 
 class Discriminator(dcgan.Discriminator):
@@ -88,8 +88,8 @@ class Discriminator(dcgan.Discriminator):
         max_width: int = 1024,
         hidden: int = 0,  # units of a fully connected layer after the last map; 0: none
         norm: dcgan.Norm
-        | Literal["virtual"] = "batch",  # DCGAN's, or statistics of a fixed batch (Salimans et al. 2016)
-        reference: int = 64,  # images of the fixed batch of virtual batch norm
+        | Literal["virtual"] = "batch",  # norm of the maps: DCGAN's, or virtual batch norm (Salimans et al. 2016)
+        reference: int = 64,  # images in the reference batch of virtual batch norm
         join: bool = False,
         init: Init = "normal",
         head: Spec = Spec(Plain),
@@ -100,7 +100,7 @@ class Discriminator(dcgan.Discriminator):
         widths = dcgan.widths_for(size, width, max_width)
         self.body = dcgan.downward(channels + self.join.channels, widths, norms)
         features = widths[-1] * (size[0] >> len(widths)) * (size[1] >> len(widths))
-        self.hidden = dense(features, hidden, norms, nn.LeakyReLU(0.2, inplace=True)) if hidden else None
+        self.hidden = dense_layer(features, hidden, norms, nn.LeakyReLU(0.2, inplace=True)) if hidden else None
         facts = {"classes": classes, "attributes": attributes}
         self.head = head.build(features=hidden or features, **facts)
         self.reference = Reference(reference, (channels, *size), **facts) if norm == "virtual" else None

@@ -1,7 +1,7 @@
 """Convolutions in groups whose second derivatives are single operations.
 
 PyTorch differentiates a grouped convolution twice by a loop over its groups, which for a depthwise one is a convolution
-a channel.  As in `strided`, three bilinear maps that are each other's derivatives:
+a channel.  As in `strided_conv`, three bilinear maps that are each other's derivatives:
 
     convolve(x, w)    the convolution              (N, I, H, W) x (O, I / G, k, k) -> (N, O, h, w)
     transpose(g, w)   its gradient by the input    (N, O, h, w) x (O, I / G, k, k) -> (N, I, H, W)
@@ -21,8 +21,8 @@ from torch.nn.grad import conv2d_weight
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a convolution goes over its input, and the sizes that its shapes do not tell."""
+class Geometry:
+    """Stride, padding and groups of a convolution, and the sizes that output shapes leave open."""
 
     stride: int
     padding: int
@@ -35,64 +35,68 @@ class Convolve(Function):
     """The convolution."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, way: Way) -> Tensor:
+    def forward(ctx: Any, x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
         ctx.save_for_backward(x, w)
-        ctx.way = replace(way, size=(x.shape[2], x.shape[3]), kernel=tuple(w.shape))
-        return conv2d(x, w, stride=way.stride, padding=way.padding, groups=way.groups)
+        ctx.geometry = replace(geometry, size=(x.shape[2], x.shape[3]), kernel=tuple(w.shape))
+        return conv2d(x, w, stride=geometry.stride, padding=geometry.padding, groups=geometry.groups)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, w = ctx.saved_tensors
         need_x, need_w, _ = ctx.needs_input_grad
-        by_x = Transpose.apply(g, w, ctx.way) if need_x else None
-        return by_x, (Weight.apply(x, g, ctx.way) if need_w else None), None
+        by_x = Transpose.apply(g, w, ctx.geometry) if need_x else None
+        return by_x, (Weight.apply(x, g, ctx.geometry) if need_w else None), None
 
 
 class Transpose(Function):
-    """The gradient by the input."""
+    """The gradient with respect to the input."""
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, w: Tensor, way: Way) -> Tensor:
+    def forward(ctx: Any, g: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
         ctx.save_for_backward(g, w)
-        ctx.way = replace(way, kernel=tuple(w.shape))
-        least = [(side - 1) * way.stride - 2 * way.padding + k for side, k in zip(g.shape[2:], w.shape[2:])]
-        extra = [side - reached for side, reached in zip(way.size, least)]
-        return conv_transpose2d(g, w, stride=way.stride, padding=way.padding, output_padding=extra, groups=way.groups)
+        ctx.geometry = replace(geometry, kernel=tuple(w.shape))
+        least = [(side - 1) * geometry.stride - 2 * geometry.padding + k for side, k in zip(g.shape[2:], w.shape[2:])]
+        extra = [side - reached for side, reached in zip(geometry.size, least)]
+        return conv_transpose2d(
+            g, w, stride=geometry.stride, padding=geometry.padding, output_padding=extra, groups=geometry.groups
+        )
 
     @staticmethod
     def backward(ctx: Any, gx: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         g, w = ctx.saved_tensors
         need_g, need_w, _ = ctx.needs_input_grad
-        by_g = Convolve.apply(gx, w, ctx.way) if need_g else None
-        return by_g, (Weight.apply(gx, g, ctx.way) if need_w else None), None
+        by_g = Convolve.apply(gx, w, ctx.geometry) if need_g else None
+        return by_g, (Weight.apply(gx, g, ctx.geometry) if need_w else None), None
 
 
 class Weight(Function):
-    """The gradient by the weight."""
+    """The gradient with respect to the weight."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, g: Tensor, way: Way) -> Tensor:
+    def forward(ctx: Any, x: Tensor, g: Tensor, geometry: Geometry) -> Tensor:
         ctx.save_for_backward(x, g)
-        ctx.way = replace(way, size=(x.shape[2], x.shape[3]))
-        return conv2d_weight(x, way.kernel, g, stride=way.stride, padding=way.padding, groups=way.groups)
+        ctx.geometry = replace(geometry, size=(x.shape[2], x.shape[3]))
+        return conv2d_weight(
+            x, geometry.kernel, g, stride=geometry.stride, padding=geometry.padding, groups=geometry.groups
+        )
 
     @staticmethod
     def backward(ctx: Any, gw: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, g = ctx.saved_tensors
         need_x, need_g, _ = ctx.needs_input_grad
-        by_x = Transpose.apply(g, gw, ctx.way) if need_x else None
-        return by_x, (Convolve.apply(x, gw, ctx.way) if need_g else None), None
+        by_x = Transpose.apply(g, gw, ctx.geometry) if need_x else None
+        return by_x, (Convolve.apply(x, gw, ctx.geometry) if need_g else None), None
 
 
 def operands(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the format that autocast asks for at this place."""
+    """Both in the dtype of the surrounding autocast."""
     dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
     return x.to(dtype), weight.to(dtype)
 
 
 def convolve(x: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0, groups: int = 1) -> Tensor:
     """The convolution (N, I, H, W) -> (N, O, h, w)."""
-    y: Tensor = Convolve.apply(*operands(x, weight), Way(stride, padding, groups))
+    y: Tensor = Convolve.apply(*operands(x, weight), Geometry(stride, padding, groups))
     return y
 
 
@@ -100,7 +104,7 @@ def transpose(
     g: Tensor, weight: Tensor, size: tuple[int, int], *, stride: int = 1, padding: int = 0, groups: int = 1
 ) -> Tensor:
     """The transposed convolution (N, O, h, w) -> (N, I, H, W), of a given size (H, W)."""
-    x: Tensor = Transpose.apply(*operands(g, weight), Way(stride, padding, groups, size))
+    x: Tensor = Transpose.apply(*operands(g, weight), Geometry(stride, padding, groups, size))
     return x
 
 

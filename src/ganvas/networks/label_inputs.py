@@ -1,7 +1,7 @@
-"""How a label enters a network: as numbers beside the noise, or as further channels of an image.
+"""Labels as inputs: embedded beside the noise of a generator, or as a further channel of an image.
 
-A label is a class (N,) int64 or a vector (N, D) float32; whoever is told neither `classes` nor `attributes` by the data
-is unconditional.
+A label is a class (N,) int64 or a vector (N, D) float32; with neither `classes` nor `attributes` a network is
+unconditional.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def embedding(classes: int, attributes: int, size: int) -> nn.Module:
 
 
 class JoinNoise(nn.Module):
-    """Noise (N, latent) with the embedding of its label beside it (Mirza and Osindero 2014); the noise alone without.
+    """Concatenation of noise (N, latent) and the embedding of its label, if there are labels (Mirza and Osindero 2014).
 
-    `size` is what the label adds: 0 for an unconditional network.  A vector is one more part of the noise, whose map
-    begins as every layer does: louder, InfoGAN's codes agreed with fewer digits (79 % instead of 90 %).
+    `size` is that of the embedding: 0 for an unconditional network.  A vector is one more part of the noise, and its
+    map is initialised as every layer: larger, InfoGAN's codes agreed with fewer digits (79 % instead of 90 %).
     """
 
     def __init__(self, classes: int, attributes: int, size: int):
@@ -44,9 +44,9 @@ class JoinNoise(nn.Module):
 
 
 class JoinImage(nn.Module):
-    """Images (N, C, H, W) with one more channel, an image learnt for each label (Mirza and Osindero 2014).
+    """Concatenation of images (N, C, H, W) and one channel learnt for each label (Mirza and Osindero 2014).
 
-    `channels` is what the label adds: 0 for an unconditional network, and unless `join` asks for it.
+    `channels` is the number added: 0 for an unconditional network, and without `join`.
     """
 
     def __init__(self, classes: int, attributes: int, resolution: tuple[int, int], join: bool):

@@ -1,4 +1,4 @@
-"""Initialisation by name, and the sizes every network has to reckon with."""
+"""Initialisation by name, and sizes: halvings, padding, cropping."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class VectorEmbedding(nn.Linear):
-    """A learnt linear map of label vectors (N, attributes) to (N, size), about as large as rows of a table.
+    """A learnt linear map of label vectors (N, attributes) to (N, size), of about the magnitude of an embedding's rows.
 
-    Left alone by `initialise`, as tables are: weights of a layer would make a label a tenth of what stands beside it.
+    `initialise` leaves it alone, as embeddings: weights of a layer would make a label ten times too small.
     """
 
     def __init__(self, attributes: int, size: int):
@@ -33,10 +33,10 @@ class VectorEmbedding(nn.Linear):
 
 
 def initialise(module: nn.Module, init: Init) -> nn.Module:
-    """Set every weight by the scheme of that name, every bias to zero; returns the module.
+    """Initialise every weight by the scheme of that name, every bias to zero; returns the module.
 
-    Batch-norm scales are one, or N(1, 0.02) with `normal`, as in DCGAN's code.  Embeddings of labels are left as
-    their owner made them.
+    Batch-norm scales are one, or N(1, 0.02) with `normal`, as in DCGAN's code.  Embeddings of labels are
+    left as they are.
     """
     for layer in module.modules():
         if isinstance(layer, VectorEmbedding):
@@ -52,12 +52,12 @@ def initialise(module: nn.Module, init: Init) -> nn.Module:
 
 
 def halvings(resolution: tuple[int, int], smallest: int = 4) -> int:
-    """How often the shorter side of (H, W) can be halved before it is under `smallest` pixels."""
+    """The number of times the shorter side of (H, W) can be halved before it is under `smallest` pixels."""
     return int(math.log2(min(resolution) / smallest))
 
 
 def stages_of(body: nn.Sequential) -> list[nn.Module]:
-    """The parts of a body that begin with its convolutions."""
+    """The parts of a body, each a convolution and the layers up to the next one."""
     starts = [k for k, layer in enumerate(body) if isinstance(layer, nn.Conv2d)]
     return [body[a:b] for a, b in zip(starts, [*starts[1:], len(body)])]
 
@@ -67,14 +67,14 @@ def as_size(resolution: int | tuple[int, int] | list[int]) -> tuple[int, int]:
     return (resolution, resolution) if isinstance(resolution, int) else (resolution[0], resolution[1])
 
 
-def cropped(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """The middle (H, W) pixels of (N, C, >= H, >= W)."""
-    top, left = ((have - want) // 2 for have, want in zip(image.shape[2:], size))
+def crop_center(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Crop the central (H, W) pixels of (N, C, >= H, >= W)."""
+    top, left = ((side - part) // 2 for side, part in zip(image.shape[2:], size))
     return image[:, :, top : top + size[0], left : left + size[1]]
 
 
-def grown(image: Tensor, multiple: int) -> Tensor:
-    """(N, C, H, W) grown evenly, by repeating its edge, to sides that `multiple` divides; `cropped` undoes it."""
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Pad (N, C, H, W) evenly, by repeating its edge, to sides that `multiple` divides; `crop_center` undoes it."""
     missing = [-side % multiple for side in image.shape[2:]]
     if not any(missing):
         return image
@@ -82,6 +82,6 @@ def grown(image: Tensor, multiple: int) -> Tensor:
     return nn.functional.pad(image, (left, across - left, top, down - top), mode="replicate")
 
 
-def widened(x: Tensor) -> Tensor:
-    """As float32, or wider if it was."""
+def to_float32(x: Tensor) -> Tensor:
+    """The tensor in float32, or in float64 if it is."""
     return x if x.dtype == torch.float64 else x.float()

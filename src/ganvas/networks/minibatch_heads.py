@@ -9,7 +9,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import Scores
 from .heads import Plain
-from .layers import widened
+from .layers import to_float32
 
 
 class Comparing(nn.Module):
@@ -30,7 +30,7 @@ class Comparing(nn.Module):
         return self.head(torch.cat([h, self.compare(h).to(h.dtype)], 1), label)
 
     def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
-        """Terms that the head inside adds to either player's objective."""
+        """Terms that the head inside adds to either player's objective, by name."""
         return self.head.loss(scores, label)
 
     def compare(self, h: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class MinibatchDiscrimination(Comparing):
         self.tensor = nn.Parameter(torch.randn(features, kernels, dims) * features**-0.5)
 
     def compare(self, h: Tensor) -> Tensor:
-        m = widened(h @ self.tensor.flatten(1).to(h.dtype)).unflatten(1, self.tensor.shape[1:])  # (N, B, C)
+        m = to_float32(h @ self.tensor.flatten(1).to(h.dtype)).unflatten(1, self.tensor.shape[1:])  # (N, B, C)
         # not cdist: it cannot be differentiated twice; one of C at a time, which takes half the time of all at once
         distance = sum(((a[:, None] - a[None]).abs() for a in m.unbind(2)), m.new_zeros(()))  # (N, N, B)
         return torch.exp(-distance).sum(1) - 1  # an image is exactly 1 like itself
@@ -93,10 +93,10 @@ class MinibatchStddev(Comparing):
 
 
 def deviation(h: Tensor, group: int) -> Tensor:
-    """The mean over features (N, F) of their standard deviation in each group of at most so many: (N, 1)."""
+    """The standard deviation of features (N, F) in each group of at most so many images, averaged: (N, 1)."""
     n = len(h)
     size = next((g for g in range(min(group, n), 1, -1) if n % g == 0), n)
-    groups = widened(h).reshape(size, n // size, -1)
+    groups = to_float32(h).reshape(size, n // size, -1)
     # the small constant keeps the root differentiable where a group is of one image
     spread = (groups.var(0, correction=0) + 1e-8).sqrt().mean(1, keepdim=True)  # (n / size, 1)
     return spread.repeat(size, 1)

@@ -20,7 +20,7 @@ from .norms import spectral as with_spectral_norm
 
 
 class Maxout(nn.Module):
-    """The largest of several linear maps, unit by unit: (N, inputs) -> (N, units) (Goodfellow et al. 2013)."""
+    """Maxout: the largest of several linear maps, unit by unit: (N, inputs) -> (N, units) (Goodfellow et al. 2013)."""
 
     def __init__(self, inputs: int, units: int, pieces: int):
         super().__init__()
@@ -45,10 +45,10 @@ class Generator(nn.Module):
         classes: int = 0,
         attributes: int = 0,
         latent: int = 100,  # size of the noise
-        label_size: int = 50,  # numbers that stand for the label beside the noise, if there are labels
+        label_size: int = 50,  # size of the label embedding beside the noise, if there are labels
         width: int = 1200,  # units of each hidden layer
         depth: int = 2,  # hidden layers
-        init: Init = "xavier",  # how the weights begin
+        init: Init = "xavier",  # initialisation of the weights
     ):
         super().__init__()
         self.latent = latent
@@ -81,12 +81,12 @@ class Discriminator(BaseDiscriminator):
         width: int = 240,  # maxout units of each hidden layer
         pieces: int = 5,  # linear maps a maxout unit chooses from
         depth: int = 2,  # hidden layers
-        input_dropout: float = 0.2,  # share of the pixels hidden at each look
-        dropout: float = 0.5,  # share of the hidden units silenced at each look
+        input_dropout: float = 0.2,  # share of the pixels dropped in training
+        dropout: float = 0.5,  # share of the hidden units dropped in training
         spectral: bool = False,  # divide every weight by its largest singular value
         join: bool = False,  # show the label as one more channel of the image
-        init: Init = "xavier",  # how the weights begin
-        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
+        init: Init = "xavier",  # initialisation of the weights
+        head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
     ):
         super().__init__()
         height, wide = as_size(resolution)
@@ -110,10 +110,9 @@ class Discriminator(BaseDiscriminator):
 
 
 class Frequencies(nn.Module):
-    """Numbers (N, C, H, W) flat, with their sines and cosines at pi, 2 pi, 4 pi, ...: (N, (1 + 2 count) C H W).
+    """Positional encoding: inputs (N, C, H, W) and their sines and cosines at pi, 2 pi, 4 pi, ... (Tancik et al. 2020).
 
-    All are multiplied by `gain`.  The positional encoding that lets a plain network see detail (Tancik et al. 2020);
-    of points, mostly.
+    (N, (1 + 2 count) C H W), all multiplied by `gain`.  It lets a plain network resolve detail, mostly of points.
     """
 
     def __init__(self, count: int, gain: float = 1.0):
@@ -128,9 +127,9 @@ class Frequencies(nn.Module):
 
 
 class LeakyDiscriminator(BaseDiscriminator):
-    """A plain fully connected critic for points and small images: LeakyReLU, no dropout, smooth enough for penalties.
+    """Fully connected LeakyReLU discriminator for points and small images: (N, channels, H, W) to `Scores`.
 
-    Images (N, channels, H, W) to `Scores`, in the shape of the toy critics of Gulrajani et al. 2017, appendix.
+    As the toy critics of Gulrajani et al. 2017, appendix: no dropout, smooth enough for gradient penalties.
     """
 
     head: Head
@@ -144,12 +143,12 @@ class LeakyDiscriminator(BaseDiscriminator):
         attributes: int = 0,
         width: int = 256,  # units of each hidden layer
         depth: int = 3,  # hidden layers
-        frequencies: int = 0,  # octaves of sines and cosines of every number that it sees beside the number
+        frequencies: int = 0,  # octaves of sines and cosines appended to every input
         spectral: bool = False,  # divide every weight by its largest singular value
-        gain: float = 1.0,  # what the numbers that it sees are multiplied by: how steep spectral norm lets it be
+        gain: float = 1.0,  # factor of the inputs; under spectral norm, the largest slope
         join: bool = False,  # show the label as one more channel of the image
-        init: Init = "kaiming",  # how the weights begin
-        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
+        init: Init = "kaiming",  # initialisation of the weights
+        head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
     ):
         super().__init__()
         height, wide = as_size(resolution)

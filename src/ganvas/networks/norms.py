@@ -11,24 +11,24 @@ from torch.nn.utils import parametrize
 
 from ..policy import full_precision
 from .label_inputs import JoinImage, JoinNoise, embedding
-from .layers import widened
+from .layers import to_float32
 
 M = TypeVar("M", bound=nn.Module)
 ImageNorm = Literal["batch", "instance", "none"]
 
-WARM_UP = 100  # power iterations before the first step; afterwards one a step follows the weights
+WARM_UP = 100  # power iterations before the first step; then one a step
 
 
 class SpectralNorm(nn.Module):
     """A weight divided by its largest singular value, as a matrix (outputs, everything else) (Miyato et al. 2018).
 
-    Algorithm 1: one power iteration at each look in training, none otherwise; its vectors are buffers.  In float32
-    whatever surrounds it, since the value scales the whole layer.  The columns are in the order in which a
+    Algorithm 1: one power iteration at each forward in training, none otherwise; its vectors are buffers.  In float32
+    even under autocast, since the value scales the whole layer.  The columns are in the order in which a
     channels-last weight lies in memory, so that nothing is copied; singular values do not depend on it.
     """
 
-    u: Tensor  # (outputs,): the left singular vector, as far as it is known
-    v: Tensor  # (everything else,): the right one
+    u: Tensor  # (outputs,): estimate of the left singular vector
+    v: Tensor  # (everything else,): of the right one
 
     def __init__(self, weight: Tensor, outputs: int = 0):
         super().__init__()
@@ -41,7 +41,7 @@ class SpectralNorm(nn.Module):
 
     def matrix(self, weight: Tensor) -> Tensor:
         """(outputs, everything else), as float32 or wider."""
-        weight = widened(weight).movedim(self.outputs, 0)
+        weight = to_float32(weight).movedim(self.outputs, 0)
         return weight.movedim(1, -1).reshape(len(weight), -1)
 
     @torch.no_grad()
@@ -55,20 +55,20 @@ class SpectralNorm(nn.Module):
             matrix = self.matrix(weight)
             if self.training:
                 self.iterate(matrix)
-            # copies, because the next look changes the buffers while this one still awaits its backward
+            # copies: the next forward changes the buffers while this one still awaits its backward
             sigma = torch.dot(self.u.clone(), matrix @ self.v.clone())
             return weight / sigma.clamp_min(self.eps)
 
 
 def spectral(module: M) -> M:
-    """Every convolution, linear map and embedding inside with spectral norm; returns the module.
+    """Apply spectral norm to every convolution, linear map and embedding inside, once initialised; returns the module.
 
-    Call it when the weights have been initialised.  What a label is turned into at the door, or in a conditional batch
-    norm, stays as it is: those are no maps of the signal, and at norm one a label would hardly be seen.
+    Label embeddings at the input and in conditional batch norms are exempt: they are no maps of the signal, and at norm
+    one a label would hardly count.
     """
-    doors = [m for m in module.modules() if isinstance(m, (JoinImage, JoinNoise))]
+    inputs = [m for m in module.modules() if isinstance(m, (JoinImage, JoinNoise))]
     tables = [table for m in module.modules() if isinstance(m, ConditionalBatchNorm2d) for table in m.tables]
-    exempt = {layer for part in doors + tables for layer in part.modules()}
+    exempt = {layer for part in inputs + tables for layer in part.modules()}
     for layer in [m for m in module.modules() if m not in exempt]:
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
             outputs = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
@@ -79,7 +79,7 @@ def spectral(module: M) -> M:
 class ConditionalBatchNorm2d(nn.Module):
     """Batch norm whose scale 1 + gain and shift follow a condition (Dumoulin et al. 2017; de Vries et al. 2017).
 
-    The condition of (N, C, H, W) is a label, (N,) int64 through tables that begin at zero or (N, attributes) float32
+    The condition of (N, C, H, W) is a label, (N,) int64 through tables of zeros at first or (N, attributes) float32
     through a linear map; or a vector (N, D) through bias-free linear maps (Brock et al. 2019, appendix B).  With none
     of them it is batch norm.
     """
@@ -100,7 +100,7 @@ class ConditionalBatchNorm2d(nn.Module):
 
     @property
     def tables(self) -> list[nn.Module]:
-        """The maps from labels, if it is labels that it is conditioned on."""
+        """The maps from labels, if the condition is a label."""
         return [self.gain, self.shift] if self.by_label else []
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -112,10 +112,10 @@ class ConditionalBatchNorm2d(nn.Module):
 
 
 class ImageBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm that, when it no longer trains, goes by each image's own statistics (Isola et al. 2017, section 3).
+    """Batch norm that in evaluation uses each image's own statistics (Isola et al. 2017, section 3).
 
-    So with the published batch of one it does in use what it did in training; the running statistics are kept, because
-    the files of others hold them, but not looked at.
+    With the published batch of one, evaluation so equals training; the running statistics are kept, because published
+    files hold them, but unused.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,8 +124,8 @@ class ImageBatchNorm2d(nn.BatchNorm2d):
         return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
-def by_image(channels: int, norm: ImageNorm) -> nn.Module:
-    """The normalisation of a network from images to images: `batch`, `instance` (without weights) or none."""
+def image_norm(channels: int, norm: ImageNorm) -> nn.Module:
+    """The norm layer of an image-to-image network: `batch`, `instance` (without weights) or none."""
     if norm == "none":
         return nn.Identity()
     return ImageBatchNorm2d(channels) if norm == "batch" else nn.InstanceNorm2d(channels)

@@ -1,4 +1,4 @@
-"""Networks that paint over an image, in one style or in any: what they add is nothing to begin with."""
+"""Style transfer networks that add to their input: residuals that are zero at initialisation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch.nn.functional import interpolate, relu
 
 from ..errors import UsageError
 from ..game import ImageToImage
-from .adain import VGG_WIDTHS, mirrored
-from .layers import cropped, grown
+from .adain import VGG_WIDTHS, reflect_conv
+from .layers import crop_center, pad_to_multiple
 from .transformer_net import LEAST, Block, Layer
 
-STROKE = 0.1  # of what the last layer makes is added, or the first steps would be large beside the colours
+STROKE = 0.1  # factor of the residual: at 1 the first steps would be large beside the colours
 
 
 class Overpainting(ImageToImage):
-    """Images (N, 1 or 3, H, W) in [-1, 1] to painted ones of the same size, by adding to them.
+    """Residual network of one style: images (N, 1 or 3, H, W) in [-1, 1] to stylized ones (after Johnson et al. 2016).
 
     The halvings and blocks of Johnson et al. 2016, with three changes that let a training begin with all of the content
     and a small loss, where theirs begins with grey and learns to copy first: the image itself is added at the end, in
@@ -36,40 +36,40 @@ class Overpainting(ImageToImage):
         super().__init__()
         self.ground = Colours(channels)
         self.first = Layer(channels, width, 5)
-        self.inwards = nn.ModuleList(normalised(Layer(k * width, 2 * k * width, 3, 2)) for k in (1, 2))
+        self.inwards = nn.ModuleList(with_norm(Layer(k * width, 2 * k * width, 3, 2)) for k in (1, 2))
         self.blocks = nn.Sequential(*(Block(4 * width) for _ in range(blocks)))
-        self.outwards = nn.ModuleList(normalised(Layer(2 * k * width, k * width, 3, 1, 2)) for k in (2, 1))
+        self.outwards = nn.ModuleList(with_norm(Layer(2 * k * width, k * width, 3, 1, 2)) for k in (2, 1))
         self.last = Layer(width, channels, 5)
-        silenced(self.last.conv2d)
+        zero_weights(self.last.conv2d)
 
     def forward(self, x: Tensor) -> Tensor:
-        h, skipped = relu(self.first(grown(x, 4 if min(x.shape[2:]) >= LEAST else 8))), []
+        h, skipped = relu(self.first(pad_to_multiple(x, 4 if min(x.shape[2:]) >= LEAST else 8))), []
         for layer in self.inwards:
             skipped.append(h)
             h = layer(h)
         h = self.blocks(h)
         for layer in self.outwards:
             h = layer(h) + skipped.pop()
-        return self.ground(x) + STROKE * cropped(self.last(h), (x.shape[2], x.shape[3]))
+        return self.ground(x) + STROKE * crop_center(self.last(h), (x.shape[2], x.shape[3]))
 
 
-def silenced(conv: nn.Conv2d) -> nn.Conv2d:
-    """A convolution that makes nothing until it has learnt."""
+def zero_weights(conv: nn.Conv2d) -> nn.Conv2d:
+    """Set the weights of a convolution to zero; returns it."""
     nn.init.zeros_(conv.weight)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return conv
 
 
-def normalised(layer: Layer) -> nn.Sequential:
-    """A layer, instance norm and ReLU: without the norm units die at the rates that suit the blocks."""
+def with_norm(layer: Layer) -> nn.Sequential:
+    """A layer, instance norm and ReLU: without the norm units die at the blocks' learning rates."""
     return nn.Sequential(layer, nn.InstanceNorm2d(layer.conv2d.out_channels, affine=True), nn.ReLU())
 
 
 class Colours(nn.Module):
-    """An image (N, C, H, W) in other colours: a linear change, learnt, of its channels.
+    """A learnt linear map of an image's channels: (N, C, H, W) to the same.
 
-    They are taken as they are and, to begin with at nothing, without the image's own mean and deviation, by which the
-    whole of an image can be made as bright and as coloured as the style.
+    Its inputs are the channels and, with weights that begin at zero, the channels without their mean and deviation, by
+    which a whole image can take the brightness and colours of the style.
     """
 
     def __init__(self, channels: int):
@@ -81,15 +81,15 @@ class Colours(nn.Module):
             self.mix.weight.copy_(torch.eye(channels, 2 * channels)[..., None, None])
 
     def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.mix(torch.cat([x, self.norm(x)], 1))
-        return made
+        image: Tensor = self.mix(torch.cat([x, self.norm(x)], 1))
+        return image
 
 
 class OverpaintingDecoder(nn.Module):
-    """An image (N, channels, H, W) in [-1, 1] and its maps, given a style's statistics, to an image like the first.
+    """Residual AdaIN decoder: an image (N, channels, H, W) in [-1, 1] and its restyled maps to a stylized image.
 
-    Where `adain.Decoder` makes an image from the deepest map alone and must learn to invert it, this adds to the
-    image, whose colours were given the style's as well, and every map goes in at its own size.  Maps are from the
+    `adain.Decoder` makes an image from the deepest map alone and must learn to invert it; this one adds to the image,
+    whose colours have the style's statistics too, and every map enters at its own size.  Maps are from the
     largest to the deepest, each half the size of the one before it (rounded either way).
     """
 
@@ -97,7 +97,7 @@ class OverpaintingDecoder(nn.Module):
         self,
         *,
         channels: int = 3,
-        widths: Sequence[int] = VGG_WIDTHS,  # of the maps from the largest to the deepest
+        widths: Sequence[int] = VGG_WIDTHS,  # channels of the maps, from the largest to the deepest
         depth: int = 2,  # convolutions at each of these sizes
     ):
         super().__init__()
@@ -107,18 +107,18 @@ class OverpaintingDecoder(nn.Module):
         for k in reversed(range(len(widths))):
             inputs = widths[k] * (1 if k == len(widths) - 1 else 2) + (0 if k else channels)
             sizes = [inputs, *[widths[k]] * (depth - 1), widths[max(k - 1, 0)]]
-            self.stages.append(nn.Sequential(*(painting(i, o) for i, o in zip(sizes, sizes[1:]))))
-        self.last = silenced(mirrored(widths[0], channels))
+            self.stages.append(nn.Sequential(*(leaky_conv(i, o) for i, o in zip(sizes, sizes[1:]))))
+        self.last = zero_weights(reflect_conv(widths[0], channels))
 
     def forward(self, *maps: Tensor) -> Tensor:
         image, *rest = maps
-        rest[0] = torch.cat([rest[0], image], 1)  # so that the last stage knows what it adds to
+        rest[0] = torch.cat([rest[0], image], 1)  # the last stage sees the image that it adds to
         h = self.stages[0](rest.pop())
         for stage, beside in zip(list(self.stages)[1:], reversed(rest)):
             h = stage(torch.cat([interpolate(h, size=beside.shape[2:]), beside], 1))
         return image + STROKE * self.last(h)
 
 
-def painting(inputs: int, outputs: int) -> nn.Sequential:
-    """A convolution and a leaky rectifier, whose units cannot die."""
-    return nn.Sequential(mirrored(inputs, outputs), nn.LeakyReLU(0.2))
+def leaky_conv(inputs: int, outputs: int) -> nn.Sequential:
+    """A convolution and LeakyReLU, whose units cannot die."""
+    return nn.Sequential(reflect_conv(inputs, outputs), nn.LeakyReLU(0.2))

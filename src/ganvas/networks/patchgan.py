@@ -1,4 +1,4 @@
-"""PatchGAN: a discriminator that judges every patch of an image by itself."""
+"""PatchGAN: a discriminator of patches (Isola et al. 2017)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from ..game import BaseDiscriminator, Scores
 from .layers import Init, as_size, halvings, initialise
-from .norms import ImageNorm, by_image
+from .norms import ImageNorm, image_norm
 
 HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # by receptive field
 LEAST = 3  # pixels that the last halved map must keep for the two convolutions after it
 
 
 def receptive_field(layers: Iterable[nn.Module]) -> int:
-    """Pixels a side that one number of the last map sees, from the kernels and strides of the convolutions."""
+    """Side of the receptive field of the last map in pixels, from the convolutions' kernels and strides."""
     field = 1
     for layer in reversed([m for m in layers if isinstance(m, nn.Conv2d)]):
         field = (field - 1) * layer.stride[0] + layer.kernel_size[0]
@@ -25,10 +25,10 @@ def receptive_field(layers: Iterable[nn.Module]) -> int:
 
 
 class Discriminator(BaseDiscriminator):
-    """Images (N, channels, H, W) to `Scores` whose logits are a map (N, 1, h, w) of verdicts on patches.
+    """PatchGAN discriminator: images (N, channels, H, W) to `Scores` with a logit per patch, (N, 1, h, w).
 
     Isola et al. 2017, section 6.1.2: 4x4 convolutions, some of stride 2 and two of stride 1; a receptive field of one
-    pixel is two 1x1 convolutions.  Small images get fewer halvings than asked for, and so smaller patches.
+    pixel is two 1x1 convolutions.  Small images get fewer halvings, and so smaller patches.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Discriminator(BaseDiscriminator):
         field: Literal[1, 16, 34, 70, 142, 286] = 70,  # side of a patch, in pixels
         width: int = 64,  # channels of the first map; doubled with every layer up to 8 times as many
         norm: ImageNorm = "batch",  # after every layer but the first and the last
-        init: Init = "normal",  # how the weights begin
+        init: Init = "normal",  # initialisation of the weights
     ):
         super().__init__()
         downs = min(HALVINGS[field], max(1, halvings(as_size(resolution), LEAST)))
@@ -49,7 +49,7 @@ class Discriminator(BaseDiscriminator):
             size, stride, padding = (4, 2 if k < downs else 1, 1) if downs else (1, 1, 0)
             normed = norm if k else "none"
             conv = nn.Conv2d(i, o, size, stride, padding, bias=normed != "batch")
-            self.body.extend([conv, by_image(o, normed), nn.LeakyReLU(0.2)])
+            self.body.extend([conv, image_norm(o, normed), nn.LeakyReLU(0.2)])
         size, padding = (4, 1) if downs else (1, 0)
         self.score = nn.Conv2d(widths[-1], 1, size, 1, padding, bias=bool(downs) or norm != "batch")
         initialise(self, init)
@@ -60,7 +60,7 @@ class Discriminator(BaseDiscriminator):
 
     @property
     def receptive_field(self) -> int:
-        """Side of the patch that each verdict is about, in pixels."""
+        """Side of the patch that each logit depends on, in pixels."""
         return receptive_field([*self.body, self.score])
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:

@@ -1,7 +1,7 @@
 """R3GAN's networks (Huang et al. 2024): residual blocks of grouped convolutions and no normalisation anywhere.
 
-What keeps them stable is how they begin: every block is the identity, and inside it the weights are scaled by the
-number of blocks (Fixup; Zhang et al. 2019).  The mirror image of the generator is the discriminator.
+Their initialisation keeps them stable: every block is the identity, and the weights inside it are scaled by the number
+of blocks (Fixup; Zhang et al. 2019).  The mirror image of the generator is the discriminator.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .blur_resample import Downsample, Upsample
 from .grouped_conv import GroupedConv
 from .heads import Plain
 from .label_inputs import JoinImage, JoinNoise
-from .layers import as_size, cropped, halvings
+from .layers import as_size, crop_center, halvings
 
 TAPS = (1, 2, 1)
 GAIN = math.sqrt(2 / (1 + 0.2**2))  # of LeakyReLU 0.2 (He et al. 2015)
 
 
-def scaled(layer: nn.Linear | nn.Conv2d, gain: float = 1.0) -> None:
-    """Normal weights that keep the variance of what comes in, times a gain; no bias (He et al. 2015, eq. 10)."""
+def init_scaled(layer: nn.Linear | nn.Conv2d, gain: float = 1.0) -> None:
+    """Initialise with normal weights that keep the variance, times a gain, and zero bias (He et al. 2015, eq. 10)."""
     fan_in = layer.weight[0].numel()
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in))
     if layer.bias is not None:
@@ -33,7 +33,7 @@ def scaled(layer: nn.Linear | nn.Conv2d, gain: float = 1.0) -> None:
 
 
 class Block(nn.Module):
-    """1x1 wider, grouped 3x3, 1x1 back, added to what came in: (N, C, h, w) -> the same shape (section 4.2)."""
+    """Residual block: 1x1 to more channels, grouped 3x3, 1x1 back; (N, C, h, w) to the same shape (section 4.2)."""
 
     def __init__(self, width: int, expansion: int, groups: int, blocks: int):
         super().__init__()
@@ -43,9 +43,9 @@ class Block(nn.Module):
         self.back = nn.Conv2d(hidden, width, 1, bias=False)
         self.activation = nn.LeakyReLU(0.2, inplace=True)
         gain = GAIN * blocks ** (-1 / 4)  # L^(-1 / (2m - 2)) of Fixup, m = 3 convolutions
-        scaled(self.wider, gain)
-        scaled(self.across, gain)
-        scaled(self.back, 0.0)
+        init_scaled(self.wider, gain)
+        init_scaled(self.across, gain)
+        init_scaled(self.back, 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.activation(self.wider(x))
@@ -57,12 +57,12 @@ def pointwise(inputs: int, outputs: int) -> nn.Module:
     if inputs == outputs:
         return nn.Identity()
     layer = nn.Conv2d(inputs, outputs, 1, bias=False)
-    scaled(layer)
+    init_scaled(layer)
     return layer
 
 
 def sizes_for(resolution: tuple[int, int]) -> int:
-    """How often images are halved on the way to the smallest map; raises `UsageError` under 8 pixels."""
+    """The number of halvings to the smallest map; raises `UsageError` under 8 pixels."""
     if min(resolution) < 8:
         height, width = resolution
         raise UsageError(
@@ -99,12 +99,12 @@ class Generator(nn.Module):
         classes: int = 0,
         attributes: int = 0,
         latent: int = 64,  # size of the noise
-        label_size: int = 64,  # numbers that stand for the label beside the noise, if there are labels
+        label_size: int = 64,  # size of the label embedding beside the noise, if there are labels
         width: int = 128,  # channels of the largest map
-        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        growth: int = 1,  # most channels of a map as a multiple of `width`; doubled with every halving
         blocks: int = 2,  # residual blocks at each size
-        expansion: int = 2,  # a block is so many times as wide inside
-        cardinality: int = 16,  # groups of its 3x3 convolution
+        expansion: int = 2,  # channels inside a block as a multiple of its own
+        cardinality: int = 16,  # groups of a block's 3x3 convolution
     ):
         super().__init__()
         self.latent, self.resolution = latent, as_size(resolution)
@@ -115,23 +115,23 @@ class Generator(nn.Module):
         self.join = JoinNoise(classes, attributes, label_size)
         self.basis = nn.Parameter(torch.randn(widths[0], *self.base))
         self.mix = nn.Linear(latent + self.join.size, widths[0], bias=False)
-        scaled(self.mix)
+        init_scaled(self.mix)
         self.body = nn.Sequential(stage(widths[0], blocks, expansion, cardinality, total))
         for wide, narrow in zip(widths, widths[1:]):
             self.body.append(pointwise(wide, narrow))
             self.body.append(Upsample(TAPS))
             self.body.append(stage(narrow, blocks, expansion, cardinality, total))
         self.out = nn.Conv2d(widths[-1], channels, 1, bias=False)
-        scaled(self.out)
+        init_scaled(self.out)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         amounts = self.mix(self.join(z, label))  # (N, C): how much of each learnt map
         h = (amounts[:, None, None] * self.basis.to(amounts.dtype).permute(1, 2, 0)).permute(0, 3, 1, 2)
-        return cropped(self.out(self.body(h)), self.resolution)
+        return crop_center(self.out(self.body(h)), self.resolution)
 
 
 class Discriminator(BaseDiscriminator):
-    """R3GAN's discriminator, the generator's mirror image: images (N, channels, H, W) to `Scores`.
+    """R3GAN's discriminator, which mirrors the generator: images (N, channels, H, W) to `Scores`.
 
     Huang et al. 2024.  With labels, the head `projection` adds the published inner product with the label's embedding.
     """
@@ -146,12 +146,12 @@ class Discriminator(BaseDiscriminator):
         classes: int = 0,
         attributes: int = 0,
         width: int = 128,  # channels of the first map
-        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        growth: int = 1,  # most channels of a map as a multiple of `width`; doubled with every halving
         blocks: int = 2,  # residual blocks at each size
-        expansion: int = 2,  # a block is so many times as wide inside
-        cardinality: int = 16,  # groups of its 3x3 convolution
+        expansion: int = 2,  # channels inside a block as a multiple of its own
+        cardinality: int = 16,  # groups of a block's 3x3 convolution
         join: bool = False,  # show the label as one more channel of the image
-        head: Spec = Spec(Plain),  # how features become a verdict
+        head: Spec = Spec(Plain),  # last layers: features to `Scores`
     ):
         super().__init__()
         size = as_size(resolution)
@@ -160,7 +160,7 @@ class Discriminator(BaseDiscriminator):
         total = blocks * len(widths)
         self.join = JoinImage(classes, attributes, size, join)
         self.read = nn.Conv2d(channels + self.join.channels, widths[0], 1, bias=False)
-        scaled(self.read)
+        init_scaled(self.read)
         self.body = nn.Sequential(stage(widths[0], blocks, expansion, cardinality, total))
         for narrow, wide in zip(widths, widths[1:]):
             down = nn.Sequential(Downsample(TAPS), pointwise(narrow, wide))
@@ -170,10 +170,10 @@ class Discriminator(BaseDiscriminator):
         self.head = built = head.build(features=widths[-1], classes=classes, attributes=attributes)
         for layer in built.modules():
             if isinstance(layer, nn.Linear):
-                scaled(layer)
+                init_scaled(layer)
 
     def stages(self) -> list[nn.Module]:
-        """The parts that `freeze_d` counts, from the image on: the layer that reads it, then each size."""
+        """The parts that `freeze_d` counts, from the image on: the input layer, then each size."""
         return [self.read, *self.body]
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:

@@ -21,15 +21,15 @@ from ..game import BaseDiscriminator, Head, Scores
 from .attention import SelfAttention
 from .heads import Plain
 from .label_inputs import JoinImage
-from .layers import Init, as_size, cropped, halvings, initialise
+from .layers import Init, as_size, crop_center, halvings, initialise
 from .norms import ConditionalBatchNorm2d, spectral
 from .strided_conv import ConvPool, UpsampleConv
 
 
 class UpBlock(nn.Module):
-    """Two normalised 3x3 convolutions and a shortcut, doubling the map: (N, I, h, w) -> (N, O, 2h, 2w).
+    """Residual block that doubles a map: (N, I, h, w) -> (N, O, 2h, 2w).
 
-    `condition` says what the norms follow, see `ConditionalBatchNorm2d`.
+    `condition` has the options of `ConditionalBatchNorm2d`.
     """
 
     def __init__(self, inputs: int, outputs: int, condition: dict[str, int], attention: bool = False):
@@ -49,7 +49,7 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut, halving the map if asked: (N, I, H, W) -> (N, O, H // 2, W // 2).
+    """Residual block that halves a map if `down`: (N, I, H, W) -> (N, O, H // 2, W // 2).
 
     The `first` block of a network has no rectifier before its first convolution: that would hide half of the image.
     """
@@ -70,7 +70,7 @@ class DownBlock(nn.Module):
 
 
 def stages_for(resolution: tuple[int, int], smallest: int) -> int:
-    """How often the image is halved on the way to a map of at least `smallest` pixels a side, once at least.
+    """The number of halvings to a map of at least `smallest` pixels a side, at least 1.
 
     Raises `UsageError` for images under 8 pixels.
     """
@@ -83,13 +83,13 @@ def stages_for(resolution: tuple[int, int], smallest: int) -> int:
     return max(halvings(resolution, smallest), 1)
 
 
-def nearest(sides: Sequence[int], wanted: int) -> int:
-    """The place of the first side nearest to the wanted one as a ratio; -1 if none is wanted."""
-    return min(range(len(sides)), key=lambda k: abs(math.log(sides[k] / wanted))) if wanted else -1
+def nearest_index(sides: Sequence[int], target: int) -> int:
+    """The index of the side nearest to the target as a ratio; -1 for target 0."""
+    return min(range(len(sides)), key=lambda k: abs(math.log(sides[k] / target))) if target else -1
 
 
-def begin(network: nn.Module, init: Init, normalised: bool) -> None:
-    """Initialise a network, and when that is done divide its weights by their norms.
+def init_residual(network: nn.Module, init: Init, normalised: bool) -> None:
+    """Initialise a network, then apply spectral norm if `normalised`.
 
     With `xavier` the 3x3 convolutions inside the blocks get the gain sqrt(2) of the published networks.
     """
@@ -103,7 +103,7 @@ def begin(network: nn.Module, init: Init, normalised: bool) -> None:
 
 
 class Upward(nn.Module):
-    """From a vector (N, inputs) by blocks, each with its own condition, to images (N, channels, H, W) in [-1, 1]."""
+    """Body of residual generators: vectors (N, inputs), and a condition for each block, to images in [-1, 1]."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Upward(nn.Module):
         stages = stages_for(resolution, 4)
         self.base = tuple(-(-side // 2**stages) for side in resolution)  # rounded up, cropped at the end
         widths = [width * min(2**k, growth) for k in reversed(range(stages + 1))]
-        chosen = nearest([min(self.base) << k for k in range(1, stages + 1)], attention)
+        chosen = nearest_index([min(self.base) << k for k in range(1, stages + 1)], attention)
         self.project = nn.Linear(inputs, widths[0] * self.base[0] * self.base[1])
         self.blocks = nn.ModuleList(
             UpBlock(wide, narrow, condition, k == chosen) for k, (wide, narrow) in enumerate(zip(widths, widths[1:]))
@@ -134,7 +134,7 @@ class Upward(nn.Module):
         for block, condition in zip(self.blocks, conditions):
             h = block(h, condition)
         image = self.out(relu(self.norm(h), inplace=True))
-        return cropped(torch.tanh(image), self.resolution)
+        return crop_center(torch.tanh(image), self.resolution)
 
 
 class Generator(nn.Module):
@@ -153,10 +153,10 @@ class Generator(nn.Module):
         attributes: int = 0,
         latent: int = 128,  # size of the noise
         width: int = 256,  # channels of the largest map
-        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        growth: int = 1,  # most channels of a map as a multiple of `width`; doubled with every halving
         attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
         spectral: bool = False,  # divide every weight by its largest singular value
-        init: Init = "xavier",  # how the weights begin
+        init: Init = "xavier",  # initialisation of the weights
     ):
         super().__init__()
         self.latent = latent
@@ -170,7 +170,7 @@ class Generator(nn.Module):
             attention=attention,
             condition=condition,
         )
-        begin(self, init, spectral)
+        init_residual(self, init, spectral)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return self.body(z, [label] * len(self.body.blocks))
@@ -192,16 +192,16 @@ class Discriminator(BaseDiscriminator):
         classes: int = 0,
         attributes: int = 0,
         width: int = 128,  # channels of the first map
-        growth: int = 1,  # the smallest map has at most so many times as many; they double with every halving
+        growth: int = 1,  # most channels of a map as a multiple of `width`; doubled with every halving
         smallest: int = 8,  # the map is halved while its shorter side stays at least this
         flat: int = 2,  # blocks after that, which keep its size
-        wide: bool = False,  # a block widens in its first convolution rather than its second
-        pooling: Literal["sum", "mean"] = "sum",  # how the last map becomes features
+        wide: bool = False,  # the first convolution of a block widens, not the second
+        pooling: Literal["sum", "mean"] = "sum",  # pooling of the last map to features
         attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
         spectral: bool = True,  # divide every weight by its largest singular value
         join: bool = False,  # show the label as one more channel of the image
-        init: Init = "xavier",  # how the weights begin
-        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
+        init: Init = "xavier",  # initialisation of the weights
+        head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
     ):
         super().__init__()
         size = as_size(resolution)
@@ -209,14 +209,14 @@ class Discriminator(BaseDiscriminator):
         self.join, self.pooling = JoinImage(classes, attributes, size, join), pooling
         places = [min(k, downs - 1) for k in range(downs + flat)]
         widths = [channels + self.join.channels, *(width * min(2**k, growth) for k in places)]
-        chosen = nearest([min(size) >> (k + 1) for k in places], attention)
+        chosen = nearest_index([min(size) >> (k + 1) for k in places], attention)
         self.body = nn.Sequential()
         for k, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
             hidden = outputs if wide or not k else inputs
             block = DownBlock(inputs, hidden, outputs, down=k < downs, first=not k, attention=k == chosen)
             self.body.append(block)
         self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
-        begin(self, init, spectral)
+        init_residual(self, init, spectral)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the blocks."""

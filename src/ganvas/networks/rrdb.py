@@ -1,6 +1,6 @@
-"""ESRGAN's generator: residual-in-residual dense blocks (Wang et al. 2018), the network of most files on users' disks.
+"""ESRGAN's generator: residual-in-residual dense blocks (Wang et al. 2018).
 
-Names of weights are those of Real-ESRGAN's files; the older layouts are read by `imaging.checkpoints`.
+Names of weights are those of Real-ESRGAN's files; the older layouts are in `checkpoints.layouts`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..game import ImageToImage
-from .layers import widened
-from .superres_base import doublings, padded, scaled_kaiming, signed, unit
+from .layers import to_float32
+from .superres_base import from_unit, init_kaiming, reflect_to_multiple, to_unit, upsampling_steps
 
 DEFAULT_UNSHUFFLE = {1: 4, 2: 2}
 
@@ -23,14 +23,14 @@ def leaky(x: Tensor) -> Tensor:
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions that each see all maps before them; a fifth of the last is added (figure 4 of the paper)."""
+    """Dense block: five convolutions of all maps before them; a fifth of the last is added (figure 4 of the paper)."""
 
     def __init__(self, width: int, growth: int):
         super().__init__()
         for k in range(1, 6):
             outputs = width if k == 5 else growth
             self.add_module(f"conv{k}", nn.Conv2d(width + (k - 1) * growth, outputs, 3, padding=1))
-        scaled_kaiming(*self.children())  # type: ignore[arg-type]
+        init_kaiming(*self.children())  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         first, *middle, last = self.children()
@@ -42,7 +42,7 @@ class DenseBlock(nn.Module):
 
 
 class RRDB(nn.Module):
-    """Three dense blocks; a fifth of what they make is added to what came in."""
+    """Residual-in-residual dense block: three dense blocks, a fifth of whose output is added to the input."""
 
     def __init__(self, width: int, growth: int):
         super().__init__()
@@ -58,14 +58,14 @@ class RRDBNet(ImageToImage):
     """ESRGAN's generator: images (N, channels, H, W) to (N, channels, scale H, scale W) (Wang et al. 2018).
 
     With `unshuffle` the body works on a smaller map whose pixels are squares of the image's, as in Real-ESRGAN (Wang
-    et al. 2021); sizes that do not divide are mirrored at the end and cropped.  It works in [0, 1] inside.
+    et al. 2021); sizes that do not divide are padded by reflection and cropped.  It works in [0, 1] inside.
     """
 
     def __init__(
         self,
         *,
         channels: int = 3,
-        scale: int = 4,  # how many times larger: 1, 2, 3, 4 or 8
+        scale: int = 4,  # side of the output as a multiple of the input: 1, 2, 3, 4 or 8
         width: int = 64,  # channels between blocks
         growth: int = 32,  # channels that every convolution of a dense block adds
         blocks: int = 23,  # residual-in-residual blocks
@@ -76,7 +76,7 @@ class RRDBNet(ImageToImage):
         self.multiple = DEFAULT_UNSHUFFLE.get(scale, 1) if unshuffle is None else unshuffle
         if self.multiple not in (1, 2, 4) or (scale == 3 and self.multiple > 1):
             raise UsageError(f"RRDBNet folds squares of 1, 2 or 4 pixels (of 1 at x3), not {self.multiple}.")
-        self.steps = doublings(scale) + doublings(self.multiple)
+        self.steps = upsampling_steps(scale) + upsampling_steps(self.multiple)
         self.conv_first = nn.Conv2d(channels * self.multiple**2, width, 3, padding=1)
         self.body = nn.Sequential(*(RRDB(width, growth) for _ in range(blocks)))
         self.conv_body = nn.Conv2d(width, width, 3, padding=1)
@@ -88,9 +88,11 @@ class RRDBNet(ImageToImage):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         # float32 between blocks: in bf16, what 69 of them add to it would be rounded as often
-        h = widened(self.conv_first(F.pixel_unshuffle(padded(unit(x), self.multiple), self.multiple)))
+        h = to_float32(
+            self.conv_first(F.pixel_unshuffle(reflect_to_multiple(to_unit(x), self.multiple), self.multiple))
+        )
         h = h + self.conv_body(self.body(h))
         for k, step in enumerate(self.steps, 1):
             h = leaky(self.get_submodule(f"conv_up{k}")(F.interpolate(h, scale_factor=step, mode="nearest")))
         image = self.conv_last(leaky(self.conv_hr(h)))  # (N, channels, >= scale H, >= scale W)
-        return signed(image[:, :, : height * self.scale, : width * self.scale])
+        return from_unit(image[:, :, : height * self.scale, : width * self.scale])

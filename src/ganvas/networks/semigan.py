@@ -21,8 +21,8 @@ from .label_inputs import JoinNoise
 from .layers import Init, as_size, initialise
 
 
-def directed(weight: Tensor, gain: Tensor) -> Tensor:
-    """Weight norm: every output's weights (O, ...) as a direction times its own length (O,)."""
+def apply_weight_norm(weight: Tensor, gain: Tensor) -> Tensor:
+    """Weight norm: the direction of every output's weights (O, ...) times a learnt length (O,)."""
     shape = (-1, *[1] * (weight.ndim - 1))
     return weight * (gain / weight.flatten(1).norm(dim=1)).view(shape)
 
@@ -47,11 +47,11 @@ class NormedConv(nn.Conv2d):
         self.gain = nn.Parameter(torch.full((outputs,), math.sqrt(2)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, directed(self.weight, self.gain), self.bias, self.stride, self.padding)
+        return conv2d(x, apply_weight_norm(self.weight, self.gain), self.bias, self.stride, self.padding)
 
 
 class Noise(nn.Module):
-    """Gaussian noise on everything that passes, while training."""
+    """Additive Gaussian noise in training."""
 
     def __init__(self, deviation: float):
         super().__init__()
@@ -62,9 +62,9 @@ class Noise(nn.Module):
 
 
 class Generator(nn.Module):
-    """Fully connected softplus generator with batch norm: noise (N, latent) to images (N, channels, H, W) in [-1, 1].
+    """Semi-supervised GAN's fully connected generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1].
 
-    The one of Salimans et al. 2016 for MNIST.
+    Salimans et al. 2016, for MNIST: softplus and batch norm.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class Generator(nn.Module):
         classes: int = 0,
         attributes: int = 0,
         latent: int = 100,  # size of the noise
-        label_size: int = 50,  # numbers that stand for the label beside the noise, if there are labels
+        label_size: int = 50,  # size of the label embedding beside the noise, if there are labels
         width: int = 500,  # units of both hidden layers
-        init: Init = "xavier",  # how the weights begin
+        init: Init = "xavier",  # initialisation of the weights
     ):
         super().__init__()
         self.latent, self.shape = latent, (channels, *as_size(resolution))
@@ -97,10 +97,10 @@ class Generator(nn.Module):
 
 
 class Dense(BaseDiscriminator):
-    """Fully connected discriminator with noise at every layer: images (N, channels, H, W) to `Scores`.
+    """Semi-supervised GAN's fully connected discriminator, with noise at every layer: images to `Scores`.
 
-    The one of Salimans et al. 2016 for MNIST: 1000-500-250-250-250 rectifiers.  The features that generators match
-    carry no noise.
+    Images (N, channels, H, W).  Salimans et al. 2016, for MNIST: 1000-500-250-250-250 rectifiers.
+    The features that generators match carry no noise.
     """
 
     head: Head
@@ -115,7 +115,7 @@ class Dense(BaseDiscriminator):
         width: int = 1000,  # units of the first layer; halved, and halved again for the last three
         image_noise: float = 0.3,  # standard deviation of the noise on the image, black and white being 1 apart
         noise: float = 0.5,  # standard deviation of the noise on hidden units
-        head: Spec = Spec(Classes),  # how features become a verdict
+        head: Spec = Spec(Classes),  # last layers: features to `Scores`
     ):
         super().__init__()
         quarter = max(width // 4, 1)
@@ -137,9 +137,10 @@ class Dense(BaseDiscriminator):
 
 
 class Convolutional(BaseDiscriminator):
-    """Convolutional discriminator with dropout and mean pooling: images of at least 8x8 to `Scores`.
+    """Semi-supervised GAN's convolutional discriminator: images of at least 8x8 to `Scores`.
 
-    The one of Salimans et al. 2016 for CIFAR-10 (there `width` is 96), with the third group padded like the others.
+    Salimans et al. 2016, for CIFAR-10: dropout and mean pooling (there `width` is 96); the third group is
+    padded like the others.
     """
 
     head: Head
@@ -152,9 +153,9 @@ class Convolutional(BaseDiscriminator):
         classes: int = 0,
         attributes: int = 0,
         width: int = 32,  # channels of the first three maps; the others have twice as many
-        image_dropout: float = 0.2,  # share of the pixels hidden at each look
-        dropout: float = 0.5,  # share of the hidden units silenced at each look
-        head: Spec = Spec(Classes),  # how features become a verdict
+        image_dropout: float = 0.2,  # share of the pixels dropped in training
+        dropout: float = 0.5,  # share of the hidden units dropped in training
+        head: Spec = Spec(Classes),  # last layers: features to `Scores`
     ):
         super().__init__()
         height, wide = as_size(resolution)

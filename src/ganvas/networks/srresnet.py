@@ -1,4 +1,4 @@
-"""SRResNet as published (Ledig et al. 2017), and the smaller-kernelled one without batch norm that replaced it.
+"""SRResNet as published (Ledig et al. 2017), and its successor without batch norm and with smaller kernels.
 
 The first is SRGAN's generator: 9x9 convolutions at both ends, batch norm, PReLU, sub-pixel enlargement.  The second is
 what BasicSR and MMagic call MSRResNet; its weights have the names of their files.
@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..game import ImageToImage
-from .layers import widened
-from .superres_base import doublings, scaled_kaiming, signed, unit
+from .layers import to_float32
+from .superres_base import from_unit, init_kaiming, to_unit, upsampling_steps
 
 
 class NormBlock(nn.Module):
-    """Convolution, batch norm, PReLU, convolution, batch norm, added to what came in (Ledig et al. 2017, figure 4)."""
+    """Residual block: convolution, batch norm, PReLU, convolution, batch norm (Ledig et al. 2017, figure 4)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -40,7 +40,7 @@ class SRResNet(ImageToImage):
         self,
         *,
         channels: int = 3,
-        scale: int = 4,  # how many times larger: 1, 2, 3, 4 or 8
+        scale: int = 4,  # side of the output as a multiple of the input: 1, 2, 3, 4 or 8
         width: int = 64,  # channels of every map
         blocks: int = 16,  # residual blocks
     ):
@@ -50,25 +50,25 @@ class SRResNet(ImageToImage):
         self.body = nn.Sequential(*(NormBlock(width) for _ in range(blocks)))
         self.after = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
         larger: list[nn.Module] = []
-        for step in doublings(scale):
+        for step in upsampling_steps(scale):
             larger += [nn.Conv2d(width, width * step**2, 3, padding=1), nn.PixelShuffle(step), nn.PReLU()]
         self.larger = nn.Sequential(*larger)
         self.last = nn.Conv2d(width, channels, 9, padding=4)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.first(unit(x))  # (N, width, H, W)
+        h = self.first(to_unit(x))  # (N, width, H, W)
         h = h + self.after(self.body(h))
-        return widened(self.last(self.larger(h)))
+        return to_float32(self.last(self.larger(h)))
 
 
 class ResidualBlock(nn.Module):
-    """Convolution, ReLU, convolution, added to what came in: EDSR's block (Lim et al. 2017, figure 2c)."""
+    """EDSR's residual block: convolution, ReLU, convolution (Lim et al. 2017, figure 2c)."""
 
     def __init__(self, width: int):
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        scaled_kaiming(self.conv1, self.conv2)
+        init_kaiming(self.conv1, self.conv2)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(F.relu(self.conv1(x), inplace=True))
@@ -85,7 +85,7 @@ class MSRResNet(ImageToImage):
         self,
         *,
         channels: int = 3,
-        scale: int = 4,  # how many times larger: 1, 2, 3, 4 or 8
+        scale: int = 4,  # side of the output as a multiple of the input: 1, 2, 3, 4 or 8
         width: int = 64,  # channels of every map
         blocks: int = 16,  # residual blocks
     ):
@@ -93,18 +93,18 @@ class MSRResNet(ImageToImage):
         self.scale = scale
         self.conv_first = nn.Conv2d(channels, width, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
-        self.steps = doublings(scale)
+        self.steps = upsampling_steps(scale)
         for k, step in enumerate(self.steps, 1):
             self.add_module(f"upconv{k}", nn.Conv2d(width, width * step**2, 3, padding=1))
         self.conv_hr = nn.Conv2d(width, width, 3, padding=1)
         self.conv_last = nn.Conv2d(width, channels, 3, padding=1)
-        scaled_kaiming(*(layer for layer in self.children() if isinstance(layer, nn.Conv2d)))
+        init_kaiming(*(layer for layer in self.children() if isinstance(layer, nn.Conv2d)))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = unit(x)
+        x = to_unit(x)
         h = self.body(F.leaky_relu(self.conv_first(x), 0.1))
         for k, step in enumerate(self.steps, 1):
             h = F.leaky_relu(F.pixel_shuffle(self.get_submodule(f"upconv{k}")(h), step), 0.1)
-        residue = widened(self.conv_last(F.leaky_relu(self.conv_hr(h), 0.1)))
+        residue = to_float32(self.conv_last(F.leaky_relu(self.conv_hr(h), 0.1)))
         base = x if self.scale == 1 else F.interpolate(x, scale_factor=self.scale, mode="bilinear")
-        return signed(residue + base)
+        return from_unit(residue + base)

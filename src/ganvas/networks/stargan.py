@@ -1,4 +1,4 @@
-"""One generator for many domains, and the critic that names them: StarGAN's two networks."""
+"""StarGAN's networks: one generator for many domains, and a discriminator that classifies them (Choi et al. 2018)."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from ..errors import UsageError
 from ..game import BaseDiscriminator, Head, Scores
 from .cyclegan import Layer
-from .layers import Init, as_size, cropped, grown, halvings, initialise
+from .layers import Init, as_size, crop_center, halvings, initialise, pad_to_multiple
 from .strided_conv import DownConv, UpConv
 
-DEEPEST = 6  # halvings of the published critic for 128 pixels
+DEEPEST = 6  # halvings of the published discriminator for 128 pixels
 
 
-def domains(label: Tensor, classes: int) -> Tensor:
-    """What the generator is told: (N, classes) float32 with a one for the class, or attributes (N, D) as they are."""
+def domain_channels(label: Tensor, classes: int) -> Tensor:
+    """The generator's label: one-hot classes (N, classes) float32, or attributes (N, D) unchanged."""
     return one_hot(label, classes).float() if classes else label
 
 
-def instance(channels: int) -> nn.Module:
-    """Instance norm with weights: StarGAN's files hold them."""
+def instance_norm(channels: int) -> nn.Module:
+    """Instance norm with weights, as in StarGAN's files."""
     return nn.InstanceNorm2d(channels, affine=True)
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions added to what they were given: (N, C, H, W) to the same."""
+    """Residual block of two 3x3 convolutions: (N, C, H, W) to the same shape."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.first = Layer(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), instance(channels))
-        self.conv, self.norm = nn.Conv2d(channels, channels, 3, 1, 1, bias=False), instance(channels)
+        self.first = Layer(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), instance_norm(channels))
+        self.conv, self.norm = nn.Conv2d(channels, channels, 3, 1, 1, bias=False), instance_norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.norm(self.conv(self.first(x)))
 
 
 class Generator(nn.Module):
-    """Images (N, C, H, W) and the domain each is to go to, to images (N, C, H, W) in [-1, 1] (Choi et al. 2018).
+    """StarGAN's generator: images (N, C, H, W) and target domains to images (N, C, H, W) in [-1, 1] (Choi et al. 2018).
 
-    Table 4 of the paper; the label enters as one constant channel for each domain.  Any size: grown by its edge to a
-    multiple of 4, and cropped.
+    Table 4 of the paper; the label enters as one constant channel for each domain.  Any size: padded to a multiple
+    of 4 by repeating the edge, and cropped.
     """
 
     def __init__(
@@ -54,32 +54,34 @@ class Generator(nn.Module):
         attributes: int = 0,
         width: int = 64,  # channels of the largest map; doubled with both halvings
         blocks: int = 6,  # residual blocks
-        init: Init | None = None,  # how the weights begin; none: as PyTorch does, which is what was published
+        init: Init | None = None,  # initialisation of the weights; none: PyTorch's default, as published
     ):
         super().__init__()
         self.classes = classes
         widths = [width, 2 * width, 4 * width]
         inputs = channels + (classes or attributes)
-        self.enter = Layer(nn.Conv2d(inputs, width, 7, 1, 3, bias=False), instance(width))
-        self.downs = nn.Sequential(*(Layer(DownConv(i, o), instance(o)) for i, o in zip(widths, widths[1:])))
+        self.enter = Layer(nn.Conv2d(inputs, width, 7, 1, 3, bias=False), instance_norm(width))
+        self.downs = nn.Sequential(*(Layer(DownConv(i, o), instance_norm(o)) for i, o in zip(widths, widths[1:])))
         self.blocks = nn.Sequential(*(Block(widths[-1]) for _ in range(blocks)))
-        self.ups = nn.Sequential(*(Layer(UpConv(i, o), instance(o)) for i, o in zip(widths[::-1], widths[-2::-1])))
+        self.ups = nn.Sequential(*(Layer(UpConv(i, o), instance_norm(o)) for i, o in zip(widths[::-1], widths[-2::-1])))
         self.leave = nn.Conv2d(width, channels, 7, 1, 3, bias=False)
         if init:
             initialise(self, init)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        whole = grown(x, 4)
-        told = domains(label, self.classes).to(x.dtype)[:, :, None, None].expand(-1, -1, *whole.shape[2:])
-        h = self.enter(torch.cat([whole, told], 1))
+        whole = pad_to_multiple(x, 4)
+        label_channels = (
+            domain_channels(label, self.classes).to(x.dtype)[:, :, None, None].expand(-1, -1, *whole.shape[2:])
+        )
+        h = self.enter(torch.cat([whole, label_channels], 1))
         h = self.leave(self.ups(self.blocks(self.downs(h))))
-        return cropped(torch.tanh(h), (x.shape[2], x.shape[3]))
+        return crop_center(torch.tanh(h), (x.shape[2], x.shape[3]))
 
 
 class Domains(nn.Module):
-    """What a critic pays for the name of the domain: cross entropy for classes, binary ones for attributes, summed.
+    """Domain classification loss: cross entropy for classes, the sum of binary ones for attributes.
 
-    The discriminator is charged for real images alone (Choi et al. 2018, eq. 2-3).
+    The discriminator minimises it for real images alone (Choi et al. 2018, eq. 2-3).
     """
 
     learns_fakes = False
@@ -89,7 +91,7 @@ class Domains(nn.Module):
         self.classes = classes
 
     def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
-        """The term of naming `label`, (N,) int64 or (N, D) float32."""
+        """The classification term for `label`, (N,) int64 or (N, D) float32."""
         assert scores.label_logits is not None
         if self.classes:
             return {"class": cross_entropy(scores.label_logits, label)}
@@ -98,7 +100,7 @@ class Domains(nn.Module):
 
 
 class Discriminator(BaseDiscriminator):
-    """Images (N, channels, H, W) to `Scores`: a map of verdicts on patches, and the logits of the domain.
+    """StarGAN's discriminator: images (N, channels, H, W) to `Scores` with logits of patches and of domains.
 
     Choi et al. 2018, table 5: 4x4 convolutions of stride 2 without norms, as many as the image allows.
     """
@@ -114,11 +116,11 @@ class Discriminator(BaseDiscriminator):
         attributes: int = 0,
         width: int = 64,  # channels of the first map; doubled with every halving
         depth: int = DEEPEST,  # halvings, at most as many as the image allows
-        init: Init | None = None,  # how the weights begin; none: as PyTorch does, which is what was published
+        init: Init | None = None,  # initialisation of the weights; none: PyTorch's default, as published
     ):
         super().__init__()
         if not classes and not attributes:
-            raise UsageError("This critic names domains, but the data have no labels.")
+            raise UsageError("StarGAN's discriminator classifies domains, but the data have no labels.")
         size = as_size(resolution)
         depth = min(depth, halvings(size, 1))
         widths = [width << k for k in range(depth)]

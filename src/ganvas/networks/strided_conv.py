@@ -113,27 +113,27 @@ class Weight(Function):
         return (Up.apply(g, gw) if need_x else None), (Down.apply(x, gw) if need_g else None)
 
 
-def worthwhile(x: Tensor, larger: tuple[int, int], channels: int, dtype: torch.dtype) -> bool:
-    """Whether the matrix product wins here: bf16 on a CPU, small even maps, enough channels to fill it."""
+def product_is_faster(x: Tensor, larger: tuple[int, int], channels: int, dtype: torch.dtype) -> bool:
+    """True where the matrix product is faster: bf16 on a CPU, small even maps, enough channels to fill it."""
     even = larger[0] % 2 == 0 and larger[1] % 2 == 0
     return x.device.type == "cpu" and dtype == torch.bfloat16 and even and max(larger) <= SMALL and channels >= 64
 
 
 def down(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The convolution by whichever way is faster here: (N, I, H, W) x (O, I, 4, 4) -> (N, O, H // 2, W // 2)."""
+    """The 4x4 convolution of stride 2, by the faster one: (N, I, H, W) x (O, I, 4, 4) -> (N, O, H // 2, W // 2)."""
     x, weight = operands(x, weight)
     bias = None if bias is None else bias.to(x.dtype)
-    if not worthwhile(x, (x.shape[2], x.shape[3]), x.shape[1], x.dtype):
+    if not product_is_faster(x, (x.shape[2], x.shape[3]), x.shape[1], x.dtype):
         return F.conv2d(x, weight, bias, stride=2, padding=1)
     y: Tensor = Down.apply(x, weight)
     return y if bias is None else y + bias[:, None, None]
 
 
 def up(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The transposed convolution by whichever way is faster: (N, O, h, w) x (O, I, 4, 4) -> (N, I, 2h, 2w)."""
+    """The transposed 4x4 convolution of stride 2, by the faster one: (N, O, h, w) x (O, I, 4, 4) -> (N, I, 2h, 2w)."""
     x, weight = operands(x, weight)
     bias = None if bias is None else bias.to(x.dtype)
-    if not worthwhile(x, (2 * x.shape[2], 2 * x.shape[3]), weight.shape[1], x.dtype):
+    if not product_is_faster(x, (2 * x.shape[2], 2 * x.shape[3]), weight.shape[1], x.dtype):
         return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
     y: Tensor = Up.apply(x, weight)
     return y if bias is None else y + bias[:, None, None]
@@ -159,14 +159,14 @@ class UpConv(nn.ConvTranspose2d):
         return up(x, self.weight, self.bias)
 
 
-def doubled(weight: Tensor) -> Tensor:
-    """The 4x4 kernel of a 3x3 one after summing 2x2 pixels: (O, I, 3, 3) -> (O, I, 4, 4)."""
+def fold_pooling(weight: Tensor) -> Tensor:
+    """The 4x4 kernel that equals a 3x3 one and a sum of 2x2 pixels: (O, I, 3, 3) -> (O, I, 4, 4)."""
     weight = F.pad(weight, (0, 1)) + F.pad(weight, (1, 0))
     return F.pad(weight, (0, 0, 0, 1)) + F.pad(weight, (0, 0, 1, 0))
 
 
 class ConvPool(nn.Conv2d):
-    """A 3x3 convolution and the mean of every 2x2 pixels, as one: (N, I, H, W) -> (N, O, H // 2, W // 2).
+    """A 3x3 convolution and 2x2 mean pooling in one: (N, I, H, W) -> (N, O, H // 2, W // 2).
 
     Exactly the two in a row, in 4 multiplications for 9: measured half the time, derivatives included.
     """
@@ -175,14 +175,14 @@ class ConvPool(nn.Conv2d):
         super().__init__(inputs, outputs, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return down(x, doubled(self.weight) / 4, self.bias)
+        return down(x, fold_pooling(self.weight) / 4, self.bias)
 
 
 class UpsampleConv(nn.Conv2d):
-    """Every pixel four times, then a 3x3 convolution, as one: (N, I, h, w) -> (N, O, 2h, 2w); see `ConvPool`."""
+    """Nearest upsampling by 2 and a 3x3 convolution in one: (N, I, h, w) -> (N, O, 2h, 2w); see `ConvPool`."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__(inputs, outputs, 3, padding=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return up(x, doubled(self.weight.transpose(0, 1).flip(2, 3)), self.bias)
+        return up(x, fold_pooling(self.weight.transpose(0, 1).flip(2, 3)), self.bias)

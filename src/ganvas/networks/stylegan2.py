@@ -1,4 +1,4 @@
-"""StyleGAN2's networks (Karras et al. 2020): latents become styles, and styles scale what every convolution sees.
+"""StyleGAN2's networks (Karras et al. 2020): latents become styles, and styles scale the inputs of every convolution.
 
 All weights are drawn from N(0, 1) and scaled where they are used (equalised learning rate, Karras et al. 2018), so that
 Adam moves each of them at the same relative speed; the mapping network's are a hundred times slower.
@@ -19,13 +19,13 @@ from ..game import BaseDiscriminator, Head, Scores
 from .blur_resample import Blur, Downsample, Upsample
 from .heads import Plain
 from .label_inputs import JoinImage, embedding
-from .layers import as_size, cropped, halvings, widened
+from .layers import as_size, crop_center, halvings, to_float32
 from .minibatch_heads import deviation
 
 GAIN = math.sqrt(2)
 
 
-def active(x: Tensor) -> Tensor:
+def leaky_gain(x: Tensor) -> Tensor:
     """LeakyReLU 0.2, and the gain that keeps the variance."""
     return leaky_relu(x, 0.2) * GAIN
 
@@ -62,7 +62,7 @@ class EqualConv(nn.Module):
 
 
 class Mapping(nn.Module):
-    """Noise (N, latent) and its label to one style (N, size): the latent's direction through a slow network."""
+    """Mapping network: normalised noise (N, latent) and its label to one style (N, size), at a low learning rate."""
 
     def __init__(self, latent: int, size: int, depth: int, classes: int, attributes: int):
         super().__init__()
@@ -76,13 +76,13 @@ class Mapping(nn.Module):
         if self.embed is not None:
             x = torch.cat([x, unit(self.embed(label).to(x.dtype))], 1)
         for layer in self.layers:
-            x = active(layer(x))
+            x = leaky_gain(layer(x))
         return x
 
 
 def unit(x: Tensor) -> Tensor:
-    """Rows with a mean square of one."""
-    return normalize(widened(x), dim=1, eps=1e-8) * math.sqrt(x.shape[1])
+    """Normalise rows to a mean square of one."""
+    return normalize(to_float32(x), dim=1, eps=1e-8) * math.sqrt(x.shape[1])
 
 
 class Modulated(nn.Module):
@@ -101,7 +101,7 @@ class Modulated(nn.Module):
         self.blur = Blur(padding=1, gain=4.0) if up else None
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        style, weight = widened(self.style(w)), self.weight * self.scale
+        style, weight = to_float32(self.style(w)), self.weight * self.scale
         x = x * style[:, :, None, None].to(x.dtype)
         if self.blur is not None:
             x = self.blur(conv_transpose2d(x, weight.transpose(0, 1).flip(2, 3), stride=2))
@@ -112,11 +112,11 @@ class Modulated(nn.Module):
     def _shrink(self, weight: Tensor, style: Tensor) -> Tensor:
         """One over the norm of each output's modulated weights: (N, O), in float32."""
         with torch.autocast(weight.device.type, enabled=False):
-            return (style.square() @ widened(weight).square().sum((2, 3)).t() + 1e-8).rsqrt()
+            return (style.square() @ to_float32(weight).square().sum((2, 3)).t() + 1e-8).rsqrt()
 
 
 class Noise(nn.Module):
-    """Noise of one learnt strength, the same in every channel; a fixed image of it when not training."""
+    """Additive noise of a learnt strength, the same in every channel; a fixed sample in evaluation."""
 
     fixed: Tensor
 
@@ -140,11 +140,11 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         h = self.noise(self.conv(x, w))
-        return active(h + self.bias[:, None, None].to(h.dtype))
+        return leaky_gain(h + self.bias[:, None, None].to(h.dtype))
 
 
 class ToImage(nn.Module):
-    """A map to channels of an image, scaled by a style but not divided by any norm."""
+    """A modulated 1x1 convolution to an image, without demodulation."""
 
     def __init__(self, inputs: int, channels: int, style: int):
         super().__init__()
@@ -210,7 +210,7 @@ class Generator(nn.Module):
         self.enlarge = Upsample()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Read weights of ganvas 0.1 before 2026-12, which call `to_image` `pictures`."""
+        """Read weights of 0.1 before December 2026, which have another name for `to_image`."""
         old = f"{prefix}pictures."
         for key in [k for k in state_dict if k.startswith(old)]:
             state_dict[f"{prefix}to_image.{key.removeprefix(old)}"] = state_dict.pop(key)
@@ -242,15 +242,15 @@ class Generator(nn.Module):
                 part = self.to_image[k // 2](h, w[:, k + 1])
                 image = part if image is None else self.enlarge(image) + part
         assert image is not None
-        return cropped(image, self.resolution)
+        return crop_center(image, self.resolution)
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
-        """Images from styles drawn nearer to the average one: average + trunc (w - average)."""
+        """Images from styles nearer to the average one: average + trunc (w - average)."""
         return self.synthesis(self.average + trunc * (self.mapping(z, label) - self.average))
 
 
 class Residual(nn.Module):
-    """Two convolutions and a shortcut, to half the size: (N, I, H, W) -> (N, O, H // 2, W // 2)."""
+    """Residual block that halves a map: (N, I, H, W) -> (N, O, H // 2, W // 2)."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -258,7 +258,7 @@ class Residual(nn.Module):
         self.halve, self.skip = Downsample(), EqualConv(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = active(self.down(active(self.same(x))))
+        h = leaky_gain(self.down(leaky_gain(self.same(x))))
         return (h + self.skip(self.halve(x))) / math.sqrt(2)
 
 
@@ -280,9 +280,9 @@ class Discriminator(BaseDiscriminator):
         attributes: int = 0,
         width: int = 32,  # channels of the first map; doubled with every halving
         max_width: int = 128,  # no map has more channels than this
-        group: int = 4,  # images whose deviation is taken together; 0: no deviation
+        group: int = 4,  # images in a group of minibatch standard deviation; 0: none
         join: bool = False,  # show the label as one more channel of the image
-        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
+        head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
     ):
         super().__init__()
         size = as_size(resolution)
@@ -296,13 +296,13 @@ class Discriminator(BaseDiscriminator):
         self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
 
     def stages(self) -> list[nn.Module]:
-        """The parts that `freeze_d` counts, from the image on: the layer that reads it, then each size."""
+        """The parts that `freeze_d` counts, from the image on: the input layer, then each size."""
         return [self.read, *self.body]
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
-        h = self.body(active(self.read(self.join(x, label))))
+        h = self.body(leaky_gain(self.read(self.join(x, label))))
         if self.group:
             spread = deviation(h.flatten(1), self.group)  # (N, 1)
             h = torch.cat([h, spread[:, :, None, None].expand(-1, -1, *h.shape[2:]).to(h.dtype)], 1)
-        h = active(self.look(h))
-        return self.head(active(self.flat(h.flatten(1))), label)
+        h = leaky_gain(self.look(h))
+        return self.head(leaky_gain(self.flat(h.flatten(1))), label)

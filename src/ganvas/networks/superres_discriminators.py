@@ -1,4 +1,4 @@
-"""Discriminators of super-resolution: one verdict on a whole crop, as a VGG network; one a pixel, as a U-Net."""
+"""Discriminators of super-resolution: a VGG network with one logit a crop, a U-Net with one a pixel."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class VGGDiscriminator(BaseDiscriminator):
         kernel: Literal[3, 4] = 3,  # side of the strided convolutions' kernels
         hidden: int = 1024,  # units of the fully connected layer
         norm: Literal["batch", "spectral", "none"] = "batch",  # after every convolution but the first, or of weights
-        init: Init | None = None,  # how the weights begin; none: as PyTorch's layers do
-        head: Spec = Spec(Plain, bias=True),  # how features become a verdict
+        init: Init | None = None,  # initialisation of the weights; none: PyTorch's default, as published
+        head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
     ):
         super().__init__()
         size = as_size(resolution)
         if min(size) < 8:
-            found = f"{size[1]}x{size[0]}"
-            raise UsageError(f"SRGAN's discriminator needs crops of at least 8x8 pixels, these are {found}.")
+            across = f"{size[1]}x{size[0]}"
+            raise UsageError(f"SRGAN's discriminator needs crops of at least 8x8 pixels, these are {across}.")
         layers: list[nn.Module] = []
         inputs = channels
         for k in range(halvings(size)):
@@ -72,7 +72,7 @@ class VGGDiscriminator(BaseDiscriminator):
 
 
 class UNetDiscriminator(BaseDiscriminator):
-    """Real-ESRGAN's discriminator: images of any size to a verdict on every pixel (Wang et al. 2021, section 3.4).
+    """Real-ESRGAN's U-Net discriminator: images of any size to `Scores` with a logit a pixel (Wang et al. 2021, 3.4).
 
     Images (N, channels, H, W) to `Scores` with logits (N, 1, H, W).  A U-Net with three halvings and skips that are
     added; every convolution but the first and the last has spectral norm and no bias.
@@ -83,7 +83,7 @@ class UNetDiscriminator(BaseDiscriminator):
         *,
         channels: int = 3,
         width: int = 64,  # channels of the first map; doubled with every halving
-        skip: bool = True,  # add the maps on the way down to those on the way up
+        skip: bool = True,  # add the encoder's maps to the decoder's
     ):
         super().__init__()
         w, self.skip = width, skip
@@ -94,12 +94,14 @@ class UNetDiscriminator(BaseDiscriminator):
         self.conv9 = nn.Conv2d(w, 1, 3, padding=1)
 
     def stages(self) -> list[nn.Module]:
-        """The parts that `freeze_d` counts, from the image on: the convolutions on the way down."""
+        """The parts that `freeze_d` counts, from the image on: the encoder's convolutions."""
         return [self.conv0, *self.down]
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
         if min(x.shape[2:]) < 8:
-            raise UsageError(f"A U-Net that judges needs 8x8 pixels at least, these are {x.shape[3]}x{x.shape[2]}.")
+            raise UsageError(
+                f"The U-Net discriminator needs images of at least 8x8 pixels, these are {x.shape[3]}x{x.shape[2]}."
+            )
         maps = [F.leaky_relu(self.conv0(x), 0.2)]  # (N, width, H, W)
         for conv in self.down:
             maps.append(F.leaky_relu(conv(maps[-1]), 0.2))

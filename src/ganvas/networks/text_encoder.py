@@ -1,4 +1,4 @@
-"""Captions as vectors: a small network that reads bytes, so that it knows every language and no vocabulary."""
+"""A small text encoder of bytes, which needs no vocabulary and reads every language."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 
 class ByteEncoder(nn.Module):
-    """Text encoder: N captions to (N, size), from their UTF-8 bytes by three convolutions and two kinds of pooling.
+    """Text encoder: N captions to (N, size), from their UTF-8 bytes by three convolutions, mean and max pooling.
 
-    A caption's vector does not depend on which others it is read with.  The empty caption has a vector, too.
+    A caption's vector does not depend on the other captions of the batch.  The empty caption has a vector, too.
     Our own; byte convolutions as in Zhang, Zhao and LeCun 2015.
     """
 
     def __init__(
         self,
         *,
-        size: int = 128,  # numbers that stand for a caption
-        width: int = 128,  # channels inside
+        size: int = 128,  # size of a caption's vector
+        width: int = 128,  # hidden channels
         length: int = 200,  # bytes that are read; the rest of a longer caption is ignored
     ):
         super().__init__()
@@ -35,12 +35,12 @@ class ByteEncoder(nn.Module):
         there = (tokens > 0)[:, None]  # (N, 1, L)
         h = self.embed(tokens).transpose(1, 2)  # (N, C, L)
         for layer in self.layers:
-            h = torch.relu(layer(h)) * there  # what lies beyond a caption's end stays nothing
+            h = torch.relu(layer(h)) * there  # zero beyond a caption's end
         mean = h.float().sum(2) / there.sum(2).clamp(min=1)
         return self.output(torch.cat([mean, h.float().amax(2)], 1)).float()
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
-        """Bytes plus one, filled up with zeros: (N, L) int64."""
+        """Bytes plus one, padded with zeros: (N, L) int64."""
         read = [caption.encode(errors="replace")[: self.length] for caption in captions]
         longest = max(1, *map(len, read)) if read else 1
         return torch.tensor([[b + 1 for b in text] + [0] * (longest - len(text)) for text in read])

@@ -1,4 +1,4 @@
-"""The network that paints in one style: two halvings, five residual blocks, pixels repeated on the way back."""
+"""TransformerNet: the fast style transfer network of PyTorch's examples (Johnson et al. 2016)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from ..game import ImageToImage
-from .layers import cropped, grown
+from .layers import crop_center, pad_to_multiple
 
 LEVELS = 127.5  # half the range in which the network computes: published files take and give 0 to 255
-LEAST = 5  # pixels a side that the widest convolution needs; fewer are grown to 8
+LEAST = 5  # pixels a side that the widest convolution needs; fewer are padded to 8
 
 
 class Layer(nn.Module):
-    """A convolution that sees the image mirrored beyond its edges, perhaps after repeating every pixel."""
+    """A convolution with reflection padding, after nearest upsampling by `repeat`."""
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, repeat: int = 1):
         super().__init__()
@@ -25,7 +25,7 @@ class Layer(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions added to what they were given: (N, C, H, W) to the same."""
+    """Residual block of two 3x3 convolutions: (N, C, H, W) to the same shape."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -37,10 +37,10 @@ class Block(nn.Module):
 
 
 class TransformerNet(ImageToImage):
-    """Images (N, 1 or 3, H, W) in [-1, 1] to painted ones of the same size (Johnson et al. 2016).
+    """Fast style transfer network: images (N, 1 or 3, H, W) in [-1, 1] to stylized ones (Johnson et al. 2016).
 
-    As in PyTorch's examples, by whose names published files hold it: resize convolution instead of transposed, instance
-    norm, no limit at the end (what is made may lie a little outside [-1, 1]).  Any size: grown by its edge, cropped.
+    As in PyTorch's examples, whose names published files have: resize, not transposed, convolutions, instance norm, and
+    no limit at the end (the output may lie a little outside [-1, 1]).  Any size: padded by its edge, cropped.
     """
 
     def __init__(
@@ -60,15 +60,15 @@ class TransformerNet(ImageToImage):
         self.deconv3 = Layer(width, channels, 9)
         for k, factor in enumerate((1, 2, 4, 2, 1), 1):
             self.add_module(f"in{k}", nn.InstanceNorm2d(factor * width, affine=True))
-        nn.init.constant_(self.deconv3.conv2d.bias, LEVELS)  # type: ignore[arg-type]  # grey to begin with
+        nn.init.constant_(self.deconv3.conv2d.bias, LEVELS)  # type: ignore[arg-type]  # grey at initialisation
 
     def forward(self, x: Tensor) -> Tensor:
         part = self.get_submodule
-        h = (grown(x, 4 if min(x.shape[2:]) >= LEAST else 8) + 1) * LEVELS
+        h = (pad_to_multiple(x, 4 if min(x.shape[2:]) >= LEAST else 8) + 1) * LEVELS
         for k in (1, 2, 3):
             h = relu(part(f"in{k}")(part(f"conv{k}")(h)))
         for k in range(1, self.blocks + 1):
             h = part(f"res{k}")(h)
         for k in (1, 2):
             h = relu(part(f"in{k + 3}")(part(f"deconv{k}")(h)))
-        return cropped(self.deconv3(h) / LEVELS - 1, (x.shape[2], x.shape[3]))
+        return crop_center(self.deconv3(h) / LEVELS - 1, (x.shape[2], x.shape[3]))

@@ -9,33 +9,33 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .layers import widened
+from .layers import to_float32
 
 
 class Reference(nn.Module):
-    """The batch that virtual batch norm refers to: the first one seen in training, kept among the weights.
+    """The reference batch of virtual batch norm: the first batch in training, saved with the weights.
 
-    In front of every batch it is handed on, so that it passes through the same layers; `size` rows come back out first
-    and are no result.  Several processes take the first rows of what they have together.
+    It is prepended to every batch, so that it passes through the same layers; the first `size` rows of an output belong
+    to it.  Several processes take the first rows of their batches together.
     """
 
     input: Tensor  # (size, ...)
     label: Tensor | None  # (size,) int64, or (size, D) float32
-    chosen: Tensor  # bool: has the batch been seen?  Until then it is noise
+    chosen: Tensor  # bool: set with the first batch; until then the reference is noise
 
     def __init__(self, size: int, shape: tuple[int, ...], *, classes: int = 0, attributes: int = 0):
         super().__init__()
         if size < 1:
             raise UsageError(f"The reference batch of virtual batch norm has at least 1 image, got {size}.")
-        self.size, self.settled = size, False  # settled: known to be chosen, without asking the device
+        self.size, self.ready = size, False  # ready: known to be chosen, without asking the device
         label = torch.zeros(size, dtype=torch.int64) if classes else torch.zeros(size, attributes)
         self.register_buffer("input", torch.randn(size, *shape))
         self.register_buffer("label", label if classes or attributes else None)
         self.register_buffer("chosen", torch.tensor(False))
 
     def forward(self, x: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """A batch with the reference in front of it."""
-        if self.training and not self.settled:
+        """The reference and the batch, concatenated."""
+        if self.training and not self.ready:
             # in a compiled run only: `torch.compiler.disable` imports torch._dynamo, which takes seconds
             choose = torch.compiler.disable(self._choose) if torch.compiler.is_compiling() else self._choose
             choose(x, label)
@@ -45,20 +45,20 @@ class Reference(nn.Module):
     @torch.no_grad()
     def _choose(self, x: Tensor, label: Tensor | None) -> None:
         if not self.chosen.item():
-            for mine, seen in ((self.input, x), (self.label, label)):
-                if mine is not None and seen is not None:
-                    whole = _of_all_processes(seen.detach().to(mine.dtype))
-                    mine.copy_(whole[torch.arange(self.size, device=whole.device) % len(whole)])
+            for buffer, rows in ((self.input, x), (self.label, label)):
+                if buffer is not None and rows is not None:
+                    whole = _gather(rows.detach().to(buffer.dtype))
+                    buffer.copy_(whole[torch.arange(self.size, device=whole.device) % len(whole)])
             self.chosen.fill_(True)
-        self.settled = True
+        self.ready = True
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self.settled = False  # what was loaded may be from before the first step
+        self.ready = False  # the state may be from before the first step
 
 
-def _of_all_processes(rows: Tensor) -> Tensor:
-    """The rows of every process that trains along, in their order."""
+def _gather(rows: Tensor) -> Tensor:
+    """The rows of all processes, by rank."""
     if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
         return rows
     parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
@@ -81,7 +81,7 @@ class VirtualBatchNorm2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        size, wide = self.reference, widened(x)
+        size, wide = self.reference, to_float32(x)
         own_variance, own_mean = torch.var_mean(wide, (2, 3), correction=0)  # (reference + N, C)
         mean = own_mean[:size].mean(0)
         variance = (own_variance[:size] + (own_mean[:size] - mean).square()).mean(0)
