@@ -1,7 +1,7 @@
 """The catalogue: every component, recipe, data source and measure by name.
 
-A new variant is a class or a function in its own file and one line here; the command line, the tests and the
-documentation tables follow.  Entries are `module:name` below ganvas and are imported when they are looked up, so that
+A new variant is a class or a function in its own file and one word here; the command line, the tests and the
+documentation tables follow.  Modules are those below ganvas; an entry is imported when it is looked up, so that
 a command imports only what it uses.  A saved config may name only what is listed here.
 """
 
@@ -15,12 +15,12 @@ from .legacy import component_name
 
 
 class Shelf(Mapping[str, Any]):
-    """Classes or functions by catalogue name, imported on first use."""
+    """Classes or functions by catalogue name, imported on first use, from tables of `module: name name=Class ...`."""
 
-    def __init__(self, *tables: Mapping[str, str] | Shelf):
-        self.addresses: dict[str, str] = {}
+    def __init__(self, *tables: str | Shelf):
+        self.addresses: dict[str, str] = {}  # {name: module:Class}
         for table in tables:
-            self.addresses |= table.addresses if isinstance(table, Shelf) else table
+            self.addresses |= table.addresses if isinstance(table, Shelf) else _read(table)
         self._objects: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -40,267 +40,171 @@ class Shelf(Mapping[str, Any]):
         return len(self.addresses)
 
 
+def _read(table: str) -> dict[str, str]:
+    addresses, module = {}, ""
+    for word in table.split():
+        if word.endswith(":"):
+            module = word
+        else:
+            name, _, attribute = word.partition("=")
+            addresses[name] = module + (attribute or name)
+    return addresses
+
+
 RECIPES = Shelf(
-    {
-        "gan": "recipes.generation:gan",
-        "dcgan": "recipes.generation:dcgan",
-        "dcgan_small": "recipes.generation:dcgan_small",
-        "lsgan": "recipes.generation:lsgan",
-        "hinge": "recipes.generation:hinge",
-        "dragan": "recipes.generation:dragan",
-        "realness": "recipes.generation:realness",
-        "wgan": "recipes.generation:wgan",
-        "wgan_gp": "recipes.generation:wgan_gp",
-        "sngan": "recipes.residual:sngan",
-        "sagan": "recipes.residual:sagan",
-        "biggan": "recipes.residual:biggan",
-        "r3gan": "recipes.residual:r3gan",
-        "stylegan2": "recipes.stylegan2:stylegan2",
-        "ebgan": "recipes.energy:ebgan",
-        "began": "recipes.energy:began",
-        "cgan": "recipes.conditional:cgan",
-        "acgan": "recipes.conditional:acgan",
-        "projection": "recipes.conditional:projection",
-        "r3gan_conditional": "recipes.conditional:r3gan_conditional",
-        "stylegan2_conditional": "recipes.stylegan2:stylegan2_conditional",
-        "gan_points": "recipes.points:gan_points",
-        "wgan_gp_points": "recipes.points:wgan_gp_points",
-        "sngan_points": "recipes.points:sngan_points",
-        "minibatch_points": "recipes.points:minibatch_points",
-        "r3gan_points": "recipes.points:r3gan_points",
-        "infogan": "recipes.codes_text_classes:infogan",
-        "textgan": "recipes.codes_text_classes:textgan",
-        "semigan": "recipes.codes_text_classes:semigan",
-        "classifier": "recipes.codes_text_classes:classifier",
-        "pix2pix": "recipes.translation:pix2pix",
-        "cyclegan": "recipes.translation:cyclegan",
-        "cut": "recipes.translation:cut",
-        "stargan": "recipes.translation:stargan",
-        "cartoon": "recipes.translation:cartoon",
-        "fast_style": "recipes.style_transfer:fast_style",
-        "adain": "recipes.style_transfer:adain",
-        "srresnet": "recipes.restoration:srresnet",
-        "srgan": "recipes.restoration:srgan",
-        "esrgan_psnr": "recipes.restoration:esrgan_psnr",
-        "esrgan": "recipes.restoration:esrgan",
-        "real_esrgan": "recipes.restoration:real_esrgan",
-        "compact": "recipes.restoration:compact",
-        "denoise": "recipes.restoration:denoise",
-        "deblur": "recipes.restoration:deblur",
-        "dejpeg": "recipes.restoration:dejpeg",
-        "dehaze": "recipes.restoration:dehaze",
-        "colorize": "recipes.restoration:colorize",
-        "inpaint": "recipes.restoration:inpaint",
-        "face_sr": "recipes.restoration:face_sr",
-    }
+    """
+    recipes.generation: gan dcgan dcgan_small lsgan hinge dragan realness wgan wgan_gp
+    recipes.residual: sngan sagan biggan r3gan
+    recipes.stylegan2: stylegan2
+    recipes.energy: ebgan began
+    recipes.conditional: cgan acgan projection r3gan_conditional
+    recipes.stylegan2: stylegan2_conditional
+    recipes.points: gan_points wgan_gp_points sngan_points minibatch_points r3gan_points
+    recipes.codes_text_classes: infogan textgan semigan classifier
+    recipes.translation: pix2pix cyclegan cut stargan cartoon
+    recipes.style_transfer: fast_style adain
+    recipes.restoration: srresnet srgan esrgan_psnr esrgan real_esrgan compact denoise deblur dejpeg dehaze
+        colorize inpaint face_sr
+    """
 )
 
 LOSSES = Shelf(
-    {
-        "non_saturating": "losses.adversarial:NonSaturating",
-        "minimax": "losses.adversarial:Minimax",
-        "least_squares": "losses.adversarial:LeastSquares",
-        "wasserstein": "losses.adversarial:Wasserstein",
-        "hinge": "losses.adversarial:Hinge",
-        "relativistic_pairing": "losses.relativistic:RelativisticPairing",
-        "relativistic_average": "losses.relativistic:RelativisticAverage",
-        "energy_margin": "losses.energy:EnergyMargin",
-        "boundary_equilibrium": "losses.energy:BoundaryEquilibrium",
-        "realness": "losses.realness:Realness",
-        "top_k": "losses.wrappers:TopK",
-        "weighted": "losses.wrappers:Weighted",
-    }
+    """
+    losses.adversarial: non_saturating=NonSaturating minimax=Minimax least_squares=LeastSquares
+        wasserstein=Wasserstein hinge=Hinge
+    losses.relativistic: relativistic_pairing=RelativisticPairing relativistic_average=RelativisticAverage
+    losses.energy: energy_margin=EnergyMargin boundary_equilibrium=BoundaryEquilibrium
+    losses.realness: realness=Realness
+    losses.wrappers: top_k=TopK weighted=Weighted
+    """
 )
 
 TERMS = Shelf(
-    {
-        "l1": "losses.pixel:L1",
-        "mse": "losses.pixel:MSE",
-        "charbonnier": "losses.pixel:Charbonnier",
-        "perceptual": "losses.perceptual:Perceptual",
-        "total_variation": "losses.pixel:TotalVariation",
-        "ldl": "losses.pixel:LDL",
-        "colour": "losses.pixel:Colour",
-    }
+    """
+    losses.pixel: l1=L1 mse=MSE charbonnier=Charbonnier
+    losses.perceptual: perceptual=Perceptual
+    losses.pixel: total_variation=TotalVariation ldl=LDL colour=Colour
+    """
 )
 
 PENALTIES = Shelf(
-    {
-        "r1": "losses.gradient_penalties:R1",
-        "r2": "losses.gradient_penalties:R2",
-        "gradient_penalty": "losses.gradient_penalties:GradientPenalty",
-        "dragan": "losses.gradient_penalties:DRAGAN",
-        "lecam": "losses.score_penalties:LeCam",
-        "consistency": "losses.score_penalties:Consistency",
-        "feature_matching": "losses.score_penalties:FeatureMatching",
-        "pulling_away": "losses.score_penalties:PullingAway",
-        "path_length": "losses.path_length:PathLength",
-        "weight_clipping": "losses.weight_penalties:WeightClipping",
-        "orthogonal": "losses.weight_penalties:OrthogonalRegularisation",
-        "historical_averaging": "losses.weight_penalties:HistoricalAveraging",
-    }
+    """
+    losses.gradient_penalties: r1=R1 r2=R2 gradient_penalty=GradientPenalty dragan=DRAGAN
+    losses.score_penalties: lecam=LeCam consistency=Consistency feature_matching=FeatureMatching
+        pulling_away=PullingAway
+    losses.path_length: path_length=PathLength
+    losses.weight_penalties: weight_clipping=WeightClipping orthogonal=OrthogonalRegularisation
+        historical_averaging=HistoricalAveraging
+    """
 )
 
 HEADS = Shelf(
-    {
-        "plain": "networks.heads:Plain",
-        "projection": "networks.heads:Projection",
-        "auxiliary_classifier": "networks.heads:AuxiliaryClassifier",
-        "joint": "networks.heads:Joint",
-        "minibatch_discrimination": "networks.minibatch_heads:MinibatchDiscrimination",
-        "minibatch_stddev": "networks.minibatch_heads:MinibatchStddev",
-        "info": "networks.class_and_code_heads:InfoHead",
-        "classes": "networks.class_and_code_heads:Classes",
-    }
+    """
+    networks.heads: plain=Plain projection=Projection auxiliary_classifier=AuxiliaryClassifier joint=Joint
+    networks.minibatch_heads: minibatch_discrimination=MinibatchDiscrimination minibatch_stddev=MinibatchStddev
+    networks.class_and_code_heads: info=InfoHead classes=Classes
+    """
 )
 
 NETWORKS = Shelf(
-    {
-        "dcgan_generator": "networks.dcgan:Generator",
-        "dcgan_discriminator": "networks.dcgan:Discriminator",
-        "dcgan_variant_generator": "networks.dcgan_variants:Generator",
-        "dcgan_variant_discriminator": "networks.dcgan_variants:Discriminator",
-        "mlp_generator": "networks.mlp:Generator",
-        "mlp_discriminator": "networks.mlp:Discriminator",
-        "mlp_leaky_discriminator": "networks.mlp:LeakyDiscriminator",
-        "resnet_generator": "networks.resnet:Generator",
-        "resnet_discriminator": "networks.resnet:Discriminator",
-        "biggan_generator": "networks.biggan:Generator",
-        "biggan_discriminator": "networks.biggan:Discriminator",
-        "r3gan_generator": "networks.r3gan:Generator",
-        "r3gan_discriminator": "networks.r3gan:Discriminator",
-        "stylegan2_generator": "networks.stylegan2:Generator",
-        "stylegan2_discriminator": "networks.stylegan2:Discriminator",
-        "noisy_generator": "networks.semigan:Generator",
-        "noisy_dense": "networks.semigan:Dense",
-        "noisy_convolutional": "networks.semigan:Convolutional",
-        "autoencoder": "networks.autoencoder:Autoencoder",
-        "autoencoder_generator": "networks.autoencoder:Decoder",
-        "small_classifier": "networks.classifier:Classifier",
-        "byte_encoder": "networks.text_encoder:ByteEncoder",
-        "srresnet": "networks.srresnet:SRResNet",
-        "msrresnet": "networks.srresnet:MSRResNet",
-        "rrdb": "networks.rrdb:RRDBNet",
-        "compact": "networks.compact:Compact",
-        "vgg_discriminator": "networks.superres_discriminators:VGGDiscriminator",
-        "unet_discriminator": "networks.superres_discriminators:UNetDiscriminator",
-        "unet_generator": "networks.unet:Generator",
-        "translation_generator": "networks.cyclegan:Generator",
-        "patch_discriminator": "networks.patchgan:Discriminator",
-        "stargan_generator": "networks.stargan:Generator",
-        "stargan_discriminator": "networks.stargan:Discriminator",
-        "colouriser": "networks.colorize_inpaint:Colouriser",
-        "inpainter": "networks.colorize_inpaint:Inpainter",
-        "content": "features.content:Content",
-        "transformer_net": "networks.transformer_net:TransformerNet",
-        "overpainting_net": "networks.overpainting:Overpainting",
-        "adain_decoder": "networks.adain:Decoder",
-        "overpainting_decoder": "networks.overpainting:OverpaintingDecoder",
-        "normalised_vgg": "networks.adain:NormalisedVGG",
-        "perception": "features.gram:Perception",
-    }
+    """
+    networks.dcgan: dcgan_generator=Generator dcgan_discriminator=Discriminator
+    networks.dcgan_variants: dcgan_variant_generator=Generator dcgan_variant_discriminator=Discriminator
+    networks.mlp: mlp_generator=Generator mlp_discriminator=Discriminator
+        mlp_leaky_discriminator=LeakyDiscriminator
+    networks.resnet: resnet_generator=Generator resnet_discriminator=Discriminator
+    networks.biggan: biggan_generator=Generator biggan_discriminator=Discriminator
+    networks.r3gan: r3gan_generator=Generator r3gan_discriminator=Discriminator
+    networks.stylegan2: stylegan2_generator=Generator stylegan2_discriminator=Discriminator
+    networks.semigan: noisy_generator=Generator noisy_dense=Dense noisy_convolutional=Convolutional
+    networks.autoencoder: autoencoder=Autoencoder autoencoder_generator=Decoder
+    networks.classifier: small_classifier=Classifier
+    networks.text_encoder: byte_encoder=ByteEncoder
+    networks.srresnet: srresnet=SRResNet msrresnet=MSRResNet
+    networks.rrdb: rrdb=RRDBNet
+    networks.compact: compact=Compact
+    networks.superres_discriminators: vgg_discriminator=VGGDiscriminator unet_discriminator=UNetDiscriminator
+    networks.unet: unet_generator=Generator
+    networks.cyclegan: translation_generator=Generator
+    networks.patchgan: patch_discriminator=Discriminator
+    networks.stargan: stargan_generator=Generator stargan_discriminator=Discriminator
+    networks.colorize_inpaint: colouriser=Colouriser inpainter=Inpainter
+    features.content: content=Content
+    networks.transformer_net: transformer_net=TransformerNet
+    networks.overpainting: overpainting_net=Overpainting
+    networks.adain: adain_decoder=Decoder
+    networks.overpainting: overpainting_decoder=OverpaintingDecoder
+    networks.adain: normalised_vgg=NormalisedVGG
+    features.gram: perception=Perception
+    """
 )
 
 TRANSFORMS = Shelf(  # random changes to the real images
-    {
-        "flip": "data.transforms:Flip",
-        "turn": "data.transforms:Turn",
-        "rotate": "data.transforms:Rotate",
-        "scale": "data.transforms:Scale",
-        "crop": "data.transforms:Crop",
-        "brightness": "data.transforms:Brightness",
-        "noise": "data.transforms:Noise",
-        "blur": "data.transforms:Blur",
-    }
+    """
+    data.transforms: flip=Flip turn=Turn rotate=Rotate scale=Scale crop=Crop brightness=Brightness noise=Noise
+        blur=Blur
+    """
 )
 
 D_AUGMENT = Shelf(  # differentiable augmentations applied to everything the discriminator sees
-    {
-        "diffaugment": "augment.diffaugment:DiffAugment",
-        "ada": "augment.ada:ADA",
-        "instance_noise": "augment.instance_noise:InstanceNoise",
-    }
+    """
+    augment.diffaugment: diffaugment=DiffAugment
+    augment.ada: ada=ADA
+    augment.instance_noise: instance_noise=InstanceNoise
+    """
 )
 
 AUGMENT = Shelf(TRANSFORMS, D_AUGMENT)
 
 DEGRADATIONS = Shelf(
-    {
-        "bicubic": "data.degrade.camera:Bicubic",
-        "lens_blur": "data.degrade.camera:LensBlur",
-        "motion_blur": "data.degrade.camera:MotionBlur",
-        "sensor_noise": "data.degrade.camera:SensorNoise",
-        "jpeg": "data.degrade.camera:Jpeg",
-        "second_order": "data.degrade.second_order:SecondOrder",
-        "stage": "data.degrade.second_order:Stage",
-        "haze": "data.degrade.weather:Haze",
-        "rain": "data.degrade.weather:Rain",
-        "low_light": "data.degrade.weather:LowLight",
-        "grey": "data.degrade.damage:Grey",
-        "holes": "data.degrade.damage:Holes",
-        "scratches": "data.degrade.damage:Scratches",
-        "chain": "data.degrade.base:Chain",
-    }
+    """
+    data.degrade.camera: bicubic=Bicubic lens_blur=LensBlur motion_blur=MotionBlur sensor_noise=SensorNoise
+        jpeg=Jpeg
+    data.degrade.second_order: second_order=SecondOrder stage=Stage
+    data.degrade.weather: haze=Haze rain=Rain low_light=LowLight
+    data.degrade.damage: grey=Grey holes=Holes scratches=Scratches
+    data.degrade.base: chain=Chain
+    """
 )
 
 OPTIMIZERS = Shelf(
-    {
-        "adam": "torch.optim:Adam",
-        "adamw": "torch.optim:AdamW",
-        "rmsprop": "torch.optim:RMSprop",
-        "sgd": "torch.optim:SGD",
-    }
+    """
+    torch.optim: adam=Adam adamw=AdamW rmsprop=RMSprop sgd=SGD
+    """
 )
 
 SCHEDULES = Shelf(
-    {
-        "constant": "schedule:Constant",
-        "linear": "schedule:Linear",
-        "cosine": "schedule:Cosine",
-        "anneal": "schedule:Anneal",
-        "inverse": "schedule:Inverse",
-        "long_starts": "schedule:LongStarts",
-        "steps": "schedule:Steps",
-    }
+    """
+    schedule: constant=Constant linear=Linear cosine=Cosine anneal=Anneal inverse=Inverse long_starts=LongStarts
+        steps=Steps
+    """
 )
 
 TASKS = Shelf(
-    {
-        "generation": "tasks.generation:Generation",
-        "infogan_task": "tasks.infogan:InfoGAN",
-        "text_generation": "tasks.text_to_image:TextGeneration",
-        "semi_supervised": "tasks.semi_supervised:SemiSupervised",
-        "classification": "tasks.classification:Classification",
-        "paired": "tasks.paired:Paired",
-        "unpaired": "tasks.unpaired:Unpaired",
-        "cut_task": "tasks.cut:CUT",
-        "multi_domain": "tasks.multidomain:MultiDomain",
-        "cartoon_task": "tasks.cartoon:Cartoon",
-        "one_style": "tasks.fast_style:OneStyle",
-        "any_style": "tasks.adain:AnyStyle",
-        "restoration": "tasks.restoration:Restoration",
-    }
+    """
+    tasks.generation: generation=Generation
+    tasks.infogan: infogan_task=InfoGAN
+    tasks.text_to_image: text_generation=TextGeneration
+    tasks.semi_supervised: semi_supervised=SemiSupervised
+    tasks.classification: classification=Classification
+    tasks.paired: paired=Paired
+    tasks.unpaired: unpaired=Unpaired
+    tasks.cut: cut_task=CUT
+    tasks.multidomain: multi_domain=MultiDomain
+    tasks.cartoon: cartoon_task=Cartoon
+    tasks.fast_style: one_style=OneStyle
+    tasks.adain: any_style=AnyStyle
+    tasks.restoration: restoration=Restoration
+    """
 )
 
 METRICS = Shelf(
-    {
-        "fd": "evaluation.distribution:fd",
-        "fid": "evaluation.distribution:fid",
-        "kid": "evaluation.distribution:kid",
-        "is": "evaluation.distribution:inception_score",
-        "prdc": "evaluation.distribution:prdc",
-        "memorisation": "evaluation.distribution:memorisation",
-        "diversity": "evaluation.distribution:diversity",
-        "modes": "evaluation.distribution:modes",
-        "psnr": "evaluation.pairwise:psnr",
-        "ssim": "evaluation.pairwise:ssim",
-        "ms_ssim": "evaluation.pairwise:ms_ssim",
-        "lpips": "evaluation.pairwise:lpips",
-        "discriminator": "evaluation.discriminator:discriminator",
-        "gan_train": "evaluation.classifiers:gan_train",
-        "gan_test": "evaluation.classifiers:gan_test",
-        "accuracy": "evaluation.classifiers:accuracy",
-    }
+    """
+    evaluation.distribution: fd fid kid is=inception_score prdc memorisation diversity modes
+    evaluation.pairwise: psnr ssim ms_ssim lpips
+    evaluation.discriminator: discriminator
+    evaluation.classifiers: gan_train gan_test accuracy
+    """
 )
 
 SOURCES: dict[str, str] = {  # of data, as `--data` names them
