@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ganvas.checkpoints import download
-from ganvas.cli.samples import save_interpolation, save_samples
+from ganvas.cli.save import save_interpolation, save_samples
 from ganvas.data.cache import Annotations, ArrayWriter, load_or_build
 from ganvas.export.folder import export_folder
 from ganvas.export.pth import save_network

@@ -293,7 +293,7 @@ def test_a_folder_says_what_was_done(tmp_path, monkeypatch):
     draw(tmp_path / "in" / "b.png", 16, 20)
     draw(tmp_path / "s.png", 24, 24, 3, seed=1)
     said = []
-    monkeypatch.setattr("ganvas.cli.batch.answer", said.append)
+    monkeypatch.setattr("ganvas.cli.batch.print_json", said.append)
     assert command(tmp_path / "in", tmp_path / "s.png", "-o", tmp_path / "out", *FAST, "--json") == 0
     assert said[0]["network"] == "pocket"
     assert said[0]["done"] == len(said[0]["losses"]) == 2

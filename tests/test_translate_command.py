@@ -53,7 +53,7 @@ def run(*arguments):
     """What a command with --json says."""
     with pytest.MonkeyPatch.context() as patch:
         said = []
-        patch.setattr("ganvas.cli.batch.answer", said.append)
+        patch.setattr("ganvas.cli.batch.print_json", said.append)
         code = command(*arguments, "--json")
     return code, said[0]
 

@@ -9,7 +9,7 @@ import typer
 
 from ..version import __version__
 from . import evaluate, export, images, report, sample, show, stylize, train, translate
-from .console import plain, say
+from .console import escape, say
 from .help import Command, Group
 
 app = typer.Typer(
@@ -54,7 +54,7 @@ def main() -> None:
     try:
         app(prog_name="ganvas")
     except UserError as problem:
-        say(f"[bold red]ganvas:[/] {plain(problem)}")
+        say(f"[bold red]ganvas:[/] {escape(problem)}")
         raise SystemExit(2 if isinstance(problem, UsageError) else 1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

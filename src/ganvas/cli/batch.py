@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import answer, console, plain, say, table
+from .console import console, escape, print_json, print_table, say
 from .help import option_group
 
 if TYPE_CHECKING:
@@ -50,21 +50,21 @@ class BatchConsole:
     def progress(self, job: Job, share: float) -> None:
         """Advance the bar to the share of an image that is done."""
         others = len([o for o in self.outcomes if o.job != job])
-        self.bar.update(self.task, completed=others + share, description=plain(self._name(job))[-40:])
+        self.bar.update(self.task, completed=others + share, description=escape(self._name(job))[-40:])
 
     def show(self, outcome: Outcome) -> None:
         """Count a finished image and print its failure and its notes, each note once."""
         self.outcomes.append(outcome)
         self.bar.update(self.task, completed=len(self.outcomes))
-        name = plain(self._name(outcome.job))
+        name = escape(self._name(outcome.job))
         if outcome.status == "failed" and self.total > 1:
-            self.bar.console.print(f"[red]{name}: {plain(outcome.reason)}[/]", soft_wrap=True)
+            self.bar.console.print(f"[red]{name}: {escape(outcome.reason)}[/]", soft_wrap=True)
         elif not self.console.is_terminal and self.total > 1:
             self.console.print(f"{len(self.outcomes)}/{self.total} {name}: {outcome.status}", soft_wrap=True)
         for note in outcome.notes:
             if note not in self.notes:
                 self.notes.add(note)
-                self.bar.console.print(f"[yellow]{name}: {plain(note)}[/]", soft_wrap=True)
+                self.bar.console.print(f"[yellow]{name}: {escape(note)}[/]", soft_wrap=True)
 
     def finish(self, model: dict[str, Any], *, as_json: bool) -> None:
         """Print the summary, or as JSON with what describes the model, and exit with 1 if an image failed.
@@ -79,14 +79,14 @@ class BatchConsole:
         counts = {s: sum(o.status == s for o in self.outcomes) for s in ("done", "skipped", "failed")}
         others = self.batch.other_files
         if as_json:
-            answer({**model, **counts, "other_files": others, "files": [o.as_dict() for o in self.outcomes]})
+            print_json({**model, **counts, "other_files": others, "files": [o.as_dict() for o in self.outcomes]})
         else:
             failed = [[self._name(o.job), o.reason] for o in self.outcomes if o.status == "failed"]
             if failed:
-                table("Failed", ["file", "why"], failed)
+                print_table("Failed", ["file", "why"], failed)
             summary = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
             also = f"; {others} other files were left alone" if others else ""
-            say(f"{summary}{also}: {plain(self.batch.output)}")
+            say(f"{summary}{also}: {escape(self.batch.output)}")
         raise typer.Exit(1 if counts["failed"] else 0)
 
     def _name(self, job: Job) -> str:

@@ -16,7 +16,7 @@ Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or mps.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="File or folder to write.")]
 
 
-def plain(problem: object) -> str:
+def escape(problem: object) -> str:
     """Escape what rich would read as markup."""
     return str(problem).replace("[", r"\[")
 
@@ -33,12 +33,12 @@ def say(text: str) -> None:
     console().print(text, soft_wrap=True)
 
 
-def answer(result: dict[str, Any]) -> None:
+def print_json(result: dict[str, Any]) -> None:
     """Print the JSON result on stdout."""
     typer.echo(json.dumps(result, ensure_ascii=False))
 
 
-def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table on stdout, without columns that are empty in all rows."""
     from rich import box
     from rich.table import Table
@@ -48,5 +48,5 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for k in used:
         table.add_column(columns[k], no_wrap=k == 0, style="cyan" if k == 0 else None)
     for row in rows:
-        table.add_row(*(row[k].replace("[", r"\[") for k in used))
+        table.add_row(*(escape(row[k]) for k in used))
     console(stderr=False).print(table)

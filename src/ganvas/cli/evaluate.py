@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import Device, JsonFlag, Output, answer, console, plain, say, table
+from .console import Device, JsonFlag, Output, console, escape, print_json, print_table, say
 from .help import Command
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def eval_(
 
     function = find_metric(metric)
     numbers = function.compare(a, b, typed_options(context, "metric", "a", "b", "as_json"))
-    answer(finite(numbers)) if as_json else show(function, numbers)
+    print_json(finite(numbers)) if as_json else show(function, numbers)
     try:
         record(function.name, a, b, numbers)
     except UserError as problem:  # a model of another user's, in a folder that only they may write
-        say(f"[yellow]The number was not kept with the run: {plain(problem)}[/]")
+        say(f"[yellow]The number was not kept with the run: {escape(problem)}[/]")
 
 
 def typed_options(context: typer.Context, *others: str) -> dict[str, Any]:
@@ -96,10 +96,10 @@ def show(metric: Metric, numbers: dict[str, Any]) -> None:
     results = {k: v for k, v in numbers.items() if isinstance(v, float) or k == metric.name}
     network = f"({numbers['features']})" if "features" in numbers and metric.name != "fid" else ""
     names = {metric.name: f"{metric.name.upper()}{network}"}
-    table("", ["measure", "value"], [[names.get(k, k), f"{v:.6g}"] for k, v in results.items()])
+    print_table("", ["measure", "value"], [[names.get(k, k), f"{v:.6g}"] for k, v in results.items()])
     for k in numbers.keys() & set(metric.tables):
         if isinstance(numbers[k], dict):
-            table(k, ["name", "value"], [[str(name), f"{v:.6g}"] for name, v in numbers[k].items()])
+            print_table(k, ["name", "value"], [[str(name), f"{v:.6g}"] for name, v in numbers[k].items()])
     for k, v in numbers.items():
         if k not in results and k not in metric.tables:
             typer.echo(f" {k}: {', '.join(f'{a} {b}' for a, b in v.items()) if isinstance(v, dict) else v}")
@@ -125,7 +125,7 @@ def statistics(
         raise UsageError(f"Statistics are an .npz, got {output.name}.")
     entries = evaluate.statistics.compare(a, None, typed_options(context, "a", "as_json"))
     if as_json:
-        return answer(entries)
+        return print_json(entries)
     say(f"Statistics of {entries['images']:,} images ({entries['features']}) in {output}")
 
 
@@ -143,11 +143,11 @@ def doctor(
     images = max((int(line.get("images", 0)) for line in opened.log()), default=0)
     findings = diagnose(opened)
     if as_json:
-        return answer({"run": str(run), "images": images, "findings": [asdict(finding) for finding in findings]})
+        return print_json({"run": str(run), "images": images, "findings": [asdict(finding) for finding in findings]})
     for finding in findings:
-        say(f"[{COLOURS[finding.severity]}]{plain(finding)}[/]\n")
+        say(f"[{COLOURS[finding.severity]}]{escape(finding)}[/]\n")
     if not findings:
-        say(f"No problems found in the log of {plain(run)} up to {images:,} images.")
+        say(f"No problems found in the log of {escape(run)} up to {images:,} images.")
 
 
 @weights.command("list", cls=Command)
@@ -168,12 +168,12 @@ def weights_list(as_json: JsonFlag = False) -> None:
         for k in FILES.values()
     ]
     if as_json:
-        return answer({"folder": str(folder()), "files": rows})
+        return print_json({"folder": str(folder()), "files": rows})
     lines = [
         [str(r["name"]), "here" if r["here"] else "-", f"{int(str(r['bytes'])) / 1e6:,.1f} MB", str(r["what"])]
         for r in rows
     ]
-    table("", ["name", "", "size", "what it is for"], lines)
+    print_table("", ["name", "", "size", "what it is for"], lines)
     say(f"[dim]They lie in {folder()}. The pocket features come with ganvas and need no file.[/]")
 
 

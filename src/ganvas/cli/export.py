@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import JsonFlag, Output, answer, say
+from .console import JsonFlag, Output, print_json, say
 
 Layout = Annotated[
     str | None, typer.Option(help="Layout of a weight file. ESRGAN: new, old, middle; MSRResNet: basicsr, mmagic.")
@@ -30,7 +30,7 @@ def interpolate_weights(
     checkpoint = interpolate(checkpoint_of(psnr), checkpoint_of(gan), alpha)
     write(output, checkpoint, layout=layout)
     if as_json:
-        return answer({"output": str(output), "network": checkpoint.network, "alpha": alpha, **checkpoint.options})
+        return print_json({"output": str(output), "network": checkpoint.network, "alpha": alpha, **checkpoint.options})
     say(f"{checkpoint.network} at alpha {alpha:g} in {output}")
 
 
@@ -52,5 +52,5 @@ def export(
     else:
         result = {"output": str(output), "files": export_folder(Path(model), output)}
     if as_json:
-        return answer(result)
+        return print_json(result)
     say(f"{model} in {output}")

@@ -147,7 +147,7 @@ def _enhance(verb: str, batch: Batch, network: ModelOptions, options: EnhanceOpt
     from ..policy import Policy, keep_large_buffers
 
     keep_large_buffers(one_heap=True)
-    policy = Policy.choose(network.device, network.precision)  # type: ignore[arg-type]
+    policy = Policy.choose(network.device, network.precision)
     model = resolve(network.model, scale=network.model_scale, activation=network.activation, verb=verb)
     base = resolve(network.psnr_model, verb=verb) if network.psnr_model else None
     enhancer = Enhancer(model, policy, options, base)
@@ -169,7 +169,7 @@ def _inpaint(batch: Batch, mask: Path, network: ModelOptions, options: EnhanceOp
     keep_large_buffers(one_heap=True)
     if options.keep_colours or options.grain:
         raise UsageError("--mask changes holes alone; leave --keep-colours and --grain out.")
-    policy = Policy.choose(network.device, network.precision)  # type: ignore[arg-type]
+    policy = Policy.choose(network.device, network.precision)
     inpainter = Inpainter(resolve(network.model, verb="restore"), policy, mask)
     with BatchConsole(batch) as display:
         for outcome in run_jobs(batch, inpainter.change, display.progress):

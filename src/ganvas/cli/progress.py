@@ -13,7 +13,7 @@ from rich.table import Table
 from ..run import weights_hash
 from ..training.events import Evaluated, Event, Finished, Logged, Notice, Snapshot, Stepped
 from ..training.session import Decoding, Session
-from .console import console, plain
+from .console import console, escape
 
 REASONS = {
     "minutes": "the time limit is reached",
@@ -70,7 +70,7 @@ class Display(contextlib.AbstractContextManager["Display"]):
         session, trainer = self.session, self.session.trainer
         table = Table.grid(padding=(0, 2))
         for name, value in session.dataset.summary():
-            table.add_row(f"[cyan]{name}[/]", plain(value))
+            table.add_row(f"[cyan]{name}[/]", escape(value))
         place = f"{trainer.policy.device}, {trainer.policy.precision}, batch {trainer.recipe.batch}"
         if trainer.group.world > 1:
             place += f", {trainer.group.world} processes"
@@ -97,7 +97,7 @@ class Display(contextlib.AbstractContextManager["Display"]):
                     self.twentieths = twentieths
                     self.console.print(f"{line['images']:>11,}  {summary(line)}")
                 for finding in findings:
-                    self.bar.console.print(f"[yellow]{plain(finding)}[/]", soft_wrap=True)
+                    self.bar.console.print(f"[yellow]{escape(finding)}[/]", soft_wrap=True)
             case Evaluated(numbers, best):
                 note = " (the best so far)" if best else ""
                 text = f"{numbers['trained_images']:>11,}  {describe_evaluation(numbers)}{note}"

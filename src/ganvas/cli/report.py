@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import Device, JsonFlag, answer, plain, say
+from .console import Device, JsonFlag, escape, print_json, say
 
 
 def report(
@@ -26,7 +26,7 @@ def report(
     page = write(*runs, output=output, neighbours=neighbours, device=device)
     if as_json:
         names = [str(run) for run in runs]
-        return answer({"report": str(page.path), "runs": names, "bytes": page.size, "notes": page.notes})
+        return print_json({"report": str(page.path), "runs": names, "bytes": page.size, "notes": page.notes})
     for note in page.notes:
-        say(f"[dim]{plain(note)}[/]")
-    say(f"Report: {plain(page.path)} ({page.size / 1e6:.1f} MB)")
+        say(f"[dim]{escape(note)}[/]")
+    say(f"Report: {escape(page.path)} ({page.size / 1e6:.1f} MB)")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .console import Device, JsonFlag, Output, answer, say
+from .console import Device, JsonFlag, Output, print_json, say
 
 
 def sample(
@@ -23,7 +23,7 @@ def sample(
 ) -> None:
     """Generate images: a grid (.png), a folder of PNGs, or an .npz archive."""
     from ..models.model import load
-    from .samples import save_samples
+    from .save import save_samples
 
     check_range("--trunc", trunc, 0, 10)
     numbers = parse_seeds(seeds)
@@ -31,7 +31,7 @@ def sample(
     images = model.sample_seeds(numbers, label=model.read_label(label), trunc=trunc)
     files = save_samples(images, numbers, output, grid)
     if as_json:
-        return answer({"output": str(output), "images": len(numbers), "files": files})
+        return print_json({"output": str(output), "images": len(numbers), "files": files})
     say(f"{len(numbers)} images in {output}")
 
 
@@ -47,7 +47,7 @@ def interpolate(
 ) -> None:
     """Interpolate between latents: rows of images (.png), an animation (.gif) or a video (.mp4)."""
     from ..models.model import load
-    from .samples import save_interpolation
+    from .save import save_interpolation
 
     steps = steps if steps is not None else 8 if output.suffix.lower() == ".png" else 24
     check_range("--steps", steps, 1, 1000)
@@ -56,7 +56,7 @@ def interpolate(
     frames = model.walk(numbers, steps=steps, label=model.read_label(label))
     save_interpolation(frames, output, fps=fps, columns=steps)
     if as_json:
-        return answer({"output": str(output), "frames": len(frames), "seeds": numbers})
+        return print_json({"output": str(output), "frames": len(frames), "seeds": numbers})
     say(f"{len(frames)} images in {output}")
 
 

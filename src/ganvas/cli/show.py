@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import JsonFlag, answer, console, table
+from .console import JsonFlag, console, print_json, print_table
 
 
 def list_(
@@ -24,9 +24,9 @@ def list_(
         raise UsageError(f"There is no list {shelf!r}.{did_you_mean(shelf, SHELVES)} There are: {', '.join(SHELVES)}.")
     shelves = {name: entries(name) for name in ([shelf] if shelf else SHELVES)}
     if as_json:
-        return answer({title: [entry._asdict() for entry in rows] for title, rows in shelves.items()})
+        return print_json({title: [entry._asdict() for entry in rows] for title, rows in shelves.items()})
     for title, rows in shelves.items():
-        table(title, ["name", "summary", "paper"], [list(entry) for entry in rows])
+        print_table(title, ["name", "summary", "paper"], [list(entry) for entry in rows])
 
 
 def show(
@@ -43,11 +43,11 @@ def show(
     rows = describe(find_recipe(recipe))
     about = entry("recipes", recipe).sentence if recipe in RECIPES else f"Recipe saved in {recipe}."
     if as_json:
-        return answer({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
+        return print_json({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
     out = console(stderr=False)
     out.print(about, "\n")
     meanings = [f"{r.meaning} ({r.type})" if r.meaning else r.type for r in rows]
-    table("", ["option", "value", "meaning"], [[r.path, _format(r.value), m] for r, m in zip(rows, meanings)])
+    print_table("", ["option", "value", "meaning"], [[r.path, _format(r.value), m] for r, m in zip(rows, meanings)])
     out.print("\nChange an option with --set option=value.", style="dim")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from .console import Device, JsonFlag, answer, console, plain, say
+from .console import Device, JsonFlag, console, escape, print_json, say
 from .help import option_group
 
 data_option, init_option = option_group("Data"), option_group("Initial weights")
@@ -95,7 +95,7 @@ def demo(
     result = _train(TrainRequest("dcgan_small", "digits", outdir, minutes=minutes), as_json)
     if as_json:
         return
-    from .samples import terminal_preview
+    from .save import terminal_preview
 
     if console().is_terminal:
         console().print(terminal_preview(result["run"]))
@@ -126,7 +126,7 @@ def _train(request: TrainRequest, as_json: bool) -> dict[str, Any]:
         report = session.report(result["stopped"])
         result["report"] = str(report.path) if report else None
     if first and as_json:
-        answer(result)
+        print_json(result)
     elif first:
         _print_outcome(session, result)
     return result
@@ -139,7 +139,7 @@ def _print_outcome(session: Session, result: dict[str, Any]) -> None:
         say(f"Samples: {result['grid']}\nNext:    {session.trainer.task.next_step.format(run=run)}")
     else:
         say(f"Model:   {run}/model; its README.md shows how to use it in Python")
-    say(f"Report:  {plain(result['report'] or session.notices[-1])}")
+    say(f"Report:  {escape(result['report'] or session.notices[-1])}")
     if result["stopped"] != "done":
         say(f"         ganvas train --resume --outdir {run}")
 
