@@ -166,7 +166,7 @@ def test_runs_train_and_resume_exactly(name):
     advanced(second, 2)
     for key, value in whole.task.state_dict().items():
         assert torch.equal(value, second.task.state_dict()[key]), key
-    with whole.averaged() as task, second.averaged() as other:
+    with whole.use_average() as task, second.use_average() as other:
         inputs = task.inputs([0, 1, 2])
         assert torch.equal(task.sample(inputs), other.sample(inputs))
         rows = [task.sample({k: v[i : i + 1] for k, v in inputs.items()}) for i in range(3)]

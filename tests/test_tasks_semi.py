@@ -143,7 +143,7 @@ def test_the_saved_classifier_is_the_average_of_the_discriminator():
         assert torch.equal(t.task.generator["classifier"].head.classify.weight, now)
     torch.testing.assert_close(dict(t.average["classifier"].named_parameters())[key], average)
     assert len(t.g.weights) == len(list(t.task.maker.parameters()))  # the copy is nobody's to move
-    with t.averaged() as averaged:
+    with t.use_average() as averaged:
         logits = averaged.logits(torch.zeros(1, 1, 8, 8))
     torch.testing.assert_close(logits, t.average["classifier"](torch.zeros(1, 1, 8, 8)).label_logits)
 

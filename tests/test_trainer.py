@@ -187,7 +187,7 @@ def test_sampling_uses_the_average_and_restores_everything():
     for p in t.average.parameters():
         p.fill_(0.0)
     generator = t.task.generator
-    with pytest.raises(RuntimeError, match="on purpose"), t.averaged() as task:  # noqa: PT012
+    with pytest.raises(RuntimeError, match="on purpose"), t.use_average() as task:  # noqa: PT012
         assert not task.training
         assert task.sample(task.inputs([0, 1])).abs().max() == 0
         raise RuntimeError("on purpose")

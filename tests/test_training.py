@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import typing
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from ganvas.data import Dataset
 from ganvas.errors import UsageError, UserError
 from ganvas.run import Run, weights_hash
 from ganvas.training.events import Finished, Logged, Notice, Snapshot, Stepped
+from ganvas.training.request import TrainOptions, TrainRequest
 from small import CHANNELS, narrow, source
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
@@ -436,3 +438,16 @@ def test_a_number_that_is_asked_for_is_obeyed(tmp_path):
     wanted = np.linspace(-1, 1, 11)
     made = [model.sample(8, seed=8 * k, label=[float(v)]).mean().item() for k, v in enumerate(wanted)]
     assert np.corrcoef(wanted, made)[0, 1] > 0.9
+
+
+def test_the_options_of_train_are_the_fields_of_a_request():
+    fields = typing.get_type_hints(TrainRequest)
+    assert {k: v for k, v in fields.items() if k not in ("recipe", "data", "outdir")} == typing.get_type_hints(
+        TrainOptions
+    )
+
+
+@pytest.mark.parametrize("module", ["ganvas", "ganvas.api", "ganvas.cli"])
+def test_importing_takes_no_torch(module):
+    script = f"import sys, {module}; assert not {{'torch', 'numpy', 'PIL'}} & set(sys.modules), sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

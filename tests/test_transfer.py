@@ -8,9 +8,10 @@ import torch
 import ganvas
 from ganvas import catalog
 from ganvas.errors import UsageError
+from ganvas.networks.label_inputs import LABEL_SIZED
 from ganvas.run import Run
 from ganvas.training.init_from import fit, initialize
-from small import FACTS, narrow
+from small import FACTS, facts, narrow
 
 SMALL = ["generator.width=4", "discriminator.width=4"]
 
@@ -153,7 +154,7 @@ def test_the_reference_batch_is_not_handed_on():
 
 def test_by_label_and_not_is_said():
     first, second = built("dcgan", {}), built("cgan", {})
-    with pytest.raises(UsageError, match="It is not asked for by label, and this one is"):
+    with pytest.raises(UsageError, match="It is not conditioned on a label, and this one is"):
         fit(second.generator, first.generator.state_dict(), "It")
 
 
@@ -171,3 +172,18 @@ def test_other_classes_begin_anew(tmp_path):
     assert len(told) == 2
     assert all("begin anew: other classes" in sentence for sentence in told)
     assert torch.equal(other.generator.project.weight, made.generator.project.weight)
+
+
+OTHER_NAMES = {"projection", "stargan"}  # conditional norms and planes of labels: other classes are refused there
+
+
+@pytest.mark.parametrize("name", sorted({*catalog.RECIPES} - OTHER_NAMES))
+def test_parts_whose_shape_follows_from_the_labels_are_named_so(name):
+    """The convention that `fit` relies on, of every network of the catalogue."""
+    recipe = catalog.RECIPES[name]()
+    for path, value in narrow(name).items():
+        recipe.set(path, str(value))
+    few, many = (recipe.task.build(**{**facts(name), "classes": n}).state_dict() for n in (3, 5))
+    for key in few.keys() | many.keys():
+        same = key in few and key in many and few[key].shape == many[key].shape
+        assert same or {*key.split(".")} & {*LABEL_SIZED}, key

@@ -52,7 +52,7 @@ def steps(recipe: Recipe, count: int, device: torch.device, group: Group) -> dic
 def main(out: str, recipes: str, count: int) -> None:
     torch.set_num_threads(1)
     device = torch.device("cpu")
-    group = distributed.Processes(device) if distributed.launched_together() else Group()
+    group = distributed.Processes(device) if distributed.under_torchrun() else Group()
     made = [Recipe.from_dict(recipe) for recipe in json.loads(recipes)]
     came = [steps(recipe, count, device, group) for recipe in made]
     if group.rank == 0:

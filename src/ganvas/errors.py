@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """One sentence for a person: the thing, what was found, and the way out."""
+    """One sentence for the user: the thing, its value, and the way out."""
 
 
 class UsageError(UserError):
-    """A `UserError` about how something was asked for (exit code 2)."""
+    """A `UserError` about the arguments of a command or function (exit code 2)."""
 
 
 class BadImage(UserError):

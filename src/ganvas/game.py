@@ -96,6 +96,10 @@ class Progress:
         return whole if self.world == 1 else whole.chunk(self.world)[self.rank]
 
 
+class SharedBuffers:
+    """Mixin of a module whose own buffers are averaged over all processes after each step of the game."""
+
+
 class ImageToImage(nn.Module):
     """Base of networks from images (N, C, H, W) in [-1, 1] to images (N, C', scale H, scale W).
 

@@ -1,4 +1,4 @@
-"""How fast and how exactly to compute: device, number format, memory layout, compilation.
+"""Speed and precision of a computation: device, number format, memory layout, compilation.
 
 Decided once, before a run; the trainer, the tasks and the metrics only ask it.
 """
@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from .errors import UsageError
 
 PrecisionName = Literal["auto", "fp32", "bf16"]
-COMPILE_PAYS_AFTER = 500_000  # images; below this a GPU run is over before compilation has paid for itself
+COMPILE_AFTER = 500_000  # images; a shorter run on a GPU is over before compilation has saved its own time
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether this processor multiplies bfloat16 matrices faster than float32 ones."""
+    """True if this processor multiplies bfloat16 matrices faster than float32 ones."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
@@ -37,7 +37,7 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def has_amx() -> bool:
-    """Whether this is an x86 processor with matrix tiles (AMX)."""
+    """True on an x86 processor with matrix tiles (AMX)."""
     return _cpu_says("_is_amx_tile_supported")
 
 
@@ -76,7 +76,7 @@ class Policy:
         compile: str = "auto",  # auto, on or off
         images: int = 0,
     ) -> Policy:
-        """bf16 where it is fast; compilation on a GPU when the run is long enough to pay for it.
+        """bf16 where it is fast; compilation on a GPU when the run is long enough.
 
         On the CPU compiling was measured to gain nothing over bf16 in channels-last (benchmarks/README.md).
         """
@@ -86,7 +86,7 @@ class Policy:
             raise UsageError(f"--compile is auto, on or off, not {compile!r}.")
         place = pick_device(device)
         bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(place))
-        long = place.type == "cuda" and images >= COMPILE_PAYS_AFTER
+        long = place.type == "cuda" and images >= COMPILE_AFTER
         return cls(place, bf16, compile == "on" or (compile == "auto" and long))
 
     def for_resolution(self, resolution: Sequence[int], precision: str) -> Policy:
@@ -121,7 +121,7 @@ def wide(x: Tensor) -> Tensor:
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether a device, or the processor, ran out of memory."""
+    """True if a device, or the processor, ran out of memory."""
     return isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(problem)
 
 
@@ -142,7 +142,7 @@ def free_memory(device: torch.device) -> int:
     return min(free)
 
 
-def fused(optimizer: type, device: torch.device) -> dict[str, Any]:
+def fastest(optimizer: type, device: torch.device) -> dict[str, Any]:
     """The fastest implementation that an optimiser has on a device, as keyword arguments."""
     if optimizer in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD) and device.type in ("cpu", "cuda"):
         return {"fused": True}
@@ -152,7 +152,7 @@ def fused(optimizer: type, device: torch.device) -> dict[str, Any]:
 def keep_large_buffers(*, one_heap: bool = False) -> bool:
     """Stop glibc from returning large temporaries to the kernel after every step; True where it was done.
 
-    By default each tensor over 32 MB is mapped anew, and paid for page by page, every time it is made.
+    By default each tensor over 32 MB is mapped anew, page by page, every time it is allocated.
     Done once at the start of the command, on Linux with glibc only; it affects this process alone.  With `one_heap`
     threads share what they keep, which is less in all.
     """

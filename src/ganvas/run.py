@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,7 @@ from .errors import UsageError, UserError
 from .files import atomic_write, explain_failure, read_json, write_bytes, write_json
 from .legacy import current_log_line
 
-KEPT_STATES = 2
-OURS = ("config.json", "log.jsonl")  # what makes a folder a run
+STATES = 2
 
 
 class Run:
@@ -58,7 +57,7 @@ class Run:
         return self.path / "model"
 
     def check_new(self) -> None:
-        """Raise `UsageError` unless a new run may be made here: the folder does not exist, or holds no file."""
+        """Raise `UsageError` unless a new run may be created here: the folder does not exist, or holds no file."""
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is a file; --outdir needs a folder.")
         if self.exists():
@@ -66,7 +65,7 @@ class Run:
                 f"{self.path} holds another run; add --resume to continue it, or give --outdir a new name."
                 " Nothing was changed."
             )
-        if any(not found.is_dir() for found in self.path.rglob("*")):
+        if any(not path.is_dir() for path in self.path.rglob("*")):
             raise UsageError(
                 f"{self.path} holds files that are not a run; give --outdir a new name. Nothing was changed."
             )
@@ -80,7 +79,7 @@ class Run:
             for folder in (run.path, run.samples, run.path / "state"):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
-            raise UserError(f"The folder {run.path} cannot be made: {problem.strerror}.") from None
+            raise UserError(f"The folder {run.path} cannot be created: {problem.strerror}.") from None
         return run
 
     @classmethod
@@ -88,8 +87,8 @@ class Run:
         """An existing run; raises `UsageError` if the folder does not hold one."""
         run = cls(path)
         if not run.exists():
-            found = "is not a run of ganvas (no config.json)" if run.path.exists() else "does not exist"
-            raise UsageError(f"{run.path} {found}.")
+            problem = "is not a run of ganvas (no config.json)" if run.path.exists() else "does not exist"
+            raise UsageError(f"{run.path} {problem}.")
         return run
 
     def exists(self) -> bool:
@@ -109,7 +108,7 @@ class Run:
             file.write(json.dumps(line) + "\n")
 
     def save_grid(self, sheet: Image.Image, images: int) -> Path:
-        """Keep the sample grid of a snapshot."""
+        """Write the sample grid of a snapshot."""
         file = self.samples / f"{images:012d}.png"
         self.samples.mkdir(exist_ok=True)
         with atomic_write(file) as temporary:
@@ -135,9 +134,9 @@ class Run:
         return [legacy.current_evaluation(line) for line in _lines(self.evaluation_file)]
 
     def rewind_log(self, images: int) -> None:
-        """Forget the lines after `images`: they describe work that is about to be done again."""
-        kept = [line for line in self.log() if line.get("images", 0) <= images]
-        write_bytes(self.log_file, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        """Drop the lines after `images`: they describe work that will be done again."""
+        lines = [line for line in self.log() if line.get("images", 0) <= images]
+        write_bytes(self.log_file, "".join(json.dumps(line) + "\n" for line in lines).encode())
         if self.evaluation_file.exists():
             before = [line for line in self.evaluations() if line.get("trained_images", 0) <= images]
             write_bytes(self.evaluation_file, "".join(json.dumps(line) + "\n" for line in before).encode())
@@ -157,30 +156,30 @@ class Run:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as temporary:
             torch.save(dict(state), temporary)
-        for old in self.states()[KEPT_STATES:]:
+        for old in self.states()[STATES:]:
             old.unlink()
         return file
 
     def rewind_states(self, images: int) -> None:
-        """Forget the states after `images`."""
+        """Delete the states after `images`."""
         for file in self.states():
             if int(file.stem) > images:
                 file.unlink()
 
     def tidy(self) -> None:
-        """Remove what a killed process left half written."""
-        for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
-            left.unlink(missing_ok=True)
+        """Remove files that a killed process left half written."""
+        for part in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
+            part.unlink(missing_ok=True)
 
-    def load_state(self, tell: Any = None, oldest: bool = False) -> dict[str, Any]:
-        """The newest (or oldest) state that is whole; `tell(sentence)` hears about each one that is not."""
+    def load_state(self, notify: Callable[[str], None] | None = None, oldest: bool = False) -> dict[str, Any]:
+        """Newest (or oldest) undamaged state; `notify` is called with a sentence about each damaged one."""
         files = self.states()[::-1] if oldest else self.states()
         for file, older in zip(files, [*files[1:], None]):
             try:
                 return read_state(file)
             except UserError as problem:
-                if tell:
-                    tell(f"{problem} The one before it is used." if older else str(problem))
+                if notify:
+                    notify(f"{problem} The one before it is used." if older else str(problem))
         raise UserError(f"{self.path} holds no training state to continue from; start again with a new --outdir.")
 
     # --- the model to ship -------------------------------------------------------------------------------
@@ -196,23 +195,23 @@ class Run:
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file that grows line by line; what is none is dropped."""
+    """The JSON objects of a file that grows line by line; other lines are dropped."""
     return read_lines(file)[0]
 
 
 def read_lines(file: Path) -> tuple[list[dict[str, Any]], int]:
-    """The JSON objects of a file that grows line by line, and how many of its lines are none.
+    """The JSON objects of a file that grows line by line, and the number of its other lines.
 
     A last line without an end is being written, or was when its process was killed, and is not counted.
     """
     parsed, damaged = [], 0
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines(True) if file.exists() else []:
         try:
-            found = json.loads(line)
+            value = json.loads(line)
         except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, dict):
-            parsed.append(found)
+            value = None
+        if isinstance(value, dict):
+            parsed.append(value)
         else:
             damaged += line.endswith("\n")
     return parsed, damaged

@@ -95,7 +95,7 @@ class Linear:
         self.begin, self.end, self.to = begin, end, to
 
     def shape(self, t: float) -> float:
-        """How far the way from one to `to` has been gone at t in [0, 1]."""
+        """Share of the change from one to `to` at t in [0, 1]."""
         return t
 
     def __call__(self, fraction: float) -> float:

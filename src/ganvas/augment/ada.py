@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Progress
+from ..game import Progress, SharedBuffers
 from ..policy import full_precision, wide
 from ..schedule import as_schedule
 from . import Augment, check_images, map_colours, per_image, shift
@@ -24,7 +24,7 @@ from .grid_sample import resample
 Kind = Literal["blit", "geometry", "colour"]
 
 
-class ADA(Augment):
+class ADA(Augment, SharedBuffers):
     """Flips, rotations, scaling, shifts and colour changes, as many as D needs not to overfit (Karras et al. 2020).
 
     Every change is made with probability p.  Without `p` it is adapted: up while the mean of sign(D(x)) over real
@@ -32,7 +32,6 @@ class ADA(Augment):
     with others give p yourself.
     """
 
-    shared = True
     p: Tensor
     signs: Tensor
     seen: Tensor

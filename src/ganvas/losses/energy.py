@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from ..errors import UsageError
+from ..game import SharedBuffers
 from .adversarial import Loss
 
 
@@ -41,13 +42,12 @@ class EnergyMargin(Energy):
         return fake.mean()
 
 
-class BoundaryEquilibrium(Energy):
+class BoundaryEquilibrium(Energy, SharedBuffers):
     """BEGAN's loss: E(x) - k E(G(z)) for D, E(G(z)) for G, where k keeps E(G(z)) at gamma E(x) (Berthelot et al. 2017).
 
     k moves by rate (gamma E(x) - E(G(z))) after every batch of the discriminator, within [0, 1].
     """
 
-    shared = True
     k: Tensor
 
     def __init__(

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Match, Progress, StyleBased
+from ..game import Match, Progress, SharedBuffers, StyleBased
 from ..schedule import as_schedule
 from .gradient_penalties import Penalty
 
 
-class PathLength(Penalty):
+class PathLength(Penalty, SharedBuffers):
     """Path length: E(|J^T y| - a)^2 with the Jacobian J of images by styles and noise y (Karras et al. 2020, eq. 4).
 
     a is the running mean of |J^T y|.  As the authors' code: on half of the batch, every fourth step and then four
@@ -21,7 +21,6 @@ class PathLength(Penalty):
     """
 
     player = "generator"
-    shared = True
     mean: Tensor
 
     def __init__(

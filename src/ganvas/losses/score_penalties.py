@@ -10,13 +10,13 @@ from torch.nn.functional import normalize
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Match, Progress, Scores
+from ..game import Match, Progress, Scores, SharedBuffers
 from ..policy import wide
 from ..schedule import as_schedule
 from .gradient_penalties import Penalty
 
 
-class LeCam(Penalty):
+class LeCam(Penalty, SharedBuffers):
     """LeCam: E(D(x) - a_F)^2 + E(D(G(z)) - a_R)^2 with moving averages a_R, a_F of the logits (Tseng et al. 2021).
 
     a_R and a_F are exponential moving averages of the real and the fake logits over the steps before; until `start`
@@ -25,7 +25,6 @@ class LeCam(Penalty):
     """
 
     player = "discriminator"
-    shared = True
     real: Tensor
     fake: Tensor
     known: Tensor

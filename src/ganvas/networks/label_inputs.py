@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from .layers import VectorEmbedding
 
+LABEL_SIZED = ("embed", "classify")  # names of every part whose shape follows from the labels; --init-from relies on it
+
 
 def embedding(classes: int, attributes: int, size: int) -> nn.Module:
     """A learnt map from labels to (N, size): a table for classes, a linear map for vectors.

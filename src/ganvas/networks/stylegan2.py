@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear, no
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import BaseDiscriminator, Head, Scores
+from ..game import BaseDiscriminator, Head, Scores, SharedBuffers
 from .blur_resample import Blur, Downsample, Upsample
 from .heads import Plain
 from .label_inputs import JoinImage, embedding
@@ -167,7 +167,7 @@ def widths_for(resolution: tuple[int, int], width: int, max_width: int) -> list[
     return [min(width << k, max_width) for k in range(halvings(resolution) + 1)]
 
 
-class Generator(nn.Module):
+class Generator(nn.Module, SharedBuffers):  # the average style is averaged over processes
     """StyleGAN2's generator with skip connections: noise (N, latent) to images (N, channels, H, W), not squashed.
 
     Karras et al. 2020.  Styles of two latents are mixed while training, from a layer on that is drawn for each image
@@ -176,7 +176,6 @@ class Generator(nn.Module):
     """
 
     average: Tensor
-    shared = True  # the average style is averaged over processes
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a run says about itself: config.json, the intervals of its log and snapshots, and the model's README."""
+"""Self-description of a run: config.json, the intervals of its log and snapshots, and the model's README."""
 
 from __future__ import annotations
 

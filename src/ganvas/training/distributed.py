@@ -55,7 +55,7 @@ class Processes(Group):
             except UserError as problem:
                 failure = problem
         if self.agree(failure is not None):
-            raise failure or UserError("The first process could not go on; it says why.")
+            raise failure or UserError("The first process failed; its own message has the reason.")
 
     def wait(self) -> None:
         dist.barrier()
@@ -64,8 +64,8 @@ class Processes(Group):
         dist.destroy_process_group()
 
 
-def launched_together() -> bool:
-    """Whether torchrun started this process as one of several."""
+def under_torchrun() -> bool:
+    """True if torchrun started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 

@@ -1,4 +1,4 @@
-"""What machine a run was trained on, as its config writes it down."""
+"""Description of the machine that a run was trained on, for its config.json."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ import torch
 
 
 def hardware(device: torch.device, processes: int = 1) -> dict[str, Any]:
-    """Device, processor, cores, threads, memory and system, by names that a person reads."""
-    found: dict[str, Any] = {"device": device.type}
+    """Device, processor, cores, threads, memory and system, by their usual names."""
+    machine: dict[str, Any] = {"device": device.type}
     if device.type == "cuda":
         facts = torch.cuda.get_device_properties(device)
-        found["device"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
-    found |= {"processor": processor(), "cores": cores(), "threads": torch.get_num_threads()}
+        machine["device"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+    machine |= {"processor": processor(), "cores": cores(), "threads": torch.get_num_threads()}
     if memory := memory_gib():
-        found["memory"] = f"{memory:.0f} GiB"
+        machine["memory"] = f"{memory:.0f} GiB"
     if processes > 1:
-        found["processes"] = processes
-    return {**found, "system": f"{platform.system()} {platform.release()}, {platform.machine()}"}
+        machine["processes"] = processes
+    return {**machine, "system": f"{platform.system()} {platform.release()}, {platform.machine()}"}
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:
-    """The processor's name, as its system tells it."""
+    """Name of the processor, from the operating system."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine() or "unknown"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine() or "unknown"
 
 
 def memory_gib() -> float:
-    """Main memory in GiB; 0 where the system does not tell."""
+    """Main memory in GiB; 0 where the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""The two sides of the game as the trainer sees them: weights, an optimiser, and what they report."""
+"""The two players as the trainer sees them: weights, an optimiser, and statistics; and the group of processes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import BaseDiscriminator
 from ..legacy import current_log_line
-from ..policy import fused, without_dynamo
+from ..policy import fastest, without_dynamo
 
 
 class Group:
-    """The processes that train together; this one is alone."""
+    """Processes that train together; here a single one."""
 
     rank, world = 0, 1
 
@@ -25,18 +25,18 @@ class Group:
         """Replace each tensor by its mean over the processes."""
 
     def agree(self, flag: bool) -> bool:
-        """Whether any process raised the flag."""
+        """True if any process raised the flag."""
         return flag
 
     def wait(self) -> None:
-        """Go on when every process is here."""
+        """Continue when every process has arrived."""
 
     def first(self, work: Callable[[], None]) -> None:
-        """Have the first process do something while the others wait; its `UserError` ends them all."""
+        """Call `work` in the first process while the others wait; its `UserError` ends them all."""
         work()
 
     def close(self) -> None:
-        """Leave."""
+        """Leave the group."""
 
 
 class Diverged(ArithmeticError):
@@ -44,7 +44,7 @@ class Diverged(ArithmeticError):
 
 
 class Player:
-    """One side of the game: the weights it may move and how it moves them.
+    """One side of the game: its weights and their optimiser.
 
     Weights that were frozen when the game began (a pretrained feature network, freeze-D) stay frozen.
     """
@@ -52,7 +52,7 @@ class Player:
     def __init__(self, module: nn.Module, optimizer: Spec, device: torch.device, clip_norm: float | None = None):
         self.weights = [p for p in module.parameters() if p.requires_grad]
         plain = Spec(without_dynamo(optimizer.target), **optimizer.kwargs)
-        self.optimizer = plain.build(params=self.weights, **fused(optimizer.target, device))
+        self.optimizer = plain.build(params=self.weights, **fastest(optimizer.target, device))
         if not isinstance(self.optimizer, torch.optim.Optimizer):
             raise UsageError(f"{optimizer.target.__name__} is no optimiser; take adam, adamw, rmsprop or sgd.")
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -75,7 +75,7 @@ class Player:
         """Move the weights unless the objective or a gradient is not finite; returns the gradient norm.
 
         Raises `Diverged`: at once where looking costs nothing, on a GPU when `check` is next called (the fused
-        optimiser skips the step on the device, so nobody waits for it).
+        optimiser skips the step on the device, so that no step waits for it).
         """
         gradients = [p.grad for p in self.weights if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -95,7 +95,7 @@ class Player:
 
 
 class Tally:
-    """Running means of what the players report, kept on the device until somebody reads them."""
+    """Running means of the players' statistics, on the device until they are read."""
 
     def __init__(self, state: dict[str, Any] | None = None, device: torch.device | None = None) -> None:
         saved = state or {"sums": {}, "counts": {}}
@@ -105,7 +105,7 @@ class Tally:
         self.counts: dict[str, int] = current_log_line(saved["counts"])
 
     def state_dict(self) -> dict[str, Any]:
-        """What was reported since the last reading."""
+        """Sums and counts since the last reading."""
         return {"sums": dict(self.sums), "counts": dict(self.counts)}
 
     def add(self, name: str, value: Tensor) -> None:
@@ -134,18 +134,18 @@ def freeze_stages(discriminator: nn.Module | None, count: int) -> None:
     if count < 0:
         raise UsageError(f"freeze_d is a number of stages, at least 0, got {count}.")
     networks = [m for m in discriminator.modules() if isinstance(m, BaseDiscriminator)] if discriminator else []
-    found = [network.stages() for network in networks]
-    most = min(map(len, found), default=0)
+    stages = [network.stages() for network in networks]
+    most = min(map(len, stages), default=0)
     if count > most:
         raise UsageError(f"freeze_d is {count}, but this discriminator has {most} stages that can be frozen.")
-    for stages in found:
-        for stage in stages[:count]:
+    for network_stages in stages:
+        for stage in network_stages[:count]:
             stage.requires_grad_(False)
 
 
 @contextmanager
-def frozen(player: Player | None) -> Iterator[None]:
-    """A player whose weights get no gradient meanwhile."""
+def without_gradient(player: Player | None) -> Iterator[None]:
+    """Compute no gradient for the weights of a player."""
     if player is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""What a run writes between the steps of its game, and how it is read back: log, evaluations, snapshots, states."""
+"""Log, evaluations, snapshots and states of a run: written between the steps of its game, and read back."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ class Recorder:
         """Write one line: images, seconds, speed and the mean of every term and statistic since the last."""
         now = time.perf_counter()
         seconds, images = now - self.since, self.trainer.images - self.since_images
-        terms, waited = self.trainer.read(), self.trainer.waited
-        self.trainer.waited = 0.0
+        terms, waiting = self.trainer.read(), self.trainer.data_seconds
+        self.trainer.data_seconds = 0.0
         self.seconds, self.since, self.since_images = self.seconds + seconds, now, self.trainer.images
         counters = {"images": self.trainer.images, "seconds": round(self.seconds, 3)}
         line: dict[str, Any] = {**counters, "images_per_second": round(images / seconds, 2), **terms}
-        line |= {"diagnostics/data_wait_share": round(waited / seconds, 4)}
+        line |= {"diagnostics/data_wait_share": round(waiting / seconds, 4)}
         line |= {"rollbacks": self.divergences} if self.divergences else {}
         if terms.get("g/gradient_norm") and "d/gradient_norm" in terms:
             line["diagnostics/gradient_ratio"] = terms["d/gradient_norm"] / terms["g/gradient_norm"]
@@ -129,7 +129,7 @@ class Recorder:
 
         def measure() -> None:
             nonlocal event
-            with trainer.averaged() as task:
+            with trainer.use_average() as task:
                 numbers, best = evaluation.look(Model(task, trainer.policy, self.plan.model_config))
             event = Evaluated({"metric": evaluation.metric, "trained_images": trainer.images, **numbers}, best)
             self.run.append_evaluation(event.numbers)
@@ -173,7 +173,7 @@ class Recorder:
         """Images of the averaged generator, from the same latents (or the same images) at every snapshot."""
         count = self.trainer.task.grid_images
         size, device = min(count, self.trainer.recipe.batch), self.trainer.policy.device
-        with self.trainer.averaged() as task, torch.no_grad(), self.trainer.policy.autocast():
+        with self.trainer.use_average() as task, torch.no_grad(), self.trainer.policy.autocast():
             inputs = task.inputs(range(count))
             sheets = []
             for k in range(0, count, size):  # no more at once than a step takes

@@ -83,9 +83,7 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> Session:
     if request.data is None:
         raise UsageError("Missing --data: training needs data, a FOLDER or digits, photos, ring, grid, swissroll.")
     policy = Policy.choose(request.device, request.precision or "auto", request.compile, recipe.images)
-    group = (
-        distributed.Processes(distributed.local_device(policy.device)) if distributed.launched_together() else Group()
-    )
+    group = distributed.Processes(distributed.local_device(policy.device)) if distributed.under_torchrun() else Group()
     try:
         dataset = _open_data(request, recipe, progress, group)
         if request.labels is not None:

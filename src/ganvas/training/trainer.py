@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from ..config import Recipe
-from ..game import Objective, Progress
+from ..game import Objective, Progress, SharedBuffers
 from ..policy import Policy
 from ..schedule import as_schedule, per_step
 from ..tasks.base import Task
 from .players import Diverged as Diverged
-from .players import Group, Player, Tally, freeze_stages, frozen
+from .players import Group, Player, Tally, freeze_stages, without_gradient
 
 Batch = dict[str, Any]
 
@@ -30,17 +30,9 @@ class Source(Protocol):
 
 
 class Trainer:
-    """Plays the game: `for progress in trainer:` is one step of it at a time, until the planned images are seen."""
+    """Training loop: `for progress in trainer:` takes one step of the game at a time until `recipe.images` are seen."""
 
-    def __init__(
-        self,
-        task: Task,
-        recipe: Recipe,
-        data: Source,
-        policy: Policy,
-        *,
-        group: Group | None = None,
-    ):
+    def __init__(self, task: Task, recipe: Recipe, data: Source, policy: Policy, *, group: Group | None = None):
         self.recipe, self.data, self.policy, self.group = recipe, data, policy, group or Group()
         self.task: Task = policy.place(task).train()  # type: ignore[assignment]
         self.average = copy.deepcopy(task.generator).eval().requires_grad_(False)
@@ -55,9 +47,10 @@ class Trainer:
         self.half_life = as_schedule(recipe.ema_images)
         self.beta2 = recipe.beta2.build() if recipe.beta2 else None
         self.d_rule = per_step(recipe.d_steps)
-        self.memories = [b for m in task.modules() if getattr(m, "shared", False) for b in m.buffers(recurse=False)]
+        shared = [m for m in task.modules() if isinstance(m, SharedBuffers)]
+        self.shared_buffers = [b for m in shared for b in m.buffers(recurse=False)]
         self.images = self.step = 0
-        self.tally, self.waited = Tally(), 0.0  # waited: seconds, for data
+        self.tally, self.data_seconds = Tally(), 0.0  # waiting for data
         self.stream: Iterator[Batch] | None = None
         if policy.compiled:
             for network in task.adversarial():
@@ -69,7 +62,7 @@ class Trainer:
 
     @property
     def players(self) -> dict[str, Player]:
-        """Those who play, by what their statistics are called."""
+        """Players by the prefix of their statistics in the log."""
         return {"g": self.g, "d": self.d} if self.d else {"g": self.g}
 
     @property
@@ -91,29 +84,29 @@ class Trainer:
 
         The generator's updates reuse the last of the batches that the discriminator saw.  Raises `Diverged`.
         """
-        batches, now = self._drawn(), self.progress
+        batches, now = self._draw_batches(), self.progress
         for player in self.players.values():
             player.set_rate(self.schedule(now.fraction), self.beta2(now.fraction) if self.beta2 else None)
         if self.d:
-            with frozen(None if now.share_fakes else self.g):
+            with without_gradient(None if now.share_fakes else self.g):
                 for parts in batches[: self.d_steps]:
                     self._update("d", self.d, self.task.d_loss, parts, now)
         if self.images >= self.recipe.d_warmup_images:
-            with frozen(self.d):
+            with without_gradient(self.d):
                 for parts in batches[-self.recipe.g_steps :]:
                     self._update("g", self.g, self.task.g_loss, parts, now)
-        drawn = self.recipe.batch * len(batches)
-        self.images, self.step = self.images + drawn, self.step + 1
-        self._average(drawn)
-        if self.memories:
-            self.group.average(self.memories)
+        images = self.recipe.batch * len(batches)
+        self.images, self.step = self.images + images, self.step + 1
+        self._average(images)
+        if self.shared_buffers:
+            self.group.average(self.shared_buffers)
         return self.progress
 
-    def _drawn(self) -> list[list[Batch]]:
+    def _draw_batches(self) -> list[list[Batch]]:
         """The batches of one step of the game, each in its parts."""
-        began = time.perf_counter()
+        start = time.perf_counter()
         batches = [[next(self.batches) for _ in range(self.recipe.accumulate)] for _ in range(self.draws)]
-        self.waited += time.perf_counter() - began
+        self.data_seconds += time.perf_counter() - start
         return batches
 
     def _update(
@@ -167,8 +160,8 @@ class Trainer:
             start += world * part
 
     @contextmanager
-    def averaged(self) -> Iterator[Task]:
-        """The task with the averaged generator in place and nothing training, for sampling; restored afterwards."""
+    def use_average(self) -> Iterator[Task]:
+        """Yield the task with the averaged generator and in evaluation mode, for sampling; restored afterwards."""
         generator, mode = self.task.generator, self.task.training
         try:
             self.task.generator = self.average
