@@ -88,3 +88,16 @@ def test_a_resumed_run_goes_on_under_the_present_keys(old_run):
 def test_no_two_old_keys_become_one():
     assert len({*LOG_KEYS.values()}) == len(LOG_KEYS)
     assert not {*LOG_KEYS} & {*LOG_KEYS.values()}
+
+
+def test_terms_of_older_logs_have_catalogue_names():
+    old = {"images": 8, "d/r1_0": 1.0, "d/r2_1": 2.0, "d/gradientpenalty_0": 3.0, "g/orthogonalregularisation_0": 4.0}
+    new = {"images": 8, "d/r1": 1.0, "d/r2": 2.0, "d/gradient_penalty": 3.0, "g/orthogonal": 4.0}
+    assert current_log_line(old) == new
+    assert current_log_line(new) == new
+    twins = {"d/r1_0": 1.0, "d/r1_2": 2.0, "d/lecam_1_a": 3.0, "d/lecam_1_b": 4.0, "g/totalvariation": 5.0}
+    expected = {"d/r1_0": 1.0, "d/r1_1": 2.0, "d/lecam_a": 3.0, "d/lecam_b": 4.0, "g/total_variation": 5.0}
+    assert current_log_line(twins) == expected
+    assert current_log_line(expected) == expected
+    others = {"d/adversarial_a": 1.0, "d/real_a": 2.0, "g/pixel": 3.0, "d/gradient_norm": 4.0, "g/cycle_b": 5.0}
+    assert current_log_line(others) == others

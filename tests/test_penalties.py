@@ -530,3 +530,18 @@ def test_a_match_holds_the_images_as_the_discriminator_saw_them():
     for match in (judge.d_loss(x, y, Progress())[1], judge.g_loss(Draw(y), x, Progress(), compare=True)[1]):
         torch.testing.assert_close(match.real_scores.input, x / 2 + 0.1)
         torch.testing.assert_close(match.fake_scores.input, y / 2 + 0.1)
+
+
+def test_lecam_and_augmentations_follow_the_score_of_the_loss():
+    class Listening(Halve):
+        def observe(self, logits):
+            self.observed = logits
+
+    judge = Adversary(Spec(Outcomes), Spec(Realness, outcomes=4), [Spec(LeCam, start=0)], [Spec(Listening)])
+    x, y = torch.randn(2, N, *SHAPE).unbind(0)
+    _, match = judge.d_loss(x, y, Progress())
+    level = judge.loss.to_scalar(match.real_scores.logits)
+    assert level.abs().max() <= 1
+    assert judge.penalties[0].real.item() == pytest.approx(level.mean().item(), rel=1e-5)
+    (augmentation,) = (m for m in judge.augment.modules() if isinstance(m, Listening))
+    torch.testing.assert_close(augmentation.observed, level)

@@ -14,6 +14,7 @@ from ganvas.data import Dataset, open_source
 from ganvas.errors import UsageError
 from ganvas.game import Progress
 from ganvas.losses.adversarial import NonSaturating
+from ganvas.losses.score_penalties import FeatureMatching
 from ganvas.networks import dcgan
 from ganvas.networks import semigan as noisy
 from ganvas.networks.class_and_code_heads import Classes
@@ -234,3 +235,10 @@ def test_the_networks_are_those_of_the_paper():
     made = noisy.Generator(resolution=28, channels=1)
     hidden = 100 * 500 + 500 * 500 + 2 * 2 * 500
     assert sum(p.numel() for p in made.parameters()) == hidden + (500 + 2) * 784
+
+
+def test_a_penalty_called_like_a_term_counts_beside_it():
+    t = task(g_penalties=[Spec(FeatureMatching, weight=2.0)])
+    terms = t.g_loss(batch(), Progress()).terms
+    assert set(terms) == {"feature_matching", "feature_matching_0"}
+    assert terms["feature_matching_0"].item() == pytest.approx(2 * terms["feature_matching"].item(), rel=1e-5)

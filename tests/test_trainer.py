@@ -12,7 +12,8 @@ from ganvas import catalog
 from ganvas.config import Recipe, Spec
 from ganvas.game import Progress
 from ganvas.policy import Policy
-from ganvas.training.trainer import Diverged, Trainer
+from ganvas.training.players import Group
+from ganvas.training.trainer import Diverged, Trainer, progress_at
 from small import FACTS, Fixed, facts, narrow
 
 CPU = torch.device("cpu")
@@ -381,3 +382,18 @@ def test_penalties_are_float32_in_bf16_runs(penalty):
         values.append(next(v.item() for k, v in objective.terms.items() if k != "adversarial"))
     assert values[1] == pytest.approx(values[0], rel=1e-5)
     assert values[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "d_steps", "images", "expected"),
+    [
+        ({}, 1, 0, True),
+        ({}, 2, 0, False),
+        ({"g_steps": "2"}, 1, 0, False),
+        ({"accumulate": "2"}, 1, 0, False),
+        ({"d_warmup_images": "8"}, 1, 7, False),
+        ({"d_warmup_images": "8"}, 1, 8, True),
+    ],
+)
+def test_fakes_are_shared_where_both_players_move_once(changes, d_steps, images, expected):
+    assert progress_at(small(**changes), images, 0, d_steps, Group()).share_fakes is expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,6 +122,14 @@ LOG_KEYS: dict[str, str] = {
     "healed": "heal",
 }
 
+# Penalties and image terms in the log: {class in small letters: catalogue name}.
+_TERM_NAMES = {
+    address.rpartition(":")[2].lower(): name
+    for address, name in COMPONENTS.items()
+    if address.startswith(("ganvas.losses.", "ganvas.metrics.perceptual"))
+}
+_TERM = re.compile(r"([dg]/)([a-z0-9]+?)(_\d+)?(_[ab])?")  # player, class, place in the list, side of unpaired data
+
 OPTIONS: dict[str, dict[str, str]] = {}  # component: {old option: present option}
 METRIC_NAMES = {"critic": "discriminator"}  # {old: present}
 EVALUATION_KEYS = {  # fields of evaluation.jsonl: {old: present}
@@ -180,7 +189,23 @@ def current_keys(line: Mapping[str, Any], names: Mapping[str, str]) -> dict[str,
 
 def current_log_line(line: dict[str, Any]) -> dict[str, Any]:
     """A line of log.jsonl, or the running means of a saved state, with the present names of the fields."""
-    renamed = current_keys(line, LOG_KEYS)
+    renamed = _current_terms(current_keys(line, LOG_KEYS))
     if isinstance(renamed.get("heal"), dict):
         renamed["heal"] = current_keys(renamed["heal"], {"done": "action"})
     return renamed
+
+
+def _current_terms(line: dict[str, Any]) -> dict[str, Any]:
+    """A log line whose penalties and image terms have catalogue names, numbered only where one stands twice.
+
+    They had class names, and penalties always a number: `d/gradientpenalty_0` is now `d/gradient_penalty`.
+    """
+    matches = {key: match for key in line if (match := _TERM.fullmatch(key)) and match[2] in _TERM_NAMES}
+    twins: dict[tuple[str, ...], list[str]] = {}
+    for key, match in matches.items():
+        twins.setdefault((match[1], match[2], match[4] or ""), []).append(key)
+    renamed: dict[str, str] = {}
+    for (player, name, side), keys in twins.items():
+        for k, key in enumerate(keys):
+            renamed[key] = f"{player}{_TERM_NAMES[name]}{f'_{k}' if len(keys) > 1 else ''}{side}"
+    return {renamed.get(key, key): value for key, value in line.items()}
