@@ -1,7 +1,7 @@
-"""A component and its arguments before it exists, and what everything one run is made of.
+"""`Spec`, a component and its options before it is built, and `Recipe`, everything of one training run.
 
-The signature of a component is its schema: there is no second list of options anywhere.  `Spec` remembers
-a class and the arguments it will be given; it is written by class in source and by name in files.
+The signature of a component is its schema: there is no second list of options anywhere.  A `Spec`
+names a component by its class in source and by its catalogue name in files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .errors import UsageError, UserError, did_you_mean
 FACTS = ("resolution", "channels", "classes", "attributes", "unlabelled", "source_channels", "source_scale")
 BY_THE_DATA = {*FACTS, "features", "outputs", "codes"}  # and what a task tells its heads
 BY_THE_MACHINE = {"params", "foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay"}
-DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE  # options of components that a person does not choose
+DECIDED_ELSEWHERE = BY_THE_DATA | BY_THE_MACHINE  # options of components that users do not set
 
 
 @cache
@@ -49,7 +49,7 @@ def options(target: type) -> Mapping[str, inspect.Parameter]:
 
 
 def accepts(annotation: Any, value: Any) -> bool:
-    """Whether a value may stand where `annotation` is written; annotations beyond plain data accept anything."""
+    """True if a value fits an annotation; annotations other than plain data accept anything."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return any(accepts(a, value) for a in args)
@@ -72,14 +72,14 @@ def accepts(annotation: Any, value: Any) -> bool:
 
 
 def wants_text(annotation: Any, text: str) -> bool:
-    """Whether `text` is the value itself (a word or a choice) rather than a literal to be read."""
+    """True if `text` is the value itself (a word or a choice) and not a literal to be parsed."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return text != "none" and any(wants_text(a, text) for a in typing.get_args(annotation))
     return annotation is str or (typing.get_origin(annotation) is typing.Literal and accepts(annotation, text))
 
 
 def type_name(annotation: Any) -> str:
-    """An annotation as a person reads it: `int`, `float or none`, `one of 'a', 'b'`."""
+    """The text of an annotation in help and messages: `int`, `float or none`, `one of 'a', 'b'`."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(type_name(a) for a in args if getattr(a, "__name__", "") != "Tensor")
@@ -110,7 +110,7 @@ class Spec:
             self.put(name, value)
 
     def put(self, name: str, value: Any) -> None:
-        """Give one option its value, checked against the signature."""
+        """Set one option, checked against the signature; raises `UsageError`."""
         known = options(self.target)
         if name not in known:
             raise self._unknown(name, list(known))
@@ -119,16 +119,16 @@ class Spec:
         self.kwargs[name] = value
 
     def build(self, **facts: Any) -> Any:
-        """Construct the component; of `facts` (what only the data knows) it is given those it names."""
+        """Construct the component; of `facts` (properties of the data) it gets those that its signature names."""
         known = options(self.target)
         given = {**self.kwargs, **{k: v for k, v in facts.items() if k in known and k not in self.kwargs}}
         try:
             return self.target(**given)
         except UserError:
             raise
-        except Exception as problem:  # whatever a constructor makes of values that nobody could check before
+        except Exception as problem:  # whatever a constructor raises for values that cannot be checked before
             reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
-            raise UsageError(f"{self.target.__qualname__} cannot be made so: {reason}.") from problem
+            raise UsageError(f"{self.target.__qualname__} cannot be built with these options: {reason}.") from problem
 
     def replace(self, **kwargs: Any) -> Spec:
         """A copy with some options changed."""
@@ -139,7 +139,7 @@ class Spec:
         return Spec(self.target, **{k: _copied(v) for k, v in self.kwargs.items()})
 
     def get(self, name: str) -> Any:
-        """The value an option has now: as written here, or its default."""
+        """The value of an option: as set here, or its default."""
         return self.kwargs[name] if name in self.kwargs else options(self.target)[name].default
 
     def set(self, path: str, text: str) -> None:
@@ -210,7 +210,7 @@ def parse(text: str, annotation: Any, path: str) -> Any:
 
 
 def _read(node: ast.expr, takes_components: bool) -> Any:
-    """A literal, a list of them, or (where one may stand) a component; never an evaluation."""
+    """A literal, a list of literals, or, where the option takes one, a component; nothing is evaluated."""
     match node:
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_read(i, takes_components) for i in items]
@@ -242,7 +242,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(value: Any, trust: tuple[type, ...] = ()) -> Any:
-    """The inverse of `encode`.  A file may name components of the catalogue, and classes in `trust`, nothing else."""
+    """Decode what `encode` wrote; only components of the catalogue and classes in `trust` may be named."""
     return _decode(legacy.current(value), trust)
 
 
@@ -262,24 +262,24 @@ def _decode(value: Any, trust: tuple[type, ...]) -> Any:
 class Recipe:
     """Everything one training run is made of; every length is counted in real images."""
 
-    task: Spec  # what is trained: networks, losses, penalties
-    g_optimizer: Spec  # how the generator moves
-    d_optimizer: Spec | None = None  # how the discriminator moves, if there is one
+    task: Spec  # the task: networks, losses, penalties
+    g_optimizer: Spec  # optimiser of the generator
+    d_optimizer: Spec | None = None  # optimiser of the discriminator; none for a task without one
     batch: int = 64  # images per optimiser step, over all processes and accumulation
     images: int = 200_000  # planned length of the run; schedules are fractions of it
     d_steps: int | Spec = 1  # discriminator updates per step of the game, or a rule
     g_steps: int = 1  # generator updates per step of the game
-    accumulate: int = 1  # parts a batch is split into to save memory
+    accumulate: int = 1  # parts of a batch, computed one after another to save memory
     d_warmup_images: int = 0  # images the discriminator sees before the generator starts
     lr_schedule: Spec | None = None  # factor on both learning rates over the run
-    clip_norm: float | None = None  # largest gradient norm per player; none: as it comes
+    clip_norm: float | None = None  # largest gradient norm per player; none: no clipping
     beta2: Spec | None = None  # schedule of Adam's second beta, for both players
-    freeze_d: int = 0  # stages of the discriminator, from the image on, whose weights stay as they begin
+    freeze_d: int = 0  # stages of the discriminator, from the image on, whose weights are not trained
     ema_images: float | Spec = 10_000.0  # half-life of the averaged generator, or a schedule of it
     ema_ramp: float = 0.1  # the half-life is at most this share of the images seen so far
     sync_batch_norm: bool = False  # batch statistics over all processes
     transforms: list[Spec] = field(default_factory=list)  # random changes to the real images
-    degradation: Spec | None = None  # how images are spoiled, for a task that is to make them good again
+    degradation: Spec | None = None  # degradation of the images, for a task that restores them
     patch: int = 0  # side of the squares cut from images at their own resolution; 0: images are seen whole
 
     def set(self, path: str, text: str) -> None:
@@ -311,7 +311,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any], trust: tuple[type, ...] = ()) -> Recipe:
-        """Read what `to_dict` wrote, refusing options and classes that are not ours."""
+        """Read what `to_dict` wrote; raises `UserError` for unknown options and classes."""
         hints = typing.get_type_hints(cls)
         unknown = sorted(set(saved) - set(hints))
         if unknown or not isinstance(saved.get("task"), dict):
