@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..imaging.decode import scale_and_crop, to_8bit, whiten_hidden
-from .cache import Annotations, ArrayWriter, Progress, choose_resolution, content_key, file_digest, load_or_build
+from .cache import Annotations, ArrayWriter, SourceOptions, choose_resolution, content_key, file_digest, load_or_build
 from .dataset import Dataset, index_classes
 
 IMAGE_KEYS = ("images", "image", "x", "x_train", "data", "arr_0")
@@ -29,29 +29,20 @@ def write_images(
     count: int,
     shape: tuple[int, int, int],
     dtype: np.dtype | type,
-    name: str,
-    resolution: tuple[int, int] | None,
-    progress: Progress | None,
+    options: SourceOptions,
 ) -> list[str]:
-    """Write `count` images (H, W, C) of one shape to an .npy file at `resolution`; returns notes."""
-    size, notes = choose_resolution(Counter({shape[:2]: count}), resolution, name)
+    """Write `count` images (H, W, C) of one shape to an .npy file at the resolution of `options`; returns notes."""
+    size, notes = choose_resolution(Counter({shape[:2]: count}), options.resolution, options.name)
     with ArrayWriter(file, (*size, shape[2]), dtype) as rows:
         for done, image in enumerate(images, 1):
             scaled = scale_and_crop(image, size)
             rows.append(whiten_hidden(scaled) if shape[2] == 4 else scaled)
-            if progress and (done % CHUNK == 0 or done == count):
-                progress(done, count)
+            if options.progress and (done % CHUNK == 0 or done == count):
+                options.progress(done, count)
     return notes
 
 
-def open_arrays(
-    path: Path,
-    *,
-    name: str,
-    resolution: tuple[int, int] | None = None,
-    cache: Path | None = None,
-    progress: Progress | None = None,
-) -> Dataset:
+def open_arrays(path: Path, options: SourceOptions) -> Dataset:
     """Open an .npy, or an .npz with `images` and optional `labels`, as a data set.
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (grey), or numbers read by their range.  Labels
@@ -66,13 +57,12 @@ def open_arrays(
         annotations = _read_labels(labels, count, path)
         converted = (convert(p) for i in range(0, count, CHUNK) for p in np.asarray(images[i : i + CHUNK]))
         shape = (height, width, channels)
-        sized = write_images(
-            file, converted, count=count, shape=shape, dtype=dtype, name=name, resolution=resolution, progress=progress
-        )
+        sized = write_images(file, converted, count=count, shape=shape, dtype=dtype, options=options)
         annotations.notes = [*notes, *assumptions, *sized]
         return annotations
 
-    return load_or_build(content_key("arrays", file_digest(path), resolution), build, name=name, cache=cache)
+    key = content_key("arrays", file_digest(path), options.resolution)
+    return load_or_build(key, build, name=options.name, cache=options.cache)
 
 
 def _load_arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:

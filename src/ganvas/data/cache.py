@@ -53,6 +53,16 @@ class Annotations:
     vectors: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class SourceOptions:
+    """Options that all data sources take."""
+
+    name: str  # of the data set, as given to --data
+    resolution: tuple[int, int] | None = None  # (height, width); None: chosen by the source
+    cache: Path | None = None  # folder of prepared images; None: $GANVAS_CACHE or ~/.cache/ganvas
+    progress: Progress | None = None  # called with (images done, images in total)
+
+
 def content_key(*parts: Any) -> str:
     """Key of a cache entry: a hash of everything that determines its content."""
     text = json.dumps([FORMAT, *parts], default=lambda v: v.hex() if isinstance(v, bytes) else v.tolist())

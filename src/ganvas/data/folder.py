@@ -22,7 +22,7 @@ from ..imaging.decode import (
     whiten_hidden,
 )
 from .annotations import AnnotatedFiles, annotate_files, select_usable, summarize_skipped
-from .cache import Annotations, ArrayWriter, Progress, choose_resolution, content_key, load_or_build, map_in_order
+from .cache import Annotations, ArrayWriter, SourceOptions, choose_resolution, content_key, load_or_build, map_in_order
 from .dataset import Dataset
 from .files import Tree
 
@@ -67,45 +67,28 @@ class Survey:
         return notes
 
 
-def open_tree(
-    tree: Tree,
-    *,
-    name: str,
-    metadata: str | None = None,
-    resolution: tuple[int, int] | None = None,
-    cache: Path | None = None,
-    progress: Progress | None = None,
-) -> Dataset:
+def open_tree(tree: Tree, options: SourceOptions, metadata: str | None = None) -> Dataset:
     """Open all images of a folder or a zip as one data set.
 
-    `resolution` is (height, width), None: chosen from the images; `progress(done, total)` counts decoded images.
-    Raises `UserError` with the reasons if no image is usable.
+    `metadata` names the metadata file; None searches for one.  Raises `UserError` with the reasons if no image is
+    usable.
     """
     layout = annotate_files(tree, metadata)
     labels = None if layout.labels is None else layout.labels.tolist()
     content: list[Any] = [labels, layout.class_names, layout.captions, layout.notes, layout.skipped]
     if layout.vectors is not None:
         content.append(layout.vectors)
-    key = content_key("files", tree.digest(), layout.files, resolution, content)
-
-    def build(file: Path) -> Annotations:
-        return _build_array(file, tree, name, layout, resolution, progress)
-
-    return load_or_build(key, build, name=name, cache=cache)
+    key = content_key("files", tree.digest(), layout.files, options.resolution, content)
+    return load_or_build(
+        key, lambda file: _build_array(file, tree, layout, options), name=options.name, cache=options.cache
+    )
 
 
-def _build_array(
-    file: Path,
-    tree: Tree,
-    name: str,
-    layout: AnnotatedFiles,
-    resolution: tuple[int, int] | None,
-    progress: Progress | None,
-) -> Annotations:
+def _build_array(file: Path, tree: Tree, layout: AnnotatedFiles, options: SourceOptions) -> Annotations:
     headers = survey(tree, layout.files)
     if not headers.files:
-        raise _unusable_error(name, headers.bad)
-    size, notes = choose_resolution(headers.sizes, resolution, name)
+        raise _unusable_error(options.name, headers.bad)
+    size, notes = choose_resolution(headers.sizes, options.resolution, options.name)
     shape, dtype, changes = (*size, headers.channels), headers.dtype, Counter[str]()
     written, bad = set(), list(headers.bad)
 
@@ -119,10 +102,10 @@ def _build_array(
                 rows.append(result[0])
                 written.add(path)
                 changes.update(result[1])
-            if progress:
-                progress(done, len(headers.files))
+            if options.progress:
+                options.progress(done, len(headers.files))
     if not written:
-        raise _unusable_error(name, bad)
+        raise _unusable_error(options.name, bad)
     usable = select_usable(layout, np.array([f in written for f in layout.files]))
     notes += headers.notes() + [f"{count:,} images: {change}" for change, count in changes.most_common()]
     labels = usable.labels, usable.class_names, usable.captions

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import UsageError, UserError
 from ..imaging.decode import MAX_PIXELS
 from .arrays import write_images
-from .cache import Annotations, Progress, content_key, file_digest, load_or_build
+from .cache import Annotations, SourceOptions, content_key, file_digest, load_or_build
 from .dataset import Dataset, index_classes
 
 IMAGES = re.compile(r"(?P<set>.*?)images[.-]idx3-ubyte(?P<gz>\.gz)?$")
@@ -29,14 +29,7 @@ def is_idx(path: Path) -> bool:
     return IMAGES.match(path.name) is not None
 
 
-def open_idx(
-    path: Path,
-    *,
-    name: str,
-    resolution: tuple[int, int] | None = None,
-    cache: Path | None = None,
-    progress: Progress | None = None,
-) -> Dataset:
+def open_idx(path: Path, options: SourceOptions) -> Dataset:
     """Open an IDX file of images, or the training file in a folder, as (N, H, W, 1) uint8 with their labels.
 
     Raises `UserError` if a header does not agree with the data that follows it.
@@ -53,14 +46,12 @@ def open_idx(
             values = _read_labels(beside, count, file)
             annotations.labels, annotations.class_names = index_classes(values)
         images, shape = _iterate_images(file, count, height, width), (height, width, 1)
-        sized = write_images(
-            out, images, count=count, shape=shape, dtype=np.uint8, name=name, resolution=resolution, progress=progress
-        )
+        sized = write_images(out, images, count=count, shape=shape, dtype=np.uint8, options=options)
         annotations.notes = [*notes, *sized]
         return annotations
 
-    key = content_key("idx", file_digest(file), file_digest(beside) if beside else None, resolution, notes)
-    return load_or_build(key, build, name=name, cache=cache)
+    key = content_key("idx", file_digest(file), file_digest(beside) if beside else None, options.resolution, notes)
+    return load_or_build(key, build, name=options.name, cache=options.cache)
 
 
 def _choose_file(folder: Path) -> tuple[Path, list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -14,7 +13,7 @@ from PIL import Image
 from ..errors import UserError
 from ..imaging.decode import BadImage, read_image
 from .annotations import summarize_skipped
-from .cache import Progress
+from .cache import SourceOptions
 from .dataset import CHANNEL_NAMES, Dataset, fingerprint
 from .files import Tree, is_image
 from .folder import Survey, open_tree, survey
@@ -67,41 +66,26 @@ class HalfImages(FileSelection):
         return f"{self.side} of {self.tree.digest()}"
 
 
-def open_pairs(
-    source: Tree,
-    target: Tree,
-    *,
-    name: str,
-    resolution: tuple[int, int] | None = None,
-    cache: Path | None = None,
-    progress: Progress | None = None,
-) -> Dataset:
+def open_pairs(source: Tree, target: Tree, options: SourceOptions) -> Dataset:
     """Open pairs of images from two folders or zips, matched by file name without suffix.
 
     Raises `UserError` with the names of files without a partner, or with one of another shape.
     """
-    files = match_pairs(source, target, name)
-    check_aspects(survey(source, [s for s, _ in files]), survey(target, [t for _, t in files]), files, name)
+    files = match_pairs(source, target, options.name)
+    surveys = survey(source, [s for s, _ in files]), survey(target, [t for _, t in files])
+    check_aspects(*surveys, files, options.name)
     sides = FileSelection(source, [s for s, _ in files]), FileSelection(target, [t for _, t in files])
-    return _open_aligned(*sides, name=name, resolution=resolution, cache=cache, progress=progress)
+    return _open_aligned(*sides, options)
 
 
-def open_halves(
-    tree: Tree,
-    *,
-    name: str,
-    swapped: bool = False,
-    resolution: tuple[int, int] | None = None,
-    cache: Path | None = None,
-    progress: Progress | None = None,
-) -> Dataset:
+def open_halves(tree: Tree, options: SourceOptions, *, swapped: bool = False) -> Dataset:
     """Open images that hold two side by side, as in pix2pix's data sets; the left half is the source.
 
     `swapped`: the right half is.  Images of odd width are skipped; raises `UserError` if none is left.
     """
     files = [f for f in tree.files if is_image(f)]
     sides = [HalfImages(tree, files, side) for side in (("right", "left") if swapped else ("left", "right"))]
-    return _open_aligned(sides[0], sides[1], name=name, resolution=resolution, cache=cache, progress=progress)
+    return _open_aligned(sides[0], sides[1], options)
 
 
 def match_pairs(source: Tree, target: Tree, name: str) -> list[tuple[str, str]]:
@@ -140,18 +124,10 @@ def check_aspects(source: Survey, target: Survey, files: list[tuple[str, str]], 
             )
 
 
-def _open_aligned(
-    source: FileSelection,
-    target: FileSelection,
-    *,
-    name: str,
-    resolution: tuple[int, int] | None,
-    cache: Path | None,
-    progress: Progress | None,
-) -> Dataset:
+def _open_aligned(source: FileSelection, target: FileSelection, options: SourceOptions) -> Dataset:
     """Open both sides at one size; pairs with an unusable image are left out."""
-    right = open_tree(target, name=name, resolution=resolution, cache=cache, progress=progress)
-    left = open_tree(source, name=name, resolution=right.facts.resolution, cache=cache, progress=progress)
+    name, right = options.name, open_tree(target, options)
+    left = open_tree(source, replace(options, resolution=right.facts.resolution))
     lost = [{file for file, _ in side.skipped} for side in (left, right)]
     complete = [s not in lost[0] and t not in lost[1] for s, t in zip(source.files, target.files)]
     if not any(complete):

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import UserError
 from .annotations import summarize_skipped
-from .cache import Annotations, ArrayWriter, Progress, content_key, load_or_build, map_in_order
+from .cache import Annotations, ArrayWriter, SourceOptions, content_key, load_or_build, map_in_order
 from .dataset import Dataset
 from .files import Tree, is_image
 from .folder import Survey, load_image, survey
@@ -34,26 +34,26 @@ class TiledFiles:
     channels: int
     dtype: type
 
-    def write(self, file: Path, name: str, progress: Progress | None) -> Annotations:
+    def write(self, file: Path, options: SourceOptions) -> Annotations:
         """Write all tiles to an .npy file; raises `UserError` for an image that cannot be read."""
         changes = Counter[str]()
         loaded = map_in_order(lambda path: load_image(self.tree, path, self.channels, self.dtype), self.files, ahead=4)
         with ArrayWriter(file, (*self.tile, self.channels), self.dtype) as rows:
             for done, (path, result) in enumerate(zip(self.files, loaded), 1):
                 if isinstance(result, str):
-                    raise UserError(f"{name}: {path} {result}; repair or remove it.")
+                    raise UserError(f"{options.name}: {path} {result}; repair or remove it.")
                 for part in iterate_tiles(result[0], self.tile):
                     rows.append(part)
                 changes.update(result[1])
-                if progress:
-                    progress(done, len(self.files))
+                if options.progress:
+                    options.progress(done, len(self.files))
         return Annotations(notes=[f"{count:,} images: {change}" for change, count in changes.most_common()])
 
-    def load_or_build(self, name: str, cache: Path | None, progress: Progress | None) -> Dataset:
+    def load_or_build(self, options: SourceOptions) -> Dataset:
         """Load the tiles of all files from the cache, or cut them."""
         kind = [self.tile, self.channels, np.dtype(self.dtype).name]
         key = content_key("tiles", self.tree.digest(), self.files, kind)
-        return load_or_build(key, lambda file: self.write(file, name, progress), name=name, cache=cache)
+        return load_or_build(key, lambda file: self.write(file, options), name=options.name, cache=options.cache)
 
 
 def tile_starts(length: int, tile: int) -> list[int]:
@@ -79,9 +79,7 @@ def tile_size(sizes: Counter[Size], window: Size) -> Size:
     return tile[0], tile[1]
 
 
-def open_patches(
-    tree: Tree, *, name: str, window: Size, cache: Path | None = None, progress: Progress | None = None
-) -> Dataset:
+def open_patches(tree: Tree, window: Size, options: SourceOptions) -> Dataset:
     """Open the images of a folder or a zip at their own resolution, for crops of `window` (height, width).
 
     Smaller images are skipped; raises `UserError` if none is left.
@@ -91,14 +89,13 @@ def open_patches(
     bad = headers.bad + _list_small(headers, window)
     large = [f for f in headers.files if f not in dict(bad)]
     if not large:
-        raise UserError(
-            f"{name}: no patches can be cut from its {len(files):,} files: {summarize_skipped(bad) or 'no image'}."
-        )
+        reasons = summarize_skipped(bad) or "no image"
+        raise UserError(f"{options.name}: no patches can be cut from its {len(files):,} files: {reasons}.")
     sizes = Counter({size: n for size, n in headers.sizes.items() if fits(size, window)})
     tile = tile_size(sizes, window)
     bad += [(f, _too_small(headers.size_of[f], tile)) for f in large if not fits(headers.size_of[f], tile)]
     cut = TiledFiles(tree, [f for f in large if f not in dict(bad)], tile, headers.channels, headers.dtype)
-    dataset = cut.load_or_build(name, cache, progress)
+    dataset = cut.load_or_build(options)
     note = f"tiles of {tile[1]}x{tile[0]} of {len(cut.files):,} images, at their own resolution"
     notes = [note, *headers.notes(), *dataset.notes]
     return replace(dataset, window=window, notes=notes, skipped=[*tree.skipped, *bad])
@@ -118,20 +115,12 @@ def _too_small(size: Size, tile: Size) -> str:
     return f"is {size[1]}x{size[0]}, smaller than the {tile[1]}x{tile[0]} that are cut out"
 
 
-def open_paired_patches(
-    source: Tree,
-    target: Tree,
-    *,
-    name: str,
-    window: Size,
-    cache: Path | None = None,
-    progress: Progress | None = None,
-) -> Dataset:
+def open_paired_patches(source: Tree, target: Tree, window: Size, options: SourceOptions) -> Dataset:
     """Open pairs of files of equal names at their own resolution; a target is a whole factor larger than its source.
 
     Raises `UserError` for files without a partner, for pairs of several factors, or if none is large enough.
     """
-    pairs = match_pairs(source, target, name)
+    name, pairs = options.name, match_pairs(source, target, options.name)
     sides = survey(source, [s for s, _ in pairs]), survey(target, [t for _, t in pairs])
     bad = dict(sides[0].bad) | dict(sides[1].bad)
     readable = [(s, t) for s, t in pairs if s not in bad and t not in bad]
@@ -148,10 +137,8 @@ def open_paired_patches(
     large = [(s, t) for s, t in large if t not in small]
     right = TiledFiles(target, [t for _, t in large], tile, sides[1].channels, sides[1].dtype)
     low = (tile[0] // scale, tile[1] // scale)
-    left = TiledFiles(source, [s for s, _ in large], low, sides[0].channels, sides[0].dtype).load_or_build(
-        name, cache, progress
-    )
-    dataset = right.load_or_build(name, cache, progress)
+    low_files = TiledFiles(source, [s for s, _ in large], low, sides[0].channels, sides[0].dtype)
+    left, dataset = low_files.load_or_build(options), right.load_or_build(options)
     return replace(
         dataset,
         sources=left.images,

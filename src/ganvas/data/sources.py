@@ -8,13 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..catalog import SOURCES
 from ..errors import UsageError, did_you_mean
 from .arrays import open_arrays
 from .builtin import open_digits, open_photos
-from .cache import OWN, SMALLEST, Progress
+from .cache import OWN, SMALLEST, Progress, SourceOptions
 from .dataset import DERIVED_CHANNELS, Dataset
 from .files import Folder, Tree, Zip
 from .folder import open_tree
@@ -81,51 +80,42 @@ def open_source(
     if built_in:
         size = None if size == OWN else size
         return built_in(size or ((patch, patch) if patch and name == "photos" else None))
-    if patch and (cut := _patches(name, size or (patch, patch), cache, progress)):
+    options = SourceOptions(name, size, cache, progress)
+    if patch and (cut := _open_patches(size or (patch, patch), options)):
         return cut
-    combined = _combination(name)
-    if combined:
-        return combined(name=name, resolution=size, cache=cache, progress=progress)
+    for pattern, opener in COMBINATIONS:
+        match = re.fullmatch(pattern, name, re.DOTALL)
+        if match:
+            return opener(options, *match.groups())
     path = Path(name).expanduser()
     if not name or not path.exists():
         raise _unknown(name)
-    opened = partial(_open_path, name=name, resolution=size, cache=cache, progress=progress)
-    return opened(path)
+    return _open_path(path, options)
 
 
-def _patches(name: str, window: tuple[int, int], cache: Path | None, progress: Progress | None) -> Dataset | None:
+def _open_patches(window: tuple[int, int], options: SourceOptions) -> Dataset | None:
     """Open a folder, a zip, or a pair of them for random crops; None for any other source."""
-    pair = re.fullmatch(PAIR, name, re.DOTALL)
+    name, pair = options.name, re.fullmatch(PAIR, options.name, re.DOTALL)
     if pair:
-        sides = [_open_tree(part, name) for part in pair.groups()]
-        return open_paired_patches(*sides, name=name, window=window, cache=cache, progress=progress)
+        return open_paired_patches(_open_tree(pair[1], name), _open_tree(pair[2], name), window, options)
     path = Path(name).expanduser()
     if not (path.is_dir() and not is_idx(path)) and not (path.is_file() and path.suffix.lower() == ".zip"):
         return None
-    return open_patches(_open_tree(name, name), name=name, window=window, cache=cache, progress=progress)
+    return open_patches(_open_tree(name, name), window, options)
 
 
-def _combination(name: str) -> Callable[..., Dataset] | None:
-    """Function that opens a combination of other sources; None for any other name."""
-    for pattern, opened in COMBINATIONS:
-        match = re.fullmatch(pattern, name, re.DOTALL)
-        if match:
-            return partial(opened, *match.groups())
-    return None
+def _open_part(name: str, options: SourceOptions) -> Dataset:
+    """Open a source that is a part of another one."""
+    return open_source(name, resolution=options.resolution, cache=options.cache, progress=options.progress)
 
 
-def _stacked(count: str | None, base: str, *, name: str, **options: Any) -> Dataset:
-    return open_stacked(
-        open_source(base, **options),
-        name=name,
-        count=int(count or COUNT),
-        cache=options["cache"],
-        progress=options["progress"],
-    )
+def _stack(options: SourceOptions, count: str | None, base: str) -> Dataset:
+    data, number = _open_part(base, options), int(count or COUNT)
+    return open_stacked(data, name=options.name, count=number, cache=options.cache, progress=options.progress)
 
 
-def _derive(derivation: str, base: str, *, name: str, **options: Any) -> Dataset:
-    data = open_source(base, **options)
+def _derive(options: SourceOptions, derivation: str, base: str) -> Dataset:
+    name, data = options.name, _open_part(base, options)
     if data.facts.kind != "images" or data.images.dtype.kind != "u":
         raise UsageError(f"{name}: {derivation} sources are made of images, and {base} is points.")
     if data.facts.source_channels:
@@ -133,19 +123,19 @@ def _derive(derivation: str, base: str, *, name: str, **options: Any) -> Dataset
     return replace(data, derivation=derivation, name=name, fingerprint=combine_fingerprints(derivation, data))
 
 
-def _halves(order: str, path: str, *, name: str, **options: Any) -> Dataset:
-    return open_halves(_open_tree(path, name), name=name, swapped=order == "BA", **options)
+def _open_halves(options: SourceOptions, order: str, path: str) -> Dataset:
+    return open_halves(_open_tree(path, options.name), options, swapped=order == "BA")
 
 
-def _pairs(source: str, target: str, *, name: str, **options: Any) -> Dataset:
-    return open_pairs(_open_tree(source, name), _open_tree(target, name), name=name, **options)
+def _open_pairs(options: SourceOptions, source: str, target: str) -> Dataset:
+    return open_pairs(_open_tree(source, options.name), _open_tree(target, options.name), options)
 
 
-def _unpaired(a: str, b: str, *, name: str, resolution: tuple[int, int] | None, **options: Any) -> Dataset:
-    target = open_source(b, resolution=resolution, **options)
+def _open_unpaired(options: SourceOptions, a: str, b: str) -> Dataset:
+    target = _open_part(b, options)
     if target.facts.kind == "images":
-        resolution = target.facts.resolution
-    return combine_unpaired(open_source(a, resolution=resolution, **options), target, name=name)
+        options = replace(options, resolution=target.facts.resolution)
+    return combine_unpaired(_open_part(a, options), target, name=options.name)
 
 
 def _open_tree(name: str, whole: str) -> Tree:
@@ -159,12 +149,12 @@ def _open_tree(name: str, whole: str) -> Tree:
 
 
 PAIR = r"source=(.+),target=(.+)"
-COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [
-    (r"stacked:(?:(\d+):)?(.+)", _stacked),
+COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the options and the groups of the pattern
+    (r"stacked:(?:(\d+):)?(.+)", _stack),
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
-    (r"(AB|BA):(.+)", _halves),
-    (PAIR, _pairs),
-    (r"a=(.+),b=(.+)", _unpaired),
+    (r"(AB|BA):(.+)", _open_halves),
+    (PAIR, _open_pairs),
+    (r"a=(.+),b=(.+)", _open_unpaired),
 ]
 
 
@@ -183,25 +173,20 @@ def absolute_source(name: str) -> str | None:
     return os.path.abspath(os.path.expanduser(name))
 
 
-def _open_path(
-    path: Path, *, name: str, resolution: tuple[int, int] | None, cache: Path | None, progress: Progress | None
-) -> Dataset:
+def _open_path(path: Path, options: SourceOptions) -> Dataset:
     suffix = path.suffix.lower()
     if path.is_dir():
         tree = Folder(path)
-        if is_idx(path):
-            return open_idx(path, name=name, resolution=resolution, cache=cache, progress=progress)
-        return open_tree(tree, name=name, resolution=resolution, cache=cache, progress=progress)
+        return open_idx(path, options) if is_idx(path) else open_tree(tree, options)
     if is_idx(path):
-        return open_idx(path, name=name, resolution=resolution, cache=cache, progress=progress)
+        return open_idx(path, options)
     if suffix in (".npy", ".npz"):
-        return open_arrays(path, name=name, resolution=resolution, cache=cache, progress=progress)
+        return open_arrays(path, options)
     if suffix == ".zip":
-        return open_tree(Zip(path), name=name, resolution=resolution, cache=cache, progress=progress)
+        return open_tree(Zip(path), options)
     if suffix in (".jsonl", ".csv"):
-        tree, metadata = Folder(path.parent), path.name
-        return open_tree(tree, name=name, metadata=metadata, resolution=resolution, cache=cache, progress=progress)
-    raise UsageError(f"{name} is not a data source; {_WORKS}.")
+        return open_tree(Folder(path.parent), options, path.name)
+    raise UsageError(f"{options.name} is not a data source; {_WORKS}.")
 
 
 _NAMES = list(BUILT_IN)
