@@ -45,8 +45,7 @@ class Target:
             raise UsageError("Give --outscale, or --width and --height, not both.")
         if self.outscale is not None and not 1 / 64 <= self.outscale <= 64:
             raise UsageError(f"--outscale must be from 1/64 to 64, got {self.outscale}.")
-        for name in ("width", "height"):
-            side = getattr(self, name)
+        for name, side in (("width", self.width), ("height", self.height)):
             if side is not None and not 1 <= side <= 1_000_000:
                 raise UsageError(f"--{name} must be from 1 to 1,000,000 pixels, got {side}.")
 
