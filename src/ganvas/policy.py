@@ -1,6 +1,6 @@
 """Speed and precision of a computation: device, number format, memory layout, compilation.
 
-Decided once, before a run; the trainer, the tasks and the metrics only ask it.
+Chosen once, before a run.
 """
 
 from __future__ import annotations
@@ -111,12 +111,12 @@ class Policy:
 
 
 def full_precision(device: torch.device) -> torch.autocast:
-    """A context in which everything is float32, whatever surrounds it."""
+    """A context in which everything is float32, also inside autocast."""
     return torch.autocast(device.type, enabled=False)
 
 
 def wide(x: Tensor) -> Tensor:
-    """In float32 at least, whatever autocast made of it."""
+    """Convert to float32 unless it is wider already, also inside autocast."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -131,7 +131,7 @@ def free_memory(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(device)
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory())
-    free = [4 << 30]  # where nothing can be found out
+    free = [4 << 30]  # where the system does not say
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = [int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) << 10]
@@ -142,8 +142,8 @@ def free_memory(device: torch.device) -> int:
     return min(free)
 
 
-def fastest(optimizer: type, device: torch.device) -> dict[str, Any]:
-    """The fastest implementation that an optimiser has on a device, as keyword arguments."""
+def fastest_options(optimizer: type, device: torch.device) -> dict[str, Any]:
+    """Keyword arguments for the fastest implementation of an optimiser on a device."""
     if optimizer in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD) and device.type in ("cpu", "cuda"):
         return {"fused": True}
     return {"foreach": True} if optimizer is torch.optim.RMSprop else {}

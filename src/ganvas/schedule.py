@@ -9,7 +9,7 @@ from .config import Spec
 
 
 class Constant:
-    """Always the same factor."""
+    """Constant factor."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class Constant:
 
 
 class Anneal:
-    """From `start` to `end` along half a cosine until a share of the run, then `end`."""
+    """Cosine schedule from `start` to `end` until a share of the run, then `end`."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Anneal:
 
 
 class LongStarts:
-    """Discriminator steps per generator step: many for the first steps of a run and now and then.
+    """Discriminator steps per generator step: many in the first steps of a run and at intervals.
 
     The defaults are those of the authors' code (Arjovsky et al. 2017).
     """
@@ -50,10 +50,10 @@ class LongStarts:
     def __init__(
         self,
         *,
-        usual: int = 5,  # steps as a rule
+        usual: int = 5,  # discriminator steps of any other step
         long: int = 100,  # steps at the first and at every `every`-th step of the game
         first: int = 25,  # steps of the game that are long
-        every: int = 500,  # and every so many after that
+        every: int = 500,  # distance of the long steps after that, in steps
     ):
         if min(usual, long, first, every) < 1:
             raise ValueError("every number of LongStarts must be at least 1")
@@ -65,7 +65,7 @@ class LongStarts:
 
 
 def as_schedule(option: float | Spec) -> Callable[[float], float]:
-    """A number that a recipe gives as it is or as a schedule over the run, as a function of the run's fraction."""
+    """Convert a number or a schedule of a recipe to a function of the share of the run, 0 to 1."""
     if isinstance(option, Spec):
         schedule: Callable[[float], float] = option.build()
         return schedule
@@ -73,7 +73,7 @@ def as_schedule(option: float | Spec) -> Callable[[float], float]:
 
 
 def per_step(option: int | Spec) -> Callable[[int], int]:
-    """A number of updates that a recipe gives as it is or as a rule, as a function of the step of the game."""
+    """Convert a number of updates or a rule of a recipe to a function of the step of the game, from 0."""
     if isinstance(option, Spec):
         rule: LongStarts = option.build()
         return rule.steps
@@ -81,7 +81,7 @@ def per_step(option: int | Spec) -> Callable[[int], int]:
 
 
 class Linear:
-    """One until `begin`, then a straight line to `to` at `end` (both shares of the run, 0 to 1)."""
+    """Linear schedule: 1 until `begin`, then a straight line to `to` at `end` (shares of the run, 0 to 1)."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Linear:
 
 
 class Cosine(Linear):
-    """One until `begin`, then half a cosine to `to` at `end` (both shares of the run, 0 to 1)."""
+    """Cosine schedule: 1 until `begin`, then half a cosine to `to` at `end` (shares of the run, 0 to 1)."""
 
     def __init__(
         self,
@@ -120,13 +120,13 @@ class Cosine(Linear):
 
 
 class Steps:
-    """One, times `factor` after each of some shares of the run (0 to 1)."""
+    """Step schedule: 1, times `factor` after each of some shares of the run (0 to 1)."""
 
     def __init__(
         self,
         *,
         at: list[float],  # shares of the run
-        factor: float = 0.5,  # by which the number falls at each
+        factor: float = 0.5,  # multiplier at each share
     ):
         if not all(0 <= share <= 1 for share in at) or not factor > 0:
             raise ValueError(f"steps are shares from 0 to 1 and a factor above 0, got {at} and {factor:g}")
@@ -137,7 +137,7 @@ class Steps:
 
 
 class Inverse:
-    """Falls as 1 / (1 + `falls` x share of the run): fast at first, then ever slower."""
+    """Inverse decay: 1 / (1 + `falls` x share of the run)."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from .players import Group
 
 
 class Processes(Group):
-    """The processes that `torchrun` started.
+    """Processes started by `torchrun`.
 
     They draw the same random numbers and each works on its part, so that N processes train as one with the
     whole batch, and a run may be resumed on another number of them.
@@ -88,7 +88,7 @@ def check_batch(batch: int, accumulate: int, world: int) -> None:
 
 
 class _Sum(Function):
-    """The sum over all processes; its gradient is the sum of theirs, and so on."""
+    """Sum over all processes, differentiable any number of times: its gradient is the sum of theirs."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
 
 def synchronise_batch_norm(module: nn.Module) -> nn.Module:
-    """Turn every BatchNorm2d inside into one over all processes, in place and with the same weights."""
+    """Convert every BatchNorm2d inside to one over all processes, in place and with the same weights."""
     for layer in module.modules():
         if type(layer) is nn.BatchNorm2d:
             layer.__class__ = SyncBatchNorm2d

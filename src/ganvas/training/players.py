@@ -13,7 +13,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import BaseDiscriminator
 from ..legacy import current_log_line
-from ..policy import fastest, without_dynamo
+from ..policy import fastest_options, without_dynamo
 
 
 class Group:
@@ -40,19 +40,19 @@ class Group:
 
 
 class Diverged(ArithmeticError):
-    """A loss or a gradient is no longer a number; the weights have not been touched by it."""
+    """A loss or a gradient is not finite; no weight was changed by it."""
 
 
 class Player:
     """One side of the game: its weights and their optimiser.
 
-    Weights that were frozen when the game began (a pretrained feature network, freeze-D) stay frozen.
+    Weights that are frozen before training (a pretrained feature network, freeze-D) stay frozen.
     """
 
     def __init__(self, module: nn.Module, optimizer: Spec, device: torch.device, clip_norm: float | None = None):
         self.weights = [p for p in module.parameters() if p.requires_grad]
         plain = Spec(without_dynamo(optimizer.target), **optimizer.kwargs)
-        self.optimizer = plain.build(params=self.weights, **fastest(optimizer.target, device))
+        self.optimizer = plain.build(params=self.weights, **fastest_options(optimizer.target, device))
         if not isinstance(self.optimizer, torch.optim.Optimizer):
             raise UsageError(f"{optimizer.target.__name__} is no optimiser; take adam, adamw, rmsprop or sgd.")
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -72,7 +72,7 @@ class Player:
                 group["betas"] = (group["betas"][0], beta2)
 
     def step(self, total: Tensor) -> Tensor:
-        """Move the weights unless the objective or a gradient is not finite; returns the gradient norm.
+        """Update the weights unless the objective or a gradient is not finite; returns the gradient norm.
 
         Raises `Diverged`: at once where looking costs nothing, on a GPU when `check` is next called (the fused
         optimiser skips the step on the device, so that no step waits for it).
@@ -125,7 +125,7 @@ class Tally:
 
 
 def freeze_stages(discriminator: nn.Module | None, count: int) -> None:
-    """Fix the first `count` stages, from the image on, of whatever networks inside have `stages` (freeze-D).
+    """Freeze the first `count` stages, from the image on, of every discriminator inside (freeze-D).
 
     Mo, Cho and Shin 2020.  Raises `UsageError` if there are not that many.
     """

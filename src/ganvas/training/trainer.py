@@ -1,4 +1,4 @@
-"""The one training loop, which holds the only `backward` and never learns what it trains."""
+"""The one training loop, with the only `backward`; it knows no recipe and no architecture."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ class Trainer:
 
     @property
     def draws(self) -> int:
-        """Batches that one step of the game draws from the data."""
+        """Number of batches of one step of the game."""
         return max(self.d_steps if self.d else 1, self.recipe.g_steps)
 
     @property
     def d_steps(self) -> int:
-        """Discriminator updates in the present step of the game."""
+        """Number of discriminator updates in the current step of the game."""
         return self.d_rule(self.step)
 
     def __iter__(self) -> Iterator[Progress]:
@@ -132,7 +132,7 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self, images: int) -> None:
-        """Move the averaged generator towards the present one; buffers (batch statistics) are copied."""
+        """Move the averaged generator towards the trained one; buffers (batch statistics) are copied."""
         half_life = min(self.half_life(self.progress.fraction), self.recipe.ema_ramp * self.images)
         keep = 0.5 ** (images / half_life) if half_life > 0 else 0.0
         ours: list[Tensor] = list(self.average.parameters())
@@ -195,7 +195,7 @@ class Trainer:
         return {**counters, **{name: part.state_dict() for name, part in self._parts.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue exactly where `state_dict` was taken; the data stream is opened anew from its counter."""
+        """Continue exactly where `state_dict` was taken; the data stream is reopened at the counter."""
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
         self.images, self.step = state["images"], state["step"]
