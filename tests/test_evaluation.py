@@ -449,6 +449,7 @@ REFUSED = {  # what a metric does not use
     "fid": (["--features", "vgg16"], "fid has no option --features. It has: --samples, --seed, --resolution"),
     "kid": (["--bf16"], "kid has no option --bf16"),
     "is": (["--held-out", "b"], "is has no option --held-out"),
+    "accuracy": (["--samples", "9"], "accuracy has no option --samples. It has: --resolution, --device."),
     "diversity": (["--resizer", "own"], "diversity has no option --resizer"),  # even with its default
 }
 

@@ -51,7 +51,7 @@ def gan_test(
     return {"gan_test": score, **training_protocol(train_images, c.real), "fake": c.fake.protocol}
 
 
-@metric(more=("accuracy",))
+@metric(more=("accuracy",), unused=("samples", "seed"))
 def accuracy(c: Comparison) -> Numbers:
     """Share of the labelled images A that run B classifies correctly: a classifier, or a semi-supervised GAN."""
     if c.b is None or c.fake.model is None or c.real.dataset is None:

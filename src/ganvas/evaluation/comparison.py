@@ -43,10 +43,12 @@ class Metric:
     more: tuple[str, ...] = ()  # results of which more is better
     watch: tuple[str, ...] = ()  # results available while training; the first decides the best snapshot
     tables: tuple[str, ...] = ()  # entries with one row per image or class
+    unused: tuple[str, ...] = ()  # options of the comparison that the function does not read
 
     def __post_init__(self) -> None:
         self.sides: type[FilePairs] = next(iter(get_type_hints(self.function).values()))  # of the first argument
-        self.options = {**keywords(self.sides), **keywords(self.function)}
+        options = keywords(self.sides) | keywords(self.function)
+        self.options = {k: p for k, p in options.items() if k not in self.unused}
 
     def __call__(self, comparison: FilePairs, **options: object) -> Numbers:
         return self.function(comparison, **options)
