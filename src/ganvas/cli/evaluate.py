@@ -161,20 +161,20 @@ def weights_list(as_json: JsonFlag = False) -> None:
             "file": k.file,
             "bytes": k.size,
             "sha256": k.sha256,
-            "address": k.address,
-            "here": (folder() / k.file).is_file(),
-            "what": k.what,
+            "url": k.address,
+            "available": (folder() / k.file).is_file(),
+            "description": k.what,
         }
         for k in FILES.values()
     ]
     if as_json:
         return print_json({"folder": str(folder()), "files": rows})
     lines = [
-        [str(r["name"]), "here" if r["here"] else "-", f"{int(str(r['bytes'])) / 1e6:,.1f} MB", str(r["what"])]
-        for r in rows
+        [k.name, "available" if r["available"] else "-", f"{k.size / 1e6:,.1f} MB", k.what]
+        for k, r in zip(FILES.values(), rows)
     ]
-    print_table("", ["name", "", "size", "what it is for"], lines)
-    say(f"[dim]They lie in {folder()}. The pocket features come with ganvas and need no file.[/]")
+    print_table("", ["name", "", "size", "used for"], lines)
+    say(f"[dim]Folder: {folder()}. The pocket features come with ganvas and need no file.[/]")
 
 
 @weights.command("fetch", cls=Command)
@@ -188,7 +188,7 @@ def weights_fetch(name: Annotated[str, typer.Argument(help="Name from `ganvas we
     with Progress(*columns, console=console(), transient=True) as bar:
         task = bar.add_task(known(name).file, total=known(name).size)
         place = fetch(name, lambda have, total: bar.update(task, completed=have, total=total or None))
-    say(f"{place} is here and verified.")
+    say(f"Downloaded and verified {place}.")
 
 
 @weights.command("add", cls=Command)
@@ -199,4 +199,4 @@ def weights_add(
     """Add your own copy of a file after verifying it."""
     from ..checkpoints.download import add
 
-    say(f"{add(name, file)} is here and verified.")
+    say(f"Verified and added {add(name, file)}.")

@@ -15,7 +15,7 @@ from ..imaging.decode import to_uint8
 from ..models.model import Model, load
 from ..models.model import accuracy as accuracy_of
 from ..training.session import train
-from .comparison import Comparison, Numbers, Positive, Where, metric
+from .comparison import Comparison, Numbers, Positive, SideInput, metric
 from .inputs import Side
 
 
@@ -23,7 +23,7 @@ from .inputs import Side
 def gan_train(
     c: Comparison,
     *,
-    held_out: Where | None = None,  # labelled real images that the training never saw
+    held_out: SideInput | None = None,  # labelled real images that the training never saw
     train_images: Positive = 100_000,  # length of the classifier's training
 ) -> Numbers:
     """GAN-train: accuracy on held-out real images of a classifier trained on samples of B (Shmelkov et al. 2018)."""
@@ -59,7 +59,7 @@ def accuracy(c: Comparison) -> Numbers:
     return {"accuracy": accuracy_of(c.fake.model, c.real.dataset), "real": c.real.protocol, "model": c.fake.name}
 
 
-def held_out_dataset(c: Comparison, held_out: Where | None) -> Dataset:
+def held_out_dataset(c: Comparison, held_out: SideInput | None) -> Dataset:
     """The held-out real images; raises `UsageError` if there are none."""
     if held_out is None or isinstance(held_out, Model):
         raise UsageError("GAN-train is measured on real images that nothing was trained on: --held-out SOURCE.")

@@ -22,7 +22,7 @@ from ..models.model import Model
 from ..policy import Policy
 from .inputs import POINT, SAMPLES, Side, draws, open_side
 
-Where = str | os.PathLike[str] | Dataset | Model
+SideInput = str | os.PathLike[str] | Dataset | Model  # a path, a source, a run; data or a model in memory
 Numbers = dict[str, Any]  # results by name, and the protocol they were measured by
 Natural = Annotated[int, 0]  # a whole number and its smallest value
 Positive = Annotated[int, 1]
@@ -53,7 +53,7 @@ class Metric:
     def __call__(self, comparison: FilePairs, **options: object) -> Numbers:
         return self.function(comparison, **options)
 
-    def compare(self, a: Where, b: Where | None, options: Mapping[str, object]) -> Numbers:
+    def compare(self, a: SideInput, b: SideInput | None, options: Mapping[str, object]) -> Numbers:
         """Measure B against A; raises `UsageError` for options that this metric does not have."""
         check(self.name, self.options, options)
         sides = keywords(self.sides)
@@ -96,8 +96,8 @@ def check(name: str, known: Mapping[str, Parameter], options: Mapping[str, objec
 class FilePairs:
     """Two folders of images, compared file by file."""
 
-    a: Where
-    b: Where | None = None
+    a: SideInput
+    b: SideInput | None = None
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Comparison(FilePairs):
     cache: Path | None = field(default=None, kw_only=True)  # folder of prepared data; none: the user's
     networks: dict[object, Features] = field(default_factory=dict, init=False, repr=False)
 
-    def beside(self, b: Where) -> Comparison:
+    def beside(self, b: SideInput) -> Comparison:
         """A copy with another B; feature networks stay loaded."""
         other = replace(self, b=b)
         other.networks = self.networks
@@ -139,7 +139,7 @@ class Comparison(FilePairs):
         """The side that a model draws; images of the other side are brought to its size."""
         return next((self._open(where) for where in (self.b, self.a) if where is not None and draws(where)), None)
 
-    def held_out(self, where: Where | None, refusal: str) -> Side:
+    def held_out(self, where: SideInput | None, refusal: str) -> Side:
         """Images that the training never saw; raises `UsageError` with this sentence if none were given."""
         if where is None:
             raise UsageError(refusal)
@@ -153,7 +153,7 @@ class Comparison(FilePairs):
             )
         return side
 
-    def _open(self, where: Where) -> Side:
+    def _open(self, where: SideInput) -> Side:
         size = None if self.resolution is None else parse_resolution(self.resolution)
         if size is None and not draws(where) and self._model and self._model.resolution != POINT:
             size = self._model.resolution

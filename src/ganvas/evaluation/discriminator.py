@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..policy import Policy
 from ..run import Run, saved_facts
 from ..tasks.base import Adversary, Task
-from .comparison import Comparison, Numbers, Where, metric
+from .comparison import Comparison, Numbers, SideInput, metric
 from .inputs import Side
 
 
@@ -22,7 +22,7 @@ from .inputs import Side
 def discriminator(
     c: Comparison,
     *,
-    held_out: Where | None = None,  # images that the training never saw
+    held_out: SideInput | None = None,  # images that the training never saw
 ) -> Numbers:
     """Share of pairs in which the discriminator of run B scores a held-out real image above a sample.
 

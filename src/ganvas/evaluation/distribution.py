@@ -22,7 +22,7 @@ from ..metrics.prdc import precision_recall
 from ..metrics.ssim import SIZE, draw_pairs, mean_dissimilarity
 from ..models.model import Model, load
 from ..policy import has_fast_bf16
-from .comparison import Comparison, FeatureNetwork, Natural, Numbers, Positive, Size, Where, enough, metric
+from .comparison import Comparison, FeatureNetwork, Natural, Numbers, Positive, SideInput, Size, enough, metric
 from .inputs import Side
 
 ROUNDING_IMAGES = 1000  # images per side that the bias of bf16 is measured on
@@ -160,7 +160,7 @@ def memorisation(
     *,
     features: FeatureNetwork = "pocket",  # the network, by name or as a module
     resizer: Resizer = "own",  # own: as the network's authors; clean: antialiased
-    held_out: Where | None = None,  # images that the training never saw
+    held_out: SideInput | None = None,  # images that the training never saw
 ) -> Numbers:
     """Share of pairs in which a sample is nearer to the training images A than a held-out image (Meehan et al. 2020).
 

@@ -90,7 +90,7 @@ class Watch:
         if self.metric == "modes" and self.dataset.name not in KNOWN_MODES:
             raise UsageError(f"While training, modes are counted for {' and '.join(KNOWN_MODES)} alone.")
         if self.metric != "modes" and self.dataset.facts.kind == "points":
-            raise UsageError("Points are no images, and are judged by their modes: --eval-metric modes.")
+            raise UsageError("Points are not images; measure their modes: --eval-metric modes.")
         if self.metric == "fid":
             weights.path("inception")
         metric: Metric = METRICS[self.metric]

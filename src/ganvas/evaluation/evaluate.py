@@ -13,10 +13,10 @@ from ..metrics.statistics import save_statistics
 from ..models.folder import model_folder
 from ..run import Run
 from . import comparison
-from .comparison import Comparison, FeatureNetwork, Metric, Numbers, Where
+from .comparison import Comparison, FeatureNetwork, Metric, Numbers, SideInput
 
 
-def evaluate(metric: str, a: Where, b: Where | None = None, **options: object) -> Numbers:
+def evaluate(metric: str, a: SideInput, b: SideInput | None = None, **options: object) -> Numbers:
     """Measure B against A: the result by the metric's name, and the protocol it was measured by.
 
     `metric` is one of `ganvas list metrics`; A (the real images) and B are folders, archives, sources, statistics,
@@ -53,7 +53,7 @@ def statistics(
     return {"output": str(output), **network.protocol, "images": gaussian.count}
 
 
-def record(metric: str, a: Where, b: Where | None, numbers: Numbers) -> None:
+def record(metric: str, a: SideInput, b: SideInput | None, numbers: Numbers) -> None:
     """Append a result to RUN/evaluation.jsonl of the run that B, or else A, is a model of."""
     for side in (b, a):
         model = None if side is None else model_folder(Path(str(side)).resolve())

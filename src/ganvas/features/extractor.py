@@ -70,14 +70,13 @@ class Entry:
     width: int  # features
     size: int  # pixels a side that images are resized to
     resize: Resize  # by default
-    what: str
 
 
 NETWORKS: dict[str, Entry] = {
-    "pocket": Entry(pocket, Pocket.features_size, SIZE, clean, "the embedded network: 336 features of 32x32 images"),
-    "inception": Entry(inception, 2048, 299, bilinear, "the network of FID and KID: 2,048 features of 299x299 images"),
-    "vgg16": Entry(lambda: vgg("vgg16"), 4096, 224, clean, "VGG-16: 4,096 features of 224x224 images"),
-    "vgg19": Entry(lambda: vgg("vgg19"), 4096, 224, clean, "VGG-19: 4,096 features of 224x224 images"),
+    "pocket": Entry(pocket, Pocket.features_size, SIZE, clean),
+    "inception": Entry(inception, 2048, 299, bilinear),
+    "vgg16": Entry(lambda: vgg("vgg16"), 4096, 224, clean),
+    "vgg19": Entry(lambda: vgg("vgg19"), 4096, 224, clean),
 }
 
 
