@@ -65,6 +65,8 @@ def test_help_begins_with_the_commands_that_most_users_need(command):
     names = re.findall(r"^  ([a-z]\S*) ", out, re.MULTILINE)
     assert names[:5] == ["demo", "train", "sample", "upscale", "eval"]
     assert sorted(names) == sorted(typer.main.get_command(app).commands)
+    assert all(len(line) < 80 for line in out.splitlines())
+    assert not re.search(r"^ {10,}\S", out, re.MULTILINE), "a summary of more than one line"
 
 
 def test_version(command):

@@ -14,7 +14,7 @@ from .help import Command
 if TYPE_CHECKING:
     from ..evaluation.comparison import Metric
 
-weights = typer.Typer(help="Weight files of public networks: list, download, add.")
+weights = typer.Typer(help="List, download and add weight files of public networks.")
 
 COLOURS = {"note": "dim", "warning": "yellow", "trouble": "bold red"}  # of findings
 
@@ -63,7 +63,10 @@ def eval_(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure B against A; every number is printed with the protocol it was measured by."""
+    """Measure images B against images A.
+
+    Every number is printed with its protocol.
+    """
     from ..errors import UserError
     from ..evaluation.evaluate import find_metric, record
 
@@ -117,7 +120,10 @@ def statistics(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Write mean and covariance of features to an .npz file, for later comparisons in place of the images."""
+    """Save feature statistics of images for comparisons.
+
+    An .npz file with the mean and covariance of features stands in for the images later.
+    """
     from ..errors import UsageError
     from ..evaluation import evaluate
 
@@ -133,7 +139,7 @@ def doctor(
     run: Annotated[Path, typer.Argument(help="Run folder, finished or in training.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Diagnose a run: each problem with its evidence and what to change."""
+    """Diagnose a run: problems, evidence, remedies."""
     from dataclasses import asdict
 
     from ..doctor import diagnose

@@ -22,7 +22,10 @@ def interpolate_weights(
     layout: Layout = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Interpolate the weights of a faithful and a detailed model (network interpolation of ESRGAN)."""
+    """Interpolate the weights of two models.
+
+    Between a faithful (PSNR) and a detailed (GAN) model: network interpolation of ESRGAN.
+    """
     from ..checkpoints.files import write
     from ..export.interpolate import interpolate
     from ..export.pth import checkpoint_of
@@ -40,7 +43,10 @@ def export(
     layout: Layout = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Export a model: .pth or .safetensors as other tools load it, or a folder with weights, config and card."""
+    """Export a model to a weight file or a folder.
+
+    A .pth or .safetensors file has the layout that other tools load; a folder has weights, config and card.
+    """
     from ..checkpoints.files import write
     from ..export.folder import export_folder
     from ..export.pth import checkpoint_of

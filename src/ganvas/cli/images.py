@@ -84,7 +84,10 @@ def upscale(
     activation: Activation = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Upscale an image or a folder of images; bit depth, colours, transparency and metadata are kept."""
+    """Upscale an image or a folder of images.
+
+    Bit depth, colours, transparency and metadata are kept.
+    """
     from ..inference.batch import FileOptions, jobs_for
     from ..inference.enhance import EnhanceOptions, Target
     from ..models.resolve import pick_embedded
@@ -123,7 +126,10 @@ def restore(
     activation: Activation = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Restore images at their own size: denoise, deblur, dehaze, colorize, inpaint, as the model was trained."""
+    """Denoise, deblur, dehaze, colorize or inpaint images.
+
+    The model decides which; images keep their size, bit depth and metadata.
+    """
     from ..errors import UsageError
     from ..inference.batch import FileOptions, jobs_for
     from ..inference.enhance import EnhanceOptions, Target

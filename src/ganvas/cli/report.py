@@ -20,7 +20,10 @@ def report(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a page about one run or several: samples, findings, metrics, curves, and the command that repeats it."""
+    """Write a page about one run or several.
+
+    It shows samples, findings, metrics and curves, and the command that repeats the run.
+    """
     from ..reporting import report as write
 
     page = write(*runs, output=output, neighbours=neighbours, device=device)

@@ -21,7 +21,10 @@ def sample(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Generate images: a grid (.png), a folder of PNGs, or an .npz archive."""
+    """Generate images from random latents.
+
+    The output is a grid (.png), a folder of PNGs, or an archive (.npz).
+    """
     from ..models.model import load
     from .save import save_samples
 
@@ -45,7 +48,10 @@ def interpolate(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Interpolate between latents: rows of images (.png), an animation (.gif) or a video (.mp4)."""
+    """Interpolate between latents.
+
+    The output is rows of images (.png), an animation (.gif) or a video (.mp4).
+    """
     from ..models.model import load
     from .save import save_interpolation
 

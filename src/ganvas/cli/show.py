@@ -15,7 +15,10 @@ def list_(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List recipes, losses, networks, data sets and more: name, summary and paper."""
+    """List recipes, losses, networks, data sets and more.
+
+    Each entry has a name, a summary and a paper.
+    """
     from ..catalog import SHELVES
     from ..describe import entries
     from ..errors import UsageError, did_you_mean
@@ -33,7 +36,7 @@ def show(
     recipe: Annotated[str, typer.Argument(help="Name from `ganvas list recipes`, or a saved config.json.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a recipe: every option with its value, type and meaning."""
+    """Show every option of a recipe: value, type, meaning."""
     from dataclasses import asdict
 
     from ..catalog import RECIPES

@@ -96,7 +96,10 @@ def stylize(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Apply the style of images to an image or a folder; bit depth, transparency and metadata are kept."""
+    """Apply the style of images to other images.
+
+    Bit depth, transparency and metadata are kept.
+    """
     from ..inference.batch import FileOptions, jobs_for, run_jobs
     from ..inference.styles import read_styles
     from ..policy import keep_large_buffers

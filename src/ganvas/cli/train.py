@@ -64,7 +64,10 @@ def train(
     tensorboard: Annotated[bool, log_option("--tensorboard", help="Also log for TensorBoard.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train a recipe on your data; stop with Ctrl-C, continue with --resume."""
+    """Train a recipe on your data.
+
+    Stop with Ctrl-C, continue with --resume.
+    """
     from ..errors import UsageError
     from ..training.request import TrainRequest
 
@@ -86,7 +89,10 @@ def demo(
     minutes: Annotated[float, Option(help="Time limit in minutes.")] = 2.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train a small DCGAN on handwritten digits: about a minute, no GPU, no download."""
+    """Train a small DCGAN on handwritten digits in a minute.
+
+    It needs no GPU and no download.
+    """
     while outdir.exists() and any(outdir.iterdir()):  # never over another run
         outdir = _next_name(outdir)
     say("Training a DCGAN on 1,797 handwritten digits (embedded) ...")

@@ -28,7 +28,10 @@ def translate(
     precision: Precision = "fp32",
     as_json: JsonFlag = False,
 ) -> None:
-    """Translate an image or a folder of images from one domain to another, at any size."""
+    """Translate images from one domain to another.
+
+    Images have any size; bit depth, transparency and metadata are kept.
+    """
     from ..errors import UsageError
     from ..inference.batch import FileOptions, jobs_for, run_jobs
     from ..inference.translate import Translator
