@@ -139,10 +139,10 @@ def test_names_of_domains_cost_what_is_published():
     p = 1 / (1 + torch.exp(-logits))
     expected = -(attributes * p.log() + (1 - attributes) * (1 - p).log()).sum() / 2
     scores = stargan.Scores(torch.zeros(2, 1), logits)
-    assert stargan.Domains(0).loss(scores, attributes)["class"].item() == pytest.approx(expected.item())
+    assert stargan.DomainLoss(0).loss(scores, attributes)["class"].item() == pytest.approx(expected.item())
     label = torch.tensor([1, 0])
     expected = -torch.log_softmax(logits, 1)[torch.arange(2), label].mean()
-    assert stargan.Domains(2).loss(scores, label)["class"].item() == pytest.approx(expected.item())
+    assert stargan.DomainLoss(2).loss(scores, label)["class"].item() == pytest.approx(expected.item())
 
 
 # --- files of other projects --------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch import nn
 from ganvas.networks import biggan, dcgan, dcgan_variants, mlp, resnet, virtual_norm
 from ganvas.networks import strided_conv as strided
 from ganvas.networks.norms import ConditionalBatchNorm2d, SpectralNorm, spectral
-from ganvas.networks.virtual_norm import Reference, VirtualBatchNorm2d
+from ganvas.networks.virtual_norm import ReferenceBatch, VirtualBatchNorm2d
 from ganvas.training import distributed
 
 LAYERS = {
@@ -104,7 +104,7 @@ def test_spectral_norm_is_float32_inside_autocast():
 
 @pytest.mark.parametrize("products", [True, False])
 def test_strided_layers_keep_their_fast_path(products, monkeypatch):
-    monkeypatch.setattr(strided, "worthwhile", lambda *a: products)
+    monkeypatch.setattr(strided, "product_is_faster", lambda *a: products)
     used = []
     for function in (strided.Down, strided.Up):
         apply = function.apply
@@ -125,7 +125,7 @@ def test_strided_layers_keep_their_fast_path(products, monkeypatch):
 @pytest.mark.parametrize("products", [True, False])
 @pytest.mark.parametrize("kind", [strided.DownConv, strided.ConvPool, strided.UpsampleConv])
 def test_strided_layers_with_spectral_norm_differentiate_twice(kind, products, monkeypatch):
-    monkeypatch.setattr(strided, "worthwhile", lambda *a: products)
+    monkeypatch.setattr(strided, "product_is_faster", lambda *a: products)
     layer = spectral(kind(2, 2).double()).eval()
     x = torch.randn(1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     w = original(layer).detach().clone().requires_grad_()
@@ -329,7 +329,7 @@ def test_the_reference_follows_the_weights_and_the_labels():
 
 def test_a_compiled_network_chooses_its_reference_outside_the_graph(monkeypatch):
     choices = []
-    choose = Reference._choose
+    choose = ReferenceBatch._choose
 
     def watched(self, *batch):
         choices.append(torch.compiler.is_compiling())
@@ -337,7 +337,7 @@ def test_a_compiled_network_chooses_its_reference_outside_the_graph(monkeypatch)
 
     plain = dcgan_variants.Generator(resolution=8, width=4, norm="virtual", reference=4)
     compiled = copy.deepcopy(plain)
-    monkeypatch.setattr(Reference, "_choose", watched)
+    monkeypatch.setattr(ReferenceBatch, "_choose", watched)
     compiled.compile(backend="eager")
     z = torch.randn(6, 100)
     for _ in range(2):
@@ -355,7 +355,7 @@ def test_processes_agree_on_the_reference(monkeypatch):
 
     for name, value in {"is_initialized": lambda: True, "get_world_size": lambda: 2, "all_gather": gather}.items():
         monkeypatch.setattr(virtual_norm.dist, name, value)
-    reference = Reference(4, (1,))
+    reference = ReferenceBatch(4, (1,))
     reference(parts[1], None)
     assert reference.input.flatten().tolist() == [0, 1, 2, 3]
 

@@ -194,7 +194,7 @@ def test_quarter_turns(size, ways):
 
 def test_lightness_is_kept():
     torch.manual_seed(0)
-    network = lost.Colouriser(resolution=16).eval()
+    network = lost.Colorizer(resolution=16).eval()
     lightness = torch.full((1, 1, 16, 16), 0.1)
     lightness[..., 8:] = -0.2
     with torch.no_grad():
@@ -208,7 +208,7 @@ def test_lightness_is_kept():
 
 def colours(k=0):
     """A network that colours everything by one constant chroma."""
-    network = lost.Colouriser(resolution=16).eval().requires_grad_(False)
+    network = lost.Colorizer(resolution=16).eval().requires_grad_(False)
     network.net = nn.Conv2d(1, 2, 1)
     nn.init.zeros_(network.net.weight)
     network.net.bias.data = torch.tensor([0.2, -0.1])

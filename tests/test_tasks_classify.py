@@ -124,8 +124,8 @@ def test_of_partly_labelled_data_it_sees_the_labelled_images_alone():
 
 CLASSIFIERS = [
     Spec(Classifier, width=8),
-    Spec(noisy.Dense, width=32),
-    Spec(noisy.Convolutional, width=8),
+    Spec(noisy.DenseDiscriminator, width=32),
+    Spec(noisy.ConvDiscriminator, width=8),
     Spec(dcgan.Discriminator, width=8, head=Spec(codes.Classes)),
     Spec(dcgan.Discriminator, width=8, head=Spec(heads.AuxiliaryClassifier)),
 ]
@@ -140,7 +140,7 @@ def test_any_network_with_class_logits_will_do(spec, resolution, channels):
     assert task.training
 
 
-@pytest.mark.parametrize("target", [Classifier, noisy.Convolutional])
+@pytest.mark.parametrize("target", [Classifier, noisy.ConvDiscriminator])
 def test_images_that_are_too_small(target):
     with pytest.raises(UsageError, match="at least 8x8 pixels, these are 5x9"):
         target(resolution=(9, 5), channels=1, classes=2)

@@ -31,7 +31,7 @@ def task(**changes):
     spec = Spec(
         SemiSupervised,
         generator=Spec(noisy.Generator, width=8, latent=5),
-        discriminator=Spec(noisy.Dense, width=64),
+        discriminator=Spec(noisy.DenseDiscriminator, width=64),
         loss=Spec(NonSaturating),
     )
     return spec.replace(**changes).build(**FACTS)
@@ -183,14 +183,14 @@ def test_what_it_refuses(tmp_path):
     with pytest.raises(UsageError, match="sub-folder called unlabelled"):
         ganvas.train("semigan", data="photos", outdir=tmp_path / "r", images=64, device="cpu")
     with pytest.raises(UsageError, match="give it head=classes"):
-        task(discriminator=Spec(noisy.Dense, width=64, head=Spec(Plain)))
+        task(discriminator=Spec(noisy.DenseDiscriminator, width=64, head=Spec(Plain)))
     assert not (tmp_path / "r").exists()
     assert task().needs == {"image", "labelled"}
     with pytest.raises(UsageError, match="without labels"):
         task().inputs([0], label=1)
 
 
-@pytest.mark.parametrize("body", [noisy.Convolutional, dcgan.Discriminator])
+@pytest.mark.parametrize("body", [noisy.ConvDiscriminator, dcgan.Discriminator])
 def test_other_bodies(body):
     t = task(discriminator=Spec(body, width=8, head=Spec(Classes)), generator=Spec(dcgan.Generator, width=4))
     assert torch.isfinite(t.d_loss(batch(), Progress()).total)
@@ -207,12 +207,12 @@ def test_weight_norm():
     torch.testing.assert_close(layer(x), before)  # only the direction counts
     conv = noisy.NormedConv(2, 4, 3, 2)
     assert conv(torch.randn(1, 2, 8, 10)).shape == (1, 4, 4, 5)
-    lengths = noisy.directed(conv.weight, conv.gain).flatten(1).norm(dim=1)
+    lengths = noisy.apply_weight_norm(conv.weight, conv.gain).flatten(1).norm(dim=1)
     torch.testing.assert_close(lengths, conv.gain)
 
 
 def test_noise_is_there_while_training_only():
-    net = noisy.Dense(resolution=8, channels=1, classes=3, width=64)
+    net = noisy.DenseDiscriminator(resolution=8, channels=1, classes=3, width=64)
     x = torch.randn(2, 1, 8, 8)
     assert not torch.equal(net(x).logits, net(x).logits)
     net.eval()
@@ -230,7 +230,7 @@ def test_the_networks_are_those_of_the_paper():
     """Salimans et al. 2016 for MNIST, by its layers: weights, one bias and one gain an output; batch norm's two."""
     dense = [784, 1000, 500, 250, 250, 250]
     expected = sum((i + 2) * o for i, o in zip(dense, dense[1:])) + (250 + 1) * 10  # the classes have no gain
-    net = noisy.Dense(resolution=28, channels=1, classes=10)
+    net = noisy.DenseDiscriminator(resolution=28, channels=1, classes=10)
     assert sum(p.numel() for p in net.parameters()) == expected
     made = noisy.Generator(resolution=28, channels=1)
     hidden = 100 * 500 + 500 * 500 + 2 * 2 * 500

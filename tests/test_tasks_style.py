@@ -26,7 +26,7 @@ from ganvas.models import foreign
 from ganvas.models.recognise import read
 from ganvas.networks.adain import Decoder, NormalisedVGG
 from ganvas.networks.compact import Compact
-from ganvas.networks.overpainting import Overpainting, OverpaintingDecoder
+from ganvas.networks.overpainting import ResidualStyleDecoder, ResidualStyleNet
 from ganvas.networks.stargan import Generator as StarGAN
 from ganvas.networks.transformer_net import TransformerNet
 from ganvas.schedule import Inverse
@@ -224,7 +224,7 @@ def test_a_published_style_network(obsolete, tmp_path):
 
 def test_overpainting_begins_with_the_image_itself(tmp_path):
     """Whatever its size and its contrast; and no other tool knows the network."""
-    network, x = Overpainting(width=4), 0.3 * random_images(0, 2, 21, 18) + 0.2
+    network, x = ResidualStyleNet(width=4), 0.3 * random_images(0, 2, 21, 18) + 0.2
     torch.testing.assert_close(network(x), x, rtol=0, atol=1e-6)
     network(x).square().sum().backward()
     assert network.last.conv2d.weight.grad.any()  # so that it learns
@@ -233,7 +233,7 @@ def test_overpainting_begins_with_the_image_itself(tmp_path):
 
 def test_overpainting_evens_colours_by_a_linear_map():
     """Every channel less its mean over its deviation, mixed and added: by the definition, in float64."""
-    network, x = Overpainting(width=4).double(), 0.3 * random_images(0, 2, 21, 18).double() + 0.2
+    network, x = ResidualStyleNet(width=4).double(), 0.3 * random_images(0, 2, 21, 18).double() + 0.2
     mix = torch.randn(3, 6, dtype=torch.float64)
     network.ground.mix.weight.data = mix[..., None, None]
     rows = x.flatten(2)
@@ -243,7 +243,7 @@ def test_overpainting_evens_colours_by_a_linear_map():
 
 
 def test_overpainting_has_no_layout_of_another_tool(tmp_path):
-    network = Overpainting(width=4)
+    network = ResidualStyleNet(width=4)
     with pytest.raises(UsageError, match="No other tool has a layout"):
         save_network(network, tmp_path / "mine.pth")
     assert not list(tmp_path.iterdir())
@@ -469,7 +469,7 @@ def test_any_style_keeps_the_contents_transparency():
 
 
 def test_a_decoder_that_paints_over_learns_with_all_its_weights():
-    network = OverpaintingDecoder(widths=(4, 6, 8))
+    network = ResidualStyleDecoder(widths=(4, 6, 8))
     nn.init.normal_(network.last.weight)
     x = [
         random_images(k, 2, *size, c)
@@ -483,7 +483,7 @@ def test_a_decoder_that_paints_over_learns_with_all_its_weights():
     other = network(-x[0], *x[1:]) + x[0]
     assert not torch.allclose(added, other, atol=1e-4)  # it sees what it adds to
     with pytest.raises(UsageError, match="widths and a depth of at least 1"):
-        OverpaintingDecoder(widths=(4, 6), depth=0)
+        ResidualStyleDecoder(widths=(4, 6), depth=0)
 
 
 def test_kinds_of_image_that_go_in_come_out(runs):

@@ -116,7 +116,7 @@ NETWORKS = Shelf(
     networks.biggan: biggan_generator=Generator biggan_discriminator=Discriminator
     networks.r3gan: r3gan_generator=Generator r3gan_discriminator=Discriminator
     networks.stylegan2: stylegan2_generator=Generator stylegan2_discriminator=Discriminator
-    networks.semigan: noisy_generator=Generator noisy_dense=Dense noisy_convolutional=Convolutional
+    networks.semigan: noisy_generator=Generator noisy_dense=DenseDiscriminator noisy_convolutional=ConvDiscriminator
     networks.autoencoder: autoencoder=Autoencoder autoencoder_generator=Decoder
     networks.classifier: small_classifier=Classifier
     networks.text_encoder: byte_encoder=ByteEncoder
@@ -128,12 +128,12 @@ NETWORKS = Shelf(
     networks.cyclegan: translation_generator=Generator
     networks.patchgan: patch_discriminator=Discriminator
     networks.stargan: stargan_generator=Generator stargan_discriminator=Discriminator
-    networks.colorize_inpaint: colouriser=Colouriser inpainter=Inpainter
+    networks.colorize_inpaint: colouriser=Colorizer inpainter=Inpainter
     features.content: content=Content
     networks.transformer_net: transformer_net=TransformerNet
-    networks.overpainting: overpainting_net=Overpainting
+    networks.overpainting: overpainting_net=ResidualStyleNet
     networks.adain: adain_decoder=Decoder
-    networks.overpainting: overpainting_decoder=OverpaintingDecoder
+    networks.overpainting: overpainting_decoder=ResidualStyleDecoder
     networks.adain: normalised_vgg=NormalisedVGG
     features.gram: perception=Perception
     """

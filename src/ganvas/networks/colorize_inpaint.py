@@ -12,7 +12,7 @@ from . import unet
 from .layers import to_float32
 
 
-class Colouriser(ImageToImage):
+class Colorizer(ImageToImage):
     """Colorizer: lightness (N, 1, H, W) in [-1, 1] to sRGB images (N, 3, H, W), by chroma in Lab (Zhang et al. 2016).
 
     The lightness is kept exactly, except for colours outside sRGB.
@@ -32,15 +32,15 @@ class Colouriser(ImageToImage):
 
     def on_images(self) -> ImageToImage:
         """The network for images (N, 3, H, W) with or without colours."""
-        return Recoloured(self)
+        return ColorizerOnImages(self)
 
 
-class Recoloured(ImageToImage):
+class ColorizerOnImages(ImageToImage):
     """A colorizer applied to the lightness of images (N, 3, H, W) in [-1, 1]."""
 
     colours = True
 
-    def __init__(self, network: Colouriser):
+    def __init__(self, network: Colorizer):
         super().__init__()
         self.network = network
 

@@ -14,7 +14,7 @@ from .heads import Plain
 from .label_inputs import JoinImage, JoinNoise
 from .layers import Init, as_size, crop_center, initialise
 from .norms import spectral
-from .virtual_norm import Reference, VirtualBatchNorm2d
+from .virtual_norm import ReferenceBatch, VirtualBatchNorm2d
 
 
 def norms_for(norm: str, reference: int) -> dcgan.Norms:
@@ -60,7 +60,7 @@ class Generator(dcgan.Generator):
         self.project = nn.Linear(hidden or start, widths[0] * self.base[0] * self.base[1], bias=False)
         self.body = dcgan.upward(widths, channels, norms)
         facts = {"classes": classes, "attributes": attributes}
-        self.reference = Reference(reference, (latent,), **facts) if norm == "virtual" else None
+        self.reference = ReferenceBatch(reference, (latent,), **facts) if norm == "virtual" else None
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -103,7 +103,7 @@ class Discriminator(dcgan.Discriminator):
         self.hidden = dense_layer(features, hidden, norms, nn.LeakyReLU(0.2, inplace=True)) if hidden else None
         facts = {"classes": classes, "attributes": attributes}
         self.head = head.build(features=hidden or features, **facts)
-        self.reference = Reference(reference, (channels, *size), **facts) if norm == "virtual" else None
+        self.reference = ReferenceBatch(reference, (channels, *size), **facts) if norm == "virtual" else None
         initialise(self, init)
         if norm == "spectral":
             spectral(self)

@@ -45,9 +45,8 @@ def initialise(module: nn.Module, init: Init) -> nn.Module:
             WEIGHTS[init](layer.weight)
         elif isinstance(layer, NORMS) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, 0.02) if init == "normal" else nn.init.ones_(layer.weight)
-        bias = getattr(layer, "bias", None)
-        if bias is not None and isinstance(layer, LINEAR + NORMS):
-            nn.init.zeros_(bias)
+        if isinstance(layer, LINEAR + NORMS) and layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     return module
 
 

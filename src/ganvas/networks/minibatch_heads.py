@@ -12,7 +12,7 @@ from .heads import Plain
 from .layers import to_float32
 
 
-class Comparing(nn.Module):
+class BatchFeatures(nn.Module):
     """Base of heads that append features of the batch and pass them to the head inside."""
 
     def __init__(self, head: Spec, features: int, classes: int, attributes: int):
@@ -38,7 +38,7 @@ class Comparing(nn.Module):
         raise NotImplementedError
 
 
-class MinibatchDiscrimination(Comparing):
+class MinibatchDiscrimination(BatchFeatures):
     """Minibatch discrimination: features plus sums of similarity to other images (Salimans et al. 2016, section 3.2).
 
     M = h T; c_b(i, j) = exp(-|M_ib - M_jb|_1); o(i)_b is the sum of c_b(i, j) over the other images j.
@@ -67,7 +67,7 @@ class MinibatchDiscrimination(Comparing):
         return torch.exp(-distance).sum(1) - 1  # an image is exactly 1 like itself
 
 
-class MinibatchStddev(Comparing):
+class MinibatchStddev(BatchFeatures):
     """Minibatch stddev: features plus their mean standard deviation over a group (Karras et al. 2018, section 3).
 
     Groups have `group` images, or the next smaller number that divides the batch; a batch of a larger prime is one

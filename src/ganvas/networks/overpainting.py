@@ -17,7 +17,7 @@ from .transformer_net import LEAST, Block, Layer
 STROKE = 0.1  # factor of the residual: at 1 the first steps would be large beside the colours
 
 
-class Overpainting(ImageToImage):
+class ResidualStyleNet(ImageToImage):
     """Residual network of one style: images (N, 1 or 3, H, W) in [-1, 1] to stylized ones (after Johnson et al. 2016).
 
     The halvings and blocks of Johnson et al. 2016, with three changes that let a training begin with all of the content
@@ -85,7 +85,7 @@ class Colours(nn.Module):
         return image
 
 
-class OverpaintingDecoder(nn.Module):
+class ResidualStyleDecoder(nn.Module):
     """Residual AdaIN decoder: an image (N, channels, H, W) in [-1, 1] and its restyled maps to a stylized image.
 
     `adain.Decoder` makes an image from the deepest map alone and must learn to invert it; this one adds to the image,

@@ -96,7 +96,7 @@ class Generator(nn.Module):
         return 2 * torch.sigmoid(self.output(self.body(self.join(z, label)))).view(-1, *self.shape) - 1
 
 
-class Dense(BaseDiscriminator):
+class DenseDiscriminator(BaseDiscriminator):
     """Semi-supervised GAN's fully connected discriminator, with noise at every layer: images to `Scores`.
 
     Images (N, channels, H, W).  Salimans et al. 2016, for MNIST: 1000-500-250-250-250 rectifiers.
@@ -136,7 +136,7 @@ class Dense(BaseDiscriminator):
         return self.head(self.noise[-1](h), label)._replace(features=(h,))
 
 
-class Convolutional(BaseDiscriminator):
+class ConvDiscriminator(BaseDiscriminator):
     """Semi-supervised GAN's convolutional discriminator: images of at least 8x8 to `Scores`.
 
     Salimans et al. 2016, for CIFAR-10: dropout and mean pooling (there `width` is 96); the third group is

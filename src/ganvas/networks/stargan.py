@@ -78,7 +78,7 @@ class Generator(nn.Module):
         return crop_center(torch.tanh(h), (x.shape[2], x.shape[3]))
 
 
-class Domains(nn.Module):
+class DomainLoss(nn.Module):
     """Domain classification loss: cross entropy for classes, the sum of binary ones for attributes.
 
     The discriminator minimises it for real images alone (Choi et al. 2018, eq. 2-3).
@@ -130,7 +130,7 @@ class Discriminator(BaseDiscriminator):
         self.score = nn.Conv2d(widths[-1], 1, 3, 1, 1, bias=False)
         last = (size[0] >> depth, size[1] >> depth)
         self.classify = nn.Conv2d(widths[-1], classes or attributes, last, bias=False)
-        self.head = Domains(classes)
+        self.head = DomainLoss(classes)
         if init:
             initialise(self, init)
 

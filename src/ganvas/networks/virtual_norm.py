@@ -12,7 +12,7 @@ from ..errors import UsageError
 from .layers import to_float32
 
 
-class Reference(nn.Module):
+class ReferenceBatch(nn.Module):
     """The reference batch of virtual batch norm: the first batch in training, saved with the weights.
 
     It is prepended to every batch, so that it passes through the same layers; the first `size` rows of an output belong
@@ -69,7 +69,7 @@ def _gather(rows: Tensor) -> Tensor:
 class VirtualBatchNorm2d(nn.Module):
     """Batch norm by a fixed reference batch and the example itself, never its neighbours (Salimans et al. 2016).
 
-    The first `reference` rows of (reference + N, C, H, W) are the reference batch, see `Reference`; they are normalised
+    The first `reference` rows of (reference + N, C, H, W) are the `ReferenceBatch`; they are normalised
     by their own statistics, every other row by those of the reference batch plus that row (section 3.4), per
     channel over rows, height and width, in float32.
     """

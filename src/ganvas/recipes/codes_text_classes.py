@@ -67,7 +67,7 @@ def semigan() -> Recipe:
         task=Spec(
             SemiSupervised,
             generator=Spec(noisy.Generator),
-            discriminator=Spec(noisy.Dense, head=Spec(Classes)),
+            discriminator=Spec(noisy.DenseDiscriminator, head=Spec(Classes)),
             loss=Spec(NonSaturating),
         ),
         g_optimizer=adam,

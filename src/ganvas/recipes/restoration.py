@@ -146,7 +146,7 @@ def _with_patches(recipe: Recipe, field: int) -> Recipe:
 
 def colorize() -> Recipe:
     """Colorization: Lab chroma of grey images, lightness unchanged (Zhang et al. 2016; loss: Isola et al. 2017)."""
-    return _with_patches(_pixels(Spec(wrappers.Colouriser), Spec(Grey), transforms=[Spec(Flip)]), 70)
+    return _with_patches(_pixels(Spec(wrappers.Colorizer), Spec(Grey), transforms=[Spec(Flip)]), 70)
 
 
 def inpaint() -> Recipe:

@@ -7,7 +7,7 @@ from torch.optim import Adam
 from ..config import Recipe, Spec
 from ..data.transforms import Flip
 from ..features.gram import Perception
-from ..networks.overpainting import Overpainting, OverpaintingDecoder
+from ..networks.overpainting import ResidualStyleDecoder, ResidualStyleNet
 from ..schedule import Inverse
 from ..tasks.adain import AnyStyle
 from ..tasks.fast_style import OneStyle
@@ -24,7 +24,7 @@ def fast_style() -> Recipe:
     return Recipe(
         task=Spec(
             OneStyle,
-            generator=Spec(Overpainting),
+            generator=Spec(ResidualStyleNet),
             perception=Spec(Perception, style=["relu1", "relu2", "relu3"]),
         ),
         g_optimizer=Spec(Adam, lr=1e-3),
@@ -45,7 +45,7 @@ def adain() -> Recipe:
     return Recipe(
         task=Spec(
             AnyStyle,
-            generator=Spec(OverpaintingDecoder),
+            generator=Spec(ResidualStyleDecoder),
             perception=Spec(Perception, style=["relu1", "relu2", "relu3"]),
             least_alpha=0.0,
         ),

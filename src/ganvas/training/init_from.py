@@ -13,7 +13,7 @@ from ..errors import UsageError, UserError
 from ..files import read_json
 from ..models.folder import WEIGHTS, model_folder
 from ..networks.label_inputs import LABEL_SIZED
-from ..networks.virtual_norm import Reference
+from ..networks.virtual_norm import ReferenceBatch
 from ..run import Run, read_weights
 from ..tasks.base import Adversary, Task
 
@@ -100,7 +100,7 @@ def state_prefixes(network: nn.Module) -> tuple[str, ...]:
         place = f"{path}." if path else ""
         if isinstance(part, Adversary):
             prefixes += [f"{place}{name}." for name in STATEFUL]
-        if isinstance(part, Reference):
+        if isinstance(part, ReferenceBatch):
             prefixes.append(place)
     return tuple(prefixes)
 
