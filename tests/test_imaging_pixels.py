@@ -14,8 +14,8 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
-from ganvas.errors import UsageError, UserError
-from ganvas.imaging.decode import BadImage, read_header, read_image, shown
+from ganvas.errors import UsageError, UserError, printable
+from ganvas.imaging.decode import BadImage, read_header, read_image
 from ganvas.imaging.encode import FORMATS, format_of, save
 from ganvas.imaging.encode_bands import bands, write_png
 from ganvas.imaging.metadata import Metadata, exif_bytes
@@ -616,7 +616,7 @@ def test_pain_12_unusual_names(name: str, tmp_path: Path) -> None:
 
 
 def test_names_are_shown_as_text() -> None:
-    assert shown("a\n\tü\udce9.png") == "a\\n\\tü\\udce9.png"
+    assert printable("a\n\tü\udce9.png") == "a\\n\\tü\\udce9.png"
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(

@@ -91,7 +91,7 @@ class BatchConsole:
 
     def _name(self, job: Job) -> str:
         """The path of an image inside the input folder."""
-        from ..imaging.decode import shown
+        from ..errors import printable
 
         source = self.batch.source
-        return shown(job.source.relative_to(source) if job.source != source else job.source)
+        return printable(job.source.relative_to(source) if job.source != source else job.source)

@@ -89,7 +89,7 @@ def decode_with(file: Path | str | BinaryIO | bytes, max_pixels: int, use: Calla
 @contextlib.contextmanager
 def decoding_errors(file: Path | str | BinaryIO | bytes) -> Iterator[None]:
     """Raise whatever a decoder raises as `BadImage`, with the file's name where it has one."""
-    name = shown(file) if isinstance(file, (Path, str)) else ""
+    name = printable(file) if isinstance(file, (Path, str)) else ""
     try:
         yield
     except BadImage as e:
@@ -103,9 +103,6 @@ def decoding_errors(file: Path | str | BinaryIO | bytes) -> Iterator[None]:
         raise BadImage("needs more memory than is available", name) from None
     except Exception as e:  # decoders of damaged files raise errors of any type
         raise BadImage(f"is damaged: {e or type(e).__name__}", name) from None
-
-
-shown = printable
 
 
 def _open_stream(file: Path | str | BinaryIO | bytes) -> BinaryIO:

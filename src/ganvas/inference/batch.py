@@ -11,9 +11,9 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import BadImage, UsageError, UserError
+from ..errors import BadImage, UsageError, UserError, printable
 from ..imaging.decode import SUFFIXES as READ
-from ..imaging.decode import read_header, shown
+from ..imaging.decode import read_header
 from ..imaging.encode import SUFFIXES as WRITTEN
 from ..imaging.encode import check_quality, format_of, save
 from ..imaging.photo import Photo, open_photo
@@ -58,7 +58,7 @@ class Outcome:
 
     def as_dict(self) -> dict[str, object]:
         """The outcome as the JSON answer has it."""
-        files = {"file": shown(self.job.source), "output": shown(self.job.output), "status": self.status}
+        files = {"file": printable(self.job.source), "output": printable(self.job.output), "status": self.status}
         return {**files, "reason": self.reason, "notes": self.notes, "seconds": round(self.seconds, 3)}
 
 
@@ -84,28 +84,28 @@ def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -
     if source.is_dir():
         return _folder(source, output, options)
     if not source.exists():
-        raise UsageError(f"{shown(source)} does not exist; give an image or a folder of images.")
+        raise UsageError(f"{printable(source)} does not exist; give an image or a folder of images.")
     if output.is_dir() or not output.suffix:
         file = output / _name(source, options.form)
     elif options.form is not None:
-        raise UsageError(f"--format is for folders; the suffix of {shown(output)} is the format.")
+        raise UsageError(f"--format is for folders; the suffix of {printable(output)} is the format.")
     else:
         file = output
     format_of(file)
     if _same(source, file):
-        raise UsageError(f"{shown(source)} would be written over itself; give another -o.")
+        raise UsageError(f"{printable(source)} would be written over itself; give another -o.")
     return Batch(source, output, [Job(source, file)], options=options)
 
 
 def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
     if output.exists() and not output.is_dir():
-        raise UsageError(f"{shown(output)} is a file; images of a folder go into a folder.")
+        raise UsageError(f"{printable(output)} is a file; images of a folder go into a folder.")
     if _same(source, output):
         raise UsageError("The output folder is the input folder, whose images would be written over; give another.")
     images, others = _list_images(source, output, options.recursive)
     if not images:
         deeper = "" if options.recursive else " (--recursive also looks into its folders)"
-        raise UsageError(f"There are no images in {shown(source)}{deeper}.")
+        raise UsageError(f"There are no images in {printable(source)}{deeper}.")
     count = Counter(str(p.parent / _name(p, options.form)).casefold() for p in images)
     jobs = []
     for p in images:
