@@ -18,7 +18,7 @@ from ganvas.losses.adversarial import NonSaturating
 from ganvas.networks import dcgan
 from ganvas.networks.heads import Joint, Projection
 from ganvas.networks.text_encoder import ByteEncoder
-from ganvas.tasks.text_to_image import TextGeneration, mismatched
+from ganvas.tasks.text_to_image import TextGeneration, mismatch_captions
 from small import FACTS, narrow, source
 
 
@@ -88,7 +88,7 @@ def test_wrong_texts_are_other_texts():
     shifts = set()
     for _ in range(200):
         captions = ["a", "b", "a", "", "c", "b"]
-        wrong, shift = mismatched(captions)
+        wrong, shift = mismatch_captions(captions)
         shifts.add(shift)
         moved = torch.arange(6).roll(shift).tolist()
         for k, other in enumerate(moved):
@@ -100,7 +100,7 @@ def test_wrong_texts_are_other_texts():
 
 @pytest.mark.parametrize("captions", [["a"], ["a", "a", "a"], ["", "a"], ["", ""]])
 def test_where_there_is_no_wrong_text(captions):
-    assert not mismatched(captions)[0].any()
+    assert not mismatch_captions(captions)[0].any()
     objective = task().d_loss(batch(*captions), Progress())
     assert objective.terms.keys() == {"adversarial"}
     assert torch.isfinite(objective.total)
@@ -123,7 +123,7 @@ def test_the_discriminators_objective_is_reeds():
     torch.manual_seed(5)
     torch.rand(5)  # which captions are hidden: none
     z = torch.randn(5, 5)
-    _, shift = mismatched(texts)
+    _, shift = mismatch_captions(texts)
     fake = t.generator["images"](z, t.generator["text"](texts))
     read, net = t.discriminator.text, t.discriminator.net
     moved = [texts[(k - shift) % 5] for k in range(5)]

@@ -24,11 +24,11 @@ from ganvas.losses.pixel import L1
 from ganvas.networks import cyclegan as translation
 from ganvas.networks import patchgan as patch
 from ganvas.networks import stargan
-from ganvas.tasks.cartoon import Cartoon, smoothed
+from ganvas.tasks.cartoon import Cartoon, smooth_edges
 from ganvas.tasks.cut import CUT, patch_contrast
 from ganvas.tasks.multidomain import MultiDomain
 from ganvas.tasks.paired import Paired
-from ganvas.tasks.translation import beside
+from ganvas.tasks.translation import side_by_side
 from ganvas.tasks.unpaired import Unpaired
 
 NOW, APART = Progress(share_fakes=True), Progress()
@@ -304,7 +304,7 @@ def test_a_painting_style_costs_what_is_published():
 
     batch = {"other": photo, "image": painted}
     d, g = task.d_loss(batch, APART), task.g_loss(batch, APART)
-    wrong = (softplus(verdict(fake)).mean() + softplus(verdict(smoothed(painted))).mean()) / 2
+    wrong = (softplus(verdict(fake)).mean() + softplus(verdict(smooth_edges(painted))).mean()) / 2
     same(d.terms["adversarial"], softplus(-verdict(painted)).mean() + wrong)
     same(g.terms["adversarial"], softplus(-verdict(fake)).mean())
     same(g.terms["content"], 3 * (fake.square() - photo.square()).abs().mean())
@@ -354,7 +354,7 @@ def test_edges_are_smoothed_and_the_rest_is_not():
     """Against SciPy: Gaussian weights within five pixels, where a line is at most two pixels away."""
     x = torch.full((1, 1, 20, 24), -0.5, dtype=torch.float64)
     x[:, :, :, 12:] = 0.9
-    found = smoothed(x)[0, 0].numpy()
+    found = smooth_edges(x)[0, 0].numpy()
     weights = np.exp(-((np.arange(5) - 2) ** 2) / (2 * 1.5**2))
     soft = ndimage.correlate1d(x[0, 0].numpy(), weights / weights.sum(), axis=1, mode="mirror")
     lines = np.zeros(24, bool)
@@ -523,11 +523,11 @@ def test_dropout_may_stay_on_as_noise(tmp_path):
 
 def test_strips_side_by_side():
     grey, rgba = torch.zeros(2, 1, 4, 3), torch.full((2, 4, 4, 5), 0.5)
-    strip = beside(grey, torch.ones(2, 3, 4, 2), rgba)
+    strip = side_by_side(grey, torch.ones(2, 3, 4, 2), rgba)
     assert strip.shape == (2, 4, 4, 10)
     assert (strip[:, 3, :, :5] == 1).all()
     assert (strip[:, :3, :, :3] == 0).all()
-    assert beside(grey, grey).shape == (2, 1, 4, 6)
+    assert side_by_side(grey, grey).shape == (2, 1, 4, 6)
 
 
 def test_images_that_are_held_out_are_shown(tmp_path):

@@ -42,7 +42,7 @@ class Loss(nn.Module):
         return {}
 
 
-def checked_smoothing(value: float) -> float:
+def check_smoothing(value: float) -> float:
     """Label smoothing unchanged; raises `UsageError` unless it is from 0 to less than 0.5."""
     if not 0 <= value < 0.5:
         raise UsageError(f"smoothing lowers the target of real images from 1, by 0 to less than 0.5, not {value:g}.")
@@ -61,7 +61,7 @@ class NonSaturating(Loss):
         smoothing: float = 0.0,  # the discriminator's target for real images is 1 minus this; for fake images it is 0
     ):
         super().__init__()
-        self.smoothing = checked_smoothing(smoothing)
+        self.smoothing = check_smoothing(smoothing)
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
         """-t log D(x) - (1 - t) log(1 - D(x)) - log(1 - D(G(z))) with the target t = 1 - smoothing."""
@@ -89,7 +89,7 @@ class LeastSquares(Loss):
         smoothing: float = 0.0,  # the discriminator's target for real images is 1 minus this
     ):
         super().__init__()
-        self.smoothing = checked_smoothing(smoothing)
+        self.smoothing = check_smoothing(smoothing)
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
         return ((real - (1 - self.smoothing)).square().mean() + fake.square().mean()) / 2

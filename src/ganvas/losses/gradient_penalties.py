@@ -115,7 +115,7 @@ class GradientPenalty(OnGradient):
 
     def points(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
         real, fake = wide(match.real), wide(match.fake)
-        return fake + per_image(progress, real) * (real - fake), match.label
+        return fake + uniform_per_image(progress, real) * (real - fake), match.label
 
     def penalize(self, gradient: Tensor) -> Tensor:
         beyond = torch.linalg.vector_norm(gradient, dim=1) - self.centre
@@ -144,11 +144,11 @@ class DRAGAN(GradientPenalty):
 
     def points(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:
         real = wide(match.real)
-        noise = self.spread * real.std(correction=0) * per_image(progress, real, *real.shape[1:])
-        return real + per_image(progress, real) * noise, match.label
+        noise = self.spread * real.std(correction=0) * uniform_per_image(progress, real, *real.shape[1:])
+        return real + uniform_per_image(progress, real) * noise, match.label
 
 
-def per_image(progress: Progress, images: Tensor, *shape: int) -> Tensor:
+def uniform_per_image(progress: Progress, images: Tensor, *shape: int) -> Tensor:
     """Numbers from U(0, 1) for each image, (N, *shape) or (N, 1, 1, 1), drawn alike for the whole batch."""
     shape = shape or (1,) * (images.ndim - 1)
     uniform = torch.rand(len(images) * progress.world, *shape, device=images.device, dtype=images.dtype)

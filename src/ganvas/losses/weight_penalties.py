@@ -17,7 +17,7 @@ from .gradient_penalties import Penalty
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def trained(net: nn.Module | None) -> Iterator[nn.Parameter]:
+def trainable_weights(net: nn.Module | None) -> Iterator[nn.Parameter]:
     """The weights that the player trains, without frozen ones."""
     assert net is not None, "a penalty on weights needs match.net"
     return (p for p in net.parameters() if p.requires_grad)
@@ -41,7 +41,7 @@ class WeightClipping(Penalty):
 
     @torch.no_grad()
     def constrain(self, net: nn.Module) -> None:
-        for weight in trained(net):
+        for weight in trainable_weights(net):
             weight.clamp_(-self.bound, self.bound)
 
     def forward(self, match: Match, progress: Progress) -> None:
@@ -66,7 +66,8 @@ class OrthogonalRegularisation(Penalty):
     def forward(self, match: Match, progress: Progress) -> Tensor:
         assert match.net is not None
         transposed = {p for m in match.net.modules() if isinstance(m, TRANSPOSED) for p in m.parameters()}
-        matrices = [(p.transpose(0, 1) if p in transposed else p).flatten(1) for p in trained(match.net) if p.ndim >= 2]
+        weights = [p for p in trainable_weights(match.net) if p.ndim >= 2]
+        matrices = [(p.transpose(0, 1) if p in transposed else p).flatten(1) for p in weights]
         return self.weight(progress.fraction) * torch.stack([overlap(w) for w in matrices]).sum()
 
 
@@ -101,14 +102,14 @@ class HistoricalAveraging(Penalty):
 
     @torch.no_grad()
     def constrain(self, net: nn.Module) -> None:
-        present = flat(net)
+        present = flatten_weights(net)
         if not self.mean.numel():
             self.mean = torch.zeros_like(present)
         self.count += 1
         self.mean += (present - self.mean) / self.count
 
     def forward(self, match: Match, progress: Progress) -> Tensor:
-        return self.weight(progress.fraction) * (flat(match.net) - self.mean).square().sum()
+        return self.weight(progress.fraction) * (flatten_weights(match.net) - self.mean).square().sum()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Give the buffer the size of the saved mean."""
@@ -117,6 +118,6 @@ class HistoricalAveraging(Penalty):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-def flat(net: nn.Module | None) -> Tensor:
+def flatten_weights(net: nn.Module | None) -> Tensor:
     """All trained weights as one vector."""
-    return torch.cat([p.reshape(-1) for p in trained(net)])
+    return torch.cat([p.reshape(-1) for p in trainable_weights(net)])

@@ -13,7 +13,7 @@ from ..schedule import as_schedule
 from .adversarial import Loss, NonSaturating
 
 
-class Wrapped(Loss):
+class Wrapper(Loss):
     """Base of wrappers: a loss with everything of the loss inside it."""
 
     def __init__(self, loss: Spec):
@@ -40,7 +40,7 @@ class Wrapped(Loss):
         return self.loss.stats(real, fake)
 
 
-class Weighted(Wrapped):
+class Weighted(Wrapper):
     """Any loss times a weight for each player; 0 leaves a player with its penalties alone."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Weighted(Wrapped):
         return self.weights[1](self.fraction) * super().g(fake, real)
 
 
-class TopK(Wrapped):
+class TopK(Wrapper):
     """Top-k training: the generator's loss of the fakes with the highest scores of a batch alone (Sinha et al. 2020).
 
     As in the paper their number falls by the same factor every epoch, from the whole batch to `share` of it, rounded

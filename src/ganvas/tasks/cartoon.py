@@ -13,7 +13,7 @@ from ..data.derived_sources import edges
 from ..errors import UsageError
 from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary, named_terms
-from .translation import Translation, beside
+from .translation import Translation, side_by_side
 
 REACH = 5  # side in pixels of the blur and of what is near an edge
 
@@ -58,7 +58,7 @@ class Cartoon(Translation):
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         painted = batch["image"]
         fake = self.make_fakes(batch, progress.share_fakes, lambda: self.generator(batch["other"]))
-        fakes = torch.cat([fake.detach().to(painted.dtype), smoothed(painted)])
+        fakes = torch.cat([fake.detach().to(painted.dtype), smooth_edges(painted)])
         objective = self.discriminator.d_loss(torch.cat([painted, painted]), fakes, progress)[0]
         return Objective({k: self._share(progress) * v for k, v in objective.terms.items()}, objective.stats)
 
@@ -81,10 +81,10 @@ class Cartoon(Translation):
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The photograph and its translation."""
-        return beside(inputs["other"], self.sample(inputs))
+        return side_by_side(inputs["other"], self.sample(inputs))
 
 
-def smoothed(images: Tensor) -> Tensor:
+def smooth_edges(images: Tensor) -> Tensor:
     """Images (N, C, H, W) blurred at and near their edges (Chen et al. 2018, section 3.2.1)."""
     from kornia.filters import gaussian_blur2d
 

@@ -41,7 +41,7 @@ class Classification(Task):
             raise UsageError(f"smoothing is a share from 0 to less than 1, got {smoothing:g}.")
         facts = {"resolution": resolution, "channels": channels, "classes": classes}
         self.smoothing = smoothing
-        self.generator = naming(classifier.build(**facts), channels, resolution)
+        self.generator = check_classifies(classifier.build(**facts), channels, resolution)
         self.needs = frozenset({"labelled"} if unlabelled else {"image", "label"})
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
@@ -57,7 +57,7 @@ class Classification(Task):
         raise UsageError("This model names the classes of images; it makes none. In Python: model.classify(images).")
 
 
-def naming(network: nn.Module, channels: int, resolution: tuple[int, int]) -> nn.Module:
+def check_classifies(network: nn.Module, channels: int, resolution: tuple[int, int]) -> nn.Module:
     """The network itself; raises `UsageError` unless its scores have class logits."""
     mode = network.training
     with torch.no_grad():

@@ -13,7 +13,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary
-from .translation import Translation, beside
+from .translation import Translation, side_by_side
 
 PATCHES = 256  # places of a map that are compared (appendix C.2)
 
@@ -91,7 +91,7 @@ class CUT(Translation):
         return Probe(batch["image"], fake, score(batch["image"]), score(fake))
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        return beside(inputs["other"], self.sample(inputs)).clamp(-1, 1)
+        return side_by_side(inputs["other"], self.sample(inputs)).clamp(-1, 1)
 
     def adversarial(self) -> Iterator[nn.Module]:
         yield self.generator["net"]

@@ -15,7 +15,7 @@ from ..features.gram import StyleFeatures, total_variation
 from ..game import Objective, Progress
 from ..imaging.decode import read_image, to_channels, to_float
 from ..imaging.resize import resize
-from .translation import Translation, beside
+from .translation import Translation, side_by_side
 
 EMBEDDED = [Path(file).stem for files in PHOTOGRAPHS.values() for file in files]
 
@@ -79,7 +79,7 @@ class OneStyle(Translation):
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The photograph and the result."""
-        return beside(inputs["image"], self.sample(inputs))
+        return side_by_side(inputs["image"], self.sample(inputs))
 
 
 def load_style(name: str, size: int) -> Tensor:

@@ -102,7 +102,7 @@ class Generation(Task):
 
     @property
     def maker(self) -> Any:
-        """The network that makes images: the generator, or the part of it that does."""
+        """The network from noise to images: the generator, or a part of it."""
         return self.generator
 
     def adversarial(self) -> Iterator[nn.Module]:
@@ -134,7 +134,7 @@ class Generation(Task):
         return progress.mine(whole)
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
-        """One latent a seed, drawn on the CPU, so that a seed gives the same image on every machine.
+        """One latent per seed, drawn on the CPU, so that a seed gives the same image on every machine.
 
         Without a label, a conditional model takes its classes in turn: seed modulo classes.
         """

@@ -1,4 +1,4 @@
-"""Fakes of the past, so that the discriminator does not forget them."""
+"""The pool of past fakes that CycleGAN shows to its discriminators."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Pool(nn.Module):
     ):
         super().__init__()
         if size < 1:
-            raise UsageError(f"A pool of past fakes holds at least one image, not {size}.")
+            raise UsageError(f"pool holds at least one image, got {size}.")
         self.size = size
         self.register_buffer("images", torch.zeros(0))  # (size, C, H, W), once the shape is known
         self.register_buffer("labels", torch.zeros(0))  # (size,) or (size, D), if there are labels

@@ -61,7 +61,7 @@ class InfoGAN(Generation):
         return torch.cat([*parts, 2 * torch.rand(count, self.continuous, **options) - 1], 1)
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
-        """One latent and one code a seed, both drawn from it.
+        """One latent and one code per seed, both drawn from it.
 
         A label that is a number sets the first categorical code; a list sets the whole code: a number for each
         category, then the continuous ones.
@@ -71,7 +71,7 @@ class InfoGAN(Generation):
     def labels(self, seeds: Sequence[int], label: Label) -> Tensor:
         """The codes of samples: (N, D) float32."""
         if label is None or isinstance(label, int):
-            first = self._chosen(0, label) if isinstance(label, int) else None
+            first = self._one_hot_category(0, label) if isinstance(label, int) else None
             rows = [self.codes(1, generator=torch.Generator().manual_seed(s ^ 0xC0DE)) for s in seeds]
             code = torch.cat(rows)
             if first is not None:
@@ -83,11 +83,11 @@ class InfoGAN(Generation):
                 f"A code of this model is {expected} numbers ({len(self.categories)} categories, then"
                 f" {self.continuous} continuous ones), got {label!r}."
             )
-        chosen = [self._chosen(k, label[k]) for k in range(len(self.categories))]
+        chosen = [self._one_hot_category(k, label[k]) for k in range(len(self.categories))]
         continuous = torch.tensor([float(v) for v in label[len(self.categories) :]])
         return torch.cat([*chosen, continuous]).expand(len(seeds), -1)
 
-    def _chosen(self, which: int, value: float) -> Tensor:
+    def _one_hot_category(self, which: int, value: float) -> Tensor:
         """One category as a one-hot vector."""
         size = self.categories[which] if which < len(self.categories) else 0
         if value != int(value) or not 0 <= value < size:

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary
 from .label_translation import LabelTranslation
-from .translation import beside
+from .translation import side_by_side
 
 STRIPS = 8  # most domains in the sample grid
 
@@ -90,4 +90,4 @@ class MultiDomain(LabelTranslation):
         """An image, and what it becomes in each domain."""
         images, label = inputs["image"], inputs["label"]
         every = [torch.full_like(label, k) for k in range(min(self.classes, STRIPS))] or [label]
-        return beside(images, *(self.translate(images, k) for k in every)).clamp(-1, 1)
+        return side_by_side(images, *(self.translate(images, k) for k in every)).clamp(-1, 1)

@@ -12,7 +12,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import Draw, ImageToImage, Objective, Probe, Progress
 from .base import Adversary, named_terms
-from .translation import Translation, beside
+from .translation import Translation, side_by_side
 
 
 class Restoration(Translation):
@@ -90,8 +90,9 @@ class Restoration(Translation):
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The degraded image, with its pixels repeated where it is smaller, the restored one, and the good one."""
         size = inputs["image"].shape[2:]
-        return beside(interpolate(self.seen(inputs[self.source]), size=size), self.sample(inputs), inputs["image"])
+        source = interpolate(self.image_of(inputs[self.source]), size=size)
+        return side_by_side(source, self.sample(inputs), inputs["image"])
 
-    def seen(self, source: Tensor) -> Tensor:
-        """The part of a source that is an image: the mask of holes is left out."""
+    def image_of(self, source: Tensor) -> Tensor:
+        """The image channels of a source, without the mask of holes."""
         return source[:, :-1] if source.shape[1] in (2, 5) or self.generator.masked else source

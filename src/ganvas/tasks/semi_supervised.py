@@ -13,7 +13,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import Objective, Progress
 from .base import penalty_terms
-from .classification import accuracy, naming
+from .classification import accuracy, check_classifies
 from .generation import Generation
 
 
@@ -56,7 +56,7 @@ class SemiSupervised(Generation):
             channels=channels,
             **base,
         )
-        classifier = copy.deepcopy(naming(self.discriminator.net, channels, resolution)).requires_grad_(False)
+        classifier = copy.deepcopy(check_classifies(self.discriminator.net, channels, resolution)).requires_grad_(False)
         self.generator = nn.ModuleDict({"images": self.generator, "classifier": classifier})
         self.supervised, self.unsupervised = supervised, unsupervised
         self.needs = frozenset({"image", "labelled"})

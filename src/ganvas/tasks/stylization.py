@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..features.gram import adapt, moments
 from ..imaging.resize import resize
-from .translation import Translation, beside
+from .translation import Translation, side_by_side
 
 NEEDS_A_STYLE = "This model needs an image of the style: ganvas stylize, or ganvas.stylize(image, [style], model)."
 
@@ -65,7 +65,7 @@ class Restyling(Translation):
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The content, the style and the result."""
-        return beside(inputs["other"], inputs["image"], self.sample(inputs))
+        return side_by_side(inputs["other"], inputs["image"], self.sample(inputs))
 
 
 def adapt_map(

@@ -65,7 +65,7 @@ class TextGeneration(Generation):
         objective, match = self.discriminator.d_loss(real, draw.image, progress, vectors, vectors)
         objective.terms["adversarial"] = (1 - self.matching) * objective.terms["adversarial"]
         assert match.real_scores is not None
-        wrong, shift = mismatched(captions)
+        wrong, shift = mismatch_captions(captions)
         stats = {"mismatched": torch.tensor(float(wrong.sum()) / len(captions))}
         if wrong.any():
             where = wrong.nonzero()[:, 0].to(real.device)
@@ -119,7 +119,7 @@ class TextGeneration(Generation):
         return self.truncated(inputs["z"], text, inputs.get("trunc", 1.0))
 
 
-def mismatched(captions: Sequence[str]) -> tuple[Tensor, int]:
+def mismatch_captions(captions: Sequence[str]) -> tuple[Tensor, int]:
     """A mask (N,) of images whose moved caption is wrong, and the number of places that captions are moved by.
 
     Moved captions are wrong unless they are equal to the right one, or either is empty.  One caption alone has no

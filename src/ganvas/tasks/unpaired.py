@@ -11,7 +11,7 @@ from torch.nn.functional import l1_loss
 from ..config import Spec
 from ..game import Draw, Objective, Probe, Progress
 from .base import Adversary
-from .translation import Translation, beside
+from .translation import Translation, side_by_side
 
 
 class Unpaired(Translation):
@@ -87,7 +87,7 @@ class Unpaired(Translation):
         for images, back in ((inputs["other"], False), (inputs["image"], True)):
             there = self.translate(images, back=back)
             strips += [images, there, self.translate(there, back=not back)]
-        return beside(*strips).clamp(-1, 1)
+        return side_by_side(*strips).clamp(-1, 1)
 
     def adversarial(self) -> Iterator[nn.Module]:
         yield from self.generator.values()
