@@ -17,9 +17,10 @@ from PIL import Image
 
 import ganvas
 from ganvas import api, catalog
+from ganvas.config import FACTS
 from ganvas.data import Dataset
 from ganvas.errors import UsageError, UserError
-from ganvas.run import Run, weights_hash
+from ganvas.run import Run, saved_facts, weights_hash
 from ganvas.training.events import Finished, Logged, Notice, Snapshot, Stepped
 from ganvas.training.request import TrainOptions, TrainRequest
 from small import CHANNELS, narrow, source
@@ -451,3 +452,10 @@ def test_the_options_of_train_are_the_fields_of_a_request():
 def test_importing_takes_no_torch(module):
     script = f"import sys, {module}; assert not {{'torch', 'numpy', 'PIL'}} & set(sys.modules), sys.modules.keys()"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_the_facts_of_the_data_are_saved_as_networks_take_them(tmp_path):
+    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=8, **TINY)
+    digits = {"resolution": (8, 8), "channels": 1, "classes": 10, "attributes": 0, "unlabelled": 0}
+    assert saved_facts(run.config()) == {**digits, "source_channels": 0, "source_scale": 1}
+    assert saved_facts(run.config()).keys() == {*FACTS}

@@ -1,1 +1,1 @@
-"""Training: from what was asked to a finished run folder."""
+"""Training: from a request to a finished run folder."""
