@@ -49,7 +49,7 @@ class Compact(ImageToImage):
         self.body = nn.Sequential(*layers, last)
         if init is not None:
             initialise(self, init)
-            last.weight.data *= 0.1  # the enlarged image is what training begins from
+            last.weight.data *= 0.1  # training begins at the enlarged image
 
     def forward(self, x: Tensor) -> Tensor:
         maps = to_float32(self.body(to_unit(x))).mul_(2)  # (N, channels scale^2, H, W)

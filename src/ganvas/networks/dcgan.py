@@ -1,7 +1,7 @@
 """DCGAN (Radford, Metz and Chintala 2015): strided convolutions, batch norm, nothing else.
 
 At 64x64 it is the published network, weight for weight; at other sizes the number of stages follows from the
-shorter side, and a generator whose stages give a few pixels more than asked crops them evenly.
+shorter side, and a generator crops the few pixels that its stages give too many.
 """
 
 from __future__ import annotations

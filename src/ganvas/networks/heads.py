@@ -17,7 +17,7 @@ from .label_inputs import embedding
 class Plain(nn.Module):
     """A linear layer from features to logits, without label; DCGAN's last convolution has no bias, either."""
 
-    learns_fakes = True  # whether the discriminator pays what `loss` says for fakes, or for real images alone
+    learns_fakes = True  # the discriminator minimises `loss` for fakes too, not for real images alone
 
     def __init__(
         self,

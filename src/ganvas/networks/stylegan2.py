@@ -46,7 +46,7 @@ class EqualLinear(nn.Module):
 class EqualConv(nn.Module):
     """A convolution with equalised learning rate: (N, inputs, H, W) -> (N, outputs, H, W), or half as large.
 
-    Before halving, what would fold back is filtered away.
+    Before halving, aliasing frequencies are filtered away.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, down: bool = False, bias: bool = True):
