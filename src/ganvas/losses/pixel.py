@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..policy import wide
 
 
-class Fidelity(nn.Module):
+class ImageTerm(nn.Module):
     """Base of image terms: a weighted distance between images."""
 
     uses_average = False  # it also needs the averaged generator's image
@@ -41,21 +41,21 @@ def unit(x: Tensor) -> Tensor:
     return wide(x) * 0.5 + 0.5
 
 
-class L1(Fidelity):
+class L1(ImageTerm):
     """L1: mean absolute difference of images in [0, 1]."""
 
     def distance(self, image: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(image, target)
 
 
-class MSE(Fidelity):
+class MSE(ImageTerm):
     """Mean squared error of images in [0, 1]."""
 
     def distance(self, image: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(image, target)
 
 
-class Charbonnier(Fidelity):
+class Charbonnier(ImageTerm):
     """Charbonnier loss: mean sqrt(d^2 + eps^2) of the difference d of images in [0, 1] (Lai et al. 2017, eq. 2)."""
 
     def __init__(
@@ -73,7 +73,7 @@ class Charbonnier(Fidelity):
         return torch.sqrt((image - target).square() + self.eps**2).mean()
 
 
-class TotalVariation(Fidelity):
+class TotalVariation(ImageTerm):
     """Total variation: mean absolute difference of vertical and horizontal neighbours (Rudin et al. 1992, anisotropic).
 
     Of the generated image alone; the target is not used.
@@ -83,7 +83,7 @@ class TotalVariation(Fidelity):
         return image.diff(dim=2).abs().mean() + image.diff(dim=3).abs().mean()
 
 
-class Colour(Fidelity):
+class Colour(ImageTerm):
     """AnimeGAN's colour loss: L1 of the luma plus Huber loss of the chroma (Chen, Liu and Chen 2020).
 
     In YUV of BT.601, of images in [0, 1]; its published weight is 10.  Alpha is ignored; grey images have luma alone.
@@ -99,7 +99,7 @@ class Colour(Fidelity):
         return F.l1_loss(ours[:, 0], theirs[:, 0]) + chroma
 
 
-class LDL(Fidelity):
+class LDL(ImageTerm):
     """LDL: L1 weighted by the local variance of the difference, high at artefacts (Liang et al. 2022, eq. 4-8).
 
     The variance is over squares of `side` pixels and is multiplied by the fifth root of that over the whole image;
