@@ -44,9 +44,7 @@ class Generator(dcgan.Generator):
         hidden: int = 0,  # units of a fully connected layer before the first map; 0: none
         width: int = 64,
         max_width: int = 1024,
-        norm: Literal[
-            "batch", "virtual"
-        ] = "batch",  # norm of the maps: batch, or virtual batch norm (Salimans et al. 2016)
+        norm: Literal["batch", "virtual"] = "batch",  # batch norm, or virtual batch norm (Salimans et al. 2016)
         reference: int = 64,  # images in the reference batch of virtual batch norm
         init: Init = "normal",
     ):
@@ -87,8 +85,7 @@ class Discriminator(dcgan.Discriminator):
         width: int = 64,
         max_width: int = 1024,
         hidden: int = 0,  # units of a fully connected layer after the last map; 0: none
-        norm: dcgan.Norm
-        | Literal["virtual"] = "batch",  # norm of the maps: DCGAN's, or virtual batch norm (Salimans et al. 2016)
+        norm: dcgan.Norm | Literal["virtual"] = "batch",  # DCGAN's, or virtual batch norm (Salimans et al. 2016)
         reference: int = 64,  # images in the reference batch of virtual batch norm
         join: bool = False,
         init: Init = "normal",
