@@ -280,7 +280,7 @@ def test_the_critic_is_asked_about_the_right_images(place, monkeypatch):
     said = {"a": [3.0, 1.0], "b": [4.0, 5.0], "run": [2.0, 0.0]}
     monkeypatch.setattr("ganvas.evaluation.discriminator.load_adversary", lambda *_: None)
     answer = lambda _, side: torch.tensor(said[Path(side.name).name])  # noqa: E731
-    monkeypatch.setattr("ganvas.evaluation.discriminator.scores_of", answer)
+    monkeypatch.setattr("ganvas.evaluation.discriminator.score_images", answer)
     found = evaluate("discriminator", place / "a", place / "run", held_out=place / "b", resolution=8)
     assert (found["discriminator"], found["training_above_samples"], found["training_above_held_out"]) == (1, 0.75, 0)
 

@@ -1,1 +1,1 @@
-"""One evaluator: measures by name over two sides, every number with the protocol it was measured by."""
+"""Evaluation: metrics by name over two sides, every result with the protocol it was measured by."""

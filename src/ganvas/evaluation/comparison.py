@@ -119,12 +119,12 @@ class Comparison(FilePairs):
 
     @cached_property
     def real(self) -> Side:
-        """A."""
+        """Side A, the reference images."""
         return self._open(self.a)
 
     @cached_property
     def fake(self) -> Side:
-        """B; raises `UsageError` if there is none, or if its images have other channels than those of A."""
+        """Side B; raises `UsageError` if there is none, or if its images have other channels than those of A."""
         if self.b is None:
             raise UsageError("This measure compares two sides; give A (the real images) and B.")
         return self._same_channels(self._model if draws(self.b) and self._model else self._open(self.b))
@@ -178,7 +178,7 @@ class Comparison(FilePairs):
         return {**network.protocol, "real": self.real.protocol, "fake": self.fake.protocol}
 
 
-def enough(least: int, *sides: Side) -> None:
+def check_count(least: int, *sides: Side) -> None:
     """Raise `UsageError` for fewer images than a metric needs; statistics of an unknown count pass."""
     for side in sides:
         if side.count < least and (side.count or side.file is None):

@@ -39,7 +39,7 @@ def discriminator(
             sizes = f"{side.name} has images of {w}x{h} and {c.fake.name} of {width}x{height}"
             raise UsageError(f"{sizes}; the same network cannot look at both: --resolution {width}x{height}.")
     adversary = load_adversary(str(c.b), c.device)
-    scores = {name: scores_of(adversary, side) for name, side in sides.items()}
+    scores = {name: score_images(adversary, side) for name, side in sides.items()}
     return {
         "discriminator": share_above(scores["held_out"], scores["samples"]),
         "training_above_samples": share_above(scores["training"], scores["samples"]),
@@ -63,7 +63,7 @@ def load_adversary(path: str, device: str) -> Adversary:
 
 
 @torch.inference_mode()
-def scores_of(adversary: Adversary, side: Side) -> Tensor:
+def score_images(adversary: Adversary, side: Side) -> Tensor:
     """Score of every image (N,), higher is more real whatever the loss; conditioned on its label if it has one."""
     device, scores = next(adversary.parameters()).device, []
     for part in side.parts():

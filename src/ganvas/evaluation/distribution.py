@@ -22,7 +22,7 @@ from ..metrics.prdc import precision_recall
 from ..metrics.ssim import SIZE, draw_pairs, mean_dissimilarity
 from ..models.model import Model, load
 from ..policy import has_fast_bf16
-from .comparison import Comparison, FeatureNetwork, Natural, Numbers, Positive, SideInput, Size, enough, metric
+from .comparison import Comparison, FeatureNetwork, Natural, Numbers, Positive, SideInput, Size, check_count, metric
 from .inputs import Side
 
 ROUNDING_IMAGES = 1000  # images per side that the bias of bf16 is measured on
@@ -40,7 +40,7 @@ def fd(
     by_class: bool = False,  # also within each class
 ) -> Numbers:
     """Frechet distance of features; through `inception` it is FID (Heusel et al. 2017)."""
-    enough(2, c.real, c.fake)
+    check_count(2, c.real, c.fake)
     network = c.network(features, resizer=resizer, bf16=bf16)
     real = c.real.gaussian(network, c.cache)
     if not (bootstrap or infinity or by_class):
@@ -119,7 +119,7 @@ def kid(
     size: Size = 1000,  # images in a subset
 ) -> Numbers:
     """Kernel distance of features, unbiased, over subsets (Binkowski et al. 2018)."""
-    enough(size, c.real, c.fake)
+    check_count(size, c.real, c.fake)
     network = c.network(features, resizer=resizer)
     result = kernel_distance(*c.features(network), subsets=subsets, size=size, seed=c.seed)
     return {"kid": result.value, "std": result.std, "subsets": subsets, "subset_size": size, **c.protocol(network)}
@@ -135,7 +135,7 @@ def inception_score(
 ) -> Numbers:
     """Inception score: exp of the mean KL divergence of p(y|x) from p(y) of a classifier (Salimans et al. 2016)."""
     side, network = c.only, c.network(features, resizer=resizer)
-    enough(splits, side)
+    check_count(splits, side)
     result = score_of_logits(torch.cat(list(side.features(network, network.logits))), splits=splits)
     return {"is": result.value, "std": result.std, "splits": splits, **network.protocol, "fake": side.protocol}
 
@@ -149,7 +149,7 @@ def prdc(
     k: Positive = 5,  # nearest neighbours
 ) -> Numbers:
     """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020)."""
-    enough(k + 1, c.real, c.fake)
+    check_count(k + 1, c.real, c.fake)
     network = c.network(features, resizer=resizer)
     return {**precision_recall(*c.features(network), k=k).__dict__, "k": k, **c.protocol(network)}
 
