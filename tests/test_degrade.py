@@ -25,7 +25,7 @@ from ganvas.data.degrade.second_order import SecondOrder, Stage
 from ganvas.data.degrade.weather import Haze, LowLight, Rain
 from ganvas.errors import UsageError
 from ganvas.imaging.channels import luma
-from ganvas.imaging.colour import coloured, from_lab, to_lab
+from ganvas.imaging.colour import from_lab, merge_lab, to_lab
 from ganvas.imaging.resize import resize
 
 
@@ -433,7 +433,7 @@ def test_lab_is_that_of_scikit_image() -> None:
     np.testing.assert_allclose(lab.numpy(), scaled, atol=2e-3)
     assert lab.abs().max() <= 1
     assert torch.allclose(from_lab(lab), rgb * 2 - 1, atol=2e-3)
-    assert torch.equal(coloured(lab[:, :1], lab[:, 1:]), from_lab(lab))
+    assert torch.equal(merge_lab(lab[:, :1], lab[:, 1:]), from_lab(lab))
 
 
 def test_grey_keeps_the_lightness_from_which_colour_is_predicted() -> None:
@@ -443,7 +443,7 @@ def test_grey_keeps_the_lightness_from_which_colour_is_predicted() -> None:
     expected = skimage.color.rgb2lab(((images + 1) / 2).permute(0, 2, 3, 1).double().numpy())[..., 0] / 50 - 1
     np.testing.assert_allclose(source[:, 0].numpy(), expected, atol=1 / 255 + 1e-3)
     assert torch.equal(target, images)
-    again = coloured(source, to_lab(target)[:, 1:])  # a network that predicts chroma without fault
+    again = merge_lab(source, to_lab(target)[:, 1:])  # a network that predicts chroma without fault
     assert (again - images).abs().mean() < 0.01
 
 

@@ -23,7 +23,7 @@ from ganvas.features.gram import (
 from ganvas.features.pocket import WIDTHS
 from ganvas.features.vgg import VGG
 from ganvas.imaging.channels import luma
-from ganvas.imaging.colour import colour_matched, luma_matched, with_luma
+from ganvas.imaging.colour import match_colours, match_luma, with_luma
 
 
 def maps(seed, *shape):
@@ -200,7 +200,7 @@ def statistics(x):
 
 def test_matched_colours_have_the_mean_and_the_covariance():
     style, content = colours(0), colours(1, 5, 11)
-    mean, covariance = statistics(colour_matched(style, content))
+    mean, covariance = statistics(match_colours(style, content))
     expected = statistics(content)
     np.testing.assert_allclose(mean, expected[0], atol=1e-9)
     np.testing.assert_allclose(covariance, expected[1], rtol=1e-3, atol=1e-5)
@@ -208,11 +208,11 @@ def test_matched_colours_have_the_mean_and_the_covariance():
 
 def test_colours_that_match_stay():
     style = colours(0)
-    torch.testing.assert_close(colour_matched(style, style), style, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(match_colours(style, style), style, rtol=1e-6, atol=1e-6)
 
 
 def test_a_flat_style_has_no_colours_to_match():
-    made = colour_matched(torch.zeros(1, 3, 4, 4), colours(1))
+    made = match_colours(torch.zeros(1, 3, 4, 4), colours(1))
     assert torch.isfinite(made).all()
     np.testing.assert_allclose(made[0, :, 0, 0], statistics(colours(1))[0], atol=1e-6)
 
@@ -230,7 +230,7 @@ def test_luma():
 
 def test_matched_luma_has_the_mean_and_the_deviation():
     style, content = colours(0), colours(1)
-    made = luma_matched(style, content)
+    made = match_luma(style, content)
     assert made.shape == (1, 1, 9, 7)
     assert made.mean().item() == pytest.approx(luma(content).mean().item())
     assert made.std().item() == pytest.approx(luma(content).std().item())

@@ -19,7 +19,7 @@ def to_lab(images: Tensor) -> Tensor:
     return torch.cat([lab[:, :1] / 50 - 1, lab[:, 1:] / CHROMA], 1)
 
 
-def coloured(lightness: Tensor, chroma: Tensor) -> Tensor:
+def merge_lab(lightness: Tensor, chroma: Tensor) -> Tensor:
     """Combine lightness (N, 1, H, W) and chroma (N, 2, H, W) of `to_lab` to sRGB (N, 3, H, W) in [-1, 1]."""
     return from_lab(torch.cat([wide(lightness), wide(chroma)], 1))
 
@@ -37,7 +37,7 @@ def with_luma(images: Tensor, target: Tensor) -> Tensor:
     return images + (target - luma(images))
 
 
-def luma_matched(style: Tensor, content: Tensor) -> Tensor:
+def match_luma(style: Tensor, content: Tensor) -> Tensor:
     """Luma of a style (1, C, h, w) with the mean and the deviation of a content's luma.
 
     Gatys et al. 2016, "Preserving color in neural artistic style transfer", section 5, equation 10.
@@ -46,7 +46,7 @@ def luma_matched(style: Tensor, content: Tensor) -> Tensor:
     return (y - y.mean()) * (target.std() / y.std().clamp_min(1e-6)) + target.mean()
 
 
-def colour_matched(style: Tensor, content: Tensor) -> Tensor:
+def match_colours(style: Tensor, content: Tensor) -> Tensor:
     """Style (1, 3, h, w) with the mean and covariance of the colours of a content (1, 3, H, W); not clamped.
 
     The roots of the covariances are symmetric, as in image analogies (Gatys et al. 2016, "Preserving color", equations

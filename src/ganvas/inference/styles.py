@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import UsageError, did_you_mean, printable
 from ..imaging.channels import luma
-from ..imaging.colour import colour_matched, luma_matched, with_luma
+from ..imaging.colour import match_colours, match_luma, with_luma
 from ..imaging.photo import open_photo
 from .translate import straight_planes
 
@@ -29,9 +29,9 @@ class Styles:
     def match_colours(self, content: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Adapt the content (1, 1 or 3, H, W) and the style images to `colour`, for the network."""
         if self.colour == "histogram" and content.shape[1] == 3:
-            return content, [colour_matched(p, content).clamp(-1, 1) for p in self.images]
+            return content, [match_colours(p, content).clamp(-1, 1) for p in self.images]
         if self.colour == "luminance":
-            return luma(content), [luma_matched(p, content).clamp(-1, 1) for p in self.images]
+            return luma(content), [match_luma(p, content).clamp(-1, 1) for p in self.images]
         return content, list(self.images)
 
     def restore_chroma(self, result: Tensor, content: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..config import Spec
 from ..game import ImageToImage
-from ..imaging.colour import coloured, to_lab
+from ..imaging.colour import merge_lab, to_lab
 from . import unet
 from .layers import to_float32
 
@@ -28,7 +28,7 @@ class Colorizer(ImageToImage):
         self.net = net.build(resolution=resolution, channels=2, source_channels=1, scale=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return coloured(x, self.net(x))
+        return merge_lab(x, self.net(x))
 
     def on_images(self) -> ImageToImage:
         """The network for images (N, 3, H, W) with or without colours."""
