@@ -36,8 +36,7 @@ class Compact(ImageToImage):
         width: int = 64,  # channels of every map
         convolutions: int = 16,  # between the first and the last one
         activation: Activation = "prelu",  # after every convolution but the last
-        init: Init
-        | None = None,  # initialisation of the weights, the last layer's ten times smaller; none: PyTorch's default
+        init: Init | None = None,  # of the weights, the last layer's ten times smaller; none: PyTorch's default
     ):
         super().__init__()
         upsampling_steps(scale)  # refuses others
