@@ -369,6 +369,16 @@ def test_diversity_holds_no_more_than_its_pairs(sets):
         evaluate("diversity", one)
 
 
+def test_another_side_beside_the_same_one(sets):
+    """Each result is of its own B, and the feature network is loaded once."""
+    a, b = sets
+    comparison = Comparison(a)
+    same, other = (distribution.fd(comparison.beside(side))["fd"] for side in (a, b))
+    assert same == pytest.approx(0, abs=1e-9)
+    assert other == pytest.approx(evaluate("fd", a, b)["fd"])
+    assert len(comparison.networks) == 1
+
+
 def test_border_and_channel_reach_every_pair(tmp_path):
     """Noise in the border alone is cut off with it; noise of red alone is less on Y."""
     photo = data.astronaut()[:48, :40]
