@@ -435,6 +435,11 @@ def test_colours_and_holes_from_the_command_line(photographs, tmp_path):
     assert isinstance(idle, UsageError)
     assert "--grain" in str(idle)
     assert not (tmp_path / "f.png").exists()
+    for unused in (["--outscale", 2], ["--strength", 0.5], ["--tile", 64], ["--wrap"], ["--psnr-model", "bicubic"]):
+        refusal = command("restore", *options, "--mask", tmp_path / "mask.png", *unused).exception
+        assert isinstance(refusal, UsageError)
+        assert unused[0] in str(refusal)
+        assert not (tmp_path / "f.png").exists()
     done = command("restore", *options, "--mask", tmp_path / "mask.png")
     assert done.exit_code == 0, done.output
     files = (photographs / "0.png", tmp_path / "f.png", tmp_path / "mask.png")

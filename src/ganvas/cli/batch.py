@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -13,17 +16,59 @@ from .help import option_group
 if TYPE_CHECKING:
     from ..inference.batch import Batch, Job, Outcome
 
-file_option = option_group("Files")
+option = option_group("Files")
 
 Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, or a folder of images.")]
-Recursive = Annotated[bool, file_option("--recursive", help="Also read the folders inside the input folder.")]
-Resume = Annotated[bool, file_option("--resume", help="Skip outputs that exist and are newer than their input.")]
-Format = Annotated[
-    str | None,
-    file_option("--format", help="Output format of a folder: png, jpg, webp or tif.", show_default="the input's"),
-]
-Quality = Annotated[int, file_option(help="Quality of JPEG and WebP, 1 to 100.")]
-Lossless = Annotated[bool, file_option("--lossless", help="Write WebP without loss.")]
+
+
+@dataclass(frozen=True)
+class FileArguments:
+    """Options for reading and writing image files: `inference.batch.FileOptions`."""
+
+    recursive: Annotated[bool, option("--recursive", help="Also read the folders inside the input folder.")] = False
+    resume: Annotated[bool, option("--resume", help="Skip outputs that exist and are newer than their input.")] = False
+    form: Annotated[
+        str | None,
+        option("--format", help="Output format of a folder: png, jpg, webp or tif.", show_default="the input's"),
+    ] = None
+    quality: Annotated[int, option(help="Quality of JPEG and WebP, 1 to 100.")] = 95
+    lossless: Annotated[bool, option("--lossless", help="Write WebP without loss.")] = False
+
+    def jobs(self, source: Path, output: Path) -> Batch:
+        """List the jobs of an image or a folder: `inference.batch.jobs_for`."""
+        from ..inference.batch import FileOptions, jobs_for
+
+        return jobs_for(source, output, FileOptions(**vars(self)))
+
+
+def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn parameters of a command that are dataclasses of options into an option for each field, in their place."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            types = get_type_hints(groups[name], include_extras=True)
+            for f in fields(groups[name]):
+                options.append(inspect.Parameter(f.name, keyword, default=f.default, annotation=types[f.name]))
+        else:
+            options.append(parameter.replace(kind=keyword, annotation=hints[name]))
+
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{f.name: values.pop(f.name) for f in fields(group)})
+        command(**values)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    return run
+
+
+def changed_options(*groups: Any) -> list[str]:
+    """List the options of groups whose values are not the defaults, as `--tile`."""
+    changed = [f.name for group in groups for f in fields(group) if getattr(group, f.name) != f.default]
+    return ["--" + name.replace("_", "-") for name in changed]
 
 
 class BatchConsole:

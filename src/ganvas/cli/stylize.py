@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from .batch import BatchConsole, Format, Lossless, Quality, Recursive, Resume
+from .batch import BatchConsole, FileArguments, changed_options, expand_groups
 from .console import Device, JsonFlag, Output, say
 
 if TYPE_CHECKING:
@@ -38,61 +38,44 @@ Layers = Annotated[
 class NetworkArguments:
     """Options of `stylize` that need a model; None: not given."""
 
-    encoder: Path | None
-    alpha: float | None
-    mask: Path | None
+    encoder: Annotated[Path | None, model_option("File vgg_normalised.pth, for a decoder.pth of AdaIN.")] = None
+    alpha: Annotated[float | None, model_option("Strength of the style, 0 to 1.", "1.0")] = None
+    mask: Annotated[Path | None, model_option("With adain: image, white where the first style applies.")] = None
 
 
 @dataclass(frozen=True)
 class GatysArguments:
     """Options of `stylize` that a model has no use for; None: not given."""
 
-    network: str | None
-    iterations: int | None
-    optimizer: str | None
-    begin: str | None
-    content_weight: float | None
-    style_weight: float | None
-    smoothness: float | None
-    content_layer: list[str] | None
-    style_layer: list[str] | None
-    style_scale: float | None
-    one_size: bool | None
-    preview: Path | None
-    preview_every: int | None
-    seed: int | None
+    network: Annotated[str | None, gatys_option("Network: pocket, vgg16, vgg19 or auto.", "auto")] = None
+    iterations: Annotated[int | None, gatys_option("Number of iterations.", "300")] = None
+    optimizer: Annotated[str | None, gatys_option("Optimizer: lbfgs or adam.", "lbfgs")] = None
+    begin: Annotated[str | None, gatys_option("Initial image: content or noise.", "content")] = None
+    content_weight: Annotated[float | None, gatys_option("Weight of the content loss.", "1.0")] = None
+    style_weight: Annotated[float | None, gatys_option("Weight of the style loss.", "100.0")] = None
+    smoothness: Annotated[float | None, gatys_option("Weight of the total variation.", "0.1")] = None
+    content_layer: Layers = None
+    style_layer: Layers = None
+    style_scale: Annotated[float | None, gatys_option("Relative size of the strokes.", "1.0")] = None
+    one_size: Annotated[bool, gatys_option("Run all iterations at the full size.", False, "--one-size")] = False
+    preview: Annotated[Path | None, gatys_option("Folder for intermediate images.", False)] = None
+    preview_every: Annotated[int | None, gatys_option("Iterations between intermediate images.", "25")] = None
+    seed: Annotated[int | None, gatys_option("Seed of the noise.", "0")] = None
 
 
+@expand_groups
 def stylize(
     content: Annotated[Path, Argument(help="Content image, or a folder of images.")],
     style: Annotated[list[Path] | None, Argument(help="Style images; none for a model of one style.")] = None,
-    output: Output = ...,  # type: ignore[assignment]
+    *,
+    output: Output,
     method: Annotated[str, Option(help="gatys (optimization), adain or fast (--model), or auto.")] = "auto",
     model: Annotated[str | None, Option(help="Run of adain or fast_style, or a weight file.")] = None,
     weights: Annotated[str | None, Option(help="Weight of each style, as 2,1.", show_default="equal")] = None,
     colour: Annotated[str, Option(help="style, or luminance or histogram for the content's colours.")] = "style",
-    encoder: Annotated[Path | None, model_option("File vgg_normalised.pth, for a decoder.pth of AdaIN.")] = None,
-    alpha: Annotated[float | None, model_option("Strength of the style, 0 to 1.", "1.0")] = None,
-    mask: Annotated[Path | None, model_option("With adain: image, white where the first style applies.")] = None,
-    network: Annotated[str | None, gatys_option("Network: pocket, vgg16, vgg19 or auto.", "auto")] = None,
-    iterations: Annotated[int | None, gatys_option("Number of iterations.", "300")] = None,
-    optimizer: Annotated[str | None, gatys_option("Optimizer: lbfgs or adam.", "lbfgs")] = None,
-    begin: Annotated[str | None, gatys_option("Initial image: content or noise.", "content")] = None,
-    content_weight: Annotated[float | None, gatys_option("Weight of the content loss.", "1.0")] = None,
-    style_weight: Annotated[float | None, gatys_option("Weight of the style loss.", "100.0")] = None,
-    smoothness: Annotated[float | None, gatys_option("Weight of the total variation.", "0.1")] = None,
-    content_layer: Layers = None,
-    style_layer: Layers = None,
-    style_scale: Annotated[float | None, gatys_option("Relative size of the strokes.", "1.0")] = None,
-    one_size: Annotated[bool, gatys_option("Run all iterations at the full size.", False, "--one-size")] = False,
-    preview: Annotated[Path | None, gatys_option("Folder for intermediate images.", False)] = None,
-    preview_every: Annotated[int | None, gatys_option("Iterations between intermediate images.", "25")] = None,
-    seed: Annotated[int | None, gatys_option("Seed of the noise.", "0")] = None,
-    recursive: Recursive = False,
-    resume: Resume = False,
-    form: Format = None,
-    quality: Quality = 95,
-    lossless: Lossless = False,
+    options: NetworkArguments,
+    gatys: GatysArguments,
+    files: FileArguments,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
@@ -100,16 +83,12 @@ def stylize(
 
     Bit depth, transparency and metadata are kept.
     """
-    from ..inference.batch import FileOptions, jobs_for, run_jobs
+    from ..inference.batch import run_jobs
     from ..inference.styles import read_styles
     from ..policy import keep_large_buffers
 
-    shares, layers = (content_weight, style_weight, smoothness), (content_layer or None, style_layer or None)
-    size = style_scale, one_size or None
-    gatys = GatysArguments(network, iterations, optimizer, begin, *shares, *layers, *size, preview, preview_every, seed)
-    options = NetworkArguments(encoder, alpha, mask)
     keep_large_buffers(one_heap=True)
-    batch = jobs_for(content, output, FileOptions(recursive, resume, form, quality, lossless))
+    batch = files.jobs(content, output)
     _check_method(method, model, options, gatys)
     styles = read_styles(style or [], weights, colour)
     stylizer: GatysStylizer | NetworkStylizer
@@ -127,10 +106,6 @@ def _check_method(method: str, model: str | None, options: NetworkArguments, gat
     """Raise `UsageError` for an unknown method, and for options of another than the one in use."""
     from ..errors import UsageError, did_you_mean
 
-    def first(arguments: NetworkArguments | GatysArguments) -> str | None:
-        given = (f.name.replace("_", "-") for f in fields(arguments) if getattr(arguments, f.name) is not None)
-        return next(given, None)
-
     if method not in METHODS:
         raise UsageError(
             f"--method must be one of {', '.join(METHODS)}, got {method!r}.{did_you_mean(method, METHODS)}"
@@ -139,10 +114,10 @@ def _check_method(method: str, model: str | None, options: NetworkArguments, gat
         raise UsageError(f"--method {method} needs --model: a run of {METHODS[method]}, or a weight file.")
     if model is not None and method == "gatys":
         raise UsageError("--method gatys optimizes the image itself and takes no --model; leave one of them out.")
-    if model is None and (name := first(options)):
-        raise UsageError(f"--{name} needs --model: a run or a weight file.")
-    if model is not None and (name := first(gatys)):
-        raise UsageError(f"--{name} is an option of --method gatys and has no use with --model.")
+    if model is None and (names := changed_options(options)):
+        raise UsageError(f"{names[0]} needs --model: a run or a weight file.")
+    if model is not None and (names := changed_options(gatys)):
+        raise UsageError(f"{names[0]} is an option of --method gatys and has no use with --model.")
 
 
 def _by_model(

@@ -6,24 +6,22 @@ from typing import Annotated
 
 import typer
 
-from .batch import BatchConsole, Format, Input, Lossless, Quality, Recursive, Resume
+from .batch import BatchConsole, FileArguments, Input, expand_groups
 from .console import Device, JsonFlag, Output
 
 Precision = Annotated[str, typer.Option(help="Precision: fp32, bf16 or auto.")]
 
 
+@expand_groups
 def translate(
     source: Input,
     output: Output,
+    *,
     model: Annotated[str | None, typer.Option(help="Run, model folder or weight file. [required]")] = None,
     label: Annotated[str | None, typer.Option(help="Target domain by name or number, or attributes as 1,0,1.")] = None,
     back: Annotated[bool, typer.Option("--back", help="Use the inverse direction of a model that has both.")] = False,
     noise: Annotated[int | None, typer.Option(help="Seed of dropout; without it, dropout is off.")] = None,
-    recursive: Recursive = False,
-    resume: Resume = False,
-    form: Format = None,
-    quality: Quality = 95,
-    lossless: Lossless = False,
+    files: FileArguments,
     device: Device = "auto",
     precision: Precision = "fp32",
     as_json: JsonFlag = False,
@@ -33,14 +31,14 @@ def translate(
     Images have any size; bit depth, transparency and metadata are kept.
     """
     from ..errors import UsageError
-    from ..inference.batch import FileOptions, jobs_for, run_jobs
+    from ..inference.batch import run_jobs
     from ..inference.translate import Translator
     from ..models.model import load
     from ..models.resolve import wrong_kind
     from ..policy import keep_large_buffers
 
     keep_large_buffers(one_heap=True)
-    batch = jobs_for(source, output, FileOptions(recursive, resume, form, quality, lossless))
+    batch = files.jobs(source, output)
     if model is None:
         raise UsageError("Missing --model: a run, a model folder or a weight file.")
     network = load(model, device=device, precision=precision)  # type: ignore[arg-type]

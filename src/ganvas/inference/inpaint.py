@@ -23,6 +23,8 @@ class Inpainter:
     network that takes no mask.
     """
 
+    scale = 1  # side of the result as a multiple of the image's
+
     def __init__(self, model: ImageModel, policy: Policy, masks: Path):
         if not model.network.masked:
             raise UsageError(f"{model.name} takes no --mask; it changes the whole image.")
