@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import tempfile
@@ -23,13 +22,12 @@ from ..imaging.photo import Photo, Planes
 from ..imaging.resize import resize, resize_bands
 from ..models.resolve import PLAIN, ImageModel
 from ..policy import Policy, give_back_buffers
-from .tiling import Source, Tiler
+from .batch import Share
+from .tiling import Source, Tiler, as_slice
 
 IN_MEMORY = 256 << 20  # bytes: a larger result lies in a file until it is saved
 BROAD = 15  # pixels: structures of that width are colour, not detail
 LARGEST = 1 << 32  # pixels of a result: PNG's limit is larger, disks' are not
-
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,9 @@ class Target:
         """Output (height, width) of an input; `scale` is the network's own."""
         if self.width or self.height:
             factor = self.width / width if self.width else (self.height or 0) / height
-            size = self.height or max(round(height * factor), 1), self.width or max(round(width * factor), 1)
         else:
-            factor = self.outscale if self.outscale is not None else scale
-            size = max(round(height * factor), 1), max(round(width * factor), 1)
+            factor = scale if self.outscale is None else self.outscale
+        size = self.height or max(round(height * factor), 1), self.width or max(round(width * factor), 1)
         if size[0] * size[1] > LARGEST:
             raise UserError(f"{size[1]}x{size[0]} pixels exceed the largest output; give a smaller size.")
         return size
@@ -195,17 +192,12 @@ class Enhancer:
         """Side of the network's output as a multiple of its input."""
         return float(self.tilers[0].field.scale)
 
-    def change(self, photo: Photo, output: Path, progress: Progress) -> Photo:
+    def change(self, photo: Photo, output: Path, progress: Share) -> Photo:
         """Enhance an image that will be written to `output`: `inference.batch.Change`."""
         return self.photo(photo, scratch=output.parent, progress=progress)
 
     def photo(
-        self,
-        photo: Photo,
-        target: Target | None = None,
-        *,
-        scratch: Path | None = None,
-        progress: Progress | None = None,
+        self, photo: Photo, target: Target | None = None, *, scratch: Path | None = None, progress: Share | None = None
     ) -> Photo:
         """Enhance an image; depth, grey, alpha and metadata are kept.  `target` replaces that of the options.
 
@@ -231,9 +223,7 @@ class Enhancer:
         result.notes.extend(tiler.notes[earlier:])
         return result
 
-    def _bands(
-        self, photo: Photo, tiler: Tiler, size: tuple[int, int], progress: Progress | None
-    ) -> Iterator[np.ndarray]:
+    def _bands(self, photo: Photo, tiler: Tiler, size: tuple[int, int], progress: Share | None) -> Iterator[np.ndarray]:
         """The result from top to bottom, (h, W, C) in the photo's dtype."""
         height, width = photo.array.shape[:2]
         source = Source((height, width), partial(self._read_crop, photo), self.options.wrap)
@@ -256,7 +246,7 @@ class Enhancer:
         return torch.cat([colour + noise * (alpha + 1) / 2 if len(alpha) else colour + noise, alpha])  # premultiplied
 
     def _read_crop(self, photo: Photo, rows: np.ndarray, columns: np.ndarray) -> Tensor:
-        planes = photo.planes(_as_slice(rows), _as_slice(columns), self.model.channels)
+        planes = photo.planes(as_slice(rows), as_slice(columns), self.model.channels)
         return planes.colour if planes.alpha is None else torch.cat([planes.colour, planes.alpha], 1)
 
     def _to_pixels(self, photo: Photo, x: Tensor) -> np.ndarray:
@@ -271,14 +261,12 @@ class Enhancer:
             size = target.of(image.shape[2], image.shape[3], self.scale)
             out, random = out if out.shape[2:] == size else resize(out, size), np.random.default_rng(0)
             return torch.stack([self._add_grain(one, random) for one in out])
-        if isinstance(image, np.ndarray):
-            result = self.photo(as_photo(image.reshape(*image.shape[:2], -1)), target).array
-            return result if image.ndim == 3 else result[..., 0]
-        if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
-            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-        array = np.asarray(image)
-        result = self.photo(as_photo(array.reshape(*array.shape[:2], -1)), target).array
-        return Image.fromarray(result[..., 0] if result.shape[2] == 1 else result)
+        if isinstance(image, Image.Image):
+            if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
+                image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            return Image.fromarray(self(np.asarray(image), outscale=outscale))
+        result = self.photo(as_photo(image.reshape(*image.shape[:2], -1)), target).array
+        return result if image.ndim == 3 else result[..., 0]
 
 
 def as_photo(array: np.ndarray) -> Photo:
@@ -288,30 +276,21 @@ def as_photo(array: np.ndarray) -> Photo:
     return Photo(array, (0.0, top), bool((colours == colours[..., :1]).all()))
 
 
-def _as_slice(index: np.ndarray) -> Any:
-    """Turn consecutive indices into a slice, by which nothing is copied twice; others stay."""
-    if len(index) and index[-1] - index[0] == len(index) - 1 and (np.diff(index) == 1).all():
-        return slice(int(index[0]), int(index[-1]) + 1)
-    return index
-
-
 class Canvas:
     """An array that is filled from top to bottom, in memory or, if it is large, in an unnamed file."""
 
     def __init__(self, shape: tuple[int, int, int], dtype: Any, scratch: Path | None):
         self.shape, self.dtype, self.row = shape, np.dtype(dtype), 0
-        self.array: np.ndarray | None = None
-        self.stack = contextlib.ExitStack()
-        if math.prod(shape) * self.dtype.itemsize <= IN_MEMORY:
-            self.array = np.empty(shape, dtype)
-        else:
-            self.file = self.stack.enter_context(tempfile.TemporaryFile(dir=scratch))  # noqa: SIM115
+        large = math.prod(shape) * self.dtype.itemsize > IN_MEMORY
+        self.array = None if large else np.empty(shape, dtype)
+        self.file: Any = tempfile.TemporaryFile(dir=scratch) if large else None  # noqa: SIM115
 
     def __enter__(self) -> Canvas:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        self.stack.close()  # a mapping keeps what it needs
+        if self.file:
+            self.file.close()  # a mapping keeps what it needs
 
     def add(self, band: np.ndarray) -> None:
         """Append the next rows; raises `UserError` where there is no space left."""

@@ -6,7 +6,7 @@ Gatys et al. 2016, "Image style transfer using convolutional neural networks".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -59,7 +59,6 @@ class Result:
     content: float  # losses, unweighted
     style: float
     total: float
-    iterations: list[int] = field(default_factory=list)  # at each size
 
 
 def optimize_image(
@@ -80,8 +79,7 @@ def optimize_image(
     for k, style in enumerate(styles, 1):
         perception.check(style, f"Style {k}" if len(styles) > 1 else "The style")
     counts = plan_iterations(options, content)
-    change: Tensor | None = None
-    done = 0
+    change, done = None, 0
     for k, count in enumerate(counts, 1 - len(counts)):
         small = resize_by(content, 2.0**k)
         images = [resize_style(style, content, options.style_scale * 2.0**k, perception) for style in styles]
@@ -98,7 +96,7 @@ def optimize_image(
         total, parts = objective(image, target, perception, options)
     if not torch.isfinite(total):
         raise UsageError("The image is no longer finite; give smaller weights.")
-    return Result(image.clamp(-1, 1), float(parts[0]), float(parts[1]), float(total), counts)
+    return Result(image.clamp(-1, 1), float(parts[0]), float(parts[1]), float(total))
 
 
 def plan_iterations(options: GatysOptions, content: Tensor) -> list[int]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,13 +37,8 @@ class Source:
     @classmethod
     def from_tensor(cls, images: Tensor, wrap: bool = False) -> Source:
         """Crops of a tensor (N, C, H, W)."""
-
-        def crop(rows: np.ndarray, columns: np.ndarray) -> Tensor:
-            if len(rows) and len(columns) and (np.diff(rows) == 1).all() and (np.diff(columns) == 1).all():
-                return images[:, :, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            return images[:, :, torch.from_numpy(rows)][..., torch.from_numpy(columns)]
-
-        return cls((images.shape[-2], images.shape[-1]), crop, wrap)
+        size = images.shape[-2], images.shape[-1]
+        return cls(size, lambda rows, columns: images[:, :, as_slice(rows)][..., as_slice(columns)], wrap)
 
     def read(self, box: Box) -> Tensor:
         """Read a box as (N, C, h, w) in [-1, 1]."""
@@ -55,6 +51,13 @@ class Source:
             return index % length
         index = np.abs(index) % max(2 * length - 2, 1)
         return np.minimum(index, 2 * length - 2 - index) if length > 1 else index * 0
+
+
+def as_slice(index: np.ndarray) -> Any:
+    """Turn consecutive indices into a slice, by which nothing is copied twice; others stay."""
+    if len(index) and index[-1] - index[0] == len(index) - 1 and (np.diff(index) == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index
 
 
 @dataclass(frozen=True)
@@ -237,12 +240,9 @@ class Tiler:
         if self.policy.device.type == "cuda":
             torch.cuda.empty_cache()
         if not self._can_split(box):
-            whole = (
-                f", which this network needs to see at once ({self.field.global_operation})"
-                if self.field.is_global
-                else ""
-            )
-            way_out = "let --tile be auto" if self.tile == 0 and not self.field.is_global else "scale the image down"
+            f = self.field
+            whole = f", which this network needs to see at once ({f.global_operation})" if f.is_global else ""
+            way_out = "let --tile be auto" if self.tile == 0 and not f.is_global else "scale the image down"
             raise UserError(f"There is too little memory for {size} pixels{whole}; {way_out}.")
         if self.limit == math.inf:
             self.notes.append(f"tiles of {size} pixels did not fit into memory and were halved")
@@ -302,13 +302,10 @@ class Tiler:
             window.append((start, stop))
             edges.append((0, middle - start, stop - start) if len(inner) > 2 else (0, stop - start))
         (top, bottom), (left, right) = window
-        window_source = Source(
-            (bottom - top, right - left), lambda rows, columns: source.crop(rows + top, columns + left)
-        )
-        at_once = self._run((0, bottom - top, 0, right - left), 0, window_source)[0]
-        bands = self._blended_bands(
-            Grid(edges[0], edges[1], grid.margin, grid.fade), window_source, lambda x: x.numpy()
-        )
+        size, crop = (bottom - top, right - left), lambda rows, columns: source.crop(rows + top, columns + left)
+        part, part_grid = Source(size, crop), Grid(edges[0], edges[1], grid.margin, grid.fade)
+        at_once = self._run((0, size[0], 0, size[1]), 0, part)[0]
+        bands = self._blended_bands(part_grid, part, lambda x: x.numpy())
         difference: np.ndarray = np.concatenate(list(bands), axis=1) - at_once.numpy()
         return difference
 
