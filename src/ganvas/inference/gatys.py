@@ -6,7 +6,7 @@ Gatys et al. 2016, "Image style transfer using convolutional neural networks".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -59,6 +59,7 @@ class Result:
     content: float  # losses, unweighted
     style: float
     total: float
+    iterations: list[int] = field(default_factory=list)  # at each size
 
 
 def optimize_image(
@@ -96,7 +97,7 @@ def optimize_image(
         total, parts = objective(image, target, perception, options)
     if not torch.isfinite(total):
         raise UsageError("The image is no longer finite; give smaller weights.")
-    return Result(image.clamp(-1, 1), float(parts[0]), float(parts[1]), float(total))
+    return Result(image.clamp(-1, 1), float(parts[0]), float(parts[1]), float(total), counts)
 
 
 def plan_iterations(options: GatysOptions, content: Tensor) -> list[int]:
