@@ -1,6 +1,6 @@
 """Train the embedded feature network, or show that its distance ranks damage.
 
-    python benchmarks/pocket.py train CIFAR.zip --outdir runs/pocket -o src/ganvas/metrics/pocket.safetensors
+    python benchmarks/pocket.py train CIFAR.zip --outdir runs/pocket -o src/ganvas/features/pocket.safetensors
     python benchmarks/pocket.py train ... --begin WEIGHTS        go on from weights of an earlier run
     python benchmarks/pocket.py mean ONE TWO -o WEIGHTS          the mean of both, to begin with
     python benchmarks/pocket.py rank PHOTOGRAPHS                 FD(pocket) under growing blur, noise, JPEG, lost modes
