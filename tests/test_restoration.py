@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import ganvas
 from ganvas import api, cli
+from ganvas.catalog import RECIPES
 from ganvas.config import Spec
 from ganvas.data.transforms import Turn
 from ganvas.errors import UsageError
@@ -45,6 +46,17 @@ class Larger(ImageToImage):
 
     def forward(self, x):
         return self.conv(x.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3))
+
+
+class Repeat(nn.Module):
+    """A plain module, which declares nothing about itself: every pixel four times, then one matrix for all."""
+
+    def __init__(self, *, channels=3):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        return self.conv(x.repeat_interleave(2, 2).repeat_interleave(2, 3))
 
 
 class Judge(BaseDiscriminator):
@@ -365,6 +377,18 @@ def test_a_run_enlarges_images(larger, photographs, tmp_path):
     model = ganvas.load(larger, device="cpu", precision="fp32")
     again = model(Image.open(photographs / "0.png"))
     assert np.abs(np.asarray(again).astype(int) - np.asarray(made)).max() <= 1
+
+
+def test_a_plain_module_restores(photographs, tmp_path):
+    """It says nothing about masks or its scale, which is that of the data."""
+    recipe = RECIPES["compact"]()
+    recipe.task = recipe.task.replace(generator=Spec(Repeat))
+    changes = {"degradation.scale": 2}
+    run = ganvas.train(recipe, data=str(photographs), resolution=16, outdir=tmp_path / "run", set=changes, **QUICK)
+    model, x = ganvas.load(run.path, device="cpu", precision="fp32", trust=[Repeat]), torch.rand(1, 4, 8, 8)
+    assert model.task.next_step.startswith("ganvas upscale")
+    assert torch.equal(model.task.image_of(x), x)
+    assert model(Image.open(photographs / "0.png")).size == (160, 128)
 
 
 def test_a_game_begins_from_pixels_and_is_mixed_with_them(larger, photographs, tmp_path):

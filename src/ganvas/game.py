@@ -152,6 +152,14 @@ class StyleBased(Protocol):
 
 
 @runtime_checkable
+class HasMaps(Protocol):
+    """A generator whose encoder's maps can be compared."""
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Maps (N, C, h, w) of images."""
+
+
+@runtime_checkable
 class Truncates(Protocol):
     """A generator with a truncation trick of its own, instead of latents scaled by the strength."""
 

@@ -159,7 +159,7 @@ class Side:
 
 def conditional(model: Model) -> bool:
     """True for a class-conditional model."""
-    return bool(getattr(model.task, "conditional", False)) and bool(model.class_names)
+    return model.task.conditional and bool(model.class_names)
 
 
 def default_labels(model: Model, seeds: range) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
@@ -60,6 +60,13 @@ def vgg(name: str) -> VGG:
     network = VGG(name)
     weights.load(network, weights.read(name), name)
     return network.eval()
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """A network that also gives class logits (N, K)."""
+
+    def logits(self, x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -144,12 +151,9 @@ class Features:
 
     def logits(self, images: Tensor) -> Tensor:
         """Class logits (N, K) of the same images; raises `UsageError` for a network that has none."""
-        if isinstance(self.network, Inception):
-            return torch.cat([self._through(lambda x: self.network(x)[1], part) for part in images.split(BATCH)])
-        logits = getattr(self.network, "logits", None)
-        if logits is None:
+        if not isinstance(self.network, Classifies):
             raise UsageError(f"{self.name} names no classes, so it has no inception score; take inception or pocket.")
-        return torch.cat([self._through(logits, part) for part in images.split(BATCH)])
+        return torch.cat([self._through(self.network.logits, part) for part in images.split(BATCH)])
 
     @torch.inference_mode()
     def _through(self, use: Callable[[Tensor], Any], images: Tensor) -> Tensor:

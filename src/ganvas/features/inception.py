@@ -160,6 +160,10 @@ class Inception(nn.Module):
         """The pooled features (N, 2048)."""
         return self.maps(x)["2048"].mean((2, 3))
 
+    def logits(self, x: Tensor) -> Tensor:
+        """The logits (N, 1008)."""
+        return self(x)[1]
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.features(x)
         return h, self.fc(h)

@@ -20,7 +20,7 @@ from ..imaging.grid import to_pil
 from ..imaging.photo import Photo
 from ..models.foreign import build_network, read_checkpoint
 from ..models.model import Model, load, upright_array
-from ..networks.adain import VGG_WIDTHS
+from ..networks.adain import VGG_WIDTHS, NormalisedVGG
 from ..policy import Policy, PrecisionName, pick_device
 from ..tasks.stylization import AppliedRestyling
 from .batch import Share
@@ -161,7 +161,9 @@ def load_stylizer(
         widths = "-".join(map(str, decodes.options["widths"]))
         raise UsageError(f"{printable(model)} decodes maps of {widths} channels, and its encoder makes others.")
     policy, channels = Policy.choose(device, precision), decodes.options["channels"]
-    task = AppliedRestyling(build_network(decodes), build_network(encodes))
+    vgg = build_network(encodes)
+    assert isinstance(vgg, NormalisedVGG)
+    task = AppliedRestyling(build_network(decodes), vgg)
     policy.place(task)
     return Model(task.eval().requires_grad_(False), policy, {"data": {"channels": channels, "class_names": []}})
 

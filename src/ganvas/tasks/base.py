@@ -37,6 +37,7 @@ class Task(nn.Module):
     restores = False  # its output is the input image, restored
     needs_label = False  # `translate` needs a target label
     needs_style = False  # `stylize` needs style images
+    conditional = False  # `sample` takes a label
     smallest_style = 1  # smallest side of a style image in pixels
     next_step = "ganvas sample {run} -o samples.png --seeds 0-63"  # the command for a finished run
     grid_images = 64  # in the grid of a snapshot
@@ -101,8 +102,12 @@ class Task(nn.Module):
         alpha: float = 1.0,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Stylize images (N, C, H, W) in [-1, 1]; `alpha` from 0, the content, to 1, the style."""
-        raise UsageError(NOT_FROM_IMAGES)
+        """Stylize images (N, C, H, W) in [-1, 1]; `alpha` from 0, the content, to 1, the style.
+
+        Without `needs_style` the style is the network's own; style images and a mask are not used.
+        """
+        result = self.translate(content).float().clamp(-1, 1)
+        return alpha * result + (1 - alpha) * content if alpha < 1 else result
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """Images for the sample grid during training: the samples, in translation beside their sources."""
@@ -200,7 +205,7 @@ class Adversary(nn.Module):
         real_logits, fake_logits = real_scores.logits, fake_scores.logits
         terms = {"adversarial": self.loss.d(real_logits, fake_logits)}
         terms |= {f"{name}_real": term for name, term in self._conditioning(real_scores, label)}
-        if self._learns_fakes():
+        if self.net.head is None or self.net.head.learns_fakes:
             terms |= {f"{name}_fake": term for name, term in self._conditioning(fake_scores, fake_label)}
         terms |= penalty_terms(self.penalties, match, progress)
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
@@ -252,10 +257,6 @@ class Adversary(nn.Module):
         match = Match(real, fake, real_scores, fake_scores, discriminate, self.net, label, fake_label=fake_label)
         match.to_scalar = self.loss.to_scalar
         return match
-
-    def _learns_fakes(self) -> bool:
-        """True if the discriminator also minimises the head's terms of fake images."""
-        return self.net.head is None or self.net.head.learns_fakes
 
     def _conditioning(self, scores: Scores, label: Tensor | None) -> Iterator[tuple[str, Tensor]]:
         """The terms that the head adds to either player's objective because of the label."""

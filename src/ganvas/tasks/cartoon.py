@@ -11,9 +11,9 @@ from torch.nn.functional import l1_loss, max_pool2d
 from ..config import Spec
 from ..data.derived_sources import edges
 from ..errors import UsageError
-from ..game import Draw, Objective, Probe, Progress
+from ..game import Draw, Objective, Progress
 from .base import Adversary, named_terms
-from .translation import Translation, side_by_side
+from .translation import Translation
 
 REACH = 5  # side in pixels of the blur and of what is near an edge
 
@@ -27,6 +27,7 @@ class Cartoon(Translation):
     """
 
     source = "other"
+    shows_target = False
     discriminator: Adversary
 
     def __init__(
@@ -74,14 +75,6 @@ class Cartoon(Translation):
 
     def _share(self, progress: Progress) -> float:
         return float(progress.fraction >= self.warmup)
-
-    def probe(self, batch: dict[str, Any]) -> Probe:
-        fake, score = self.generator(batch["other"]), self.discriminator.score
-        return Probe(batch["image"], fake, score(batch["image"]), score(fake))
-
-    def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """The photograph and its translation."""
-        return side_by_side(inputs["other"], self.sample(inputs))
 
 
 def smooth_edges(images: Tensor) -> Tensor:

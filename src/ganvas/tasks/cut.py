@@ -11,9 +11,9 @@ from torch.nn.functional import cross_entropy, normalize
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Draw, Objective, Probe, Progress
+from ..game import Draw, HasMaps, Objective, Progress
 from .base import Adversary
-from .translation import Translation, side_by_side
+from .translation import Translation
 
 PATCHES = 256  # places of a map that are compared (appendix C.2)
 
@@ -27,6 +27,7 @@ class CUT(Translation):
     """
 
     source = "other"
+    shows_target = False
     generator: nn.ModuleDict
     discriminator: Adversary
 
@@ -47,8 +48,8 @@ class CUT(Translation):
     ):
         super().__init__()
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
-        net = generator.build(**facts)
-        if not hasattr(net, "maps"):
+        net: nn.Module = generator.build(**facts)
+        if not isinstance(net, HasMaps):
             raise UsageError(f"CUT compares a generator's own maps, and {type(net).__name__} shows none.")
         with torch.no_grad():
             widths = [m.shape[1] for m in net.maps(torch.zeros(1, channels, 16, 16))]
@@ -57,10 +58,6 @@ class CUT(Translation):
         self.discriminator = Adversary(discriminator, loss, penalties, augment, **facts)
         self.contrast, self.identity, self.temperature = contrast, identity, temperature
         self.needs = frozenset({"image", "other"})
-
-    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        fake = self.make_fakes(batch, progress.share_fakes, lambda: self.translate(batch["other"]))
-        return self.discriminator.d_loss(batch["image"], fake, progress)[0]
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         target = batch["image"]
@@ -85,13 +82,6 @@ class CUT(Translation):
         if back:
             raise UsageError("CUT translates in one direction; train the other with a and b exchanged.")
         return self.generator["net"](images)
-
-    def probe(self, batch: dict[str, Any]) -> Probe:
-        fake, score = self.translate(batch["other"]), self.discriminator.score
-        return Probe(batch["image"], fake, score(batch["image"]), score(fake))
-
-    def panel(self, inputs: dict[str, Any]) -> Tensor:
-        return side_by_side(inputs["other"], self.sample(inputs)).clamp(-1, 1)
 
     def adversarial(self) -> Iterator[nn.Module]:
         yield self.generator["net"]

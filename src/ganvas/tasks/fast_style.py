@@ -15,7 +15,7 @@ from ..features.gram import StyleFeatures, total_variation
 from ..game import Objective, Progress
 from ..imaging.decode import read_image, to_channels, to_float
 from ..imaging.resize import resize
-from .translation import Translation, side_by_side
+from .translation import Translation
 
 EMBEDDED = [Path(file).stem for files in PHOTOGRAPHS.values() for file in files]
 
@@ -28,6 +28,7 @@ class OneStyle(Translation):
     """
 
     source = "image"
+    shows_target = False
     files = ("style",)
     next_step = "ganvas stylize IMAGE -o OUT.png --model {run}"
 
@@ -76,10 +77,6 @@ class OneStyle(Translation):
             with torch.no_grad():
                 self.compare = [perception, [g.to(device) for g in perception(image.to(device)).style]]
         return self.compare
-
-    def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """The photograph and the result."""
-        return side_by_side(inputs["image"], self.sample(inputs))
 
 
 def load_style(name: str, size: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Draw, ImageToImage, Objective, Probe, Progress
+from ..game import Draw, ImageToImage, Objective, Progress
 from .base import Adversary, named_terms
 from .translation import Translation, side_by_side
 
@@ -23,7 +23,6 @@ class Restoration(Translation):
     """
 
     restores = True
-    generator: ImageToImage
 
     def __init__(
         self,
@@ -41,8 +40,7 @@ class Restoration(Translation):
     ):
         super().__init__()
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels}
-        sources = {"source_channels": source_channels or channels, "scale": source_scale}
-        self.generator = generator.build(**facts, **sources)
+        self.generator = generator.build(**facts, source_channels=source_channels or channels, scale=source_scale)
         self.terms = nn.ModuleList(term.build() for term in terms)
         if not terms:
             raise UsageError("Missing terms: image terms to minimise, such as terms=[l1].")
@@ -53,13 +51,8 @@ class Restoration(Translation):
                 )
             self.discriminator = Adversary(discriminator, loss, penalties, augment, **facts)
         self.needs = frozenset({"image", "source"})
-        verb = "upscale" if self.generator.scale > 1 else "restore"
+        verb = "upscale" if source_scale > 1 else "restore"
         self.next_step = f"ganvas {verb} -i IMAGE -o OUT.png --model {{run}}"
-
-    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        fake = self.make_fakes(batch, progress.share_fakes, lambda: self.generator(batch["source"]))
-        assert isinstance(self.discriminator, Adversary)
-        return self.discriminator.d_loss(batch["image"], fake, progress)[0]
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         fake = self.take_fakes(batch, lambda: self.generator(batch["source"]))
@@ -81,12 +74,6 @@ class Restoration(Translation):
             images: Tensor = self.average()(source)
         return images
 
-    def probe(self, batch: dict[str, Any]) -> Probe | None:
-        if not isinstance(self.discriminator, Adversary):
-            return None
-        fake, score = self.generator(batch["source"]), self.discriminator.score
-        return Probe(batch["image"], fake, score(batch["image"]), score(fake))
-
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The degraded image, with its pixels repeated where it is smaller, the restored one, and the good one."""
         size = inputs["image"].shape[2:]
@@ -95,4 +82,5 @@ class Restoration(Translation):
 
     def image_of(self, source: Tensor) -> Tensor:
         """The image channels of a source, without the mask of holes."""
-        return source[:, :-1] if source.shape[1] in (2, 5) or self.generator.masked else source
+        masked = isinstance(self.generator, ImageToImage) and self.generator.masked
+        return source[:, :-1] if masked or source.shape[1] in (2, 5) else source

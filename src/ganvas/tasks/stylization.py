@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..features.gram import adapt, moments
 from ..imaging.resize import resize
+from ..networks.adain import NormalisedVGG
 from .translation import Translation, side_by_side
 
 NEEDS_A_STYLE = "This model needs an image of the style: ganvas stylize, or ganvas.stylize(image, [style], model)."
@@ -88,10 +89,11 @@ def adapt_map(
 class AppliedRestyling(Restyling):
     """A trained decoder of another project with its encoder, without losses."""
 
-    def __init__(self, decoder: nn.Module, encoder: nn.Module):
+    encoder: NormalisedVGG
+
+    def __init__(self, decoder: nn.Module, encoder: NormalisedVGG):
         super().__init__()
-        self.generator, self.encoder = decoder, encoder
-        self.smallest_style = int(getattr(encoder, "reach", self.smallest_style))
+        self.generator, self.encoder, self.smallest_style = decoder, encoder, encoder.reach
 
     def encode(self, images: Tensor) -> list[Tensor]:
-        return list(self.encoder.maps(images).values())  # type: ignore[operator]
+        return list(self.encoder.maps(images).values())

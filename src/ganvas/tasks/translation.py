@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .base import Label, Task
+from ..game import Objective, Probe, Progress
+from .base import Adversary, Label, Task
 
 
 class Translation(Task):
@@ -21,6 +22,7 @@ class Translation(Task):
     grid_images = 24
     source = "source"  # the entry of a batch that is translated
     reversible = False  # it also translates back
+    shows_target = True  # in the sample grid
 
     def target_labels(self, count: int, label: Label) -> Tensor | None:
         if label is not None:
@@ -32,18 +34,16 @@ class Translation(Task):
             raise UsageError("This model translates one way; train the other on the pairs in the other order (BA:DIR).")
         return self.generator(images)
 
-    def stylize(
-        self,
-        content: Tensor,
-        styles: Sequence[Tensor] = (),
-        *,
-        shares: Sequence[float] = (),
-        alpha: float = 1.0,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Stylize images with the style of the network; style images and a mask are not used."""
-        result = self.translate(content).float().clamp(-1, 1)
-        return alpha * result + (1 - alpha) * content if alpha < 1 else result
+    def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
+        fake = self.make_fakes(batch, progress.share_fakes, lambda: self.translate(batch[self.source]))
+        assert isinstance(self.discriminator, Adversary)
+        return self.discriminator.d_loss(batch["image"], fake, progress)[0]
+
+    def probe(self, batch: dict[str, Any]) -> Probe | None:
+        if not isinstance(self.discriminator, Adversary):
+            return None
+        fake, score = self.translate(batch[self.source]), self.discriminator.score
+        return Probe(batch["image"], fake, score(batch["image"]), score(fake))
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
         """Images of the data, one per seed; `UsageError` for a finished model, where nothing has set `examples`."""
@@ -56,8 +56,9 @@ class Translation(Task):
         return self.translate(inputs[self.source]).clamp(-1, 1)
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
-        """The source, its translation and the target."""
-        return side_by_side(inputs[self.source], self.sample(inputs), inputs["image"])
+        """The source, its translation and, with `shows_target`, the target."""
+        target = [inputs["image"]] if self.shows_target else []
+        return side_by_side(inputs[self.source], self.sample(inputs), *target)
 
 
 class Applied(Translation):
