@@ -161,24 +161,14 @@ def weights_list(as_json: JsonFlag = False) -> None:
     """List the weight files, and which of them are on this machine."""
     from ..checkpoints.download import FILES, folder
 
-    rows = [
-        {
-            "name": k.name,
-            "file": k.file,
-            "bytes": k.size,
-            "sha256": k.sha256,
-            "url": k.address,
-            "available": (folder() / k.file).is_file(),
-            "description": k.what,
-        }
-        for k in FILES.values()
-    ]
+    rows = []
+    for k in FILES.values():
+        row = {"name": k.name, "file": k.file, "bytes": k.size, "sha256": k.sha256, "url": k.address}
+        rows.append({**row, "available": (folder() / k.file).is_file(), "description": k.what})
     if as_json:
         return print_json({"folder": str(folder()), "files": rows})
-    lines = [
-        [k.name, "available" if r["available"] else "-", f"{k.size / 1e6:,.1f} MB", k.what]
-        for k, r in zip(FILES.values(), rows)
-    ]
+    states = ["available" if row["available"] else "-" for row in rows]
+    lines = [[k.name, state, f"{k.size / 1e6:,.1f} MB", k.what] for k, state in zip(FILES.values(), states)]
     print_table("", ["name", "", "size", "used for"], lines)
     say(f"[dim]Folder: {folder()}. The pocket features come with ganvas and need no file.[/]")
 

@@ -23,20 +23,17 @@ def save_samples(images: Tensor, seeds: Sequence[int], output: Path, columns: in
     if columns is not None and columns < 1:
         raise UsageError(f"--grid must be at least 1 column, got {columns}.")
     try:
-        if output.suffix.lower() == ".png":
-            output.parent.mkdir(parents=True, exist_ok=True)
-            sheet = grid(images, columns)
-            with atomic_write(output) as temporary:
-                sheet.save(temporary, "PNG")
-        elif output.suffix.lower() == ".npz":
-            output.parent.mkdir(parents=True, exist_ok=True)
-            pixels = images.flatten(1).numpy() if is_points(images) else to_uint8(images)
-            with atomic_write(output) as temporary, temporary.open("wb") as file:
-                np.savez_compressed(file, images=pixels, seeds=np.array(seeds))
-        elif output.suffix:
-            raise UsageError(f"Samples are written as .png (a grid), .npz or a folder, not {output.suffix}.")
-        else:
+        if not output.suffix:
             return _save_folder(images, seeds, output)
+        if output.suffix.lower() not in (".png", ".npz"):
+            raise UsageError(f"Samples are written as .png (a grid), .npz or a folder, not {output.suffix}.")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(output) as temporary, temporary.open("wb") as file:
+            if output.suffix.lower() == ".png":
+                grid(images, columns).save(file, "PNG")
+            else:
+                pixels = images.flatten(1).numpy() if is_points(images) else to_uint8(images)
+                np.savez_compressed(file, images=pixels, seeds=np.array(seeds))
     except OSError as problem:
         raise UserError(f"{output} could not be written: {problem.strerror or problem}.") from None
     return [str(output)]

@@ -10,6 +10,7 @@ from typer import Argument, Option
 
 from .batch import BatchConsole, FileArguments, changed_options, expand_groups
 from .console import Device, JsonFlag, Output, say
+from .help import option_group
 
 if TYPE_CHECKING:
     from ..inference.styles import Styles
@@ -18,49 +19,42 @@ if TYPE_CHECKING:
 METHODS = {"auto": "", "gatys": "", "adain": "adain", "fast": "fast_style"}  # with the recipe that trains it
 
 
-def gatys_option(help: str, default: str | bool, *names: str, metavar: str | None = None) -> Any:
-    """Option of the optimization: None says that it was not given, and `default` is what the help shows."""
-    panel = "Options of gatys, without --model"
-    return Option(*names, help=help, show_default=default, metavar=metavar, rich_help_panel=panel)
-
-
-def model_option(help: str, default: str | bool = False) -> Any:
-    """Option of a model, as `gatys_option`."""
-    return Option(help=help, show_default=default, rich_help_panel="Options with --model")
-
-
+option, model_option = option_group("Options of gatys, without --model"), option_group("Options with --model")
 Layers = Annotated[
-    list[str] | None, gatys_option("Layer of the loss; repeatable.", "the network's", metavar="NAME[=WEIGHT]")
+    list[str] | None,
+    option(help="Layer of the loss; repeatable.", show_default="the network's", metavar="NAME[=WEIGHT]"),
 ]
 
 
 @dataclass(frozen=True)
 class NetworkArguments:
-    """Options of `stylize` that need a model; None: not given."""
+    """Options of `stylize` that need a model; None: not given, and the help shows the default."""
 
-    encoder: Annotated[Path | None, model_option("File vgg_normalised.pth, for a decoder.pth of AdaIN.")] = None
-    alpha: Annotated[float | None, model_option("Strength of the style, 0 to 1.", "1.0")] = None
-    mask: Annotated[Path | None, model_option("With adain: image, white where the first style applies.")] = None
+    encoder: Annotated[Path | None, model_option(help="File vgg_normalised.pth, for a decoder.pth of AdaIN.")] = None
+    alpha: Annotated[float | None, model_option(help="Strength of the style, 0 to 1.", show_default="1.0")] = None
+    mask: Annotated[Path | None, model_option(help="With adain: image, white where the first style applies.")] = None
 
 
 @dataclass(frozen=True)
 class GatysArguments:
     """Options of `stylize` that a model has no use for; None: not given."""
 
-    network: Annotated[str | None, gatys_option("Network: pocket, vgg16, vgg19 or auto.", "auto")] = None
-    iterations: Annotated[int | None, gatys_option("Number of iterations.", "300")] = None
-    optimizer: Annotated[str | None, gatys_option("Optimizer: lbfgs or adam.", "lbfgs")] = None
-    begin: Annotated[str | None, gatys_option("Initial image: content or noise.", "content")] = None
-    content_weight: Annotated[float | None, gatys_option("Weight of the content loss.", "1.0")] = None
-    style_weight: Annotated[float | None, gatys_option("Weight of the style loss.", "100.0")] = None
-    smoothness: Annotated[float | None, gatys_option("Weight of the total variation.", "0.1")] = None
+    network: Annotated[str | None, option(help="Network: pocket, vgg16, vgg19 or auto.", show_default="auto")] = None
+    iterations: Annotated[int | None, option(help="Number of iterations.", show_default="300")] = None
+    optimizer: Annotated[str | None, option(help="Optimizer: lbfgs or adam.", show_default="lbfgs")] = None
+    begin: Annotated[str | None, option(help="Initial image: content or noise.", show_default="content")] = None
+    content_weight: Annotated[float | None, option(help="Weight of the content loss.", show_default="1.0")] = None
+    style_weight: Annotated[float | None, option(help="Weight of the style loss.", show_default="100.0")] = None
+    smoothness: Annotated[float | None, option(help="Weight of the total variation.", show_default="0.1")] = None
     content_layer: Layers = None
     style_layer: Layers = None
-    style_scale: Annotated[float | None, gatys_option("Relative size of the strokes.", "1.0")] = None
-    one_size: Annotated[bool, gatys_option("Run all iterations at the full size.", False, "--one-size")] = False
-    preview: Annotated[Path | None, gatys_option("Folder for intermediate images.", False)] = None
-    preview_every: Annotated[int | None, gatys_option("Iterations between intermediate images.", "25")] = None
-    seed: Annotated[int | None, gatys_option("Seed of the noise.", "0")] = None
+    style_scale: Annotated[float | None, option(help="Relative size of the strokes.", show_default="1.0")] = None
+    one_size: Annotated[bool, option("--one-size", help="Run all iterations at the full size.")] = False
+    preview: Annotated[Path | None, option(help="Folder for intermediate images.")] = None
+    preview_every: Annotated[int | None, option(help="Iterations between intermediate images.", show_default="25")] = (
+        None
+    )
+    seed: Annotated[int | None, option(help="Seed of the noise.", show_default="0")] = None
 
 
 @expand_groups
@@ -107,9 +101,8 @@ def _check_method(method: str, model: str | None, options: NetworkArguments, gat
     from ..errors import UsageError, did_you_mean
 
     if method not in METHODS:
-        raise UsageError(
-            f"--method must be one of {', '.join(METHODS)}, got {method!r}.{did_you_mean(method, METHODS)}"
-        )
+        near = did_you_mean(method, METHODS)
+        raise UsageError(f"--method must be one of {', '.join(METHODS)}, got {method!r}.{near}")
     if model is None and METHODS[method]:
         raise UsageError(f"--method {method} needs --model: a run of {METHODS[method]}, or a weight file.")
     if model is not None and method == "gatys":

@@ -46,10 +46,8 @@ class Inpainter:
             raise UserError(f"There is no mask {file.name} in {file.parent}.")
         grey = open_photo(file).planes(channels=1).colour[0, 0].numpy()
         if grey.shape != size:
-            width, height = grey.shape[::-1]
-            raise UserError(
-                f"The mask {file} is {width}x{height} and the image {size[1]}x{size[0]}; give one as large."
-            )
+            mask_size, image_size = (f"{width}x{height}" for height, width in (grey.shape, size))
+            raise UserError(f"The mask {file} is {mask_size} and the image {image_size}; give one as large.")
         hole: np.ndarray = grey > 0
         return hole
 

@@ -47,9 +47,8 @@ def read_styles(files: Sequence[Path | str], shares: str | None, colour: str) ->
     Raises `UsageError` for options out of range and missing files, `BadImage` for a file that is no image.
     """
     if colour not in COLOURS:
-        raise UsageError(
-            f"--colour must be one of {', '.join(COLOURS)}, got {colour!r}.{did_you_mean(colour, COLOURS)}"
-        )
+        near = did_you_mean(colour, COLOURS)
+        raise UsageError(f"--colour must be one of {', '.join(COLOURS)}, got {colour!r}.{near}")
     try:
         weights = [float(part) for part in shares.split(",")] if shares else [1.0] * len(files)
     except ValueError:

@@ -101,10 +101,9 @@ class Model:
     @torch.inference_mode()
     def translate(self, images: Tensor, *, label: Label = None, back: bool = False, noise: int | None = None) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1], one image at a time: sizes may be large; float32 on the CPU."""
-        if images.ndim != 4 or images.shape[1] != self.input_channels(back):
-            raise UsageError(
-                f"This model takes images (N, {self.input_channels(back)}, H, W), got {tuple(images.shape)}."
-            )
+        channels = self.input_channels(back)
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise UsageError(f"This model takes images (N, {channels}, H, W), got {tuple(images.shape)}.")
         target = self.task.target_labels(1, label)
         target = None if target is None else target.to(self.policy.device)
         parts = []
@@ -189,9 +188,8 @@ def load(
     try:
         task.generator.load_state_dict(weights)
     except RuntimeError as problem:
-        raise UserError(
-            f"The weights in {folder} do not fit its config: {str(problem).splitlines()[-1].strip()}"
-        ) from None
+        detail = str(problem).splitlines()[-1].strip()
+        raise UserError(f"The weights in {folder} do not fit its config: {detail}") from None
     policy.place(task)
     return Model(task.eval().requires_grad_(False), policy, config)
 
@@ -216,10 +214,10 @@ def active_dropout(network: nn.Module, seed: int | None) -> Iterator[None]:
 
     Raises `UsageError` for a network without dropout.
     """
-    drops = [m for m in network.modules() if isinstance(m, nn.Dropout)] if seed is not None else []
     if seed is None:
         yield
         return
+    drops = [m for m in network.modules() if isinstance(m, nn.Dropout)]
     if not drops:
         raise UsageError("This model has no dropout, so it makes one image of each; leave the noise out.")
     with torch.random.fork_rng():

@@ -104,7 +104,8 @@ def compare(layout: Layout, tensors: State, hints: Mapping[str, Any]) -> Match:
     """Infer a layout's options from tensors and set them beside the tensors of such a network."""
     shapes = {key: tuple(value.shape) for key, value in tensors.items()}
     options = _with_hints(layout, layout.infer(shapes), hints)
-    expected = {layout.rename(k, options): shape for k, shape in network_shapes(layout.network, options).items()}
+    ours = network_shapes(layout.network, tuple(options.items()))
+    expected = {layout.rename(k, options): shape for k, shape in ours.items()}
     unused = {k for k in shapes.keys() - expected.keys() if layout.unused and re.fullmatch(layout.unused, k)}
     return Match(layout, options, {k: v for k, v in shapes.items() if k not in unused}, expected)
 
@@ -118,13 +119,9 @@ def _with_hints(layout: Layout, options: Options, hints: Mapping[str, Any]) -> O
     return options
 
 
-def network_shapes(network: str, options: Options) -> Mapping[str, Shape]:
-    """The tensors of a network with such options, by our names; none if there is no such network."""
-    return _network_shapes(network, tuple(options.items()))
-
-
 @lru_cache(maxsize=64)
-def _network_shapes(network: str, options: tuple[tuple[str, Any], ...]) -> Mapping[str, Shape]:
+def network_shapes(network: str, options: tuple[tuple[str, Any], ...]) -> Mapping[str, Shape]:
+    """The tensors of a network with such options, by our names; none if there is no such network."""
     if any(dict(options).get(name, 0) > DEEPEST for name in ("blocks", "convolutions")):
         return {}
     try:
@@ -153,7 +150,7 @@ class _Uninitialised(TorchFunctionMode):
 def _checkpoint(match: Match, tensors: State, hints: Mapping[str, Any]) -> Checkpoint:
     """The checkpoint, its tensors renamed and in float32; raises `Unfit` for numbers that are not finite."""
     layout, options, state = match.layout, match.options, {}
-    for name in network_shapes(layout.network, options):
+    for name in network_shapes(layout.network, tuple(options.items())):
         value = tensors[layout.rename(name, options)]
         state[name] = value.to(torch.float32).contiguous() if value.is_floating_point() else value
         if not torch.isfinite(state[name]).all():

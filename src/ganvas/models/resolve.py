@@ -76,9 +76,8 @@ def resolve(
     checkpoint = read_checkpoint(weight_file(model), scale=scale, activation=activation)
     network = build_network(checkpoint)
     if not isinstance(network, ImageToImage):
-        raise UsageError(
-            f"{model} ({checkpoint.title}) needs more than an image or gives none; it cannot be used here."
-        )
+        title = checkpoint.title
+        raise UsageError(f"{model} ({title}) needs more than an image or gives none; it cannot be used here.")
     channels = checkpoint.options.get("source_channels") or checkpoint.options["channels"]
     return ImageModel(network, int(channels), str(model))
 
@@ -103,11 +102,9 @@ def kind_of(task: Task) -> str:
 
 def wrong_kind(model: Path | str, task: Task, verb: str) -> UsageError:
     """The error for a run of another kind than a command needs, with the command for that kind."""
-    use = task.next_step.format(run=model)
-    purpose, way_out = {
-        "restoration": ("restores images", use),
-        "translation": ("translates images", use),
-        "generation": ("generates from noise", use),
-        "classification": ("classifies images", "in Python: ganvas.load(RUN).classify(images)"),
-    }[kind_of(task)]
-    return UsageError(f"{model} {purpose} and cannot {verb}; {way_out}.")
+    kind, way_out = kind_of(task), task.next_step.format(run=model)
+    if kind == "classification":
+        way_out = "in Python: ganvas.load(RUN).classify(images)"
+    purpose = {"restoration": "restores", "translation": "translates", "classification": "classifies"}
+    does = f"{purpose[kind]} images" if kind in purpose else "generates from noise"
+    return UsageError(f"{model} {does} and cannot {verb}; {way_out}.")
