@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..doctor.log import PREFIX
-from .html import Safe, join, tag
+from .html import Safe, fold, join, tag
 from .plot import Series, chart
 from .read import Record
 
@@ -127,8 +127,3 @@ def curves(records: Sequence[Record]) -> Safe:
 def speed(records: Sequence[Record]) -> Safe:
     """Throughput and waiting time over the number of training images."""
     return tag("div", *charts(SPEED, records), class_="charts")
-
-
-def fold(title: str, *content: Safe) -> Safe:
-    """Content that a click on the title opens."""
-    return tag("details", tag("summary", title), *content)

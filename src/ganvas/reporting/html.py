@@ -62,6 +62,11 @@ def _attribute(key: str, value: Any) -> str:
     return f" {name}" if value is True else f' {name}="{escape(value)}"'
 
 
+def fold(title: str, *content: Safe) -> Safe:
+    """Content that a click on the title opens."""
+    return tag("details", tag("summary", title), *content)
+
+
 def image_tag(content: bytes, kind: str, **attributes: Any) -> Safe:
     """An image with its bytes in the page; `kind` is png or webp."""
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

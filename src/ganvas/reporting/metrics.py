@@ -11,7 +11,7 @@ from ..catalog import METRICS
 from .html import Safe, join, tag
 from .plot import Series, brief, chart
 from .read import Record, is_number
-from .tables import table
+from .tables import run_name, table
 
 COUNTS = ("metric", "trained_images")
 
@@ -126,12 +126,8 @@ def _table(every: Sequence[Measure], records: Sequence[Record]) -> Safe:
         rows.append([*row, m.protocol])
     if len(records) > 1:
         columns = ["run", *columns]
-        rows = [[_run(m.run, records), *row] for m, row in zip(every, rows)]
+        rows = [[run_name(m.run, records[m.run]), *row] for m, row in zip(every, rows)]
     return table(columns, rows, numbers={"latest", "at", "best"})
-
-
-def _run(index: int, records: Sequence[Record]) -> Safe:
-    return tag("span", tag("i", class_=f"key c{index}"), records[index].name, class_="entry")
 
 
 def headline(records: Sequence[Record], run: int) -> str:

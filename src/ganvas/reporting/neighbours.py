@@ -19,9 +19,10 @@ from ..imaging.decode import to_float, to_uint8
 from ..imaging.grid import to_pil
 from ..metrics.prdc import distances
 from ..models.model import load
-from .html import Safe, image_tag, join, tag
+from .html import Child, Safe, image_tag, join, tag
 from .read import Record, as_count
 from .samples import compress, spaced_indices
+from .tables import heading
 
 SAMPLES = 12  # on the page
 NEAREST = 3  # training images a sample
@@ -119,10 +120,10 @@ def extract_features(network: Features, dataset: Dataset, places: np.ndarray) ->
 
 def section(records: Sequence[Record], device: str = "auto", searched: int = SEARCHED) -> tuple[Safe, list[str]]:
     """The neighbours of every run or the reason why there are none, and a list of these reasons."""
-    parts, notes = [], []
+    parts: list[Child] = []
+    notes = []
     for k, record in enumerate(records):
-        if len(records) > 1:
-            parts.append(tag("h3", tag("i", class_=f"key c{k}"), record.name))
+        parts.append(heading(k, records))
         try:
             with torch.random.fork_rng():
                 near, dataset = find_neighbours(record, device, searched)

@@ -15,14 +15,16 @@ from .metrics import headline, metrics
 from .plot import brief
 from .read import Record
 from .samples import timeline
-from .tables import format_duration, run_name, side_by_side
+from .tables import format_duration, heading, side_by_side
 
 
 def build_page(records: Sequence[Record], searched: int, device: str) -> tuple[bytes, list[str]]:
     """The page, and sentences about what it leaves out; `searched` 0: without neighbours."""
     snapshots, notes = timeline(records)
     notes = [*_damage(records), *_differences(records), *notes]
-    near, why = (_without_neighbours(), []) if not searched else neighbours.section(records, device, searched)
+    near, why = tag("p", "Not searched (--no-neighbours).", class_="quiet"), list[str]()
+    if searched:
+        near, why = neighbours.section(records, device, searched)
     sections: list[tuple[str, str, Child]] = [
         ("samples", "Samples", snapshots),
         ("doctor", "Doctor", _findings(records)),
@@ -30,8 +32,8 @@ def build_page(records: Sequence[Record], searched: int, device: str) -> tuple[b
         ("curves", "Curves", curves(records)),
         ("neighbours", "Nearest training images", near),
         ("recipe", "Recipe", tables.recipe(records)),
-        ("data", "Data", tables.data(records)),
-        ("machine", "Machine and throughput", [tables.machine(records), speed(records)]),
+        ("data", "Data", tables.facts_table(records, tables.data_facts)),
+        ("machine", "Machine and throughput", [tables.facts_table(records, tables.machine_facts), speed(records)]),
         ("again", "Reproduce", tables.reproduce(records)),
     ]
     links = tag("nav", *(tag("a", title, href=f"#{key}") for key, title, _ in sections), aria_label="Sections")
@@ -56,10 +58,6 @@ def _differences(records: Sequence[Record]) -> list[str]:
     if len({str(record.data.get("fingerprint")) for record in records}) > 1:
         notes.append("These runs were trained on different data: their numbers do not compare.")
     return notes
-
-
-def _without_neighbours() -> Safe:
-    return tag("p", "Not searched (--no-neighbours).", class_="quiet")
 
 
 def _header(records: Sequence[Record]) -> Safe:
@@ -87,31 +85,26 @@ def _figures(records: Sequence[Record], index: int) -> dict[str, str]:
     planned = record.planned
     of = f" of {planned:,}" if planned and planned != record.images else ""
     speeds = record.values("images_per_second")
-    worst, fine = _worst(record.findings), "too early to say" if record.early_note else "no problems found"
     return {
         "images": f"{record.images:,}{of}",
         "training time": format_duration(record.seconds) if record.seconds else "",
         "throughput": f"{brief(sum(speeds) / len(speeds))} images/s" if speeds else "",
         "best measurement": headline(records, index),
-        "doctor": f"{worst.trouble}{_more(record.findings)}" if worst else fine if record.lines else "",
+        "doctor": _summarise_findings(record),
     }
 
 
-def _worst(findings: Sequence[Finding]) -> Finding | None:
-    order = ["trouble", "warning", "note"]
-    return min(findings, key=lambda f: order.index(f.severity), default=None)
-
-
-def _more(findings: Sequence[Finding]) -> str:
-    return f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+def _summarise_findings(record: Record) -> str:
+    if not record.findings:
+        return "" if not record.lines else "too early to say" if record.early_note else "no problems found"
+    worst = min(record.findings, key=lambda f: ["trouble", "warning", "note"].index(f.severity))
+    return worst.trouble + (f" and {len(record.findings) - 1} more" if len(record.findings) > 1 else "")
 
 
 def _findings(records: Sequence[Record]) -> Safe:
     parts: list[Child] = []
     for k, record in enumerate(records):
-        if len(records) > 1:
-            parts.append(tag("h3", run_name(k, record)))
-        parts += [_finding(finding) for finding in record.findings]
+        parts += [heading(k, records), *map(_finding, record.findings)]
         if not record.findings:
             note = f"No problems found in the log up to {record.images:,} images."
             parts.append(tag("p", note if record.lines else "The run has no log yet.", class_="quiet"))

@@ -127,7 +127,7 @@ def chart(title: str, series: Sequence[Series], about: str = "", unit: str = "im
     counts = [len(s.points) for s, d in zip(series, outlines) if d.band]
     note = f"lines: means of {max(counts):,} values; bands: smallest to largest" if counts else ""
     heading = [tag("span", title, class_="name"), tag("span", "log", class_="log") if up.log else None]
-    rows = [tag("div", *heading, class_="head"), legend(series), svg]
+    rows = [tag("div", *heading, class_="head"), legend(series, title), svg]
     rows += [tag("p", text, class_="about") for text in (about, note) if text]
     return tag("figure", *rows, class_="chart")
 
@@ -137,12 +137,13 @@ def _summary(series: Series) -> str:
     return f"{series.name} from {brief(first)} to {brief(last)}"
 
 
-def legend(series: Sequence[Series]) -> Safe:
-    """The name and colour of every curve, with its last value or the one under the pointer."""
+def legend(series: Sequence[Series], title: str) -> Safe:
+    """The colour and last value of every curve, or its value under the pointer; a single one is named by the title."""
     rows = []
     for one in series:
         key = tag("i", class_=f"key c{one.colour % COLOURS}{' dashed' if one.dashed else ''}")
-        rows.append(tag("span", key, tag("span", one.name), tag("b", brief(one.points[-1][1])), class_="entry"))
+        name = tag("span", one.name) if len(series) > 1 or one.name != title else None
+        rows.append(tag("span", key, name, tag("b", brief(one.points[-1][1])), class_="entry"))
     return tag("div", *rows, class_="legend")
 
 
@@ -152,7 +153,7 @@ def _scales(outlines: Sequence[Outline]) -> tuple[Scale, Scale]:
     low, high = min(ys), max(ys)
     log = bool(low > 0 and high > DECADES * low)
     if not log and high - low < 1e-9 * max(abs(high), abs(low), 1e-9):
-        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+        low, high = (low - abs(low) / 2, high + abs(high) / 2) if low else (0.0, 1.0)
     room = 0.0 if log else 0.04 * (high - low)
     factor = (high / low) ** 0.03 if log else 1.0
     up = Scale(low / factor - room, high * factor + room, HEIGHT - BOTTOM, TOP, log)

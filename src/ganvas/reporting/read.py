@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,11 +172,8 @@ def _ordered(
 def _snapshots(run: Run, notes: list[str]) -> list[tuple[int, Path]]:
     """(images, file) of the sample grids, oldest first; files outside the run folder are left out."""
     inside = run.samples.resolve()
-    files = [f for f in _numbered(run.samples) if f.resolve().parent == inside]
+    numbered = (f for f in run.samples.glob("*.png") if f.stem.isascii() and f.stem.isdecimal() and len(f.stem) < 19)
+    files = [f for f in numbered if f.resolve().parent == inside]
     if not files:
         notes.append("This run has no snapshots of samples yet.")
     return sorted((int(file.stem), file) for file in files)
-
-
-def _numbered(folder: Path) -> Iterable[Path]:
-    return (f for f in folder.glob("*.png") if f.stem.isascii() and f.stem.isdecimal() and len(f.stem) < 19)

@@ -11,6 +11,7 @@ from PIL import Image, features
 
 from .html import Safe, image_tag, join, tag
 from .read import Record
+from .tables import run_name
 
 BUDGET = 8 << 20  # bytes of images in a page, before base64 makes them a third longer
 MOST = 60  # snapshots of a run
@@ -123,7 +124,7 @@ def timeline(records: Sequence[Record]) -> tuple[Safe, list[str]]:
 
 
 def _figure(record: Record, snapshots: Sequence[Shot], colour: int | None) -> Safe:
-    name = None if colour is None else tag("span", tag("i", class_=f"key c{colour}"), record.name, class_="entry")
+    name = None if colour is None else run_name(colour, record)
     images = [
         image_tag(
             shot.content,

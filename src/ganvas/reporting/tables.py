@@ -12,7 +12,7 @@ from typing import Any
 
 from ..catalog import RECIPES
 from ..describe import Option, describe
-from .html import Child, Safe, join, tag
+from .html import Child, Safe, fold, join, tag
 from .plot import brief
 from .read import Record, as_count
 
@@ -45,6 +45,11 @@ def side_by_side(records: Sequence[Record], rows: Iterable[tuple[str, Sequence[C
 def run_name(index: int, record: Record) -> Safe:
     """The name of a run with the colour of its curves."""
     return tag("span", tag("i", class_=f"key c{index}"), record.name, class_="entry")
+
+
+def heading(index: int, records: Sequence[Record]) -> Safe | None:
+    """The name of a run above its part of a section; None on the page of a single run."""
+    return tag("h3", run_name(index, records[index])) if len(records) > 1 else None
 
 
 # --- the recipe ------------------------------------------------------------------------------------------
@@ -120,12 +125,8 @@ def recipe(records: Sequence[Record]) -> Safe:
     first = table(heads, [[p, *v] for p, v in different.items()], kind="options")
     if not different:
         first = tag("p", "The recipes are the same.", class_="quiet")
-    rest = tag(
-        "details",
-        tag("summary", f"{len(equal)} options with the same value"),
-        table(["option", "value"], [[p, v[0]] for p, v in equal.items()], kind="options"),
-    )
-    return join([first, rest])
+    rest = table(["option", "value"], [[p, v[0]] for p, v in equal.items()], kind="options")
+    return join([first, fold(f"{len(equal)} options with the same value", rest)])
 
 
 def _one_recipe(record: Record) -> Safe:
@@ -140,19 +141,21 @@ def _one_recipe(record: Record) -> Safe:
         parts += [tag("p", head), table(["option", "value", "in the recipe", "meaning"], rows, kind="options")]
     rows = [[path, o.value, o.meaning] for path, o in options.items()]
     every = table(["option", "value", "meaning"], rows, kind="options")
-    parts.append(tag("details", tag("summary", f"All {len(options)} options"), every))
-    return join(parts)
+    return join([*parts, fold(f"All {len(options)} options", every)])
 
 
 # --- data and machine ------------------------------------------------------------------------------------
 
 
-def data(records: Sequence[Record]) -> Safe:
-    """The data of the runs."""
-    return _facts_table(records, _data)
+def facts_table(records: Sequence[Record], facts_of: Callable[[Record], dict[str, str]]) -> Safe:
+    """Facts of the runs side by side: `data_facts` or `machine_facts`."""
+    every = [facts_of(record) for record in records]
+    names = dict.fromkeys(name for facts in every for name in facts)
+    return side_by_side(records, [(name, [facts.get(name, "") for facts in every]) for name in names])
 
 
-def _data(record: Record) -> dict[str, str]:
+def data_facts(record: Record) -> dict[str, str]:
+    """The data of a run."""
     d = record.data
     size = d.get("resolution")
     size = size if isinstance(size, list) and len(size) == 2 else [0, 0]
@@ -187,18 +190,8 @@ def _classes(d: Mapping[str, Any]) -> str:
     return f"{len(names):,}: {listed}{f', and {more:,} more' if more > 0 else ''}"
 
 
-def machine(records: Sequence[Record]) -> Safe:
-    """The machines of the runs, and their speed."""
-    return _facts_table(records, _machine)
-
-
-def _facts_table(records: Sequence[Record], facts_of: Callable[[Record], dict[str, str]]) -> Safe:
-    every = [facts_of(record) for record in records]
-    names = dict.fromkeys(name for facts in every for name in facts)
-    return side_by_side(records, [(name, [facts.get(name, "") for facts in every]) for name in names])
-
-
-def _machine(record: Record) -> dict[str, str]:
+def machine_facts(record: Record) -> dict[str, str]:
+    """The machine of a run, and its speed."""
     hardware, versions = record.config.get("hardware"), record.config.get("versions")
     facts = {}
     if isinstance(hardware, Mapping):
@@ -250,17 +243,17 @@ def command(record: Record) -> str | None:
 
 def reproduce(records: Sequence[Record]) -> Safe:
     """The command that repeats each run, and its config."""
-    parts: list[Child] = []
+    note = "On a CPU the same data, versions and number of threads give the same result, bit for bit."
+    parts: list[Child] = [tag("p", note)]
     for k, record in enumerate(records):
-        if len(records) > 1:
-            parts.append(tag("h3", run_name(k, record)))
+        parts.append(heading(k, records))
         line = command(record)
         if line is None:
             parts.append(tag("p", "The data or components were passed in Python, so no command can repeat this run."))
-        else:
-            parts.append(tag("pre", line, class_="command", tabindex=0))
+        else:  # a line may end between words, not at the hyphens of an option
+            words = [[tag("span", shlex.quote(word)), " "] for word in shlex.split(line)]
+            parts.append(tag("pre", words, class_="command", tabindex=0))
         content = json.dumps(record.config, indent=2, ensure_ascii=False)
         name = f"{Path(record.run.config_file).name}, which holds the recipe"
-        parts.append(tag("details", tag("summary", name), tag("pre", content, tabindex=0)))
-    note = "On a CPU the same data, versions and number of threads give the same result, bit for bit."
-    return join([tag("p", note), *parts])
+        parts.append(fold(name, tag("pre", content, tabindex=0)))
+    return join(parts)
