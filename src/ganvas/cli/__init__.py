@@ -33,11 +33,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Change images": {"restore": images.restore, "translate": translate.translate, "stylize": stylize.stylize},
     "Explore latents": {"interpolate": sample.interpolate},
-    "Inspect runs and data": {
-        "report": report.report,
-        "doctor": evaluate.doctor,
-        "statistics": evaluate.statistics,
-    },
+    "Inspect runs and data": {"report": report.report, "doctor": evaluate.doctor, "statistics": evaluate.statistics},
     "Recipes and components": {"list": show.list_, "show": show.show},
     "Weights": {"export": export.export, "interpolate-weights": export.interpolate_weights},
 }

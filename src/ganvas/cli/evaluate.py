@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .console import Device, JsonFlag, Output, console, escape, print_json, print_table, say
-from .help import Command
+from .help import Command, option_group
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Metric
@@ -18,20 +18,13 @@ weights = typer.Typer(help="List, download and add weight files of public networ
 
 COLOURS = {"note": "dim", "warning": "yellow", "trouble": "bold red"}  # of findings
 
-IMAGES, NETWORK, ONE = "Images", "Feature network: fd, fid, kid, is, prdc, memorisation", "Options of single metrics"
-Features = Annotated[str, typer.Option(help="Network: pocket, inception, vgg16 or vgg19.", rich_help_panel=NETWORK)]
-Resize = Annotated[str, typer.Option(help="Resizing; own: the authors'; clean: antialiased.", rich_help_panel=NETWORK)]
-Samples = Annotated[int, typer.Option(help="Images drawn from a run.", rich_help_panel=IMAGES)]
-Seed = Annotated[int, typer.Option(help="Seed of a run's samples and of random subsets.", rich_help_panel=IMAGES)]
-Resolution = Annotated[
-    str | None,
-    typer.Option(help="Size in pixels, 64 or WIDTHxHEIGHT, for mixed sizes.", rich_help_panel=IMAGES),
-]
-
-
-def option(*names: str, help: str) -> Any:
-    """A Typer option that only some metrics have."""
-    return typer.Option(*names, help=help, rich_help_panel=ONE)
+network_option = option_group("Feature network: fd, fid, kid, is, prdc, memorisation")
+image_option, option = option_group("Images"), option_group("Options of single metrics")
+Features = Annotated[str, network_option(help="Network: pocket, inception, vgg16 or vgg19.")]
+Resize = Annotated[str, network_option(help="Resizing; own: the authors'; clean: antialiased.")]
+Samples = Annotated[int, image_option(help="Images drawn from a run.")]
+Seed = Annotated[int, image_option(help="Seed of a run's samples and of random subsets.")]
+Resolution = Annotated[str | None, image_option(help="Size in pixels, 64 or WIDTHxHEIGHT, for mixed sizes.")]
 
 
 def eval_(
@@ -136,8 +129,7 @@ def statistics(
 
 
 def doctor(
-    run: Annotated[Path, typer.Argument(help="Run folder, finished or in training.")],
-    as_json: JsonFlag = False,
+    run: Annotated[Path, typer.Argument(help="Run folder, finished or in training.")], as_json: JsonFlag = False
 ) -> None:
     """Diagnose a run: problems, evidence, remedies."""
     from dataclasses import asdict

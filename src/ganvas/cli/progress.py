@@ -15,11 +15,7 @@ from ..training.events import Evaluated, Event, Finished, Logged, Notice, Snapsh
 from ..training.session import Decoding, Session
 from .console import console, escape
 
-REASONS = {
-    "minutes": "the time limit is reached",
-    "goal": "the goal is reached",
-    "patience": "no better evaluation",
-}
+REASONS = {"minutes": "the time limit is reached", "goal": "the goal is reached", "patience": "no better evaluation"}
 
 
 def describe_evaluation(numbers: dict[str, Any]) -> str:
@@ -55,13 +51,8 @@ class Display(contextlib.AbstractContextManager["Display"]):
         self.total = session.trainer.recipe.images
         self.grid, self.reason, self.twentieths = "", "done", 0
         self.line: dict[str, Any] = next(iter(session.run.log()[::-1]), {})
-        columns = (
-            TextColumn("{task.fields[images]:>11}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[news]}"),
-            TimeRemainingColumn(),
-        )
+        images, news = TextColumn("{task.fields[images]:>11}"), TextColumn("{task.fields[news]}")
+        columns = (images, BarColumn(), TaskProgressColumn(), news, TimeRemainingColumn())
         self.bar = Progress(*columns, console=console, disable=not console.is_terminal)
         self.task = self.bar.add_task("", total=self.total, images="", news="")
 

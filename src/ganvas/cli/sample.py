@@ -83,8 +83,7 @@ def parse_seeds(text: str) -> list[int]:
         match = re.fullmatch(r"\s*(\d{1,18})(?:\s*-\s*(\d{1,18}))?\s*", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first or last - first + len(seeds) >= 1_000_000:
-            raise UsageError(
-                f"--seeds takes numbers and ranges such as 0-63 or 0,3,9-12 (at most a million), got {text!r}."
-            )
+            allowed = "numbers and ranges such as 0-63 or 0,3,9-12 (at most a million)"
+            raise UsageError(f"--seeds takes {allowed}, got {text!r}.")
         seeds += range(first, last + 1)
     return seeds

@@ -73,9 +73,6 @@ class Batch:
     options: FileOptions = FileOptions()
 
 
-# --- jobs ---------------------------------------------------------------------------------------------------
-
-
 def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -> Batch:
     """List the jobs of an image or a folder; raises `UsageError` if there are none or one would replace its input."""
     check_quality(options.quality)
@@ -143,9 +140,6 @@ def _same(a: Path, b: Path) -> bool:
         return a.samefile(b)
     except OSError:
         return a.resolve() == b.resolve()
-
-
-# --- one after the other --------------------------------------------------------------------------------------
 
 
 def run_jobs(batch: Batch, change: Change, progress: Callable[[Job, float], None] | None = None) -> Iterator[Outcome]:

@@ -73,9 +73,8 @@ class EnhanceOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
-            raise UsageError(
-                f"--strength must be from 0 (the plain image) to 1 (all of the model), got {self.strength}."
-            )
+            limits = "0 (the plain image) to 1 (all of the model)"
+            raise UsageError(f"--strength must be from {limits}, got {self.strength}.")
         if not 0 <= self.grain <= 255:
             raise UsageError(f"--grain is a standard deviation from 0 to 255 levels, got {self.grain:g}.")
 
@@ -271,9 +270,8 @@ class Enhancer:
 
 def as_photo(array: np.ndarray) -> Photo:
     """Make an image of (H, W, C) uint8, uint16, or float32 in [0, 1]."""
-    top = 1.0 if array.dtype == np.float32 else float(np.iinfo(array.dtype).max)
     colours = array[..., :3] if array.shape[2] > 2 else array[..., :1]
-    return Photo(array, (0.0, top), bool((colours == colours[..., :1]).all()))
+    return Photo(array, (0.0, Photo(array).top), bool((colours == colours[..., :1]).all()))
 
 
 class Canvas:

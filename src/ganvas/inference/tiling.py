@@ -132,8 +132,6 @@ class Tiler:
         self.measured = False  # the error at a seam
         self.notes: list[str] = []
 
-    # --- one image ------------------------------------------------------------------------------------------
-
     def __call__(self, images: Tensor, *, wrap: bool = False) -> Tensor:
         """Apply the network to (N, C, H, W) in [-1, 1]; (N, C', scale H, scale W) on the CPU."""
         if len(images) != 1:
@@ -208,8 +206,6 @@ class Tiler:
             rest = band[:, done:]
             yield to_pixels(band[:, :done])
 
-    # --- one tile ---------------------------------------------------------------------------------------------
-
     def _tile(self, box: Box, margin: int, source: Source) -> Tensor:
         """Apply the network to a box: (1, C', scale h, scale w); in halves, if it does not fit into memory."""
         if self._pixels(box, margin) <= 1.5 * self.limit or not self._can_split(box):
@@ -276,8 +272,6 @@ class Tiler:
         if not torch.isfinite(out).all():
             raise UserError("The network's numbers are not finite, even in float32; its weights, or the image, are.")
         return out
-
-    # --- notes on tiles that are not exact ------------------------------------------------------------------------
 
     def _add_notes(self, grid: Grid, source: Source) -> None:
         """Note that the whole image is processed at once, or the error of blended tiles."""

@@ -165,11 +165,7 @@ def accuracy(model: Model, data: Dataset | str) -> float:
 
 
 def load(
-    path: str | os.PathLike[str],
-    *,
-    device: str = "auto",
-    precision: PrecisionName = "auto",
-    trust: Sequence[type] = (),
+    path: str | os.PathLike[str], *, device: str = "auto", precision: PrecisionName = "auto", trust: Sequence[type] = ()
 ) -> Model:
     """Load a model from a run, a model folder, or a weight file of another project, on any machine.
 
