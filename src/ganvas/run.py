@@ -104,8 +104,7 @@ class Run:
 
     def append_log(self, line: Mapping[str, Any]) -> None:
         """Add one JSON object to log.jsonl."""
-        with explain_failure(self.log_file), self.log_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        _append_line(self.log_file, line)
 
     def save_grid(self, sheet: Image.Image, images: int) -> Path:
         """Write the sample grid of a snapshot."""
@@ -126,20 +125,19 @@ class Run:
 
     def append_evaluation(self, line: Mapping[str, Any]) -> None:
         """Add one measurement, a JSON object with its protocol, to evaluation.jsonl."""
-        with explain_failure(self.evaluation_file), self.evaluation_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        _append_line(self.evaluation_file, line)
 
     def evaluations(self) -> list[dict[str, Any]]:
         """Every measurement of this run, oldest first."""
-        return [legacy.current_evaluation(line) for line in _lines(self.evaluation_file)]
+        return [legacy.current_evaluation(line) for line in read_lines(self.evaluation_file)[0]]
 
     def rewind_log(self, images: int) -> None:
         """Drop the lines after `images`: they describe work that will be done again."""
         lines = [line for line in self.log() if line.get("images", 0) <= images]
-        write_bytes(self.log_file, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        _write_lines(self.log_file, lines)
         if self.evaluation_file.exists():
-            before = [line for line in self.evaluations() if line.get("trained_images", 0) <= images]
-            write_bytes(self.evaluation_file, "".join(json.dumps(line) + "\n" for line in before).encode())
+            lines = [line for line in self.evaluations() if line.get("trained_images", 0) <= images]
+            _write_lines(self.evaluation_file, lines)
 
     # --- the training state ------------------------------------------------------------------------------
 
@@ -194,9 +192,13 @@ class Run:
             save_file(weights, str(temporary))
 
 
-def _lines(file: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file that grows line by line; other lines are dropped."""
-    return read_lines(file)[0]
+def _append_line(file: Path, line: Mapping[str, Any]) -> None:
+    with explain_failure(file), file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(line) + "\n")
+
+
+def _write_lines(file: Path, lines: list[dict[str, Any]]) -> None:
+    write_bytes(file, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
 
 def read_lines(file: Path) -> tuple[list[dict[str, Any]], int]:

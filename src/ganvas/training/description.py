@@ -1,7 +1,9 @@
-"""Self-description of a run: config.json, the intervals of its log and snapshots, and the model's README."""
+"""Self-description of a run: its config.json, with the machine it was trained on, and the model's README."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import torch
 
 from ..config import Recipe, encode
+from ..data.cache import cores
 from ..data.dataset import Dataset
 from ..data.sources import absolute_source
 from ..errors import UsageError
@@ -16,9 +19,7 @@ from ..policy import Policy
 from ..run import Run
 from ..tasks.base import Task
 from ..version import __version__
-from .hardware import hardware
 from .players import Group
-from .recorder import Plan
 from .request import TrainRequest
 
 EVALUATION = ("eval_images", "eval_metric", "eval_samples", "stop_when", "patience")
@@ -81,24 +82,7 @@ def _config(
     }
 
 
-def make_plan(request: TrainRequest, recipe: Recipe, dataset: Dataset, config: dict[str, Any], task: Task) -> Plan:
-    """Intervals of the log and of snapshots: about 200 lines and 20 snapshots a run unless requested otherwise."""
-    snapshot = request.snapshot_images or max(recipe.images // 20, recipe.batch)
-    model = {"format": 1, "task": recipe.task.to_dict(), "data": config["data"], "ganvas": __version__}
-    return Plan(
-        log_images=min(max(recipe.images // 200, recipe.batch), snapshot),
-        snapshot_images=snapshot,
-        minutes=request.minutes,
-        tensorboard=request.tensorboard,
-        model_config=model,
-        card=_card(config, dataset, task),
-        seed=request.seed or 0,
-        config=config,
-        heal=request.heal,
-    )
-
-
-def _card(config: dict[str, Any], dataset: Dataset, task: Task) -> str:
+def model_card(config: dict[str, Any], dataset: Dataset, task: Task) -> str:
     """The model's README; `{images}` is filled in at every snapshot."""
     height, width = dataset.facts.resolution
     kind = "image-to-image" if task.translates else "unconditional-image-generation"
@@ -110,3 +94,26 @@ def _card(config: dict[str, Any], dataset: Dataset, task: Task) -> str:
         "```python\nimport ganvas\n\nmodel = ganvas.load(\"THIS FOLDER\")\n"
         f"{task.example}\n```\n"
     )  # fmt: skip
+
+
+def hardware(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """Device, processor, cores, threads, memory and system, by their usual names."""
+    machine: dict[str, Any] = {"device": device.type}
+    if device.type == "cuda":
+        facts = torch.cuda.get_device_properties(device)
+        machine["device"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+    machine |= {"processor": _processor(), "cores": cores(), "threads": torch.get_num_threads()}
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # where the system does not say
+        machine["memory"] = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
+    if processes > 1:
+        machine["processes"] = processes
+    return {**machine, "system": f"{platform.system()} {platform.release()}, {platform.machine()}"}
+
+
+def _processor() -> str:
+    """Name of the processor, from the operating system."""
+    lines: list[str] = []
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine() or "unknown"

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from ..errors import UsageError, UserError
+from ..errors import UserError
 from .players import Group
 
 
@@ -76,15 +76,6 @@ def local_device(device: torch.device) -> torch.device:
     place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(place)
     return place
-
-
-def check_batch(batch: int, accumulate: int, world: int) -> None:
-    """Raise `UsageError` unless the batch splits evenly."""
-    if batch % (accumulate * world):
-        raise UsageError(
-            f"A batch of {batch} does not split into {accumulate} x {world} equal parts (accumulate x processes);"
-            f" take a multiple of {accumulate * world}."
-        )
 
 
 class _Sum(Function):

@@ -1,77 +1,71 @@
-"""Log, evaluations, snapshots and states of a run: written between the steps of its game, and read back."""
+"""Log, evaluations, snapshots and states of a run: written between its steps, read back, and returned to."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..doctor import Doctor
+from ..doctor import Doctor, Finding
 from ..errors import UserError
 from ..imaging.grid import grid
 from ..models.model import Model
 from ..run import Run
+from ..version import __version__
 from .events import Evaluated, Logged, Snapshot
+from .request import TrainRequest
 from .trainer import Trainer
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
-class Evaluation(Protocol):
-    """Measurements during training (`evaluation.during_training.Watch`)."""
+    from ..evaluation.during_training import Watch
 
-    every: int  # images
-    metric: str
-    reason: str  # why to stop, once there is a reason
-
-    def look(self, model: Model) -> tuple[dict[str, Any], bool]:
-        """Measure a model: the numbers, and True if it is the best so far."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-class Board(Protocol):
-    """TensorBoard's writer."""
-
-    def add_scalar(self, tag: str, value: float, step: int) -> None: ...
-
-    def add_image(self, tag: str, image: np.ndarray, step: int, *, dataformats: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass
-class Plan:
-    """Intervals of a run, and what its files say about it."""
-
-    log_images: int
-    snapshot_images: int
-    minutes: float | None = None
-    tensorboard: bool = False
-    model_config: dict[str, Any] = field(default_factory=dict)
-    card: str = ""  # the model's README, with a place for {images}
-    seed: int = 0
-    config: dict[str, Any] = field(default_factory=dict)  # of the run, for the doctor
-    heal: bool = False
+MAX_DIVERGENCES = 3
+MAX_HEALS = 3  # times that a run returns to a state with lower learning rates
+ADVICE = (
+    "In a new run, try a lower learning rate (--set g_optimizer.lr=1e-4 --set d_optimizer.lr=1e-4), --precision fp32,"
+    " or gradient clipping (--set clip_norm=1.0)."
+)
 
 
 class Recorder:
-    """A trainer and the folder of its run."""
+    """A trainer and the folder of its run: about 200 lines of log and 20 snapshots unless requested otherwise."""
 
-    def __init__(self, run: Run, trainer: Trainer, plan: Plan, evaluation: Evaluation | None = None):
-        self.run, self.trainer, self.plan, self.evaluation = run, trainer, plan, evaluation
-        self.doctor = Doctor(plan.config)
+    def __init__(
+        self,
+        run: Run,
+        trainer: Trainer,
+        request: TrainRequest,
+        config: dict[str, Any],  # of the run
+        card: str,  # the model's README, with a place for {images}
+        evaluation: Watch | None = None,
+    ):
+        self.run, self.trainer, self.request, self.config = run, trainer, request, config
+        self.card, self.evaluation, recipe = card, evaluation, trainer.recipe
+        self.snapshot_images = request.snapshot_images or max(recipe.images // 20, recipe.batch)
+        self.log_images = min(max(recipe.images // 200, recipe.batch), self.snapshot_images)
+        self.model_config = {"format": 1, "task": recipe.task.to_dict(), "data": config["data"], "ganvas": __version__}
+        self.doctor = Doctor(config)
         self.writes = trainer.group.rank == 0
         self.divergences = self.heals = 0
         self.saved_at = -1  # images at the last snapshot, on every process alike
         self.seconds = 0.0  # of training, over all sessions of the run
-        self.board = _board(run.path) if plan.tensorboard and self.writes else None
+        self.board = self._open_board() if request.tensorboard and self.writes else None
         self.restart_clock()
+
+    def _open_board(self) -> SummaryWriter:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except Exception:
+            raise UserError("--tensorboard needs the package tensorboard: pip install 'ganvas[tensorboard]'.") from None
+        return SummaryWriter(str(self.run.path / "tensorboard"))
 
     def restart_clock(self) -> None:
         """Measure the speed from here on."""
@@ -97,7 +91,7 @@ class Recorder:
     def reread_log(self) -> None:
         """Have the doctor forget lines that the log no longer has."""
         self.trainer.group.wait()  # the first process has written
-        self.doctor = Doctor(self.plan.config, self.run.log())
+        self.doctor = Doctor(self.config, self.run.log())
 
     def log(self) -> Logged:
         """Write one line: images, seconds, speed and the mean of every term and statistic since the last."""
@@ -122,7 +116,7 @@ class Recorder:
             self.run.append_log(line)
         return Logged(line, tuple(findings))
 
-    def evaluate(self, evaluation: Evaluation) -> Evaluated:
+    def evaluate(self, evaluation: Watch) -> Evaluated:
         """Measure the averaged generator, append the numbers to the run, and save the best one as RUN/best."""
         start, trainer, event = time.perf_counter(), self.trainer, Evaluated({}, False)
         trainer.check()
@@ -130,7 +124,7 @@ class Recorder:
         def measure() -> None:
             nonlocal event
             with trainer.use_average() as task:
-                numbers, best = evaluation.look(Model(task, trainer.policy, self.plan.model_config))
+                numbers, best = evaluation.look(Model(task, trainer.policy, self.model_config))
             event = Evaluated({"metric": evaluation.metric, "trained_images": trainer.images, **numbers}, best)
             self.run.append_evaluation(event.numbers)
             if best:
@@ -166,8 +160,8 @@ class Recorder:
     def _save_model(self, folder: Path) -> None:
         """Write the averaged generator as a model folder."""
         images = self.trainer.images
-        config = {**self.plan.model_config, "images": images}
-        self.run.save_model(self.trainer.average, config, self.plan.card.format(images=images), folder)
+        config = {**self.model_config, "images": images}
+        self.run.save_model(self.trainer.average, config, self.card.format(images=images), folder)
 
     def sample(self) -> Tensor:
         """Images of the averaged generator, from the same latents (or the same images) at every snapshot."""
@@ -194,15 +188,58 @@ class Recorder:
         self.restart_clock()
         self.saved_at = self.trainer.images
 
+    def return_from_divergence(self) -> str:
+        """Return to the last good state with other random numbers; returns a notice.
+
+        Raises `UserError` with advice after three times.
+        """
+        trainer, run, count = self.trainer, self.run, self.divergences + 1
+        problem = f"A loss or gradient was not finite at {trainer.images:,} images; the step was not taken."
+        if count > MAX_DIVERGENCES:
+            raise UserError(f"{problem} It happened {count} times, so training ends here. {ADVICE}")
+        self.restore(run.load_state())
+        if self.request.heal:
+            self._lower_rates(dict.fromkeys(trainer.players, 0.5 ** (count - self.divergences)))
+        self.divergences = count
+        torch.manual_seed((self.request.seed or 0) + 1_000_003 * count)  # the same numbers would end the same way
+        if self.writes:
+            run.rewind_log(trainer.images)
+        self.reread_log()
+        rates = " and learning rates halved" if self.request.heal else ""
+        back = f"Back to the state at {trainer.images:,} images, with other noise{rates}"
+        return f"{problem} {back} (try {count} of {MAX_DIVERGENCES})."
+
+    def heal(self, trouble: Finding) -> str:
+        """Return to the older of the states and apply the mildest cure from there; returns a notice, also in the log.
+
+        Evidence takes time to gather: the newest state is likely to have the trouble in it.
+        """
+        trainer, run = self.trainer, self.run
+        cure, heals = self.doctor.cure(trouble), self.heals + 1
+        if heals > MAX_HEALS:
+            return f"{trouble.trouble.capitalize()} again after {MAX_HEALS} cures; training goes on as it is."
+        self.restore(run.load_state(oldest=True))
+        self.heals, images = heals, trainer.images
+        self._lower_rates(cure)
+        trainer.group.wait()  # every process has read before the first one writes
+        rates = " and ".join(
+            f"{name}_optimizer.lr x {p.lr_factor:g}" for name, p in trainer.players.items() if name in cure
+        )
+        action = f"back to the state at {images:,} images, with {rates}"
+        if self.writes:
+            run.rewind_log(images)
+            run.rewind_states(images)
+            cured = {**asdict(trouble), "action": action}
+            run.append_log({"images": images, "seconds": self.seconds, "heal": cured})
+        self.reread_log()
+        trainer.group.first(self.save)
+        return f"Healing {trouble.trouble}: {action} (cure {heals} of {MAX_HEALS})."
+
+    def _lower_rates(self, factors: Mapping[str, float]) -> None:
+        for name in factors.keys() & self.trainer.players.keys():
+            self.trainer.players[name].lr_factor *= factors[name]
+
 
 def to_device(value: Any, device: torch.device) -> Any:
     """Move a tensor to the device; anything else stays as it is."""
     return value.to(device) if isinstance(value, Tensor) else value
-
-
-def _board(path: Path) -> Board:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except Exception:
-        raise UserError("--tensorboard needs the package tensorboard: pip install 'ganvas[tensorboard]'.") from None
-    return SummaryWriter(str(path / "tensorboard"))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
@@ -24,18 +28,17 @@ from ..policy import Policy, is_out_of_memory
 from ..run import Run
 from ..tasks.base import Task
 from . import distributed
-from .description import make_plan, open_folder
+from .description import model_card, open_folder
 from .events import Event, Finished, Notice, Stepped
 from .init_from import initialize, recipe_of
-from .interrupts import collect_signals
 from .players import Diverged, Group
 from .recorder import Recorder
-from .recovery import heal, return_from_divergence
 from .rehearsal import OUT_OF_MEMORY, rehearse
 from .request import TrainOptions, TrainRequest, check_numbers
 from .trainer import Trainer
 
 if TYPE_CHECKING:
+    from ..evaluation.during_training import Watch
     from ..reporting import Report
 
 NEIGHBOURS_AFTER = 60.0  # seconds of training, after which a report looks for neighbours by itself
@@ -99,19 +102,17 @@ def _build_session(request: TrainRequest, recipe: Recipe, dataset: Dataset, poli
     seed = request.seed or 0
     _check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
     torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
-    transforms = [spec.build() for spec in recipe.transforms]
-    degradation: Degradation | None = recipe.degradation.build() if recipe.degradation else None
     facts = data_facts(dataset, recipe)
     task: Task = recipe.task.build(**facts)
     batches = Batches(
         dataset,
         seed=seed,
         device=policy.device,
-        transforms=transforms,
+        transforms=[spec.build() for spec in recipe.transforms],
         workers=request.workers,
         needs=task.needs,
         hold_out=request.hold_out or 0,
-        degradation=degradation,
+        degradation=recipe.degradation.build() if recipe.degradation else None,
     )
     task.examples = lambda places: batches.preview(places)  # a function, because copies of a task share it
     notices: list[str] = []
@@ -123,10 +124,9 @@ def _build_session(request: TrainRequest, recipe: Recipe, dataset: Dataset, poli
         raise UsageError("d_optimizer is none, and this task has a discriminator: --set d_optimizer=adam.")
     rehearse(task, recipe, batches, policy, group)
     trainer = Trainer(task, recipe, batches, policy, group=group)
-    evaluation = _evaluation(request, dataset, policy) if request.eval_images else None
+    evaluation = _open_evaluation(request, dataset, policy.device) if request.eval_images else None
     run, config = open_folder(request, recipe, dataset, facts, policy, group)
-    plan = make_plan(request, recipe, dataset, config, task)
-    recorder = Recorder(run, trainer, plan, evaluation)
+    recorder = Recorder(run, trainer, request, config, model_card(config, dataset, task), evaluation)
     if request.resume:
         notices = recorder.resume()
     return Session(recorder, dataset, batches, notices)
@@ -137,8 +137,8 @@ class Session:
 
     def __init__(self, recorder: Recorder, dataset: Dataset, batches: Batches, notices: list[str]):
         self.recorder, self.dataset, self.batches, self.notices = recorder, dataset, batches, notices
-        self.run, self.trainer, self.plan = recorder.run, recorder.trainer, recorder.plan
-        self.signals = Signals(batches, self.plan.log_images)
+        self.run, self.trainer = recorder.run, recorder.trainer
+        self.signals = Signals(batches, recorder.log_images)
 
     def __iter__(self) -> Iterator[Event]:
         recorder, self.started = self.recorder, time.perf_counter()
@@ -169,26 +169,27 @@ class Session:
                 if (reason or trainer.images >= trainer.recipe.images) and trainer.images != recorder.saved_at:
                     yield recorder.snapshot()
             except Diverged:
-                yield Notice(return_from_divergence(recorder))
+                yield Notice(recorder.return_from_divergence())
         yield Finished(reason or "done")
 
     def _between(self, before: int) -> Iterator[Event]:
         """Log, evaluate and snapshot where this step has crossed their number of images."""
-        recorder, plan, now = self.recorder, self.plan, self.trainer.images
-        if crossed(before, now, plan.log_images):
+        recorder, now = self.recorder, self.trainer.images
+        if crossed(before, now, recorder.log_images):
             logged = recorder.log()
             yield logged
-            if plan.heal and (trouble := recorder.doctor.first_curable(logged.findings)):
-                yield Notice(heal(recorder, trouble))
+            if recorder.request.heal and (trouble := recorder.doctor.first_curable(logged.findings)):
+                yield Notice(recorder.heal(trouble))
                 return
         if recorder.evaluation and crossed(before, now, recorder.evaluation.every):
             yield recorder.evaluate(recorder.evaluation)
-        if crossed(before, now, plan.snapshot_images) and now < self.trainer.recipe.images:
+        if crossed(before, now, recorder.snapshot_images) and now < self.trainer.recipe.images:
             yield recorder.snapshot()
 
     def _reason_to_stop(self, received: list[str]) -> str:
         """`minutes`, the evaluation's reason, the name of a signal, or nothing; the same on every process."""
-        late = self.plan.minutes is not None and time.perf_counter() - self.started >= 60 * self.plan.minutes
+        minutes = self.recorder.request.minutes
+        late = minutes is not None and time.perf_counter() - self.started >= 60 * minutes
         evaluation = self.recorder.evaluation.reason if self.recorder.evaluation else ""
         if not self.trainer.group.agree(bool(received or evaluation) or late):
             return ""
@@ -216,6 +217,28 @@ class Session:
         """Stop the processes that load data, and leave the group."""
         self.batches.close()
         self.trainer.group.close()
+
+
+@contextmanager
+def collect_signals() -> Iterator[list[str]]:
+    """Yield a list to which SIGINT and SIGTERM are added instead of ending the process; a second one ends it at once.
+
+    Outside the main thread, where no handler can be set, the list stays empty.
+    """
+    received: list[str] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(signal.Signals(number).name)
+
+    main = threading.current_thread() is threading.main_thread()
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)} if main else {}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def crossed(before: int, now: int, every: int) -> bool:
@@ -310,33 +333,30 @@ def _open_data(request: TrainRequest, recipe: Recipe, progress: Decoding | None,
             group.wait()
 
 
-def _evaluation(request: TrainRequest, dataset: Dataset, policy: Policy) -> Any:
+def _open_evaluation(request: TrainRequest, dataset: Dataset, device: torch.device) -> Watch:
     from ..evaluation.during_training import Watch
 
-    return Watch(
-        dataset,
-        every=request.eval_images or 0,
-        metric=request.eval_metric,
-        samples=request.eval_samples,
-        stop_when=request.stop_when,
-        patience=request.patience,
-        device=policy.device.type,
-    )
+    every, metric, samples = request.eval_images or 0, request.eval_metric, request.eval_samples
+    goal, patience, place = request.stop_when, request.patience, device.type
+    return Watch(dataset, every=every, metric=metric, samples=samples, stop_when=goal, patience=patience, device=place)
 
 
 def _check_sizes(recipe: Recipe, images: int, world: int) -> None:
     """Raise `UsageError` for numbers that cannot work, before anything is written."""
-    for name in ("batch", "images", "d_steps", "g_steps", "accumulate"):
-        if not isinstance(getattr(recipe, name), Spec) and getattr(recipe, name) < 1:
-            raise UsageError(f"{name} must be at least 1, got {getattr(recipe, name)}.")
+    least = dict.fromkeys(("batch", "images", "d_steps", "g_steps", "accumulate"), 1)
+    least |= dict.fromkeys(("ema_images", "ema_ramp", "d_warmup_images"), 0)
+    for name, bound in least.items():
+        if not isinstance(value := getattr(recipe, name), Spec) and not value >= bound:
+            raise UsageError(f"{name} must be at least {bound}, got {value}.")
     if recipe.clip_norm is not None and not recipe.clip_norm > 0:
         raise UsageError(f"clip_norm must be more than 0, got {recipe.clip_norm}; none leaves gradients as they are.")
-    for name in ("ema_images", "ema_ramp", "d_warmup_images"):
-        if not isinstance(getattr(recipe, name), Spec) and not getattr(recipe, name) >= 0:
-            raise UsageError(f"{name} must be at least 0, got {getattr(recipe, name)}.")
     if recipe.batch > images:
         raise UsageError(
             f"A batch of {recipe.batch} is larger than the data ({images} images);"
             f" take --batch {images} or less, or add images."
         )
-    distributed.check_batch(recipe.batch, recipe.accumulate, world)
+    if recipe.batch % (parts := recipe.accumulate * world):
+        raise UsageError(
+            f"A batch of {recipe.batch} does not split into {recipe.accumulate} x {world} equal parts"
+            f" (accumulate x processes); take a multiple of {parts}."
+        )
