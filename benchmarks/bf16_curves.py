@@ -15,7 +15,7 @@ import torch
 
 from ganvas import api
 from ganvas.errors import UserError
-from ganvas.training.events import Stepped
+from ganvas.training.recorder import Stepped
 
 
 def curve(args, seed, precision):
@@ -27,7 +27,7 @@ def curve(args, seed, precision):
         request = api.TrainRequest(args.recipe, args.data, f"{place}/run", seed=seed, precision=precision, **options)
         request.set = args.set
         session = api.prepare(request)
-        session.plan.log_images = 10**12
+        session.recorder.log_images = 10**12
         rows = []
         for event in session:
             if isinstance(event, Stepped):

@@ -26,7 +26,7 @@ CHILD = """
     import json, sys, threading, time
     import torch
     from ganvas import api
-    from ganvas.training.events import Stepped
+    from ganvas.training.recorder import Stepped
 
     peak = 0
     def watch():

@@ -37,7 +37,7 @@ from ganvas.doctor.signals import THOROUGH, spectral_norms
 from ganvas.doctor.weight_signals import update_ratio
 from ganvas.networks.dcgan import Generator
 from ganvas.run import Run
-from ganvas.training.events import Event, Stepped
+from ganvas.training.recorder import Event, Stepped
 
 STEPS = 4000
 WATCHED = 0.4  # share of a run with a planted problem that is trained; a fifth should suffice

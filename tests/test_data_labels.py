@@ -17,7 +17,7 @@ from ganvas.data.stacked_mnist import open_stacked
 from ganvas.data.transforms import Noise
 from ganvas.errors import UsageError, UserError
 from ganvas.run import weights_hash
-from ganvas.training.events import Snapshot
+from ganvas.training.recorder import Snapshot
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (30, 8, 8, 1), np.uint8)
 

@@ -12,8 +12,8 @@ from ganvas.cli import app
 from ganvas.doctor import diagnose
 from ganvas.doctor.rules import Rule
 from ganvas.run import weights_hash
-from ganvas.training.events import Logged, Notice
 from ganvas.training.players import Diverged
+from ganvas.training.recorder import Logged, Notice
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
 TINY = {"data": "digits", "resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL}

@@ -21,7 +21,7 @@ from ganvas.config import FACTS
 from ganvas.data import Dataset
 from ganvas.errors import UsageError, UserError
 from ganvas.run import Run, saved_facts, weights_hash
-from ganvas.training.events import Finished, Logged, Notice, Snapshot, Stepped
+from ganvas.training.recorder import Finished, Logged, Notice, Snapshot, Stepped
 from ganvas.training.request import TrainOptions, TrainRequest
 from small import CHANNELS, narrow, source
 

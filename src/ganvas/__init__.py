@@ -14,19 +14,8 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import Model, Recipe, Run, Spec, UserError, evaluate, load, report, stylize, train
 
-__all__ = [
-    "Model",
-    "Recipe",
-    "Run",
-    "Spec",
-    "UserError",
-    "__version__",
-    "evaluate",
-    "load",
-    "report",
-    "stylize",
-    "train",
-]
+__all__ = ["Model", "Recipe", "Run", "Spec", "UserError", "__version__"]
+__all__ += ["evaluate", "load", "report", "stylize", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,15 +6,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import Recipe, Spec
-    from .errors import UserError
-    from .evaluation.evaluate import evaluate
-    from .inference.stylize import stylize
-    from .models.model import Model, accuracy, load
-    from .reporting import report
-    from .run import Run
-    from .training.request import TrainRequest
-    from .training.session import Session, find_recipe, prepare, train
+    from .config import Recipe as Recipe
+    from .config import Spec as Spec
+    from .errors import UserError as UserError
+    from .evaluation.evaluate import evaluate as evaluate
+    from .inference.stylize import stylize as stylize
+    from .models.model import Model as Model
+    from .models.model import accuracy as accuracy
+    from .models.model import load as load
+    from .reporting import report as report
+    from .run import Run as Run
+    from .training.request import TrainRequest as TrainRequest
+    from .training.session import Session as Session
+    from .training.session import find_recipe as find_recipe
+    from .training.session import prepare as prepare
+    from .training.session import train as train
 
 HOMES = {
     **dict.fromkeys(["Recipe", "Spec"], "config"),
@@ -28,23 +34,7 @@ HOMES = {
     **dict.fromkeys(["Session", "find_recipe", "prepare", "train"], "training.session"),
 }
 
-__all__ = [
-    "Model",
-    "Recipe",
-    "Run",
-    "Session",
-    "Spec",
-    "TrainRequest",
-    "UserError",
-    "accuracy",
-    "evaluate",
-    "find_recipe",
-    "load",
-    "prepare",
-    "report",
-    "stylize",
-    "train",
-]
+__all__ = list(HOMES)
 
 
 def __getattr__(name: str) -> Any:

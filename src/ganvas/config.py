@@ -168,8 +168,6 @@ class Spec:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Spec) and self.to_dict() == other.to_dict()
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return f"Spec({', '.join([self.target.__qualname__, *(f'{k}={v!r}' for k, v in self.kwargs.items())])})"
 
@@ -287,19 +285,15 @@ class Recipe:
         hints, (head, _, rest) = typing.get_type_hints(Recipe), path.partition(".")
         if head == "task" and rest:
             head, rest, path = "", "", rest
-        if head not in hints:
-            return self._set_in_task(path, text)
-        if rest:
+        if head in hints and rest:
             _set_inside(getattr(self, head), rest, text, path)
-        else:
+        elif head in hints:
             setattr(self, head, parse(text, hints[head], path))
-
-    def _set_in_task(self, path: str, text: str) -> None:
-        known, head = [f.name for f in fields(self)], path.partition(".")[0]
-        if head not in options(self.task.target):
-            near = did_you_mean(head, [*known, *(k for k in options(self.task.target) if k not in DECIDED_ELSEWHERE)])
+        elif (head := path.partition(".")[0]) in (known := options(self.task.target)):
+            self.task.set(path, text)
+        else:
+            near = did_you_mean(head, [*hints, *(k for k in known if k not in DECIDED_ELSEWHERE)])
             raise UsageError(f"There is no option {head!r}.{near} `ganvas show RECIPE` lists them all.")
-        self.task.set(path, text)
 
     def copy(self) -> Recipe:
         """A copy that can be changed without touching this one."""

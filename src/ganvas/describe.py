@@ -42,7 +42,8 @@ def entry(shelf: str, name: str) -> Entry:
     place = table.addresses[name]
     if place.startswith("torch."):
         return Entry(name, f"PyTorch's {place.partition(':')[2]}.", "")
-    text = _docstring(place)
+    module, _, target = place.partition(":")
+    text = _docstrings(module).get(target, "")
     first = text.partition("\n\n")[0].replace("\n", " ").strip()
     return Entry(name, re.sub(r" \([^()]*(19|20)\d\d[^()]*\)", "", first), _citation(text))
 
@@ -52,11 +53,6 @@ def _citation(docstring: str) -> str:
     paper = r"(?!After|As|See)\b([A-Z][\w'-]+(?:,? (?:and )?[A-Z][\w'-]+)*(?: et al\.)? (?:19|20)\d\d)"
     match = re.search(paper, " ".join(docstring.split()))
     return match[1] if match else ""
-
-
-def _docstring(place: str) -> str:
-    module, _, name = place.partition(":")
-    return _docstrings(module).get(name, "")
 
 
 @cache
@@ -95,17 +91,11 @@ def _rows(path: str, prefix: str, value: Any, annotation: Any, meaning: str) -> 
     for place, part in enumerate(parts):
         if isinstance(part, Spec):
             inside = f"{prefix}.{place}" if isinstance(value, list) else prefix
-            yield from _inside(part, inside)
-
-
-def _inside(spec: Spec, prefix: str) -> Iterator[Option]:
-    comments = meanings(spec.target)
-    for name, parameter in options(spec.target).items():
-        value = spec.get(name)
-        if name in DECIDED_ELSEWHERE:
-            continue
-        path = f"{prefix}.{name}" if prefix else name
-        yield from _rows(path, path, value, parameter.annotation, comments.get(name, ""))
+            comments = meanings(part.target)
+            for name, parameter in options(part.target).items():
+                if name not in DECIDED_ELSEWHERE:
+                    path = f"{inside}.{name}" if inside else name
+                    yield from _rows(path, path, part.get(name), parameter.annotation, comments.get(name, ""))
 
 
 def text(value: Any) -> Any:

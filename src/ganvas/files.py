@@ -49,7 +49,9 @@ def put_in_place(part: Path, place: Path) -> None:
     else:
         if place.is_dir():
             raise UserError(f"{printable(place)} is a folder, so no file can be written there; give another name.")
-        part.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner may read
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)  # safetensors makes files that only their owner may read
         _sync(part)
     part.replace(place)
     _sync(place.parent)
@@ -82,12 +84,6 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def write_bytes(file: Path, content: bytes) -> None:

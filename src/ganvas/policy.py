@@ -149,6 +149,10 @@ def fastest_options(optimizer: type, device: torch.device) -> dict[str, Any]:
     return {"foreach": True} if optimizer is torch.optim.RMSprop else {}
 
 
+def _has_glibc() -> bool:
+    return platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
+
+
 def keep_large_buffers(*, one_heap: bool = False) -> bool:
     """Stop glibc from returning large temporaries to the kernel after every step; True where it was done.
 
@@ -156,19 +160,18 @@ def keep_large_buffers(*, one_heap: bool = False) -> bool:
     Done once at the start of the command, on Linux with glibc only; it affects this process alone.  With `one_heap`
     threads share what they keep, which is less in all.
     """
-    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+    if not _has_glibc():
         return False
     m_trim_threshold, m_top_pad, m_mmap_threshold, m_arena_max = -1, -2, -3, -8  # malloc.h
     mallopt = ctypes.CDLL(None).mallopt
-    largest = 2**31 - 1
-    settings = [(m_mmap_threshold, largest), (m_trim_threshold, largest), (m_top_pad, 64 << 20)]
+    settings = [(m_mmap_threshold, 2**31 - 1), (m_trim_threshold, 2**31 - 1), (m_top_pad, 64 << 20)]
     settings += [(m_arena_max, 1)] if one_heap else []
     return all(mallopt(name, value) == 1 for name, value in settings)
 
 
 def give_back_buffers() -> None:
     """Return what glibc keeps and does not use to the kernel, on Linux: before what needs much memory otherwise."""
-    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
+    if _has_glibc():
         ctypes.CDLL(None).malloc_trim(0)
 
 

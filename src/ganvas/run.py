@@ -115,7 +115,7 @@ class Run:
         return file
 
     def log(self) -> list[dict[str, Any]]:
-        """Every line of the log; a line that a kill left incomplete is dropped."""
+        """Every whole line of the log."""
         return self.read_log()[0]
 
     def read_log(self) -> tuple[list[dict[str, Any]], int]:

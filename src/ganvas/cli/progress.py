@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from ..run import weights_hash
-from ..training.events import Evaluated, Event, Finished, Logged, Notice, Snapshot, Stepped
+from ..training.recorder import Evaluated, Event, Finished, Logged, Notice, Snapshot, Stepped
 from ..training.session import Decoding, Session
 from .console import console, escape
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
-from ..errors import UsageError, UserError
-from ..files import read_json
+from ..errors import UsageError
 from ..models.folder import WEIGHTS, model_folder
 from ..networks.label_inputs import LABEL_SIZED
 from ..networks.virtual_norm import ReferenceBatch
@@ -107,11 +105,3 @@ def state_prefixes(network: nn.Module) -> tuple[str, ...]:
 
 def _sized_by_labels(key: str) -> bool:
     return any(part in LABEL_SIZED for part in key.split("."))
-
-
-def recipe_of(source: str | os.PathLike[str]) -> dict[str, Any]:
-    """Recipe in a run's config.json, as a dict; raises `UserError` where there is none."""
-    saved = read_json(Path(source) / "config.json")
-    if "recipe" not in saved:
-        raise UserError(f"{source} does not say its recipe; name one: ganvas train RECIPE --init-from {source}.")
-    return dict(saved["recipe"])

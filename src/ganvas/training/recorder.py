@@ -1,10 +1,13 @@
-"""Log, evaluations, snapshots and states of a run: written between its steps, read back, and returned to."""
+"""Log, evaluations, snapshots and states of a run: written between its steps, read back, and returned to.
+
+Also the events of a run, as a `Session` yields them.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +17,11 @@ from torch import Tensor
 
 from ..doctor import Doctor, Finding
 from ..errors import UserError
+from ..game import Progress
 from ..imaging.grid import grid
 from ..models.model import Model
 from ..run import Run
 from ..version import __version__
-from .events import Evaluated, Logged, Snapshot
 from .request import TrainRequest
 from .trainer import Trainer
 
@@ -33,6 +36,54 @@ ADVICE = (
     "In a new run, try a lower learning rate (--set g_optimizer.lr=1e-4 --set d_optimizer.lr=1e-4), --precision fp32,"
     " or gradient clipping (--set clip_norm=1.0)."
 )
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One step of the game was taken."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A line was written to the log."""
+
+    line: dict[str, Any]
+    findings: tuple[Finding, ...] = ()  # of the doctor, new with this line
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The averaged generator was measured."""
+
+    numbers: dict[str, Any]
+    best: bool
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Samples, model and state were saved."""
+
+    images: int
+    grid: Path | None  # of a model that generates images
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence for the user."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of this session: `done`, `minutes`, `goal`, `patience`, or the name of a signal."""
+
+    reason: str
+
+
+Event = Stepped | Logged | Evaluated | Snapshot | Notice | Finished
 
 
 class Recorder:

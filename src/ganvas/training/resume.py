@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,19 +23,17 @@ def complete_from_run(request: TrainRequest) -> TrainRequest:
     if not {"recipe_name", "recipe", "data", "seed", "precision"} <= config.keys():
         raise UsageError(f"{request.outdir}/config.json was not written by ganvas train; it cannot be resumed.")
     recipe, data = _resolve_saved_recipe(request, config), config["data"]
-    if isinstance(request.data, str) and {request.data, data["source"]} & catalog.SOURCES.keys():
-        _refuse_change(request, "data", request.data, data["source"])
-    _refuse_change(request, "seed", request.seed, config["seed"])
-    init_from = None if request.init_from is None else str(request.init_from)
-    _refuse_change(request, "init_from", init_from, config.get("init_from"))
-    _refuse_change(request, "labels", request.labels, data.get("labels_kept"))
-    _refuse_change(request, "hold_out", request.hold_out, data.get("held_out"))
-    precision = None if request.precision == "auto" else request.precision
-    _refuse_change(request, "precision", precision, config["precision"])
-    size = request.size
-    if size is not None and size != tuple(data["resolution"]):
-        _refuse_change(request, "resolution", "{1}x{0}".format(*size), "{1}x{0}".format(*data["resolution"]))
-    first_size = data.get("asked_resolution")
+    is_name = isinstance(request.data, str) and {request.data, data["source"]} & catalog.SOURCES.keys()
+    for name, value, was in (
+        ("data", request.data if is_name else None, data["source"]),
+        ("seed", request.seed, config["seed"]),
+        ("init_from", None if request.init_from is None else str(request.init_from), config.get("init_from")),
+        ("labels", request.labels, data.get("labels_kept")),
+        ("hold_out", request.hold_out, data.get("held_out")),
+        ("precision", None if request.precision == "auto" else request.precision, config["precision"]),
+        ("resolution", _size_text(request.size), _size_text(data["resolution"])),
+    ):
+        _refuse_change(request, name, value, was)
     evaluation = config.get("evaluation") if request.eval_images is None else None
     return replace(
         request,
@@ -46,7 +44,7 @@ def complete_from_run(request: TrainRequest) -> TrainRequest:
         labels=data.get("labels_kept"),
         hold_out=data.get("held_out"),
         batch=None,
-        resolution=None if first_size is None else (first_size[0], first_size[1]),
+        resolution=data.get("asked_resolution"),
         precision=config["precision"],
         freeze_d=None,
         set=(),
@@ -82,6 +80,10 @@ def _differences(was: Any, now: Any, path: str = "") -> Iterator[str]:
             yield from _differences(was.get(name), now.get(name), f"{path}.{name}".removeprefix("."))
     elif was != now:
         yield f"{path.removeprefix('task.')} {_shorten(was)} (requested: {_shorten(now)})"
+
+
+def _size_text(size: Sequence[int] | None) -> str | None:
+    return None if size is None else f"{size[1]}x{size[0]}"
 
 
 def _shorten(value: Any) -> str:

@@ -29,10 +29,9 @@ from ..run import Run
 from ..tasks.base import Task
 from . import distributed
 from .description import model_card, open_folder
-from .events import Event, Finished, Notice, Stepped
-from .init_from import initialize, recipe_of
+from .init_from import initialize
 from .players import Diverged, Group
-from .recorder import Recorder
+from .recorder import Event, Finished, Notice, Recorder, Stepped
 from .rehearsal import OUT_OF_MEMORY, rehearse
 from .request import TrainOptions, TrainRequest, check_numbers
 from .trainer import Trainer
@@ -248,9 +247,12 @@ def crossed(before: int, now: int, every: int) -> bool:
 
 def resolve_recipe(request: TrainRequest) -> Recipe:
     """The recipe of a request, with every override applied."""
-    recipe = request.recipe
-    if recipe is None and request.init_from is not None:
-        recipe = Recipe.from_dict(recipe_of(request.init_from))
+    recipe, source = request.recipe, request.init_from
+    if recipe is None and source is not None:
+        saved = read_json(Path(source) / "config.json")
+        if "recipe" not in saved:
+            raise UserError(f"{source} does not say its recipe; name one: ganvas train RECIPE --init-from {source}.")
+        recipe = Recipe.from_dict(saved["recipe"])
     recipe = find_recipe(recipe)
     for name in ("batch", "images", "freeze_d"):
         value = getattr(request, name)

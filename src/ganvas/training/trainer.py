@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..config import Recipe
+from ..data.batches import Batches
 from ..game import Objective, Progress, SharedBuffers
 from ..policy import Policy
 from ..schedule import as_schedule, per_step
@@ -22,17 +23,10 @@ from .players import Group, Player, Tally, freeze_stages, without_gradient
 Batch = dict[str, Any]
 
 
-class Source(Protocol):
-    """Random access to the endless order of a data set."""
-
-    def stream(self, starts: Iterable[int], count: int) -> Iterator[Batch]:
-        """The batches of `count` images that begin at each of `starts`."""
-
-
 class Trainer:
     """Training loop: `for progress in trainer:` takes one step of the game at a time until `recipe.images` are seen."""
 
-    def __init__(self, task: Task, recipe: Recipe, data: Source, policy: Policy, *, group: Group | None = None):
+    def __init__(self, task: Task, recipe: Recipe, data: Batches, policy: Policy, *, group: Group | None = None):
         self.recipe, self.data, self.policy, self.group = recipe, data, policy, group or Group()
         self.task: Task = policy.place(task).train()  # type: ignore[assignment]
         self.average = copy.deepcopy(task.generator).eval().requires_grad_(False)
