@@ -30,31 +30,10 @@ class Run:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
-
-    @property
-    def config_file(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def log_file(self) -> Path:
-        return self.path / "log.jsonl"
-
-    @property
-    def best(self) -> Path:
-        """The model that measured best while it trained, if it was measured."""
-        return self.path / "best"
-
-    @property
-    def evaluation_file(self) -> Path:
-        return self.path / "evaluation.jsonl"
-
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model"
+        self.config_file, self.log_file = self.path / "config.json", self.path / "log.jsonl"
+        self.evaluation_file = self.path / "evaluation.jsonl"
+        self.samples, self.model = self.path / "samples", self.path / "model"
+        self.best = self.path / "best"  # the model that measured best while it trained, if it was measured
 
     def check_new(self) -> None:
         """Raise `UsageError` unless a new run may be created here: the folder does not exist, or holds no file."""

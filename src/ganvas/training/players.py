@@ -99,9 +99,7 @@ class Tally:
 
     def __init__(self, state: dict[str, Any] | None = None, device: torch.device | None = None) -> None:
         saved = state or {"sums": {}, "counts": {}}
-        self.sums: dict[str, Tensor] = {
-            name: value.to(device) for name, value in current_log_line(saved["sums"]).items()
-        }
+        self.sums: dict[str, Tensor] = {k: v.to(device) for k, v in current_log_line(saved["sums"]).items()}
         self.counts: dict[str, int] = current_log_line(saved["counts"])
 
     def state_dict(self) -> dict[str, Any]:
