@@ -124,11 +124,9 @@ def label_contrast(rows: Tensor, label: Tensor, others: Tensor, other_label: Ten
     """
     distances = torch.cdist(rows, others).square()
     same = (label[:, None] == other_label[None]).float()
+    different = 1 - same
     if rows is others:
         same.fill_diagonal_(0)
-        different = 1 - same - torch.eye(len(same), device=same.device)
-    else:
-        different = 1 - same
     mean_same = (distances * same).sum() / same.sum().clamp_min(1)
     mean_different = (distances * different).sum() / different.sum().clamp_min(1)
     return (mean_different - mean_same) / mean_different.clamp_min(1e-12)

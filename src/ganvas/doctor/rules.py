@@ -10,8 +10,6 @@ from . import symptoms
 from .log import History, Setup
 
 Severity = Literal["note", "warning", "trouble"]
-
-
 DCGAN = ("dcgan_generator", "dcgan_variant_generator")
 SMOOTHING = ("r1", "r2", "gradient_penalty", "dragan")  # penalties on the discriminator's gradient
 
@@ -34,9 +32,7 @@ def rate(setup: Setup, player: str, factor: float) -> str:
     """The option that multiplies a player's learning rate."""
     path = f"{player}_optimizer.lr"
     now = setup.get(path)
-    if not isinstance(now, (int, float)):
-        return f"--set {path}=..."
-    return f"--set {path}={now * factor:.2g} (now {now:g})"
+    return f"--set {path}={now * factor:.2g} (now {now:g})" if isinstance(now, (int, float)) else f"--set {path}=..."
 
 
 def rates(setup: Setup, factor: float) -> str:
@@ -105,10 +101,9 @@ def diversify(setup: Setup) -> str:
 
 
 def keep_modes(setup: Setup) -> str:
-    relativistic = "" if setup.component("loss") == "relativistic_pairing" else (
-        ", or pair every generated image with a real one with --set loss=relativistic_pairing"
-    )  # fmt: skip
-    return f"regularise the discriminator with {smoother(setup)}{relativistic}"
+    pairing = ", or pair every generated image with a real one with --set loss=relativistic_pairing"
+    pairs = setup.component("loss") == "relativistic_pairing"
+    return f"regularise the discriminator with {smoother(setup)}{'' if pairs else pairing}"
 
 
 def upsample(setup: Setup) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ..data.batches import Batches
 from ..features import extractor as features
 from ..game import Probe
 from ..training.trainer import Batch, Trainer
@@ -31,24 +31,10 @@ CLUSTERS = 16
 SEED = 0x5EED  # of the noise
 
 
-class Reals(Protocol):
-    """Random access to real images."""
-
-    held_out: int
-
-    def __len__(self) -> int: ...
-
-    def at(self, start: int, count: int) -> Batch:
-        """Training images from a position on."""
-
-    def held_out_batch(self, count: int) -> Batch:
-        """The first held-out images."""
-
-
 class Signals:
     """Measures a trainer every so many images: `with signals.around_step(trainer): trainer.advance()`."""
 
-    def __init__(self, reals: Reals, every: int):
+    def __init__(self, reals: Batches, every: int):
         self.reals, self.every = reals, every
         numbers = self.reals.at(0, 1)["image"].numel()
         self.count = min(max(NUMBERS // numbers, 16), COUNT, len(reals))

@@ -34,16 +34,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def enough_steps(log: History, steps: int = FIRST_STEPS) -> bool:
-    """True once the generator has made so many steps."""
-    return log.steps >= steps
-
-
 def improving(log: History, count: int = LONG) -> bool:
     """True while samples come nearer to real images or become more diverse, or that is not known yet."""
-    distance = log.change("nearest_real_ratio", count)
-    diversity = log.change("diversity", count)
-    return not (distance > -0.02 and diversity < 0.03)
+    return not (log.change("nearest_real_ratio", count) > -0.02 and log.change("diversity", count) < 0.03)
 
 
 # --- gradients and weights -------------------------------------------------------------------------------
@@ -51,9 +44,8 @@ def improving(log: History, count: int = LONG) -> bool:
 
 def diverges(log: History) -> str:
     rollbacks = int(max(log.last("rollbacks", 1), default=0))
-    if rollbacks:
-        return f"a loss or gradient was not finite, and training went back to its last state ({rollbacks}x)"
-    return ""
+    evidence = f"a loss or gradient was not finite, and training went back to its last state ({rollbacks}x)"
+    return evidence if rollbacks else ""
 
 
 def explodes(log: History) -> str:
@@ -66,9 +58,7 @@ def explodes(log: History) -> str:
 
 
 def vanishes(log: History) -> str:
-    field = "g/gradient_norm"
-    now = max(log.last(field, LINES), default=1.0)
-    usual = log.first(field, LINES)
+    now, usual = max(log.last("g/gradient_norm", LINES), default=1.0), log.first("g/gradient_norm", LINES)
     if now < 1e-3 * usual or now < 1e-5:
         before = f" ({number(usual)} at first)" if usual > 2 * now else ""
         return f"the generator's gradient norm is {number(now)}{before}, so it learns next to nothing"
@@ -82,7 +72,7 @@ def learns_too_fast(log: History) -> str:
         if now > SPECTRAL_GROWTH * max(usual, 0.5):
             return f"the largest singular value of the {name}'s weights has grown from {number(usual)} to {number(now)}"
         ratios = log.last(f"{player}_update_ratio", PROBES)
-        if enough_steps(log, 100) and ratios and median(ratios) > 0.15:
+        if log.steps >= 100 and ratios and median(ratios) > 0.15:
             return (
                 f"one step changes the {name}'s weights by {percent(median(ratios))} of their norm; usual is 0.1 to 1 %"
             )
@@ -104,7 +94,7 @@ def discriminator_wins(log: History) -> str:
     auc = min(log.last("d_auc", LONG), default=0.0)
     gap = min(log.last("score_gap", LONG), default=0.0)
     separate = min(log.last("nn_two_sample_accuracy", LONG), default=0.0)
-    if not enough_steps(log) or auc < 0.995 or gap < 5 or separate < 0.98:
+    if log.steps < FIRST_STEPS or auc < 0.995 or gap < 5 or separate < 0.98:
         return ""
     wins = f"the {AUC} is {number(auc)} and the mean scores lie {number(gap)} standard deviations apart"
     ratio = max(log.last("gradient_ratio", 2 * LINES), default=1.0)
@@ -119,7 +109,7 @@ def generator_wins(log: History) -> str:
     recovers = log.change("d_auc", PROBES) > 0.05 or log.change("score_gap", PROBES) > 0.05
     stands = max(log.last("d_update_ratio", PROBES), default=1.0) < 3e-4
     guesses = auc < 0.6 and (lowest > 0.35 or stands)  # a discriminator that is wrong but moves is late, not beaten
-    if enough_steps(log) and guesses and separate > 0.97 and not recovers and not improving(log):
+    if log.steps >= FIRST_STEPS and guesses and separate > 0.97 and not recovers and not improving(log):
         return (
             f"the {AUC} is only {number(auc)} (0.5 is guessing), although {percent(separate)} of the images have a"
             " nearest neighbour of their own kind, real or generated"
@@ -135,7 +125,7 @@ def oscillates(log: History) -> str:
         swings += high is not None and now is not high
         high = now
     shift = median(log.last("mean_shift", LONG) or [0.0])
-    if enough_steps(log) and shift > SHIFT and not improving(log):
+    if log.steps >= FIRST_STEPS and shift > SHIFT and not improving(log):
         return (
             f"the mean sample moves by {percent(shift)} of the distance between two real images from one measurement to"
             " the next, and the samples do not improve: the generator jumps from one kind of image to another"
@@ -148,8 +138,7 @@ def oscillates(log: History) -> str:
 
 def overfits(log: History) -> str:
     share = log.recent("overfitting", LINES)
-    training = log.recent("real_accuracy", LINES)
-    held_out = log.recent("held_out_accuracy", LINES)
+    training, held_out = log.recent("real_accuracy", LINES), log.recent("held_out_accuracy", LINES)
     if share > 0.5 and training - held_out > 0.2:
         return (
             f"the discriminator recognises {percent(training)} of the training images as real and only"
@@ -167,7 +156,7 @@ def may_overfit(log: History) -> str:
     passes = log.images / setup.training_images
     real, fake = log.last("real_sign", LONG), log.last("fake_sign", LONG)
     alike = max(log.last("nn_two_sample_accuracy", LONG), default=1.0) < 0.95
-    if passes >= 20 and alike and median(real or [0]) > 0.6 and median(fake or [0]) < -0.5 and enough_steps(log):
+    if passes >= 20 and alike and median(real or [0]) > 0.6 and median(fake or [0]) < -0.5 and log.steps >= FIRST_STEPS:
         return (
             f"after {passes:.0f} passes over {setup.training_images:,} images the mean sign of the discriminator's"
             f" logits is {median(real):.2f} for real and {median(fake):.2f} for generated images, although they look"
@@ -185,7 +174,7 @@ def collapses(log: History) -> str:
     best = max((median(values[k : k + 3]) for k in range(len(values) - 2)), default=0.0)
     rising = log.change("diversity", PROBES) > 0.05
     fallen = now < 0.3 and (best > 2 * now or not improving(log))
-    if enough_steps(log) and not rising and (now < 0.05 or fallen):
+    if log.steps >= FIRST_STEPS and not rising and (now < 0.05 or fallen):
         before = f" (at best it was {percent(best)})" if best > 2 * now else ""
         return f"the mean distance between two samples is {percent(now)} of that between two real images{before}"
     return ""
@@ -194,7 +183,7 @@ def collapses(log: History) -> str:
 def loses_modes(log: History) -> str:
     share = sorted(log.last("missing_cluster_share", 2 * LONG) or [0.0, 0.0, 0.0])[2]  # in all but two
     falling = log.change("missing_cluster_share", 2 * LONG) < -0.05
-    if enough_steps(log) and share > 0.4 and not falling and not improving(log, 2 * LONG):
+    if log.steps >= FIRST_STEPS and share > 0.4 and not falling and not improving(log, 2 * LONG):
         return f"{percent(share)} of the real images belong to clusters that have almost no samples"
     return ""
 
@@ -203,7 +192,7 @@ def shows_checkerboard(log: History) -> str:
     now = min(log.last("checkerboard_share", LONG), default=0.0)
     real = max(log.last("real_checkerboard_share", 1), default=1.0)
     falling = log.change("checkerboard_share", LONG) < -0.1
-    if enough_steps(log) and now > 0.002 and now > 10 * real and not falling:
+    if log.steps >= FIRST_STEPS and now > 0.002 and now > 10 * real and not falling:
         return (
             f"{100 * now:.1f} % of the samples' variance alternates from pixel to pixel; in real images it is"
             f" {100 * real:.2g} %"
@@ -215,7 +204,7 @@ def ignores_labels(log: History) -> str:
     effect = max(log.last("label_effect", PROBES), default=1.0)
     contrast = max(log.last("label_contrast", PROBES), default=1.0)
     real = max(log.last("real_label_contrast", 1), default=0.0)
-    if not enough_steps(log) or improving(log, PROBES):
+    if log.steps < FIRST_STEPS or improving(log, PROBES):
         return ""
     if effect < 0.02:
         return f"another label changes a sample by {percent(effect)} of what other noise changes"
@@ -229,28 +218,22 @@ def ignores_labels(log: History) -> str:
 
 def misses_range(log: History) -> str:
     low, high = log.recent("percentile_1", LONG), log.recent("percentile_99", LONG)
-    real_low = log.recent("real_percentile_1", 1)
-    real_high = log.recent("real_percentile_99", 1)
+    real_low, real_high = log.recent("real_percentile_1", 1), log.recent("real_percentile_99", 1)
     ranges = f"samples range from {low:.2f} to {high:.2f} and real images from {real_low:.2f} to {real_high:.2f}"
-    if not enough_steps(log) or improving(log):
+    if log.steps < FIRST_STEPS or improving(log):
         return ""
-    beyond = max(high - 1, -1 - low)
-    if beyond > 0.25 and not _range_shrinks(log):
+    shrinks = log.change("percentile_99", LONG) < -0.03 or log.change("percentile_1", LONG) > 0.03
+    if max(high - 1, -1 - low) > 0.25 and not shrinks:
         return ranges
     width, diverse = real_high - real_low, log.recent("diversity", LONG) > 0.2
     short = max(low - real_low, real_high - high) / max(width, 1e-6)
     return ranges if diverse and short > 0.3 and width > 0.5 else ""
 
 
-def _range_shrinks(log: History) -> bool:
-    low, high = (log.change(f"{name}", LONG) for name in ("percentile_1", "percentile_99"))
-    return high < -0.03 or low > 0.03
-
-
 def saturates(log: History) -> str:
     now = min(log.last("saturated_share", LONG), default=0.0)
     real = log.recent("real_saturated_share", 1)
-    if enough_steps(log) and now > real + 0.3 and not improving(log):
+    if log.steps >= FIRST_STEPS and now > real + 0.3 and not improving(log):
         return f"{percent(now)} of the generated values lie at the ends of the range, {percent(real)} of the real ones"
     return ""
 

@@ -33,11 +33,7 @@ DIAGNOSTIC_CHARTS = [
     ("diversity", "diversity feature_diversity", "distance between samples, over that between real images"),
     ("nearest-neighbour accuracy", "nn_two_sample_accuracy", "0.5: samples and real images are alike; 1: no overlap"),
     ("distance to real images", "nearest_real_ratio", "from samples to the nearest, over that between real images"),
-    (
-        "accuracy on real images",
-        "real_accuracy held_out_accuracy",
-        "of the discriminator: training and held-out ones",
-    ),
+    ("accuracy on real images", "real_accuracy held_out_accuracy", "of the discriminator: training and held-out ones"),
     ("missing clusters", "missing_cluster_share", "share of real images in clusters with almost no samples"),
     ("score gap", "score_gap", "difference of the mean scores, in standard deviations"),
     ("score sign", "real_sign fake_sign", "mean sign of the logits"),

@@ -215,12 +215,7 @@ class Adversary(nn.Module):
         return Objective(terms, {**stats, **self.loss.stats(real_logits, fake_logits), **self.augment.stats()}), match
 
     def g_loss(
-        self,
-        draw: Draw,
-        real: Tensor,
-        progress: Progress,
-        label: Tensor | None = None,
-        compare: bool = False,
+        self, draw: Draw, real: Tensor, progress: Progress, label: Tensor | None = None, compare: bool = False
     ) -> tuple[dict[str, Tensor], Match]:
         """The generator's terms for a draw, and the match they are computed from.
 

@@ -80,7 +80,8 @@ class Generation(Task):
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real, label = batch["image"], self.label(batch)
         if self.fakes > 1:
-            real, label = repeat(real, self.fakes), repeat(label, self.fakes)
+            real = torch.cat([real] * self.fakes)
+            label = None if label is None else torch.cat([label] * self.fakes)
         draw = self.take_fakes(batch, lambda: self.constrain_and_draw(real, progress, label))
         return self.g_objective(draw, real, label, progress)
 
@@ -143,7 +144,7 @@ class Generation(Task):
             if label is not None:
                 raise UsageError("This model was trained without labels, so it takes none.")
             return {"z": z}
-        return {"z": z, "label": self.labels(seeds, label)}
+        return {"z": z, "label": sample_labels(seeds, label, self.classes, self.attributes)}
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """Latents (N, latent), each drawn from its own seed."""
@@ -154,10 +155,6 @@ class Generation(Task):
         if self.attributes:
             return parse_floats(text)
         return super().read_label(text, names)
-
-    def labels(self, seeds: Sequence[int], label: Label) -> Tensor:
-        """The labels of samples: (N,) int64, or (N, attributes) float32."""
-        return sample_labels(seeds, label, self.classes, self.attributes)
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         return self.truncated(inputs["z"], inputs.get("label"), inputs.get("trunc", 1.0))
@@ -200,8 +197,3 @@ def parse_floats(text: str) -> list[float]:
     if not values or not all(math.isfinite(v) for v in values):
         raise UsageError(f"The label of this model is numbers such as 0.5,-1, got {text!r}.")
     return values
-
-
-def repeat(rows: Any, times: int) -> Any:
-    """Rows repeated `times` times in a batch; None stays None."""
-    return None if rows is None else torch.cat([rows] * times)

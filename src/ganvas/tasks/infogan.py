@@ -71,11 +71,9 @@ class InfoGAN(Generation):
     def labels(self, seeds: Sequence[int], label: Label) -> Tensor:
         """The codes of samples: (N, D) float32."""
         if label is None or isinstance(label, int):
-            first = self._one_hot_category(0, label) if isinstance(label, int) else None
-            rows = [self.codes(1, generator=torch.Generator().manual_seed(s ^ 0xC0DE)) for s in seeds]
-            code = torch.cat(rows)
-            if first is not None:
-                code[:, : self.categories[0]] = first
+            code = torch.cat([self.codes(1, generator=torch.Generator().manual_seed(s ^ 0xC0DE)) for s in seeds])
+            if label is not None:
+                code[:, : self.categories[0]] = self._one_hot_category(0, label)
             return code
         expected = len(self.categories) + self.continuous
         if isinstance(label, str) or len(label) != expected:

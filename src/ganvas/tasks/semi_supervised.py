@@ -29,7 +29,6 @@ class SemiSupervised(Generation):
     """
 
     example = "images = model.sample(16, seed=0)  # (16, C, H, W) in [-1, 1]\nclasses = model.classify(images)  # (16,)"
-
     decides = frozenset({"conditional", "fakes", "pool", "attributes", "unlabelled"})
 
     def __init__(

@@ -29,7 +29,6 @@ class TextGeneration(Generation):
 
     needs = frozenset({"image", "text"})
     example = 'images = model.sample(16, seed=0, label="a caption")  # (16, C, H, W) in [-1, 1]'
-
     decides = frozenset({"conditional", "fakes", "pool", "classes", "attributes", "unlabelled"})
 
     def __init__(
@@ -51,8 +50,7 @@ class TextGeneration(Generation):
         for name, share in (("matching", matching), ("hidden", hidden)):
             if not 0 <= share <= 1:
                 raise UsageError(f"{name} is a share, from 0 to 1, got {share:g}.")
-        self.matching, self.hidden = matching, hidden
-        self.needs = frozenset({"image", "text"})
+        self.matching, self.hidden, self.needs = matching, hidden, frozenset({"image", "text"})
 
     @property
     def maker(self) -> Any:
@@ -97,8 +95,7 @@ class TextGeneration(Generation):
 
     def read(self, captions: Sequence[str]) -> Tensor:
         """Captions encoded for the discriminator: (N, E)."""
-        reader: Any = self.discriminator.text
-        return reader(captions)
+        return self.discriminator.text(captions)  # type: ignore[operator]
 
     def draw(self, like: Tensor, progress: Progress, label: Any = None) -> Draw:
         """One fake image for each caption in `label`."""
