@@ -1,12 +1,12 @@
 """How well images are translated, where the right answer is known.  EMOJI is a zip or a folder of images.
 
-python benchmarks/translation.py --piles PLACE EMOJI         two piles with a known answer: another hue
+python benchmarks/translation.py --unpaired PLACE EMOJI      two unpaired sets with a known answer: another hue
 python benchmarks/translation.py --style PLACE PHOTOS        photographs, and others in flat colours and black lines
 python benchmarks/translation.py --domains PLACE EMOJI       four domains with known looks
 
 python benchmarks/translation.py --pairs RUN...                    L1 and FD on what pix2pix runs did not see
 python benchmarks/translation.py --truth PLACE RUN...              colour error on PLACE/held against PLACE/truth
-python benchmarks/translation.py --judge CLASSIFIER PLACE RUN...   share seen as the domain that was asked for
+python benchmarks/translation.py --classifier RUN PLACE RUN...     share classified as the given domain
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def divided(images: Tensor) -> tuple[Tensor, Tensor]:
     return images[~held], images[held]
 
 
-def piles(place: Path, source: str) -> None:
-    """Odd images as they are; even ones mirrored and with the hue turned: no image is in both piles."""
+def unpaired(place: Path, source: str) -> None:
+    """Odd images as they are; even ones mirrored and with the hue turned: no image is in both sets."""
     train, held = divided(opened(source))
     written(place / "a", train[1::2])
     written(place / "b", LOOKS["hue"](train[::2]).flip(3))
@@ -138,12 +138,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+")
     which = parser.add_mutually_exclusive_group(required=True)
-    for name in ("piles", "style", "domains", "pairs", "truth", "judge"):
+    for name in ("unpaired", "style", "domains", "pairs", "truth", "classifier"):
         which.add_argument(f"--{name}", action="store_true")
     asked = parser.parse_args()
     first, *rest = asked.names
-    if asked.piles or asked.style or asked.domains:
-        (piles if asked.piles else style if asked.style else domains)(Path(first), rest[0])
+    if asked.unpaired or asked.style or asked.domains:
+        (unpaired if asked.unpaired else style if asked.style else domains)(Path(first), rest[0])
     elif asked.pairs:
         for run in asked.names:
             print(f"{run}: {pairs(run)}")
