@@ -240,6 +240,7 @@ def test_results_inside_the_source_are_not_sources(tmp_path, command, model):
         (["-i", "in/a.png", "-o", "out.png", "--format", "png"], "--format is for folders"),
         (["-i", "in", "-o", "out", "--quality", "101"], "--quality"),
         (["-i", "in", "-o", "out", "--tile", "5"], "--tile"),
+        (["-i", "in", "-o", "out", "--tile", "15"], "at least 16"),
         (["-i", "in", "-o", "out", "--tile", "big"], "--tile"),
         (["-i", "in", "-o", "out", "--overlap", "-1"], "--overlap"),
         (["-i", "in", "-o", "out", "--strength", "2"], "--strength"),

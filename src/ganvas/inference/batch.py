@@ -225,7 +225,6 @@ def _change(
 
 
 def _wait(outcome: Outcome, saving: Future[list[str]]) -> Outcome:
-    """Wait until an image is written."""
     try:
         outcome.notes += saving.result()
     except Exception as problem:

@@ -162,12 +162,8 @@ class Enhancer:
         base = base if options.strength < 1 else None
         places = (partial(for_inference, policy=policy), policy.place)
         fast, exact = (Blended(model, base, options, place).eval() for place in places)
-        self.tilers = {  # by number of alpha channels
-            alpha: Tiler(
-                fast, policy, model.channels + alpha, tile=options.tile, overlap=options.overlap, fallback=exact
-            )
-            for alpha in (0, 1)
-        }
+        tiler = partial(Tiler, fast, policy, tile=options.tile, overlap=options.overlap, fallback=exact)
+        self.tilers = {alpha: tiler(model.channels + alpha) for alpha in (0, 1)}  # by number of alpha channels
 
     def _check(self, base: ImageModel | None) -> None:
         """Raise `UsageError` for a model that cannot be used with the options or the base model."""

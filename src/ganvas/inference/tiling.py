@@ -180,7 +180,6 @@ class Tiler:
         return min(pixels, min(max(22 * margin, 256), 640) ** 2) if cpu else pixels
 
     def _exact_bands(self, grid: Grid, source: Source, to_pixels: ToPixels) -> Iterator[np.ndarray]:
-        """Tiles side by side."""
         for top, bottom in zip(grid.rows, grid.rows[1:]):
             band = None
             for left, right in zip(grid.columns, grid.columns[1:]):
@@ -305,5 +304,4 @@ class Tiler:
 
 
 def _round_up(value: float, multiple: int) -> int:
-    """Round up to a multiple."""
     return math.ceil(value / multiple) * multiple

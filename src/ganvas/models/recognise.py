@@ -42,7 +42,7 @@ def read(file: Path | str, *, scale: int | None = None, activation: str | None =
 
 def _hints(scale: int | None, activation: str | None) -> dict[str, Any]:
     """The options that the user gives; raises `UsageError` for impossible ones."""
-    if scale is not None and scale not in SCALES:
+    if scale not in (None, *SCALES):
         raise UsageError(f"The scale is one of {', '.join(map(str, SCALES))}, not {scale}.")
     if activation is not None and activation not in ACTIVATIONS:
         near = did_you_mean(activation, ACTIVATIONS)
