@@ -22,12 +22,14 @@ from torch import Tensor
 
 import ganvas
 from ganvas.evaluation.matching import pairs
+from ganvas.export.interpolate import interpolate
+from ganvas.export.pth import checkpoint_of, save_network
 from ganvas.features.extractor import pocket
 from ganvas.imaging.resize import resize
 from ganvas.inference.enhance import Enhancer
 from ganvas.metrics.psnr import psnr
-from ganvas.models.foreign import build, save_network
-from ganvas.models.resolve import EMBEDDED, Found, checkpoint, find, interpolated
+from ganvas.models.foreign import build_network
+from ganvas.models.resolve import EMBEDDED, ImageModel, resolve
 from ganvas.policy import Policy
 
 HERE = Path(__file__).parent
@@ -50,7 +52,7 @@ def train(asked: argparse.Namespace) -> None:
 
 def write(asked: argparse.Namespace) -> None:
     file = PACKAGE / EMBEDDED[f"compact-x{asked.scale}"][0]
-    save_network(find(asked.run).network, file)
+    save_network(resolve(asked.run).network, file)
     shutil.copyfile(Path(asked.run) / "log.jsonl", HERE / f"compact_x{asked.scale}.jsonl")
     print(f"{file}: {file.stat().st_size:,} bytes")
 
@@ -84,14 +86,14 @@ def on_y(made: Tensor, high: Tensor, border: int = 4) -> float:
     return psnr(same, high, channel="y", border=border).item()
 
 
-def through(found: Found) -> Enlarge:
+def through(model: ImageModel) -> Enlarge:
     """A model with everything around it, as people use it."""
-    return Enhancer(found, Policy.choose("cpu", "auto"))
+    return Enhancer(model, Policy.choose("cpu", "auto"))
 
 
 def measure(asked: argparse.Namespace) -> None:
     model = asked.model or f"compact-x{asked.scale}"
-    ways = {"bicubic": lambda low: resize(low, scale=asked.scale), model: through(find(model))}
+    ways = {"bicubic": lambda low: resize(low, scale=asked.scale), model: through(resolve(model))}
     for name in SETS:
         made = list(examples(Path(asked.data) / name, asked.scale))
         for what, enlarge in ways.items():
@@ -110,9 +112,9 @@ def perceptual(made: Tensor, high: Tensor, network: torch.nn.Module) -> float:
 def curve(asked: argparse.Namespace) -> None:
     import matplotlib.pyplot as plt
 
-    faithful, real, network, rows = checkpoint(asked.faithful), checkpoint(asked.real), pocket(), []
+    faithful, real, network, rows = checkpoint_of(asked.faithful), checkpoint_of(asked.real), pocket(), []
     for alpha in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
-        enlarge = through(Found(build(interpolated(faithful, real, alpha)), 3, "mixed"))
+        enlarge = through(ImageModel(build_network(interpolate(faithful, real, alpha)), 3, "mixed"))
         found = []
         for low, high in examples(Path(asked.data) / "BSD100"):
             made = enlarged(low, enlarge)

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from ganvas.export.pth import save_network
 from ganvas.imaging.encode_bands import write_png
 from ganvas.imaging.metadata import Metadata
 from ganvas.imaging.photo import Photo
-from ganvas.inference.enhance import Enhancer
-from ganvas.models.foreign import save_network
-from ganvas.models.resolve import Found
+from ganvas.inference.enhance import EnhanceOptions, Enhancer
+from ganvas.models.resolve import ImageModel
 from ganvas.networks.compact import Compact
 from ganvas.networks.rrdb import RRDBNet
 from ganvas.policy import Policy, keep_large_buffers
@@ -60,7 +60,7 @@ def speed(rounds: int, threads: int) -> None:
     for name, (network, side) in networks().items():
         network.eval().requires_grad_(False)
         x = torch.from_numpy(scene(side, side)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        ours = Enhancer(Found(network, 3, name), Policy.choose("cpu"), tile=0)
+        ours = Enhancer(ImageModel(network, 3, name), Policy.choose("cpu"), EnhanceOptions(tile=0))
         with torch.inference_mode():
             off = (ours(x) - network(x)).square().mean().item()
             times = np.array([(timed(partial(network, x)), timed(partial(ours, x))) for _ in range(rounds)])
@@ -103,7 +103,7 @@ def photo(folder: Path, convolutions: int) -> None:
     seconds, most = command("upscale", "-i", folder / "in.png", "-o", folder / "out.png", "--model", weights)
     print(f"1024x1024 x4 through Compact-{convolutions}: {seconds:.1f} s, {most:,.0f} MB at most")
     network = Compact(scale=4, convolutions=convolutions).eval().requires_grad_(False)
-    enhancer = Enhancer(Found(network, 3, ""), Policy.choose("cpu"))
+    enhancer = Enhancer(ImageModel(network, 3, ""), Policy.choose("cpu"))
     image = Photo(scene(1024, 1024), neutral=False)
     took = min(timed(lambda: enhancer.photo(image)) for _ in range(3))
     print(f"the same in Python, from pixels to pixels: {took:.2f} s; own memory {own_memory():,.0f} MB at most")
@@ -115,20 +115,20 @@ def own_memory() -> float:
 
 def folder_rate(folder: Path, count: int, side: int, convolutions: int) -> None:
     """A folder with decoding and encoding beside the network, against the network alone on images in memory."""
-    from ganvas.inference.batch import jobs_for, work
+    from ganvas.inference.batch import jobs_for, run_jobs
 
     (folder / "in").mkdir()
     for k in range(count):
         written(np.roll(scene(side, side), 7 * k, 1), folder / "in" / f"{k:03d}.png")
     network = Compact(scale=4, convolutions=convolutions).eval().requires_grad_(False)
-    enhancer = Enhancer(Found(network, 3, ""), Policy.choose("cpu"))
+    enhancer = Enhancer(ImageModel(network, 3, ""), Policy.choose("cpu"))
     image = Photo(scene(side, side), neutral=False)
     enhancer.photo(image)
     alone, whole = [], []
     for turn in range(3):
         alone.append(timed(lambda: [enhancer.photo(image) for _ in range(count)]))
-        jobs, _ = jobs_for(folder / "in", folder / f"out{turn}")
-        whole.append(timed(partial(list, work(jobs, lambda p, output, tell: enhancer.photo(p)))))
+        jobs = jobs_for(folder / "in", folder / f"out{turn}")
+        whole.append(timed(partial(list, run_jobs(jobs, lambda p, output, progress: enhancer.photo(p)))))
     ratios = 100 * np.array(alone) / np.array(whole)
     rates = f"network alone {count / np.median(alone):.2f} a second, folder {count / np.median(whole):.2f}"
     said = f"{np.median(ratios):.0f} % of it ({ratios.min():.0f} to {ratios.max():.0f})"
