@@ -99,11 +99,8 @@ def metrics(records: Sequence[Record]) -> Safe:
     """A chart for every measure with more than one number, and a table of all with their protocols."""
     every = measures(records)
     if not every:
-        return tag(
-            "p",
-            "No measurements: --eval-images K measures every K images during training, ganvas eval afterwards.",
-            class_="quiet",
-        )
+        way = "--eval-images K measures every K images during training, ganvas eval afterwards"
+        return tag("p", f"No measurements: {way}.", class_="quiet")
     figures = []
     for name, stamp in dict.fromkeys((m.name, m.protocol) for m in every):
         curves = [m for m in every if (m.name, m.protocol) == (name, stamp)]

@@ -44,7 +44,6 @@ class AnyStyle(Restyling):
         widths = [m.shape[1] for m in self.encode(torch.zeros(1, 3, 32, 32))]
         self.generator = generator.build(resolution=resolution, channels=min(channels, 3), widths=widths)
         self.content_weight, self.style_weight = content_weight, style_weight
-        self.needs = frozenset({"image", "other"})
 
     def encode(self, images: Tensor) -> list[Tensor]:
         return list(self.hidden[0].maps(images).values())

@@ -25,8 +25,7 @@ NOT_FROM_IMAGES = "This model generates from noise and cannot translate: model.s
 class Task(nn.Module):
     """Base of tasks: the networks, their losses, and how to sample from them.
 
-    A task never touches optimisers, devices, files, steps of the loop or logging: the trainer does, the same
-    way for every task.  `needs` names the entries it expects in a batch.
+    Optimisers, devices, files, the loop and logging are the trainer's.  `needs` names the entries of a batch.
     """
 
     needs: frozenset[str] = frozenset()
@@ -131,9 +130,14 @@ class Task(nn.Module):
             f"There is no class {text!r}.{did_you_mean(text, names)} Classes: {', '.join(names) or 'none'}."
         )
 
+    @property
+    def maker(self) -> Any:
+        """The network that makes images: the generator, or a part of it."""
+        return self.generator
+
     def adversarial(self) -> Iterator[nn.Module]:
         """The networks of the adversarial pass, which may be compiled; penalties go around them."""
-        yield self.generator
+        yield self.maker
         yield from (part.net for part in self.modules() if isinstance(part, Adversary))
 
 

@@ -54,7 +54,6 @@ class Cartoon(Translation):
         if not 0 <= warmup < 1:
             raise UsageError(f"warmup is a share of the run, from 0 to less than 1, got {warmup:g}.")
         self.keep, self.warmup = keep, warmup
-        self.needs = frozenset({"image", "other"})
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         painted = batch["image"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -57,7 +56,6 @@ class CUT(Translation):
         self.generator = nn.ModuleDict({"net": net, "heads": nn.ModuleList(heads)})
         self.discriminator = Adversary(discriminator, loss, penalties, augment, **facts)
         self.contrast, self.identity, self.temperature = contrast, identity, temperature
-        self.needs = frozenset({"image", "other"})
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         target = batch["image"]
@@ -81,11 +79,11 @@ class CUT(Translation):
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         if back:
             raise UsageError("CUT translates in one direction; train the other with a and b exchanged.")
-        return self.generator["net"](images)
+        return self.maker(images)
 
-    def adversarial(self) -> Iterator[nn.Module]:
-        yield self.generator["net"]
-        yield self.discriminator.net
+    @property
+    def maker(self) -> Any:
+        return self.generator["net"]
 
 
 def patches(head: nn.Module, maps: Tensor, places: Tensor) -> Tensor:

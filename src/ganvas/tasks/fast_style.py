@@ -49,7 +49,6 @@ class OneStyle(Translation):
         self.generator = generator.build(resolution=resolution, channels=channels)
         self.perception, self.style, self.style_size = perception, style, style_size
         self.content_weight, self.style_weight, self.smoothness = content_weight, style_weight, smoothness
-        self.needs = frozenset({"image"})
         self.compare: list[Any] = []  # the perception and the style's Gram matrices; in a list: no part of the state
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import Spec, options
 from ..errors import UsageError
@@ -100,15 +100,6 @@ class Generation(Task):
         """Real images, which have `label`, and a draw with their scores."""
         score = self.discriminator.score
         return Probe(real, draw.image, score(real, label), score(draw.image, draw.label))
-
-    @property
-    def maker(self) -> Any:
-        """The network from noise to images: the generator, or a part of it."""
-        return self.generator
-
-    def adversarial(self) -> Iterator[nn.Module]:
-        yield self.maker
-        yield self.discriminator.net
 
     def label(self, batch: dict[str, Any]) -> Tensor | None:
         """The labels of a batch, real and fake, if conditional.  Fakes take the labels of the real images.

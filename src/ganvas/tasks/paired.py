@@ -42,7 +42,6 @@ class Paired(Translation):
         facts: dict[str, Any] = {"resolution": resolution, "channels": channels + sources}
         self.discriminator = Adversary(discriminator, loss, penalties, augment, pool, **facts)
         self.pixel = pixel
-        self.needs = frozenset({"image", "source"})
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         source, target = batch["source"], batch["image"]

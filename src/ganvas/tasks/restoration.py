@@ -50,7 +50,6 @@ class Restoration(Translation):
                     "Missing loss: of the discriminator, such as loss=weighted(loss=non_saturating,g=0.001)."
                 )
             self.discriminator = Adversary(discriminator, loss, penalties, augment, **facts)
-        self.needs = frozenset({"image", "source"})
         verb = "upscale" if source_scale > 1 else "restore"
         self.next_step = f"ganvas {verb} -i IMAGE -o OUT.png --model {{run}}"
 

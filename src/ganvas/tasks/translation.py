@@ -24,6 +24,10 @@ class Translation(Task):
     reversible = False  # it also translates back
     shows_target = True  # in the sample grid
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.needs = frozenset({"image", self.source})
+
     def target_labels(self, count: int, label: Label) -> Tensor | None:
         if label is not None:
             raise UsageError("This model translates to one kind of image, so it takes no label.")

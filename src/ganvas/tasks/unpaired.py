@@ -46,7 +46,6 @@ class Unpaired(Translation):
             {p: Adversary(discriminator, loss, penalties, augment, pool, **facts) for p in "ab"}
         )
         self.cycle, self.identity = cycle, identity
-        self.needs = frozenset({"image", "other"})
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real = {"a": batch["other"], "b": batch["image"]}
