@@ -1,4 +1,4 @@
-"""Arguments of one `train` call, as given."""
+"""Arguments of one `train` call, as given, and the ranges of its numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ..config import Recipe
+from ..config import Recipe, Spec
 from ..data.dataset import Dataset
 from ..data.sources import parse_resolution
 from ..errors import UsageError
@@ -106,3 +106,24 @@ def check_numbers(request: TrainRequest) -> None:
     for name, option in (("--stop-when", request.stop_when), ("--patience", request.patience)):
         if option is not None and request.eval_images is None and not request.resume:
             raise UsageError(f"{name} needs numbers to go by: give --eval-images N, the images between evaluations.")
+
+
+def check_sizes(recipe: Recipe, images: int, world: int) -> None:
+    """Raise `UsageError` for numbers that cannot work, before anything is written."""
+    least = dict.fromkeys(("batch", "images", "d_steps", "g_steps", "accumulate"), 1)
+    least |= dict.fromkeys(("ema_images", "ema_ramp", "d_warmup_images"), 0)
+    for name, bound in least.items():
+        if not isinstance(value := getattr(recipe, name), Spec) and not value >= bound:
+            raise UsageError(f"{name} must be at least {bound}, got {value}.")
+    if recipe.clip_norm is not None and not recipe.clip_norm > 0:
+        raise UsageError(f"clip_norm must be more than 0, got {recipe.clip_norm}; none leaves gradients as they are.")
+    if recipe.batch > images:
+        raise UsageError(
+            f"A batch of {recipe.batch} is larger than the data ({images} images);"
+            f" take --batch {images} or less, or add images."
+        )
+    if recipe.batch % (parts := recipe.accumulate * world):
+        raise UsageError(
+            f"A batch of {recipe.batch} does not split into {recipe.accumulate} x {world} equal parts"
+            f" (accumulate x processes); take a multiple of {parts}."
+        )

@@ -33,7 +33,7 @@ from .init_from import initialize
 from .players import Diverged, Group
 from .recorder import Event, Finished, Notice, Recorder, Stepped
 from .rehearsal import OUT_OF_MEMORY, rehearse
-from .request import TrainOptions, TrainRequest, check_numbers
+from .request import TrainOptions, TrainRequest, check_numbers, check_sizes
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> Session:
 
 def _build_session(request: TrainRequest, recipe: Recipe, dataset: Dataset, policy: Policy, group: Group) -> Session:
     seed = request.seed or 0
-    _check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
+    check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
     torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
     facts = data_facts(dataset, recipe)
     task: Task = recipe.task.build(**facts)
@@ -255,8 +255,7 @@ def resolve_recipe(request: TrainRequest) -> Recipe:
         recipe = Recipe.from_dict(saved["recipe"])
     recipe = find_recipe(recipe)
     for name in ("batch", "images", "freeze_d"):
-        value = getattr(request, name)
-        if value is not None:
+        if (value := getattr(request, name)) is not None:
             recipe.set(name, str(value))
     changes = request.set.items() if isinstance(request.set, Mapping) else [_parse_change(text) for text in request.set]
     for path, value in changes:
@@ -341,24 +340,3 @@ def _open_evaluation(request: TrainRequest, dataset: Dataset, device: torch.devi
     every, metric, samples = request.eval_images or 0, request.eval_metric, request.eval_samples
     goal, patience, place = request.stop_when, request.patience, device.type
     return Watch(dataset, every=every, metric=metric, samples=samples, stop_when=goal, patience=patience, device=place)
-
-
-def _check_sizes(recipe: Recipe, images: int, world: int) -> None:
-    """Raise `UsageError` for numbers that cannot work, before anything is written."""
-    least = dict.fromkeys(("batch", "images", "d_steps", "g_steps", "accumulate"), 1)
-    least |= dict.fromkeys(("ema_images", "ema_ramp", "d_warmup_images"), 0)
-    for name, bound in least.items():
-        if not isinstance(value := getattr(recipe, name), Spec) and not value >= bound:
-            raise UsageError(f"{name} must be at least {bound}, got {value}.")
-    if recipe.clip_norm is not None and not recipe.clip_norm > 0:
-        raise UsageError(f"clip_norm must be more than 0, got {recipe.clip_norm}; none leaves gradients as they are.")
-    if recipe.batch > images:
-        raise UsageError(
-            f"A batch of {recipe.batch} is larger than the data ({images} images);"
-            f" take --batch {images} or less, or add images."
-        )
-    if recipe.batch % (parts := recipe.accumulate * world):
-        raise UsageError(
-            f"A batch of {recipe.batch} does not split into {recipe.accumulate} x {world} equal parts"
-            f" (accumulate x processes); take a multiple of {parts}."
-        )
