@@ -6,14 +6,14 @@ a small fully connected code instead, no batch norm, and a generator of its deco
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..game import BaseDiscriminator, Scores
-from .label_inputs import JoinNoise
+from .label_inputs import LabelledGenerator
 from .layers import Init, as_size, crop_center, halvings, initialise, stages_of
 from .strided_conv import DownConv, UpConv
 
@@ -50,7 +50,7 @@ def build_decoder(widths: list[int], channels: int, batch_norm: bool) -> nn.Sequ
     return nn.Sequential(*layers, UpConv(widths[0], channels), Bias(channels))
 
 
-class Decoder(nn.Module):
+class Decoder(LabelledGenerator):
     """BEGAN's generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1] (Berthelot et al. 2017).
 
     The architecture of its discriminator's decoder, with strided convolutions instead of 3x3 ones between upsamplings.
@@ -59,24 +59,18 @@ class Decoder(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
-        channels: int = 3,
-        classes: int = 0,
-        attributes: int = 0,
         latent: int = 64,  # size of the noise
-        label_size: int = 50,  # size of the label embedding beside the noise, if there are labels
         width: int = 64,  # channels of the last hidden map; doubled with every halving
         max_width: int = 512,  # no map has more channels than this
         depth: int = 3,  # doublings, at most as many as the image allows
         batch_norm: bool = False,  # after every layer but the last
         init: Init = "kaiming",  # initialisation of the weights
+        **base: Any,
     ):
-        super().__init__()
-        self.latent, self.resolution = latent, as_size(resolution)
+        super().__init__(latent=latent, **base)
         widths, self.base = plan(self.resolution, depth, width, max_width)
-        self.join = JoinNoise(classes, attributes, label_size)
-        self.project = nn.Linear(latent + self.join.size, widths[-1] * self.base[0] * self.base[1])
-        self.body = build_decoder(widths, channels, batch_norm)
+        self.project = nn.Linear(self.inputs, widths[-1] * self.base[0] * self.base[1])
+        self.body = build_decoder(widths, self.channels, batch_norm)
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:

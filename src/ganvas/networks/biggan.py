@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.special import ndtr, ndtri
 
-from ..config import Spec
 from ..errors import UsageError
 from . import resnet
-from .heads import Plain
 from .label_inputs import embedding
 from .layers import WEIGHTS, Init, as_size
 
@@ -49,15 +47,9 @@ class Generator(nn.Module):
         self.sizes = [latent - stages * part, *[part] * stages]
         labelled = bool(classes or attributes)
         self.embed = embedding(classes, attributes, label_size) if labelled else None
-        self.body = resnet.Upward(
-            self.sizes[0],
-            size,
-            channels,
-            width=width,
-            growth=growth,
-            attention=attention,
-            condition={"vector": part + label_size * labelled},
-        )
+        shape = {"width": width, "growth": growth, "attention": attention}
+        condition = {"vector": part + label_size * labelled}
+        self.body = resnet.Upward(self.sizes[0], size, channels, condition=condition, **shape)
         if self.embed is not None:
             WEIGHTS[init](self.embed.weight)
         resnet.init_residual(self.body, init, spectral)
@@ -91,36 +83,13 @@ class Generator(nn.Module):
 class Discriminator(resnet.Discriminator):
     """BigGAN's discriminator: images (N, channels, H, W) to `Scores` (Brock et al. 2019, appendix B)."""
 
+    decides = frozenset({"wide", "join"})
+
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
-        channels: int = 3,
-        classes: int = 0,
-        attributes: int = 0,
         width: int = 256,  # channels of the first map
-        growth: int = 1,  # most channels of a map as a multiple of `width`; doubled with every halving
-        smallest: int = 8,  # the map is halved while its shorter side stays at least this
-        flat: int = 2,  # blocks after that, which keep its size
-        pooling: Literal["sum", "mean"] = "sum",  # pooling of the last map to features
-        attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
-        spectral: bool = True,  # divide every weight by its largest singular value
         init: Init = "orthogonal",  # initialisation of the weights
-        head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
+        **base: Any,
     ):
-        super().__init__(
-            resolution=resolution,
-            channels=channels,
-            classes=classes,
-            attributes=attributes,
-            width=width,
-            growth=growth,
-            smallest=smallest,
-            flat=flat,
-            wide=True,
-            pooling=pooling,
-            attention=attention,
-            spectral=spectral,
-            init=init,
-            head=head,
-        )
+        super().__init__(width=width, wide=True, init=init, **base)

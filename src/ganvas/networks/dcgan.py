@@ -6,18 +6,19 @@ shorter side, and a generator crops the few pixels that its stages give too many
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import BaseDiscriminator, Head, Scores
+from ..game import Scores
 from .heads import Plain
-from .label_inputs import JoinImage, JoinNoise
-from .layers import Init, as_size, crop_center, halvings, initialise, stages_of
+from .label_inputs import LabelledDiscriminator, LabelledGenerator
+from .layers import Init, crop_center, halvings, initialise, stages_of
 from .norms import spectral
 from .strided_conv import DownConv, UpConv
 
@@ -64,29 +65,22 @@ def downward(channels: int, widths: list[int], norms: Norms) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class Generator(nn.Module):
+class Generator(LabelledGenerator):
     """DCGAN's generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1] (Radford et al. 2015)."""
 
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
-        channels: int = 3,
-        classes: int = 0,
-        attributes: int = 0,
-        latent: int = 100,  # size of the noise
-        label_size: int = 50,  # size of the label embedding beside the noise, if there are labels
         width: int = 64,  # channels of the last hidden map; doubled with every halving
         max_width: int = 1024,  # no map has more channels than this
         init: Init = "normal",  # initialisation of the weights
+        **base: Any,
     ):
-        super().__init__()
-        self.latent, self.resolution = latent, as_size(resolution)
+        super().__init__(**base)
         widths = widths_for(self.resolution, width, max_width)[::-1]
         self.base = tuple(-(-side // 2 ** len(widths)) for side in self.resolution)  # rounded up, cropped at the end
-        self.join = JoinNoise(classes, attributes, label_size)
-        self.project = nn.Linear(latent + self.join.size, widths[0] * self.base[0] * self.base[1], bias=False)
-        self.body = upward(widths, channels, NORMS["batch"])
+        self.project = nn.Linear(self.inputs, widths[0] * self.base[0] * self.base[1], bias=False)
+        self.body = upward(widths, self.channels, NORMS["batch"])
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -95,32 +89,24 @@ class Generator(nn.Module):
         return crop_center(image, self.resolution)
 
 
-class Discriminator(BaseDiscriminator):
+class Discriminator(LabelledDiscriminator):
     """DCGAN's discriminator: images (N, channels, H, W) to `Scores` (Radford et al. 2015)."""
-
-    head: Head
 
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
-        channels: int = 3,
-        classes: int = 0,
-        attributes: int = 0,
         width: int = 64,  # channels of the first map; doubled with every halving
         max_width: int = 1024,  # no map has more channels than this
         norm: Norm = "batch",  # after every stage but the first; `spectral` and `none` give every stage a bias
-        join: bool = False,  # show the label as one more channel of the image
         init: Init = "normal",  # initialisation of the weights
         head: Spec = Spec(Plain),  # last layers: features to `Scores`
+        **base: Any,
     ):
-        super().__init__()
-        size = as_size(resolution)
-        self.join = JoinImage(classes, attributes, size, join)
-        widths = widths_for(size, width, max_width)
-        self.body = downward(channels + self.join.channels, widths, NORMS[norm])
-        features = widths[-1] * (size[0] >> len(widths)) * (size[1] >> len(widths))
-        self.head = head.build(features=features, classes=classes, attributes=attributes)
+        super().__init__(**base)
+        widths = widths_for(self.resolution, width, max_width)
+        self.body = downward(self.inputs, widths, NORMS[norm])
+        features = widths[-1] * math.prod(side >> len(widths) for side in self.resolution)
+        self.head = head.build(features=features, **self.facts)
         initialise(self, init)
         if norm == "spectral":
             spectral(self)

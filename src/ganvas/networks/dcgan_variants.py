@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..config import Spec
-from ..game import BaseDiscriminator
 from . import dcgan
 from .heads import Plain
-from .label_inputs import JoinImage, JoinNoise
-from .layers import Init, as_size, crop_center, initialise
+from .label_inputs import LabelledDiscriminator, LabelledGenerator
+from .layers import Init, crop_center, initialise
 from .norms import spectral
 from .virtual_norm import ReferenceBatch, VirtualBatchNorm2d
 
@@ -35,30 +34,23 @@ class Generator(dcgan.Generator):
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
-        channels: int = 3,
-        classes: int = 0,
-        attributes: int = 0,
-        latent: int = 100,
-        label_size: int = 50,
         hidden: int = 0,  # units of a fully connected layer before the first map; 0: none
         width: int = 64,
         max_width: int = 1024,
         norm: Literal["batch", "virtual"] = "batch",  # batch norm, or virtual batch norm (Salimans et al. 2016)
         reference: int = 64,  # images in the reference batch of virtual batch norm
         init: Init = "normal",
+        **base: Any,
     ):
-        nn.Module.__init__(self)  # every part is built here, in the order of DCGAN's
-        self.latent, self.resolution, norms = latent, as_size(resolution), norms_for(norm, reference)
+        LabelledGenerator.__init__(self, **base)  # every other part is built here, in the order of DCGAN's
+        norms = norms_for(norm, reference)
         widths = dcgan.widths_for(self.resolution, width, max_width)[::-1]
         self.base = tuple(-(-side // 2 ** len(widths)) for side in self.resolution)
-        self.join = JoinNoise(classes, attributes, label_size)
-        start = latent + self.join.size
-        self.hidden = dense_layer(start, hidden, norms, nn.ReLU(inplace=True)) if hidden else None
-        self.project = nn.Linear(hidden or start, widths[0] * self.base[0] * self.base[1], bias=False)
-        self.body = dcgan.upward(widths, channels, norms)
-        facts = {"classes": classes, "attributes": attributes}
-        self.reference = ReferenceBatch(reference, (latent,), **facts) if norm == "virtual" else None
+        self.hidden = dense_layer(self.inputs, hidden, norms, nn.ReLU(inplace=True)) if hidden else None
+        self.project = nn.Linear(hidden or self.inputs, widths[0] * self.base[0] * self.base[1], bias=False)
+        self.body = dcgan.upward(widths, self.channels, norms)
+        facts = {"classes": base.get("classes", 0), "attributes": base.get("attributes", 0)}
+        self.reference = ReferenceBatch(reference, (self.latent,), **facts) if norm == "virtual" else None
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -78,29 +70,24 @@ class Discriminator(dcgan.Discriminator):
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
         channels: int = 3,
-        classes: int = 0,
-        attributes: int = 0,
         width: int = 64,
         max_width: int = 1024,
         hidden: int = 0,  # units of a fully connected layer after the last map; 0: none
         norm: dcgan.Norm | Literal["virtual"] = "batch",  # DCGAN's, or virtual batch norm (Salimans et al. 2016)
         reference: int = 64,  # images in the reference batch of virtual batch norm
-        join: bool = False,
         init: Init = "normal",
         head: Spec = Spec(Plain),
+        **base: Any,
     ):
-        BaseDiscriminator.__init__(self)  # every part is built here, in the order of DCGAN's
-        size, norms = as_size(resolution), norms_for(norm, reference)
-        self.join = JoinImage(classes, attributes, size, join)
+        LabelledDiscriminator.__init__(self, channels=channels, **base)  # the rest in the order of DCGAN's
+        size, norms = self.resolution, norms_for(norm, reference)
         widths = dcgan.widths_for(size, width, max_width)
-        self.body = dcgan.downward(channels + self.join.channels, widths, norms)
+        self.body = dcgan.downward(self.inputs, widths, norms)
         features = widths[-1] * (size[0] >> len(widths)) * (size[1] >> len(widths))
         self.hidden = dense_layer(features, hidden, norms, nn.LeakyReLU(0.2, inplace=True)) if hidden else None
-        facts = {"classes": classes, "attributes": attributes}
-        self.head = head.build(features=hidden or features, **facts)
-        self.reference = ReferenceBatch(reference, (channels, *size), **facts) if norm == "virtual" else None
+        self.head = head.build(features=hidden or features, **self.facts)
+        self.reference = ReferenceBatch(reference, (channels, *size), **self.facts) if norm == "virtual" else None
         initialise(self, init)
         if norm == "spectral":
             spectral(self)

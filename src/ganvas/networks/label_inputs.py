@@ -1,4 +1,4 @@
-"""Labels as inputs: embedded beside the noise of a generator, or as a further channel of an image.
+"""Labels as inputs: embedded beside the noise of a generator, or as a further channel of an image; bases of both.
 
 A label is a class (N,) int64 or a vector (N, D) float32; with neither `classes` nor `attributes` a network is
 unconditional.
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .layers import VectorEmbedding
+from ..game import BaseDiscriminator, Head
+from .layers import VectorEmbedding, as_size
 
 LABEL_SIZED = ("embed", "classify")  # names of every part whose shape follows from the labels; --init-from relies on it
 
@@ -61,3 +62,48 @@ class JoinImage(nn.Module):
         if self.embed is None:
             return x
         return torch.cat([x, self.embed(label).view(len(x), 1, *self.resolution).to(x.dtype)], 1)
+
+
+class LabelledGenerator(nn.Module):
+    """Base of generators from noise (N, latent) with the embedding of a label, if there are labels: `inputs` numbers.
+
+    Subclasses build the layers, in the order of their random draws.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        latent: int = 100,  # size of the noise
+        label_size: int = 50,  # size of the label embedding beside the noise, if there are labels
+    ):
+        super().__init__()
+        self.latent, self.resolution, self.channels = latent, as_size(resolution), channels
+        self.join = JoinNoise(classes, attributes, label_size)
+        self.inputs = latent + self.join.size
+
+
+class LabelledDiscriminator(BaseDiscriminator):
+    """Base of discriminators of images with the label as one more channel, if `join`: `inputs` channels.
+
+    Subclasses build the layers, in the order of their random draws, and give their head `facts`.
+    """
+
+    head: Head
+
+    def __init__(
+        self,
+        *,
+        resolution: int | tuple[int, int],
+        channels: int = 3,
+        classes: int = 0,
+        attributes: int = 0,
+        join: bool = False,  # show the label as one more channel of the image
+    ):
+        super().__init__()
+        self.resolution, self.facts = as_size(resolution), {"classes": classes, "attributes": attributes}
+        self.join = JoinImage(classes, attributes, self.resolution, join)
+        self.inputs = channels + self.join.channels

@@ -7,15 +7,17 @@ the input and 0.5 inside.  The data here lie in [-1, 1], so the published sigmoi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..config import Spec
-from ..game import BaseDiscriminator, Head, Scores
+from ..game import Scores
 from .heads import Plain
-from .label_inputs import JoinImage, JoinNoise
-from .layers import Init, as_size, initialise
+from .label_inputs import LabelledDiscriminator, LabelledGenerator
+from .layers import Init, initialise
 from .norms import spectral as with_spectral_norm
 
 
@@ -31,7 +33,7 @@ class Maxout(nn.Module):
         return self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)
 
 
-class Generator(nn.Module):
+class Generator(LabelledGenerator):
     """Fully connected generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1].
 
     Goodfellow et al. 2014.
@@ -40,21 +42,15 @@ class Generator(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
         channels: int = 1,
-        classes: int = 0,
-        attributes: int = 0,
-        latent: int = 100,  # size of the noise
-        label_size: int = 50,  # size of the label embedding beside the noise, if there are labels
         width: int = 1200,  # units of each hidden layer
         depth: int = 2,  # hidden layers
         init: Init = "xavier",  # initialisation of the weights
+        **base: Any,
     ):
-        super().__init__()
-        self.latent = latent
-        self.shape = (channels, *as_size(resolution))
-        self.join = JoinNoise(classes, attributes, label_size)
-        widths = [latent + self.join.size, *[width] * depth]
+        super().__init__(channels=channels, **base)
+        self.shape = (channels, *self.resolution)
+        widths = [self.inputs, *[width] * depth]
         layers = [layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU(inplace=True))]
         self.body = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(self.shape)))
         initialise(self, init)
@@ -63,50 +59,64 @@ class Generator(nn.Module):
         return torch.tanh(self.body(self.join(z, label))).view(-1, *self.shape)
 
 
-class Discriminator(BaseDiscriminator):
-    """Fully connected maxout discriminator: images (N, channels, H, W) to `Scores`.
-
-    Goodfellow et al. 2014.
-    """
-
-    head: Head
+class Dense(LabelledDiscriminator):
+    """Base of fully connected discriminators: the `front`, `depth` times a `layer` of inputs and outputs, the head."""
 
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
+        front: Sequence[nn.Module],
+        layer: Callable[[int, int], Sequence[nn.Module]],
+        factor: int = 1,
         channels: int = 1,
-        classes: int = 0,
-        attributes: int = 0,
-        width: int = 240,  # maxout units of each hidden layer
-        pieces: int = 5,  # linear maps a maxout unit chooses from
-        depth: int = 2,  # hidden layers
-        input_dropout: float = 0.2,  # share of the pixels dropped in training
-        dropout: float = 0.5,  # share of the hidden units dropped in training
+        width: int = 256,  # units of each hidden layer
+        depth: int = 3,  # hidden layers
         spectral: bool = False,  # divide every weight by its largest singular value
-        join: bool = False,  # show the label as one more channel of the image
-        init: Init = "xavier",  # initialisation of the weights
+        init: Init = "kaiming",  # initialisation of the weights
         head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
+        **base: Any,
     ):
-        super().__init__()
-        height, wide = as_size(resolution)
-        self.join = JoinImage(classes, attributes, (height, wide), join)
-        widths = [(channels + self.join.channels) * height * wide, *[width] * depth]
-        layers: list[nn.Module] = [nn.Flatten(), nn.Dropout(input_dropout)]
-        for i, o in zip(widths, widths[1:]):
-            layers += [Maxout(i, o, pieces), nn.Dropout(dropout)]
-        self.body = nn.Sequential(*layers)
-        self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
+        super().__init__(channels=channels, **base)
+        widths = [self.inputs * math.prod(self.resolution) * factor, *[width] * depth]
+        hidden = [part for i, o in zip(widths, widths[1:]) for part in layer(i, o)]
+        self.body = nn.Sequential(*front, *hidden)
+        self.head = head.build(features=widths[-1], **self.facts)
         initialise(self, init)
         if spectral:
             with_spectral_norm(self)
 
     def stages(self) -> list[nn.Module]:
-        """The parts that `freeze_d` counts, from the image on: the maxout layers."""
-        return [layer for layer in self.body if isinstance(layer, Maxout)]
+        """The parts that `freeze_d` counts, from the image on: the layers with weights."""
+        return [layer for layer in self.body if isinstance(layer, (nn.Linear, Maxout))]
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
         return self.head(self.body(self.join(x, label)), label)
+
+
+class Discriminator(Dense):
+    """Fully connected maxout discriminator: images (N, channels, H, W) to `Scores`.
+
+    Goodfellow et al. 2014.
+    """
+
+    decides = frozenset({"front", "layer", "factor"})
+
+    def __init__(
+        self,
+        *,
+        width: int = 240,  # maxout units of each hidden layer
+        pieces: int = 5,  # linear maps a maxout unit chooses from
+        depth: int = 2,  # hidden layers
+        input_dropout: float = 0.2,  # share of the pixels dropped in training
+        dropout: float = 0.5,  # share of the hidden units dropped in training
+        init: Init = "xavier",  # initialisation of the weights
+        **base: Any,
+    ):
+        def layer(i: int, o: int) -> Sequence[nn.Module]:
+            return Maxout(i, o, pieces), nn.Dropout(dropout)
+
+        front = nn.Flatten(), nn.Dropout(input_dropout)
+        super().__init__(front=front, layer=layer, width=width, depth=depth, init=init, **base)
 
 
 class Frequencies(nn.Module):
@@ -126,47 +136,22 @@ class Frequencies(nn.Module):
         return self.gain * torch.cat([flat, *waves], 1)
 
 
-class LeakyDiscriminator(BaseDiscriminator):
+class LeakyDiscriminator(Dense):
     """Fully connected LeakyReLU discriminator for points and small images: (N, channels, H, W) to `Scores`.
 
     As the toy critics of Gulrajani et al. 2017, appendix: no dropout, smooth enough for gradient penalties.
     """
 
-    head: Head
+    decides = frozenset({"front", "layer", "factor"})
 
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
-        channels: int = 1,
-        classes: int = 0,
-        attributes: int = 0,
-        width: int = 256,  # units of each hidden layer
-        depth: int = 3,  # hidden layers
         frequencies: int = 0,  # octaves of sines and cosines appended to every input
-        spectral: bool = False,  # divide every weight by its largest singular value
         gain: float = 1.0,  # factor of the inputs; under spectral norm, the largest slope
-        join: bool = False,  # show the label as one more channel of the image
-        init: Init = "kaiming",  # initialisation of the weights
-        head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
+        **base: Any,
     ):
-        super().__init__()
-        height, wide = as_size(resolution)
-        self.join = JoinImage(classes, attributes, (height, wide), join)
-        seen = (channels + self.join.channels) * height * wide * (1 + 2 * frequencies)
-        widths = [seen, *[width] * depth]
-        layers: list[nn.Module] = [Frequencies(frequencies, gain)]
-        for i, o in zip(widths, widths[1:]):
-            layers += [nn.Linear(i, o), nn.LeakyReLU(0.2, inplace=True)]
-        self.body = nn.Sequential(*layers)
-        self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
-        initialise(self, init)
-        if spectral:
-            with_spectral_norm(self)
+        def layer(i: int, o: int) -> Sequence[nn.Module]:
+            return nn.Linear(i, o), nn.LeakyReLU(0.2, inplace=True)
 
-    def stages(self) -> list[nn.Module]:
-        """The parts that `freeze_d` counts, from the image on: the linear layers."""
-        return [layer for layer in self.body if isinstance(layer, nn.Linear)]
-
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
-        return self.head(self.body(self.join(x, label)), label)
+        super().__init__(front=[Frequencies(frequencies, gain)], layer=layer, factor=1 + 2 * frequencies, **base)

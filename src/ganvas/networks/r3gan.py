@@ -7,18 +7,19 @@ of blocks (Fixup; Zhang et al. 2019).  The mirror image of the generator is the 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import BaseDiscriminator, Head, Scores
+from ..game import Scores
 from .blur_resample import Downsample, Upsample
 from .grouped_conv import GroupedConv
 from .heads import Plain
-from .label_inputs import JoinImage, JoinNoise
-from .layers import as_size, crop_center, halvings
+from .label_inputs import LabelledDiscriminator, LabelledGenerator
+from .layers import crop_center, halvings
 
 TAPS = (1, 2, 1)
 GAIN = math.sqrt(2 / (1 + 0.2**2))  # of LeakyReLU 0.2 (He et al. 2015)
@@ -84,7 +85,7 @@ def stage(width: int, blocks: int, expansion: int, cardinality: int, total: int)
     return nn.Sequential(*(Block(width, expansion, cardinality, total) for _ in range(blocks)))
 
 
-class Generator(nn.Module):
+class Generator(LabelledGenerator):
     """R3GAN's generator: noise (N, latent) to images (N, channels, H, W), about [-1, 1] and not squashed.
 
     Huang et al. 2024, config E.  The published CIFAR-10 network is width 768, cardinality 96 and latent 64; the default
@@ -94,10 +95,6 @@ class Generator(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
-        channels: int = 3,
-        classes: int = 0,
-        attributes: int = 0,
         latent: int = 64,  # size of the noise
         label_size: int = 64,  # size of the label embedding beside the noise, if there are labels
         width: int = 128,  # channels of the largest map
@@ -105,23 +102,22 @@ class Generator(nn.Module):
         blocks: int = 2,  # residual blocks at each size
         expansion: int = 2,  # channels inside a block as a multiple of its own
         cardinality: int = 16,  # groups of a block's 3x3 convolution
+        **base: Any,
     ):
-        super().__init__()
-        self.latent, self.resolution = latent, as_size(resolution)
+        super().__init__(latent=latent, label_size=label_size, **base)
         halved = sizes_for(self.resolution)
         self.base = tuple(-(-side // 2**halved) for side in self.resolution)  # rounded up, cropped at the end
         widths = widths_for(halved + 1, width, growth)[::-1]
         total = blocks * len(widths)
-        self.join = JoinNoise(classes, attributes, label_size)
         self.basis = nn.Parameter(torch.randn(widths[0], *self.base))
-        self.mix = nn.Linear(latent + self.join.size, widths[0], bias=False)
+        self.mix = nn.Linear(self.inputs, widths[0], bias=False)
         init_scaled(self.mix)
         self.body = nn.Sequential(stage(widths[0], blocks, expansion, cardinality, total))
         for wide, narrow in zip(widths, widths[1:]):
             self.body.append(pointwise(wide, narrow))
             self.body.append(Upsample(TAPS))
             self.body.append(stage(narrow, blocks, expansion, cardinality, total))
-        self.out = nn.Conv2d(widths[-1], channels, 1, bias=False)
+        self.out = nn.Conv2d(widths[-1], self.channels, 1, bias=False)
         init_scaled(self.out)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -130,44 +126,36 @@ class Generator(nn.Module):
         return crop_center(self.out(self.body(h)), self.resolution)
 
 
-class Discriminator(BaseDiscriminator):
+class Discriminator(LabelledDiscriminator):
     """R3GAN's discriminator, which mirrors the generator: images (N, channels, H, W) to `Scores`.
 
     Huang et al. 2024.  With labels, the head `projection` adds the published inner product with the label's embedding.
     """
 
-    head: Head
-
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
-        channels: int = 3,
-        classes: int = 0,
-        attributes: int = 0,
         width: int = 128,  # channels of the first map
         growth: int = 1,  # most channels of a map as a multiple of `width`; doubled with every halving
         blocks: int = 2,  # residual blocks at each size
         expansion: int = 2,  # channels inside a block as a multiple of its own
         cardinality: int = 16,  # groups of a block's 3x3 convolution
-        join: bool = False,  # show the label as one more channel of the image
         head: Spec = Spec(Plain),  # last layers: features to `Scores`
+        **base: Any,
     ):
-        super().__init__()
-        size = as_size(resolution)
-        halved = sizes_for(size)
+        super().__init__(**base)
+        halved = sizes_for(self.resolution)
         widths = widths_for(halved + 1, width, growth)
         total = blocks * len(widths)
-        self.join = JoinImage(classes, attributes, size, join)
-        self.read = nn.Conv2d(channels + self.join.channels, widths[0], 1, bias=False)
+        self.read = nn.Conv2d(self.inputs, widths[0], 1, bias=False)
         init_scaled(self.read)
         self.body = nn.Sequential(stage(widths[0], blocks, expansion, cardinality, total))
         for narrow, wide in zip(widths, widths[1:]):
             down = nn.Sequential(Downsample(TAPS), pointwise(narrow, wide))
             self.body.append(nn.Sequential(down, stage(wide, blocks, expansion, cardinality, total)))
-        last = [-(-side // 2**halved) for side in size]
+        last = [-(-side // 2**halved) for side in self.resolution]
         self.basis = nn.Parameter(torch.randn(widths[-1], *last) / math.sqrt(last[0] * last[1]))
-        self.head = built = head.build(features=widths[-1], classes=classes, attributes=attributes)
+        self.head = built = head.build(features=widths[-1], **self.facts)
         for layer in built.modules():
             if isinstance(layer, nn.Linear):
                 init_scaled(layer)

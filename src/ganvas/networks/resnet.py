@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,10 @@ from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import BaseDiscriminator, Head, Scores
+from ..game import Scores
 from .attention import SelfAttention
 from .heads import Plain
-from .label_inputs import JoinImage
+from .label_inputs import LabelledDiscriminator
 from .layers import Init, as_size, crop_center, halvings, initialise
 from .norms import ConditionalBatchNorm2d, spectral
 from .strided_conv import ConvPool, UpsampleConv
@@ -161,36 +161,23 @@ class Generator(nn.Module):
         super().__init__()
         self.latent = latent
         condition = {"classes": classes, "attributes": attributes}
-        self.body = Upward(
-            latent,
-            as_size(resolution),
-            channels,
-            width=width,
-            growth=growth,
-            attention=attention,
-            condition=condition,
-        )
+        shape = {"width": width, "growth": growth, "attention": attention}
+        self.body = Upward(latent, as_size(resolution), channels, condition=condition, **shape)
         init_residual(self, init, spectral)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return self.body(z, [label] * len(self.body.blocks))
 
 
-class Discriminator(BaseDiscriminator):
+class Discriminator(LabelledDiscriminator):
     """Residual discriminator without norms: images (N, channels, H, W) to `Scores` (Miyato et al. 2018, table 4).
 
     WGAN-GP's is the same with `pooling=mean` and without `spectral` (Gulrajani et al. 2017, appendix C).
     """
 
-    head: Head
-
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
-        channels: int = 3,
-        classes: int = 0,
-        attributes: int = 0,
         width: int = 128,  # channels of the first map
         growth: int = 1,  # most channels of a map as a multiple of `width`; doubled with every halving
         smallest: int = 8,  # the map is halved while its shorter side stays at least this
@@ -199,23 +186,21 @@ class Discriminator(BaseDiscriminator):
         pooling: Literal["sum", "mean"] = "sum",  # pooling of the last map to features
         attention: int = 0,  # shorter side of the map (or the nearest there is) with self-attention; 0: none
         spectral: bool = True,  # divide every weight by its largest singular value
-        join: bool = False,  # show the label as one more channel of the image
         init: Init = "xavier",  # initialisation of the weights
         head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
+        **base: Any,
     ):
-        super().__init__()
-        size = as_size(resolution)
-        downs = stages_for(size, smallest)
-        self.join, self.pooling = JoinImage(classes, attributes, size, join), pooling
+        super().__init__(**base)
+        downs, self.pooling = stages_for(self.resolution, smallest), pooling
         places = [min(k, downs - 1) for k in range(downs + flat)]
-        widths = [channels + self.join.channels, *(width * min(2**k, growth) for k in places)]
-        chosen = nearest_index([min(size) >> (k + 1) for k in places], attention)
+        widths = [self.inputs, *(width * min(2**k, growth) for k in places)]
+        chosen = nearest_index([min(self.resolution) >> (k + 1) for k in places], attention)
         self.body = nn.Sequential()
         for k, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
             hidden = outputs if wide or not k else inputs
             block = DownBlock(inputs, hidden, outputs, down=k < downs, first=not k, attention=k == chosen)
             self.body.append(block)
-        self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
+        self.head = head.build(features=widths[-1], **self.facts)
         init_residual(self, init, spectral)
 
     def stages(self) -> list[nn.Module]:

@@ -8,6 +8,7 @@ pixels from 0 to 1 inside, as published: on mostly black images it makes the dif
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from ..config import Spec
 from ..errors import UsageError
 from ..game import BaseDiscriminator, Head, Scores
 from .class_and_code_heads import Classes
-from .label_inputs import JoinNoise
+from .label_inputs import LabelledGenerator
 from .layers import Init, as_size, initialise
 
 
@@ -61,7 +62,7 @@ class Noise(nn.Module):
         return x + self.deviation * torch.randn_like(x) if self.training and self.deviation else x
 
 
-class Generator(nn.Module):
+class Generator(LabelledGenerator):
     """Semi-supervised GAN's fully connected generator: noise (N, latent) to images (N, channels, H, W) in [-1, 1].
 
     Salimans et al. 2016, for MNIST: softplus and batch norm.
@@ -70,19 +71,14 @@ class Generator(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
         channels: int = 1,
-        classes: int = 0,
-        attributes: int = 0,
-        latent: int = 100,  # size of the noise
-        label_size: int = 50,  # size of the label embedding beside the noise, if there are labels
         width: int = 500,  # units of both hidden layers
         init: Init = "xavier",  # initialisation of the weights
+        **base: Any,
     ):
-        super().__init__()
-        self.latent, self.shape = latent, (channels, *as_size(resolution))
-        self.join = JoinNoise(classes, attributes, label_size)
-        widths = [latent + self.join.size, width, width]
+        super().__init__(channels=channels, **base)
+        self.shape = (channels, *self.resolution)
+        widths = [self.inputs, width, width]
         layers: list[nn.Module] = []
         for i, o in zip(widths, widths[1:]):
             layers += [nn.Linear(i, o, bias=False), nn.BatchNorm1d(o), nn.Softplus()]

@@ -15,10 +15,10 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear, no
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import BaseDiscriminator, Head, Scores, SharedBuffers
+from ..game import Scores, SharedBuffers
 from .blur_resample import Blur, Downsample, Upsample
 from .heads import Plain
-from .label_inputs import JoinImage, embedding
+from .label_inputs import LabelledDiscriminator, embedding
 from .layers import as_size, crop_center, halvings, to_float32
 from .minibatch_heads import deviation
 
@@ -261,38 +261,30 @@ class Residual(nn.Module):
         return (h + self.skip(self.halve(x))) / math.sqrt(2)
 
 
-class Discriminator(BaseDiscriminator):
+class Discriminator(LabelledDiscriminator):
     """StyleGAN2's residual discriminator: images (N, channels, H, W) to `Scores` (Karras et al. 2020).
 
     The deviation over groups of images is one more channel of the last map (Karras et al. 2018, section 3).  The
     head's own weights learn at the ordinary rate.
     """
 
-    head: Head
-
     def __init__(
         self,
         *,
-        resolution: int | tuple[int, int],
-        channels: int = 3,
-        classes: int = 0,
-        attributes: int = 0,
         width: int = 32,  # channels of the first map; doubled with every halving
         max_width: int = 128,  # no map has more channels than this
         group: int = 4,  # images in a group of minibatch standard deviation; 0: none
-        join: bool = False,  # show the label as one more channel of the image
         head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
+        **base: Any,
     ):
-        super().__init__()
-        size = as_size(resolution)
-        widths = widths_for(size, width, max_width)
-        self.join, self.group = JoinImage(classes, attributes, size, join), group
-        self.read = EqualConv(channels + self.join.channels, widths[0], 1)
+        super().__init__(**base)
+        widths, self.group = widths_for(self.resolution, width, max_width), group
+        self.read = EqualConv(self.inputs, widths[0], 1)
         self.body = nn.Sequential(*(Residual(i, o) for i, o in zip(widths, widths[1:])))
-        last = [side >> (len(widths) - 1) for side in size]
+        last = [side >> (len(widths) - 1) for side in self.resolution]
         self.look = EqualConv(widths[-1] + bool(group), widths[-1], 3)
         self.flat = EqualLinear(widths[-1] * last[0] * last[1], widths[-1])
-        self.head = head.build(features=widths[-1], classes=classes, attributes=attributes)
+        self.head = head.build(features=widths[-1], **self.facts)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the input layer, then each size."""
