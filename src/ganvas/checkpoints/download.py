@@ -127,7 +127,10 @@ def add(name: str, file: Path) -> Path:
     if not file.is_file():
         raise UsageError(f"There is no file {file}.")
     verify(name, file)
-    return _into_place(name, file.read_bytes())
+    place = folder() / known(name).file
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(place, file.read_bytes())
+    return place
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
@@ -178,13 +181,6 @@ def _download(address: str, part: Path, progress: Progress | None) -> None:
                 progress(have, total)
     if have < total:
         raise OSError(f"the connection ended after {have:,} of {total:,} bytes")
-
-
-def _into_place(name: str, content: bytes) -> Path:
-    place = folder() / known(name).file
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(place, content)
-    return place
 
 
 def read(name: str) -> dict[str, Tensor]:

@@ -152,56 +152,23 @@ def counted(prefix: str) -> Callable[[Shapes], int]:
     return lambda shapes: min(3, len(numbers(shapes, prefix + r"(\d)\.weight")))
 
 
+rrdb_new = rrdb_infer("conv_first.weight", "conv_last.weight", "body.{}.rdb1.conv1.weight", counted("conv_up"))
+rrdb_old = rrdb_infer("model.0.weight", "model.{}.weight", "model.1.sub.{}.RDB1.conv1.0.weight", old_ups)
+rrdb_middle = rrdb_infer("conv_first.weight", "conv_last.weight", "RRDB_trunk.{}.RDB1.conv1.weight", counted("upconv"))
+basicsr = resnet_infer("conv_first.weight", "body.{}.conv1.weight", "upconv{}.weight")
+mmagic = resnet_infer("conv_first.weight", "trunk_net.{}.conv1.weight", "upsample{}.upsample_conv.weight")
+srresnet = resnet_infer("first.0.weight", "body.{}.conv1.weight", "larger.{}.bias")
+
 LAYOUTS = (
+    Layout("new", "rrdb", "ESRGAN in Real-ESRGAN's layout", "conv_body.weight", rrdb_new, same_name),
+    Layout("old", "rrdb", "ESRGAN in the old layout", "model.0.weight", rrdb_old, old_name),
     Layout(
-        "new",
-        "rrdb",
-        "ESRGAN in Real-ESRGAN's layout",
-        "conv_body.weight",
-        rrdb_infer("conv_first.weight", "conv_last.weight", "body.{}.rdb1.conv1.weight", counted("conv_up")),
-        same_name,
-    ),
-    Layout(
-        "old",
-        "rrdb",
-        "ESRGAN in the old layout",
-        "model.0.weight",
-        rrdb_infer("model.0.weight", "model.{}.weight", "model.1.sub.{}.RDB1.conv1.0.weight", old_ups),
-        old_name,
-    ),
-    Layout(
-        "middle",
-        "rrdb",
-        "ESRGAN in the layout of its released code",
-        "trunk_conv.weight",
-        rrdb_infer("conv_first.weight", "conv_last.weight", "RRDB_trunk.{}.RDB1.conv1.weight", counted("upconv")),
-        middle_name,
+        "middle", "rrdb", "ESRGAN in the layout of its released code", "trunk_conv.weight", rrdb_middle, middle_name
     ),
     Layout("compact", "compact", "Compact (SRVGGNetCompact)", "body.0.weight", compact_infer, same_name),
-    Layout(
-        "basicsr",
-        "msrresnet",
-        "MSRResNet in BasicSR's layout",
-        "conv_first.weight",
-        resnet_infer("conv_first.weight", "body.{}.conv1.weight", "upconv{}.weight"),
-        same_name,
-    ),
-    Layout(
-        "mmagic",
-        "msrresnet",
-        "MSRResNet in MMagic's layout",
-        "conv_first.weight",
-        resnet_infer("conv_first.weight", "trunk_net.{}.conv1.weight", "upsample{}.upsample_conv.weight"),
-        mmagic_name,
-    ),
-    Layout(
-        "ganvas",
-        "srresnet",
-        "SRResNet in ganvas' own layout",
-        "first.0.weight",
-        resnet_infer("first.0.weight", "body.{}.conv1.weight", "larger.{}.bias"),
-        same_name,
-    ),
+    Layout("basicsr", "msrresnet", "MSRResNet in BasicSR's layout", "conv_first.weight", basicsr, same_name),
+    Layout("mmagic", "msrresnet", "MSRResNet in MMagic's layout", "conv_first.weight", mmagic, mmagic_name),
+    Layout("ganvas", "srresnet", "SRResNet in ganvas' own layout", "first.0.weight", srresnet, same_name),
 )
 
 DISCRIMINATORS = {  # keys by which they are recognised

@@ -58,6 +58,11 @@ def decoder_name(name: str, o: Options) -> str:
     return f"{1 + 3 * before + int(stage)}.{kind}"
 
 
+def no_options(shapes: Shapes) -> Options:
+    """The encoder has none."""
+    return {}
+
+
 def encoder_name(name: str, o: Options) -> str:
     """The name in the encoder's code, which numbers its modules."""
     part, kind = name.rpartition(".")[::2]
@@ -66,25 +71,14 @@ def encoder_name(name: str, o: Options) -> str:
 
 NET, DECODER, ENCODER_NAME = "transformer_net", "adain_decoder", "normalised_vgg"
 
+STATISTICS = r".*\.(running_mean|running_var|num_batches_tracked)"  # of old instance norms, which use none
+DEEPER = r"(32|35|38|42|45|48|51)\.(weight|bias)"
+TITLE = "a style network (TransformerNet) of PyTorch's examples"
 STYLE = (
-    Layout(
-        "pytorch",
-        NET,
-        "a style network (TransformerNet) of PyTorch's examples",
-        "conv1.conv2d.weight",
-        transformer_infer,
-        same_name,
-        r".*\.(running_mean|running_var|num_batches_tracked)",
-    ),
+    Layout("pytorch", NET, TITLE, "conv1.conv2d.weight", transformer_infer, same_name, STATISTICS),
     Layout("ganvas", DECODER, "a style decoder of ganvas", "stages.0.0.weight", decoder_infer_ours, same_name),
     Layout("adain", DECODER, "AdaIN's decoder", "1.weight", decoder_infer, decoder_name),
     Layout(
-        "vgg_normalised",
-        ENCODER_NAME,
-        "AdaIN's encoder (normalised VGG)",
-        "0.weight",
-        lambda shapes: {},
-        encoder_name,
-        r"(32|35|38|42|45|48|51)\.(weight|bias)",
+        "vgg_normalised", ENCODER_NAME, "AdaIN's encoder (normalised VGG)", "0.weight", no_options, encoder_name, DEEPER
     ),
 )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .layouts import LAYOUTS, Layout, Options, Shapes, numbered, numbers, same_name, size
-from .layouts_style import STYLE
+from .layouts_style import STATISTICS, STYLE
 
 DEEPEST = 14  # most halvings of a U-Net
-STATISTICS = r".*\.(running_mean|running_var|num_batches_tracked)"  # of old instance norms, which use none
 
 
 # --- the residual network of CycleGAN ------------------------------------------------------------------------
@@ -124,63 +123,30 @@ def stargan_name(name: str, o: Options) -> str:
     return f"main.{start + offset + (3 * int(rest[0]) if group != 'enter' else 0)}.{kind}"
 
 
+def cyclegan(name: str, detail: str, dropout: float, second: int) -> Layout:
+    """CycleGAN's layout, without or with dropout, which moves the second convolution of a block."""
+    infer = resnet_infer("model.1.weight", "model.{}.conv_block.1.weight", "model.{}.weight", "model.2.weight", dropout)
+    title, anchor = f"CycleGAN's ResNet generator{detail}", "model.1.weight"
+    return Layout(name, RESNET, title, anchor, infer, resnet_name(second), STATISTICS)
+
+
 RESNET, UNET, STARGAN = "translation_generator", "unet_generator", "stargan_generator"
 
+ENTER = "enter.conv.weight"
+resnet = resnet_infer(ENTER, "blocks.{}.conv1.weight", "leave.weight", "enter.norm.weight", 0.0)
+unet = unet_infer("downs.{}".format, "ups.0.weight", "up_norms.1.weight")
+pix2pix = unet_infer(unet_down, "model.model.3.weight", "model.model.1.model.6.weight")
+stargan = stargan_infer(ENTER, "blocks.{}.conv.weight", "leave.weight")
+published_stargan = stargan_infer("main.0.weight", "main.{}.main.0.weight", "main.{}.weight")
+
 TRANSLATION = (
-    Layout(
-        "ganvas",
-        RESNET,
-        "a residual translation network of ganvas",
-        "enter.conv.weight",
-        resnet_infer("enter.conv.weight", "blocks.{}.conv1.weight", "leave.weight", "enter.norm.weight", 0.0),
-        same_name,
-    ),
-    *(
-        Layout(
-            name,
-            RESNET,
-            f"CycleGAN's ResNet generator{detail}",
-            "model.1.weight",
-            resnet_infer("model.1.weight", r"model.{}.conv_block.1.weight", "model.{}.weight", "model.2.weight", drop),
-            resnet_name(second),
-            STATISTICS,
-        )
-        for name, detail, drop, second in (("cyclegan", "", 0.0, 5), ("cyclegan_dropout", " with dropout", 0.5, 6))
-    ),
-    Layout(
-        "ganvas",
-        UNET,
-        "a U-Net of ganvas",
-        "downs.0.weight",
-        unet_infer("downs.{}".format, "ups.0.weight", "up_norms.1.weight"),
-        same_name,
-    ),
-    Layout(
-        "pix2pix",
-        UNET,
-        "pix2pix's U-Net generator",
-        "model.model.0.weight",
-        unet_infer(unet_down, "model.model.3.weight", "model.model.1.model.6.weight"),
-        unet_name,
-        STATISTICS,
-    ),
-    Layout(
-        "ganvas",
-        STARGAN,
-        "a StarGAN generator of ganvas",
-        "enter.conv.weight",
-        stargan_infer("enter.conv.weight", "blocks.{}.conv.weight", "leave.weight"),
-        same_name,
-    ),
-    Layout(
-        "stargan",
-        STARGAN,
-        "StarGAN's generator",
-        "main.0.weight",
-        stargan_infer("main.0.weight", "main.{}.main.0.weight", "main.{}.weight"),
-        stargan_name,
-        STATISTICS,
-    ),
+    Layout("ganvas", RESNET, "a residual translation network of ganvas", ENTER, resnet, same_name),
+    cyclegan("cyclegan", "", 0.0, 5),
+    cyclegan("cyclegan_dropout", " with dropout", 0.5, 6),
+    Layout("ganvas", UNET, "a U-Net of ganvas", "downs.0.weight", unet, same_name),
+    Layout("pix2pix", UNET, "pix2pix's U-Net generator", "model.model.0.weight", pix2pix, unet_name, STATISTICS),
+    Layout("ganvas", STARGAN, "a StarGAN generator of ganvas", ENTER, stargan, same_name),
+    Layout("stargan", STARGAN, "StarGAN's generator", "main.0.weight", published_stargan, stargan_name, STATISTICS),
 )
 
 

@@ -6,7 +6,7 @@ generator's (`g_penalties`).  It is a module: what it keeps between steps is in 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -133,13 +133,10 @@ class DRAGAN(GradientPenalty):
     def __init__(
         self,
         *,
-        weight: float | Spec = 10.0,  # the paper's lambda, or a schedule of it
         spread: float = 0.5,  # size of the noise, in standard deviations of the batch
-        centre: float = 1.0,  # the norm without penalty
-        one_sided: bool = False,  # penalize only norms above the centre
-        every: int = 1,  # steps from one evaluation to the next
+        **base: Any,
     ):
-        super().__init__(weight=weight, centre=centre, one_sided=one_sided, every=every)
+        super().__init__(**base)
         self.spread = spread
 
     def points(self, match: Match, progress: Progress) -> tuple[Tensor, Tensor | None]:

@@ -8,13 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, relu
 
 from ..errors import UsageError
+from .layers import reflect_conv
 
 VGG_WIDTHS = (64, 128, 256, 512)  # channels of the maps that published decoders were trained on
-
-
-def reflect_conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
-    """A convolution with reflection padding that keeps the size."""
-    return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect")
 
 
 class Decoder(nn.Module):

@@ -11,21 +11,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
 from ..game import BaseDiscriminator, Scores
 from .label_inputs import LabelledGenerator
-from .layers import Init, as_size, crop_center, halvings, initialise, stages_of
+from .layers import Init, as_size, check_size, crop_center, halvings, initialise, pad_evenly, stages_of
 from .strided_conv import DownConv, UpConv
 
 
 def plan(resolution: tuple[int, int], depth: int, width: int, max_width: int) -> tuple[list[int], tuple[int, int]]:
-    """Channels of the maps from the image inwards, and the innermost map's (height, width), rounded up.
-
-    Raises `UsageError` under 8 pixels.
-    """
-    if min(resolution) < 8:
-        height, wide = resolution
-        raise UsageError(f"An autoencoder needs images of at least 8x8 pixels, these are {wide}x{height}.")
+    """Channels of the maps from the image inwards, and the innermost map's (height, width), rounded up."""
+    check_size(resolution, "An autoencoder needs images")
     stages = min(depth, halvings(resolution)) if depth else halvings(resolution)
     height, wide = (-(-side // 2**stages) for side in resolution)
     return [min(width << k, max_width) for k in range(stages)], (height, wide)
@@ -133,8 +127,4 @@ class Autoencoder(BaseDiscriminator):
     def _padded(self, x: Tensor) -> Tensor:
         """Images replicate-padded evenly to a size that every stage halves exactly."""
         halved = 2 ** len(self.stages())
-        missing = [side * halved - have for side, have in zip(self.base, x.shape[2:])]
-        if not any(missing):
-            return x
-        (top, left), (down, across) = [m // 2 for m in missing], missing
-        return nn.functional.pad(x, (left, across - left, top, down - top), mode="replicate")
+        return pad_evenly(x, [side * halved - have for side, have in zip(self.base, x.shape[2:])])

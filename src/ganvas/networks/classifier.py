@@ -5,10 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..config import Spec
-from ..errors import UsageError
 from ..game import BaseDiscriminator, Head, Scores
 from .class_and_code_heads import Classes
-from .layers import Init, as_size, halvings, initialise
+from .layers import Init, as_size, check_size, halvings, initialise
 from .strided_conv import DownConv
 
 
@@ -33,10 +32,9 @@ class Classifier(BaseDiscriminator):
         head: Spec = Spec(Classes),  # last layers: features to class logits
     ):
         super().__init__()
-        height, wide = as_size(resolution)
-        if min(height, wide) < 8:
-            raise UsageError(f"The classifier needs images of at least 8x8 pixels, these are {wide}x{height}.")
-        stages = halvings((height, wide))
+        size = as_size(resolution)
+        check_size(size, "The classifier needs images")
+        stages = halvings(size)
         widths = [channels, *(min(width << k, max_width) for k in range(stages))]
         layers: list[nn.Module] = []
         for i, o in zip(widths, widths[1:]):
@@ -44,7 +42,7 @@ class Classifier(BaseDiscriminator):
                 layers += [convolution, nn.BatchNorm2d(o), nn.LeakyReLU(0.2, inplace=True)]
         self.body = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
-        self.head = head.build(features=widths[-1] * (height >> stages) * (wide >> stages), classes=classes)
+        self.head = head.build(features=widths[-1] * (size[0] >> stages) * (size[1] >> stages), classes=classes)
         initialise(self, init)
 
     def stages(self) -> list[nn.Module]:

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ..game import ImageToImage
-from .layers import Init, crop_center, initialise, pad_to_multiple
+from .layers import Init, crop_center, initialise, pad_for_reflection, reflect_conv
 from .norms import ImageNorm, image_norm
 from .strided_conv import UpsampleConv
 
 HALVED = 2  # times
-LEAST = 5  # a side of fewer pixels is padded to 8: reflection needs two pixels after two halvings
 
 
 class Layer(nn.Module):
@@ -40,11 +39,6 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.dropout(relu(self.norm1(self.conv1(x)), inplace=True))
         return x + self.norm2(self.conv2(h))
-
-
-def reflect_conv(inputs: int, outputs: int, size: int, bias: bool = True) -> nn.Conv2d:
-    """A convolution with reflection padding that keeps the size."""
-    return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect", bias=bias)
 
 
 class Generator(ImageToImage):
@@ -85,8 +79,8 @@ class Generator(ImageToImage):
 
         Park et al. 2020 take layers 0, 4, 8, 12 and 16 of the same network: of 9 blocks, the 1st and the 5th.
         """
-        x = pad_to_multiple(x, 4 if min(x.shape[2:]) >= LEAST else 8)
-        h, maps = self.enter(x), [x]
+        maps = [pad_for_reflection(x)]
+        h = self.enter(maps[0])
         for layer in self.downs:
             maps.append(layer.conv(h))  # type: ignore[operator]
             h = relu(layer.norm(maps[-1]))  # type: ignore[operator]
@@ -97,6 +91,6 @@ class Generator(ImageToImage):
         return maps
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.enter(pad_to_multiple(x, 4 if min(x.shape[2:]) >= LEAST else 8))
+        h = self.enter(pad_for_reflection(x))
         h = self.leave(self.ups(self.blocks(self.downs(h))))
         return crop_center(torch.tanh(h), (x.shape[2], x.shape[3]))

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Spec
-from ..errors import UsageError
 from ..game import Scores
 from .heads import Plain
 from .label_inputs import LabelledDiscriminator, LabelledGenerator
-from .layers import Init, crop_center, halvings, initialise, stages_of
+from .layers import Init, check_size, crop_center, halvings, initialise, stages_of
 from .norms import spectral
 from .strided_conv import DownConv, UpConv
 
@@ -33,16 +32,8 @@ NORMS: dict[str, Norms] = {  # the norm of a map of so many channels
 
 
 def widths_for(resolution: tuple[int, int], width: int, max_width: int) -> list[int]:
-    """Channels of the maps, largest map first: one for every halving that leaves at least 4 pixels a side.
-
-    Raises `UsageError` under 8 pixels.
-    """
-    if min(resolution) < 8:
-        height, across = resolution
-        raise UsageError(
-            f"DCGAN needs images of at least 8x8 pixels, these are {across}x{height};"
-            " for points and tiny images use the fully connected recipe `gan`."
-        )
+    """Channels of the maps, largest map first: one for every halving that leaves at least 4 pixels a side."""
+    check_size(resolution, "DCGAN needs images", "recipe `gan`")
     return [min(width << k, max_width) for k in range(halvings(resolution))]
 
 

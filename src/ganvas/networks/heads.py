@@ -43,15 +43,7 @@ class Plain(nn.Module):
 class Projection(Plain):
     """Projection: a logit plus the inner product of features and label embedding (Miyato and Koyama 2018, eq. 3)."""
 
-    def __init__(
-        self,
-        *,
-        features: int,
-        classes: int = 0,
-        attributes: int = 0,
-        outputs: int = 1,
-        bias: bool = True,  # add a constant to the logit
-    ):
+    def __init__(self, *, features: int, classes: int = 0, attributes: int = 0, outputs: int = 1, bias: bool = True):
         super().__init__(features=features, outputs=outputs, bias=bias)
         self.embed = embedding(classes, attributes, outputs * features)
         nn.init.xavier_uniform_(self.embed.weight)  # type: ignore[arg-type]

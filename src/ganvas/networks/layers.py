@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
+
 Init = Literal["normal", "kaiming", "xavier", "orthogonal"]
 
 WEIGHTS = {
@@ -50,6 +52,13 @@ def initialise(module: nn.Module, init: Init) -> nn.Module:
     return module
 
 
+def check_size(resolution: tuple[int, int], need: str, instead: str = "") -> None:
+    """Raise `UsageError`, which begins with `need`, for images under 8 pixels a side; `instead` takes smaller ones."""
+    if min(resolution) < 8:
+        hint = f"; for points and tiny images use the fully connected {instead}" if instead else ""
+        raise UsageError(f"{need} of at least 8x8 pixels, these are {resolution[1]}x{resolution[0]}{hint}.")
+
+
 def halvings(resolution: tuple[int, int], smallest: int = 4) -> int:
     """The number of times the shorter side of (H, W) can be halved before it is under `smallest` pixels."""
     return int(math.log2(min(resolution) / smallest))
@@ -74,7 +83,21 @@ def crop_center(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
     """Pad (N, C, H, W) evenly, by repeating its edge, to sides that `multiple` divides; `crop_center` undoes it."""
-    missing = [-side % multiple for side in image.shape[2:]]
+    return pad_evenly(image, [-side % multiple for side in image.shape[2:]])
+
+
+def pad_for_reflection(image: Tensor) -> Tensor:
+    """Pad to a multiple of 4, or of 8 under 5 pixels: reflection needs two pixels after two halvings."""
+    return pad_to_multiple(image, 4 if min(image.shape[2:]) >= 5 else 8)
+
+
+def reflect_conv(inputs: int, outputs: int, size: int = 3, bias: bool = True) -> nn.Conv2d:
+    """A convolution with reflection padding that keeps the size."""
+    return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect", bias=bias)
+
+
+def pad_evenly(image: Tensor, missing: list[int]) -> Tensor:
+    """Pad (N, C, H, W) by so many rows and columns around it, repeating its edge."""
     if not any(missing):
         return image
     (top, left), (down, across) = [m // 2 for m in missing], missing

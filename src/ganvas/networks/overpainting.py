@@ -10,14 +10,14 @@ from torch.nn.functional import interpolate, relu
 
 from ..errors import UsageError
 from ..game import ImageToImage
-from .adain import VGG_WIDTHS, reflect_conv
-from .layers import crop_center, pad_to_multiple
-from .transformer_net import LEAST, Block, Layer
+from .adain import VGG_WIDTHS
+from .layers import crop_center, pad_for_reflection, reflect_conv
+from .transformer_net import Block, Layer, TransformerNet
 
 STROKE = 0.1  # factor of the residual: at 1 the first steps would be large beside the colours
 
 
-class ResidualStyleNet(ImageToImage):
+class ResidualStyleNet(TransformerNet):
     """Residual network of one style: images (N, 1 or 3, H, W) in [-1, 1] to stylized ones (after Johnson et al. 2016).
 
     The halvings and blocks of Johnson et al. 2016, with three changes that let a training begin with all of the content
@@ -26,14 +26,8 @@ class ResidualStyleNet(ImageToImage):
     that what follows it can tell how bright a place is.  Any size: grown by its edge, cropped.
     """
 
-    def __init__(
-        self,
-        *,
-        channels: int = 3,
-        width: int = 32,  # channels of the largest map; doubled with both halvings
-        blocks: int = 5,  # residual blocks
-    ):
-        super().__init__()
+    def __init__(self, *, channels: int = 3, width: int = 32, blocks: int = 5):
+        ImageToImage.__init__(self)
         self.ground = Colours(channels)
         self.first = Layer(channels, width, 5)
         self.inwards = nn.ModuleList(with_norm(Layer(k * width, 2 * k * width, 3, 2)) for k in (1, 2))
@@ -43,7 +37,7 @@ class ResidualStyleNet(ImageToImage):
         zero_weights(self.last.conv2d)
 
     def forward(self, x: Tensor) -> Tensor:
-        h, skipped = relu(self.first(pad_to_multiple(x, 4 if min(x.shape[2:]) >= LEAST else 8))), []
+        h, skipped = relu(self.first(pad_for_reflection(x))), []
         for layer in self.inwards:
             skipped.append(h)
             h = layer(h)
@@ -107,7 +101,9 @@ class ResidualStyleDecoder(nn.Module):
         for k in reversed(range(len(widths))):
             inputs = widths[k] * (1 if k == len(widths) - 1 else 2) + (0 if k else channels)
             sizes = [inputs, *[widths[k]] * (depth - 1), widths[max(k - 1, 0)]]
-            self.stages.append(nn.Sequential(*(leaky_conv(i, o) for i, o in zip(sizes, sizes[1:]))))
+            # LeakyReLU: its units cannot die
+            layers = [nn.Sequential(reflect_conv(i, o), nn.LeakyReLU(0.2)) for i, o in zip(sizes, sizes[1:])]
+            self.stages.append(nn.Sequential(*layers))
         self.last = zero_weights(reflect_conv(widths[0], channels))
 
     def forward(self, *maps: Tensor) -> Tensor:
@@ -117,8 +113,3 @@ class ResidualStyleDecoder(nn.Module):
         for stage, beside in zip(list(self.stages)[1:], reversed(rest)):
             h = stage(torch.cat([interpolate(h, size=beside.shape[2:]), beside], 1))
         return image + STROKE * self.last(h)
-
-
-def leaky_conv(inputs: int, outputs: int) -> nn.Sequential:
-    """A convolution and LeakyReLU, whose units cannot die."""
-    return nn.Sequential(reflect_conv(inputs, outputs), nn.LeakyReLU(0.2))

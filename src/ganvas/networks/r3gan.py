@@ -19,7 +19,7 @@ from .blur_resample import Downsample, Upsample
 from .grouped_conv import GroupedConv
 from .heads import Plain
 from .label_inputs import LabelledDiscriminator, LabelledGenerator
-from .layers import crop_center, halvings
+from .layers import check_size, crop_center, halvings
 
 TAPS = (1, 2, 1)
 GAIN = math.sqrt(2 / (1 + 0.2**2))  # of LeakyReLU 0.2 (He et al. 2015)
@@ -62,17 +62,6 @@ def pointwise(inputs: int, outputs: int) -> nn.Module:
     return layer
 
 
-def sizes_for(resolution: tuple[int, int]) -> int:
-    """The number of halvings to the smallest map; raises `UsageError` under 8 pixels."""
-    if min(resolution) < 8:
-        height, width = resolution
-        raise UsageError(
-            f"R3GAN's networks need images of at least 8x8 pixels, these are {width}x{height};"
-            " for points and tiny images use the fully connected ones."
-        )
-    return halvings(resolution)
-
-
 def widths_for(stages: int, width: int, growth: int) -> list[int]:
     """Channels of each stage, from the largest map to the smallest."""
     return [width * min(2**k, growth) for k in range(stages)]
@@ -105,7 +94,8 @@ class Generator(LabelledGenerator):
         **base: Any,
     ):
         super().__init__(latent=latent, label_size=label_size, **base)
-        halved = sizes_for(self.resolution)
+        check_size(self.resolution, "R3GAN's networks need images", "ones")
+        halved = halvings(self.resolution)
         self.base = tuple(-(-side // 2**halved) for side in self.resolution)  # rounded up, cropped at the end
         widths = widths_for(halved + 1, width, growth)[::-1]
         total = blocks * len(widths)
@@ -144,7 +134,8 @@ class Discriminator(LabelledDiscriminator):
         **base: Any,
     ):
         super().__init__(**base)
-        halved = sizes_for(self.resolution)
+        check_size(self.resolution, "R3GAN's networks need images", "ones")
+        halved = halvings(self.resolution)
         widths = widths_for(halved + 1, width, growth)
         total = blocks * len(widths)
         self.read = nn.Conv2d(self.inputs, widths[0], 1, bias=False)

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from ..config import Spec
-from ..errors import UsageError
 from ..game import Scores
 from .attention import SelfAttention
 from .heads import Plain
 from .label_inputs import LabelledDiscriminator
-from .layers import Init, as_size, crop_center, halvings, initialise
+from .layers import Init, as_size, check_size, crop_center, halvings, initialise
 from .norms import ConditionalBatchNorm2d, spectral
 from .strided_conv import ConvPool, UpsampleConv
 
@@ -70,16 +69,8 @@ class DownBlock(nn.Module):
 
 
 def stages_for(resolution: tuple[int, int], smallest: int) -> int:
-    """The number of halvings to a map of at least `smallest` pixels a side, at least 1.
-
-    Raises `UsageError` for images under 8 pixels.
-    """
-    if min(resolution) < 8:
-        height, width = resolution
-        raise UsageError(
-            f"The residual networks need images of at least 8x8 pixels, these are {width}x{height};"
-            " for points and tiny images use the fully connected ones."
-        )
+    """The number of halvings to a map of at least `smallest` pixels a side, at least 1."""
+    check_size(resolution, "The residual networks need images", "ones")
     return max(halvings(resolution, smallest), 1)
 
 

@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu, linear, relu
 
 from ..config import Spec
-from ..errors import UsageError
 from ..game import BaseDiscriminator, Head, Scores
 from .class_and_code_heads import Classes
 from .label_inputs import LabelledGenerator
-from .layers import Init, as_size, initialise
+from .layers import Init, as_size, check_size, initialise
 
 
 def apply_weight_norm(weight: Tensor, gain: Tensor) -> Tensor:
@@ -154,9 +153,7 @@ class ConvDiscriminator(BaseDiscriminator):
         head: Spec = Spec(Classes),  # last layers: features to `Scores`
     ):
         super().__init__()
-        height, wide = as_size(resolution)
-        if min(height, wide) < 8:
-            raise UsageError(f"This discriminator needs images of at least 8x8 pixels, these are {wide}x{height}.")
+        check_size(as_size(resolution), "This discriminator needs images")
         double = 2 * width
         groups = [
             [NormedConv(channels, width, 3), NormedConv(width, width, 3), NormedConv(width, width, 3, 2)],

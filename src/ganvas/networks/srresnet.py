@@ -74,22 +74,15 @@ class ResidualBlock(nn.Module):
         return x + self.conv2(F.relu(self.conv1(x), inplace=True))
 
 
-class MSRResNet(ImageToImage):
+class MSRResNet(SRResNet):
     """SRResNet without batch norm: images (N, channels, H, W) to (N, channels, scale H, scale W).
 
     After Wang et al. 2018 (ESRGAN's baseline, BasicSR's MSRResNet): LeakyReLU 0.1, a bilinear enlargement of the input
     is added, every convolution begins with a tenth of Kaiming's weights.  It works in [0, 1] inside.
     """
 
-    def __init__(
-        self,
-        *,
-        channels: int = 3,
-        scale: int = 4,  # side of the output as a multiple of the input: 1, 2, 3, 4 or 8
-        width: int = 64,  # channels of every map
-        blocks: int = 16,  # residual blocks
-    ):
-        super().__init__()
+    def __init__(self, *, channels: int = 3, scale: int = 4, width: int = 64, blocks: int = 16):
+        ImageToImage.__init__(self)
         self.scale = scale
         self.conv_first = nn.Conv2d(channels, width, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))

@@ -19,7 +19,7 @@ from ..game import Scores, SharedBuffers
 from .blur_resample import Blur, Downsample, Upsample
 from .heads import Plain
 from .label_inputs import LabelledDiscriminator, embedding
-from .layers import as_size, crop_center, halvings, to_float32
+from .layers import as_size, check_size, crop_center, halvings, to_float32
 from .minibatch_heads import deviation
 
 GAIN = math.sqrt(2)
@@ -157,13 +157,8 @@ class ToImage(nn.Module):
 
 
 def widths_for(resolution: tuple[int, int], width: int, max_width: int) -> list[int]:
-    """Channels of each size from the largest map to the smallest; raises `UsageError` under 8 pixels."""
-    if min(resolution) < 8:
-        height, across = resolution
-        raise UsageError(
-            f"StyleGAN2's networks need images of at least 8x8 pixels, these are {across}x{height};"
-            " for points and tiny images use the fully connected ones."
-        )
+    """Channels of each size from the largest map to the smallest."""
+    check_size(resolution, "StyleGAN2's networks need images", "ones")
     return [min(width << k, max_width) for k in range(halvings(resolution) + 1)]
 
 

@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Spec
-from ..errors import UsageError
 from ..game import BaseDiscriminator, Head, Scores
 from .heads import Plain
-from .layers import Init, as_size, halvings, initialise, stages_of
+from .layers import Init, as_size, check_size, halvings, initialise, stages_of
 from .norms import spectral
 
 
@@ -39,9 +38,7 @@ class VGGDiscriminator(BaseDiscriminator):
     ):
         super().__init__()
         size = as_size(resolution)
-        if min(size) < 8:
-            across = f"{size[1]}x{size[0]}"
-            raise UsageError(f"SRGAN's discriminator needs crops of at least 8x8 pixels, these are {across}.")
+        check_size(size, "SRGAN's discriminator needs crops")
         layers: list[nn.Module] = []
         inputs = channels
         for k in range(halvings(size)):
@@ -98,10 +95,7 @@ class UNetDiscriminator(BaseDiscriminator):
         return [self.conv0, *self.down]
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
-        if min(x.shape[2:]) < 8:
-            raise UsageError(
-                f"The U-Net discriminator needs images of at least 8x8 pixels, these are {x.shape[3]}x{x.shape[2]}."
-            )
+        check_size((x.shape[2], x.shape[3]), "The U-Net discriminator needs images")
         maps = [F.leaky_relu(self.conv0(x), 0.2)]  # (N, width, H, W)
         for conv in self.down:
             maps.append(F.leaky_relu(conv(maps[-1]), 0.2))

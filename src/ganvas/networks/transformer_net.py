@@ -6,10 +6,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from ..game import ImageToImage
-from .layers import crop_center, pad_to_multiple
+from .layers import crop_center, pad_for_reflection
 
 LEVELS = 127.5  # half the range in which the network computes: published files take and give 0 to 255
-LEAST = 5  # pixels a side that the widest convolution needs; fewer are padded to 8
 
 
 class Layer(nn.Module):
@@ -64,7 +63,7 @@ class TransformerNet(ImageToImage):
 
     def forward(self, x: Tensor) -> Tensor:
         part = self.get_submodule
-        h = (pad_to_multiple(x, 4 if min(x.shape[2:]) >= LEAST else 8) + 1) * LEVELS
+        h = (pad_for_reflection(x) + 1) * LEVELS
         for k in (1, 2, 3):
             h = relu(part(f"in{k}")(part(f"conv{k}")(h)))
         for k in range(1, self.blocks + 1):
