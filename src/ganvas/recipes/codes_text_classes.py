@@ -18,6 +18,7 @@ from ..tasks.classification import Classification
 from ..tasks.infogan import InfoGAN
 from ..tasks.semi_supervised import SemiSupervised
 from ..tasks.text_to_image import TextGeneration
+from .optimizers import both
 
 
 def classifier() -> Recipe:
@@ -62,7 +63,6 @@ def semigan() -> Recipe:
     The authors' MNIST networks and rate (3e-3, falling to nothing over the last third).  Hide
     labels with --labels 100 to try it on data that has them all.
     """
-    adam = Spec(Adam, lr=3e-3, betas=(0.5, 0.999))
     return Recipe(
         task=Spec(
             SemiSupervised,
@@ -70,8 +70,7 @@ def semigan() -> Recipe:
             discriminator=Spec(noisy.DenseDiscriminator, head=Spec(Classes)),
             loss=Spec(NonSaturating),
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=3e-3, betas=(0.5, 0.999))),
         batch=100,
         images=3_000_000,
         lr_schedule=Spec(Linear, begin=2 / 3),
@@ -84,7 +83,6 @@ def textgan() -> Recipe:
 
     The encoders are trained along instead of pretrained.
     """
-    adam = Spec(Adam, lr=2e-4, betas=(0.5, 0.999))
     return Recipe(
         task=Spec(
             TextGeneration,
@@ -93,7 +91,6 @@ def textgan() -> Recipe:
             text=Spec(ByteEncoder),
             loss=Spec(NonSaturating),
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=2e-4, betas=(0.5, 0.999))),
         images=2_000_000,
     )

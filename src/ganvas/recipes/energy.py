@@ -11,6 +11,7 @@ from ..networks import autoencoder
 from ..networks import dcgan as convolutional
 from ..schedule import Linear
 from ..tasks.generation import Generation
+from .optimizers import both
 
 
 def ebgan() -> Recipe:
@@ -19,7 +20,6 @@ def ebgan() -> Recipe:
     The energy here is the mean squared error of a pixel in [-1, 1], so the margin is too: 1, what an
     untrained autoencoder's is at most; the paper's margins of 5 to 80 belong to other scales.
     """
-    adam = Spec(Adam, lr=2e-4, betas=(0.5, 0.999))
     return Recipe(
         task=Spec(
             Generation,
@@ -28,8 +28,7 @@ def ebgan() -> Recipe:
             loss=Spec(EnergyMargin, margin=1.0),
             g_penalties=[Spec(PullingAway)],
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=2e-4, betas=(0.5, 0.999))),
         images=1_000_000,
     )
 
@@ -41,7 +40,6 @@ def began() -> Recipe:
     0.5, uniform noise (of unit variance, as everywhere here), codes of 64 numbers; the rate falls along a line over
     the second half instead of by steps.
     """
-    adam = Spec(Adam, lr=1e-4, betas=(0.5, 0.999))
     return Recipe(
         task=Spec(
             Generation,
@@ -50,8 +48,7 @@ def began() -> Recipe:
             loss=Spec(BoundaryEquilibrium, gamma=0.5),
             prior="uniform",
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=1e-4, betas=(0.5, 0.999))),
         batch=16,
         images=1_000_000,
         lr_schedule=Spec(Linear, begin=0.5, to=0.1),

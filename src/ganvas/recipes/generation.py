@@ -14,6 +14,7 @@ from ..networks import mlp, resnet
 from ..networks.heads import Plain
 from ..schedule import Linear, LongStarts
 from ..tasks.generation import Generation
+from .optimizers import both
 
 
 def gan() -> Recipe:
@@ -22,7 +23,6 @@ def gan() -> Recipe:
     Goodfellow et al. 2014. Sizes are those of the published MNIST model; Adam replaces its hand-tuned momentum
     schedule, and the generator's loss is -log D(G(z)), as section 3 of the paper advises.
     """
-    adam = Spec(Adam, lr=2e-4, betas=(0.5, 0.999))
     return Recipe(
         task=Spec(
             Generation,
@@ -31,8 +31,7 @@ def gan() -> Recipe:
             loss=Spec(NonSaturating),
             prior="uniform",
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=2e-4, betas=(0.5, 0.999))),
         batch=100,
         images=3_000_000,
     )
@@ -43,7 +42,6 @@ def dcgan() -> Recipe:
 
     Radford, Metz and Chintala 2015, with the noise of the authors' code (Gaussian).
     """
-    adam = Spec(Adam, lr=2e-4, betas=(0.5, 0.999))
     return Recipe(
         task=Spec(
             Generation,
@@ -51,8 +49,7 @@ def dcgan() -> Recipe:
             discriminator=Spec(convolutional.Discriminator),
             loss=Spec(NonSaturating),
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=2e-4, betas=(0.5, 0.999))),
         images=1_000_000,
     )
 
@@ -63,7 +60,6 @@ def dcgan_small() -> Recipe:
     After Radford et al. 2015 and Mescheder et al. 2018; the penalty is lazy and Adam without momentum as in Karras
     et al. 2020, and the learning rate is high and falls to a tenth over the second half.
     """
-    adam = Spec(Adam, lr=2e-3, betas=(0.0, 0.99))
     return Recipe(
         task=Spec(
             Generation,
@@ -72,8 +68,7 @@ def dcgan_small() -> Recipe:
             loss=Spec(NonSaturating),
             penalties=[Spec(R1, gamma=0.5, every=8)],
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=2e-3, betas=(0.0, 0.99))),
         batch=32,
         images=60_000,
         lr_schedule=Spec(Linear, begin=0.5, to=0.1),
@@ -127,7 +122,6 @@ def wgan() -> Recipe:
     As the authors' code: weights clipped at 0.01 before each critic step; 5 of these a step, 100 in the first 25 and
     every 500th.
     """
-    rmsprop = Spec(RMSprop, lr=5e-5)
     return Recipe(
         task=Spec(
             Generation,
@@ -136,8 +130,7 @@ def wgan() -> Recipe:
             loss=Spec(Wasserstein),
             penalties=[Spec(WeightClipping)],
         ),
-        g_optimizer=rmsprop,
-        d_optimizer=rmsprop.copy(),
+        **both(Spec(RMSprop, lr=5e-5)),
         d_steps=Spec(LongStarts),
         images=5_000_000,
     )
@@ -150,7 +143,6 @@ def wgan_gp() -> Recipe:
     without the noise of less than a step of 8 bits that its code adds to the data.
     `--set generator=dcgan_generator --set "discriminator=dcgan_discriminator(norm='none')"` takes DCGAN's bodies.
     """
-    adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.9))
     return Recipe(
         task=Spec(
             Generation,
@@ -160,8 +152,7 @@ def wgan_gp() -> Recipe:
             penalties=[Spec(GradientPenalty)],
             fakes=2,
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=2e-4, betas=(0.0, 0.9))),
         d_steps=5,
         images=5_000_000,
         lr_schedule=Spec(Linear, begin=0.0),

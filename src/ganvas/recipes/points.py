@@ -9,6 +9,8 @@ step's noise.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch.optim import Adam
 
 from ..config import Recipe, Spec
@@ -20,6 +22,7 @@ from ..networks.heads import Plain
 from ..networks.minibatch_heads import MinibatchDiscrimination
 from ..schedule import Anneal, Cosine
 from ..tasks.generation import Generation
+from .optimizers import both
 
 
 def gan_points() -> Recipe:
@@ -58,34 +61,18 @@ def r1_and_r2() -> list[Spec]:
     return [Spec(R1, gamma=gamma, every=4), Spec(R2, gamma=gamma.copy(), every=4)]
 
 
-def on_points(
-    loss: type,
-    *,
-    penalties: list[Spec] | None = None,
-    head: Spec | None = None,
-    spectral: bool = False,
-    gain: float = 1.0,
-) -> Recipe:
-    """A recipe of small fully connected networks with this loss and these penalties."""
-    adam = Spec(Adam, lr=2e-3, betas=(0.0, 0.99))
+def on_points(loss: type, *, penalties: list[Spec] | None = None, **more: Any) -> Recipe:
+    """A recipe of small fully connected networks with this loss, these penalties and options of the discriminator."""
+    options = {"spectral": False, "gain": 1.0, "head": Spec(Plain, bias=True), **more}
     return Recipe(
         task=Spec(
             Generation,
             generator=Spec(mlp.Generator, latent=2, width=128, depth=3, init="kaiming"),
-            discriminator=Spec(
-                mlp.LeakyDiscriminator,
-                width=128,
-                depth=3,
-                frequencies=5,
-                spectral=spectral,
-                gain=gain,
-                head=head or Spec(Plain, bias=True),
-            ),
+            discriminator=Spec(mlp.LeakyDiscriminator, width=128, depth=3, frequencies=5, **options),
             loss=Spec(loss),
             penalties=penalties or [],
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=2e-3, betas=(0.0, 0.99))),
         batch=128,
         images=3_000_000,
         lr_schedule=Spec(Cosine, to=0.01),

@@ -19,6 +19,7 @@ from ..networks import resnet
 from ..networks.heads import Projection
 from ..schedule import Anneal, Cosine, Linear
 from ..tasks.generation import Generation
+from .optimizers import both
 
 
 def sngan() -> Recipe:
@@ -27,7 +28,6 @@ def sngan() -> Recipe:
     The published CIFAR settings: five discriminator steps, twice as many fakes in the generator's, rates that fall to
     zero.
     """
-    adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.9))
     return Recipe(
         task=Spec(
             Generation,
@@ -36,8 +36,7 @@ def sngan() -> Recipe:
             loss=Spec(Hinge),
             fakes=2,
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=2e-4, betas=(0.0, 0.9))),
         d_steps=5,
         images=5_000_000,
         lr_schedule=Spec(Linear, begin=0.0),
@@ -69,7 +68,6 @@ def biggan() -> Recipe:
 
     The learning rates are those of its CIFAR configuration.
     """
-    adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.999))
     return Recipe(
         task=Spec(
             Generation,
@@ -79,8 +77,7 @@ def biggan() -> Recipe:
             g_penalties=[Spec(OrthogonalRegularisation)],
             conditional=True,
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=2e-4, betas=(0.0, 0.999))),
         d_steps=2,
         images=2_000_000,
         ema_images=50_000.0,
@@ -94,7 +91,6 @@ def r3gan() -> Recipe:
     penalty, the average and the augmentation follow cosines over the run. The weight of the penalties belongs to the
     size of the images: 0.05 to 0.5 at 32 pixels, 2 at 64, 150 at 256.
     """
-    adam = Spec(Adam, lr=2e-4, betas=(0.0, 0.9), eps=1e-8)
     gamma = Spec(Anneal, start=0.5, end=0.05)
     return Recipe(
         task=Spec(
@@ -105,8 +101,7 @@ def r3gan() -> Recipe:
             penalties=[Spec(R1, gamma=gamma), Spec(R2, gamma=gamma.copy())],
             augment=[Spec(ADA, p=Spec(Anneal, start=0.0, end=0.3))],
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=2e-4, betas=(0.0, 0.9), eps=1e-8)),
         images=2_000_000,
         lr_schedule=Spec(Cosine, to=0.25),
         beta2=Spec(Anneal, start=0.9, end=0.99),

@@ -21,9 +21,21 @@ from ..tasks.cut import CUT
 from ..tasks.multidomain import MultiDomain
 from ..tasks.paired import Paired
 from ..tasks.unpaired import Unpaired
+from .optimizers import both
 
-ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 JITTER = 15 / 256  # published: enlarged to 286 pixels and cut back to 256 at a random place
+
+
+def _from_single_images(task: Spec, *, images: int) -> Recipe:
+    """A recipe with the settings of pix2pix's code: batches of one, rates that fall to zero over the second half."""
+    return Recipe(
+        task=task,
+        **both(Spec(Adam, lr=2e-4, betas=(0.5, 0.999))),
+        batch=1,
+        images=images,
+        lr_schedule=Spec(Linear),
+        transforms=[Spec(Flip), Spec(Crop, padding=JITTER)],
+    )
 
 
 def pix2pix() -> Recipe:
@@ -32,19 +44,14 @@ def pix2pix() -> Recipe:
     As the authors' code: batch norm by single images, the discriminator's loss halved, rates that fall to zero over
     the second half.
     """
-    return Recipe(
-        task=Spec(
+    return _from_single_images(
+        Spec(
             Paired,
             generator=Spec(unet.Generator),
             discriminator=Spec(patch.Discriminator),
             loss=Spec(Weighted, loss=Spec(NonSaturating), d=0.5),
         ),
-        g_optimizer=Spec(Adam, **ADAM),
-        d_optimizer=Spec(Adam, **ADAM),
-        batch=1,
         images=80_000,
-        lr_schedule=Spec(Linear),
-        transforms=[Spec(Flip), Spec(Crop, padding=JITTER)],
     )
 
 
@@ -54,19 +61,14 @@ def cyclegan() -> Recipe:
     As the authors' code: least squares, a pool of 50 past fakes, identity at half the cycle's weight.
     `--set generator.up=resize` leaves no checkerboard; `--set generator.blocks=6` is theirs for 128 pixels.
     """
-    return Recipe(
-        task=Spec(
+    return _from_single_images(
+        Spec(
             Unpaired,
             generator=Spec(translation.Generator),
             discriminator=Spec(patch.Discriminator, norm="instance"),
             loss=Spec(Weighted, loss=Spec(LeastSquares), g=2.0),  # theirs is not halved for the generator
         ),
-        g_optimizer=Spec(Adam, **ADAM),
-        d_optimizer=Spec(Adam, **ADAM),
-        batch=1,
         images=240_000,
-        lr_schedule=Spec(Linear),
-        transforms=[Spec(Flip), Spec(Crop, padding=JITTER)],
     )
 
 
@@ -76,8 +78,8 @@ def cut() -> Recipe:
     As the authors' code: least squares, no pool, rates that fall to zero over the second half; on CycleGAN's network,
     whose halvings are strided instead of antialiased.  FastCUT: `--set identity=0 --set contrast=10`.
     """
-    return Recipe(
-        task=Spec(
+    return _from_single_images(
+        Spec(
             CUT,
             generator=Spec(translation.Generator, init="xavier"),
             discriminator=Spec(patch.Discriminator, norm="instance"),
@@ -85,12 +87,7 @@ def cut() -> Recipe:
             contrast=0.5,
             identity=0.5,  # the mean of both contrasts
         ),
-        g_optimizer=Spec(Adam, **ADAM),
-        d_optimizer=Spec(Adam, **ADAM),
-        batch=1,
         images=480_000,
-        lr_schedule=Spec(Linear),
-        transforms=[Spec(Flip), Spec(Crop, padding=JITTER)],
     )
 
 
@@ -99,7 +96,6 @@ def stargan() -> Recipe:
 
     As the authors' code: five critic steps with a gradient penalty, rates that fall to zero over the second half.
     """
-    adam = Spec(Adam, lr=1e-4, betas=(0.5, 0.999))
     return Recipe(
         task=Spec(
             MultiDomain,
@@ -108,8 +104,7 @@ def stargan() -> Recipe:
             loss=Spec(Wasserstein),
             penalties=[Spec(GradientPenalty)],
         ),
-        g_optimizer=adam,
-        d_optimizer=adam.copy(),
+        **both(Spec(Adam, lr=1e-4, betas=(0.5, 0.999))),
         batch=16,
         d_steps=5,
         images=3_200_000,
@@ -134,8 +129,7 @@ def cartoon() -> Recipe:
             content=Spec(Content),
             terms=[Spec(Colour, weight=10.0)],
         ),
-        g_optimizer=Spec(Adam, **ADAM),
-        d_optimizer=Spec(Adam, **ADAM),
+        **both(Spec(Adam, lr=2e-4, betas=(0.5, 0.999))),
         batch=8,
         images=400_000,
         transforms=[Spec(Flip)],
