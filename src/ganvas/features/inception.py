@@ -46,9 +46,8 @@ def same(kernel: Kernel, stride: int) -> Kernel:
 class Mixed(nn.Module):
     """Several branches side by side: (N, inputs, h, w) to all their outputs, one after the other.
 
-    A branch is a chain of convolutions, and may end in a fork whose two results stand beside each other; `pool` is what
-    the last branch looks at: `average` or `max` of 3x3 and then a 1x1 convolution of `pooled` outputs, or with a stride
-    the max alone.
+    A branch is a chain of convolutions and may end in a fork of two; the last pools: `average` or `max` of 3x3 before a
+    1x1 convolution of `pooled` outputs, or `smaller`, a strided max alone.
     """
 
     def __init__(self, inputs: int, branches: list[Branch], pool: str, pooled: int = 0):
@@ -156,16 +155,12 @@ class Inception(nn.Module):
         maps["2048"] = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))
         return maps
 
-    def features(self, x: Tensor) -> Tensor:
-        """The pooled features (N, 2048)."""
-        return self.maps(x)["2048"].mean((2, 3))
-
     def logits(self, x: Tensor) -> Tensor:
         """The logits (N, 1008)."""
         return self(x)[1]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.features(x)
+        h = self.maps(x)["2048"].mean((2, 3))
         return h, self.fc(h)
 
     def fold(self) -> Inception:

@@ -51,10 +51,10 @@ class Stage(nn.Module):
 
 
 class Pocket(nn.Module):
-    """Images (N, 3, H, W) in [-1, 1], 16 pixels a side at least, to features and maps.
+    """Images (N, 3, H, W) in [-1, 1], 16 pixels a side at least, to maps `relu1` to `relu4` and features (N, 336).
 
-    Maps by name: `relu1` (24 channels, full size), `relu2` (48, half), `relu3` (96, a quarter), `relu4` (192, an
-    eighth).  `forward` gives the means of the last three over all places, one after the other: (N, 336).
+    Maps have 24 channels at full size, 48 at half, 96 at a quarter, 192 at an eighth; features are the means of the
+    last three over all places.
     """
 
     features_size = sum(WIDTHS[1:])

@@ -73,8 +73,7 @@ class VGG(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Class logits (N, 1000)."""
-        h = self.features(self.normalize(x))
-        return self.classifier(adaptive_avg_pool2d(h, 7).flatten(1))
+        return self.classifier[-1](self(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """The features before the classes: (N, 4096)."""

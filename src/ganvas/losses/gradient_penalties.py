@@ -18,12 +18,6 @@ from ..policy import wide
 from ..schedule import as_schedule
 
 
-def input_gradient(logits: Tensor, images: Tensor) -> Tensor:
-    """Gradient of the summed logits with respect to each image, itself differentiable: (N, C, H, W)."""
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient
-
-
 class Penalty(nn.Module):
     """Base of penalties: terms that are added to the loss of one player."""
 
@@ -66,7 +60,8 @@ class OnGradient(Penalty):
             return None
         images, label = self.points(match, progress)
         images = wide(images).detach().requires_grad_()
-        gradient = input_gradient(match.to_scalar(match.discriminate(images, label).logits), images)
+        logits = match.to_scalar(match.discriminate(images, label).logits)
+        (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
         return self.every * self.weight(progress.fraction) * self.penalize(gradient.flatten(1)).mean()
 
 

@@ -79,11 +79,9 @@ class Classes(nn.Module):
         self.classify, self.weight = nn.Linear(features, classes), weight
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:
-        """Features (N, F) to scores."""
         logits = self.classify(h).float()
         return Scores(logits.logsumexp(1, keepdim=True), logits, (h,))
 
     def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
-        """Terms that conditioning adds to either player's objective, by name."""
         assert scores.label_logits is not None
         return {"class": self.weight * cross_entropy(scores.label_logits, label)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch.nn.functional as F
@@ -14,11 +15,13 @@ from .superres_base import to_unit, upsampling_steps
 Activation = Literal["prelu", "relu", "leakyrelu"]
 
 
-def activation_layer(name: str, width: int) -> nn.Module:
-    """The activation of that name; PReLU learns a slope for each channel, LeakyReLU's is 0.1."""
-    if name == "prelu":
-        return nn.PReLU(num_parameters=width)
-    return nn.ReLU(inplace=True) if name == "relu" else nn.LeakyReLU(0.1, inplace=True)
+ACTIVATIONS: dict[
+    str, Callable[[int], nn.Module]
+] = {  # by name, for a map of so many channels: PReLU learns a slope for each
+    "prelu": nn.PReLU,
+    "relu": lambda width: nn.ReLU(inplace=True),
+    "leakyrelu": lambda width: nn.LeakyReLU(0.1, inplace=True),
+}
 
 
 class Compact(ImageToImage):
@@ -43,7 +46,7 @@ class Compact(ImageToImage):
         self.scale, self.activation = scale, activation
         layers: list[nn.Module] = []
         for inputs in (channels, *[width] * convolutions):
-            layers += [nn.Conv2d(inputs, width, 3, padding=1), activation_layer(activation, width)]
+            layers += [nn.Conv2d(inputs, width, 3, padding=1), ACTIVATIONS[activation](width)]
         last = nn.Conv2d(width, channels * scale**2, 3, padding=1)
         self.body = nn.Sequential(*layers, last)
         if init is not None:

@@ -12,12 +12,12 @@ from ..errors import UsageError
 from ..game import ImageToImage
 from .adain import VGG_WIDTHS
 from .layers import crop_center, pad_for_reflection, reflect_conv
-from .transformer_net import Block, Layer, TransformerNet
+from .transformer_net import Block, Layer
 
 STROKE = 0.1  # factor of the residual: at 1 the first steps would be large beside the colours
 
 
-class ResidualStyleNet(TransformerNet):
+class ResidualStyleNet(ImageToImage):
     """Residual network of one style: images (N, 1 or 3, H, W) in [-1, 1] to stylized ones (after Johnson et al. 2016).
 
     The halvings and blocks of Johnson et al. 2016, with three changes that let a training begin with all of the content
@@ -26,8 +26,14 @@ class ResidualStyleNet(TransformerNet):
     that what follows it can tell how bright a place is.  Any size: grown by its edge, cropped.
     """
 
-    def __init__(self, *, channels: int = 3, width: int = 32, blocks: int = 5):
-        ImageToImage.__init__(self)
+    def __init__(
+        self,
+        *,
+        channels: int = 3,
+        width: int = 32,  # channels of the largest map; doubled with both halvings
+        blocks: int = 5,  # residual blocks
+    ):
+        super().__init__()
         self.ground = Colours(channels)
         self.first = Layer(channels, width, 5)
         self.inwards = nn.ModuleList(with_norm(Layer(k * width, 2 * k * width, 3, 2)) for k in (1, 2))

@@ -1,8 +1,7 @@
-"""The residual networks of WGAN-GP, SNGAN, projection GANs and SAGAN, for images of any size.
+"""The residual networks of WGAN-GP, SNGAN, projection GANs and SAGAN, at 32x32 as published, layer for layer.
 
-At 32x32 they are the published ones, layer for layer: WGAN-GP's with width 128 in both players, SNGAN's as they are by
-default.  Nearest upsampling and mean pooling are merged into the 3x3 convolution beside them, and the 1x1 convolutions
-of the shortcuts work on the smaller map: the same functions with half the multiplications.
+Nearest upsampling and mean pooling are merged into the 3x3 convolution beside them, and the 1x1 convolutions of the
+shortcuts work on the smaller map: the same functions with half the multiplications.
 """
 
 from __future__ import annotations

@@ -46,9 +46,7 @@ class RRDB(nn.Module):
 
     def __init__(self, width: int, growth: int):
         super().__init__()
-        self.rdb1 = DenseBlock(width, growth)
-        self.rdb2 = DenseBlock(width, growth)
-        self.rdb3 = DenseBlock(width, growth)
+        self.rdb1, self.rdb2, self.rdb3 = (DenseBlock(width, growth) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=0.2)
@@ -88,9 +86,8 @@ class RRDBNet(ImageToImage):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         # float32 between blocks: in bf16, what 69 of them add to it would be rounded as often
-        h = to_float32(
-            self.conv_first(F.pixel_unshuffle(reflect_to_multiple(to_unit(x), self.multiple), self.multiple))
-        )
+        folded = F.pixel_unshuffle(reflect_to_multiple(to_unit(x), self.multiple), self.multiple)
+        h = to_float32(self.conv_first(folded))
         h = h + self.conv_body(self.body(h))
         for k, step in enumerate(self.steps, 1):
             h = leaky(self.get_submodule(f"conv_up{k}")(F.interpolate(h, scale_factor=step, mode="nearest")))

@@ -70,10 +70,8 @@ class Generator(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         whole = pad_to_multiple(x, 4)
-        label_channels = (
-            domain_channels(label, self.classes).to(x.dtype)[:, :, None, None].expand(-1, -1, *whole.shape[2:])
-        )
-        h = self.enter(torch.cat([whole, label_channels], 1))
+        domains = domain_channels(label, self.classes).to(x.dtype)[:, :, None, None]
+        h = self.enter(torch.cat([whole, domains.expand(-1, -1, *whole.shape[2:])], 1))
         h = self.leave(self.ups(self.blocks(self.downs(h))))
         return crop_center(torch.tanh(h), (x.shape[2], x.shape[3]))
 
