@@ -15,7 +15,10 @@ from .adversarial import Loss
 
 
 class Energy(Loss):
-    """Base of losses whose logits are energies: low for real images."""
+    """Base of losses whose logits are energies: low for real images, and for fakes as G minimises them."""
+
+    def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return fake.mean()
 
     def score(self, logits: Tensor) -> Tensor:
         """The realness of images, (N, 1, ...) to (N,): minus the energy."""
@@ -37,9 +40,6 @@ class EnergyMargin(Energy):
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
         return real.mean() + relu(self.margin - fake).mean()
-
-    def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        return fake.mean()
 
 
 class BoundaryEquilibrium(Energy, SharedBuffers):
@@ -68,9 +68,6 @@ class BoundaryEquilibrium(Energy, SharedBuffers):
         with torch.no_grad():
             self.k.add_(self.rate * self._imbalance(real, fake)).clamp_(0, 1)
         return value
-
-    def g(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        return fake.mean()
 
     def stats(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """k, and the paper's measure of convergence: E(x) + |gamma E(x) - E(G(z))|."""

@@ -41,7 +41,7 @@ class Perceptual(nn.Module):
     ):
         super().__init__()
         self.weight = weight
-        net = self._network(network)
+        net = network if isinstance(network, nn.Module) else features.load_network(network)
         self.layers = layers or LAYERS.get(str(network), [])
         self.shares = shares or [1.0] * len(self.layers)
         if not self.layers or len(self.shares) != len(self.layers):
@@ -50,12 +50,6 @@ class Perceptual(nn.Module):
         self.hidden = [net.requires_grad_(False).eval()]  # in a list, so that it is no submodule
         with torch.no_grad():
             self._maps(torch.zeros(1, 3, 64, 64))  # refuses names that the network does not have
-
-    @staticmethod
-    def _network(network: str | nn.Module) -> nn.Module:
-        if isinstance(network, nn.Module):
-            return network
-        return features.pocket() if network == "pocket" else features.vgg(network)
 
     def forward(self, image: Tensor, target: Tensor, averaged: Tensor | None = None) -> Tensor:
         ours = self._maps(image)

@@ -19,9 +19,8 @@ from .gradient_penalties import Penalty
 class LeCam(Penalty, SharedBuffers):
     """LeCam: E(D(x) - a_F)^2 + E(D(G(z)) - a_R)^2 with moving averages a_R, a_F of the logits (Tseng et al. 2021).
 
-    a_R and a_F are exponential moving averages of the real and the fake logits over the steps before; until `start`
-    there is no penalty.  The authors' code counts only real logits above
-    a_F and fake ones below a_R: `rectified`.
+    The averages are exponential, over the steps before; until `start` there is no penalty.  The authors' code counts
+    only real logits above a_F and fake ones below a_R: `rectified`.
     """
 
     player = "discriminator"

@@ -67,10 +67,9 @@ class Generator(nn.Module):
 
     @staticmethod
     def truncate(z: Tensor, trunc: float) -> Tensor:
-        """Map normal noise monotonically to a normal truncated to [-2 trunc, 2 trunc]; equal noise gives equal noise.
+        """Map normal noise monotonically to a normal truncated to [-2 trunc, 2 trunc], through the CDF in float64.
 
-        Through the normal CDF in float64.  For `trunc` 1 it is not
-        the identity: that cuts the normal at two standard deviations, as BigGAN's published samples do.
+        `trunc` 1 is not the identity: it cuts at two standard deviations, as BigGAN's published samples do.
         """
         if trunc < 0:
             raise UsageError(f"trunc must be at least 0, got {trunc}.")

@@ -49,8 +49,7 @@ class Generator(dcgan.Generator):
         self.hidden = dense_layer(self.inputs, hidden, norms, nn.ReLU(inplace=True)) if hidden else None
         self.project = nn.Linear(hidden or self.inputs, widths[0] * self.base[0] * self.base[1], bias=False)
         self.body = dcgan.upward(widths, self.channels, norms)
-        facts = {"classes": base.get("classes", 0), "attributes": base.get("attributes", 0)}
-        self.reference = ReferenceBatch(reference, (self.latent,), **facts) if norm == "virtual" else None
+        self.reference = ReferenceBatch(reference, (self.latent,), **self.facts) if norm == "virtual" else None
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:

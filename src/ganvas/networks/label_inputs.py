@@ -82,6 +82,7 @@ class LabelledGenerator(nn.Module):
     ):
         super().__init__()
         self.latent, self.resolution, self.channels = latent, as_size(resolution), channels
+        self.facts = {"classes": classes, "attributes": attributes}
         self.join = JoinNoise(classes, attributes, label_size)
         self.inputs = latent + self.join.size
 

@@ -20,10 +20,9 @@ STROKE = 0.1  # factor of the residual: at 1 the first steps would be large besi
 class ResidualStyleNet(ImageToImage):
     """Residual network of one style: images (N, 1 or 3, H, W) in [-1, 1] to stylized ones (after Johnson et al. 2016).
 
-    The halvings and blocks of Johnson et al. 2016, with three changes that let a training begin with all of the content
-    and a small loss, where theirs begins with grey and learns to copy first: the image itself is added at the end, in
-    colours that are learnt; larger maps skip the smaller ones (as in a U-Net); the first layer has no instance norm, so
-    that what follows it can tell how bright a place is.  Any size: grown by its edge, cropped.
+    Three changes let a training begin with all of the content, where theirs begins with grey and learns to copy first:
+    the image is added at the end, in colours that are learnt; larger maps skip the smaller ones (as in a U-Net); the
+    first layer has no instance norm, so that brightness is not lost.  Any size: grown by its edge, cropped.
     """
 
     def __init__(
@@ -88,9 +87,8 @@ class Colours(nn.Module):
 class ResidualStyleDecoder(nn.Module):
     """Residual AdaIN decoder: an image (N, channels, H, W) in [-1, 1] and its restyled maps to a stylized image.
 
-    `adain.Decoder` makes an image from the deepest map alone and must learn to invert it; this one adds to the image,
-    whose colours have the style's statistics too, and every map enters at its own size.  Maps are from the
-    largest to the deepest, each half the size of the one before it (rounded either way).
+    `adain.Decoder` must learn to invert the deepest map; this one adds to the image, whose colours have the style's
+    statistics too.  Maps are from the largest to the deepest, each half the one before (rounded either way).
     """
 
     def __init__(

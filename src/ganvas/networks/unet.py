@@ -18,9 +18,8 @@ FURTHER = 4  # doublings of the number of channels, at most
 class Generator(ImageToImage):
     """pix2pix's U-Net: images (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1] (Isola et al. 2017).
 
-    Section 6.1.1: 4x4 convolutions of stride 2 and their transposes; dropout, its only noise, in the
-    upward layers of full width but the innermost.  Any size: padded to a multiple of the
-    halvings by repeating the edge, and cropped.
+    Section 6.1.1: 4x4 convolutions of stride 2 and their transposes; dropout, its only noise, in the upward layers of
+    full width but the innermost.  Any size: padded by repeating the edge, and cropped.
     """
 
     def __init__(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..config import Recipe, Spec
 from ..losses.adversarial import NonSaturating
 from ..networks.heads import AuxiliaryClassifier, Projection
@@ -15,10 +17,7 @@ def cgan() -> Recipe:
     Labels may be classes or vectors of numbers; for points take `generator=mlp_generator` and
     `discriminator=mlp_discriminator(join=true)`.
     """
-    recipe = generation.dcgan()
-    discriminator = recipe.task.get("discriminator").replace(join=True)
-    recipe.task = recipe.task.replace(discriminator=discriminator, conditional=True)
-    return recipe
+    return with_labels(generation.dcgan(), join=True)
 
 
 def acgan() -> Recipe:
@@ -27,21 +26,21 @@ def acgan() -> Recipe:
     The discriminator has no batch norm, because batches of real and of generated images are normalised differently and
     what it learns of classes from the one does not hold for the other.
     """
-    return with_labels(generation.on_dcgan(NonSaturating, norm="none"), Spec(AuxiliaryClassifier))
+    return with_labels(generation.on_dcgan(NonSaturating, norm="none"), head=Spec(AuxiliaryClassifier))
 
 
 def projection() -> Recipe:
     """Projection GAN: projection discriminator with spectral norm, conditional batch norm (Miyato and Koyama 2018)."""
-    return with_labels(modern.sngan(), Spec(Projection))
+    return with_labels(modern.sngan(), head=Spec(Projection))
 
 
 def r3gan_conditional() -> Recipe:
     """Conditional R3GAN: the label joined to the latent, a projection discriminator (Huang et al. 2024)."""
-    return with_labels(modern.r3gan(), Spec(Projection))
+    return with_labels(modern.r3gan(), head=Spec(Projection))
 
 
-def with_labels(recipe: Recipe, head: Spec) -> Recipe:
-    """A conditional version of a recipe: its discriminator with this head, its generator with its own label input."""
-    discriminator = recipe.task.get("discriminator").replace(head=head)
+def with_labels(recipe: Recipe, **options: Any) -> Recipe:
+    """A conditional version of a recipe: its discriminator with these options, its generator with its label input."""
+    discriminator = recipe.task.get("discriminator").replace(**options)
     recipe.task = recipe.task.replace(discriminator=discriminator, conditional=True)
     return recipe

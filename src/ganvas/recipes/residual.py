@@ -87,9 +87,9 @@ def biggan() -> Recipe:
 def r3gan() -> Recipe:
     """R3GAN: relativistic pairing loss with R1 and R2, on modern residual networks (Huang et al. 2024).
 
-    No normalisation anywhere, Adam without momentum; the learning rate, the second beta, the
-    penalty, the average and the augmentation follow cosines over the run. The weight of the penalties belongs to the
-    size of the images: 0.05 to 0.5 at 32 pixels, 2 at 64, 150 at 256.
+    No normalisation, Adam without momentum; learning rate, second beta, penalties, average and augmentation follow
+    cosines over the run. The penalties' weight belongs to the size of the images: 0.05 to 0.5 at 32 pixels, 2 at 64,
+    150 at 256.
     """
     gamma = Spec(Anneal, start=0.5, end=0.05)
     return Recipe(

@@ -40,4 +40,4 @@ def stylegan2() -> Recipe:
 
 def stylegan2_conditional() -> Recipe:
     """Conditional StyleGAN2: the label in the mapping network, a projection discriminator (Karras et al. 2020)."""
-    return with_labels(stylegan2(), Spec(Projection))
+    return with_labels(stylegan2(), head=Spec(Projection))
