@@ -1,8 +1,4 @@
-"""Autoencoder discriminators, whose reconstruction error is the energy of an image: EBGAN's and BEGAN's.
-
-Strided convolutions as in EBGAN (Zhao et al. 2017: 64-128-256 channels and back); BEGAN's (Berthelot et al. 2017) has
-a small fully connected code instead, no batch norm, and a generator of its decoder's architecture.
-"""
+"""Autoencoder discriminators, whose reconstruction error is the energy of an image: EBGAN's and BEGAN's."""
 
 from __future__ import annotations
 

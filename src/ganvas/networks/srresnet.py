@@ -1,8 +1,4 @@
-"""SRResNet as published (Ledig et al. 2017), and its successor without batch norm and with smaller kernels.
-
-The first is SRGAN's generator: 9x9 convolutions at both ends, batch norm, PReLU, sub-pixel enlargement.  The second is
-what BasicSR and MMagic call MSRResNet; its weights have the names of their files.
-"""
+"""SRResNet as published (Ledig et al. 2017), and MSRResNet, whose weights are named as in BasicSR's files."""
 
 from __future__ import annotations
 

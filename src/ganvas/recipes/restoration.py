@@ -137,22 +137,22 @@ def dehaze() -> Recipe:
     return _pixels(Spec(rrdb.RRDBNet, blocks=6), Spec(Haze), side=192, terms=[Spec(Charbonnier)])
 
 
-def _with_patches(recipe: Recipe, field: int) -> Recipe:
+def _with_patches(recipe: Recipe) -> Recipe:
     """A recipe with pix2pix's patch discriminator and its balance of L1 (100 on [-1, 1]) to 1 (Isola et al. 2017)."""
     loss = Spec(Weighted, loss=Spec(NonSaturating), d=0.5, g=0.005)
-    discriminator = Spec(patch.Discriminator, norm="instance", field=field)
+    discriminator = Spec(patch.Discriminator, norm="instance", field=70)
     return _with_discriminator(recipe, discriminator, loss, lr=2e-4, betas=(0.5, 0.999))
 
 
 def colorize() -> Recipe:
     """Colorization: Lab chroma of grey images, lightness unchanged (Zhang et al. 2016; loss: Isola et al. 2017)."""
-    return _with_patches(_pixels(Spec(wrappers.Colorizer), Spec(Grey), transforms=[Spec(Flip)]), 70)
+    return _with_patches(_pixels(Spec(wrappers.Colorizer), Spec(Grey), transforms=[Spec(Flip)]))
 
 
 def inpaint() -> Recipe:
     """Inpainting: free-form holes and boxes (Yu et al. 2019; loss: Isola et al. 2017)."""
     terms = [Spec(L1), Spec(Perceptual, weight=POCKET_WEIGHT)]
-    return _with_patches(_pixels(Spec(wrappers.Inpainter), Spec(Holes), terms=terms, transforms=[Spec(Flip)]), 70)
+    return _with_patches(_pixels(Spec(wrappers.Inpainter), Spec(Holes), terms=terms, transforms=[Spec(Flip)]))
 
 
 def face_sr() -> Recipe:
