@@ -156,3 +156,11 @@ def test_without_javascript_the_last_snapshot_is_there(opened):
     assert page.locator(".shot:not([hidden])").count() == 1
     assert not page.locator("#slider").is_visible()
     assert "needs JavaScript" in page.locator("noscript").inner_text()
+
+
+def test_meanings_are_in_sight_on_a_telephone(opened):
+    page = opened("one", width=400)[0]
+    page.locator("#recipe summary").click()
+    place = page.locator("#recipe details td.text").first.bounding_box()
+    assert place["x"] >= 0
+    assert place["x"] + place["width"] <= 400

@@ -99,6 +99,7 @@ def test_label_contrast():
     within = apart[same & ~np.eye(60, dtype=bool)].mean()
     contrast = image_signals.label_contrast(real, label, real, label).item()
     assert contrast == pytest.approx(1 - within / different, rel=1e-4)
+    assert 1 - contrast == pytest.approx(within / different, rel=1e-2)  # no image counts as its own neighbour
     shuffled = real.roll(1, 0)
     assert image_signals.label_contrast(shuffled, label, real, label) < 0
 

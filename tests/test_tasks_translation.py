@@ -617,3 +617,10 @@ def test_contrast_moves_the_generator_and_its_heads():
 def test_a_generator_without_maps_cannot_be_contrasted():
     with pytest.raises(UsageError, match="shows none"):
         CUT(**SMALL, loss=Spec(LeastSquares), **FACTS)
+
+
+@pytest.mark.parametrize("make", [painting, contrastive])
+def test_unpaired_grids_show_the_source_and_its_translation_alone(make):
+    """The image of the target set that is read with a source has nothing to do with it."""
+    task, inputs = make(), {"other": random_images(0), "image": random_images(1)}
+    torch.testing.assert_close(task.panel(inputs), side_by_side(inputs["other"], task.sample(inputs)))
