@@ -1,0 +1,37 @@
+"""Every script of benchmarks/ and examples/ imports with the names that the package has now."""
+
+import ast
+import importlib
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+SCRIPTS = sorted([*TOP.glob("benchmarks/*.py"), *TOP.glob("examples/*.py")])
+
+
+def imports(script: Path) -> list[ast.ImportFrom]:
+    """The imports from ganvas of a script, those inside functions too."""
+    nodes = ast.walk(ast.parse(script.read_text()))
+    return [n for n in nodes if isinstance(n, ast.ImportFrom) and (n.module or "").split(".")[0] == "ganvas"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_script_imports(script):
+    runpy.run_path(str(script), run_name="imported")
+    for node in imports(script):
+        module = importlib.import_module(node.module)
+        for alias in node.names:
+            if not hasattr(module, alias.name):
+                importlib.import_module(f"{node.module}.{alias.name}")
+
+
+@pytest.mark.parametrize("script", [s for s in SCRIPTS if "argparse" in s.read_text()], ids=lambda script: script.stem)
+def test_a_script_has_help(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    assert ended.value.code == 0
+    assert "usage" in capsys.readouterr().out
