@@ -23,6 +23,20 @@ def uniform(*shape: int, **options: Any) -> Tensor:
 PRIORS: dict[str, Callable[..., Tensor]] = {"normal": torch.randn, "uniform": uniform}
 
 
+def check_labelled(classes: int, attributes: int, unlabelled: int) -> None:
+    """Raise `UsageError` for data on which a conditional recipe cannot train."""
+    if not classes and not attributes:
+        raise UsageError(
+            "This recipe is conditional, but the data have no labels; put the images into one sub-folder per class,"
+            " or name labels in a metadata.jsonl."
+        )
+    if unlabelled:
+        raise UsageError(
+            f"This recipe is conditional, but {unlabelled:,} images have no label; label them or remove them, or"
+            " train `semigan`, which learns from both kinds."
+        )
+
+
 class Generation(Task):
     """Generation of images from noise by one generator and one discriminator; by label if conditional."""
 
@@ -48,16 +62,8 @@ class Generation(Task):
         unlabelled: int = 0,
     ):
         super().__init__()
-        if conditional and not classes and not attributes:
-            raise UsageError(
-                "This recipe is conditional, but the data have no labels; put the images into one sub-folder per class,"
-                " or name labels in a metadata.jsonl."
-            )
-        if conditional and unlabelled:
-            raise UsageError(
-                f"This recipe is conditional, but {unlabelled:,} images have no label; label them or remove them, or"
-                " train `semigan`, which learns from both kinds."
-            )
+        if conditional:
+            check_labelled(classes, attributes, unlabelled)
         latent = generator.get("latent") if "latent" in options(generator.target) else 1
         for name, value in (("fakes", fakes), ("generator.latent", latent)):
             if value < 1:
