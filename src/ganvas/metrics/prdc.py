@@ -45,15 +45,16 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 5) -> PRDC:
     """
     real, fake = check_pair(real, fake, k + 1)
     around_real, around_fake = radii(real, k), radii(fake, k)
-    precise, dense = [], 0
+    precise, dense, start = [], 0, 0
     recalled = torch.zeros(len(real), dtype=torch.bool)
     nearest = torch.full((len(real),), torch.inf, dtype=torch.float64)
-    for start, d in distance_blocks(fake, real):  # (n, N)
+    for d in distances(fake, real):  # (n, N)
         within = d <= around_real
         precise.append(within.any(1))
         dense += int(within.sum())
         recalled |= (d <= around_fake[start : start + len(d), None]).any(0)
         nearest = torch.minimum(nearest, d.amin(0))
+        start += len(d)
     return PRDC(
         torch.cat(precise).double().mean().item(),
         recalled.double().mean().item(),
@@ -68,14 +69,6 @@ def check_pair(real: Tensor, fake: Tensor, least: int) -> tuple[Tensor, Tensor]:
     if real.shape[1] != fake.shape[1]:
         raise UsageError(f"Features of {real.shape[1]} and of {fake.shape[1]} numbers cannot be compared.")
     return real, fake
-
-
-def distance_blocks(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Parts of `distances`, each with the index of its first row."""
-    start = 0
-    for part in distances(rows, others):
-        yield start, part
-        start += len(part)
 
 
 def nearest(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
