@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -116,8 +117,9 @@ def read_special_tiff(stream: BinaryIO, max_pixels: int) -> tuple[np.ndarray, di
     if magic not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return None
     try:
-        if _pillow_reads(stream):
-            return None
+        with suppress(Exception):
+            deep_mode(TiffImageFile(stream))
+            return None  # Pillow reads it correctly
         stream.seek(start)
         page = _special_page(stream)
         if page is None:
@@ -129,25 +131,10 @@ def read_special_tiff(stream: BinaryIO, max_pixels: int) -> tuple[np.ndarray, di
     channels = array.shape[2]
     if channels > 4 or (page.photometric not in (0, 1, 2)):
         raise BadImage(f"has {channels} channels of {array.dtype}; grey and RGB are read, each with alpha or without")
-    array = array if page.photometric or array.dtype.kind == "f" else _invert_grey(array)
+    if page.photometric == 0 and array.dtype.kind == "u":  # white is 0; a second channel is alpha and stays
+        array[..., 0] = np.iinfo(array.dtype).max - array[..., 0]
     multiplied = channels in (2, 4) and 1 in [int(e) for e in page.extrasamples]
     return unmultiply_levels(array) if multiplied else array, tags
-
-
-def _invert_grey(array: np.ndarray) -> np.ndarray:
-    """Invert grey levels stored with white as 0; a second channel is alpha and stays."""
-    inverted = array.copy()
-    inverted[..., 0] = np.iinfo(array.dtype).max - array[..., 0]
-    return inverted
-
-
-def _pillow_reads(stream: BinaryIO) -> bool:
-    """True for a TIFF that Pillow reads correctly."""
-    try:
-        deep_mode(TiffImageFile(stream))
-    except Exception:
-        return False
-    return True
 
 
 def _special_page(stream: BinaryIO) -> Any:

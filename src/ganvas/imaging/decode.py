@@ -82,7 +82,7 @@ class OpenedImage:
 
 def decode_with(file: Path | str | BinaryIO | bytes, max_pixels: int, use: Callable[[OpenedImage], T]) -> T:
     """Open a file and return `use(opened)`; any error of it is raised as a `BadImage` that names the file."""
-    with decoding_errors(file), _open_stream(file) as stream:
+    with decoding_errors(file), open_stream(file) as stream:
         return use(_open_header(stream, max_pixels))
 
 
@@ -105,23 +105,11 @@ def decoding_errors(file: Path | str | BinaryIO | bytes) -> Iterator[None]:
         raise BadImage(f"is damaged: {e or type(e).__name__}", name) from None
 
 
-def _open_stream(file: Path | str | BinaryIO | bytes) -> BinaryIO:
+def open_stream(file: Path | str | BinaryIO | bytes) -> contextlib.AbstractContextManager[BinaryIO]:
+    """Open a file for a `with` statement, which leaves an open file of the caller open."""
     if isinstance(file, (Path, str)):
         return open(file, "rb")
-    return io.BytesIO(file) if isinstance(file, bytes) else _BorrowedStream(file)  # type: ignore[return-value]
-
-
-class _BorrowedStream:
-    """File of a caller, which a `with` statement here must not close."""
-
-    def __init__(self, file: BinaryIO):
-        self.file = file
-
-    def __enter__(self) -> BinaryIO:
-        return self.file
-
-    def __exit__(self, *error: object) -> None:
-        pass
+    return contextlib.nullcontext(io.BytesIO(file) if isinstance(file, bytes) else file)
 
 
 @cache
@@ -237,16 +225,9 @@ def _read_pixels(image: Any, mode: str) -> np.ndarray:
 
 def apply_orientation(array: np.ndarray, orientation: int) -> np.ndarray:
     """Turn an (H, W, C) array upright by its EXIF orientation, 1 to 8; any other number changes nothing."""
-    turns = {
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.swapaxes(0, 1),
-        6: lambda a: np.rot90(a, -1),
-        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-        8: lambda a: np.rot90(a, 1),
-    }
-    return turns[orientation](array) if orientation in turns else array
+    array = array.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else array
+    array = array[::-1] if orientation in (3, 4, 7, 8) else array
+    return array[:, ::-1] if orientation in (2, 3, 6, 7) else array
 
 
 def scale_and_crop(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:

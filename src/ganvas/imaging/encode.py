@@ -91,20 +91,15 @@ def _fit_format(photo: Photo, form: Format) -> tuple[np.ndarray, Metadata, list[
         notes.append(f"{form.name} does not hold {kind}: {16 if depth == 'uint16' else 8} bits are written")
         array = _reduce_depth(photo, depth)
     channels = array.shape[2]
+    if channels == 2 and 2 not in form.channels:
+        array = array[..., [0, 0, 0, 1]]
     if channels in (2, 4) and not {2, 4} & set(form.channels):
         notes.append(f"{form.name} holds no transparency, which is laid on white")
-        array = to_channels(to_channels(_four_channels(array), 3), 3)
-        array = array[..., :1] if channels == 2 else array
-    elif channels == 2 and 2 not in form.channels:
-        array = _four_channels(array)
+        array = to_channels(array, 3)[..., : channels - 1]
     if array.shape[2] == 1 and 1 not in form.channels:
         array = np.repeat(array, 3, axis=2)
     icc, lost = check_profile(metadata.icc, array.shape[2])  # grey may have become colour on the way
     return array, replace(metadata, icc=icc), notes + lost
-
-
-def _four_channels(array: np.ndarray) -> np.ndarray:
-    return array if array.shape[2] == 4 else array[..., [0, 0, 0, 1]]
 
 
 def _reduce_depth(photo: Photo, depth: str) -> np.ndarray:

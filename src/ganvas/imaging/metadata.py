@@ -82,9 +82,7 @@ def _verbatim(value: Any) -> Any:
 def upright_xmp(info: dict[str, Any]) -> bytes | None:
     """XMP of a file with its orientation, if any, set to 1."""
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
-    if not xmp:
-        return None
-    if not isinstance(xmp, (str, bytes)):
+    if not xmp or not isinstance(xmp, (str, bytes)):
         return None
     raw = xmp.encode() if isinstance(xmp, str) else xmp
     return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", raw)
@@ -119,14 +117,12 @@ def exif_bytes(metadata: Metadata, *, resolved: bool = False) -> bytes | None:
         exif[X_RESOLUTION], exif[Y_RESOLUTION], exif[RESOLUTION_UNIT] = *metadata.dpi, 2
     if not len(exif) and not exif.get_ifd(DETAILS) and not exif.get_ifd(GPS):
         return None
-    raw = exif.tobytes()
-    return raw.removeprefix(b"Exif\0\0")
+    return exif.tobytes().removeprefix(b"Exif\0\0")
 
 
 def metadata_from_tags(tags: dict[int, Any], stream: BinaryIO, channels: int) -> tuple[Metadata, list[str]]:
     """Read metadata from a TIFF's tags by number, for a file that Pillow cannot open."""
     icc, notes = check_profile(tags.get(34675), channels)
-    xmp = tags.get(700)
     exif: Image.Exif | None = None
     try:
         stored = Image.Exif()
@@ -134,7 +130,7 @@ def metadata_from_tags(tags: dict[int, Any], stream: BinaryIO, channels: int) ->
         exif = clean_exif(stored)
     except Exception:
         notes.append("its EXIF data are damaged and left behind")
-    return Metadata(icc, exif, upright_xmp({"xmp": xmp}), _dpi_of_tags(tags)), notes
+    return Metadata(icc, exif, upright_xmp({"xmp": tags.get(700)}), _dpi_of_tags(tags)), notes
 
 
 def _dpi_of_tags(tags: dict[int, Any]) -> tuple[float, float] | None:

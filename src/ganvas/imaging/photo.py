@@ -6,7 +6,6 @@ as a whole; `save` in `encode` writes it.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +26,7 @@ from .decode import (
     decoding_errors,
     exif_orientation,
     is_grey,
+    open_stream,
 )
 from .metadata import ORIENTATION, Metadata, metadata_from_tags, read_metadata
 
@@ -92,13 +92,10 @@ class Photo:
         if planes.alpha is None:
             raise ValueError("an image with transparency needs planes with alpha")
         cover = planes.alpha.detach().float().cpu()[0].add(1).mul_(0.5).clamp_(0, 1)
-        cover = self._round_alpha(cover)
+        if self.array.dtype != np.float32:  # rounded as it will be stored: colour is divided by the stored value
+            cover = cover.mul(self.top).round_().div_(self.top)
         colour = unmultiply(colour.add(1).mul_(0.5), cover, hidden=0.0)
         return self._to_levels(torch.cat([colour.mul_(high - low).add_(low), cover.mul(self.top)]))
-
-    def _round_alpha(self, cover: Tensor) -> Tensor:
-        """Round alpha as it will be stored; colour has to be divided by the stored value."""
-        return cover if self.array.dtype == np.float32 else cover.mul(self.top).round_().div_(self.top)
 
     def _to_levels(self, values: Tensor) -> np.ndarray:
         """Convert (C, h, w) in the image's own levels to (h, w, C) of its dtype."""
@@ -134,12 +131,8 @@ def open_photo(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIX
     Floating-point levels within [0, 1] are kept; others are scaled by their smallest and largest value, with a note.
     Raises `BadImage` for a file that is not completely readable or declares more than `max_pixels`.
     """
-    with decoding_errors(file):
-        if isinstance(file, (Path, str)):
-            with open(file, "rb") as stream:
-                special = _read_special(stream, max_pixels)
-        else:
-            special = _read_special(io.BytesIO(file) if isinstance(file, bytes) else file, max_pixels)
+    with decoding_errors(file), open_stream(file) as stream:
+        special = _read_special(stream, max_pixels)
     return special if special is not None else decode_with(file, max_pixels, _read_photo)
 
 

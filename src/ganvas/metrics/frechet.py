@@ -23,6 +23,14 @@ def check_features(features: Tensor, least: int, what: str) -> Tensor:
     return features
 
 
+def check_pair(real: Tensor, fake: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """Both sets as float64; raises `UsageError` for too few rows or rows of different size."""
+    real, fake = check_features(real, least, "A"), check_features(fake, least, "B")
+    if real.shape[1] != fake.shape[1]:
+        raise UsageError(f"Features of {real.shape[1]} and of {fake.shape[1]} numbers cannot be compared.")
+    return real, fake
+
+
 class Moments:
     """Mean and covariance of features that come in parts, in float64.
 

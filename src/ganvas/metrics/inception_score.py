@@ -13,10 +13,16 @@ from .frechet import check_features
 
 @dataclass(frozen=True)
 class Score:
-    """Mean and standard deviation over splits."""
+    """Mean and standard deviation over splits or subsets."""
 
     value: float
     std: float
+
+    @classmethod
+    def of(cls, parts: list[Tensor]) -> Score:
+        """Score of the values () of all parts."""
+        values = torch.stack(parts)
+        return cls(values.mean().item(), values.std(correction=0).item())
 
 
 def inception_score(logits: Tensor, *, splits: int = 10, seed: int | None = None) -> Score:
@@ -32,5 +38,4 @@ def inception_score(logits: Tensor, *, splits: int = 10, seed: int | None = None
     for part in logits.log_softmax(1).tensor_split(splits):
         marginal = part.logsumexp(0) - math.log(len(part))
         scores.append((part.exp() * (part - marginal)).sum(1).mean().exp())
-    values = torch.stack(scores)
-    return Score(values.mean().item(), values.std(correction=0).item())
+    return Score.of(scores)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
-from .frechet import check_features
+from .frechet import check_features, check_pair
 
 BLOCK = 2048  # rows whose distances are held at once
 
@@ -61,14 +60,6 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 5) -> PRDC:
         dense / (k * len(fake)),
         (nearest <= around_real).double().mean().item(),
     )
-
-
-def check_pair(real: Tensor, fake: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """Both sets as float64; raises `UsageError` for too few rows or rows of different size."""
-    real, fake = check_features(real, least, "A"), check_features(fake, least, "B")
-    if real.shape[1] != fake.shape[1]:
-        raise UsageError(f"Features of {real.shape[1]} and of {fake.shape[1]} numbers cannot be compared.")
-    return real, fake
 
 
 def nearest(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,16 +14,11 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of the scales (Wang et al. 2003)
 
 
-def gaussian_row(like: Tensor) -> Tensor:
-    """The Gaussian row of 11 weights, whose sum is one."""
-    x = torch.arange(SIZE, dtype=like.dtype, device=like.device) - SIZE // 2
-    row = torch.exp(-x.square() / (2 * SIGMA**2))
-    return row / row.sum()
-
-
 def smooth(x: Tensor) -> Tensor:
     """Local means under the window, where it fits: (N, C, H, W) -> (N, C, H - 10, W - 10)."""
-    row, channels = gaussian_row(x), x.shape[1]
+    channels, offsets = x.shape[1], torch.arange(SIZE, dtype=x.dtype, device=x.device) - SIZE // 2
+    row = torch.exp(-offsets.square() / (2 * SIGMA**2))
+    row = row / row.sum()
     down = conv2d(x, row.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
     return conv2d(down, row.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
 
