@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import UsageError, UserError
 from .console import Device, JsonFlag, Output, console, escape, print_json, print_table, say
 from .help import Command, option_group
 
@@ -25,6 +26,7 @@ Resize = Annotated[str, network_option(help="Resizing; own: the authors'; clean:
 Samples = Annotated[int, image_option(help="Images drawn from a run.")]
 Seed = Annotated[int, image_option(help="Seed of a run's samples and of random subsets.")]
 Resolution = Annotated[str | None, image_option(help="Size in pixels, 64 or WIDTHxHEIGHT, for mixed sizes.")]
+HeldOut = Annotated[str | None, option(help="memorisation, discriminator, gan_train: images the training never saw.")]
 
 
 def eval_(
@@ -45,9 +47,7 @@ def eval_(
     size: Annotated[int, option(help="kid: images in a subset.")] = 1000,
     splits: Annotated[int, option(help="is: number of splits.")] = 10,
     k: Annotated[int, option(help="prdc: nearest neighbours.")] = 5,
-    held_out: Annotated[
-        str | None, option(help="memorisation, discriminator, gan_train: images the training never saw.")
-    ] = None,
+    held_out: HeldOut = None,
     classifier: Annotated[Path | None, option(help="modes, gan_test: a run that names classes.")] = None,
     train_images: Annotated[int, option(help="gan_train, gan_test: images the classifier is trained on.")] = 100_000,
     channel: Annotated[str, option(help="psnr, ssim, ms_ssim: rgb or y.")] = "rgb",
@@ -60,7 +60,6 @@ def eval_(
 
     Every number is printed with its protocol.
     """
-    from ..errors import UserError
     from ..evaluation.evaluate import find_metric, record
 
     function = find_metric(metric)
@@ -117,7 +116,6 @@ def statistics(
 
     An .npz file with the mean and covariance of features stands in for the images later.
     """
-    from ..errors import UsageError
     from ..evaluation import evaluate
 
     if output.suffix.lower() != ".npz":

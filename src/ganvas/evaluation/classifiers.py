@@ -67,9 +67,7 @@ def held_out_dataset(c: Comparison, held_out: SideInput | None) -> Dataset:
         return held_out
     height, width = c.real.resolution
     test = open_source(str(held_out), resolution=(height, width))
-    if test.facts.channels != c.real.channels:
-        counts = f"{c.real.name} has {c.real.channels} channel(s) and {test.name} {test.facts.channels}"
-        raise UsageError(f"{counts}; they cannot be compared.")
+    c.same_channels(Side(test.name, len(test), dataset=test))
     return test
 
 

@@ -127,7 +127,7 @@ class Comparison(FilePairs):
         """Side B; raises `UsageError` if there is none, or if its images have other channels than those of A."""
         if self.b is None:
             raise UsageError("This measure compares two sides; give A (the real images) and B.")
-        return self._same_channels(self._model if draws(self.b) and self._model else self._open(self.b))
+        return self.same_channels(self._model if draws(self.b) and self._model else self._open(self.b))
 
     @property
     def only(self) -> Side:
@@ -143,14 +143,13 @@ class Comparison(FilePairs):
         """Images that the training never saw; raises `UsageError` with this sentence if none were given."""
         if where is None:
             raise UsageError(refusal)
-        return self._same_channels(self._open(where))
+        return self.same_channels(self._open(where))
 
-    def _same_channels(self, side: Side) -> Side:
+    def same_channels(self, side: Side) -> Side:
+        """Return this side; raises `UsageError` if its images have other channels than those of A."""
         if self.real.channels and side.channels and self.real.channels != side.channels:
-            raise UsageError(
-                f"{self.real.name} has {self.real.channels} channel(s) and {side.name} {side.channels}; they cannot be"
-                " compared."
-            )
+            counts = f"{self.real.name} has {self.real.channels} channel(s) and {side.name} {side.channels}"
+            raise UsageError(f"{counts}; they cannot be compared.")
         return side
 
     def _open(self, where: SideInput) -> Side:

@@ -218,9 +218,8 @@ def modes(
         raise UsageError("Modes of images are counted by a classifier of theirs: --classifier RUN.")
     model, side = load(classifier, device=c.device), c.only
     own, classes = int(model.config["data"]["channels"]), len(model.class_names)
-    looks = (
-        side.channels if own == 1 else 1
-    )  # grey images stacked as channels, as in stacked MNIST, are read one by one
+    # grey images stacked as channels, as in stacked MNIST, are read one by one
+    looks = side.channels if own == 1 else 1
     labels = torch.cat([joint_class(model, part["image"], looks) for part in side.parts()])
     result = class_coverage(labels.numpy(), classes**looks)
     return {**result.to_dict(), "classifier": str(classifier), "fake": side.protocol}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +19,7 @@ from ..models.model import Model
 from .comparison import Comparison, Metric, Numbers
 
 KNOWN_MODES = ("ring", "grid")  # data whose modes are known
-SIGNS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    ">": operator.gt,
-    "<=": operator.le,
-    ">=": operator.ge,
-}
+SIGNS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 
 
 def watchable() -> dict[str, tuple[str, ...]]:
@@ -51,7 +45,7 @@ class Goal:
 
     def reached(self, value: float) -> bool:
         """True if a value is good enough."""
-        return SIGNS[self.sign](value, self.bound)
+        return bool(SIGNS[self.sign](value, self.bound))
 
 
 class Watch:

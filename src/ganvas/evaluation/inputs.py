@@ -67,7 +67,7 @@ class Side:
         """The classes that its labels mean; none for unlabelled data or an unconditional model."""
         if self.dataset is not None:
             return list(self.dataset.class_names) if self.dataset.labels is not None else []
-        return self.model.class_names if self.model and conditional(self.model) else []
+        return self.model.class_names if self.model and self.model.task.conditional else []
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -121,12 +121,9 @@ class Side:
         """
         if self.file is not None:
             gaussian, protocol = load_statistics(self.file)
-            if different := [k for k, v in network.stamp.items() if k in protocol and protocol[k] != v]:
-                k = different[0]
-                raise UsageError(
-                    f"{self.name} holds statistics with {k} {protocol[k]!r}, and this measure looks with"
-                    f" {network.stamp[k]!r}; they cannot be compared."
-                )
+            if k := next((k for k, v in network.stamp.items() if k in protocol and protocol[k] != v), ""):
+                both = f"{k} {protocol[k]!r}, and this measure looks with {network.stamp[k]!r}"
+                raise UsageError(f"{self.name} holds statistics with {both}; they cannot be compared.")
             return gaussian
         place = self._cache_file(network, cache)
         with suppress(UserError):  # a damaged file is computed again
@@ -157,11 +154,6 @@ class Side:
         return replace(self, count=count, dataset=subset)
 
 
-def conditional(model: Model) -> bool:
-    """True for a class-conditional model."""
-    return model.task.conditional and bool(model.class_names)
-
-
 def default_labels(model: Model, seeds: range) -> Tensor:
     """The classes (N,) of a model's samples where none is given: each in turn, by the seed."""
     return torch.tensor([seed % len(model.class_names) for seed in seeds])
@@ -186,7 +178,7 @@ def open_side(
     if isinstance(where, Dataset):
         return Side(where.name or "data", len(where), dataset=where)
     path = Path(where).expanduser()
-    if is_model(path):
+    if model_folder(path) is not None:
         return Side(str(where), samples, model=check_samples(load(path, device=device), str(where)), seed=seed)
     if is_statistics(path):
         return Side(str(where), load_statistics(path)[0].count, file=path)
@@ -204,9 +196,6 @@ def check_samples(model: Model, name: str) -> Model:
 
 def draws(where: str | os.PathLike[str] | Dataset | Model) -> bool:
     """True for a side that a model draws."""
-    return isinstance(where, Model) or (not isinstance(where, Dataset) and is_model(Path(where).expanduser()))
-
-
-def is_model(path: Path) -> bool:
-    """True for the folder of a run or of a model."""
-    return model_folder(path) is not None
+    if isinstance(where, Model | Dataset):
+        return isinstance(where, Model)
+    return model_folder(Path(where).expanduser()) is not None

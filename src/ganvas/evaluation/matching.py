@@ -23,8 +23,8 @@ def pairs(a: Path, b: Path) -> Iterator[Pair]:
     Names may be longer on one side (`baby_x4` beside `baby`) if every image has one partner.
     Raises `UsageError` if an image has no partner, `UserError` for a file that is no image.
     """
-    if a.is_file() and b.is_file() and not {a.suffix.lower(), b.suffix.lower()} & {".zip"}:
-        yield a.stem, read_image(a), read_image(b)
+    if a.is_file() and b.is_file() and ".zip" not in (a.suffix.lower(), b.suffix.lower()):
+        yield a.stem, decode_image(a, str(a)), decode_image(b, str(b))
         return
     left, right = tree(a), tree(b)
     ours, theirs = stems(left, a), stems(right, b)
@@ -54,9 +54,7 @@ def tree(path: Path) -> Tree:
 def stems(files: Tree, path: Path) -> dict[str, str]:
     """Image files by name without suffix; raises `UsageError` for two of one name."""
     names: dict[str, str] = {}
-    for file in sorted(files.files):
-        if not is_image(file):
-            continue
+    for file in sorted(filter(is_image, files.files)):
         name = file.rpartition(".")[0]
         if name in names:
             raise UsageError(f"{path} holds both {names[name]} and {file}, so that {name} could be either.")
@@ -80,11 +78,6 @@ def is_longer_name(longer: str, name: str) -> bool:
     """True for a name followed by something else, except a number followed by more digits: 10 does not continue 1."""
     rest = longer.removeprefix(name)
     return longer.startswith(name) and not (name[-1:].isdigit() and rest[:1].isdigit())
-
-
-def read_image(file: Path) -> DecodedImage:
-    """The image in a file."""
-    return decode_image(file, str(file))
 
 
 def decode_image(source: Path | BinaryIO, name: str) -> DecodedImage:
