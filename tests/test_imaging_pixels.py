@@ -696,3 +696,11 @@ def test_truncated_files_are_refused(kind: str, cut: float, tmp_path: Path) -> N
         data = (tmp_path / f"a.{kind}").read_bytes()
     with pytest.raises(BadImage):
         open_photo(data[: int(len(data) * cut)])
+
+
+def test_transparent_grey_stays_grey_on_white(tmp_path):
+    """A format without transparency gets one channel of grey, not three equal ones."""
+    photo = Photo(np.array([[[100, 255], [100, 0]]], np.uint8))
+    assert save(photo, tmp_path / "grey.bmp") == ["BMP holds no transparency, which is laid on white"]
+    with Image.open(tmp_path / "grey.bmp") as image:
+        assert (image.mode, np.asarray(image).tolist()) == ("L", [[100, 255]])
