@@ -704,3 +704,10 @@ def test_transparent_grey_stays_grey_on_white(tmp_path):
     assert save(photo, tmp_path / "grey.bmp") == ["BMP holds no transparency, which is laid on white"]
     with Image.open(tmp_path / "grey.bmp") as image:
         assert (image.mode, np.asarray(image).tolist()) == ("L", [[100, 255]])
+
+
+def test_noise_in_full_colour_is_written_as_jpeg(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    assert save(photo(noise), tmp_path / "a.jpg", quality=95) == []
+    error = np.asarray(Image.open(tmp_path / "a.jpg"), float) - noise
+    assert np.abs(error).mean() < 4

@@ -143,7 +143,15 @@ def _write_by_pillow(
         if image.mode == "RGBA":
             image.putalpha(image.getchannel("A").point(lambda a: 255 * (a > 127)))
             notes.append("GIF shows a pixel or does not: what is half transparent becomes one of them")
-    image.save(out, form.name, **options)
+    try:
+        image.save(out, form.name, **options)
+    except OSError:
+        if "optimize" not in options:
+            raise
+        # Optimizing needs the whole file in Pillow's buffer, which noise in full colour exceeds.
+        out.seek(0)
+        out.truncate()
+        image.save(out, form.name, **{**options, "optimize": False})
     return notes
 
 
