@@ -5,8 +5,6 @@ model = ganvas.load("runs/digits")
 images = model.sample(16, seed=0)          # (16, C, H, W) in [-1, 1]
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from .version import __version__

@@ -1,7 +1,5 @@
 """Public API: train, load, evaluate, stylize, report, and what they take and return; imported on first use."""
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -3,8 +3,6 @@
 The help of the command, the forms of the studio and the tables of the documentation all come from here.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 import io

@@ -1,7 +1,5 @@
 """Errors that end in one sentence for the user instead of a traceback."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

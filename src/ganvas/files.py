@@ -1,7 +1,5 @@
 """Files that appear whole or not at all: content and name are on the disk before a write returns."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

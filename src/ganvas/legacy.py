@@ -1,7 +1,5 @@
 """Names that files written by earlier versions use, and their present names."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

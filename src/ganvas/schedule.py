@@ -1,7 +1,5 @@
 """Factors that change over a run, as functions of the share of its planned images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Augmentations of everything the discriminator sees, differentiable twice (for gradient penalties)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

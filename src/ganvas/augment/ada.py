@@ -4,8 +4,6 @@ Written from the paper's appendix B.  Geometric changes are resampled once, bili
 the resolution with a wavelet; image-space filters and corruptions, which helped little in the paper, are left out.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

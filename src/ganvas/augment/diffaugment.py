@@ -1,7 +1,5 @@
 """DiffAugment (Zhao et al. 2020): simple random changes of real and generated images alike."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

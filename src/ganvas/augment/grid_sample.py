@@ -4,8 +4,6 @@ PyTorch's own is not in every supported version.  The map is linear in the image
 other's derivative.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

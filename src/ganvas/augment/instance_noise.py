@@ -1,7 +1,5 @@
 """Gaussian noise on everything the discriminator sees."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -3,8 +3,6 @@
 Nothing is fetched unless asked for, and there is no substitute for a missing file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import urllib.error

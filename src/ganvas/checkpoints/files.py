@@ -3,8 +3,6 @@
 `models.recognise` finds the network that the tensors of a file belong to.
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 import zipfile

@@ -4,8 +4,6 @@ A layout is two functions: the options of a network from the shapes in a file, a
 file's.  The shapes of a file may be anything: `models.recognise` compares the network of such options with all of them.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Layouts of style transfer networks; see `layouts`."""
 
-from __future__ import annotations
-
 import re
 
 from .layouts import Layout, Options, Shapes, numbers, same_name, size

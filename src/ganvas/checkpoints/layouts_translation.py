@@ -1,7 +1,5 @@
 """Layouts of image translation networks; see `layouts`.  `KNOWN` has those of every kind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from .layouts import LAYOUTS, Layout, Options, Shapes, numbered, numbers, same_name, size

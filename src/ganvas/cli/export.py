@@ -1,7 +1,5 @@
 """The commands about weights of image models: interpolation, and export for other tools."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

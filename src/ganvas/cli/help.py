@@ -1,7 +1,5 @@
 """Help screens without rich: importing its Markdown and tracebacks takes longer than the rest of `ganvas --help`."""
 
-from __future__ import annotations
-
 import functools
 import re
 import textwrap

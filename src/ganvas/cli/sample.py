@@ -1,7 +1,5 @@
 """The commands that generate images from latents: `sample`, `interpolate`."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """The commands that list and describe components and recipes: `list`, `show`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

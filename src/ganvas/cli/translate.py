@@ -1,7 +1,5 @@
 """The command of image-to-image translation: `translate`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -4,8 +4,6 @@ Labels are the first-level sub-folders, if every image lies in one, or a column 
 integers, or lists of numbers (label_0, label_1, ... in a CSV).
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

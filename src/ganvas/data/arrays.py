@@ -1,7 +1,5 @@
 """Data sets from .npy and .npz files, which hold all images in one array."""
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from collections import Counter

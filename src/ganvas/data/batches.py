@@ -1,7 +1,5 @@
 """Batches of the endless, shuffled order of a data set, by random access: the order follows from the seed alone."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence

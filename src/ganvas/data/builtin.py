@@ -1,7 +1,5 @@
 """Embedded data: real images in the packages of scikit-learn and scikit-image; nothing is downloaded."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

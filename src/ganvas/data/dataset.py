@@ -14,13 +14,7 @@ import numpy as np
 from ..errors import UsageError
 
 LABEL_STREAM = 0x1ABE15  # random stream of the choice of kept labels
-DERIVED_CHANNELS = {
-    "edges": 1,
-    "grey": 1,
-    "blur": 0,
-    "mask": 0,
-    "regions": 0,
-}  # of sources; 0: as the images
+DERIVED_CHANNELS = {"edges": 1, "grey": 1, "blur": 0, "mask": 0, "regions": 0}  # of sources; 0: as the images
 CHANNEL_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 LISTED = 12  # largest number of classes and reasons listed in a summary
 

@@ -1,7 +1,5 @@
 """Sources computed from the target images: edges, grey, blur, masks and flat regions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Folders and zips as trees of files; nothing is extracted to disk."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

@@ -1,7 +1,5 @@
 """Data sets from folders and zips of images, scaled to one size and converted to one number of channels."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path

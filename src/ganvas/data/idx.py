@@ -1,7 +1,5 @@
 """IDX files of MNIST and similar data sets, gzipped or not."""
 
-from __future__ import annotations
-
 import gzip
 import math
 import re

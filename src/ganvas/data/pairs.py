@@ -1,7 +1,5 @@
 """Aligned pairs of images, in two folders or side by side in one image, and unpaired image sets."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

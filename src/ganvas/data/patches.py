@@ -4,8 +4,6 @@ A tile is twice as wide as the crop that is trained on, where the images allow i
 position of every crop.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

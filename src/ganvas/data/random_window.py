@@ -1,7 +1,5 @@
 """Random crops, at a new position every time an image is drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

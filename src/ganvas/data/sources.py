@@ -1,7 +1,5 @@
 """Data sources by name, as given to `--data`, and how each is opened."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable

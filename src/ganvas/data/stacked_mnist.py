@@ -1,7 +1,5 @@
 """Stacked MNIST: three random grey images as red, green and blue, with a known number of modes (Metz et al. 2017)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Conversion of stored images to floats."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

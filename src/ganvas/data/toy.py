@@ -3,8 +3,6 @@
 Coordinates are those of the literature, scaled to [-1, 1].
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..errors import UsageError, did_you_mean

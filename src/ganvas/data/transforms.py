@@ -3,8 +3,6 @@
 Augmentations of everything the discriminator sees, real and generated, are in `ganvas.augment`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -3,8 +3,6 @@
 Every rule is a pure function of the lines of log.jsonl, so a run gets the same findings while it trains and afterwards.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

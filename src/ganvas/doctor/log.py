@@ -1,7 +1,5 @@
 """The input of the rules: the log of a run up to some line, and the config of the run."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from statistics import median

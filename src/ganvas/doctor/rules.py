@@ -1,7 +1,5 @@
 """The table of rules: a problem, its severity, its symptom, the options to change, and what `--heal` does."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal

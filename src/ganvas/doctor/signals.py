@@ -5,8 +5,6 @@ random number: a measured run is the same as one without measurements, bit for b
 the log is written, as `diagnostics/...`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 

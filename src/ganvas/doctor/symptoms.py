@@ -4,8 +4,6 @@ Thresholds were set on runs of many recipes (benchmarks/doctor.py): none of the 
 that look at samples wait until the generator has made some steps, and are silent while samples still improve.
 """
 
-from __future__ import annotations
-
 from statistics import median
 
 from .log import History

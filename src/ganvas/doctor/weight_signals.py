@@ -1,7 +1,5 @@
 """Statistics of a player's weights and gradients around one step, without waiting for the device."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Metrics by a classifier that names the classes of whole images: GAN-train, GAN-test, accuracy."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Metric of a run's discriminator on images it never saw: it may have learnt the data, or the training images."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

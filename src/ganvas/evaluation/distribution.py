@@ -1,7 +1,5 @@
 """Metrics between two sets of images: through features, by classes, by pairs of samples."""
 
-from __future__ import annotations
-
 import os
 
 import torch

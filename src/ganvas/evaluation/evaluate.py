@@ -1,7 +1,5 @@
 """Metrics by name: `evaluate("fd", A, B)`; statistics of features in a file; results kept with a run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..catalog import METRICS

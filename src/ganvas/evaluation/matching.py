@@ -1,7 +1,5 @@
 """Pairs of files of equal name in two folders of images."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path

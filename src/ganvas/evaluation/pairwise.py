@@ -1,7 +1,5 @@
 """Metrics of restored images against their originals, file by file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

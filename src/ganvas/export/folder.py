@@ -1,7 +1,5 @@
 """Export a model folder: weights, config and card."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Network interpolation: weights between two models of one network."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from torch import Tensor

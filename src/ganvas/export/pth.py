@@ -1,7 +1,5 @@
 """Export a network's weights as other tools load them: .pth or .safetensors."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from torch import nn

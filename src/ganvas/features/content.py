@@ -1,7 +1,5 @@
 """Content of an image: a map of a frozen classifier, which CartoonGAN and others compare."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Content and style of an image: maps and Gram matrices of a frozen classifier (Gatys et al. 2016)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple

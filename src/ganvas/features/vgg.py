@@ -3,8 +3,6 @@
 Layer names and shapes are those of torchvision's weight files; the dense layers at the end are only there for logits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Pixels of more than 8 bits a channel: 16-bit colour, which Pillow reads as 8, and floating-point TIFF."""
 
-from __future__ import annotations
-
 import logging
 import zlib
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Lab as networks take it (CIE 1976, white point D65), and colours or luma matched to another image's."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """DICOM images (extra `dicom`): values of the modality, mapped to grey by the window of the file."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 

@@ -1,7 +1,5 @@
 """Writing of images: formats, what each can hold, and conversion to what it can."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO

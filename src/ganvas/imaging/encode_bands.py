@@ -3,8 +3,6 @@
 Pillow writes neither 16-bit colour nor 16-bit grey with alpha, and needs the whole image at once.
 """
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Iterator

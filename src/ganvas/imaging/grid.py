@@ -1,7 +1,5 @@
 """Grids of samples, scatter plots of points, and animations of latent walks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Metadata of image files: colour profile, EXIF, XMP and resolution, adapted to a new image."""
 
-from __future__ import annotations
-
 import io
 import re
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ Each axis is a weighted sum of neighbours (Keys 1981); when an image shrinks, th
 the usual test sets were scaled, repeat the edge pixels instead.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Image files through a network, one after the other; meanwhile the next is read and the last one written."""
 
-from __future__ import annotations
-
 import math
 import os
 import time

@@ -3,8 +3,6 @@
 Gatys et al. 2016, "Image style transfer using convolutional neural networks".
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal

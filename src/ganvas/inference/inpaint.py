@@ -1,7 +1,5 @@
 """Fill holes in an image with a network: scratches, stains, unwanted objects."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

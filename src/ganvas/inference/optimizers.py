@@ -1,7 +1,5 @@
 """L-BFGS and Adam for a single image tensor."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Protocol
 

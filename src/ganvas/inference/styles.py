@@ -1,7 +1,5 @@
 """Style images of a stylization: reading them, their weights, and the colours of the result."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

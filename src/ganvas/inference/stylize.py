@@ -1,7 +1,5 @@
 """Style transfer to images: by optimization (Gatys et al. 2016) or by a network, for one style or any."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

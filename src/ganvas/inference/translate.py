@@ -1,7 +1,5 @@
 """Image-to-image translation of photos: bit depth, orientation, transparency and metadata are kept."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 Logits are float32 of shape (N, K) or (N, K, h, w); `d` and `g` return scalars.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 

@@ -3,8 +3,6 @@
 They expect logits of at least zero; a discriminator that can go below makes them unbounded.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn.functional import relu

@@ -4,8 +4,6 @@ A penalty is a function of the `Match` of the present step, added to the discrim
 generator's (`g_penalties`).  It is a module: what it keeps between steps is in buffers and saved with the run.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch

@@ -1,7 +1,5 @@
 """Path length regularisation: equal steps in style make equal steps in the image."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

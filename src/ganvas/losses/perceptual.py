@@ -1,7 +1,5 @@
 """Perceptual loss: distance between images in the maps of a pretrained network."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -4,8 +4,6 @@ Each is a function of images (N, C, H, W) in [-1, 1]: the generated one, its tar
 the averaged generator's.  Values are for images in [0, 1], as published weights expect: float32 scalars.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """RealnessGAN's loss: the discriminator gives a distribution over outcomes of realness instead of one logit."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.special import ndtr, xlogy

@@ -1,7 +1,5 @@
 """Relativistic losses: of differences between real and fake logits, not of their values."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn.functional import softplus
 

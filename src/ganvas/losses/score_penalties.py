@@ -1,7 +1,5 @@
 """Penalties on the discriminator's logits and features."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch

@@ -1,7 +1,5 @@
 """Penalties and constraints on the weights of either player."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

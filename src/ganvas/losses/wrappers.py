@@ -1,7 +1,5 @@
 """Losses that change another loss."""
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor

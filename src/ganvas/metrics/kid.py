@@ -1,7 +1,5 @@
 """Kernel inception distance: needs no Gaussian, and its expectation does not depend on the number of images."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """LPIPS: the distance of two images in the maps of a VGG, weighted by channel."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Mode coverage: modes of a known distribution that samples reach, and how evenly."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

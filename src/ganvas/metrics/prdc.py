@@ -1,7 +1,5 @@
 """Precision, recall, density, coverage and memorisation, from nearest neighbours in feature space."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

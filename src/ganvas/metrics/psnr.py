@@ -1,7 +1,5 @@
 """The peak signal-to-noise ratio; channel and border, as every metric over pixels takes them."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -1,7 +1,5 @@
 """Structural similarity, at one scale and at several."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d

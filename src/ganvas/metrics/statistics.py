@@ -1,7 +1,5 @@
 """Mean and covariance of features in a file, with the protocol they were computed by."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 import zlib

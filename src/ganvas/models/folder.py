@@ -1,7 +1,5 @@
 """Model folders: `generator.safetensors` with its `config.json`, alone or as `model/` inside a run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 WEIGHTS = "generator.safetensors"

@@ -1,7 +1,5 @@
 """Networks from the weight files of other projects."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A trained model, loaded from a run, a model folder or a weight file."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

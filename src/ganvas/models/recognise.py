@@ -1,7 +1,5 @@
 """The network that a weight file of another project belongs to, recognised by the names and shapes of its tensors."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

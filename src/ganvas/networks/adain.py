@@ -1,7 +1,5 @@
 """AdaIN's decoder (Huang and Belongie 2017), and the normalised VGG encoder of published decoders."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Self-attention over the pixels of a map, as in SAGAN (Zhang et al. 2019)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d

@@ -1,7 +1,5 @@
 """Autoencoder discriminators, whose reconstruction error is the energy of an image: EBGAN's and BEGAN's."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch

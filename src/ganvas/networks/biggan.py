@@ -1,7 +1,5 @@
 """BigGAN's networks for small images (Brock, Donahue and Simonyan 2019): label and noise condition every block."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

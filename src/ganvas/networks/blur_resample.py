@@ -4,8 +4,6 @@ Both are depthwise convolutions with a fixed separable kernel, zero beyond the e
 (1, 3, 3, 1) are those of R3GAN and of StyleGAN; the latter doubles as bilinear interpolation does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

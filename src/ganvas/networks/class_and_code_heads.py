@@ -1,7 +1,5 @@
 """Heads with a second prediction: the code an image was generated from, or its class."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """A small convolutional classifier of images."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from ..config import Spec

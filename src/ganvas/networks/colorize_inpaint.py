@@ -1,7 +1,5 @@
 """Wrappers that make any image-to-image network a colorizer (predicts Lab chroma) or an inpainter (fills holes)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Compact, the small network of Real-ESRGAN (SRVGG): a chain of convolutions, upsampled after the last one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 

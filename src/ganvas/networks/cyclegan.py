@@ -1,7 +1,5 @@
 """CycleGAN's generator (Zhu et al. 2017): two downsamplings, residual blocks at the smaller size, two upsamplings."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -4,8 +4,6 @@ At 64x64 it is the published network, weight for weight; at other sizes the numb
 shorter side, and a generator crops the few pixels that its stages give too many.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any, Literal

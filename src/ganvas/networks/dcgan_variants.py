@@ -1,7 +1,5 @@
 """DCGAN's networks with a fully connected layer, as in InfoGAN (Chen et al. 2016), or virtual batch norm."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch

@@ -8,8 +8,6 @@ a channel.  As in `strided_conv`, three bilinear maps that are each other's deri
     weight(x, g)      its gradient by the weight   (N, I, H, W) x (N, O, h, w) -> (O, I / G, k, k)
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

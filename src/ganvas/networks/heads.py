@@ -3,8 +3,6 @@
 A head is the whole of a conditioning method: its layers, and the terms that it adds to both objectives in `loss`.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy

@@ -4,8 +4,6 @@ A label is a class (N,) int64 or a vector (N, D) float32; with neither `classes`
 unconditional.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Initialisation by name, and sizes: halvings, padding, cropping."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Heads that add features of the whole batch, around any other head."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

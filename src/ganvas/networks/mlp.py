@@ -4,8 +4,6 @@ Generator 1200-1200 rectifiers, discriminator two maxout layers of 240 units wit
 the input and 0.5 inside.  The data here lie in [-1, 1], so the published sigmoid output becomes a tanh.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

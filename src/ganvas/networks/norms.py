@@ -1,7 +1,5 @@
 """Normalisations beyond batch norm: of weights (spectral), by label (conditional), by image."""
 
-from __future__ import annotations
-
 from typing import Literal, TypeVar
 
 import torch

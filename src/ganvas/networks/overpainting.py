@@ -1,7 +1,5 @@
 """Style transfer networks that add to their input: residuals that are zero at initialisation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

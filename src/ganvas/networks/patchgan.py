@@ -1,7 +1,5 @@
 """PatchGAN: a discriminator of patches (Isola et al. 2017)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Literal
 

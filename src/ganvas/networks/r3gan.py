@@ -4,8 +4,6 @@ Their initialisation keeps them stable: every block is the identity, and the wei
 of blocks (Fixup; Zhang et al. 2019).  The mirror image of the generator is the discriminator.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -4,8 +4,6 @@ Nearest upsampling and mean pooling are merged into the 3x3 convolution beside t
 shortcuts work on the smaller map: the same functions with half the multiplications.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any, Literal

@@ -3,8 +3,6 @@
 Names of weights are those of Real-ESRGAN's files; the older layouts are in `checkpoints.layouts`.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

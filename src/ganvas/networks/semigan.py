@@ -5,8 +5,6 @@ rectifiers stands for it, so that nothing depends on which batch comes first.  T
 pixels from 0 to 1 inside, as published: on mostly black images it makes the difference between learning and not.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """SRResNet as published (Ledig et al. 2017), and MSRResNet, whose weights are named as in BasicSR's files."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

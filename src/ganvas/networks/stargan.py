@@ -1,7 +1,5 @@
 """StarGAN's networks: one generator for many domains, and a discriminator that classifies them (Choi et al. 2018)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

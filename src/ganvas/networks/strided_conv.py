@@ -11,8 +11,6 @@ Measured per layer and processor in benchmarks/README.md: oneDNN's weight gradie
 matrix product on maps of 16x16 and less; with AMX tiles its forward and data gradient do too.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

@@ -4,8 +4,6 @@ All weights are drawn from N(0, 1) and scaled where they are used (equalised lea
 Adam moves each of them at the same relative speed; the mapping network's are a hundred times slower.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

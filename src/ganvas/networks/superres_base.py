@@ -4,8 +4,6 @@ Every image inside is in [-1, 1].  The published weights of most of these networ
 with zeros, so a network converts its input and output, and its weights stay those of published files.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """Discriminators of super-resolution: a VGG network with one logit a crop, a U-Net with one a pixel."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch.nn.functional as F

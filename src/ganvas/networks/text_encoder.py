@@ -1,7 +1,5 @@
 """A small text encoder of bytes, which needs no vocabulary and reads every language."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

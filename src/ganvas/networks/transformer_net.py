@@ -1,7 +1,5 @@
 """TransformerNet: the fast style transfer network of PyTorch's examples (Johnson et al. 2016)."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 

@@ -1,7 +1,5 @@
 """pix2pix's U-Net generator (Isola et al. 2017): an encoder and a decoder with skip connections."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu

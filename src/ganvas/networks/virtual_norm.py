@@ -1,7 +1,5 @@
 """Virtual batch norm (Salimans et al. 2016): every example is normalised with a fixed reference batch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

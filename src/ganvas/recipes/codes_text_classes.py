@@ -1,7 +1,5 @@
 """Recipes of InfoGAN, text to image, semi-supervised learning and classification."""
 
-from __future__ import annotations
-
 from torch.optim import Adam
 
 from ..config import Recipe, Spec

@@ -1,7 +1,5 @@
 """Class-conditional recipes: unconditional ones with a conditional head or input."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..config import Recipe, Spec

@@ -1,7 +1,5 @@
 """Energy-based recipes: the discriminator is an autoencoder, its error the energy."""
 
-from __future__ import annotations
-
 from torch.optim import Adam
 
 from ..config import Recipe, Spec

@@ -1,7 +1,5 @@
 """Recipes of the first GAN, DCGAN, and of losses and penalties on DCGAN's networks."""
 
-from __future__ import annotations
-
 from torch.optim import Adam, RMSprop
 
 from ..config import Recipe, Spec

@@ -1,7 +1,5 @@
 """Optimisers that recipes share."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..config import Spec

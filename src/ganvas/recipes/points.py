@@ -7,8 +7,6 @@ detail slowly; the rates fall and the generator is averaged, so that measures ar
 step's noise.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch.optim import Adam

@@ -3,8 +3,6 @@
 Networks are sized for small images on a CPU; `width` and other options make them the published ones.
 """
 
-from __future__ import annotations
-
 from torch.optim import Adam
 
 from ..augment.ada import ADA

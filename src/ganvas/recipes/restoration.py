@@ -5,8 +5,6 @@ All learn from one folder of good images, which the degradation degrades, or fro
 features; with VGG-19's weight file, `--set terms.N.network=vgg19` takes those of the papers.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch.optim import Adam

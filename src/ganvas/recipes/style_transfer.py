@@ -1,7 +1,5 @@
 """Style transfer recipes: one style trained into a network, and any style by AdaIN."""
 
-from __future__ import annotations
-
 from torch.optim import Adam
 
 from ..config import Recipe, Spec
@@ -23,9 +21,7 @@ def fast_style() -> Recipe:
     """
     return Recipe(
         task=Spec(
-            OneStyle,
-            generator=Spec(ResidualStyleNet),
-            perception=Spec(Perception, style=["relu1", "relu2", "relu3"]),
+            OneStyle, generator=Spec(ResidualStyleNet), perception=Spec(Perception, style=["relu1", "relu2", "relu3"])
         ),
         g_optimizer=Spec(Adam, lr=1e-3),
         batch=4,

@@ -1,7 +1,5 @@
 """StyleGAN2: styles from a mapping network modulate every convolution."""
 
-from __future__ import annotations
-
 from torch.optim import Adam
 
 from ..config import Recipe, Spec

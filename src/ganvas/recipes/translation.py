@@ -1,7 +1,5 @@
 """Translation recipes: paired, unpaired, between labelled domains, to cartoons."""
 
-from __future__ import annotations
-
 from torch.optim import Adam
 
 from ..config import Recipe, Spec

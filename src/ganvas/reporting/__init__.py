@@ -1,7 +1,5 @@
 """The report: one self-contained HTML page about one or more runs, made from the files in their folders."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Charts of the log: the fields that share a chart, and their meaning."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

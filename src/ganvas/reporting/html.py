@@ -1,7 +1,5 @@
 """HTML in which only the markup of this package is markup: everything else is text, and escaped."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

@@ -1,7 +1,5 @@
 """Measurements of runs, each with its protocol."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Random samples beside the training images nearest to them, to see copies."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

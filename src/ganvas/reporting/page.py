@@ -1,7 +1,5 @@
 """The page: its header, its sections and their order."""
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Charts as SVG: one or more curves on a linear or logarithmic axis, with bands where many values are averaged."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

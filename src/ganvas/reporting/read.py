@@ -1,7 +1,5 @@
 """Reading of run folders: every value is checked, and damaged lines are counted."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Mapping, Sequence

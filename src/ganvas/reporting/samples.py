@@ -1,7 +1,5 @@
 """The samples of every snapshot in one page: compressed and thinned out until they fit, with a note about it."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass

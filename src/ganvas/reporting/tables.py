@@ -1,7 +1,5 @@
 """Tables of a run: its recipe, its data, its machine, and the command that repeats it."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Style transfer by adaptive instance normalisation (AdaIN): any style, without training on it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The interface of tasks: one batch to the losses of two players."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 

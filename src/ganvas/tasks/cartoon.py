@@ -1,7 +1,5 @@
 """Translation of photographs to cartoons or another painting style (CartoonGAN)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Classification: one network, no discriminator."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

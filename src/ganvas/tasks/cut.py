@@ -1,7 +1,5 @@
 """Unpaired translation in one direction, kept to its source by contrast between patches."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Fast style transfer: a network trained for one style."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

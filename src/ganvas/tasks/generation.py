@@ -1,7 +1,5 @@
 """Generation: images from noise, with or without labels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """The pool of past fakes that CycleGAN shows to its discriminators."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """InfoGAN: images from noise and a code that can be read from them again; labels are not used."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Translation to one of several labelled domains."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Translation between labelled domains by one generator (StarGAN)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

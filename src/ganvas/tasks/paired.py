@@ -1,7 +1,5 @@
 """Translation learnt from aligned pairs (pix2pix)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Restoration: degraded images to good ones (super-resolution, denoising, colour, inpainting)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

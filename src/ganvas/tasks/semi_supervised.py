@@ -1,7 +1,5 @@
 """Semi-supervised classification: the discriminator of a GAN is also a classifier."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any, Literal
 

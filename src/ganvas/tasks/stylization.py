@@ -1,7 +1,5 @@
 """Stylization by a decoder of maps with the style's statistics: inference, for trained and for foreign networks."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

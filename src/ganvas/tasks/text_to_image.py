@@ -1,7 +1,5 @@
 """Text to image: images from noise and a caption."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

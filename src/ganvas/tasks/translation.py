@@ -1,7 +1,5 @@
 """Base of translation tasks: sample inputs from the data, and use of a finished model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Translation learnt from two unpaired image sets (CycleGAN)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

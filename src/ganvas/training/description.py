@@ -1,7 +1,5 @@
 """Self-description of a run: its config.json, with the machine it was trained on, and the model's README."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import platform

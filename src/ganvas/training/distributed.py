@@ -1,7 +1,5 @@
 """Several processes that train as one: no wrapper, gradients are averaged flat after accumulation."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Initial weights of a run from another run or a model folder (`--init-from`)."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The two players as the trainer sees them: weights, an optimiser, and statistics; and the group of processes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """One step on a copy of the players, so that parts that do not fit end in a sentence before anything is written."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -1,7 +1,5 @@
 """Arguments of one `train` call, as given, and the ranges of its numbers."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Mapping, Sequence

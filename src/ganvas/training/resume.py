@@ -1,7 +1,5 @@
 """A request to resume a run, completed from the run's own config; what contradicts the config is refused."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

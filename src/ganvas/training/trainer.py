@@ -1,7 +1,5 @@
 """The one training loop, with the only `backward`; it knows no recipe and no architecture."""
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Callable, Generator, Iterator

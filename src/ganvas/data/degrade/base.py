@@ -1,7 +1,5 @@
 """Base class of degradations, their random numbers, and several in a row."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import TypeVar

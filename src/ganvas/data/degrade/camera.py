@@ -1,7 +1,5 @@
 """Degradations by optics, sensors and files: downscaling, blur, noise, JPEG."""
 
-from __future__ import annotations
-
 import io
 import math
 

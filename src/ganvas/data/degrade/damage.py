@@ -1,7 +1,5 @@
 """Degradations by loss: colour, regions, and the surface of an old print or film."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Blur kernels by their equations, (K, K) float64 with K odd and sum 1, and filtering of images."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

@@ -3,8 +3,6 @@
 Orders, probabilities and strengths are those of the authors' options and code.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

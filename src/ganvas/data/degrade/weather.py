@@ -1,7 +1,5 @@
 """Degradations by weather and light: haze, rain, underexposure."""
 
-from __future__ import annotations
-
 import math
 
 import torch
