@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,30 +37,6 @@ class FileArguments:
         from ..inference.batch import FileOptions, jobs_for
 
         return jobs_for(source, output, FileOptions(**vars(self)))
-
-
-def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn parameters of a command that are dataclasses of options into an option for each field, in their place."""
-    hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    options = []
-    for name, parameter in inspect.signature(command).parameters.items():
-        if name in groups:
-            types = get_type_hints(groups[name], include_extras=True)
-            for f in fields(groups[name]):
-                options.append(inspect.Parameter(f.name, keyword, default=f.default, annotation=types[f.name]))
-        else:
-            options.append(parameter.replace(kind=keyword, annotation=hints[name]))
-
-    def run(**values: Any) -> None:
-        for name, group in groups.items():
-            values[name] = group(**{f.name: values.pop(f.name) for f in fields(group)})
-        command(**values)
-
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
-    return run
 
 
 def changed_options(*groups: Any) -> list[str]:

@@ -1,10 +1,12 @@
 """Help screens without rich: importing its Markdown and tracebacks takes longer than the rest of `ganvas --help`."""
 
 import functools
+import inspect
 import re
 import textwrap
 from collections.abc import Callable
-from typing import Any, Protocol
+from dataclasses import fields, is_dataclass
+from typing import Any, Protocol, get_type_hints
 
 from typer import Option, style
 from typer.core import TyperCommand, TyperGroup
@@ -61,6 +63,30 @@ def _options(command: TyperCommand | TyperGroup, ctx: Any) -> Sections:
 def option_group(heading: str) -> Callable[..., Any]:
     """`typer.Option` for options under a heading of the help screen."""
     return functools.partial(Option, rich_help_panel=heading)
+
+
+def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn parameters of a command that are dataclasses of options into an option for each field, in their place."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            types = get_type_hints(groups[name], include_extras=True)
+            for f in fields(groups[name]):
+                options.append(inspect.Parameter(f.name, keyword, default=f.default, annotation=types[f.name]))
+        else:
+            options.append(parameter.replace(kind=keyword, annotation=hints[name]))
+
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{f.name: values.pop(f.name) for f in fields(group)})
+        command(**values)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    return run
 
 
 class Command(TyperCommand):

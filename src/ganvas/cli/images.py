@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .batch import BatchConsole, FileArguments, Input, changed_options, expand_groups
+from .batch import BatchConsole, FileArguments, Input, changed_options
 from .console import Device, JsonFlag, Output
-from .help import option_group
+from .help import expand_groups, option_group
 
 if TYPE_CHECKING:
     from ..inference.batch import Batch

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from .batch import BatchConsole, FileArguments, changed_options, expand_groups
+from .batch import BatchConsole, FileArguments, changed_options
 from .console import Device, JsonFlag, Output, say
-from .help import option_group
+from .help import expand_groups, option_group
 
 if TYPE_CHECKING:
     from ..inference.styles import Styles

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from typer import Argument, Option
 
 from .console import Device, JsonFlag, console, escape, print_json, say
-from .help import option_group
+from .help import expand_groups, option_group
 
 data_option, init_option = option_group("Data"), option_group("Initial weights")
 log_option, eval_option, speed_option = map(option_group, ("Monitoring", "Evaluation", "Speed"))
@@ -33,37 +34,42 @@ Patience = Annotated[int | None, eval_option(help="Evaluations without progress 
 SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
 
 
-def train(
-    recipe: Recipe = None,
-    data: Data = None,
-    outdir: Outdir = None,
-    images: Annotated[int | None, Option(help="Length in real images.", show_default="the recipe's")] = None,
-    minutes: Annotated[float | None, Option(help="Time limit in minutes.", show_default="none")] = None,
-    seed: Annotated[int | None, Option(help="Seed of weights, noise and data order.", show_default="0")] = None,
-    batch: Annotated[int | None, Option(help="Images per step.", show_default="the recipe's")] = None,
-    resolution: Resolution = None,
-    device: Device = "auto",
-    precision: Annotated[str | None, speed_option(help="Precision: auto, fp32 or bf16.", show_default="auto")] = None,
-    compile_: Annotated[str, speed_option("--compile", help="Use of torch.compile: auto, on or off.")] = "auto",
-    set_: Annotated[list[str] | None, Option("--set", help="Option of the recipe, path=value; repeatable.")] = None,
-    hold_out: HoldOut = None,
-    heal: Heal = False,
-    labels: Annotated[int | None, data_option(help="Labels used; the others are hidden.", show_default="all")] = None,
-    augment: Augment = "",
-    init_from: Annotated[Path | None, init_option(help="Run or model that provides the initial weights.")] = None,
-    init_raw: Annotated[bool, init_option("--init-raw", help="Use its raw generator, not the moving average.")] = False,
-    freeze_d: Annotated[int | None, init_option(help="Discriminator stages to freeze.", show_default="0")] = None,
-    resume: Annotated[bool, Option("--resume", help="Continue the run in --outdir.")] = False,
-    snapshot_images: SnapshotImages = None,
-    eval_images: EvalImages = None,
-    eval_metric: Annotated[str, eval_option(help="Metric of evaluations, from `ganvas list metrics`.")] = "fd",
-    eval_samples: Annotated[int, eval_option(help="Samples per evaluation.")] = 2000,
-    stop_when: Annotated[str | None, eval_option(help="Goal that ends the run: 'fd<12'.", show_default="none")] = None,
-    patience: Patience = None,
-    workers: Annotated[int, data_option(help="Processes that load data in advance.")] = 0,
-    tensorboard: Annotated[bool, log_option("--tensorboard", help="Also log for TensorBoard.")] = False,
-    as_json: JsonFlag = False,
-) -> None:
+@dataclass(frozen=True)
+class TrainArguments:
+    """Arguments of `ganvas train`: the fields of `TrainRequest` of these names."""
+
+    recipe: Recipe = None
+    data: Data = None
+    outdir: Outdir = None
+    images: Annotated[int | None, Option(help="Length in real images.", show_default="the recipe's")] = None
+    minutes: Annotated[float | None, Option(help="Time limit in minutes.", show_default="none")] = None
+    seed: Annotated[int | None, Option(help="Seed of weights, noise and data order.", show_default="0")] = None
+    batch: Annotated[int | None, Option(help="Images per step.", show_default="the recipe's")] = None
+    resolution: Resolution = None
+    device: Device = "auto"
+    precision: Annotated[str | None, speed_option(help="Precision: auto, fp32 or bf16.", show_default="auto")] = None
+    compile: Annotated[str, speed_option("--compile", help="Use of torch.compile: auto, on or off.")] = "auto"
+    set: Annotated[list[str], Option("--set", help="Option of the recipe, path=value; repeatable.")] = ()  # type: ignore[assignment]
+    hold_out: HoldOut = None
+    heal: Heal = False
+    labels: Annotated[int | None, data_option(help="Labels used; the others are hidden.", show_default="all")] = None
+    augment: Augment = ""
+    init_from: Annotated[Path | None, init_option(help="Run or model that provides the initial weights.")] = None
+    init_raw: Annotated[bool, init_option("--init-raw", help="Use its raw generator, not the moving average.")] = False
+    freeze_d: Annotated[int | None, init_option(help="Discriminator stages to freeze.", show_default="0")] = None
+    resume: Annotated[bool, Option("--resume", help="Continue the run in --outdir.")] = False
+    snapshot_images: SnapshotImages = None
+    eval_images: EvalImages = None
+    eval_metric: Annotated[str, eval_option(help="Metric of evaluations, from `ganvas list metrics`.")] = "fd"
+    eval_samples: Annotated[int, eval_option(help="Samples per evaluation.")] = 2000
+    stop_when: Annotated[str | None, eval_option(help="Goal that ends the run: 'fd<12'.", show_default="none")] = None
+    patience: Patience = None
+    workers: Annotated[int, data_option(help="Processes that load data in advance.")] = 0
+    tensorboard: Annotated[bool, log_option("--tensorboard", help="Also log for TensorBoard.")] = False
+
+
+@expand_groups
+def train(arguments: TrainArguments, as_json: JsonFlag = False) -> None:
     """Train a recipe on your data.
 
     Stop with Ctrl-C, continue with --resume.
@@ -71,16 +77,9 @@ def train(
     from ..errors import UsageError
     from ..training.request import TrainRequest
 
-    if outdir is None:
+    if arguments.outdir is None:
         raise UsageError("Missing --outdir: a folder for the run.")
-    request = TrainRequest(
-        recipe, data, outdir, images=images, minutes=minutes, seed=seed, batch=batch, resolution=resolution,
-        device=device, precision=precision, compile=compile_, set=set_ or [], hold_out=hold_out, heal=heal,
-        labels=labels, augment=augment, init_from=init_from, init_raw=init_raw, freeze_d=freeze_d, resume=resume,
-        snapshot_images=snapshot_images, eval_images=eval_images, eval_metric=eval_metric, eval_samples=eval_samples,
-        stop_when=stop_when, patience=patience, workers=workers, tensorboard=tensorboard,
-    )  # fmt: skip
-    result = _train(request, as_json)
+    result = _train(TrainRequest(**vars(arguments)), as_json)
     raise typer.Exit(SIGNAL_EXITS.get(result["stopped"], 0))
 
 

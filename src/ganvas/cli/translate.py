@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from .batch import BatchConsole, FileArguments, Input, expand_groups
+from .batch import BatchConsole, FileArguments, Input
 from .console import Device, JsonFlag, Output
+from .help import expand_groups
 
 Precision = Annotated[str, typer.Option(help="Precision: fp32, bf16 or auto.")]
 
