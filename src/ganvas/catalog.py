@@ -5,8 +5,6 @@ documentation tables follow.  Modules are those below ganvas; an entry is import
 a command imports only what it uses.  A saved config may name only what is listed here.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,7 +15,7 @@ from .legacy import component_name
 class Shelf(Mapping[str, Any]):
     """Classes or functions by catalogue name, imported on first use, from tables of `module: name name=Class ...`."""
 
-    def __init__(self, *tables: str | Shelf):
+    def __init__(self, *tables: "str | Shelf"):
         self.addresses: dict[str, str] = {}  # {name: module:Class}
         for table in tables:
             self.addresses |= table.addresses if isinstance(table, Shelf) else _read(table)

@@ -4,8 +4,6 @@ The signature of a component is its schema: there is no second list of options a
 names a component by its class in source and by its catalogue name in files.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 import types
@@ -130,11 +128,11 @@ class Spec:
             reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
             raise UsageError(f"{self.target.__qualname__} cannot be built with these options: {reason}.") from problem
 
-    def replace(self, **kwargs: Any) -> Spec:
+    def replace(self, **kwargs: Any) -> "Spec":
         """A copy with some options changed."""
         return Spec(self.target, **{**self.kwargs, **kwargs})
 
-    def copy(self) -> Spec:
+    def copy(self) -> "Spec":
         """A copy whose nested specs can be changed without touching this one."""
         return Spec(self.target, **{k: _copied(v) for k, v in self.kwargs.items()})
 
@@ -295,7 +293,7 @@ class Recipe:
             near = did_you_mean(head, [*hints, *(k for k in known if k not in DECIDED_ELSEWHERE)])
             raise UsageError(f"There is no option {head!r}.{near} `ganvas show RECIPE` lists them all.")
 
-    def copy(self) -> Recipe:
+    def copy(self) -> "Recipe":
         """A copy that can be changed without touching this one."""
         return replace(self, **{f.name: _copied(getattr(self, f.name)) for f in fields(self)})
 
@@ -304,7 +302,7 @@ class Recipe:
         return {f.name: encode(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any], trust: tuple[type, ...] = ()) -> Recipe:
+    def from_dict(cls, saved: Mapping[str, Any], trust: tuple[type, ...] = ()) -> "Recipe":
         """Read what `to_dict` wrote; raises `UserError` for unknown options and classes."""
         hints = typing.get_type_hints(cls)
         unknown = sorted(set(saved) - set(hints))

@@ -1,7 +1,5 @@
 """The values that tasks, losses, penalties and networks exchange."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -110,7 +108,7 @@ class ImageToImage(nn.Module):
     masked: bool = False  # the last channel of the input is a mask: 1 in a hole, -1 elsewhere
     colours: bool = False  # gives grey images their colours
 
-    def on_images(self) -> ImageToImage:
+    def on_images(self) -> "ImageToImage":
         """The network for a user's images: itself, unless it reads something else, such as lightness."""
         return self
 

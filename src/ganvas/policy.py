@@ -3,8 +3,6 @@
 Chosen once, before a run.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import inspect
@@ -75,7 +73,7 @@ class Policy:
         precision: str = "auto",  # auto, fp32 or bf16
         compile: str = "auto",  # auto, on or off
         images: int = 0,
-    ) -> Policy:
+    ) -> "Policy":
         """bf16 where it is fast; compilation on a GPU when the run is long enough.
 
         On the CPU compiling was measured to gain nothing over bf16 in channels-last (benchmarks/README.md).
@@ -89,7 +87,7 @@ class Policy:
         long = place.type == "cuda" and images >= COMPILE_AFTER
         return cls(place, bf16, compile == "on" or (compile == "auto" and long))
 
-    def for_resolution(self, resolution: Sequence[int], precision: str) -> Policy:
+    def for_resolution(self, resolution: Sequence[int], precision: str) -> "Policy":
         """The policy for data of a size: points, which are images of one row, are float32 if `precision` is auto.
 
         A mode of `ring` is 0.008 wide at 0.8 from the centre, where neighbouring bf16 numbers are 0.004 apart.

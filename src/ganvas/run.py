@@ -1,7 +1,5 @@
 """A run is a folder: config, log, samples, the model to ship, and the state to continue from."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -50,7 +48,7 @@ class Run:
             )
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str]) -> Run:
+    def create(cls, path: str | os.PathLike[str]) -> "Run":
         """A new run in a folder that does not exist or is empty; anything else is refused and left untouched."""
         run = cls(path)
         run.check_new()
@@ -62,7 +60,7 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Run:
+    def open(cls, path: str | os.PathLike[str]) -> "Run":
         """An existing run; raises `UsageError` if the folder does not hold one."""
         run = cls(path)
         if not run.exists():

@@ -1,7 +1,5 @@
 """Output of the commands: notes and progress on stderr, the result alone on stdout."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +19,7 @@ def escape(problem: object) -> str:
     return str(problem).replace("[", r"\[")
 
 
-def console(*, stderr: bool = True, quiet: bool = False) -> Console:
+def console(*, stderr: bool = True, quiet: bool = False) -> "Console":
     """Console of rich, imported only when something is printed; progress and notes go to stderr."""
     from rich.console import Console
 

@@ -1,7 +1,5 @@
 """Commands that evaluate: `eval`, `statistics`, `doctor`, `weights`."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,7 +84,7 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def show(metric: Metric, numbers: dict[str, Any]) -> None:
+def show(metric: "Metric", numbers: dict[str, Any]) -> None:
     """Print results and then their protocol, both on stdout: neither is of use without the other."""
     results = {k: v for k, v in numbers.items() if isinstance(v, float) or k == metric.name}
     network = f"({numbers['features']})" if "features" in numbers and metric.name != "fid" else ""

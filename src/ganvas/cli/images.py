@@ -1,7 +1,5 @@
 """The commands that improve images: `upscale`, `restore`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -120,7 +118,7 @@ def restore(
 
 def _change_images(
     verb: str,
-    batch: Batch,
+    batch: "Batch",
     name: str,
     mask: Path | None,
     result: ResultArguments,

@@ -1,7 +1,5 @@
 """Display of a run in training: a table of the data, a bar with speed and losses, and notices."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -56,7 +54,7 @@ class Display(contextlib.AbstractContextManager["Display"]):
         self.bar = Progress(*columns, console=console, disable=not console.is_terminal)
         self.task = self.bar.add_task("", total=self.total, images="", news="")
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> "Display":
         """Print the data and how they are trained on, and show the bar."""
         session, trainer = self.session, self.session.trainer
         table = Table.grid(padding=(0, 2))

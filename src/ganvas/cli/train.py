@@ -1,7 +1,5 @@
 """The commands that train: `train` and `demo`."""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +110,7 @@ def demo(
     )
 
 
-def _train(request: TrainRequest, as_json: bool) -> dict[str, Any]:
+def _train(request: "TrainRequest", as_json: bool) -> dict[str, Any]:
     """Train with a progress bar and print the outcome; returns the JSON answer."""
     from ..policy import keep_large_buffers
 
@@ -137,7 +135,7 @@ def _train(request: TrainRequest, as_json: bool) -> dict[str, Any]:
     return result
 
 
-def _print_outcome(session: Session, result: dict[str, Any]) -> None:
+def _print_outcome(session: "Session", result: dict[str, Any]) -> None:
     """Print the files of a run, and the next command."""
     run = result["run"]
     if result["grid"]:

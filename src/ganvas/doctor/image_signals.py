@@ -4,8 +4,6 @@ Distances are between images scaled down to at most 8x8 pixels: they see the con
 Points are compared as they are.  Results are scalars on the device of their input: nothing waits for it.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -67,7 +65,7 @@ class Clusters(NamedTuple):
     shares: Tensor  # (K,): of the real images
 
     @classmethod
-    def fit(cls, rows: Tensor, count: int) -> Clusters:
+    def fit(cls, rows: Tensor, count: int) -> "Clusters":
         """k-means that starts at rows far from each other, so that it draws no random numbers."""
         starts = [rows[0]]
         distances = (rows - starts[0]).square().sum(1)

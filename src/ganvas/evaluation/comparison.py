@@ -1,7 +1,5 @@
 """Comparison: two sides to measure.  Metric: a function of a comparison, whose options are its signature."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -50,7 +48,7 @@ class Metric:
         options = keywords(self.sides) | keywords(self.function)
         self.options = {k: p for k, p in options.items() if k not in self.unused}
 
-    def __call__(self, comparison: FilePairs, **options: object) -> Numbers:
+    def __call__(self, comparison: "FilePairs", **options: object) -> Numbers:
         return self.function(comparison, **options)
 
     def compare(self, a: SideInput, b: SideInput | None, options: Mapping[str, object]) -> Numbers:
@@ -111,7 +109,7 @@ class Comparison(FilePairs):
     cache: Path | None = field(default=None, kw_only=True)  # folder of prepared data; none: the user's
     networks: dict[object, Features] = field(default_factory=dict, init=False, repr=False)
 
-    def beside(self, b: SideInput) -> Comparison:
+    def beside(self, b: SideInput) -> "Comparison":
         """A copy with another B; feature networks stay loaded."""
         other = replace(self, b=b)
         other.networks = self.networks

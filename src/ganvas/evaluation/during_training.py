@@ -1,7 +1,5 @@
 """Evaluation during training: results of the averaged generator, the best snapshot, and when to stop."""
 
-from __future__ import annotations
-
 import math
 import operator
 import re
@@ -36,7 +34,7 @@ class Goal:
     bound: float
 
     @classmethod
-    def read(cls, text: str) -> Goal:
+    def read(cls, text: str) -> "Goal":
         """A goal from `fd<12`; raises `UsageError` for anything else."""
         match = re.fullmatch(r"\s*([a-z_]+)\s*(<=|>=|<|>)\s*([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)\s*", text)
         if not match:

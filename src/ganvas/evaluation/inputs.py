@@ -1,7 +1,5 @@
 """A side of a comparison: data, a model that is sampled, or statistics of earlier features."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -146,7 +144,7 @@ class Side:
         name = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         return cache_folder(cache).with_name("statistics") / f"{name}.npz"
 
-    def first(self, count: int) -> Side:
+    def first(self, count: int) -> "Side":
         """This side with its first `count` images at most."""
         if self.count <= count:
             return self

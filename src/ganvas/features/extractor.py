@@ -1,7 +1,5 @@
 """Feature networks of metrics, each with the resizer and channels it is published with."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
@@ -118,7 +116,7 @@ class Features:
             self.made_by = weights.digest(POCKET if network == "pocket" else weights.path(network))
         self.network.to(memory_format=torch.channels_last).to(self.device)  # type: ignore[call-overload]
 
-    def exact(self) -> Features:
+    def exact(self) -> "Features":
         """A copy with float32 matrix products."""
         other = copy(self)
         other.bf16 = False

@@ -5,8 +5,6 @@ of the original evaluation: 1,008 classes, average pools that do not count their
 block.  Layers of a block are data: name, outputs, kernel, stride.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
@@ -163,7 +161,7 @@ class Inception(nn.Module):
         h = self.maps(x)["2048"].mean((2, 3))
         return h, self.fc(h)
 
-    def fold(self) -> Inception:
+    def fold(self) -> "Inception":
         """The network for inference: batch norm is folded into the weights, which saves a sixth of the time."""
         for module in self.modules():
             if isinstance(module, Convolution):

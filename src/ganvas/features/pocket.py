@@ -3,8 +3,6 @@
 A residual classifier of the ten classes of CIFAR-10, trained by `benchmarks/pocket.py`, which says how well.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -84,7 +82,7 @@ class Pocket(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([h.mean((2, 3)) for h in self.maps(x, ["relu2", "relu3", "relu4"]).values()], 1)
 
-    def fold(self) -> Pocket:
+    def fold(self) -> "Pocket":
         """The network for inference: batch norm is folded into the weights."""
         for module in self.modules():
             if isinstance(module, Convolution):

@@ -1,7 +1,5 @@
 """Upscale and restore images of any size, bit depth and transparency in bounded memory."""
 
-from __future__ import annotations
-
 import copy
 import math
 import tempfile
@@ -279,7 +277,7 @@ class Canvas:
         self.array = None if large else np.empty(shape, dtype)
         self.file: Any = tempfile.TemporaryFile(dir=scratch) if large else None  # noqa: SIM115
 
-    def __enter__(self) -> Canvas:
+    def __enter__(self) -> "Canvas":
         return self
 
     def __exit__(self, *problem: object) -> None:

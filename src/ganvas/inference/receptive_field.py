@@ -4,8 +4,6 @@ Araujo et al. 2019, "Computing receptive fields of convolutional neural networks
 enlarge.  An operation that is not known here counts as global, so that its image is never tiled.
 """
 
-from __future__ import annotations
-
 import math
 import weakref
 from collections.abc import Callable
@@ -32,11 +30,11 @@ class Reach:
     low: Fraction = Fraction(0)
     high: Fraction = Fraction(0)
 
-    def through(self, ratio: Fraction, low: Fraction | int, high: Fraction | int) -> Reach:
+    def through(self, ratio: Fraction, low: Fraction | int, high: Fraction | int) -> "Reach":
         """Reach of a map whose pixel i depends on pixels `ratio i + low` to `ratio i + high` of this one."""
         return Reach(self.step * ratio, self.low + self.step * low, self.high + self.step * high)
 
-    def join(self, other: Reach) -> Reach | None:
+    def join(self, other: "Reach") -> "Reach | None":
         """Reach of a map that depends on both; None if they do not lie on the same grid."""
         if self.step != other.step:
             return None

@@ -4,8 +4,6 @@ Then the tiles are those of the whole image, to rounding.  Where that overlap wo
 are blended and the error is measured; a network with a global operation is given the whole image.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,7 +33,7 @@ class Source:
         self.size, self.crop, self.wrap = size, crop, wrap
 
     @classmethod
-    def from_tensor(cls, images: Tensor, wrap: bool = False) -> Source:
+    def from_tensor(cls, images: Tensor, wrap: bool = False) -> "Source":
         """Crops of a tensor (N, C, H, W)."""
         size = images.shape[-2], images.shape[-1]
         return cls(size, lambda rows, columns: images[:, :, as_slice(rows)][..., as_slice(columns)], wrap)

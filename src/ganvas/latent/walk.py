@@ -1,7 +1,5 @@
 """Walks through the latent space of a generator."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 BATCH = 64
 
 
-def walk(model: Model, seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Tensor:
+def walk(model: "Model", seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Tensor:
     """Images (len(seeds) * steps, C, H, W) along a closed path through the seeds, `steps` from one to the next.
 
     The path is an arc of the noise's sphere (slerp), on which every point is as likely as a drawn one.

@@ -1,7 +1,5 @@
 """The Frechet distance between two sets of features, each modelled as a Gaussian."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -56,7 +54,7 @@ class Moments:
         self.total += centred.sum(0)
         self.square += centred.t() @ centred
 
-    def gaussian(self) -> Gaussian:
+    def gaussian(self) -> "Gaussian":
         """The Gaussian of the same mean and (unbiased) covariance; needs two rows at least."""
         if self.count < 2:
             raise UsageError(f"A covariance needs at least 2 images, got {self.count}.")
@@ -74,7 +72,7 @@ class Gaussian:
     count: int
 
     @classmethod
-    def of(cls, features: Tensor | Iterable[Tensor]) -> Gaussian:
+    def of(cls, features: Tensor | Iterable[Tensor]) -> "Gaussian":
         """The Gaussian of features (N, D), whole or in parts."""
         moments = Moments()
         for part in [features] if isinstance(features, Tensor) else features:

@@ -1,7 +1,5 @@
 """The inception score: sharpness and variety of the classes that a classifier sees in samples."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -19,7 +17,7 @@ class Score:
     std: float
 
     @classmethod
-    def of(cls, parts: list[Tensor]) -> Score:
+    def of(cls, parts: list[Tensor]) -> "Score":
         """Score of the values () of all parts."""
         values = torch.stack(parts)
         return cls(values.mean().item(), values.std(correction=0).item())

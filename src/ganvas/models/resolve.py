@@ -1,7 +1,5 @@
 """Resolve `--model` to a network from images to images: an embedded model, a run, a model folder, a weight file."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,14 +91,14 @@ def _resolve_folder(folder: Path, verb: str) -> ImageModel:
     return ImageModel(model.task.generator.on_images().eval(), int(model.config["data"]["channels"]), str(folder))
 
 
-def kind_of(task: Task) -> str:
+def kind_of(task: "Task") -> str:
     """The kind of a task's model: restoration, translation, classification or generation."""
     if task.translates:
         return "restoration" if task.restores else "translation"
     return "generation" if task.draws_images else "classification"
 
 
-def wrong_kind(model: Path | str, task: Task, verb: str) -> UsageError:
+def wrong_kind(model: Path | str, task: "Task", verb: str) -> UsageError:
     """The error for a run of another kind than a command needs, with the command for that kind."""
     kind, way_out = kind_of(task), task.next_step.format(run=model)
     if kind == "classification":

@@ -3,8 +3,6 @@
 Also the events of a run, as a `Session` yields them.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -96,7 +94,7 @@ class Recorder:
         request: TrainRequest,
         config: dict[str, Any],  # of the run
         card: str,  # the model's README, with a place for {images}
-        evaluation: Watch | None = None,
+        evaluation: "Watch | None" = None,
     ):
         self.run, self.trainer, self.request, self.config = run, trainer, request, config
         self.card, self.evaluation, recipe = card, evaluation, trainer.recipe
@@ -111,7 +109,7 @@ class Recorder:
         self.board = self._open_board() if request.tensorboard and self.writes else None
         self.restart_clock()
 
-    def _open_board(self) -> SummaryWriter:
+    def _open_board(self) -> "SummaryWriter":
         try:
             from torch.utils.tensorboard import SummaryWriter
         except Exception:
@@ -167,7 +165,7 @@ class Recorder:
             self.run.append_log(line)
         return Logged(line, tuple(findings))
 
-    def evaluate(self, evaluation: Watch) -> Evaluated:
+    def evaluate(self, evaluation: "Watch") -> Evaluated:
         """Measure the averaged generator, append the numbers to the run, and save the best one as RUN/best."""
         start, trainer, event = time.perf_counter(), self.trainer, Evaluated({}, False)
         trainer.check()

@@ -1,7 +1,5 @@
 """From a request to a run in training: recipe, data, networks, folder, and the loop over the steps of the game."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
@@ -72,7 +70,7 @@ def train(
     return session.run
 
 
-def prepare(request: TrainRequest, progress: Decoding | None = None) -> Session:
+def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session":
     """Check a request, open its data and set up the run folder; trains nothing yet.  Raises `UserError`."""
     check_numbers(request)
     if request.resume:
@@ -97,7 +95,7 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> Session:
         raise
 
 
-def _build_session(request: TrainRequest, recipe: Recipe, dataset: Dataset, policy: Policy, group: Group) -> Session:
+def _build_session(request: TrainRequest, recipe: Recipe, dataset: Dataset, policy: Policy, group: Group) -> "Session":
     seed = request.seed or 0
     check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
     torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
@@ -194,7 +192,7 @@ class Session:
             return ""
         return received[0] if received else evaluation or "minutes"
 
-    def report(self, reason: str = "done") -> Report | None:
+    def report(self, reason: str = "done") -> "Report | None":
         """Write RUN/report.html, if this process writes; one that cannot be written ends no training.
 
         Nearest neighbours are searched where that takes a small part of the time of training, and not after a signal:
@@ -334,7 +332,7 @@ def _open_data(request: TrainRequest, recipe: Recipe, progress: Decoding | None,
             group.wait()
 
 
-def _open_evaluation(request: TrainRequest, dataset: Dataset, device: torch.device) -> Watch:
+def _open_evaluation(request: TrainRequest, dataset: Dataset, device: torch.device) -> "Watch":
     from ..evaluation.during_training import Watch
 
     every, metric, samples = request.eval_images or 0, request.eval_metric, request.eval_samples
