@@ -14,7 +14,7 @@ from skimage.transform import rescale
 
 from ganvas.errors import UsageError
 from ganvas.metrics.psnr import luma, psnr
-from ganvas.metrics.ssim import SCALES, diversity, draw_pairs, ms_ssim, ssim
+from ganvas.metrics.ssim import SCALES, draw_pairs, mean_dissimilarity, ms_ssim, ssim
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,9 @@ def test_images_are_measured_one_by_one(random_images):
 def test_diversity():
     random = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (8, 1, 48, 48), generator=random)
-    assert diversity(noise[:1].repeat(8, 1, 1, 1), scales=3, pairs=20) == pytest.approx(0, abs=1e-6)
-    assert diversity(noise, scales=3, pairs=20) > 0.5
+    pairs = draw_pairs(8, 20)
+    assert mean_dissimilarity(noise[:1].repeat(8, 1, 1, 1), *pairs, scales=3) == pytest.approx(0, abs=1e-6)
+    assert mean_dissimilarity(noise, *pairs, scales=3) > 0.5
 
 
 def test_pairs_are_of_different_images():
@@ -122,7 +123,7 @@ def test_bicubic_loses_what_it_loses():
         (lambda x: ssim(x[..., :8], x[..., :8]), "window of 11x11; these images are 8x200"),
         (lambda x: ms_ssim(x[..., :100], x[..., :100]), "at least 176x176, these are 100x200; take fewer"),
         (lambda x: ms_ssim(x, x, scales=9), "1 to 5 scales, not 9"),
-        (lambda x: diversity(x), "two at least, got 1"),
+        (lambda x: draw_pairs(len(x)), "two at least, got 1"),
     ],
 )
 def test_what_cannot_be_compared_is_a_sentence(random_images, call, said):

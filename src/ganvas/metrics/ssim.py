@@ -78,14 +78,6 @@ def draw_pairs(count: int, pairs: int = 1000, seed: int = 0) -> tuple[Tensor, Te
     return first, (first + torch.randint(1, count, (pairs,), generator=source)) % count
 
 
-def diversity(images: Tensor, *, pairs: int = 1000, scales: int = 5, seed: int = 0) -> float:
-    """One minus the mean MS-SSIM of random pairs of different images (N, C, H, W) in [0, 255]: 0 if all are alike.
-
-    After Odena et al. 2017.  Raises `UsageError` for fewer than two images.
-    """
-    return mean_dissimilarity(images, *draw_pairs(len(images), pairs, seed), scales=scales)
-
-
 def mean_dissimilarity(images: Tensor, first: Tensor, second: Tensor, *, scales: int = 5) -> float:
     """One minus the mean MS-SSIM of these pairs of the images."""
     values = [ms_ssim(images[i], images[j], scales=scales) for i, j in zip(first.split(64), second.split(64))]
