@@ -13,6 +13,7 @@ import ganvas
 from ganvas import api
 from ganvas.data import Dataset, open_source
 from ganvas.data.batches import Batches, iterate_once
+from ganvas.data.cache import SourceOptions
 from ganvas.data.stacked_mnist import open_stacked
 from ganvas.data.transforms import Noise
 from ganvas.errors import UsageError, UserError
@@ -291,14 +292,14 @@ def test_stacked_digits():
         assert abs(np.bincount(channel, minlength=10) - 200).max() < 75
     assert abs(np.corrcoef(digits) - np.eye(3)).max() < 0.1  # and independent of the other channels
     assert len(np.unique(data.labels)) > 800
-    again = open_stacked(base, name="x", count=2000)
+    again = open_stacked(base, SourceOptions("x"), count=2000)
     assert again.fingerprint == data.fingerprint
-    assert not np.array_equal(open_stacked(base, name="x", count=2000, seed=1).labels, data.labels)
-    assert open_stacked(base, name="x", count=7).images.shape[0] == 7
+    assert not np.array_equal(open_stacked(base, SourceOptions("x"), count=2000, seed=1).labels, data.labels)
+    assert open_stacked(base, SourceOptions("x"), count=7).images.shape[0] == 7
 
 
 def test_stacked_leaves_unlabelled_images_out():
-    data = open_stacked(partly(), name="x", count=500)
+    data = open_stacked(partly(), SourceOptions("x"), count=500)
     assert data.facts.classes == 8
     assert np.unique(data.labels).tolist() == list(range(8))
     known = {PIXELS[k].tobytes() for k in (2, 5, 11, 17, 23)}

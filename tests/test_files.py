@@ -13,7 +13,7 @@ from torch import nn
 
 from ganvas.checkpoints import download
 from ganvas.cli.save import save_interpolation, save_samples
-from ganvas.data.cache import Annotations, ArrayWriter, load_or_build
+from ganvas.data.cache import Annotations, ArrayWriter, SourceOptions, load_or_build
 from ganvas.export.folder import export_folder
 from ganvas.export.pth import save_network
 from ganvas.imaging.decode import save_png
@@ -76,7 +76,7 @@ def save_prepared(folder):
             rows.append(np.zeros((8, 8, 1), np.uint8))
         return Annotations(labels=np.zeros(1, np.int64))
 
-    load_or_build("key", build, name="test", cache=folder)
+    load_or_build("key", build, SourceOptions("test", cache=folder))
     return [folder / "data" / "key"]
 
 

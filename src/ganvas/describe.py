@@ -114,7 +114,7 @@ def meanings(target: type) -> dict[str, str]:
     for base in reversed([c for c in target.__mro__ if c.__module__.startswith("ganvas.")]):
         source = textwrap.dedent(inspect.getsource(base))
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
-            declared = re.match(r"\s*(\w+)\s*:", token.line)
+            declared = re.match(r"\s*(?:def __init__\(self, \*, )?(\w+)\s*:", token.line)
             if token.type == tokenize.COMMENT and declared:
                 comments[declared[1]] = re.sub(r"^#\s*", "", token.string)
     return comments

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
+from .cache import Annotations
 from .dataset import index_classes
 from .files import Tree, is_image
 
@@ -27,16 +28,10 @@ SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", 
 
 
 @dataclass
-class AnnotatedFiles:
+class AnnotatedFiles(Annotations):
     """Image files of a tree in order, with their labels and captions."""
 
-    files: list[str]
-    labels: np.ndarray | None = None  # (N,) int64; -1: unlabelled
-    class_names: tuple[str, ...] = ()
-    captions: list[str] | None = None
-    notes: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    vectors: np.ndarray | None = None  # (N, D) float32 instead of labels; NaN: unlabelled
+    files: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -60,7 +55,7 @@ def annotate_files(tree: Tree, metadata: str | None = None) -> AnnotatedFiles:
     if metadata:
         layout = _from_metadata(tree, metadata, images, top)
     else:
-        layout = AnnotatedFiles(images)
+        layout = AnnotatedFiles(files=images)
         layout.labels, layout.class_names = _labels_from_folders(images, top, layout.notes)
     if not layout.files:
         raise _no_image_error(tree)
@@ -161,7 +156,7 @@ def _from_metadata(tree: Tree, metadata: str, images: list[str], top: str) -> An
     if missing:
         first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise UserError(f"{where} names {len(missing):,} of {len(rows):,} files that are not there: {first}")
-    layout = AnnotatedFiles(sorted({*images, *rows}))
+    layout = AnnotatedFiles(files=sorted({*images, *rows}))
     if repeated:
         layout.notes.append(f"{repeated:,} lines of {metadata} repeat a file name; the first counts")
     unnamed = len(layout.files) - len(rows)
@@ -277,7 +272,7 @@ def select_usable(layout: AnnotatedFiles, usable: np.ndarray) -> AnnotatedFiles:
         names = tuple(names[i] for i in present)
     captions = None if layout.captions is None else [layout.captions[i] for i in chosen]
     vectors = None if layout.vectors is None else layout.vectors[chosen]
-    return AnnotatedFiles([layout.files[i] for i in chosen], labels, names, captions, notes, layout.skipped, vectors)
+    return AnnotatedFiles(labels, names, captions, notes, layout.skipped, vectors, [layout.files[i] for i in chosen])
 
 
 def summarize_skipped(skipped: Iterable[tuple[str, str]], most: int = 3) -> str:

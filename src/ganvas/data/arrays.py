@@ -21,20 +21,15 @@ CHUNK = 64  # images converted at a time
 
 
 def write_images(
-    file: Path,
-    images: Iterable[np.ndarray],
-    *,
-    count: int,
-    shape: tuple[int, int, int],
-    dtype: np.dtype | type,
-    options: SourceOptions,
+    file: Path, images: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type, options: SourceOptions
 ) -> list[str]:
-    """Write `count` images (H, W, C) of one shape to an .npy file at the resolution of `options`; returns notes."""
-    size, notes = choose_resolution(Counter({shape[:2]: count}), options.resolution, options.name)
-    with ArrayWriter(file, (*size, shape[2]), dtype) as rows:
+    """Write images of `shape` (N, H, W, C) to an .npy file at the resolution of `options`; returns notes."""
+    count, height, width, channels = shape
+    size, notes = choose_resolution(Counter({(height, width): count}), options.resolution, options.name)
+    with ArrayWriter(file, (*size, channels), dtype) as rows:
         for done, image in enumerate(images, 1):
             scaled = scale_and_crop(image, size)
-            rows.append(whiten_hidden(scaled) if shape[2] == 4 else scaled)
+            rows.append(whiten_hidden(scaled) if channels == 4 else scaled)
             if options.progress and (done % CHUNK == 0 or done == count):
                 options.progress(done, count)
     return notes
@@ -51,16 +46,13 @@ def open_arrays(path: Path, options: SourceOptions) -> Dataset:
         images, labels = _load_arrays(path)
         images, notes = _channels_last(images, path)
         dtype, convert, assumptions = _conversion(images, path)
-        count, height, width, channels = images.shape
-        annotations = _read_labels(labels, count, path)
-        converted = (convert(p) for i in range(0, count, CHUNK) for p in np.asarray(images[i : i + CHUNK]))
-        shape = (height, width, channels)
-        sized = write_images(file, converted, count=count, shape=shape, dtype=dtype, options=options)
-        annotations.notes = [*notes, *assumptions, *sized]
+        annotations = _read_labels(labels, len(images), path)
+        converted = (convert(p) for i in range(0, len(images), CHUNK) for p in np.asarray(images[i : i + CHUNK]))
+        annotations.notes = [*notes, *assumptions, *write_images(file, converted, images.shape, dtype, options)]
         return annotations
 
     key = content_key("arrays", file_digest(path), options.resolution)
-    return load_or_build(key, build, name=options.name, cache=options.cache)
+    return load_or_build(key, build, options)
 
 
 def _load_arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:

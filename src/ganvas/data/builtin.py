@@ -1,5 +1,7 @@
 """Embedded data: real images in the packages of scikit-learn and scikit-image; nothing is downloaded."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,32 +30,28 @@ def open_digits(resolution: tuple[int, int] | None = None) -> Dataset:
     small = np.floor(bunch.images * (255 / 16) + 0.5).astype(np.uint8)[..., None]  # levels 0 to 16
     size = resolution or (32, 32)
     images = np.stack([scale_and_crop(image, size) for image in small])
-    names = tuple(str(d) for d in range(10))
-    return Dataset(images, bunch.target.astype(np.int64), names, name="digits")
+    return Dataset(images, bunch.target.astype(np.int64), tuple("0123456789"), name="digits")
+
+
+def _photograph_files() -> Iterator[Path]:
+    for (package, folder), files in PHOTOGRAPHS.items():
+        spec = find_spec(package)  # finds the files without importing the package
+        if spec and spec.submodule_search_locations:
+            yield from (Path(spec.submodule_search_locations[0]) / folder / file for file in files)
 
 
 def read_photograph(name: str) -> np.ndarray | None:
     """Read an embedded photograph, (H, W, 3) uint8, by its file's name without suffix; None if there is none."""
-    for (package, folder), files in PHOTOGRAPHS.items():
-        for file in files:
-            spec = find_spec(package) if Path(file).stem == name else None
-            if spec and spec.submodule_search_locations:
-                return to_channels(read_image(Path(spec.submodule_search_locations[0]) / folder / file).array, 3)
-    return None
+    file = next((file for file in _photograph_files() if file.stem == name), None)
+    return None if file is None else to_channels(read_image(file).array, 3)
 
 
 def read_photographs() -> list[tuple[str, np.ndarray]]:
     """Read the embedded colour photographs as (name, (H, W, 3) uint8); missing ones are left out."""
     images = []
-    for (package, folder), files in PHOTOGRAPHS.items():
-        spec = find_spec(package)  # finds the files without importing the package
-        for root in (spec.submodule_search_locations or [])[:1] if spec else []:
-            for file in files:
-                try:
-                    image = read_image(Path(root) / folder / file)
-                except BadImage:
-                    continue
-                images.append((Path(file).stem, to_channels(image.array, 3)))
+    for file in _photograph_files():
+        with suppress(BadImage):
+            images.append((file.stem, to_channels(read_image(file).array, 3)))
     return images
 
 

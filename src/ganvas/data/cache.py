@@ -4,8 +4,6 @@
 under another name and renamed, so an entry is always complete.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import itertools
@@ -19,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -45,12 +43,12 @@ R = TypeVar("R")
 class Annotations:
     """Labels, captions and notes stored with the images of a data set."""
 
-    labels: np.ndarray | None = None
+    labels: np.ndarray | None = None  # (N,) int64; -1: unlabelled
     class_names: tuple[str, ...] = ()
     captions: list[str] | None = None
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    vectors: np.ndarray | None = None
+    vectors: np.ndarray | None = None  # (N, D) float32 instead of labels; NaN: unlabelled
 
 
 @dataclass(frozen=True)
@@ -81,12 +79,12 @@ def cache_folder(cache: Path | None = None) -> Path:
     return Path(root).expanduser() / "data"
 
 
-def load_or_build(key: str, build: Callable[[Path], Annotations], *, name: str, cache: Path | None = None) -> Dataset:
+def load_or_build(key: str, build: Callable[[Path], Annotations], options: SourceOptions) -> Dataset:
     """Load the data set `key` from the cache; `build` makes it if it is not there.
 
     `build` writes the images to the .npy path it is given.  Raises `UserError` if the disk is full or read-only.
     """
-    folder = cache_folder(cache)
+    folder = cache_folder(options.cache)
     dataset = load_cached(folder / key)
     if dataset is None:
         try:
@@ -95,7 +93,7 @@ def load_or_build(key: str, build: Callable[[Path], Annotations], *, name: str, 
             dataset = _build_entry(folder, key, build)
         except OSError as e:
             raise _disk_error(e, folder) from e
-    dataset.name, dataset.fingerprint = name, key
+    dataset.name, dataset.fingerprint = options.name, key
     return dataset
 
 
@@ -171,10 +169,8 @@ def _remove_stale(place: Path) -> None:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
+    except OSError as e:
+        return not isinstance(e, ProcessLookupError)
     return True
 
 
@@ -208,7 +204,7 @@ class ArrayWriter:
         self.file.write(np.ascontiguousarray(image).data)
         self.count += 1
 
-    def __enter__(self) -> ArrayWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *rest: object) -> None:

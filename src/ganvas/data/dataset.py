@@ -1,13 +1,11 @@
 """Data set: images (or points) of one size with their labels, captions and sources."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from mmap import mmap
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -91,7 +89,7 @@ class Dataset:
             return np.flatnonzero(~np.isnan(self.vectors[:, 0]))
         return np.empty(0, np.int64)
 
-    def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
         """Select some of the images, in the given order.
 
         A contiguous run stays a view of the file; any other choice is copied into memory.
@@ -111,7 +109,7 @@ class Dataset:
             fingerprint=self._derived_fingerprint(chosen),
         )
 
-    def keep_labels(self, count: int, seed: int) -> Dataset:
+    def keep_labels(self, count: int, seed: int) -> Self:
         """Keep `count` labels, balanced over classes, and hide the others (-1); the choice follows from the seed.
 
         Raises `UsageError` without classes, for more labels than there are, or for fewer than classes.

@@ -86,14 +86,12 @@ class Folder:
             self.skipped.append((name, "is not a regular file"))
 
     def open(self, file: str) -> BinaryIO:
-        """Open a file, to be closed by the caller."""
         try:
             return open(self.root / file, "rb")
         except OSError as e:
             raise BadImage(f"cannot be opened: {e.strerror}") from None
 
     def digest(self) -> str:
-        """Hash of all names and contents, in hex."""
         whole = hashlib.blake2b(digest_size=16)
         for file in self.files:
             try:

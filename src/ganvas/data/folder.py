@@ -77,9 +77,7 @@ def open_tree(tree: Tree, options: SourceOptions, metadata: str | None = None) -
     if layout.vectors is not None:
         content.append(layout.vectors)
     key = content_key("files", tree.digest(), layout.files, options.resolution, content)
-    return load_or_build(
-        key, lambda file: _build_array(file, tree, layout, options), name=options.name, cache=options.cache
-    )
+    return load_or_build(key, lambda file: _build_array(file, tree, layout, options), options)
 
 
 def _build_array(file: Path, tree: Tree, layout: AnnotatedFiles, options: SourceOptions) -> Annotations:
@@ -105,9 +103,9 @@ def _build_array(file: Path, tree: Tree, layout: AnnotatedFiles, options: Source
     if not written:
         raise _unusable_error(options.name, bad)
     usable = select_usable(layout, np.array([f in written for f in layout.files]))
-    notes += headers.notes() + [f"{count:,} images: {change}" for change, count in changes.most_common()]
-    labels = usable.labels, usable.class_names, usable.captions
-    return Annotations(*labels, usable.notes + notes, usable.skipped + bad, usable.vectors)
+    usable.notes += [*notes, *headers.notes(), *(f"{count:,} images: {kind}" for kind, count in changes.most_common())]
+    usable.skipped = usable.skipped + bad
+    return usable
 
 
 def load_image(

@@ -6,6 +6,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -39,17 +40,13 @@ def open_idx(path: Path, options: SourceOptions) -> Dataset:
 
     def build(out: Path) -> Annotations:
         count, height, width = _read_shape(file, 3)
-        annotations = Annotations()
-        if beside:
-            values = _read_labels(beside, count, file)
-            annotations.labels, annotations.class_names = index_classes(values)
-        images, shape = _iterate_images(file, count, height, width), (height, width, 1)
-        sized = write_images(out, images, count=count, shape=shape, dtype=np.uint8, options=options)
-        annotations.notes = [*notes, *sized]
+        annotations = Annotations(*index_classes(_read_labels(beside, count, file))) if beside else Annotations()
+        images = _iterate_images(file, count, height, width)
+        annotations.notes = [*notes, *write_images(out, images, (count, height, width, 1), np.uint8, options)]
         return annotations
 
     key = content_key("idx", file_digest(file), file_digest(beside) if beside else None, options.resolution, notes)
-    return load_or_build(key, build, name=options.name, cache=options.cache)
+    return load_or_build(key, build, options)
 
 
 def _choose_file(folder: Path) -> tuple[Path, list[str]]:
@@ -73,21 +70,20 @@ def _find_labels(images: Path) -> Path | None:
     return next((images.with_name(n) for n in (name, bare, bare + ".gz") if images.with_name(n).is_file()), None)
 
 
-def _open(file: Path) -> IO[bytes]:
-    return gzip.open(file, "rb") if file.suffix == ".gz" else open(file, "rb")  # type: ignore[return-value]
-
-
-def _read_error(file: Path, error: Exception) -> UserError:
-    return UserError(f"{file} cannot be read: {error}.")
+@contextmanager
+def _open(file: Path) -> Iterator[IO[bytes]]:
+    """Open a file, gzipped or not; raises `UserError` where it cannot be read."""
+    try:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else open(file, "rb") as stream:
+            yield stream  # type: ignore[misc]
+    except (OSError, EOFError, zlib.error) as e:
+        raise UserError(f"{file} cannot be read: {e}.") from None
 
 
 def _read_shape(file: Path, dimensions: int) -> tuple[int, ...]:
     """Read the shape that an IDX file declares."""
-    try:
-        with _open(file) as stream:
-            head = stream.read(4 + 4 * dimensions)
-    except (OSError, EOFError, zlib.error) as e:
-        raise _read_error(file, e) from None
+    with _open(file) as stream:
+        head = stream.read(4 + 4 * dimensions)
     if len(head) < 4 + 4 * dimensions or head[:4] != bytes([0, 0, 8, dimensions]):
         raise UserError(
             f"{file} is not an IDX file of bytes in {dimensions} dimensions: it begins with {head[:4].hex(' ')},"
@@ -101,27 +97,21 @@ def _read_shape(file: Path, dimensions: int) -> tuple[int, ...]:
 
 def _iterate_images(file: Path, count: int, height: int, width: int) -> Iterator[np.ndarray]:
     size, promised = height * width, f"the header promises {count:,} images of {width}x{height}"
-    try:
-        with _open(file) as stream:
-            stream.read(16)
-            for done in range(count):
-                data = stream.read(size)
-                if len(data) < size:
-                    raise EOFError(f"{promised}, and the data ends after {done:,}")
-                yield np.frombuffer(data, np.uint8).reshape(height, width, 1)
-            if stream.read(1):
-                raise EOFError(f"{promised}, and more data follows")
-    except (OSError, EOFError, zlib.error) as e:
-        raise _read_error(file, e) from None
+    with _open(file) as stream:
+        stream.read(16)
+        for done in range(count):
+            data = stream.read(size)
+            if len(data) < size:
+                raise EOFError(f"{promised}, and the data ends after {done:,}")
+            yield np.frombuffer(data, np.uint8).reshape(height, width, 1)
+        if stream.read(1):
+            raise EOFError(f"{promised}, and more data follows")
 
 
 def _read_labels(file: Path, count: int, images: Path) -> np.ndarray:
     (declared,) = _read_shape(file, 1)
-    try:
-        with _open(file) as stream:
-            data = stream.read(8 + count + 1)[8:]
-    except (OSError, EOFError, zlib.error) as e:
-        raise _read_error(file, e) from None
+    with _open(file) as stream:
+        data = stream.read(8 + count + 1)[8:]
     if declared != count or len(data) != count:
         raise UserError(
             f"{file} declares {declared:,} labels and {images.name} holds {count:,} images; they must match."

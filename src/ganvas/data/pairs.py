@@ -31,11 +31,9 @@ class FileSelection:
         self.name, self.skipped = self.tree.name, list[tuple[str, str]]()
 
     def open(self, file: str) -> BinaryIO:
-        """Open a file, to be closed by the caller."""
         return self.tree.open(file)
 
     def digest(self) -> str:
-        """Hash of all names and contents, in hex."""
         return self.tree.digest()
 
 
@@ -60,7 +58,6 @@ class HalfImages(FileSelection):
         return content
 
     def digest(self) -> str:
-        """Hash of all names and contents, in hex."""
         return f"{self.side} of {self.tree.digest()}"
 
 
@@ -134,19 +131,7 @@ def _open_aligned(source: FileSelection, target: FileSelection, options: SourceO
     left, right = _keep_paired(left, source.files, complete), _keep_paired(right, target.files, complete)
     skipped = sorted({*left.skipped, *right.skipped})
     notes = [*dict.fromkeys([*right.notes, *(f"sources: {note}" for note in left.notes)])]
-    return replace(
-        right,
-        labels=None,
-        vectors=None,
-        captions=None,
-        class_names=(),
-        sources=left.images,
-        paired=True,
-        name=name,
-        notes=notes,
-        skipped=skipped,
-        fingerprint=combine_fingerprints("pairs", left, right),
-    )
+    return combine("pairs", left, replace(right, paired=True), name, notes, skipped)
 
 
 def _keep_paired(side: Dataset, files: Sequence[str], complete: Sequence[bool]) -> Dataset:
@@ -161,6 +146,15 @@ def combine_fingerprints(kind: str, *parts: Dataset) -> str:
     return fingerprint(np.frombuffer(" ".join([kind, *(part.fingerprint for part in parts)]).encode(), np.uint8))
 
 
+def combine(
+    kind: str, source: Dataset, target: Dataset, name: str, notes: list[str], skipped: list[tuple[str, str]]
+) -> Dataset:
+    """Make the images of `source` the sources of `target`, which loses its labels and captions."""
+    bare = replace(target, labels=None, vectors=None, captions=None, class_names=(), name=name, notes=notes)
+    combined = combine_fingerprints(kind, source, target)
+    return replace(bare, sources=source.images, skipped=skipped, fingerprint=combined)
+
+
 def combine_unpaired(source: Dataset, target: Dataset, *, name: str) -> Dataset:
     """Combine two data sets of one size whose images are not paired.
 
@@ -173,15 +167,4 @@ def combine_unpaired(source: Dataset, target: Dataset, *, name: str) -> Dataset:
         raise UserError(f"{name}: both sets need the same channels, and these are {' and '.join(kinds)}; convert one.")
     skipped = [*source.skipped, *target.skipped]
     notes = [*target.notes, *(f"first set: {note}" for note in source.notes)]
-    return replace(
-        target,
-        labels=None,
-        vectors=None,
-        captions=None,
-        class_names=(),
-        sources=source.images,
-        name=name,
-        notes=notes,
-        skipped=skipped,
-        fingerprint=combine_fingerprints(UNPAIRED, source, target),
-    )
+    return combine(UNPAIRED, source, target, name, notes, skipped)

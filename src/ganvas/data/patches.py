@@ -17,7 +17,7 @@ from .cache import Annotations, ArrayWriter, SourceOptions, content_key, load_or
 from .dataset import Dataset
 from .files import Tree, is_image
 from .folder import Survey, load_image, survey
-from .pairs import combine_fingerprints, match_pairs
+from .pairs import combine, match_pairs
 
 Size = tuple[int, int]
 
@@ -51,7 +51,7 @@ class TiledFiles:
         """Load the tiles of all files from the cache, or cut them."""
         kind = [self.tile, self.channels, np.dtype(self.dtype).name]
         key = content_key("tiles", self.tree.digest(), self.files, kind)
-        return load_or_build(key, lambda file: self.write(file, options), name=options.name, cache=options.cache)
+        return load_or_build(key, lambda file: self.write(file, options), options)
 
 
 def tile_starts(length: int, tile: int) -> list[int]:
@@ -137,19 +137,10 @@ def open_paired_patches(source: Tree, target: Tree, window: Size, options: Sourc
     low = (tile[0] // scale, tile[1] // scale)
     low_files = TiledFiles(source, [s for s, _ in large], low, sides[0].channels, sides[0].dtype)
     left, dataset = low_files.load_or_build(options), right.load_or_build(options)
-    return replace(
-        dataset,
-        sources=left.images,
-        paired=True,
-        window=window,
-        name=name,
-        notes=[
-            f"tiles of {tile[1]}x{tile[0]} of {len(large):,} pairs, the target {scale} times as large",
-            *dict.fromkeys([*dataset.notes, *(f"sources: {note}" for note in left.notes)]),
-        ],
-        skipped=sorted({**bad, **small}.items()),
-        fingerprint=combine_fingerprints("paired tiles", left, dataset),
-    )
+    note = f"tiles of {tile[1]}x{tile[0]} of {len(large):,} pairs, the target {scale} times as large"
+    notes = [note, *dict.fromkeys([*dataset.notes, *(f"sources: {note}" for note in left.notes)])]
+    cropped = replace(dataset, paired=True, window=window)
+    return combine("paired tiles", left, cropped, name, notes, sorted({**bad, **small}.items()))
 
 
 def common_scale(pairs: list[tuple[Size, Size, str, str]], name: str) -> int:

@@ -24,19 +24,12 @@ from .toy import open_toy
 LARGEST = 4096  # pixels
 
 
-def _points(resolution: tuple[int, int] | None, *, name: str) -> Dataset:
-    if resolution:
-        raise UsageError(f"{name} is points in the plane, which have no --resolution; leave it out.")
-    return open_toy(name)
-
-
 BUILT_IN: dict[str, Callable[[tuple[int, int] | None], Dataset]] = {
     "digits": open_digits,
     "photos": open_photos,
-    "ring": partial(_points, name="ring"),
-    "grid": partial(_points, name="grid"),
-    "swissroll": partial(_points, name="swissroll"),
+    **{name: partial(open_toy, name) for name in ("ring", "grid", "swissroll")},
 }
+_WORKS = f"--data takes {', '.join(BUILT_IN)}, a folder of images, a zip, MNIST's IDX files, an .npz or .npy"
 
 
 def parse_resolution(text: str | int | tuple[int, int]) -> tuple[int, int]:
@@ -87,7 +80,8 @@ def open_source(
             return opener(options, *match.groups())
     path = Path(name).expanduser()
     if not name or not path.exists():
-        raise _unknown(name)
+        near = did_you_mean(name, list(BUILT_IN))
+        raise UsageError(f"There is no data source, folder or file {name!r}.{near} {_WORKS}.")
     return _open_path(path, options)
 
 
@@ -108,8 +102,7 @@ def _open_part(name: str, options: SourceOptions) -> Dataset:
 
 
 def _stack(options: SourceOptions, count: str | None, base: str) -> Dataset:
-    data, number = _open_part(base, options), int(count or COUNT)
-    return open_stacked(data, name=options.name, count=number, cache=options.cache, progress=options.progress)
+    return open_stacked(_open_part(base, options), options, count=int(count or COUNT))
 
 
 def _derive(options: SourceOptions, derivation: str, base: str) -> Dataset:
@@ -119,14 +112,6 @@ def _derive(options: SourceOptions, derivation: str, base: str) -> Dataset:
     if data.facts.source_channels:
         raise UsageError(f"{name}: {base} already has sources.")
     return replace(data, derivation=derivation, name=name, fingerprint=combine_fingerprints(derivation, data))
-
-
-def _open_halves(options: SourceOptions, order: str, path: str) -> Dataset:
-    return open_halves(_open_tree(path, options.name), options, swapped=order == "BA")
-
-
-def _open_pairs(options: SourceOptions, source: str, target: str) -> Dataset:
-    return open_pairs(_open_tree(source, options.name), _open_tree(target, options.name), options)
 
 
 def _open_unpaired(options: SourceOptions, a: str, b: str) -> Dataset:
@@ -150,8 +135,8 @@ PAIR = r"source=(.+),target=(.+)"
 COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the options and the groups of the pattern
     (r"stacked:(?:(\d+):)?(.+)", _stack),
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
-    (r"(AB|BA):(.+)", _open_halves),
-    (PAIR, _open_pairs),
+    (r"(AB|BA):(.+)", lambda o, order, path: open_halves(_open_tree(path, o.name), o, swapped=order == "BA")),
+    (PAIR, lambda o, source, target: open_pairs(_open_tree(source, o.name), _open_tree(target, o.name), o)),
     (r"a=(.+),b=(.+)", _open_unpaired),
 ]
 
@@ -185,11 +170,3 @@ def _open_path(path: Path, options: SourceOptions) -> Dataset:
     if suffix in (".jsonl", ".csv"):
         return open_tree(Folder(path.parent), options, path.name)
     raise UsageError(f"{options.name} is not a data source; {_WORKS}.")
-
-
-_NAMES = list(BUILT_IN)
-_WORKS = f"--data takes {', '.join(_NAMES)}, a folder of images, a zip, MNIST's IDX files, an .npz or .npy"
-
-
-def _unknown(name: str) -> UsageError:
-    return UsageError(f"There is no data source, folder or file {name!r}.{did_you_mean(name, _NAMES)} {_WORKS}.")

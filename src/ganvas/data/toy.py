@@ -26,8 +26,10 @@ def modes(name: str) -> tuple[np.ndarray, float]:
     raise UsageError(f"{name!r} has no modes: 'ring' and 'grid' do.{did_you_mean(name, ['ring', 'grid'])}")
 
 
-def open_toy(name: str) -> Dataset:
+def open_toy(name: str, resolution: tuple[int, int] | None = None) -> Dataset:
     """Open 50,000 fixed points (N, 1, 1, 2) float32 in [-1, 1]; labels are the modes, if any."""
+    if resolution:
+        raise UsageError(f"{name} is points in the plane, which have no --resolution; leave it out.")
     random = np.random.RandomState(0)  # its distributions never change, unlike those of default_rng
     if name == "swissroll":
         turn = 1.5 * np.pi * (1 + 2 * random.uniform(size=POINTS))

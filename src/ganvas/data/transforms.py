@@ -37,30 +37,20 @@ class Transform:
 class Flip(Transform):
     """Horizontal flip."""
 
-    def __init__(
-        self,
-        *,
-        p: float = 0.5,  # probability of a flip
-    ):
+    def __init__(self, *, p: float = 0.5):  # probability of a flip
         self.p = _check_range("flip", "p", p, 0, 1)
 
     def change(self, images: Tensor) -> Tensor:
-        """Flip some of the images."""
         return torch.where(_draw_mask(images, self.p), images.flip(3), images)
 
 
 class Turn(Transform):
     """Rotation by multiples of 90 degrees, or of 180 degrees for images that are not square."""
 
-    def __init__(
-        self,
-        *,
-        p: float = 1.0,  # share of images rotated by a random multiple, 0 included
-    ):
+    def __init__(self, *, p: float = 1.0):  # share of images rotated by a random multiple, 0 included
         self.p = _check_range("turn", "p", p, 0, 1)
 
     def change(self, images: Tensor) -> Tensor:
-        """Rotate each image by its own multiple."""
         step = 1 if images.shape[2] == images.shape[3] else 2
         ways = torch.randint(4 // step, (len(images),)) * step * (torch.rand(len(images)) < self.p)
         return torch.stack([image.rot90(int(k), (1, 2)) for image, k in zip(images, ways)])
@@ -69,15 +59,10 @@ class Turn(Transform):
 class Rotate(Transform):
     """Rotation about the centre by a random angle, with reflected corners."""
 
-    def __init__(
-        self,
-        *,
-        degrees: float = 10.0,  # largest angle in either direction, in degrees
-    ):
+    def __init__(self, *, degrees: float = 10.0):  # largest angle in either direction, in degrees
         self.degrees = _check_range("rotate", "degrees", degrees, 0, 180)
 
     def change(self, images: Tensor) -> Tensor:
-        """Rotate each image by its own angle."""
         from kornia.geometry.transform import rotate
 
         angle = _draw_uniform(images, -self.degrees, self.degrees).flatten()
@@ -96,7 +81,6 @@ class Scale(Transform):
         self.low, self.high = _check_range("scale", "low", low, 0.1, 10), _check_range("scale", "high", high, low, 10)
 
     def change(self, images: Tensor) -> Tensor:
-        """Scale each image by its own factor."""
         from kornia.geometry.transform import scale
 
         factor = _draw_uniform(images, self.low, self.high).view(-1, 1).expand(-1, 2)
@@ -106,15 +90,10 @@ class Scale(Transform):
 class Crop(Transform):
     """Shift by random whole pixels, with reflected edges: a random crop of the padded image."""
 
-    def __init__(
-        self,
-        *,
-        padding: float = 0.125,  # largest shift, as a share of the side
-    ):
+    def __init__(self, *, padding: float = 0.125):  # largest shift, as a share of the side
         self.padding = _check_range("crop", "padding", padding, 0, 0.5)
 
     def change(self, images: Tensor) -> Tensor:
-        """Shift each image by its own distance."""
         count, _, height, width = images.shape
         tall, wide = round(self.padding * height), round(self.padding * width)
         padded = F.pad(images, (wide, wide, tall, tall), mode="reflect").permute(0, 2, 3, 1)
@@ -135,7 +114,6 @@ class Brightness(Transform):
         self.amount = _check_range("brightness", "amount", amount, 0, 1)
 
     def change(self, images: Tensor) -> Tensor:
-        """Change the brightness of each image by its own amount."""
         by = _draw_uniform(images, -2 * self.amount, 2 * self.amount)
         return _map_colours(images, lambda colours: colours + by)
 
@@ -143,15 +121,10 @@ class Brightness(Transform):
 class Noise(Transform):
     """Gaussian noise on the colours; transparency is kept."""
 
-    def __init__(
-        self,
-        *,
-        std: float = 0.05,  # standard deviation, where black is -1 and white 1
-    ):
+    def __init__(self, *, std: float = 0.05):  # standard deviation, where black is -1 and white 1
         self.std = _check_range("noise", "std", std, 0, 2)
 
     def change(self, images: Tensor) -> Tensor:
-        """Add noise to each image."""
         return _map_colours(images, lambda colours: colours + self.std * torch.randn_like(colours))
 
 
@@ -167,7 +140,6 @@ class Blur(Transform):
         self.sigma, self.p = _check_range("blur", "sigma", sigma, 0.1, 100), _check_range("blur", "p", p, 0, 1)
 
     def change(self, images: Tensor) -> Tensor:
-        """Blur some of the images, each by its own width."""
         from kornia.filters import gaussian_blur2d
 
         reach = min(math.ceil(3 * self.sigma), min(images.shape[2:]) - 1)

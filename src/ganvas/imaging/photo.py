@@ -4,11 +4,9 @@
 as a whole; `save` in `encode` writes it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 import torch
@@ -32,6 +30,14 @@ from .metadata import ORIENTATION, Metadata, metadata_from_tags, read_metadata
 
 Indices = slice | np.ndarray
 ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Planes:
+    """A part of an image as network input."""
+
+    colour: Tensor  # (1, C, h, w) float32 in [-1, 1], times alpha: -1 where alpha is 0
+    alpha: Tensor | None = None  # (1, 1, h, w) in [-1, 1]; None: opaque
 
 
 @dataclass(frozen=True)
@@ -106,23 +112,15 @@ class Photo:
             return np.ascontiguousarray(array, np.float32)
         return np.ascontiguousarray(array.round().clip(0, self.top).astype(self.array.dtype))
 
-    def in_colour(self) -> Photo:
+    def in_colour(self) -> Self:
         """Copy of the image with three colour channels, which may differ from now on, and its transparency."""
         grey = self.array.shape[2] < 3
         array = np.concatenate([self.array[..., :1]] * 3 + [self.array[..., 1:]], 2) if grey else self.array
         return replace(self, array=array, neutral=False)
 
-    def with_array(self, array: np.ndarray) -> Photo:
+    def with_array(self, array: np.ndarray) -> Self:
         """Copy with other pixels (H, W, C) of the same dtype, and the metadata of this image."""
         return replace(self, array=array)
-
-
-@dataclass(frozen=True)
-class Planes:
-    """A part of an image as network input."""
-
-    colour: Tensor  # (1, C, h, w) float32 in [-1, 1], times alpha: -1 where alpha is 0
-    alpha: Tensor | None = None  # (1, 1, h, w) in [-1, 1]; None: opaque
 
 
 def open_photo(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:

@@ -20,11 +20,7 @@ class Pool(nn.Module):
     labels: Tensor
     count: Tensor
 
-    def __init__(
-        self,
-        *,
-        size: int = 50,  # images it holds
-    ):
+    def __init__(self, *, size: int = 50):  # images it holds
         super().__init__()
         if size < 1:
             raise UsageError(f"pool holds at least one image, got {size}.")

@@ -138,11 +138,7 @@ class Degradation:
 class Chain(Degradation):
     """Several degradations, applied in order."""
 
-    def __init__(
-        self,
-        *,
-        parts: list[Spec],  # degradations, such as [lens_blur,sensor_noise,jpeg]
-    ):
+    def __init__(self, *, parts: list[Spec]):  # degradations, such as [lens_blur,sensor_noise,jpeg]
         for part in parts:
             if not (isinstance(part, Spec) and issubclass(part.target, Degradation)):
                 raise UsageError(f"{part!r} is no degradation.")

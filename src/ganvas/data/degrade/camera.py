@@ -59,7 +59,6 @@ class LensBlur(Degradation):
         self.beta_plateau = check_range(self, "beta_plateau", beta_plateau, 0.05, 20)
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
-        """Filter an image (1, C, H, W)."""
         return filter_image(image, self.kernel(random))
 
     def kernel(self, random: RandomStream) -> Tensor:
@@ -99,7 +98,6 @@ class MotionBlur(Degradation):
         self.length, self.bend = check_range(self, "length", length, 0.1, 200), bend
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
-        """Filter an image (1, C, H, W)."""
         length, angle = random.uniform(*self.length), random.uniform(-math.pi, math.pi)
         points = [(0.0, 0.0)]
         for _ in range(8):
@@ -128,7 +126,6 @@ class SensorNoise(Degradation):
         self.poisson, self.grey = check_share(self, "poisson", poisson), check_share(self, "grey", grey)
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
-        """Add noise to an image (1, C, H, W)."""
         poisson, grey = random.happens(self.poisson), random.happens(self.grey)
         if poisson:
             return image + random.uniform(*self.poisson_scale) * poisson_noise(image, grey, random)
@@ -150,11 +147,7 @@ def poisson_noise(image: Tensor, grey: bool, random: RandomStream) -> Tensor:
 class Jpeg(Degradation):
     """JPEG compression by the real codec, with colour at half resolution."""
 
-    def __init__(
-        self,
-        *,
-        quality: Range = (10.0, 95.0),  # quality, from 1 to 100
-    ):
+    def __init__(self, *, quality: Range = (10.0, 95.0)):  # quality, from 1 to 100
         self.quality = check_range(self, "quality", quality, 1, 100)
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:

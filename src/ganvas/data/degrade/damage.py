@@ -112,7 +112,6 @@ class Scratches(Degradation):
         )
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
-        """Draw scratches and dust over an image (1, C, H, W)."""
         height, width = image.shape[2:]
         light, dark = (Image.new("L", (2 * width, 2 * height)) for _ in range(2))  # halved later, so edges are soft
         pens = [ImageDraw.Draw(light), ImageDraw.Draw(dark)]

@@ -105,7 +105,6 @@ class SecondOrder(Degradation):
         self.ringing = check_share(self, "ringing", ringing)
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
-        """Degrade (1, C, H, W) to (1, C, H / scale, W / scale)."""
         height, width = image.shape[2:]
         image = self.first.before_jpeg(image, (height, width), random)
         image = self.first.compress(image, random)

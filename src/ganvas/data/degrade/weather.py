@@ -30,7 +30,6 @@ class Haze(Degradation):
         self.tint, self.hills = check_share(self, "tint", tint), check_share(self, "hills", hills)
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
-        """Add haze to an image (1, C, H, W)."""
         _, channels, height, width = image.shape
         transmission = torch.exp(-random.uniform(*self.density) * self.depth(height, width, random))
         light = random.uniform(*self.airlight)
@@ -65,7 +64,6 @@ class Rain(Degradation):
         self.veil, self.slant = check_range(self, "veil", veil, 0, 1), slant
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
-        """Add rain to an image (1, C, H, W)."""
         height, width = image.shape[2:]
         angle = math.radians(random.uniform(-self.slant, self.slant))
         length, drops = random.uniform(*self.length), random.uniform(*self.drops)
@@ -105,7 +103,6 @@ class LowLight(Degradation):
         self.floor = check_range(self, "floor", floor, 0, 1)
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
-        """Darken an image (1, C, H, W)."""
         full = random.uniform(*self.photons)
         light = srgb_to_linear(image.clamp(0, 1)) * 2 ** -random.uniform(*self.stops)
         seen = random.poisson(light * full) / full + random.uniform(*self.floor) * random.normal(*image.shape)
