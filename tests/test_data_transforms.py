@@ -217,3 +217,14 @@ def test_kornia_is_imported_only_when_used() -> None:
 def test_options_out_of_range_are_refused(make: Callable[[], Transform]) -> None:
     with pytest.raises(UsageError, match="takes"):
         make()
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator"))],
+)
+def test_a_source_is_turned_as_its_image(device: str) -> None:
+    pixels = np.random.RandomState(0).randint(0, 256, (16, 8, 8, 3), np.uint8)
+    data = Dataset(pixels, sources=pixels, paired=True)
+    batch = Batches(data, seed=0, device=device, transforms=[Turn(), Turn(p=0.5)]).at(0, 16)
+    assert torch.equal(batch["source"], batch["image"])

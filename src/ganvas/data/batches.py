@@ -283,13 +283,9 @@ class Batches:
         """Transform every kind of image with draws of its own, except a source, which shares those of its image."""
         if "source" not in images:
             return {name: transform(image) for name, image in images.items()}
-        before = _random_state(self.device)
-        changed = {name: transform(image) for name, image in images.items() if name != "source"}
-        after = _random_state(self.device)
-        _set_random_state(self.device, before)
-        changed["source"] = transform(images["source"])
-        _set_random_state(self.device, after)
-        return changed
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            source = transform(images["source"])
+        return {name: source if name == "source" else transform(image) for name, image in images.items()}
 
     def stream(self, starts: Iterable[int], count: int) -> Iterator[dict[str, Any]]:
         """Yield the batches at many positions, in order; `starts` may be endless and is read slightly ahead.
@@ -375,14 +371,3 @@ def _label_tensor(dataset: Dataset) -> Tensor | None:
     if dataset.labels is not None:
         return torch.from_numpy(np.array(dataset.labels, np.int64))
     return None if dataset.vectors is None else torch.from_numpy(np.array(dataset.vectors, np.float32))
-
-
-def _random_state(device: torch.device) -> Tensor:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
-
-
-def _set_random_state(device: torch.device, state: Tensor) -> None:
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state, device)
-    else:
-        torch.set_rng_state(state)

@@ -256,7 +256,9 @@ def choose_resolution(
     """
     count = sizes.total()
     if requested == OWN:
-        return common_size(sizes, name), []
+        if len(sizes) > 1:
+            raise UsageError(f"{name} holds {describe_sizes(sizes)}; give one, as --resolution {median_side(sizes)}.")
+        return next(iter(sizes)), []
     if requested:
         small = sum(n for (h, w), n in sizes.items() if h < requested[0] or w < requested[1])
         note = f"{small:,} of {count:,} images are enlarged to {requested[1]}x{requested[0]}"
@@ -277,13 +279,6 @@ def choose_resolution(
             f" give --resolution {SMALLEST} or more to enlarge them."
         )
     return (height, width), notes
-
-
-def common_size(sizes: Counter[tuple[int, int]], name: str) -> tuple[int, int]:
-    """The (height, width) common to all images; raises `UsageError` if there are several."""
-    if len(sizes) > 1:
-        raise UsageError(f"{name} holds {describe_sizes(sizes)}; give one, as --resolution {median_side(sizes)}.")
-    return next(iter(sizes))
 
 
 def median_side(sizes: Counter[tuple[int, int]]) -> int:

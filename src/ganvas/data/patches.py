@@ -16,7 +16,7 @@ from .annotations import summarize_skipped
 from .cache import Annotations, ArrayWriter, SourceOptions, content_key, load_or_build, map_in_order
 from .dataset import Dataset
 from .files import Tree, is_image
-from .folder import Survey, load_image, survey
+from .folder import load_image, survey
 from .pairs import combine, match_pairs
 
 Size = tuple[int, int]
@@ -68,13 +68,18 @@ def iterate_tiles(array: np.ndarray, size: Size) -> Iterator[np.ndarray]:
             yield array[top : top + h, left : left + w]
 
 
-def tile_size(sizes: Counter[Size], window: Size) -> Size:
-    """Size of tiles: twice the window, limited to the median side of the images, and at least the window."""
-    tile = []
-    for axis, side in enumerate(window):
-        lengths = np.repeat([s[axis] for s in sizes], list(sizes.values()))
-        tile.append(max(side, min(2 * side, int(np.median(lengths)))))
-    return tile[0], tile[1]
+def choose_tile(sizes: dict[str, Size], window: Size, scale: int = 1) -> tuple[Size, dict[str, str]]:
+    """Choose the size of tiles, a multiple of `scale`; returns with it the files that are too small, with reasons.
+
+    It is twice the window, limited to the median side of the images, and at least the window.
+    """
+    small = {f: _too_small(size, window) for f, size in sizes.items() if not fits(size, window)}
+    large = {f: size for f, size in sizes.items() if f not in small}
+    if not large:
+        return window, small
+    medians = np.median(list(large.values()), axis=0)
+    h, w = (max(side, min(2 * side, int(median))) // scale * scale for side, median in zip(window, medians))
+    return (h, w), small | {f: _too_small(size, (h, w)) for f, size in large.items() if not fits(size, (h, w))}
 
 
 def open_patches(tree: Tree, window: Size, options: SourceOptions) -> Dataset:
@@ -84,17 +89,14 @@ def open_patches(tree: Tree, window: Size, options: SourceOptions) -> Dataset:
     """
     files = [f for f in tree.files if is_image(f)]
     headers = survey(tree, files)
-    bad = headers.bad + _list_small(headers, window)
-    large = [f for f in headers.files if f not in dict(bad)]
+    tile, small = choose_tile(headers.size_of, window)
+    bad = [*headers.bad, *small.items()]
+    large = [f for f in headers.files if f not in small]
     if not large:
         reasons = summarize_skipped(bad) or "no image"
         raise UserError(f"{options.name}: no patches can be cut from its {len(files):,} files: {reasons}.")
-    sizes = Counter({size: n for size, n in headers.sizes.items() if fits(size, window)})
-    tile = tile_size(sizes, window)
-    bad += [(f, _too_small(headers.size_of[f], tile)) for f in large if not fits(headers.size_of[f], tile)]
-    cut = TiledFiles(tree, [f for f in large if f not in dict(bad)], tile, headers.channels, headers.dtype)
-    dataset = cut.load_or_build(options)
-    note = f"tiles of {tile[1]}x{tile[0]} of {len(cut.files):,} images, at their own resolution"
+    dataset = TiledFiles(tree, large, tile, headers.channels, headers.dtype).load_or_build(options)
+    note = f"tiles of {tile[1]}x{tile[0]} of {len(large):,} images, at their own resolution"
     notes = [note, *headers.notes(), *dataset.notes]
     return replace(dataset, window=window, notes=notes, skipped=[*tree.skipped, *bad])
 
@@ -102,11 +104,6 @@ def open_patches(tree: Tree, window: Size, options: SourceOptions) -> Dataset:
 def fits(size: Size, inside: Size) -> bool:
     """True if `size` is at least `inside` on both sides."""
     return size[0] >= inside[0] and size[1] >= inside[1]
-
-
-def _list_small(headers: Survey, window: Size) -> list[tuple[str, str]]:
-    sizes = headers.size_of
-    return [(f, _too_small(sizes[f], window)) for f in headers.files if not fits(sizes[f], window)]
 
 
 def _too_small(size: Size, tile: Size) -> str:
@@ -124,15 +121,11 @@ def open_paired_patches(source: Tree, target: Tree, window: Size, options: Sourc
     readable = [(s, t) for s, t in pairs if s not in bad and t not in bad]
     scale = common_scale([(sides[0].size_of[s], sides[1].size_of[t], s, t) for s, t in readable], name)
     window = (-(-window[0] // scale) * scale, -(-window[1] // scale) * scale)
-    small = {t: _too_small(sides[1].size_of[t], window) for _, t in readable if not fits(sides[1].size_of[t], window)}
+    tile, small = choose_tile({t: sides[1].size_of[t] for _, t in readable}, window, scale)
     large = [(s, t) for s, t in readable if t not in small]
     if not large:
         reasons = summarize_skipped([*bad.items(), *small.items()]) or "there is no pair"
         raise UserError(f"{name}: no patches can be cut from its {len(pairs):,} pairs: {reasons}.")
-    tile = tile_size(Counter(sides[1].size_of[t] for _, t in large), window)
-    tile = (tile[0] // scale * scale, tile[1] // scale * scale)
-    small |= {t: _too_small(sides[1].size_of[t], tile) for _, t in large if not fits(sides[1].size_of[t], tile)}
-    large = [(s, t) for s, t in large if t not in small]
     right = TiledFiles(target, [t for _, t in large], tile, sides[1].channels, sides[1].dtype)
     low = (tile[0] // scale, tile[1] // scale)
     low_files = TiledFiles(source, [s for s, _ in large], low, sides[0].channels, sides[0].dtype)

@@ -154,11 +154,14 @@ def _array_mode(image: Any) -> str:
         return "RGBA"
     if image.mode in ("1", "L"):
         return "L"
-    if image.mode == "P":
-        palette = np.array(image.getpalette() or [0, 0, 1], np.uint8)
-        colours = palette[: len(palette) // 3 * 3].reshape(-1, 3)
-        return "L" if (colours == colours[:, :1]).all() else "RGB"
-    return "RGB"
+    return "L" if image.mode == "P" and has_grey_palette(image) else "RGB"
+
+
+def has_grey_palette(image: Any) -> bool:
+    """True if all colours in the palette of a Pillow image are grey."""
+    palette = np.array(image.getpalette() or [0, 0, 1], np.uint8)
+    colours = palette[: len(palette) // 3 * 3].reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
 
 
 def exif_orientation(image: Any) -> int:

@@ -23,6 +23,7 @@ from .decode import (
     decode_with,
     decoding_errors,
     exif_orientation,
+    has_grey_palette,
     is_grey,
     open_stream,
 )
@@ -146,10 +147,8 @@ def _read_special(stream: BinaryIO, max_pixels: int) -> Photo | None:
 
 
 def _read_photo(opened: OpenedImage) -> Photo:
-    image, grey = opened.image, is_grey(opened.image)
-    if image.mode == "P":
-        palette = np.array(image.getpalette() or [0, 0, 1], np.uint8)
-        grey = bool((np.ptp(palette[: len(palette) // 3 * 3].reshape(-1, 3), 1) == 0).all())
+    image = opened.image
+    grey = has_grey_palette(image) if image.mode == "P" else is_grey(image)
     if image.mode == "F":
         image.load()
         array, notes = apply_orientation(np.asarray(image)[..., None], exif_orientation(image)), []

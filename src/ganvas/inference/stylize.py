@@ -20,7 +20,7 @@ from ..models.foreign import build_network, read_checkpoint
 from ..models.model import Model, load, upright_array
 from ..networks.adain import VGG_WIDTHS, NormalisedVGG
 from ..policy import Policy, PrecisionName, pick_device
-from ..tasks.stylization import AppliedRestyling
+from ..tasks.stylization import AppliedRestyling, Restyling
 from .batch import Share
 from .gatys import GatysOptions, optimize_image
 from .styles import Styles
@@ -117,17 +117,20 @@ class NetworkStylizer:
 
     def _stylize_one(self, content: Tensor) -> Tensor:
         target, images = self.styles.match_colours(content[:, :3])
-        channels, policy = content.shape[1], self.model.policy
+        channels, policy, task = content.shape[1], self.model.policy, self.model.task
         target = with_channels(target, channels)
         if channels == 4:
             target = torch.cat([target[:, :3], content[:, 3:]], 1)
+        target = target.to(policy.device)
         styles = [with_channels(p, channels).to(policy.device) for p in images]
         mask = None if self.mask is None else self.mask.to(policy.device)
         shares = list(self.styles.shares)
         with policy.autocast():
-            result = self.model.task.stylize(
-                target.to(policy.device), styles, shares=shares, alpha=self.alpha, mask=mask
-            )
+            if isinstance(task, Restyling):
+                result = task.stylize(target, styles, shares=shares, alpha=self.alpha, mask=mask)
+            else:
+                result = task.translate(target).float().clamp(-1, 1)
+                result = self.alpha * result + (1 - self.alpha) * target if self.alpha < 1 else result
         result = result.float().clamp(-1, 1).cpu()
         colour = self.styles.restore_chroma(result[:, :3], content[:, :3])
         return torch.cat([colour, result[:, 3:]], 1) if result.shape[1] == 4 else colour

@@ -33,7 +33,7 @@ class Task(nn.Module):
     translates = False  # its input is an image, not noise
     restores = False  # its output is the input image, restored
     needs_label = False  # `translate` needs a target label
-    needs_style = False  # `stylize` needs style images
+    needs_style = False  # it takes style images: a `Restyling`
     conditional = False  # `sample` takes a label
     smallest_style = 1  # smallest side of a style image in pixels
     next_step = "ganvas sample {run} -o samples.png --seeds 0-63"  # the command for a finished run
@@ -71,8 +71,7 @@ class Task(nn.Module):
     @staticmethod
     def take_fakes(batch: dict[str, Any], make: Callable[[], T]) -> T:
         """The fakes of the generator's step: those that `make_fakes` kept in this batch, or new ones."""
-        fakes: T = batch.pop("fakes") if "fakes" in batch else make()
-        return fakes
+        return batch.pop("fakes") if "fakes" in batch else make()
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
         """Inputs of `sample`: tensors with one row per seed, the same on every machine."""
@@ -89,22 +88,6 @@ class Task(nn.Module):
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         """Translate images (N, source channels, H, W) in [-1, 1] to (N, C, H, W); `label` is from `target_labels`."""
         raise UsageError(NOT_FROM_IMAGES)
-
-    def stylize(
-        self,
-        content: Tensor,
-        styles: Sequence[Tensor] = (),
-        *,
-        shares: Sequence[float] = (),
-        alpha: float = 1.0,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Stylize images (N, C, H, W) in [-1, 1]; `alpha` from 0, the content, to 1, the style.
-
-        Without `needs_style` the style is the network's own; style images and a mask are not used.
-        """
-        result = self.translate(content).float().clamp(-1, 1)
-        return alpha * result + (1 - alpha) * content if alpha < 1 else result
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """Images for the sample grid during training: the samples, in translation beside their sources."""
@@ -184,8 +167,7 @@ class Adversary(nn.Module):
 
     def score(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """Scores of augmented images, (N,): higher is more real, whatever the loss's logits mean."""
-        scores: Tensor = self.loss.score(self.discriminate_fp32(images, label).logits.float())
-        return scores
+        return self.loss.score(self.discriminate_fp32(images, label).logits.float())
 
     def d_loss(
         self,

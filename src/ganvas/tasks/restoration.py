@@ -68,8 +68,7 @@ class Restoration(Translation):
         if self.average is None:
             return None
         with torch.no_grad():
-            images: Tensor = self.average()(source)
-        return images
+            return self.average()(source)
 
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The degraded image, with its pixels repeated where it is smaller, the restored one, and the good one."""

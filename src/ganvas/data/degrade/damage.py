@@ -106,10 +106,8 @@ class Scratches(Degradation):
         strength: Range = (0.4, 1.0),  # opacity, from 0 to 1
     ):
         self.scratches, self.dust = check_range(self, "scratches", scratches, 0), check_range(self, "dust", dust, 0)
-        self.width, self.strength = (
-            check_range(self, "width", width, 0.25, 50),
-            check_range(self, "strength", strength, 0, 1),
-        )
+        self.width = check_range(self, "width", width, 0.25, 50)
+        self.strength = check_range(self, "strength", strength, 0, 1)
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
         height, width = image.shape[2:]

@@ -48,9 +48,8 @@ class Stage(Degradation):
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
         """Apply the round and scale back to the original size."""
         height, width = image.shape[2:]
-        return resize_random(
-            self.compress(self.before_jpeg(image, (height, width), random), random), (height, width), random
-        )
+        image = self.compress(self.before_jpeg(image, (height, width), random), random)
+        return resize_random(image, (height, width), random)
 
     def before_jpeg(self, image: Tensor, size: tuple[float, float], random: RandomStream) -> Tensor:
         """Blur, resize randomly around `size` (height, width) and add noise; result in [0, 1]."""

@@ -23,10 +23,8 @@ class Haze(Degradation):
         tint: float = 0.03,  # largest deviation of its colours from grey
         hills: float = 0.4,  # share of hills in the depth, from 0 to 1; the rest is a plane
     ):
-        self.density, self.airlight = (
-            check_range(self, "density", density, 0),
-            check_range(self, "airlight", airlight, 0, 1),
-        )
+        self.density = check_range(self, "density", density, 0)
+        self.airlight = check_range(self, "airlight", airlight, 0, 1)
         self.tint, self.hills = check_share(self, "tint", tint), check_share(self, "hills", hills)
 
     def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
@@ -70,12 +68,8 @@ class Rain(Degradation):
         brightness, veil = random.uniform(*self.brightness), random.uniform(*self.veil)
         dry = torch.ones(1, 1, height, width, device=image.device)  # share of the image's light that passes
         for nearness in (1.0, 0.6, 0.35):
-            dry = dry * (
-                1
-                - self._streaks((height, width), drops / nearness, length * nearness, angle, random)
-                * brightness
-                * nearness**0.5
-            )
+            streaks = self._streaks((height, width), drops / nearness, length * nearness, angle, random)
+            dry = dry * (1 - streaks * brightness * nearness**0.5)
         image = image * (1 - veil) + 0.75 * veil
         return 1 - (1 - image) * dry
 
