@@ -34,9 +34,11 @@ def open_idx(path: Path, options: SourceOptions) -> Dataset:
     Raises `UserError` if a header does not agree with the data that follows it.
     """
     file, notes = _choose_file(path) if path.is_dir() else (path, [])
-    beside = _find_labels(file)
+    labels = file.name.replace("images", "labels").replace("idx3", "idx1")
+    bare = labels.removesuffix(".gz")
+    beside = next((file.with_name(n) for n in (labels, bare, bare + ".gz") if file.with_name(n).is_file()), None)
     if beside is None:
-        notes.append(f"no labels: there is no {file.name.replace('images', 'labels').replace('idx3', 'idx1')}")
+        notes.append(f"no labels: there is no {labels}")
 
     def build(out: Path) -> Annotations:
         count, height, width = _read_shape(file, 3)
@@ -62,12 +64,6 @@ def _choose_file(folder: Path) -> tuple[Path, list[str]]:
     file = sets.pop(training[0])
     others = ", ".join(f.name for f in sets.values())
     return file, [f"{file.name} is used; to use {others} instead, give its path"] if others else []
-
-
-def _find_labels(images: Path) -> Path | None:
-    name = images.name.replace("images", "labels").replace("idx3", "idx1")
-    bare = name.removesuffix(".gz")
-    return next((images.with_name(n) for n in (name, bare, bare + ".gz") if images.with_name(n).is_file()), None)
 
 
 @contextmanager

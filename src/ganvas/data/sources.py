@@ -101,10 +101,6 @@ def _open_part(name: str, options: SourceOptions) -> Dataset:
     return open_source(name, resolution=options.resolution, cache=options.cache, progress=options.progress)
 
 
-def _stack(options: SourceOptions, count: str | None, base: str) -> Dataset:
-    return open_stacked(_open_part(base, options), options, count=int(count or COUNT))
-
-
 def _derive(options: SourceOptions, derivation: str, base: str) -> Dataset:
     name, data = options.name, _open_part(base, options)
     if data.facts.kind != "images" or data.images.dtype.kind != "u":
@@ -133,7 +129,7 @@ def _open_tree(name: str, whole: str) -> Tree:
 
 PAIR = r"source=(.+),target=(.+)"
 COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the options and the groups of the pattern
-    (r"stacked:(?:(\d+):)?(.+)", _stack),
+    (r"stacked:(?:(\d+):)?(.+)", lambda o, n, base: open_stacked(_open_part(base, o), o, count=int(n or COUNT))),
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
     (r"(AB|BA):(.+)", lambda o, order, path: open_halves(_open_tree(path, o.name), o, swapped=order == "BA")),
     (PAIR, lambda o, source, target: open_pairs(_open_tree(source, o.name), _open_tree(target, o.name), o)),

@@ -12,17 +12,12 @@ def as_indexable(rows: Tensor) -> Tensor:
 
 def as_images(rows: Tensor, stored: np.ndarray) -> Tensor:
     """Convert stored rows to images (N, C, H, W) float32 in [-1, 1], channels last in memory."""
+    if stored.dtype == np.uint16:
+        rows = rows.view(torch.uint16).to(torch.float32).mul_(1 / 32767.5).sub_(1)
+    elif stored.dtype != np.float32:  # as points are
+        rows = rows.to(torch.float32).mul_(1 / 127.5).sub_(1)
     _, height, width, _ = stored.shape
-    return _to_float(rows, stored.dtype).view(len(rows), height, width, -1).permute(0, 3, 1, 2)
-
-
-def _to_float(rows: Tensor, stored: np.dtype) -> Tensor:
-    """Convert stored rows to float32 in [-1, 1]; points are float32 already."""
-    if stored == np.float32:
-        return rows
-    if stored == np.uint16:
-        return rows.view(torch.uint16).to(torch.float32).mul_(1 / 32767.5).sub_(1)
-    return rows.to(torch.float32).mul_(1 / 127.5).sub_(1)
+    return rows.view(len(rows), height, width, -1).permute(0, 3, 1, 2)
 
 
 def select_rows(images: np.ndarray, resident: Tensor | None, indices: np.ndarray) -> Tensor:

@@ -1,7 +1,5 @@
 """Conversions between channels: luma of colours (BT.601), transparency on white, division by alpha."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +10,7 @@ if TYPE_CHECKING:  # torch takes a second to import, and reading files needs non
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 
-def luma(images: Tensor) -> Tensor:
+def luma(images: "Tensor") -> "Tensor":
     """Luma (N, 1, H, W) of float images (N, 1 or 3, H, W) of any range."""
     if images.shape[1] == 1:
         return images
@@ -25,7 +23,7 @@ def levels_to_luma(array: np.ndarray) -> np.ndarray:
     return ((array.astype(np.uint64) @ weights + 32768) >> np.uint64(16)).astype(array.dtype)[..., None]
 
 
-def on_white(images: Tensor, black: float = -1.0, white: float = 1.0) -> Tensor:
+def on_white(images: "Tensor", black: float = -1.0, white: float = 1.0) -> "Tensor":
     """Lay float images (N, 4, H, W) on white to RGB; images without alpha are returned as they are.
 
     All channels, alpha too, reach from `black` to `white`.
@@ -44,7 +42,7 @@ def levels_on_white(array: np.ndarray) -> np.ndarray:
     return ((over + white // 2) // white).astype(array.dtype)
 
 
-def unmultiply(colour: Tensor, alpha: Tensor, hidden: float) -> Tensor:
+def unmultiply(colour: "Tensor", alpha: "Tensor", hidden: float) -> "Tensor":
     """Divide colours in [0, 1] by their alpha; `hidden` where alpha is 0."""
     import torch
 

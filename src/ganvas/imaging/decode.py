@@ -1,7 +1,5 @@
 """Decoding of image files to integer arrays, and conversion of arrays to tensors and back."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import warnings
@@ -295,7 +293,7 @@ def save_png(array: np.ndarray, path: Path | str) -> None:
         Image.fromarray(np.ascontiguousarray(flat)).save(part, "PNG")
 
 
-def to_float(array: np.ndarray | Tensor) -> Tensor:
+def to_float(array: "np.ndarray | Tensor") -> "Tensor":
     """Convert (..., H, W, C) uint8 or uint16 to (..., C, H, W) float32 in [-1, 1], a view of channels-last memory."""
     import torch
 
@@ -304,7 +302,7 @@ def to_float(array: np.ndarray | Tensor) -> Tensor:
     return levels.to(torch.float32, copy=True).mul_(1 / half).sub_(1).movedim(-1, -3)
 
 
-def to_uint8(images: Tensor) -> np.ndarray:
+def to_uint8(images: "Tensor") -> np.ndarray:
     """Convert (..., C, H, W) float in [-1, 1] to (..., H, W, C) uint8, rounded and clamped."""
     import torch
 

@@ -21,6 +21,7 @@ from ..models.model import Model, load, upright_array
 from ..networks.adain import VGG_WIDTHS, NormalisedVGG
 from ..policy import Policy, PrecisionName, pick_device
 from ..tasks.stylization import AppliedRestyling, Restyling
+from ..tasks.translation import add_channels
 from .batch import Share
 from .gatys import GatysOptions, optimize_image
 from .styles import Styles
@@ -138,10 +139,7 @@ class NetworkStylizer:
 
 def with_channels(image: Tensor, channels: int) -> Tensor:
     """Convert (1, 1 or 3, H, W) to 1 channel (luma), 3, or 4 (opaque)."""
-    if channels == 1:
-        return luma(image)
-    image = image.expand(-1, 3, -1, -1)
-    return image if channels == 3 else torch.cat([image, torch.ones_like(image[:, :1])], 1)
+    return luma(image) if channels == 1 else add_channels(image, channels)
 
 
 def load_stylizer(

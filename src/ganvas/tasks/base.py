@@ -233,9 +233,8 @@ class Adversary(nn.Module):
         def discriminate(images: Tensor, other: Tensor | None = None) -> Scores:
             return self.discriminate_fp32(images, label if other is None else other)
 
-        match = Match(real, fake, real_scores, fake_scores, discriminate, self.net, label, fake_label=fake_label)
-        match.to_scalar = self.loss.to_scalar
-        return match
+        scores, to_scalar = (real_scores, fake_scores), self.loss.to_scalar
+        return Match(real, fake, *scores, discriminate, self.net, label, None, fake_label, to_scalar)
 
     def _conditioning(self, scores: Scores, label: Tensor | None) -> Iterator[tuple[str, Tensor]]:
         """The terms that the head adds to either player's objective because of the label."""

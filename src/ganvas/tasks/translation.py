@@ -74,10 +74,10 @@ class Applied(Translation):
 def side_by_side(*images: Tensor) -> Tensor:
     """Images (N, C, H, W) of any channels as strips (N, the most channels, H, sum of W)."""
     most = max(p.shape[1] for p in images)
-    return torch.cat([_with_channels(p.float(), most) for p in images], 3)
+    return torch.cat([add_channels(p.float(), most) for p in images], 3)
 
 
-def _with_channels(images: Tensor, channels: int) -> Tensor:
+def add_channels(images: Tensor, channels: int) -> Tensor:
     """Images with `channels` channels: grey ones repeated to three, opaque ones with an alpha of 1."""
     if images.shape[1] == 1 and channels > 1:
         images = images.expand(-1, 3, -1, -1)
