@@ -156,3 +156,11 @@ def test_a_damaged_image_is_named(folder, tmp_path):
 def test_what_is_seen_whole_is_not_cut(folder, tmp_path):
     assert open_source(str(folder), cache=tmp_path / "cache", resolution=(16, 16)).window is None
     assert open_source("digits", patch=16).images.shape[1:3] == (32, 32)
+
+
+def test_images_that_no_tile_fits_are_refused_and_not_scaled(tmp_path):
+    (tmp_path / "strips").mkdir()
+    for name, size in {"wide.png": (100, 20), "tall.png": (20, 100)}.items():
+        Image.new("RGB", size).save(tmp_path / "strips" / name)
+    with pytest.raises(UserError, match="no patches can be cut from its 2 files: .*20x100, smaller than the 32x32"):
+        opened(tmp_path / "strips", tmp_path)
