@@ -76,6 +76,7 @@ class OpenedImage:
 
     image: Any  # a Pillow image, not decoded
     again: Callable[[], Any]  # opens the file once more as a Pillow image
+    rewind: Callable[[], BinaryIO]  # the file at its beginning
 
 
 def decode_with(file: Path | str | BinaryIO | bytes, max_pixels: int, use: Callable[[OpenedImage], T]) -> T:
@@ -122,26 +123,30 @@ def _open_header(stream: BinaryIO, max_pixels: int) -> OpenedImage:
     `Image.open` is not used: its limit of size is global to the process, and its error names no numbers.
     """
     start = stream.tell()
+
+    def rewind() -> BinaryIO:
+        stream.seek(start)
+        return stream
+
     prefix = stream.read(16)
     if not prefix:
         raise BadImage("is empty (0 bytes)")
-    stream.seek(start)
+    rewind()
     if dicom.is_dicom(stream):
         image = dicom.open_dicom(stream, max_pixels)
-        return OpenedImage(image, image.copy)
+        return OpenedImage(image, image.copy, rewind)
     # an accept function that returns a sentence knows the format, but its decoder is not built in
     known = [factory for factory, accept in _decoders() if isinstance(accept(prefix) or "", bool)]
     if not known:
         raise BadImage("is not an image of a supported format")
 
     def again() -> Any:
-        stream.seek(start)
-        return known[0](stream, "")
+        return known[0](rewind(), "")
 
     image = again()
     width, height = image.size
     bit_depth.check_pixel_limit(width, height, max_pixels)
-    return OpenedImage(image, again)
+    return OpenedImage(image, again, rewind)
 
 
 def _array_mode(image: Any) -> str:

@@ -11,8 +11,21 @@ from ..errors import UsageError, did_you_mean, printable
 from ..files import atomic_write
 from .decode import to_channels
 from .encode_bands import write_png, write_tiff
-from .metadata import Metadata, check_profile, convert_to_srgb, exif_bytes, with_size
+from .metadata import (
+    Metadata,
+    check_profile,
+    convert_to_srgb,
+    exif_bytes,
+    fit_ground,
+    fit_texts,
+    shorten_exif,
+    with_size,
+)
 from .photo import Photo
+from .png_chunks import unusual_colour
+from .xmp import split_xmp
+
+JPEG_EXIF = 65_000  # bytes of EXIF in a segment
 
 
 @dataclass(frozen=True)
@@ -69,12 +82,13 @@ def save(photo: Photo, file: Path | str, *, quality: int = 95, lossless: bool = 
     if max(height, width) > form.side:
         raise UsageError(f"{form.name} holds up to {form.side:,} pixels a side, not {width}x{height}: save it as PNG.")
     array, metadata, notes = _fit_format(photo, form)
-    metadata = with_size(metadata, width, height)
+    metadata, left = with_size(metadata, width, height)
+    notes += left
     with atomic_write(file) as part, part.open("wb") as out:
         if form.name == "PNG":
             write_png(out, array, metadata)
         elif form.name == "TIFF":
-            write_tiff(out, array, metadata)
+            notes += write_tiff(out, array, metadata)
         else:
             notes += _write_by_pillow(out, array, metadata, form, quality, lossless)
     return notes
@@ -97,7 +111,13 @@ def _fit_format(photo: Photo, form: Format) -> tuple[np.ndarray, Metadata, list[
     if array.shape[2] == 1 and 1 not in form.channels:
         array = np.repeat(array, 3, axis=2)
     icc, lost = check_profile(metadata.icc, array.shape[2])  # grey may have become colour on the way
-    return array, replace(metadata, icc=icc), notes + lost
+    notes += lost
+    if form.name != "TIFF":
+        metadata, lost = fit_ground(metadata, form.name)
+        notes += lost
+    if form.name != "PNG" and not icc and (names := unusual_colour(metadata.chunks)):
+        notes.append(f"its colours are described by {names}, which {form.name} does not hold: they look different")
+    return array, replace(metadata, icc=icc), notes
 
 
 def _reduce_depth(photo: Photo, depth: str) -> np.ndarray:
@@ -118,18 +138,9 @@ def _write_by_pillow(
     out: BinaryIO, array: np.ndarray, metadata: Metadata, form: Format, quality: int, lossless: bool
 ) -> list[str]:
     """Write (H, W, C) uint8, C = 1, 3 or 4, with one of Pillow's writers; returns notes."""
-    image, notes = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array), []
-    options: dict[str, Any] = {"dpi": metadata.dpi} if metadata.dpi and form.name in ("JPEG", "BMP") else {}
-    if form.profile:
-        exif = exif_bytes(metadata, resolved=form.name == "WEBP")
-        if exif and form.name == "JPEG" and len(exif) > 65_000:
-            exif = None
-            notes.append("its EXIF data are too long for JPEG and left behind")
-        options |= {"icc_profile": metadata.icc} if metadata.icc else {}
-        options |= {"exif": b"Exif\0\0" + exif} if exif else {}
-        if metadata.xmp and (form.name != "JPEG" or len(metadata.xmp) < 65_000):
-            options["xmp"] = metadata.xmp
-    else:
+    image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+    options, notes = _metadata_options(metadata, form)
+    if not form.profile:
         image, losses = _without_profile(image, metadata, form)
         notes += losses
     if form.name == "JPEG":
@@ -151,6 +162,29 @@ def _write_by_pillow(
         out.truncate()
         image.save(out, form.name, **{**options, "optimize": False})
     return notes
+
+
+def _metadata_options(metadata: Metadata, form: Format) -> tuple[dict[str, Any], list[str]]:
+    """Options with which Pillow writes the metadata that a format holds; notes on the rest."""
+    options: dict[str, Any] = {"dpi": metadata.dpi} if metadata.dpi and form.name in ("JPEG", "BMP") else {}
+    metadata, comment, notes = fit_texts(metadata, form.name)
+    options |= {"comment": comment.encode()} if comment else {}
+    if not form.profile:
+        return options, notes
+    if form.name == "JPEG":
+        metadata, losses = shorten_exif(metadata, JPEG_EXIF)
+        notes += losses
+    options |= {"icc_profile": metadata.icc} if metadata.icc else {}
+    exif = exif_bytes(metadata, resolved=form.name == "WEBP")
+    options |= {"exif": b"Exif\0\0" + exif} if exif else {}
+    if metadata.xmp and form.name == "JPEG":
+        if parts := split_xmp(metadata.xmp):
+            options |= {"xmp": parts[0], "extra": parts[1]}
+        else:
+            notes.append("its XMP is too long for JPEG and damaged, so that it cannot be split; it is left behind")
+    elif metadata.xmp:
+        options["xmp"] = metadata.xmp
+    return options, notes
 
 
 def _without_profile(image: Image.Image, metadata: Metadata, form: Format) -> tuple[Image.Image, list[str]]:

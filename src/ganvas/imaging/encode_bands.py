@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..errors import UsageError
-from .metadata import DETAILS, GPS, Metadata, exif_bytes
+from .exif import BYTES, LONG, SHORT, Directory, Entry, directory_bytes, numbers
+from .metadata import Metadata, exif_bytes, fit_texts, resolution_tags
+from .png_chunks import SIGNATURE, Chunk
 
 BAND = 8 << 20  # bytes of pixels processed at once
 PNG_COLOUR = {1: 0, 2: 4, 3: 2, 4: 6}  # colour type by channels (PNG 3rd edition, table 9)
@@ -32,7 +33,7 @@ def write_png(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: in
     Level 6 makes a photograph 7 % smaller in three times as long, which is longer than a small network needs.
     """
     height, width, channels = array.shape
-    out.write(b"\x89PNG\r\n\x1a\n")
+    out.write(SIGNATURE)
     depth = array.itemsize * 8
     _write_chunk(out, b"IHDR", struct.pack(">IIBBBBB", width, height, depth, PNG_COLOUR[channels], 0, 0, 0))
     for name, data in _ancillary_chunks(metadata):
@@ -55,11 +56,13 @@ def _write_chunk(out: BinaryIO, name: bytes, data: bytes) -> None:
         out.write(part)
 
 
-def _ancillary_chunks(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
+def _ancillary_chunks(metadata: Metadata) -> Iterator[Chunk]:
+    """Chunks before the pixels: a profile takes the place of gamma and primaries, not of cICP."""
     if metadata.icc:
         yield b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)
-    elif metadata.gamma and 0 < metadata.gamma < 20:
-        yield b"gAMA", struct.pack(">I", round(metadata.gamma * 100_000))
+    for name, data in metadata.chunks:
+        if not (metadata.icc and name in (b"sRGB", b"gAMA", b"cHRM")):
+            yield name, data
     if metadata.dpi:
         yield b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in metadata.dpi), 1)  # pixels a metre
     if exif := exif_bytes(metadata):
@@ -93,16 +96,18 @@ def _byte_size(rows: np.ndarray) -> np.ndarray:
     return np.minimum(rows, np.uint8(0) - rows).sum(1, dtype=np.int64)
 
 
-def write_tiff(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: int = 6) -> None:
+def write_tiff(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: int = 6) -> list[str]:
     """Write (H, W, C) uint8, uint16 or float32 with 1 to 4 channels as TIFF 6.0 in strips of deflate.
 
-    Integers are stored as differences from the left (predictor 2).  Raises `UsageError` for files above 4 GB.
+    Integers are stored as differences from the left (predictor 2).  Returns notes on texts without a place; raises
+    `UsageError` for files above 4 GB.
     """
     height, width, channels = array.shape
     start, rows = out.tell(), max(1, BAND // 8 // (width * channels * array.itemsize))
     strips = -(-height // rows)
+    metadata, _, notes = fit_texts(metadata, "TIFF")
     directory = _build_directory(array, metadata, rows)
-    room = len(_directory_bytes(directory, [0] * strips, [0] * strips))  # the tags stand before the pixels
+    room = len(_with_strips(directory, [0] * strips, [0] * strips))  # the tags stand before the pixels
     out.write(struct.pack("<2sHI", b"II", 42, 8) + bytes(room))
     offsets, counts = [], []
     for band in bands(array, rows):
@@ -115,38 +120,36 @@ def write_tiff(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: i
         if out.tell() - start > LAST:
             raise UsageError(f"An image of {width}x{height} is too large for TIFF, which ends at 4 GB; save it as PNG.")
     out.seek(start + 8)
-    out.write(_directory_bytes(directory, offsets, counts))
+    out.write(_with_strips(directory, offsets, counts))
     out.seek(0, 2)
+    return notes
 
 
-def _directory_bytes(directory: ImageFileDirectory_v2, offsets: list[int], counts: list[int]) -> bytes:
+def _with_strips(directory: Directory, offsets: list[int], counts: list[int]) -> bytes:
     """Tags as bytes for position 8 of the file; offsets of the strips count from the end of these bytes."""
-    directory.tagtype[273] = directory.tagtype[279] = 4
-    directory[273], directory[279] = tuple(offsets), tuple(counts)
-    return directory.tobytes(8)
+    empty = numbers(LONG, *[0] * len(offsets))
+    room = len(directory_bytes({**directory, 273: empty, 279: empty})) + 8
+    places = numbers(LONG, *[room + offset for offset in offsets])
+    return directory_bytes({**directory, 273: places, 279: numbers(LONG, *counts)})
 
 
-def _build_directory(array: np.ndarray, metadata: Metadata, rows: int) -> ImageFileDirectory_v2:
+def _build_directory(array: np.ndarray, metadata: Metadata, rows: int) -> Directory:
     """Tags of a TIFF without those of the strips' positions."""
     height, width, channels = array.shape
-    directory = ImageFileDirectory_v2(b"II\x2a\x00\x00\x00\x00\x00")
-    if metadata.exif is not None:
-        directory.update({tag: value for tag, value in metadata.exif.items() if tag not in (DETAILS, GPS)})
-        for where in (DETAILS, GPS):
-            if inner := dict(metadata.exif.get_ifd(where)):
-                directory[where] = inner
-    directory[256], directory[257], directory[258] = width, height, (array.itemsize * 8,) * channels
-    directory[259], directory[262], directory[277] = 8, 2 if channels > 2 else 1, channels
-    directory[278], directory[284], directory[317] = rows, 1, 2 if array.dtype.kind == "u" else 1
-    directory[339] = (1 if array.dtype.kind == "u" else 3,) * channels
+    whole = array.dtype.kind == "u"
+    directory = {
+        **(metadata.exif or {}),
+        **{256: numbers(LONG, width), 257: numbers(LONG, height), 278: numbers(LONG, rows)},
+        **{258: numbers(SHORT, *[array.itemsize * 8] * channels), 259: numbers(SHORT, 8)},
+        **{262: numbers(SHORT, 2 if channels > 2 else 1), 277: numbers(SHORT, channels), 284: numbers(SHORT, 1)},
+        **{317: numbers(SHORT, 2 if whole else 1), 339: numbers(SHORT, *[1 if whole else 3] * channels)},
+    }
     if channels in (2, 4):
-        directory[338] = 2  # alpha by which the colours are not multiplied
+        directory[338] = numbers(SHORT, 2)  # alpha by which the colours are not multiplied
     if metadata.dpi:
-        directory[282], directory[283], directory[296] = *metadata.dpi, 2
+        directory |= resolution_tags(metadata.dpi)
     if metadata.xmp:
-        directory.tagtype[700] = 1
-        directory[700] = metadata.xmp
+        directory[700] = Entry(1, metadata.xmp)
     if metadata.icc:
-        directory.tagtype[34675] = 7
-        directory[34675] = metadata.icc
+        directory[34675] = Entry(BYTES, metadata.icc)
     return directory

@@ -156,7 +156,7 @@ def _read_photo(opened: OpenedImage) -> Photo:
         decoded = decode(opened)
         array, notes = decoded.array, decoded.notes
     array = array[..., ::3] if grey and array.shape[2] == 4 else array
-    metadata, losses = read_metadata(image, array.shape[2])
+    metadata, losses = read_metadata(image, array.shape[2], exif_orientation(image), opened.rewind)
     return _build_photo(array, metadata, notes + losses, image.format or "")
 
 
@@ -172,7 +172,8 @@ def _build_photo(array: np.ndarray, metadata: Metadata, notes: list[str], kind: 
             levels = (low, high if high > low else low + 1)
             notes = [*notes, f"its values reach from {low:g} to {high:g}, which are read as black and white"]
     neutral = colours.shape[2] == 1 or _is_neutral(colours)
-    return Photo(array, levels, neutral, metadata, notes, kind)
+    size = array.shape[1], array.shape[0]
+    return Photo(array, levels, neutral, replace(metadata, size=size), notes, kind)
 
 
 def _is_neutral(colours: np.ndarray) -> bool:
