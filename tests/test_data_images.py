@@ -75,7 +75,7 @@ def test_an_unreadable_file_beside_good_ones_is_skipped_with_its_reason(root: Pa
     found = reasons(data)
     assert "truncated" in found.pop("truncated.jpg")
     assert found == {
-        "bomb.png": "refused: 60000x60000 = 3600 megapixels is over the limit of 200",
+        "bomb.png": "refused: 60000x60000 = 3600 megapixels is over the limit of 200; GANVAS_MAX_PIXELS raises it",
         "text.png": "is not an image of a supported format",
         "empty.png": "is empty (0 bytes)",
         "readme.md": "is not an image",

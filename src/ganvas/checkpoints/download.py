@@ -186,9 +186,10 @@ def read(name: str) -> dict[str, Tensor]:
     place = path(name)
     try:
         state = torch.load(place, map_location="cpu", weights_only=True)
-    except Exception as problem:  # a damaged archive may make the reader raise anything
-        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise UserError(f"{place} cannot be read as weights: {reason}.") from None
+    except Exception:  # a damaged archive may make the reader raise anything
+        raise UserError(
+            f"{place} cannot be read as weights; delete it and run `ganvas weights fetch {name}` again."
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{place} holds something else than named tensors.")
     return state

@@ -18,8 +18,10 @@ from torch import Tensor
 
 from ..errors import UsageError, UserError, did_you_mean
 from ..files import atomic_write
+from ..imaging.file_kinds import ARCHIVE, ARRAYS, HDF5, NCNN, kind_of_file
 from .layouts import SCALES, Layout, Options
 from .layouts_translation import KNOWN
+from .unread_networks import name_network
 
 State = dict[str, Tensor]
 
@@ -66,8 +68,16 @@ def read_tensors(file: Path) -> tuple[State, dict[str, Any]]:
     try:
         _check(state, file.stat().st_size)
     except Unfit as problem:
-        raise Unfit(f"{file}: {problem}") from None
+        raise unfit(file, state, problem) from None
     return state, notes
+
+
+def unfit(file: Path, state: State, problem: Unfit) -> Unfit:
+    """The error for tensors that are of no network known here: the network's name if it is a widespread one."""
+    network = name_network(state)
+    if network is None:
+        return Unfit(f"{file}: {problem}")
+    return Unfit(f"{file}: this is {network[0]}, which is not read here; {network[1]}.")
 
 
 def _content(file: Path) -> tuple[Any, dict[str, Any]]:
@@ -85,22 +95,33 @@ def _content(file: Path) -> tuple[Any, dict[str, Any]]:
             with safe_open(file, "pt") as tensors:
                 return {key: tensors.get_tensor(key) for key in tensors.keys()}, _notes(tensors.metadata())  # noqa: SIM118
         if start[:2] == b"PK":
-            _refuse_compressed(file)
+            _refuse_archive(file)
         elif start[:1] != b"\x80":
-            raise UserError(f"{file} is neither a PyTorch file nor safetensors.")
+            raise UserError(_name_content(file))
         with warnings.catch_warnings(action="ignore"):  # about pickles of other ages
             content = torch.load(file, map_location="cpu", weights_only=True)
     except UserError:
         raise
-    except (SafetensorError, OSError, zipfile.BadZipFile) as problem:
-        raise UserError(f"{file} is damaged or cut off: {_first_line(problem)}.") from None
+    except (SafetensorError, OSError, zipfile.BadZipFile):
+        raise UserError(_damage(file)) from None
     except Exception as problem:  # a hostile archive may make the reader raise anything
         raise UserError(_refusal(file, str(problem))) from None
     return content, _notes(content.get(NOTE) if isinstance(content, dict) else None)
 
 
-def _first_line(problem: object) -> str:
-    return (str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip(".")
+def _damage(file: Path) -> str:
+    """The sentence for a file of which something is missing."""
+    return f"{file} is damaged or cut off: {file.stat().st_size:,} bytes are here; download it again."
+
+
+def _name_content(file: Path) -> str:
+    """The sentence for a file that holds something else than weights: what it is, by its content."""
+    kind = kind_of_file(file)
+    if kind is None and file.suffix == ".bin" and any(file.parent.glob("*.param")):
+        kind = NCNN
+    return f"{file} is neither a PyTorch file nor safetensors" + (
+        f", but {kind.name}: {kind.way_out}." if kind else "."
+    )
 
 
 def _refusal(file: Path, reason: str) -> str:
@@ -110,13 +131,24 @@ def _refusal(file: Path, reason: str) -> str:
         return f"{file} holds more than weights ({code[1]}); it is not opened, because that could run code."
     if "weights_only" in reason:  # PyTorch goes on to advise opening it all the same
         return f"{file} is not a weight file that can be read without running code; ask for one in .safetensors."
-    return f"{file} is damaged or cut off: {_first_line(reason)}."
+    return _damage(file)
 
 
-def _refuse_compressed(file: Path) -> None:
-    """Raise `UserError` for a compressed archive: PyTorch stores tensors as they are, and it may be a zip bomb."""
+def _refuse_archive(file: Path) -> None:
+    """Raise `UserError` for an archive of other content, or a compressed one: PyTorch stores tensors as they are."""
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
+        names = [e.filename for e in entries]
+        if any("/code/" in name for name in names):
+            raise UserError(
+                f"{file} is TorchScript, a program with its weights, which is not opened because that could run code;"
+                " give its state_dict: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth'), if you trust it."
+            )
+        if not any(name.endswith("data.pkl") for name in names):
+            kind = kind_of_file(file)
+            kind = kind if kind in (ARRAYS, HDF5) else ARCHIVE
+            listed = ", ".join(names[:3])
+            raise UserError(f"{file} is {kind.name} ({listed}) without tensors of PyTorch: {kind.way_out}.")
         if any(e.compress_type != zipfile.ZIP_STORED for e in entries):
             raise UserError(f"{file} is a compressed archive, not a file that PyTorch wrote; unpack it first.")
         if sum(e.file_size for e in entries) > file.stat().st_size:

@@ -104,7 +104,8 @@ class BatchConsole:
             if failed:
                 print_table("Failed", ["file", "why"], failed)
             summary = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-            also = f"; {others} other files were left alone" if others else ""
+            kinds = f" ({self.batch.other_kinds})" if self.batch.other_kinds else ""
+            also = f"; {others} other files were left alone{escape(kinds)}" if others else ""
             say(f"{summary}{also}: {escape(self.batch.output)}")
         raise typer.Exit(1 if counts["failed"] else 0)
 

@@ -19,10 +19,12 @@ import numpy as np
 
 from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
+from ..imaging.file_kinds import count_kinds, kind_of_name
 from .cache import Annotations
 from .dataset import index_classes
 from .files import Tree, is_image
 
+NO_IMAGE = "is not an image"
 UNLABELLED = {"unlabelled", "unlabeled"}  # a sub-folder of this name holds no class
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 
@@ -60,7 +62,7 @@ def annotate_files(tree: Tree, metadata: str | None = None) -> AnnotatedFiles:
     if not layout.files:
         raise _no_image_error(tree)
     used = {*layout.files, metadata}
-    others = [(f, "is not an image") for f in tree.files if f not in used]
+    others = [(f, NO_IMAGE) for f in tree.files if f not in used]
     layout.skipped = [*tree.skipped, *others]
     _refuse_case_duplicates(tree.name, layout.class_names)
     return layout
@@ -71,9 +73,9 @@ def _no_image_error(tree: Tree) -> UserError:
     if not others:
         return UserError(f"{tree.name} is empty; it should hold images ({', '.join(SUFFIXES[:7])}, ...).")
     first = f"{others[0]} {tree.skipped[0][1]}" if not tree.files else others[0]
+    known = count_kinds(tree.files) or f"images end in {', '.join(SUFFIXES[:7])}, ..."
     return UserError(
-        f"{tree.name} holds no image, only {len(others):,} other file{'s'[: len(others) > 1]} (first: {first});"
-        f" images end in {', '.join(SUFFIXES[:7])}, ..."
+        f"{tree.name} holds no image, only {len(others):,} other file{'s'[: len(others) > 1]} (first: {first}); {known}"
     )
 
 
@@ -279,7 +281,8 @@ def summarize_skipped(skipped: Iterable[tuple[str, str]], most: int = 3) -> str:
     """Summarize reasons of skipped files, most frequent first: `a.png is empty (and 2 more); ...`."""
     groups = defaultdict(list)
     for file, reason in skipped:
-        groups[reason].append(file)
+        kind = kind_of_name(file) if reason == NO_IMAGE else None  # not in the reason: the cache's key has it
+        groups[f"is {kind.name}, which is not read: {kind.way_out}" if kind else reason].append(file)
     largest = sorted(groups.items(), key=lambda g: -len(g[1]))
     more = [f" (and {len(files) - 1:,} more)" if files[1:] else "" for _, files in largest]
     return "; ".join(f"{files[0]} {reason}{rest}" for (reason, files), rest in zip(largest[:most], more))

@@ -23,6 +23,8 @@ import numpy as np
 
 from ..errors import UsageError, UserError
 from ..files import put_in_place
+from ..imaging.bit_depth import USUAL_LIMIT
+from ..imaging.decode import MAX_PIXELS
 from .dataset import Dataset
 
 FORMAT = 2  # to be raised when the same files are prepared differently
@@ -63,7 +65,8 @@ class SourceOptions:
 
 def content_key(*parts: Any) -> str:
     """Key of a cache entry: a hash of everything that determines its content."""
-    text = json.dumps([FORMAT, *parts], default=lambda v: v.hex() if isinstance(v, bytes) else v.tolist())
+    limit = [] if MAX_PIXELS == USUAL_LIMIT else [MAX_PIXELS]  # which images are skipped depends on it
+    text = json.dumps([FORMAT, *parts, *limit], default=lambda v: v.hex() if isinstance(v, bytes) else v.tolist())
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..catalog import SOURCES
 from ..errors import UsageError, did_you_mean
+from ..imaging.file_kinds import IMAGE, kind_of_file
 from .arrays import open_arrays
 from .builtin import open_digits, open_photos
 from .cache import OWN, SMALLEST, Progress, SourceOptions
@@ -165,4 +166,6 @@ def _open_path(path: Path, options: SourceOptions) -> Dataset:
         return open_tree(Zip(path), options)
     if suffix in (".jsonl", ".csv"):
         return open_tree(Folder(path.parent), options, path.name)
-    raise UsageError(f"{options.name} is not a data source; {_WORKS}.")
+    kind = kind_of_file(path)
+    known_as = f" It is {kind.name}: {kind.way_out}." if kind and kind is not IMAGE else ""
+    raise UsageError(f"{options.name} is not a data source; {_WORKS}.{known_as}")

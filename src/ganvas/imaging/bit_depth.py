@@ -1,6 +1,7 @@
 """Pixels of more than 8 bits a channel: 16-bit colour, which Pillow reads as 8, and floating-point TIFF."""
 
 import logging
+import os
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,18 +10,28 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL.TiffImagePlugin import TiffImageFile
 
-from ..errors import BadImage
+from ..errors import BadImage, UsageError
 
 BITS, PLANAR = 258, 284  # TIFF tags: bits of each channel; 2 where channels are stored one after the other
+USUAL_LIMIT = 200_000_000  # pixels of an image
 BAND = 1 << 22  # pixels copied at once
 DEFLATE = (8, 32946)  # TIFF's two codes of this compression
+
+
+def pixel_limit() -> int:
+    """The number of pixels from which on an image is refused: $GANVAS_MAX_PIXELS, or 200 million."""
+    given = os.environ.get("GANVAS_MAX_PIXELS", "")
+    try:
+        return int(float(given)) if given else USUAL_LIMIT
+    except (ValueError, OverflowError):
+        raise UsageError(f"GANVAS_MAX_PIXELS is a number of pixels, not {given!r}.") from None
 
 
 def check_pixel_limit(width: int, height: int, max_pixels: int) -> None:
     """Raise `BadImage` for an image of more than `max_pixels`."""
     if width * height > max_pixels:
         size = f"{width}x{height} = {width * height / 1e6:.0f} megapixels"
-        raise BadImage(f"refused: {size} is over the limit of {max_pixels / 1e6:g}")
+        raise BadImage(f"refused: {size} is over the limit of {max_pixels / 1e6:g}; GANVAS_MAX_PIXELS raises it")
 
 
 def raw_mode(image: Any) -> str:

@@ -16,6 +16,8 @@ from ..errors import BadImage, printable
 from ..files import atomic_write
 from . import bit_depth, dicom
 from .channels import levels_on_white, levels_to_luma
+from .failures import explain_failure
+from .file_kinds import kind_of_stream
 from .metadata import convert_to_srgb
 
 if TYPE_CHECKING:  # torch takes a second to import, and reading files needs none of it
@@ -26,7 +28,7 @@ T = TypeVar("T")
 # Problems of an image go into its notes or into `BadImage`; a warning would break a progress bar.
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
-MAX_PIXELS = 200_000_000  # a larger image is refused before it is decoded
+MAX_PIXELS = bit_depth.pixel_limit()  # a larger image is refused before it is decoded
 # Only these decoders ever see a file: Pillow also has some that run other programs (EPS starts Ghostscript).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 SUFFIXES = (
@@ -82,7 +84,14 @@ class OpenedImage:
 def decode_with(file: Path | str | BinaryIO | bytes, max_pixels: int, use: Callable[[OpenedImage], T]) -> T:
     """Open a file and return `use(opened)`; any error of it is raised as a `BadImage` that names the file."""
     with decoding_errors(file), open_stream(file) as stream:
-        return use(_open_header(stream, max_pixels))
+        start = stream.tell()
+        try:
+            return use(_open_header(stream, max_pixels))
+        except (BadImage, MemoryError, Image.DecompressionBombError):
+            raise
+        except Exception as problem:  # decoders of damaged files raise errors of any type
+            stream.seek(start)
+            raise BadImage(explain_failure(stream, problem)) from None
 
 
 @contextlib.contextmanager
@@ -94,14 +103,13 @@ def decoding_errors(file: Path | str | BinaryIO | bytes) -> Iterator[None]:
     except BadImage as e:
         raise BadImage(e.reason, name) from None
     except OSError as e:
-        reason = f"cannot be opened: {e.strerror}" if e.strerror else f"is damaged: {e}"
-        raise BadImage(reason, name) from None
-    except Image.DecompressionBombError as e:  # some of Pillow's plugins check the size themselves
-        raise BadImage(f"refused: {e}", name) from None
+        raise BadImage(explain_failure(io.BytesIO(), e), name) from None
+    except Image.DecompressionBombError:  # some of Pillow's plugins check the size themselves
+        raise BadImage("refused: a part of it declares more pixels than are decoded at once", name) from None
     except MemoryError:
         raise BadImage("needs more memory than is available", name) from None
     except Exception as e:  # decoders of damaged files raise errors of any type
-        raise BadImage(f"is damaged: {e or type(e).__name__}", name) from None
+        raise BadImage(explain_failure(io.BytesIO(), e), name) from None
 
 
 def open_stream(file: Path | str | BinaryIO | bytes) -> contextlib.AbstractContextManager[BinaryIO]:
@@ -137,11 +145,18 @@ def _open_header(stream: BinaryIO, max_pixels: int) -> OpenedImage:
         return OpenedImage(image, image.copy, rewind)
     # an accept function that returns a sentence knows the format, but its decoder is not built in
     known = [factory for factory, accept in _decoders() if isinstance(accept(prefix) or "", bool)]
-    if not known:
-        raise BadImage("is not an image of a supported format")
+    if not known or (prefix[8:10] == b"CR" and prefix[:2] == b"II"):  # Canon's raw photographs begin like TIFF
+        kind = kind_of_stream(stream)
+        known_as = f"is {kind.name}, not" if kind else "is not"
+        raise BadImage(f"{known_as} an image of a supported format" + (f": {kind.way_out}" if kind else ""))
 
     def again() -> Any:
-        return known[0](rewind(), "")
+        opened = known[0](rewind(), "")
+        if isinstance(xmp := opened.info.get("xmp", b""), str):  # of a TIFF, on which Pillow would fail
+            opened.info["xmp"] = xmp.encode()
+        elif not isinstance(xmp, bytes):
+            del opened.info["xmp"]
+        return opened
 
     image = again()
     width, height = image.size

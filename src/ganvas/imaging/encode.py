@@ -11,6 +11,7 @@ from ..errors import UsageError, did_you_mean, printable
 from ..files import atomic_write
 from .decode import to_channels
 from .encode_bands import write_png, write_tiff
+from .file_kinds import FILM, FRAMES, kind_of_name
 from .metadata import (
     Metadata,
     check_profile,
@@ -23,8 +24,9 @@ from .metadata import (
 )
 from .photo import Photo
 from .png_chunks import unusual_colour
-from .xmp import split_xmp
+from .xmp import jpeg_segments
 
+WRITES = {FILM: f": {FRAMES}"}  # what makes a kind of file that is not written
 JPEG_EXIF = 65_000  # bytes of EXIF in a segment
 
 
@@ -57,9 +59,9 @@ def format_of(file: Path | str) -> Format:
     if suffix not in SUFFIXES:
         known = ", ".join(form.suffixes[0] for form in FORMATS)
         has = f"the suffix {suffix}" if suffix else "no suffix"
-        raise UsageError(
-            f"{printable(file)} has {has}, and images are written as {known}.{did_you_mean(suffix, SUFFIXES)}"
-        )
+        kind = kind_of_name(file)
+        near = f" It would be {kind.name}{WRITES.get(kind, '')}." if kind else did_you_mean(suffix, SUFFIXES)
+        raise UsageError(f"{printable(file)} has {has}, and images are written as {known}.{near}")
     return SUFFIXES[suffix]
 
 
@@ -178,10 +180,10 @@ def _metadata_options(metadata: Metadata, form: Format) -> tuple[dict[str, Any],
     exif = exif_bytes(metadata, resolved=form.name == "WEBP")
     options |= {"exif": b"Exif\0\0" + exif} if exif else {}
     if metadata.xmp and form.name == "JPEG":
-        if parts := split_xmp(metadata.xmp):
-            options |= {"xmp": parts[0], "extra": parts[1]}
+        if segments := jpeg_segments(metadata.xmp):
+            options["extra"] = segments
         else:
-            notes.append("its XMP is too long for JPEG and damaged, so that it cannot be split; it is left behind")
+            notes.append("its XMP is too long for JPEG and damaged, so it cannot be split and is left behind")
     elif metadata.xmp:
         options["xmp"] = metadata.xmp
     return options, notes

@@ -14,6 +14,7 @@ from ..imaging.decode import SUFFIXES as READ
 from ..imaging.decode import read_header
 from ..imaging.encode import SUFFIXES as WRITTEN
 from ..imaging.encode import check_quality, format_of, save
+from ..imaging.file_kinds import count_kinds
 from ..imaging.photo import Photo, open_photo
 from ..policy import give_back_buffers
 
@@ -68,6 +69,7 @@ class Batch:
     output: Path
     jobs: list[Job]
     other_files: int = 0  # files of the folder that are no images
+    other_kinds: str = ""  # sentences on those of a known kind
     options: FileOptions = FileOptions()
 
 
@@ -100,7 +102,8 @@ def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
     images, others = _list_images(source, output, options.recursive)
     if not images:
         deeper = "" if options.recursive else " (--recursive also looks into its folders)"
-        raise UsageError(f"There are no images in {printable(source)}{deeper}.")
+        kinds = f" It holds {len(others):,} other files; {count_kinds(others)}." if count_kinds(others) else ""
+        raise UsageError(f"There are no images in {printable(source)}{deeper}.{kinds}")
     count = Counter(str(p.parent / _name(p, options.form)).casefold() for p in images)
     jobs = []
     for p in images:
@@ -108,19 +111,17 @@ def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
         if count[str(p.parent / name).casefold()] > 1:  # a.jpg and a.png: both keep their suffix
             name = p.name + Path(name).suffix if p.suffix.lower() != Path(name).suffix else p.name
         jobs.append(Job(p, output / p.relative_to(source).parent / name))
-    return Batch(source, output, jobs, others, options)
+    return Batch(source, output, jobs, len(others), count_kinds(others), options)
 
 
-def _list_images(source: Path, output: Path, recursive: bool) -> tuple[list[Path], int]:
-    """List images by their suffix, in order, and count the other files; names that begin with a dot are left out."""
-    images, others = [], 0
+def _list_images(source: Path, output: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
+    """List images by their suffix, in order, and the other files; names that begin with a dot are left out."""
+    images, others = [], []
     for folder, inner, names in os.walk(source):
         inner[:] = sorted(d for d in inner if not d.startswith(".") and not _same(Path(folder) / d, output))
         for name in sorted(n for n in names if not n.startswith(".")):
-            if Path(name).suffix.lower() in READ:
-                images.append(Path(folder) / name)
-            else:
-                others += 1
+            is_image = Path(name).suffix.lower() in READ
+            (images if is_image else others).append(Path(folder) / name)
         if not recursive:
             break
     return images, others

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .. import catalog
-from ..checkpoints.files import ACTIVATIONS, Checkpoint, State, Unfit, read_tensors
+from ..checkpoints.files import ACTIVATIONS, Checkpoint, State, Unfit, read_tensors, unfit
 from ..checkpoints.layouts import DISCRIMINATORS, SCALES, Layout, Options, Shape, Shapes
 from ..checkpoints.layouts_translation import KNOWN
 from ..errors import UsageError, did_you_mean
@@ -32,7 +32,7 @@ def read(file: Path | str, *, scale: int | None = None, activation: str | None =
     try:
         checkpoint = recognise(state, {**notes, **_hints(scale, activation)})
     except Unfit as problem:
-        raise Unfit(f"{file}: {problem}") from None
+        raise unfit(file, state, problem) from None
     if scale is not None and scale != checkpoint.options.get("scale", 1):
         raise UsageError(f"{file} is a network for x{checkpoint.options.get('scale', 1)}, not for x{scale}.")
     return checkpoint

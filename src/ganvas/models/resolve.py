@@ -17,6 +17,7 @@ EMBEDDED: dict[str, tuple[str, int, str]] = {  # name: file beside this module, 
     "compact-x2": ("compact_x2.safetensors", 2, "Compact x2, trained by the project on photographs."),
     "compact-x4": ("compact_x4.safetensors", 4, "Compact x4, trained by the project on photographs."),
 }
+TRANSLATORS = ("translation_generator", "unet_generator", "stargan_generator")  # networks that do not enlarge
 PLAIN = "bicubic"  # no network: the baseline of the others
 
 
@@ -76,6 +77,11 @@ def resolve(
     if not isinstance(network, ImageToImage):
         title = checkpoint.title
         raise UsageError(f"{model} ({title}) needs more than an image or gives none; it cannot be used here.")
+    if verb == "upscale" and checkpoint.network in TRANSLATORS:
+        raise UsageError(
+            f"{model} ({checkpoint.title}) translates images and cannot upscale; use `ganvas translate --model"
+            f" {model}`, or `ganvas restore` if it was trained to restore."
+        )
     channels = checkpoint.options.get("source_channels") or checkpoint.options["channels"]
     return ImageModel(network, int(channels), str(model))
 
