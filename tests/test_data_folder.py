@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def put(file: Path, colour: Colour = (1, 2, 3), size: tuple[int, int] = (16, 16), mode: str = "RGB") -> Path:
+def put(file: Path, colour: Colour = (201, 2, 3), size: tuple[int, int] = (16, 16), mode: str = "RGB") -> Path:
     """An image of one colour; `size` is (width, height)."""
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour if len(colour) > 1 else colour[0]).save(file)

@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def put(file: Path, colour: Colour = (1, 2, 3), size: tuple[int, int] = (16, 16), mode: str = "RGB") -> Path:
+def put(file: Path, colour: Colour = (201, 2, 3), size: tuple[int, int] = (16, 16), mode: str = "RGB") -> Path:
     """An image of one colour; `size` is (width, height)."""
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour if len(colour) > 1 else colour[0]).save(file)
@@ -71,7 +71,7 @@ def test_an_unreadable_file_beside_good_ones_is_skipped_with_its_reason(root: Pa
     (root / "loop").symlink_to(root)
     data = open_source(str(root))
     assert len(data) == 1
-    assert colours(data) == [(1, 2, 3)]
+    assert colours(data) == [(201, 2, 3)]
     found = reasons(data)
     assert "truncated" in found.pop("truncated.jpg")
     assert found == {

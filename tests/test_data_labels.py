@@ -59,7 +59,7 @@ def test_vectors_in_every_form(tmp_path):
             assert (data.facts.attributes, data.facts.classes, data.facts.unlabelled) == (2, 0, 1), name
             assert data.vectors.dtype == np.float32
             np.testing.assert_array_equal(data.vectors, np.array([r or [np.nan] * 2 for r in rows], np.float32))
-            assert dict(data.summary())["labels"] == "2 numbers an image; 1 unlabelled"
+            assert dict(data.summary())["labels"] == "2 numbers from -2 to 3; 1 unlabelled"
             batch = Batches(data, seed=0).at(0, 4)
             assert batch["label"].dtype == torch.float32
             np.testing.assert_array_equal(batch["label"], data.vectors[batch["index"].numpy()])

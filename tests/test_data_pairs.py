@@ -371,3 +371,18 @@ def test_every_transform_keeps_a_pair_alike(pair):
     for name, transform in TRANSFORMS.items():
         batch = Batches(copies, seed=0, transforms=[transform()], needs={"source"}).at(0, 6)
         assert torch.equal(batch["image"], batch["source"]), name
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("café", "cafe\u0301"), ("IMG_1", "img_1"), ("Straße", "STRASSE")],
+    ids=["form", "case", "sharp s"],
+)
+def test_names_of_a_pair_in_another_case_or_unicode_form(name, other, tmp_path):
+    source, target = (folder(tmp_path, side, {n: drawn(1)}) for side, n in (("s", name), ("t", other)))
+    assert len(open_source(f"source={source},target={target}")) == 1
+    evaluated = ganvas.evaluate("psnr", source, target)
+    assert list(evaluated["per_image"]) == [name]
+    folder(tmp_path / "more", "s", {name: drawn(1), "b": drawn(2)})
+    with pytest.raises(UserError, match=r"b.png \(only in the source\)"):
+        open_source(f"source={tmp_path}/more/s,target={target}")

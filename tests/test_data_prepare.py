@@ -39,7 +39,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with every image that is decoded."""
     calls: list[int] = []
     real = folder_module.read_image
-    monkeypatch.setattr(folder_module, "read_image", lambda stream: calls.append(1) or real(stream))
+    monkeypatch.setattr(folder_module, "read_image", lambda stream, **more: calls.append(1) or real(stream, **more))
     return calls
 
 

@@ -4,28 +4,28 @@ Labels are the first-level sub-folders, if every image lies in one, or a column 
 integers, or lists of numbers (label_0, label_1, ... in a CSV).
 """
 
-import csv
-import io
-import json
-import math
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
 from ..imaging.file_kinds import count_kinds, kind_of_name
+from . import tables
 from .cache import Annotations
-from .dataset import index_classes
-from .files import Tree, is_image
+from .dataset import describe_vectors
+from .files import Folder, Tree, is_image
+from .labels import Row, arrange_labels, list_some, read_rows
+from .names import NameIndex, fold
 
 NO_IMAGE = "is not an image"
 UNLABELLED = {"unlabelled", "unlabeled"}  # a sub-folder of this name holds no class
+STYLEGAN = "dataset.json"
+HEAD = 1 << 16  # bytes that a file is recognised by
+LARGEST = 1 << 30  # bytes: largest metadata file
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 
 
@@ -34,15 +34,7 @@ class AnnotatedFiles(Annotations):
     """Image files of a tree in order, with their labels and captions."""
 
     files: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Row:
-    """Line of a metadata file."""
-
-    file: str
-    label: str | tuple[float, ...] | None
-    text: str
+    remarks: list[str] = field(default_factory=list)  # notes that are no part of the fingerprint
 
 
 def annotate_files(tree: Tree, metadata: str | None = None) -> AnnotatedFiles:
@@ -52,13 +44,14 @@ def annotate_files(tree: Tree, metadata: str | None = None) -> AnnotatedFiles:
     names differ only in case, or if the metadata names files that do not exist.
     """
     images = [f for f in tree.files if is_image(f)]
-    top = _common_folder(tree.files, images)
+    top = _common_folder(tree, images)
     metadata = metadata or _find_metadata(tree, top)
     if metadata:
         layout = _from_metadata(tree, metadata, images, top)
     else:
         layout = AnnotatedFiles(files=images)
         layout.labels, layout.class_names = _labels_from_folders(images, top, layout.notes)
+        layout.remarks = [*_doubt_shards(layout.class_names), *_suggest_tables(tree, top)]
     if not layout.files:
         raise _no_image_error(tree)
     used = {*layout.files, metadata}
@@ -79,12 +72,13 @@ def _no_image_error(tree: Tree) -> UserError:
     )
 
 
-def _common_folder(files: list[str], images: list[str]) -> str:
+def _common_folder(tree: Tree, images: list[str]) -> str:
     """Path of the folder that holds everything, relative to the root: a zip often holds a single folder."""
     top = ""
     while True:
         below = {f[len(top) :].partition("/")[0] for f in images}
-        described = any(f.endswith((".jsonl", ".csv")) and "/" not in f[len(top) :] for f in files if f.startswith(top))
+        here = [f for f in tree.files if f.startswith(top) and "/" not in f[len(top) :]]
+        described = any(f.endswith((".jsonl", ".csv")) for f in here) or _is_stylegan(tree, top + STYLEGAN)
         if described or len(below) != 1 or any("/" not in f[len(top) :] for f in images):
             return top
         top += below.pop() + "/"
@@ -106,149 +100,139 @@ def _labels_from_folders(images: list[str], top: str, notes: list[str]) -> tuple
     return np.array([index[name] for name, _, _ in parts], np.int64), tuple(names)
 
 
+def _doubt_shards(names: tuple[str, ...]) -> list[str]:
+    """Remark on sub-folders that are numbered as those of StyleGAN's tools and FFHQ, which divide the files."""
+    if len(names) < 2 or not all(len(name) == 5 and name.isdecimal() for name in names):
+        return []
+    divided = 'if they only divide the files, write {"labels": null} into dataset.json'
+    return [f"the sub-folders {list_some(names)} became {len(names):,} classes; {divided}"]
+
+
+def _suggest_tables(tree: Tree, top: str) -> list[str]:
+    """Remarks on tables that name the images and that are not read, because nothing says which to read."""
+    index, remarks = NameIndex(tree.files), []
+
+    def names_image(name: str) -> bool:
+        return bool(name and index.candidates(name, top)[1])
+
+    for file in [f for f in tree.files if f.startswith(top) and "/" not in f[len(top) :]]:
+        if file.endswith(tables.SUFFIXES):
+            try:
+                table = tables.read_table(_head(tree, file).encode(), file, file, names_image)
+            except UserError:
+                continue
+            images = [names_image(record["file_name"]) for _, record in table.records[: tables.SAMPLE]]
+            if images and 2 * sum(images) > len(images):
+                way = f"--data {tree.name}/{file}" if isinstance(tree, Folder) else "to read it, call it metadata.csv"
+                remarks.append(f"{file} names these images and is not read; {way}")
+    return remarks
+
+
 def _refuse_case_duplicates(where: str, names: Iterable[str]) -> None:
-    """Raise `UserError` for class names that differ only in case: some disks take them for one folder."""
+    """Raise `UserError` for class names that differ only in case or Unicode form: disks take them for one folder."""
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(name.casefold(), name)
+        other = seen.setdefault(fold(name), name)
         if other != name:
+            form = "case" if other.casefold() == name.casefold() else "Unicode form"
             raise UserError(
-                f"{where} has the classes {other!r} and {name!r}, which differ only in case; rename or merge them."
+                f"{where} has the classes {other!r} and {name!r}, which differ only in {form}; rename or merge them."
             )
 
 
 def _find_metadata(tree: Tree, top: str) -> str | None:
     here = [f for f in tree.files if f.startswith(top) and "/" not in f[len(top) :]]
-    for name in ("metadata.jsonl", "metadata.csv"):
+    for name in ("metadata.jsonl", "metadata.csv", "metadata.tsv"):
         if top + name in here:
             return top + name
-    tables = [f for f in here if f.endswith((".jsonl", ".csv")) and "file_name" in _first_line(tree, f)]
-    if len(tables) > 1:
-        raise UserError(f"{tree.name} has several files with a file_name column ({', '.join(tables)}); keep one.")
-    return tables[0] if tables else None
+    described = [f for f in here if f.endswith((".jsonl", ".csv")) and "file_name" in _head(tree, f).partition("\n")[0]]
+    if len(described) > 1:
+        raise UserError(f"{tree.name} has several files with a file_name column ({', '.join(described)}); keep one.")
+    return described[0] if described else top + STYLEGAN if _is_stylegan(tree, top + STYLEGAN) else None
 
 
-def _first_line(tree: Tree, file: str) -> str:
-    with _open_text(tree, file) as lines:
-        try:
-            return lines.readline(10_000)
-        except UnicodeDecodeError:
-            return ""
-
-
-def _open_text(tree: Tree, file: str) -> io.TextIOWrapper:
+def _head(tree: Tree, file: str) -> str:
+    """Beginning of a text file, in whole lines; empty if it is no text."""
+    head = _read(tree, file, HEAD)
     try:
-        return io.TextIOWrapper(tree.open(file), "utf-8-sig", newline="")
+        return tables.decode_text(head[: head.rfind(b"\n") + 1] or head)[0]
+    except UnicodeDecodeError:
+        return ""
+
+
+def _is_stylegan(tree: Tree, file: str) -> bool:
+    """True for the dataset.json of StyleGAN's tools, whose sub-folders are no classes."""
+    return file in tree.files and '"labels"' in _head(tree, file)
+
+
+def _read(tree: Tree, file: str, most: int) -> bytes:
+    try:
+        with tree.open(file) as stream:
+            return stream.read(most)
     except BadImage as e:
         raise UserError(f"{tree.name}: {file} {e.reason}.") from None
 
 
 def _from_metadata(tree: Tree, metadata: str, images: list[str], top: str) -> AnnotatedFiles:
     """Read labels and captions from a metadata file; images that it does not name have neither."""
-    where = f"{tree.name}: {metadata}"
-    folder = metadata.rpartition("/")[0]
-    rows: dict[str, Row] = {}
-    repeated = 0
-    for row in _read_rows(tree, metadata, where):
-        row.file = _resolve_path(row.file, folder, where)
-        repeated += row.file in rows
-        rows.setdefault(row.file, row)
-    present = set(tree.files)
-    missing = [f for f in rows if f not in present]
-    if missing:
-        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise UserError(f"{where} names {len(missing):,} of {len(rows):,} files that are not there: {first}")
+    where, folder = f"{tree.name}: {metadata}", metadata.rpartition("/")[0]
+    data, index = _read(tree, metadata, LARGEST + 1), NameIndex(tree.files)
+    if len(data) > LARGEST:
+        raise UserError(f"{where} is over the limit of {LARGEST >> 20:,} MiB; name fewer images in it.")
+    table = tables.read_table(data, metadata, where, lambda name: bool(name and index.candidates(name, folder)[1]))
+    rows, repeated = _match_rows(read_rows(table, where), index, folder, where)
     layout = AnnotatedFiles(files=sorted({*images, *rows}))
     if repeated:
         layout.notes.append(f"{repeated:,} lines of {metadata} repeat a file name; the first counts")
     unnamed = len(layout.files) - len(rows)
-    if unnamed:
+    if unnamed and (rows or not metadata.endswith(".json")):
         layout.notes.append(f"{unnamed:,} images are not named in {metadata}: they have no label and no caption")
-    known = [rows.get(f, Row(f, None, "")) for f in layout.files]
+    known = [rows.get(f, Row(0, f, None, "")) for f in layout.files]
     labels = [row.label for row in known]
-    if any(isinstance(label, tuple) for label in labels):
-        layout.vectors = _stack_vectors(labels, where)
-    elif any(label is not None for label in labels):
-        layout.labels, layout.class_names = _index_words([None if v is None else str(v) for v in labels])
-    else:
+    if any(label is not None for label in labels):
+        arranged = arrange_labels(labels, where, table.remarks)
+        layout.labels, layout.class_names, layout.vectors = arranged.indices, arranged.names, arranged.vectors
+    elif not metadata.endswith(".json"):
         layout.labels, layout.class_names = _labels_from_folders(layout.files, top, [])
     if any(row.text for row in known):
         layout.captions = [row.text for row in known]
+    ways = [f"{count:,} names are read {way}" for way, count in index.ways.items()]
+    layout.remarks = [_describe(metadata, layout, [*table.remarks, *ways])]
     return layout
 
 
-def _read_rows(tree: Tree, file: str, where: str) -> Iterator[Row]:
-    with _open_text(tree, file) as lines:
-        try:
-            for number, record in _csv_records(lines) if file.endswith(".csv") else _jsonl_records(lines):
-                name = record.get("file_name") if isinstance(record, dict) else None
-                if not name or not isinstance(name, str):
-                    raise UserError(f"{where} has no file_name in line {number}.")
-                label, text = _parse_label(record, f"{where}: the label in line {number}"), record.get("text")
-                yield Row(name, label, "" if text is None else str(text))
-        except (UnicodeDecodeError, csv.Error) as e:
-            raise UserError(f"{where} cannot be read: {e}.") from None
-        except json.JSONDecodeError as e:
-            raise UserError(f"{where} is not one JSON object a line: {e.msg} in {e.doc[:60]!r}.") from None
+def _match_rows(rows: list[Row], index: NameIndex, folder: str, where: str) -> tuple[dict[str, Row], int]:
+    """Rows by the file that they name, and the number of repeated ones; raises `UserError` for missing files."""
+    by_file: dict[str, Row] = {}
+    missing: list[str] = []
+    repeated = 0
+    for row in rows:
+        path = _resolve_path(row.file, folder, where)
+        file = index.find(row.file, folder, where)
+        if file is None:
+            missing.append(path)
+            continue
+        first = by_file.setdefault(file, row)
+        repeated += first is not row
+        if first.label != row.label:
+            labels = f"{first.label} (line {first.line}) and {row.label} (line {row.line})"
+            raise UserError(f"{where} gives {file} the labels {labels}; keep one of these lines.")
+    if missing:
+        first_ones, total = list_some([*dict.fromkeys(missing)]), len({*missing}) + len(by_file)
+        count = f"{len({*missing}):,} of {total:,}"
+        raise UserError(
+            f"{where} names {count} files that are not there: {first_ones}; add these files, or remove their lines."
+        )
+    return by_file, repeated
 
 
-def _csv_records(lines: io.TextIOWrapper) -> Iterator[tuple[int, dict[Any, Any]]]:
-    reader = csv.DictReader(lines, skipinitialspace=True)
-    for record in reader:
-        yield reader.line_num, record
-
-
-def _jsonl_records(lines: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield number, json.loads(line)
-
-
-def _parse_label(record: dict[Any, Any], what: str) -> str | tuple[float, ...] | None:
-    """Label of a line: a word, a vector, or None."""
-    value = record.get("label")
-    columns = [k for k in record if isinstance(k, str) and re.fullmatch(r"label_\d+", k)]
-    if value is None and columns:
-        value = [record.get(f"label_{i}") for i in range(len(columns))]
-        if all(cell is None or not str(cell).strip() for cell in value):
-            return None
-    if isinstance(value, list):
-        return _parse_vector(value, what)
-    if not isinstance(value, (str, int, float, type(None))):
-        raise UserError(f"{what} must be a word, a number or a list of numbers, not {value!r}.")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return None if value is None or not str(value).strip() else str(value).strip()
-
-
-def _parse_vector(values: list[Any], what: str) -> tuple[float, ...]:
-    try:
-        vector = tuple(float(v) for v in values if not isinstance(v, bool))
-    except (TypeError, ValueError):
-        vector = ()
-    if not values or len(vector) != len(values) or not all(math.isfinite(v) for v in vector):
-        raise UserError(f"{what} must be a word, a number or a list of numbers, not {values!r}.")
-    return vector
-
-
-def _stack_vectors(labels: list[str | tuple[float, ...] | None], where: str) -> np.ndarray:
-    """Stack labels to (N, D) float32, with NaN where there is none; raises `UserError` for different lengths."""
-    given = [label for label in labels if label is not None]
-    sizes = sorted({len(label) if isinstance(label, tuple) else 0 for label in given})
-    if len(sizes) > 1:
-        given_as = "some labels are words" if not sizes[0] else f"lists of {sizes[0]} and of {sizes[-1]} numbers"
-        raise UserError(f"{where}: labels must all be lists of numbers of one length; {given_as}.")
-    nothing = (math.nan,) * sizes[0]
-    return np.array([nothing if label is None else label for label in labels], np.float32)
-
-
-def _index_words(labels: list[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class indices and names; classes are ordered as numbers if all are integers, else as words."""
-    if all(label is None or label.lstrip("-").isdecimal() for label in labels):
-        return index_classes([-1 if label is None else int(label) for label in labels])
-    names = tuple(sorted({label for label in labels if label is not None}))
-    index = {name: i for i, name in enumerate(names)}
-    return np.array([-1 if label is None else index[label] for label in labels], np.int64), names
+def _describe(metadata: str, layout: AnnotatedFiles, details: list[str]) -> str:
+    """Sentence part with what a metadata file says: `labels.csv: 40 classes, 200 captions (columns between tabs)`."""
+    classes = f"{len(layout.class_names):,} class{'es'[: 2 * (len(layout.class_names) != 1)]}"
+    parts = [classes] if layout.class_names else []
+    parts += [] if layout.vectors is None else [describe_vectors(layout.vectors)]
+    parts += [f"{sum(map(bool, layout.captions)):,} captions"] if layout.captions else []
+    return f"{metadata}: {', '.join(parts) or 'no labels'}" + (f" ({'; '.join(details)})" if details else "")
 
 
 def _resolve_path(file: str, folder: str, where: str) -> str:

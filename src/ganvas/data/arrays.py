@@ -10,8 +10,10 @@ import numpy as np
 
 from ..errors import UserError
 from ..imaging.decode import scale_and_crop, to_8bit, whiten_hidden
+from ..imaging.levels import Levels, stretch
 from .cache import Annotations, ArrayWriter, SourceOptions, choose_resolution, content_key, file_digest, load_or_build
-from .dataset import Dataset, index_classes
+from .dataset import Dataset, index_classes, keeps_negative
+from .labels import arrange_labels, explain_negative
 
 IMAGE_KEYS = ("images", "image", "x", "x_train", "data", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "y_train", "targets")
@@ -43,35 +45,39 @@ def open_arrays(path: Path, options: SourceOptions) -> Dataset:
     """
 
     def build(file: Path) -> Annotations:
-        images, labels = _load_arrays(path)
-        images, notes = _channels_last(images, path)
-        dtype, convert, assumptions = _conversion(images, path)
+        images, notes = _channels_last(_load(path, IMAGE_KEYS), path)
+        dtype, convert, assumptions = _conversion(images, path, options.levels)
         annotations = _read_labels(labels, len(images), path)
         converted = (convert(p) for i in range(0, len(images), CHUNK) for p in np.asarray(images[i : i + CHUNK]))
-        annotations.notes = [*notes, *assumptions, *write_images(file, converted, images.shape, dtype, options)]
+        sized = write_images(file, converted, images.shape, dtype, options)
+        annotations.notes = [*notes, *assumptions, *sized, *annotations.notes]
         return annotations
 
-    key = content_key("arrays", file_digest(path), options.resolution)
+    labels = _load(path, LABEL_KEYS)
+    signed = labels is not None and labels.dtype.kind == "i" and labels.ndim == 1 and keeps_negative(labels)
+    more = ["negative classes"] * signed + ([options.levels] if options.levels else [])
+    key = content_key("arrays", file_digest(path), options.resolution, *more)
     return load_or_build(key, build, options)
 
 
-def _load_arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _load(path: Path, names: tuple[str, ...]) -> np.ndarray | None:
+    """Array of an .npz by the first of `names` that it holds, or None; an .npy is its images."""
     try:
         if path.suffix.lower() == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False), None
+            return np.load(path, mmap_mode="r", allow_pickle=False) if names == IMAGE_KEYS else None
         with np.load(path, allow_pickle=False) as archive:
-            images = next((k for k in IMAGE_KEYS if k in archive), None)
-            if images is None:
+            name = next((k for k in names if k in archive), None)
+            if name is None and names == IMAGE_KEYS:
                 raise UserError(
                     f"{path} holds {', '.join(archive.files) or 'nothing'}; the images should be called 'images'."
                 )
-            labels = next((k for k in LABEL_KEYS if k in archive), None)
-            return archive[images], archive[labels] if labels else None
+            return archive[name] if name else None
     except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
         raise UserError(f"{path} cannot be read as an array of numbers: {e}.") from None
 
 
-def _channels_last(images: np.ndarray, path: Path) -> tuple[np.ndarray, list[str]]:
+def _channels_last(images: np.ndarray | None, path: Path) -> tuple[np.ndarray, list[str]]:
+    assert images is not None
     if images.size and images.ndim == 3:
         return images[..., None], []
     if images.size and images.ndim == 4 and images.shape[3] in (1, 3, 4):
@@ -84,8 +90,11 @@ def _channels_last(images: np.ndarray, path: Path) -> tuple[np.ndarray, list[str
     )
 
 
-def _conversion(images: np.ndarray, path: Path) -> tuple[type, Conversion, list[str]]:
+def _conversion(images: np.ndarray, path: Path, levels: Levels | None) -> tuple[type, Conversion, list[str]]:
     """Stored dtype, the function that converts images to it, and notes on what is assumed."""
+    if levels and images.dtype.kind in "iufb":
+        dtype = np.uint16 if images.dtype != np.uint8 and images.shape[3] == 1 else np.uint8
+        return dtype, lambda p: stretch(p, levels) if dtype == np.uint16 else to_8bit(stretch(p, levels)), []
     if images.dtype == np.uint8:
         return np.uint8, lambda p: p, []
     if images.dtype == np.uint16 and images.shape[3] == 1:
@@ -106,7 +115,10 @@ def _conversion(images: np.ndarray, path: Path) -> tuple[type, Conversion, list[
     if kind == "f" and low >= 0 and 2 <= high <= 255:
         return np.uint8, _round_levels, [f"{numbers} levels from 0 to 255"]
     content = f"{images.dtype} from {low:g} to {high:g}" if kind in "iufb" else str(images.dtype)
-    raise UserError(f"{path} holds {content}; images are uint8, uint16, or numbers in [0, 1] or [-1, 1].")
+    raise UserError(
+        f"{path} holds {content}; images are uint8, uint16, or numbers in [0, 1] or [-1, 1]; for others"
+        " give the range from black to white: --data levels:LOW:HIGH:PATH."
+    )
 
 
 def _round_levels(image: np.ndarray) -> np.ndarray:
@@ -114,19 +126,25 @@ def _round_levels(image: np.ndarray) -> np.ndarray:
 
 
 def _read_labels(labels: np.ndarray | None, count: int, path: Path) -> Annotations:
+    """Labels of an array: (N,) classes, words or numbers, as in a table, or (N, D) numbers."""
     if labels is None:
         return Annotations()
-    if labels.ndim == 2 and labels.shape[0] == count and labels.shape[1] and labels.dtype.kind == "f":
+    if labels.shape == (count, 1) and labels.dtype.kind != "f":
+        labels = labels[:, 0]
+    if labels.ndim == 2 and labels.shape[0] == count and labels.shape[1] and labels.dtype.kind in "iubf":
         vectors = labels.astype(np.float32)
         return Annotations(vectors=np.where(np.isnan(vectors).any(1, keepdims=True), np.float32(np.nan), vectors))
-    if labels.shape == (count, 1):
-        labels = labels[:, 0]
-    if labels.shape != (count,) or labels.dtype.kind not in "iubU":
+    if labels.shape != (count,) or labels.dtype.kind not in "iubUSf":
         raise UserError(
             f"{path} holds labels of shape {labels.shape} and type {labels.dtype} for {count:,} images;"
-            f" they should be ({count},) whole numbers or words, or ({count}, D) floating-point numbers."
+            f" they should be ({count},) numbers or words, or ({count}, D) numbers."
         )
-    if labels.dtype.kind == "U":
+    if labels.dtype.kind in "iub":
+        return Annotations(*index_classes(labels), notes=explain_negative(labels.astype(np.int64)))
+    if labels.dtype.kind in "US":
         names, indices = np.unique(labels, return_inverse=True)
-        return Annotations(indices.astype(np.int64), tuple(names.tolist()))
-    return Annotations(*index_classes(labels))
+        words = names if labels.dtype.kind == "U" else np.char.decode(names, "utf-8", "replace")
+        return Annotations(indices.astype(np.int64), tuple(words.tolist()))
+    remarks: list[str] = []
+    arranged = arrange_labels([f"{value:.9g}" for value in labels.tolist()], str(path), remarks)
+    return Annotations(arranged.indices, arranged.names, notes=remarks, vectors=arranged.vectors)

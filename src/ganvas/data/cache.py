@@ -25,6 +25,7 @@ from ..errors import UsageError, UserError
 from ..files import put_in_place
 from ..imaging.bit_depth import USUAL_LIMIT
 from ..imaging.decode import MAX_PIXELS
+from ..imaging.levels import Levels, describe_levels
 from .dataset import Dataset
 
 FORMAT = 2  # to be raised when the same files are prepared differently
@@ -61,6 +62,7 @@ class SourceOptions:
     resolution: tuple[int, int] | None = None  # (height, width); None: chosen by the source
     cache: Path | None = None  # folder of prepared images; None: $GANVAS_CACHE or ~/.cache/ganvas
     progress: Progress | None = None  # called with (images done, images in total)
+    levels: Levels | None = None  # values that become black and white; None: those of the number format
 
 
 def content_key(*parts: Any) -> str:
@@ -97,6 +99,8 @@ def load_or_build(key: str, build: Callable[[Path], Annotations], options: Sourc
         except OSError as e:
             raise _disk_error(e, folder) from e
     dataset.name, dataset.fingerprint = options.name, key
+    if note := describe_levels(dataset.images):
+        dataset.notes.append(note)
     return dataset
 
 

@@ -1,6 +1,7 @@
 """Data set: images (or points) of one size with their labels, captions and sources."""
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -148,7 +149,7 @@ class Dataset:
             rows.append(("classes", self._describe_classes()))
         if self.vectors is not None:
             without = f"; {self.facts.unlabelled:,} unlabelled" if self.facts.unlabelled else ""
-            rows.append(("labels", f"{self.facts.attributes} numbers an image{without}"))
+            rows.append(("labels", describe_vectors(self.vectors) + without))
         if self.captions is not None:
             rows.append(("captions", f"{sum(map(bool, self.captions)):,}"))
         if self.skipped:
@@ -196,6 +197,15 @@ def _join_some(items: list[str], comma: str) -> str:
     return comma.join(items[:LISTED]) + (f"{comma}and {more:,} more" if more > 0 else "")
 
 
+def describe_vectors(vectors: np.ndarray) -> str:
+    """Number and range of labels (N, D): `1 number from 0 to 90`, `5 attributes in {-1, 1}`."""
+    values, count = vectors[~np.isnan(vectors[:, 0])], vectors.shape[1]
+    low, high = (values.min(), values.max()) if values.size else (math.nan, math.nan)
+    two = bool(low < high and ((values == low) | (values == high)).all())
+    extent = f"in {{{low:g}, {high:g}}}" if two else f"from {low:g} to {high:g}"
+    return f"{count:,} {'attribute' if two else 'number'}{'s'[: count != 1]} {extent}"
+
+
 def fingerprint(*arrays: np.ndarray | None) -> str:
     """Hash of the content of arrays, in hex."""
     digest = hashlib.blake2b(digest_size=16)
@@ -217,9 +227,16 @@ def choose_balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.sort(by_class[np.argsort(turn, kind="stable")[:count]])
 
 
+def keeps_negative(values: Sequence[int] | np.ndarray) -> bool:
+    """True if negative labels are classes: -1 and 1 alone, or any below -1; else -1 means unlabelled."""
+    present = np.unique(np.asarray(values, np.int64))
+    return bool(len(present)) and (present.tolist() == [-1, 1] or bool(present[0] < -1))
+
+
 def index_classes(values: Sequence[int] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Convert integer labels to class indices and class names; a negative label means unlabelled (-1)."""
+    """Convert integer labels to class indices and class names; -1 means unlabelled unless `keeps_negative`."""
     array = np.asarray(values, np.int64)
-    present = np.unique(array[array >= 0])
+    labelled = np.full(array.shape, True) if keeps_negative(array) else array >= 0
+    present = np.unique(array[labelled])
     indices = np.searchsorted(present, array)
-    return np.where(array < 0, -1, indices).astype(np.int64), tuple(str(v) for v in present)
+    return np.where(labelled, indices, -1).astype(np.int64), tuple(str(v) for v in present)

@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 
 from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
+from ..imaging.levels import Levels
 from .cache import file_digest
 
 MAX_MEMBER = 1 << 28  # bytes: largest unpacked size of a member of a zip
@@ -23,6 +24,7 @@ class Tree(Protocol):
     name: str
     files: list[str]  # relative, with forward slashes, sorted, without hidden ones
     skipped: list[tuple[str, str]]  # (file, reason) of files that cannot be opened
+    levels: Levels | None  # values of its images that become black and white
 
     def open(self, file: str) -> BinaryIO:
         """Open a file, to be closed by the caller; raises `BadImage` if that fails."""
@@ -43,8 +45,8 @@ def _hidden(part: str) -> bool:
 class Folder:
     """Folder with everything below it; links are followed once."""
 
-    def __init__(self, root: Path):
-        self.root, self.name = root, str(root)
+    def __init__(self, root: Path, levels: Levels | None = None):
+        self.root, self.name, self.levels = root, str(root), levels
         self.files: list[str] = []
         self.skipped: list[tuple[str, str]] = []
         try:
@@ -105,8 +107,8 @@ class Folder:
 class Zip:
     """Zip archive; each member is read into memory when it is opened."""
 
-    def __init__(self, path: Path):
-        self.path, self.name = path, str(path)
+    def __init__(self, path: Path, levels: Levels | None = None):
+        self.path, self.name, self.levels = path, str(path), levels
         self.skipped: list[tuple[str, str]] = []
         try:
             self.archive = zipfile.ZipFile(path)

@@ -24,6 +24,7 @@ from .cache import Annotations, ArrayWriter, SourceOptions, choose_resolution, c
 from .dataset import Dataset
 from .files import Tree
 
+WAY_OUT = ", or give its range from black to white: --data levels:LOW:HIGH:PATH"
 TINY = 4  # pixels: images with a shorter side are skipped
 
 
@@ -74,10 +75,11 @@ def open_tree(tree: Tree, options: SourceOptions, metadata: str | None = None) -
     layout = annotate_files(tree, metadata)
     labels = None if layout.labels is None else layout.labels.tolist()
     content: list[Any] = [labels, layout.class_names, layout.captions, layout.notes, layout.skipped]
-    if layout.vectors is not None:
-        content.append(layout.vectors)
+    content += [more for more in (layout.vectors, tree.levels) if more is not None]
     key = content_key("files", tree.digest(), layout.files, options.resolution, content)
-    return load_or_build(key, lambda file: _build_array(file, tree, layout, options), options)
+    dataset = load_or_build(key, lambda file: _build_array(file, tree, layout, options), options)
+    dataset.notes = [*dataset.notes, *layout.remarks]
+    return dataset
 
 
 def _build_array(file: Path, tree: Tree, layout: AnnotatedFiles, options: SourceOptions) -> Annotations:
@@ -114,9 +116,9 @@ def load_image(
     """Read a file as (H, W, channels) of a dtype, scaled to `size` if given, with notes; a reason if that fails."""
     try:
         with tree.open(file) as stream:
-            image = read_image(stream)
+            image = read_image(stream, levels=tree.levels)
     except BadImage as e:
-        return e.reason
+        return e.reason + (WAY_OUT if e.reason.startswith("holds ") else "")
     array = image.array if dtype == np.uint16 else to_8bit(image.array)
     array = to_channels(scale_and_crop(array, size) if size else array, channels)
     return whiten_hidden(array) if channels == 4 else array, image.notes
@@ -149,7 +151,8 @@ def survey(tree: Tree, files: list[str]) -> Survey:
         result.files.append(file)
         result.sizes[header.size] += 1
         result.size_of[file] = header.size
-        result.grey += header.grey and not transparent
+        numbers = header.floats and tree.levels is not None
+        result.grey += (header.grey or numbers) and not transparent
         result.transparent += transparent
-        result.deep += header.bits == 16
+        result.deep += header.bits == 16 or numbers
     return result

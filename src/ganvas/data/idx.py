@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import UsageError, UserError
 from ..imaging.decode import MAX_PIXELS
+from ..imaging.levels import stretch
 from .arrays import write_images
 from .cache import Annotations, SourceOptions, content_key, file_digest, load_or_build
 from .dataset import Dataset, index_classes
@@ -44,10 +45,12 @@ def open_idx(path: Path, options: SourceOptions) -> Dataset:
         count, height, width = _read_shape(file, 3)
         annotations = Annotations(*index_classes(_read_labels(beside, count, file))) if beside else Annotations()
         images = _iterate_images(file, count, height, width)
+        images = (stretch(image, options.levels) for image in images) if options.levels else images
         annotations.notes = [*notes, *write_images(out, images, (count, height, width, 1), np.uint8, options)]
         return annotations
 
-    key = content_key("idx", file_digest(file), file_digest(beside) if beside else None, options.resolution, notes)
+    content = [file_digest(file), file_digest(beside) if beside else None, options.resolution, notes]
+    key = content_key("idx", *content, *([options.levels] if options.levels else []))
     return load_or_build(key, build, options)
 
 

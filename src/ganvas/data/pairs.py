@@ -15,6 +15,7 @@ from .cache import SourceOptions
 from .dataset import CHANNEL_NAMES, Dataset, fingerprint
 from .files import Tree, is_image
 from .folder import Survey, open_tree, survey
+from .names import align_names
 
 SIDES = {"left": 0, "right": 1}
 UNPAIRED = "piles"  # in fingerprints, since the first version, which runs are resumed by
@@ -29,6 +30,7 @@ class FileSelection:
 
     def __post_init__(self) -> None:
         self.name, self.skipped = self.tree.name, list[tuple[str, str]]()
+        self.levels = self.tree.levels
 
     def open(self, file: str) -> BinaryIO:
         return self.tree.open(file)
@@ -93,6 +95,7 @@ def match_pairs(source: Tree, target: Tree, name: str) -> list[tuple[str, str]]:
             if other != file:
                 raise UserError(f"{name}: {other} and {file} of the {side} are called alike; keep one of them.")
         sides[side] = stems
+    sides["source"], sides["target"] = align_names(sides["source"], sides["target"])
     lonely = [
         f"{sides[side][stem]} (only in the {side})"
         for side, other in (("source", "target"), ("target", "source"))

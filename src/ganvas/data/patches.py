@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,8 @@ class TiledFiles:
 
     def load_or_build(self, options: SourceOptions) -> Dataset:
         """Load the tiles of all files from the cache, or cut them."""
-        kind = [self.tile, self.channels, np.dtype(self.dtype).name]
+        kind: list[Any] = [self.tile, self.channels, np.dtype(self.dtype).name]
+        kind += [self.tree.levels] if self.tree.levels else []
         key = content_key("tiles", self.tree.digest(), self.files, kind)
         return load_or_build(key, lambda file: self.write(file, options), options)
 

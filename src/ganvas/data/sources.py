@@ -10,6 +10,7 @@ from pathlib import Path
 from ..catalog import SOURCES
 from ..errors import UsageError, did_you_mean
 from ..imaging.file_kinds import IMAGE, kind_of_file
+from ..imaging.levels import Levels
 from .arrays import open_arrays
 from .builtin import open_digits, open_photos
 from .cache import OWN, SMALLEST, Progress, SourceOptions
@@ -20,6 +21,7 @@ from .idx import is_idx, open_idx
 from .pairs import combine_fingerprints, combine_unpaired, open_halves, open_pairs
 from .patches import open_paired_patches, open_patches
 from .stacked_mnist import COUNT, open_stacked
+from .tables import SUFFIXES as TABLES
 from .toy import open_toy
 
 LARGEST = 4096  # pixels
@@ -30,7 +32,8 @@ BUILT_IN: dict[str, Callable[[tuple[int, int] | None], Dataset]] = {
     "photos": open_photos,
     **{name: partial(open_toy, name) for name in ("ring", "grid", "swissroll")},
 }
-_WORKS = f"--data takes {', '.join(BUILT_IN)}, a folder of images, a zip, MNIST's IDX files, an .npz or .npy"
+_WORKS = f"--data takes {', '.join(BUILT_IN)}, a folder of images, a zip, MNIST's IDX files, an .npz or .npy,"
+_WORKS += f" or a table of labels beside images ({', '.join(TABLES)})"
 
 
 def parse_resolution(text: str | int | tuple[int, int]) -> tuple[int, int]:
@@ -79,11 +82,7 @@ def open_source(
         match = re.fullmatch(pattern, name, re.DOTALL)
         if match:
             return opener(options, *match.groups())
-    path = Path(name).expanduser()
-    if not name or not path.exists():
-        near = did_you_mean(name, list(BUILT_IN))
-        raise UsageError(f"There is no data source, folder or file {name!r}.{near} {_WORKS}.")
-    return _open_path(path, options)
+    return _open_path(_find_path(name), options)
 
 
 def _open_patches(window: tuple[int, int], options: SourceOptions) -> Dataset | None:
@@ -91,7 +90,7 @@ def _open_patches(window: tuple[int, int], options: SourceOptions) -> Dataset | 
     name, pair = options.name, re.fullmatch(PAIR, options.name, re.DOTALL)
     if pair:
         return open_paired_patches(_open_tree(pair[1], name), _open_tree(pair[2], name), window, options)
-    path = Path(name).expanduser()
+    path = Path(_split_levels(name)[1]).expanduser()
     if not (path.is_dir() and not is_idx(path)) and not (path.is_file() and path.suffix.lower() == ".zip"):
         return None
     return open_patches(_open_tree(name, name), window, options)
@@ -118,18 +117,40 @@ def _open_unpaired(options: SourceOptions, a: str, b: str) -> Dataset:
     return combine_unpaired(_open_part(a, options), target, name=options.name)
 
 
+def _split_levels(name: str) -> tuple[Levels | None, str]:
+    """The values that become black and white, as in `levels:0:4095:DIR`, or None, and the rest of a name."""
+    match = re.fullmatch(LEVELS, name, re.DOTALL)
+    if not match:
+        return None, name
+    levels = float(match[1]), float(match[2])
+    if levels[0] == levels[1]:
+        raise UsageError(f"{name}: black and white are both {levels[0]:g}; give two values, as levels:0:1:{match[3]}.")
+    return levels, match[3]
+
+
+def _open_levels(options: SourceOptions, *_: str) -> Dataset:
+    levels, name = _split_levels(options.name)
+    if name in BUILT_IN or any(re.fullmatch(pattern, name, re.DOTALL) for pattern, _ in COMBINATIONS):
+        raise UsageError(f"{options.name}: levels:LOW:HIGH: stands directly before a folder, an archive or an array.")
+    return _open_path(_find_path(name), replace(options, levels=levels))
+
+
 def _open_tree(name: str, whole: str) -> Tree:
     """Open a folder or a zip as a tree of files."""
-    path = Path(name).expanduser()
+    levels, base = _split_levels(name)
+    path = Path(base).expanduser()
     if path.is_dir():
-        return Folder(path)
+        return Folder(path, levels)
     if path.is_file() and path.suffix.lower() == ".zip":
-        return Zip(path)
+        return Zip(path, levels)
     raise UsageError(f"{whole}: {name!r} is neither a folder nor a zip, which pairs of images need.")
 
 
+NUMBER = r"([-+]?\d*\.?\d+(?:e[-+]?\d+)?)"
+LEVELS = rf"levels:{NUMBER}:{NUMBER}:(.+)"
 PAIR = r"source=(.+),target=(.+)"
 COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the options and the groups of the pattern
+    (LEVELS, _open_levels),
     (r"stacked:(?:(\d+):)?(.+)", lambda o, n, base: open_stacked(_open_part(base, o), o, count=int(n or COUNT))),
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
     (r"(AB|BA):(.+)", lambda o, order, path: open_halves(_open_tree(path, o.name), o, swapped=order == "BA")),
@@ -153,19 +174,27 @@ def absolute_source(name: str) -> str | None:
     return os.path.abspath(os.path.expanduser(name))
 
 
+def _find_path(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not name or not path.exists():
+        near = did_you_mean(name, list(BUILT_IN))
+        raise UsageError(f"There is no data source, folder or file {name!r}.{near} {_WORKS}.")
+    return path
+
+
 def _open_path(path: Path, options: SourceOptions) -> Dataset:
     suffix = path.suffix.lower()
     if path.is_dir():
-        tree = Folder(path)
+        tree = Folder(path, options.levels)
         return open_idx(path, options) if is_idx(path) else open_tree(tree, options)
     if is_idx(path):
         return open_idx(path, options)
     if suffix in (".npy", ".npz"):
         return open_arrays(path, options)
     if suffix == ".zip":
-        return open_tree(Zip(path), options)
-    if suffix in (".jsonl", ".csv"):
-        return open_tree(Folder(path.parent), options, path.name)
+        return open_tree(Zip(path, options.levels), options)
+    if suffix in TABLES:
+        return open_tree(Folder(path.parent, options.levels), options, path.name)
     kind = kind_of_file(path)
     known_as = f" It is {kind.name}: {kind.way_out}." if kind and kind is not IMAGE else ""
     raise UsageError(f"{options.name} is not a data source; {_WORKS}.{known_as}")

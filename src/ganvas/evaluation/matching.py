@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..data.files import Folder, Tree, Zip, is_image
+from ..data.names import align_names
 from ..errors import UsageError
 from ..imaging import decode
 from ..imaging.decode import BadImage, DecodedImage
@@ -25,7 +26,7 @@ def pairs(a: Path, b: Path) -> Iterator[Pair]:
         yield a.stem, decode_image(a, str(a)), decode_image(b, str(b))
         return
     left, right = tree(a), tree(b)
-    ours, theirs = stems(left, a), stems(right, b)
+    ours, theirs = align_names(stems(left, a), stems(right, b))
     if len(ours) != len(theirs):
         raise UsageError(f"{a} holds {len(ours)} images and {b} {len(theirs)}; they cannot be compared one by one.")
     partners = {name: find_partner(name, theirs, b) for name in ours}
@@ -36,7 +37,7 @@ def pairs(a: Path, b: Path) -> Iterator[Pair]:
     for name, file in ours.items():
         other = partners[name]
         with left.open(file) as x, right.open(other) as y:
-            yield name, decode_image(x, file), decode_image(y, other)
+            yield file.rpartition(".")[0], decode_image(x, file), decode_image(y, other)
 
 
 def tree(path: Path) -> Tree:

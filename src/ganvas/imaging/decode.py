@@ -18,6 +18,7 @@ from . import bit_depth, dicom
 from .channels import levels_on_white, levels_to_luma
 from .failures import explain_failure
 from .file_kinds import kind_of_stream
+from .levels import Levels, stretch
 from .metadata import convert_to_srgb
 
 if TYPE_CHECKING:  # torch takes a second to import, and reading files needs none of it
@@ -54,14 +55,18 @@ class Header:
     grey: bool
     alpha: bool  # transparency is declared; only the pixels show whether it is used
     bits: int  # 8 or 16
+    floats: bool = False  # floating-point numbers, whose range is not known
 
 
-def read_image(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+def read_image(
+    file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIXELS, levels: Levels | None = None
+) -> DecodedImage:
     """Decode an image file to (H, W, C) uint8 or uint16 (grey, RGB or RGBA), with EXIF orientation applied.
 
+    With `levels`, these values become black and white; only then floating-point and other numbers are read.
     Raises `BadImage` for a file that is not completely readable or declares more than `max_pixels`.
     """
-    return decode_with(file, max_pixels, decode)
+    return decode_with(file, max_pixels, lambda opened: decode(opened, levels))
 
 
 def read_header(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
@@ -205,11 +210,11 @@ def _read_header(opened: OpenedImage) -> Header:
     if image.format != "TIFF" and exif_orientation(image) in (5, 6, 7, 8):
         width, height = height, width
     deep = mode.endswith("16")
-    return Header((height, width), grey, mode.startswith("RGBA"), 16 if deep else 8)
+    return Header((height, width), grey, mode.startswith("RGBA"), 16 if deep else 8, image.mode == "F")
 
 
-def decode(opened: OpenedImage) -> DecodedImage:
-    """Decode all pixels of an opened image, upright, with a note for each conversion."""
+def decode(opened: OpenedImage, levels: Levels | None = None) -> DecodedImage:
+    """Decode all pixels of an opened image, upright, with a note for each conversion; `levels`: see `read_image`."""
     image = opened.image
     notes = list(image.info.get("notes", [])) if image.format == "DICOM" else []
     if image.format in ("GIF", "WEBP", "PNG", "TIFF") and getattr(image, "is_animated", False):
@@ -223,12 +228,15 @@ def decode(opened: OpenedImage) -> DecodedImage:
         array = bit_depth.read_16bit_colour(image, opened.again)
     else:
         image.load()
-        array = _read_pixels(image, mode)
+        array = _read_pixels(image, mode, levels)
     array = array.reshape(*array.shape[:2], -1)
+    array = stretch(array, levels) if levels else array
     return DecodedImage(np.ascontiguousarray(apply_orientation(array, exif_orientation(image))), notes)
 
 
-def _read_pixels(image: Any, mode: str) -> np.ndarray:
+def _read_pixels(image: Any, mode: str, levels: Levels | None) -> np.ndarray:
+    if levels and image.mode in ("F", "I"):
+        return np.asarray(image)
     if image.mode == "F":
         raise BadImage("holds floating-point numbers of unknown range; save it with 8 or 16 bits")
     if image.mode[0] != "I":
