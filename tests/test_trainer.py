@@ -397,3 +397,18 @@ def test_penalties_are_float32_in_bf16_runs(penalty):
 )
 def test_fakes_are_shared_where_both_players_move_once(changes, d_steps, images, expected):
     assert progress_at(small(**changes), images, 0, d_steps, Group()).share_fakes is expected
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name"), [("adam", "exp_avg"), ("rmsprop", "square_avg"), ("adamw", "exp_avg_sq")]
+)
+def test_an_optimizer_state_of_other_shapes_is_refused(optimizer, name):
+    """PyTorch loads it, and its fused optimisers then write beyond the tensor."""
+    t = trainer(small(**{"g_optimizer": optimizer, "g_optimizer.lr": 1e-3}))
+    t.advance()
+    state = copy.deepcopy(t.state_dict())
+    memory = state["g"]["state"][0]
+    memory[name] = memory[name].flatten()[:1]
+    with pytest.raises(ValueError, match=f"optimiser's {name} of weight 0 is \\(1,\\), not"):
+        t.load_state_dict(state)
+    assert t.advance().step == 2

@@ -63,6 +63,17 @@ class Player:
         for p in self.weights:
             p.requires_grad_(not frozen)
 
+    def check_memory(self, saved: dict[str, Any]) -> None:
+        """Raise `ValueError` unless an optimiser's saved state is one of these weights.
+
+        PyTorch checks the number of weights alone, and its fused optimisers write beyond a tensor that is too small.
+        """
+        for k, memory in saved["state"].items():
+            for name, value in memory.items():
+                if isinstance(value, Tensor) and value.ndim and value.shape != self.weights[k].shape:
+                    expected = tuple(self.weights[k].shape)
+                    raise ValueError(f"the optimiser's {name} of weight {k} is {tuple(value.shape)}, not {expected}")
+
     def set_rate(self, factor: float, beta2: float | None = None) -> None:
         for group, rate in zip(self.optimizer.param_groups, self.rates):
             group["lr"] = rate * factor * self.lr_factor

@@ -188,6 +188,8 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue exactly where `state_dict` was taken; the data stream is reopened at the counter."""
+        for name, player in self.players.items():
+            player.check_memory(state[name])
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
         self.images, self.step = state["images"], state["step"]
