@@ -10,6 +10,7 @@ import pickle
 import shutil
 import struct
 import tempfile
+import zipfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -95,29 +96,36 @@ class Canary:
 
 
 def mutate(rng, file: Path) -> str:
-    """Change one file in place by its kind."""
+    """Change one file in place, by its kind as long as it still is of that kind."""
     data = file.read_bytes()
-    if rng.random() < 0.2:
-        what, data = mutate_bytes(rng, data, data)
-    elif file.suffix in (".json", ".jsonl"):
-        what, data = mutate_json(rng, data)
-    elif file.suffix in (".pt", ".pth"):
-        what, data = _mutate_torch(rng, data)
-    elif file.suffix == ".npz":
-        what, data = mutate_archive(rng, data, lambda name, content: _npy(rng))
-    elif file.suffix == ".npy":
-        what, data = "array", _npy(rng)
-    elif file.suffix == ".safetensors":
-        what, data = _mutate_safetensors(rng, data)
-    elif file.suffix == ".gz":
-        raw = gzip.decompress(data)
-        bomb = rng.random() < 0.05
-        what, raw = ("bomb", raw[:8] + bytes(64 << 20)) if bomb else mutate_bytes(rng, raw, raw)
-        data = gzip.compress(raw, 1)
-    else:
+    try:
+        if rng.random() < 0.8:
+            what, data = _by_kind(rng, file, data)
+        else:
+            what, data = mutate_bytes(rng, data, data)
+    except (ValueError, RuntimeError, EOFError, OSError, LookupError, zipfile.BadZipFile, pickle.UnpicklingError):
         what, data = mutate_bytes(rng, data, data)
     file.write_bytes(data)
     return what
+
+
+def _by_kind(rng, file: Path, data: bytes) -> tuple[str, bytes]:
+    if file.suffix in (".json", ".jsonl"):
+        return mutate_json(rng, data)
+    if file.suffix in (".pt", ".pth"):
+        return _mutate_torch(rng, data)
+    if file.suffix == ".npz":
+        return mutate_archive(rng, data, lambda name, content: _npy(rng))
+    if file.suffix == ".npy":
+        return "array", _npy(rng)
+    if file.suffix == ".safetensors":
+        return _mutate_safetensors(rng, data)
+    if file.suffix == ".gz":
+        raw = gzip.decompress(data)
+        bomb = rng.random() < 0.05
+        what, raw = ("bomb", raw[:8] + bytes(64 << 20)) if bomb else mutate_bytes(rng, raw, raw)
+        return what, gzip.compress(raw, 1)
+    return mutate_bytes(rng, data, data)
 
 
 def _npy(rng) -> bytes:

@@ -16,6 +16,7 @@ from ..errors import BadImage, printable
 from ..files import atomic_write
 from . import bit_depth, dicom
 from .channels import levels_on_white, levels_to_luma
+from .decode_cost import check_cost
 from .failures import explain_failure
 from .file_kinds import kind_of_stream
 from .levels import Levels, stretch
@@ -166,6 +167,7 @@ def _open_header(stream: BinaryIO, max_pixels: int) -> OpenedImage:
     image = again()
     width, height = image.size
     bit_depth.check_pixel_limit(width, height, max_pixels)
+    check_cost(image, stream)
     return OpenedImage(image, again, rewind)
 
 
