@@ -149,9 +149,10 @@ def test_tiffs_that_pillow_cannot_read(channels: int, planar: str) -> None:
     extra = ["unassalpha"] if channels in (2, 4) else None
     tifffile.imwrite(out, stored_so, photometric=kind, planarconfig=planar, extrasamples=extra)
     np.testing.assert_array_equal(open_photo(out.getvalue()).array, array)
-    if planar == "separate":
-        with pytest.raises(BadImage, match="plane by plane"):
-            read_image(out.getvalue())
+    as_data = read_image(out.getvalue()).array
+    np.testing.assert_array_equal(as_data, array[..., [0, 0, 0, 1]] if channels == 2 else array)
+    header = read_header(out.getvalue())
+    assert (header.size, header.bits, header.grey, header.alpha) == ((9, 7), 16, channels == 2, channels != 3)
 
 
 def test_grey_that_counts_from_white() -> None:

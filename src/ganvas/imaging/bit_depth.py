@@ -4,15 +4,13 @@ import logging
 import os
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import BadImage, UsageError
+from .tiff import BITS, EXTRA, ORIENTATION, PLANAR, Tiff, choose_page, extra_note
 
-BITS, PLANAR = 258, 284  # TIFF tags: bits of each channel; 2 where channels are stored one after the other
 USUAL_LIMIT = 200_000_000  # pixels of an image
 BAND = 1 << 22  # pixels copied at once
 DEFLATE = (8, 32946)  # TIFF's two codes of this compression
@@ -44,11 +42,13 @@ def raw_mode(image: Any) -> str:
 def deep_mode(image: Any) -> str:
     """`I;16`, `RGB;16` or `RGBA;16` for an undecoded image of 16 bits a channel, else empty.
 
-    Raises `BadImage` for 16-bit colours stored plane by plane, which Pillow would read as 8-bit ones.
+    Raises `BadImage` for planes of a TIFF that Pillow reads wrongly: of 16 bits, or with further bands.
     """
     raw, tags = raw_mode(image), getattr(image, "tag_v2", {})
-    if tags.get(PLANAR) == 2 and max(tags.get(BITS, (8,))) > 8:
-        raise BadImage("stores its 16-bit colours plane by plane; save it with the channels interleaved")
+    if tags.get(PLANAR) == 2:
+        further = 0 in tags.get(EXTRA, ()) and (image.tile[0].codec_name == "raw" or any(tags[EXTRA]))
+        if max(tags.get(BITS, (8,))) > 8 or further:
+            raise BadImage("stores its channels plane by plane; save it with the channels interleaved")
     if image.mode.startswith("I"):
         return "RGBA;16" if isinstance(image.info.get("transparency"), int) else "I;16"
     if ";16" not in raw or image.mode not in ("RGB", "RGBA"):
@@ -114,55 +114,76 @@ def unmultiply_levels(array: np.ndarray) -> np.ndarray:
     return np.concatenate([colours.clip(0, top).astype(array.dtype), array[..., -1:]], -1)
 
 
-def read_special_tiff(stream: BinaryIO, max_pixels: int) -> tuple[np.ndarray, dict[int, Any]] | None:
-    """Read a TIFF that Pillow cannot: floating-point colour, 16 bits with alpha, or 16 bits plane by plane.
-
-    Returns the first page as (H, W, C) uint16 or float32, C from 1 to 4, with its tags by number; None for any other
-    file.  The stream keeps its position.  Raises `BadImage` for a page that is too large or of unknown compression.
-    """
+def open_tiff(stream: BinaryIO, max_pixels: int) -> "Tiff | TiffPage":
+    """Open a TIFF by Pillow or, where Pillow would not read it rightly, by tifffile."""
     start = stream.tell()
-    magic = stream.read(4)
-    stream.seek(start)
-    if magic not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return None
     try:
-        with suppress(Exception):
-            deep_mode(TiffImageFile(stream))
-            return None  # Pillow reads it correctly
+        image = Tiff(stream)
+        deep_mode(image)
+        return image
+    except Exception:
         stream.seek(start)
-        page = _special_page(stream)
+        page = _special_page(stream, max_pixels)
+        stream.seek(start)
         if page is None:
-            return None
-        array = _read_page(page, stream, max_pixels)
-        tags = {tag.code: tag.value for tag in page.tags.values()}
-    finally:
-        stream.seek(start)
-    channels = array.shape[2]
-    if channels > 4 or (page.photometric not in (0, 1, 2)):
-        raise BadImage(f"has {channels} channels of {array.dtype}; grey and RGB are read, each with alpha or without")
-    if page.photometric == 0 and array.dtype.kind == "u":  # white is 0; a second channel is alpha and stays
-        array[..., 0] = np.iinfo(array.dtype).max - array[..., 0]
-    multiplied = channels in (2, 4) and 1 in [int(e) for e in page.extrasamples]
-    return unmultiply_levels(array) if multiplied else array, tags
+            raise
+        return page
 
 
-def _special_page(stream: BinaryIO) -> Any:
-    """First page of a TIFF that only tifffile reads, else None."""
+def _special_page(stream: BinaryIO, max_pixels: int) -> "TiffPage | None":
+    """The image of a TIFF that tifffile reads, else None."""
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs every defect of a damaged file
+    start, (number, _) = stream.tell(), choose_page(stream)
     try:
-        page: Any = tifffile.TiffFile(stream).pages[0]
-        floating = page.dtype.kind == "f"
+        page: Any = tifffile.TiffFile(stream).pages[number]
+        stream.seek(start)
+        known = page.dtype.kind == "f" or (page.dtype in (np.uint8, np.uint16) and page.samplesperpixel > 1)
+        return TiffPage(page, stream, max_pixels) if known else None
     except Exception:
         return None
-    return page if floating or (page.dtype == np.uint16 and page.samplesperpixel > 1) else None
+
+
+class TiffPage:
+    """A page of a TIFF that Pillow does not read rightly: floating-point colour, planes, or more bands.
+
+    Three bands or more are taken for red, green and blue, even where the file calls them grey.
+    """
+
+    format = "TIFF"
+
+    def __init__(self, page: Any, stream: BinaryIO, max_pixels: int):
+        self.page, self.stream, self.start, self.max_pixels = page, stream, stream.tell(), max_pixels
+        self.tags: dict[int, Any] = {tag.code: tag.value for tag in page.tags.values()}
+        turn = self.tags.get(ORIENTATION, 1)
+        self.orientation = turn if isinstance(turn, int) else 1
+        width, height = page.imagewidth, page.imagelength
+        self.size = (height, width) if self.orientation in (5, 6, 7, 8) else (width, height)  # upright, as Pillow's
+        bands = page.samplesperpixel
+        self.colours = 3 if page.photometric == 2 or bands > 2 else 1
+        declared = [int(kind) for kind in page.extrasamples][self.colours - bands :] if bands > self.colours else []
+        self.extra = [*[2] * (bands - self.colours - len(declared)), *declared]  # not declared: transparency
+        self.alpha = self.extra[:1] in ([1], [2])
+        self.notes = extra_note(self.extra[self.alpha :])
+
+    def read(self) -> np.ndarray:
+        """Decode to (H, W, C) uint8, uint16 or float32, C from 1 to 4, not yet turned; raises `BadImage`."""
+        page = self.page
+        if page.photometric not in (0, 1, 2):
+            kind = f"{page.samplesperpixel} channels of {page.dtype}"
+            raise BadImage(f"has {kind}; grey and RGB are read, each with alpha or without")
+        array = _read_page(page, self.stream, self.max_pixels)[..., : self.colours + self.alpha]
+        self.stream.seek(self.start)  # where its EXIF data are read from
+        if page.photometric == 0 and array.dtype.kind == "u":  # white is 0; a second channel is alpha and stays
+            array[..., 0] = np.iinfo(array.dtype).max - array[..., 0]
+        return unmultiply_levels(array) if self.alpha and self.extra[0] == 1 else array
 
 
 def _read_page(page: Any, stream: BinaryIO, max_pixels: int) -> np.ndarray:
     """Decode a page to (H, W, C) after checking its declared size and the unpacked size of its strips."""
     height, width = page.imagelength, page.imagewidth
-    check_pixel_limit(width, height, max_pixels)
+    check_pixel_limit(width * max(page.samplesperpixel // 4, 1), height, max_pixels)
     if int(page.compression) in DEFLATE:
         most = page.size * page.dtype.itemsize
         for offset, count in zip(page.dataoffsets, page.databytecounts):
@@ -180,4 +201,6 @@ def _read_page(page: Any, stream: BinaryIO, max_pixels: int) -> np.ndarray:
         raise BadImage(f"is packed with {name}; TIFFs of such numbers are read plain or with deflate") from None
     array = array.reshape(-1, height, width) if page.planarconfig == 2 else array.reshape(height, width, -1)
     array = np.moveaxis(array, 0, -1) if page.planarconfig == 2 else array
-    return np.ascontiguousarray(array.astype(np.uint16 if array.dtype == np.uint16 else np.float32))
+    return np.ascontiguousarray(
+        array.astype(np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("="), copy=False)
+    )

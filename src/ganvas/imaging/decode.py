@@ -38,6 +38,8 @@ SUFFIXES = (
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".dcm", ".dicom"),
 )
 ORIENTATION = 0x0112  # the EXIF tag
+UNKNOWN_RANGE = "holds floating-point numbers of unknown range; save it with 8 or 16 bits"
+TIFF = (b"II", b"MM")  # the first letters of such a file
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def read_header(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PI
 class OpenedImage:
     """An image file whose header has been read."""
 
-    image: Any  # a Pillow image, not decoded
+    image: Any  # a Pillow image, not decoded, or a `TiffPage`
     again: Callable[[], Any]  # opens the file once more as a Pillow image
     rewind: Callable[[], BinaryIO]  # the file at its beginning
 
@@ -157,12 +159,7 @@ def _open_header(stream: BinaryIO, max_pixels: int) -> OpenedImage:
         raise BadImage(f"{known_as} an image of a supported format" + (f": {kind.way_out}" if kind else ""))
 
     def again() -> Any:
-        opened = known[0](rewind(), "")
-        if isinstance(xmp := opened.info.get("xmp", b""), str):  # of a TIFF, on which Pillow would fail
-            opened.info["xmp"] = xmp.encode()
-        elif not isinstance(xmp, bytes):
-            del opened.info["xmp"]
-        return opened
+        return bit_depth.open_tiff(rewind(), max_pixels) if prefix[:2] in TIFF else known[0](rewind(), "")
 
     image = again()
     width, height = image.size
@@ -205,6 +202,8 @@ def is_grey(image: Any) -> bool:
 
 def _read_header(opened: OpenedImage) -> Header:
     image = opened.image
+    if isinstance(image, bit_depth.TiffPage):
+        return Header(image.size[::-1], image.colours == 1, image.alpha, 8 if image.page.dtype == np.uint8 else 16)
     mode = _array_mode(image)
     grey = mode == "L" or is_grey(image)  # before EXIF is read, for which Pillow may decode
     width, height = image.size
@@ -218,8 +217,14 @@ def _read_header(opened: OpenedImage) -> Header:
 def decode(opened: OpenedImage, levels: Levels | None = None) -> DecodedImage:
     """Decode all pixels of an opened image, upright, with a note for each conversion; `levels`: see `read_image`."""
     image = opened.image
-    notes = list(image.info.get("notes", [])) if image.format == "DICOM" else []
-    if image.format in ("GIF", "WEBP", "PNG", "TIFF") and getattr(image, "is_animated", False):
+    if isinstance(image, bit_depth.TiffPage):
+        if image.page.dtype.kind == "f":
+            raise BadImage(UNKNOWN_RANGE)
+        array = image.read()
+        array = array[..., [0, 0, 0, 1]] if array.shape[2] == 2 else array
+        return DecodedImage(np.ascontiguousarray(apply_orientation(array, image.orientation)), image.notes)
+    notes = list(image.info.get("notes", [])) if image.format in ("DICOM", "TIFF") else []
+    if image.format in ("GIF", "WEBP", "PNG", "TIFF", "AVIF") and getattr(image, "is_animated", False):
         notes.append("the first frame of several is used")
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") and image.format != "AVIF":
         notes.append(f"{image.mode} is converted to RGB")
@@ -240,7 +245,7 @@ def _read_pixels(image: Any, mode: str, levels: Levels | None) -> np.ndarray:
     if levels and image.mode in ("F", "I"):
         return np.asarray(image)
     if image.mode == "F":
-        raise BadImage("holds floating-point numbers of unknown range; save it with 8 or 16 bits")
+        raise BadImage(UNKNOWN_RANGE)
     if image.mode[0] != "I":
         if image.mode in ("La", "RGBa"):
             image = image.convert(image.mode.upper())

@@ -21,13 +21,11 @@ from .decode import (
     apply_orientation,
     decode,
     decode_with,
-    decoding_errors,
     exif_orientation,
     has_grey_palette,
     is_grey,
-    open_stream,
 )
-from .metadata import ORIENTATION, Metadata, metadata_from_tags, read_metadata
+from .metadata import Metadata, metadata_from_tags, read_metadata
 
 Indices = slice | np.ndarray
 ALL = slice(None)
@@ -130,24 +128,15 @@ def open_photo(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIX
     Floating-point levels within [0, 1] are kept; others are scaled by their smallest and largest value, with a note.
     Raises `BadImage` for a file that is not completely readable or declares more than `max_pixels`.
     """
-    with decoding_errors(file), open_stream(file) as stream:
-        special = _read_special(stream, max_pixels)
-    return special if special is not None else decode_with(file, max_pixels, _read_photo)
-
-
-def _read_special(stream: BinaryIO, max_pixels: int) -> Photo | None:
-    """Read a TIFF that Pillow cannot; None for any other file."""
-    page = bit_depth.read_special_tiff(stream, max_pixels)
-    if page is None:
-        return None
-    array, tags = page
-    metadata, notes = metadata_from_tags(tags, stream, array.shape[2])
-    turn = tags.get(ORIENTATION, 1)
-    return _build_photo(apply_orientation(array, int(turn) if isinstance(turn, int) else 1), metadata, notes, "TIFF")
+    return decode_with(file, max_pixels, _read_photo)
 
 
 def _read_photo(opened: OpenedImage) -> Photo:
     image = opened.image
+    if isinstance(image, bit_depth.TiffPage):
+        array = apply_orientation(image.read(), image.orientation)
+        metadata, losses = metadata_from_tags(image.tags, image.stream, array.shape[2])
+        return _build_photo(array, metadata, image.notes + losses, image.format)
     grey = has_grey_palette(image) if image.mode == "P" else is_grey(image)
     if image.mode == "F":
         image.load()
