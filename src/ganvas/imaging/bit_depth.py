@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import BadImage, UsageError
-from .tiff import BITS, EXTRA, ORIENTATION, PLANAR, Tiff, choose_page, extra_note
+from .pnm import largest_level
+from .tiff import BITS, EXTRA, ORIENTATION, PLANAR, Tiff, choose_page, extra_note, stretch
 
 USUAL_LIMIT = 200_000_000  # pixels of an image
 BAND = 1 << 22  # pixels copied at once
@@ -51,10 +52,37 @@ def deep_mode(image: Any) -> str:
             raise BadImage("stores its channels plane by plane; save it with the channels interleaved")
     if image.mode.startswith("I"):
         return "RGBA;16" if isinstance(image.info.get("transparency"), int) else "I;16"
-    if ";16" not in raw or image.mode not in ("RGB", "RGBA"):
+    if largest_level(image) > 255 and image.mode == "RGB":
+        return "RGB;16"
+    if ";16" not in raw or raw.startswith("BGR") or image.mode not in ("RGB", "RGBA"):  # BGR;16: 16 bits for all three
         return ""
     transparent = image.mode == "RGBA" or isinstance(image.info.get("transparency"), tuple)
     return "RGBA;16" if transparent else "RGB;16"
+
+
+def declared_bits(head: bytes, kind: str) -> list[int]:
+    """Bits of each channel by the beginning of a JPEG 2000 file, or of the colours by that of an AVIF file.
+
+    The marker SIZ (ISO 15444-1, A.5.1) and the property av1C (AV1 in ISO base media, 2.3.3); 8 if there is none.
+    """
+    if kind == "AVIF":
+        flags = [part[2] for part in head.split(b"av1C")[1:] if len(part) > 2]
+        return [12 if any(f & 0x20 for f in flags) else 10 if any(f & 0x40 for f in flags) else 8]
+    at = head.find(b"\xff\x4f\xff\x51")
+    count = int.from_bytes(head[at + 40 : at + 42], "big")
+    return [(bits & 0x7F) + 1 for bits in head[at + 42 : at + 42 + 3 * count : 3]] if at >= 0 else [8]
+
+
+def fill_range(array: np.ndarray, bits: list[int]) -> np.ndarray:
+    """Scale the channels of a JPEG 2000 image, whose levels Pillow shifts up: their white becomes 255 or 65535."""
+    depth = array.dtype.itemsize * 8
+    if all(b >= depth for b in bits) or array.shape[2] not in (len(bits), 2 * len(bits)):
+        return array
+    bits = [bits[0]] * (array.shape[2] - len(bits)) + bits  # grey with alpha is RGBA by now
+    planes = [
+        stretch(array[..., k] >> (depth - b), (1 << b) - 1) if b < depth else array[..., k] for k, b in enumerate(bits)
+    ]
+    return np.stack([plane.astype(array.dtype) for plane in planes], -1)
 
 
 def read_16bit_colour(image: Any, again: Callable[[], Any]) -> np.ndarray:
@@ -97,6 +125,13 @@ def to_array(image: Any) -> np.ndarray:
     for top in range(0, height, rows):
         out[top : top + rows] = np.asarray(image.crop((0, top, width, min(top + rows, height))))
     return out
+
+
+def scale_key(image: Any) -> None:
+    """Scale the transparent grey of a PNG (tRNS) of 2 or 4 bits, as Pillow scales the pixels but not this."""
+    key = image.info.get("transparency")
+    if isinstance(key, int) and (bits := {"L;2": 2, "L;4": 4}.get(raw_mode(image))):
+        image.info["transparency"] = key * 255 // ((1 << bits) - 1)
 
 
 def add_key_alpha(array: np.ndarray, hidden: int | tuple[int, ...]) -> np.ndarray:
@@ -185,7 +220,9 @@ def _read_page(page: Any, stream: BinaryIO, max_pixels: int) -> np.ndarray:
     height, width = page.imagelength, page.imagewidth
     check_pixel_limit(width * max(page.samplesperpixel // 4, 1), height, max_pixels)
     if int(page.compression) in DEFLATE:
-        most = page.size * page.dtype.itemsize
+        tile = page.tilewidth * page.tilelength if page.is_tiled else 0  # which may reach beyond the image
+        check_pixel_limit(tile, 1, max_pixels)
+        most = max(page.size, tile * page.samplesperpixel) * page.dtype.itemsize
         for offset, count in zip(page.dataoffsets, page.databytecounts):
             stream.seek(offset)
             unpacker = zlib.decompressobj()

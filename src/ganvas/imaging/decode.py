@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import BadImage, printable
 from ..files import atomic_write
-from . import bit_depth, dicom
+from . import bit_depth, dicom, pnm
 from .channels import levels_on_white, levels_to_luma
 from .decode_cost import check_cost
 from .failures import explain_failure
@@ -162,6 +162,11 @@ def _open_header(stream: BinaryIO, max_pixels: int) -> OpenedImage:
         return bit_depth.open_tiff(rewind(), max_pixels) if prefix[:2] in TIFF else known[0](rewind(), "")
 
     image = again()
+    if image.format in ("AVIF", "JPEG2000"):
+        stream.seek(start)
+        image.info["bits"] = bit_depth.declared_bits(stream.read(1 << 20), image.format)
+    if prefix.startswith(b"\x89PNG"):
+        bit_depth.scale_key(image)
     width, height = image.size
     bit_depth.check_pixel_limit(width, height, max_pixels)
     check_cost(image, stream)
@@ -230,13 +235,19 @@ def decode(opened: OpenedImage, levels: Levels | None = None) -> DecodedImage:
         notes.append(f"{image.mode} is converted to RGB")
     if image.mode == "CMYK" and ";16" in bit_depth.raw_mode(image):
         notes.append("16-bit colour is read as 8-bit")
-    mode = _array_mode(image)
-    if mode in ("RGB;16", "RGBA;16") and image.mode[0] != "I":
+    mode, bits = _array_mode(image), image.info.get("bits", [8])
+    if max(bits) > 8 and not mode.endswith("16"):
+        notes.append(f"{max(bits)}-bit colour is read as 8-bit")
+    if pnm.largest_level(image):
+        array = pnm.read_levels(image)
+    elif mode in ("RGB;16", "RGBA;16") and image.mode[0] != "I":
         array = bit_depth.read_16bit_colour(image, opened.again)
     else:
         image.load()
         array = _read_pixels(image, mode, levels)
     array = array.reshape(*array.shape[:2], -1)
+    if image.format == "JPEG2000" and image.mode[0] != "P":
+        array = bit_depth.fill_range(array, bits)
     array = stretch(array, levels) if levels else array
     return DecodedImage(np.ascontiguousarray(apply_orientation(array, exif_orientation(image))), notes)
 

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -15,12 +15,13 @@ SAMPLES, PLANAR = 277, 284  # channels; 2 where they are stored one after the ot
 COLOUR_MAP, SUB_DIRECTORIES, EXTRA, SAMPLE_FORMAT, DNG_VERSION = 320, 330, 338, 339, 50706
 RAW = (32803, 34892)  # photometric interpretations of sensors: colour filter array, linear raw (DNG 1.7)
 FAX = (2, 3, 4)  # compressions of black on white
-MOST_PAGES, MOST_INNER = 1000, 16  # directories that are looked at
+MOST, ENTRIES, VALUES = 128, 512, 16  # directories of a file, entries of one, and values of a tag that are looked at
+WANTED = (SUBFILE, OLD_SUBFILE, PHOTOMETRIC, SUB_DIRECTORIES, DNG_VERSION)
 Directory = dict[int, tuple[int, ...]]
 
 
-def read_directories(stream: BinaryIO) -> tuple[list[Directory], list[Directory]]:
-    """Read the tags of a TIFF's pages, and of the directories inside them, as far as they lie within their entries."""
+def read_directories(stream: IO[bytes]) -> tuple[list[Directory], list[Directory]]:
+    """Read the `WANTED` tags of a TIFF's pages, and of the directories inside them."""
     start = stream.tell()
     head = stream.read(16)
     order, big = "<" if head[:2] == b"II" else ">", head[2:4] in (b"+\0", b"\0+")
@@ -28,12 +29,12 @@ def read_directories(stream: BinaryIO) -> tuple[list[Directory], list[Directory]
     pages: list[Directory] = []
     inner: list[Directory] = []
     seen: set[int] = set()
-    while offset and offset not in seen and len(pages) < MOST_PAGES:
+    while offset and offset not in seen and len(pages) + len(inner) < MOST:
         seen.add(offset)
         try:
             tags, offset = _read_directory(stream, start, offset, order, big)
             pages.append(tags)
-            for place in tags.get(SUB_DIRECTORIES, ())[:MOST_INNER]:
+            for place in tags.get(SUB_DIRECTORIES, ()):
                 inner.append(_read_directory(stream, start, place, order, big)[0])
         except (struct.error, OverflowError):
             break  # a damaged end: the pages before it count
@@ -41,17 +42,17 @@ def read_directories(stream: BinaryIO) -> tuple[list[Directory], list[Directory]
     return pages, inner
 
 
-def _read_directory(stream: BinaryIO, start: int, offset: int, order: str, big: bool) -> tuple[Directory, int]:
-    """Read a directory's whole numbers of up to 16 values, and the offset of the next one."""
+def _read_directory(stream: IO[bytes], start: int, offset: int, order: str, big: bool) -> tuple[Directory, int]:
+    """Read the `WANTED` tags of a directory, and the offset of the next one."""
     word, counts, size = ("Q", "Q", 20) if big else ("I", "H", 12)
     stream.seek(start + offset)
     count = struct.unpack(order + counts, stream.read(struct.calcsize(counts)))[0]
-    raw = stream.read(min(count, 4096) * size + struct.calcsize(word))
+    raw = stream.read(min(count, ENTRIES) * size + struct.calcsize(word))
     tags: Directory = {}
-    for at in range(0, min(count, 4096) * size, size):
+    for at in range(0, min(count, ENTRIES) * size, size):
         tag, kind, values = struct.unpack_from(order + "HH" + word, raw, at)
         code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind)
-        if code is None or not 0 < values <= MOST_INNER:
+        if tag not in WANTED or code is None or not 0 < values <= VALUES:
             continue
         field = raw[at + size - struct.calcsize(word) : at + size]
         if struct.calcsize(code) * values > len(field):
@@ -66,7 +67,7 @@ def _is_full(tags: Directory) -> bool:
     return not tags.get(SUBFILE, (0,))[0] & 5 and tags.get(OLD_SUBFILE, (1,))[0] != 2
 
 
-def choose_page(stream: BinaryIO) -> tuple[int, bool]:
+def choose_page(stream: IO[bytes]) -> tuple[int, bool]:
     """Number of the first page that is no thumbnail, and whether there are more of them.
 
     Raises `BadImage` for raw images of cameras, and for files whose image is not in a page.
