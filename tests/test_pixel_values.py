@@ -198,7 +198,7 @@ CAMERAS = {
 @pytest.mark.parametrize("kind", CAMERAS)
 @pytest.mark.parametrize("use", [open_photo, read_image, read_header])
 def test_raw_images_of_cameras_are_named(kind: str, use: Callable[[bytes], object]) -> None:
-    with pytest.raises(BadImage, match="DNG" if "DNG" in kind else "camera's raw image"):
+    with pytest.raises(BadImage, match="DNG" if "DNG" in kind else "raw photograph"):
         use(CAMERAS[kind])
 
 

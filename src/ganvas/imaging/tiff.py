@@ -9,6 +9,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import BadImage
+from .file_kinds import DEVELOP
 
 SUBFILE, OLD_SUBFILE, BITS, PACKING, PHOTOMETRIC, ORIENTATION = 254, 255, 258, 259, 262, 274
 SAMPLES, PLANAR = 277, 284  # channels; 2 where they are stored one after the other
@@ -16,12 +17,12 @@ COLOUR_MAP, SUB_DIRECTORIES, EXTRA, SAMPLE_FORMAT, DNG_VERSION = 320, 330, 338, 
 RAW = (32803, 34892)  # photometric interpretations of sensors: colour filter array, linear raw (DNG 1.7)
 FAX = (2, 3, 4)  # compressions of black on white
 MOST, ENTRIES, VALUES = 128, 512, 16  # directories of a file, entries of one, and values of a tag that are looked at
-WANTED = (SUBFILE, OLD_SUBFILE, PHOTOMETRIC, SUB_DIRECTORIES, DNG_VERSION)
+READ_TAGS = (SUBFILE, OLD_SUBFILE, PHOTOMETRIC, SUB_DIRECTORIES, DNG_VERSION)
 Directory = dict[int, tuple[int, ...]]
 
 
 def read_directories(stream: IO[bytes]) -> tuple[list[Directory], list[Directory]]:
-    """Read the `WANTED` tags of a TIFF's pages, and of the directories inside them."""
+    """Read the `READ_TAGS` tags of a TIFF's pages, and of the directories inside them."""
     start = stream.tell()
     head = stream.read(16)
     order, big = "<" if head[:2] == b"II" else ">", head[2:4] in (b"+\0", b"\0+")
@@ -43,7 +44,7 @@ def read_directories(stream: IO[bytes]) -> tuple[list[Directory], list[Directory
 
 
 def _read_directory(stream: IO[bytes], start: int, offset: int, order: str, big: bool) -> tuple[Directory, int]:
-    """Read the `WANTED` tags of a directory, and the offset of the next one."""
+    """Read the `READ_TAGS` tags of a directory, and the offset of the next one."""
     word, counts, size = ("Q", "Q", 20) if big else ("I", "H", 12)
     stream.seek(start + offset)
     count = struct.unpack(order + counts, stream.read(struct.calcsize(counts)))[0]
@@ -52,7 +53,7 @@ def _read_directory(stream: IO[bytes], start: int, offset: int, order: str, big:
     for at in range(0, min(count, ENTRIES) * size, size):
         tag, kind, values = struct.unpack_from(order + "HH" + word, raw, at)
         code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind)
-        if tag not in WANTED or code is None or not 0 < values <= VALUES:
+        if tag not in READ_TAGS or code is None or not 0 < values <= VALUES:
             continue
         field = raw[at + size - struct.calcsize(word) : at + size]
         if struct.calcsize(code) * values > len(field):
@@ -73,10 +74,10 @@ def choose_page(stream: IO[bytes]) -> tuple[int, bool]:
     Raises `BadImage` for raw images of cameras, and for files whose image is not in a page.
     """
     pages, inner = read_directories(stream)
-    if any(DNG_VERSION in tags for tags in pages):
-        raise BadImage("is a DNG, a camera's raw image: develop it, and save it as TIFF or PNG")
+    if any(len(tags.get(DNG_VERSION, ())) == 4 for tags in pages):
+        raise BadImage(f"is a raw photograph (DNG): {DEVELOP}")
     if any(tags.get(PHOTOMETRIC, (0,))[0] in RAW for tags in pages + inner):
-        raise BadImage("is a camera's raw image: develop it, and save it as TIFF or PNG")
+        raise BadImage(f"is a raw photograph: {DEVELOP}")
     full = [k for k, tags in enumerate(pages) if _is_full(tags)]
     if not full and any(_is_full(tags) for tags in inner):
         raise BadImage("holds a thumbnail, and its image in a directory that is not read: save it as a plain TIFF")
