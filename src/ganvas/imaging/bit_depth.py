@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import BadImage, UsageError
+from .levels import fill_depth
 from .pnm import largest_level
-from .tiff import BITS, EXTRA, ORIENTATION, PLANAR, Tiff, choose_page, extra_note, stretch
+from .tiff import BITS, EXTRA, ORIENTATION, PLANAR, Tiff, choose_page, extra_note
 
 USUAL_LIMIT = 200_000_000  # pixels of an image
 BAND = 1 << 22  # pixels copied at once
@@ -79,9 +80,7 @@ def fill_range(array: np.ndarray, bits: list[int]) -> np.ndarray:
     if all(b >= depth for b in bits) or array.shape[2] not in (len(bits), 2 * len(bits)):
         return array
     bits = [bits[0]] * (array.shape[2] - len(bits)) + bits  # grey with alpha is RGBA by now
-    planes = [
-        stretch(array[..., k] >> (depth - b), (1 << b) - 1) if b < depth else array[..., k] for k, b in enumerate(bits)
-    ]
+    planes = [fill_depth(array[..., k] >> depth - b, (1 << b) - 1) for k, b in enumerate(min(b, depth) for b in bits)]
     return np.stack([plane.astype(array.dtype) for plane in planes], -1)
 
 

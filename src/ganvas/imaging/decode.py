@@ -223,11 +223,7 @@ def decode(opened: OpenedImage, levels: Levels | None = None) -> DecodedImage:
     """Decode all pixels of an opened image, upright, with a note for each conversion; `levels`: see `read_image`."""
     image = opened.image
     if isinstance(image, bit_depth.TiffPage):
-        if image.page.dtype.kind == "f":
-            raise BadImage(UNKNOWN_RANGE)
-        array = image.read()
-        array = array[..., [0, 0, 0, 1]] if array.shape[2] == 2 else array
-        return DecodedImage(np.ascontiguousarray(apply_orientation(array, image.orientation)), image.notes)
+        return _decode_page(image, levels)
     notes = list(image.info.get("notes", [])) if image.format in ("DICOM", "TIFF") else []
     if image.format in ("GIF", "WEBP", "PNG", "TIFF", "AVIF") and getattr(image, "is_animated", False):
         notes.append("the first frame of several is used")
@@ -250,6 +246,15 @@ def decode(opened: OpenedImage, levels: Levels | None = None) -> DecodedImage:
         array = bit_depth.fill_range(array, bits)
     array = stretch(array, levels) if levels else array
     return DecodedImage(np.ascontiguousarray(apply_orientation(array, exif_orientation(image))), notes)
+
+
+def _decode_page(page: bit_depth.TiffPage, levels: Levels | None) -> DecodedImage:
+    if page.page.dtype.kind == "f" and not levels:
+        raise BadImage(UNKNOWN_RANGE)
+    array = page.read()
+    array = array[..., [0, 0, 0, 1]] if array.shape[2] == 2 else array
+    array = stretch(array, levels) if levels else array
+    return DecodedImage(np.ascontiguousarray(apply_orientation(array, page.orientation)), page.notes)
 
 
 def _read_pixels(image: Any, mode: str, levels: Levels | None) -> np.ndarray:

@@ -24,6 +24,15 @@ def stretch(array: np.ndarray, levels: Levels) -> np.ndarray:
     return np.concatenate([scaled, array[..., 3:]], -1).astype(np.uint8 if top == 255 else np.uint16)
 
 
+def fill_depth(levels: np.ndarray, white: int) -> np.ndarray:
+    """Scale whole levels from 0..white to 0..255 or, if white is larger, 0..65535, rounded."""
+    top, dtype = (255, np.uint8) if white < 256 else (65535, np.uint16)
+    if white == top:
+        return levels.astype(dtype, copy=False)
+    table = ((np.arange(white + 1, dtype=np.uint32) * top + white // 2) // white).astype(dtype)
+    return table[np.minimum(levels, white)]
+
+
 def describe_levels(images: np.ndarray) -> str:
     """Sentence part about images (N, H, W, C) whose range is obviously not what was meant; empty for others."""
     if images.dtype.kind != "u" or not images.size:

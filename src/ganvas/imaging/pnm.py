@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadImage
-from .tiff import stretch
+from .levels import fill_depth
 
 
 def largest_level(image: Any) -> int:
@@ -32,4 +32,4 @@ def read_levels(image: Any) -> np.ndarray:
         levels = np.frombuffer(image.fp.read(count * size), f">u{size}")
     if len(levels) != count:
         raise BadImage(f"is truncated: it has {len(levels):,} of {count:,} levels")
-    return stretch(levels, white).reshape(height, width, channels)
+    return fill_depth(levels, white).reshape(height, width, channels)

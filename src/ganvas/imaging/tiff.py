@@ -10,6 +10,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import BadImage
 from .file_kinds import DEVELOP
+from .levels import fill_depth
 
 SUBFILE, OLD_SUBFILE, BITS, PACKING, PHOTOMETRIC, ORIENTATION = 254, 255, 258, 259, 262, 274
 SAMPLES, PLANAR = 277, 284  # channels; 2 where they are stored one after the other
@@ -132,15 +133,6 @@ class Tiff(TiffImageFile):
         """Turn the pixels upright, and scale 12 bits to 16."""
         super().load_end()
         if self.inverted or self.white < 65535:
-            levels = stretch(np.asarray(self), self.white)
+            levels = fill_depth(np.asarray(self), self.white)
             self.im = Image.fromarray(65535 - levels if self.inverted else levels).im
             self._mode = "I;16"
-
-
-def stretch(levels: np.ndarray, white: int) -> np.ndarray:
-    """Scale whole levels from 0..white to 0..255 or, if white is larger, 0..65535, rounded."""
-    top, dtype = (255, np.uint8) if white < 256 else (65535, np.uint16)
-    if white == top:
-        return levels.astype(dtype, copy=False)
-    table = ((np.arange(white + 1, dtype=np.uint32) * top + white // 2) // white).astype(dtype)
-    return table[np.minimum(levels, white)]
