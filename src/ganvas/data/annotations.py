@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
-from ..imaging.file_kinds import count_kinds, kind_of_name
+from ..imaging.file_kinds import NO_IMAGE, count_kinds, name_other
 from . import tables
 from .cache import Annotations
 from .dataset import describe_vectors
@@ -21,7 +21,6 @@ from .files import Folder, Tree, is_image
 from .labels import Row, arrange_labels, list_some, read_rows
 from .names import NameIndex, fold
 
-NO_IMAGE = "is not an image"
 UNLABELLED = {"unlabelled", "unlabeled"}  # a sub-folder of this name holds no class
 STYLEGAN = "dataset.json"
 HEAD = 1 << 16  # bytes that a file is recognised by
@@ -265,8 +264,7 @@ def summarize_skipped(skipped: Iterable[tuple[str, str]], most: int = 3) -> str:
     """Summarize reasons of skipped files, most frequent first: `a.png is empty (and 2 more); ...`."""
     groups = defaultdict(list)
     for file, reason in skipped:
-        kind = kind_of_name(file) if reason == NO_IMAGE else None  # not in the reason: the cache's key has it
-        groups[f"is {kind.name}, which is not read: {kind.way_out}" if kind else reason].append(file)
+        groups[name_other(file, reason)].append(file)
     largest = sorted(groups.items(), key=lambda g: -len(g[1]))
     more = [f" (and {len(files) - 1:,} more)" if files[1:] else "" for _, files in largest]
     return "; ".join(f"{files[0]} {reason}{rest}" for (reason, files), rest in zip(largest[:most], more))

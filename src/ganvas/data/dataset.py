@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from ..errors import UsageError
+from ..imaging.file_kinds import name_other
 
 LABEL_STREAM = 0x1ABE15  # random stream of the choice of kept labels
 DERIVED_CHANNELS = {"edges": 1, "grey": 1, "blur": 0, "mask": 0, "regions": 0}  # of sources; 0: as the images
@@ -175,7 +176,7 @@ class Dataset:
     def _describe_skipped(self) -> str:
         groups = defaultdict(list)
         for file, reason in self.skipped:
-            groups[reason].append(file)
+            groups[name_other(file, reason)].append(file)
         largest = sorted(groups.items(), key=lambda g: -len(g[1]))
         parts = [f"{reason}: {len(files):,} ({files[0]}{', ...' if files[1:] else ''})" for reason, files in largest]
         return f"{len(self.skipped):,} files; {_join_some(parts, '; ')}"

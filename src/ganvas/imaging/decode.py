@@ -18,7 +18,7 @@ from . import bit_depth, dicom, pnm
 from .channels import levels_on_white, levels_to_luma
 from .decode_cost import check_cost
 from .failures import explain_failure
-from .file_kinds import kind_of_stream
+from .file_kinds import kind_of_stream, not_an_image
 from .levels import Levels, stretch
 from .metadata import convert_to_srgb
 
@@ -154,9 +154,7 @@ def _open_header(stream: BinaryIO, max_pixels: int) -> OpenedImage:
     # an accept function that returns a sentence knows the format, but its decoder is not built in
     known = [factory for factory, accept in _decoders() if isinstance(accept(prefix) or "", bool)]
     if not known or (prefix[8:10] == b"CR" and prefix[:2] == b"II"):  # Canon's raw photographs begin like TIFF
-        kind = kind_of_stream(stream)
-        known_as = f"is {kind.name}, not" if kind else "is not"
-        raise BadImage(f"{known_as} an image of a supported format" + (f": {kind.way_out}" if kind else ""))
+        raise BadImage(not_an_image(kind_of_stream(stream)))
 
     def again() -> Any:
         return bit_depth.open_tiff(rewind(), max_pixels) if prefix[:2] in TIFF else known[0](rewind(), "")

@@ -4,6 +4,7 @@ import struct
 from typing import BinaryIO
 
 from .exif import Directory, read_directory, values_of
+from .file_kinds import IMAGE, kind_of_stream, not_an_image
 
 SAVE = "save it as grey or RGB of 8 or 16 bits, as PNG or TIFF"
 PHOTOMETRIC = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
@@ -19,6 +20,9 @@ def explain_failure(stream: BinaryIO, problem: Exception) -> str:
         return f"cannot be opened: {problem.strerror}"
     if "MAX_TEXT" in text:
         return "holds texts over the limit of 1 MB each and 64 MB in all, unpacked; remove them from the file"
+    kind = kind_of_stream(stream)
+    if kind and kind is not IMAGE:  # which a decoder took for its own
+        return not_an_image(kind)
     return _layout_reason(stream, problem) or (
         "is truncated: the end of the file is missing; get it again"
         if any(word in text.lower() for word in ("truncated", "eof", "not enough", "cut off"))

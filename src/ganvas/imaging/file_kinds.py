@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+NO_IMAGE = "is not an image"  # the reason for which data leave out a file with another suffix
 HEAD = 4096  # bytes that are enough to recognise a file
 
 
@@ -63,7 +64,7 @@ SAFETENSORS = FileKind("a safetensors file", "a weight file is given as --model"
 IMAGE = FileKind("an image", "give a weight file as --model and images as -i")
 
 SIGNATURES: tuple[tuple[FileKind, str], ...] = (  # a pattern that the beginning of a file matches
-    (HEIC, r".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)"),
+    (HEIC, r".{4}ftyp(hei[cxms]|hev[cxms]|m[is]f1(?!.{0,64}avi[fs]))"),
     (RAW, r".{4}ftypcrx "),
     (IMAGE, r".{4}ftyp(avif|avis)"),
     (FILM, r".{4}ftyp|\0.{3}(moov|mdat|wide)"),
@@ -133,6 +134,18 @@ def kind_of_file(file: Path | str) -> FileKind | None:
 def kind_of_name(file: PurePath | str) -> FileKind | None:
     """The kind that a file's suffix stands for; None for an unknown one."""
     return BY_SUFFIX.get(PurePath(file).suffix.lower())
+
+
+def not_an_image(kind: FileKind | None) -> str:
+    """The reason for which a file of that kind, or an unknown one, is no image."""
+    name = "is not an image of a supported format"
+    return name.replace("is", f"is {kind.name},", 1) + f": {kind.way_out}" if kind else name
+
+
+def name_other(file: PurePath | str, reason: str) -> str:
+    """The reason for which a file is left out, and where that is `NO_IMAGE` the kind that its suffix stands for."""
+    kind = kind_of_name(file) if reason == NO_IMAGE else None
+    return f"is {kind.name}, which is not read" if kind else reason
 
 
 def count_kinds(files: Iterable[PurePath | str]) -> str:

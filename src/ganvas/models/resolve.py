@@ -17,7 +17,10 @@ EMBEDDED: dict[str, tuple[str, int, str]] = {  # name: file beside this module, 
     "compact-x2": ("compact_x2.safetensors", 2, "Compact x2, trained by the project on photographs."),
     "compact-x4": ("compact_x4.safetensors", 4, "Compact x4, trained by the project on photographs."),
 }
-TRANSLATORS = ("translation_generator", "unet_generator", "stargan_generator")  # networks that do not enlarge
+COMMANDS = {  # of networks that do not enlarge, for messages
+    **dict.fromkeys(("translation_generator", "unet_generator", "stargan_generator"), "translate"),
+    **dict.fromkeys(("transformer_net", "adain_decoder"), "stylize"),
+}
 PLAIN = "bicubic"  # no network: the baseline of the others
 
 
@@ -73,15 +76,13 @@ def resolve(
     if Path(model).is_dir():
         return _resolve_folder(Path(model), verb)
     checkpoint = read_checkpoint(weight_file(model), scale=scale, activation=activation)
-    network = build_network(checkpoint)
+    network, title = build_network(checkpoint), checkpoint.title
+    command = COMMANDS.get(checkpoint.network)
+    way_out = f" Use `ganvas {command} --model {model}`." if command else ""
     if not isinstance(network, ImageToImage):
-        title = checkpoint.title
-        raise UsageError(f"{model} ({title}) needs more than an image or gives none; it cannot be used here.")
-    if verb == "upscale" and checkpoint.network in TRANSLATORS:
-        raise UsageError(
-            f"{model} ({checkpoint.title}) translates images and cannot upscale; use `ganvas translate --model"
-            f" {model}`, or `ganvas restore` if it was trained to restore."
-        )
+        raise UsageError(f"{model} ({title}) needs more than an image or gives none; it cannot be used here.{way_out}")
+    if verb == "upscale" and command:
+        raise UsageError(f"{model} ({title}) does not upscale.{way_out} `ganvas restore` takes it, too.")
     channels = checkpoint.options.get("source_channels") or checkpoint.options["channels"]
     return ImageModel(network, int(channels), str(model))
 
