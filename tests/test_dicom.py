@@ -24,11 +24,11 @@ def dicom(values: np.ndarray, *, kind: str = "MONOCHROME2", frames: int = 0, **t
     meta.MediaStorageSOPInstanceUID = generate_uid()
     data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    data.Rows, data.Columns = values.shape[-2:] if kind[0] == "M" else values.shape[:2]
-    data.SamplesPerPixel, data.PhotometricInterpretation = 1 if kind[0] == "M" else 3, kind
+    data.Rows, data.Columns = values.shape[-2:] if kind[0] in "MP" else values.shape[:2]
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1 if kind[0] in "MP" else 3, kind
     data.BitsAllocated = data.BitsStored = values.dtype.itemsize * 8
     data.HighBit, data.PixelRepresentation = data.BitsStored - 1, int(values.dtype.kind == "i")
-    if kind[0] != "M":
+    if kind[0] not in "MP":
         data.PlanarConfiguration = 0
     if frames:
         data.NumberOfFrames = frames
@@ -145,3 +145,84 @@ def test_restoration_learns_from_them_as_they_are(tmp_path):
     told = [note for note in whole.notes if "window" in note]
     assert told
     assert set(told) <= set(cut.notes)
+
+
+RAMP = np.arange(256)
+INDICES = np.arange(256, dtype=np.uint8).reshape(8, 32)
+
+
+def words(values: np.ndarray) -> bytes:
+    return values.astype("<u2").tobytes()
+
+
+def palette(factor: int, *, first: int = 0, depth: int = 16) -> dict[str, object]:
+    colours = {"Red": RAMP, "Green": 255 - RAMP, "Blue": RAMP * 7 % 256}
+    tags: dict[str, object] = {}
+    for name, table in colours.items():
+        tags[f"{name}PaletteColorLookupTableDescriptor"] = [256, first, depth]
+        tags[f"{name}PaletteColorLookupTableData"] = words(table * factor) if depth == 16 else bytes(table.tolist())
+    return tags
+
+
+@pytest.mark.parametrize(("factor", "first", "depth"), [(257, 0, 16), (256, 0, 16), (256, 100, 16), (1, 0, 8)])
+def test_palettes_are_colours(factor: int, first: int, depth: int) -> None:
+    got = open_photo(dicom(INDICES, kind="PALETTE COLOR", **palette(factor, first=first, depth=depth)))
+    at = np.maximum(INDICES.astype(int) - first, 0)  # indices before the first entry are the first
+    np.testing.assert_array_equal(got.array, np.stack([at, 255 - at, at * 7 % 256], -1))
+    assert got.notes == []
+    assert read_header(dicom(INDICES, kind="PALETTE COLOR", **palette(257))).grey is False
+
+
+def test_palettes_finer_than_eight_bits_are_said() -> None:
+    tags = palette(257)
+    tags["RedPaletteColorLookupTableData"] = words(RAMP * 257 + (RAMP == 7))
+    assert read_image(dicom(INDICES, kind="PALETTE COLOR", **tags)).notes == ["16-bit colour is read as 8-bit"]
+
+
+def table(values: np.ndarray, first: int = 0, bits: int = 16) -> object:
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(values), first, bits])
+    item.LUTData, item.LUTExplanation = words(values), "bone"
+    return Sequence([item])
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_the_table_of_values_is_applied(kind: str, bits: int) -> None:
+    """It comes before a window, which is another view of the same values."""
+    top = (1 << bits) - 1
+    curve = (np.sqrt(RAMP / 255) * top).round().astype(int)
+    got = read_image(dicom(INDICES, kind=kind, VOILUTSequence=table(curve, bits=bits), WindowCenter=1, WindowWidth=2))
+    expected = (curve / top * 65535)[INDICES]
+    expected = 65535 - expected if kind == "MONOCHROME1" else expected
+    np.testing.assert_allclose(got.array[..., 0], expected, atol=0.51)
+    assert got.notes == ["DICOM table of values (VOI LUT): bone"]
+
+
+def test_tables_take_values_of_the_modality() -> None:
+    stored = (INDICES.astype(np.int16) + 1000).astype(np.uint16)
+    got = read_image(dicom(stored, RescaleSlope="2", RescaleIntercept="-2000", VOILUTSequence=table(RAMP * 257, -10)))
+    np.testing.assert_array_equal(got.array[..., 0], np.minimum(INDICES.astype(int) * 2 + 10, 255) * 257)
+    item = table(65535 - RAMP * 257)
+    item[0].ModalityLUTType = "US"
+    got = read_image(dicom(INDICES, ModalityLUTSequence=item, WindowCenter=32768, WindowWidth=65536))
+    np.testing.assert_allclose(got.array[..., 0], 65535 - INDICES * 257, atol=1)
+
+
+def test_sigmoid_windows() -> None:
+    """PS3.3, C.11.2.1.3.1, and windows of multi-frame images."""
+    got = read_image(dicom(VALUES, WindowCenter=40, WindowWidth=400, VOILUTFunction="SIGMOID"))
+    np.testing.assert_allclose(got.array[..., 0], 65535 / (1 + np.exp(-4 * (VALUES - 40.0) / 400)), atol=0.51)
+    assert got.notes == ["DICOM window: centre 40, width 400, sigmoid"]
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    shared, values, view = Dataset(), Dataset(), Dataset()
+    values.RescaleSlope, values.RescaleIntercept = "2", "0"
+    view.WindowCenter, view.WindowWidth = 40, 400
+    shared.PixelValueTransformationSequence, shared.FrameVOILUTSequence = Sequence([values]), Sequence([view])
+    got = read_image(dicom(VALUES, SharedFunctionalGroupsSequence=Sequence([shared])))
+    np.testing.assert_allclose(got.array[..., 0], window(VALUES * 2, 40, 400), atol=0.51)
