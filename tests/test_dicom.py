@@ -209,7 +209,7 @@ def test_tables_take_values_of_the_modality() -> None:
     item = table(65535 - RAMP * 257)
     item[0].ModalityLUTType = "US"
     got = read_image(dicom(INDICES, ModalityLUTSequence=item, WindowCenter=32768, WindowWidth=65536))
-    np.testing.assert_allclose(got.array[..., 0], 65535 - INDICES * 257, atol=1)
+    np.testing.assert_allclose(got.array[..., 0], 65535 - INDICES.astype(int) * 257, atol=1)
 
 
 def test_sigmoid_windows() -> None:

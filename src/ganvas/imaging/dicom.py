@@ -51,10 +51,9 @@ def open_dicom(stream: BinaryIO, max_pixels: int) -> Image.Image:
         raise BadImage(f"is DICOM packed in a way that pydicom alone does not read: {reason}") from None
     notes = ["the first frame of several is used"] if frames > 1 else []
     kind = str(data.get("PhotometricInterpretation", ""))
-    shown, more = (
-        read_colour(array, kind, data) if array.ndim == 3 or kind == "PALETTE COLOR" else read_grey(array, data)
-    )
-    image = Image.fromarray(shown)
+    coloured = array.ndim == 3 or kind == "PALETTE COLOR"
+    pixels, more = read_colour(array, kind, data) if coloured else read_grey(array, data)
+    image = Image.fromarray(pixels)
     image.format = "DICOM"
     image.info["notes"] = notes + more
     return image
