@@ -17,8 +17,9 @@ import torch
 from safetensors.torch import load_file
 
 import ganvas
-from ganvas import cli
-from ganvas.run import Run
+from ganvas import api, cli
+from ganvas.api import find_recipe
+from ganvas.run import Run, weights_hash
 
 OLD = Path(__file__).parent / "data/version_0.1.0"
 
@@ -62,3 +63,37 @@ def test_a_run_is_sampled_judged_and_reported(run, tmp_path, capsys):
     page = ganvas.report(run, output=tmp_path / "x.html").path.read_text()
     assert "dcgan_small" in page
     assert "non_saturating" in page
+
+
+def train(folder, recipe=None, **options):
+    """A run without its report."""
+    session = api.prepare(api.TrainRequest(recipe, outdir=folder, device="cpu", **options))
+    for _ in session:
+        pass
+    session.close()
+    return session.run
+
+
+@pytest.mark.parametrize(
+    ("recipe", "option", "earlier", "present"),
+    [("r3gan", "taps", [1, 2, 1], [1, 3, 3, 1]), ("stylegan2", "average_rate", 0.002, 0.005)],
+)
+def test_a_run_goes_on_with_the_defaults_of_its_time(recipe, option, earlier, present, tmp_path):
+    """Configs did not name the option then: with the earlier value and without the name a run is the same bits."""
+    parts = ["generator", *(["discriminator"] if recipe == "r3gan" else [])]
+    small = ["generator.width=4", "discriminator.width=4", "augment=[]", "generator.latent=4"]
+    small += [f"{part}.cardinality=2" for part in parts] if recipe == "r3gan" else ["generator.max_width=8"]
+    small += [f"{part}.{option}={earlier}" for part in parts]
+    options = {"data": "digits", "resolution": 8, "batch": 8, "images": 16, "set": small}
+    whole = train(tmp_path / "whole", recipe, **options)
+    old = train(tmp_path / "old", recipe, minutes=0, **options)
+    for file in (old.path / "config.json", old.path / "model/config.json"):
+        config = json.loads(file.read_text())
+        task = config.get("task") or config["recipe"]["task"]
+        assert [task[part].pop(option) for part in parts] == [earlier] * len(parts)
+        file.write_text(json.dumps(config))
+    train(old.path, data=None, resume=True)
+    assert weights_hash(old) == weights_hash(whole)
+    models = [ganvas.load(run.path, device="cpu") for run in (old, whole)]
+    assert torch.equal(*(model.sample_seeds([0, 1], trunc=0.5) for model in models))
+    assert find_recipe(recipe).to_dict()["task"]["generator"][option] == present

@@ -14,6 +14,7 @@ from PIL import Image
 from skimage import data as images_of
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
+from torch.nn.functional import one_hot
 
 import ganvas
 from ganvas.catalog import METRICS
@@ -268,8 +269,8 @@ def test_grey_images_over_each_other_are_named_one_by_one():
     class Judge:
         class_names = [str(k) for k in range(10)]  # noqa: RUF012
 
-        def classify(self, images):
-            return images.flatten(1)[:, 0].long()
+        def predict(self, images):
+            return one_hot(images.flatten(1)[:, 0].long(), 10)
 
     stacked = torch.tensor([[3, 0, 7], [0, 0, 9]])[..., None, None].expand(-1, -1, 2, 2)
     assert joint_class(Judge(), stacked, 3).tolist() == [307, 9]

@@ -204,6 +204,16 @@ def test_public_weights_are_read_from_their_file(name, network, tmp_path, monkey
     torch.testing.assert_close(Features(name)(x), out[0] if isinstance(out, tuple) else out, rtol=1e-3, atol=1e-4)
 
 
+def test_the_logits_of_the_inception_score_have_no_bias():
+    """As the published code and torch-fidelity's `logits_unbiased`: a bias, however large, changes nothing."""
+    net, x = Inception().eval(), random_images(2, size=80)
+    with torch.no_grad():
+        before = net.logits(x)
+        net.fc.bias += 100 * torch.arange(1008.0)
+        torch.testing.assert_close(before, net(x)[0] @ net.fc.weight.T)
+        assert torch.equal(net.logits(x), before)
+
+
 def test_names_that_are_not_known(pocket):
     with pytest.raises(UsageError, match="Did you mean 'pocket'"):
         Features("poket")

@@ -132,7 +132,7 @@ def test_inception_score_is_its_definition():
     logits = torch.randn(23, 5, generator=torch.Generator().manual_seed(0)).double() * 3
     p = torch.softmax(logits, 1).numpy()
     scores = []
-    for part in np.array_split(p, 4):
+    for part in (p[k * 23 // 4 : (k + 1) * 23 // 4] for k in range(4)):  # 5, 6, 6, 6, as in the authors' code
         scores.append(np.exp(np.mean([np.sum(row * np.log(row / part.mean(0))) for row in part])))
     found = inception_score(logits, splits=4)
     assert found.value == pytest.approx(np.mean(scores), rel=1e-10)
@@ -158,8 +158,22 @@ def test_neighbourhoods_are_their_definitions(k):
     found = prdc.precision_recall(torch.from_numpy(a), torch.from_numpy(b), k=k)
     assert found.precision == (between <= radius(a)).any(1).mean()
     assert found.recall == (radius(b) >= between.T).any(1).mean()
-    assert found.density == pytest.approx((between <= radius(a)).sum() / (k * len(b)))
-    assert found.coverage == (between.min(0) <= radius(a)).mean()
+    assert found.density == pytest.approx((between < radius(a)).sum() / (k * len(b)))
+    assert found.coverage == (between.min(0) < radius(a)).mean()
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "expected"),
+    [  # k = 1; precision, recall as Kynkaanniemi et al. (<=), density, coverage as Naeem et al. (<)
+        ([0, 2, 4], [2, 6], (1, 1, 1 / 2, 1 / 3)),  # 6 lies on the surface of the ball about 4
+        ([0, 2, 4], [-2, 6], (1, 1, 0, 0)),  # all on surfaces
+        ([0, 0, 5], [0, 20], (1 / 2, 1, 0, 0)),  # duplicates: a ball of radius 0 holds its centre, or nothing
+        ([0, 3, 7], [1, 1], (1, 0, 2, 2 / 3)),  # one point twice, inside two balls
+    ],
+)
+def test_neighbours_at_the_same_distance(real, fake, expected):
+    found = prdc.precision_recall(*(torch.tensor(x, dtype=torch.float64)[:, None] for x in (real, fake)), k=1)
+    assert (found.precision, found.recall, found.density, found.coverage) == pytest.approx(expected)
 
 
 def test_neighbourhoods_of_sets_that_are_known(monkeypatch):

@@ -14,7 +14,7 @@ from skimage.transform import rescale
 
 from ganvas.errors import UsageError
 from ganvas.metrics.psnr import luma, psnr
-from ganvas.metrics.ssim import SCALES, draw_pairs, mean_dissimilarity, ms_ssim, ssim
+from ganvas.metrics.ssim import SCALES, draw_pairs, maps, mean_dissimilarity, ms_ssim, ssim
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +70,29 @@ def test_ms_ssim_is_its_definition(random_images):
         last = k == len(SCALES) - 1
         value *= (whole if last else whole / luminance)[5:-5, 5:-5].mean() ** power
         if not last:
-            a, b = (x[: len(x) // 2 * 2, : x.shape[1] // 2 * 2] for x in (a, b))
+            a, b = (np.pad(x, [(0, s % 2) for s in x.shape[:2]] + [(0, 0)], "symmetric") for x in (a, b))
             a, b = ((x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4 for x in (a, b))
     found = ms_ssim(*(tensor(p[..., :1]) for p in random_images)).item()
     assert found == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [(177, 176), (191, 223), (183, 179)])
+def test_ms_ssim_repeats_an_odd_edge(size):
+    """Images that are extended beforehand, so that every scale is even, measure the same at the scale below."""
+    a, b = (
+        torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(k), dtype=torch.float64) * 255 for k in (0, 1)
+    )
+    value = 1.0
+    for k, power in enumerate(SCALES):
+        whole, structure = (float(v.mean().clamp(min=0)) for v in maps(a, b))
+        value *= (whole if k == len(SCALES) - 1 else structure) ** power
+        odd = [s % 2 for s in a.shape[2:]]
+        a, b = (torch.nn.functional.pad(x, (0, odd[1], 0, odd[0]), mode="replicate") for x in (a, b))
+        a, b = ((x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4 for x in (a, b))
+    x, y = (
+        torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(k), dtype=torch.float64) * 255 for k in (0, 1)
+    )
+    assert ms_ssim(x, y).item() == pytest.approx(value, rel=1e-9)
 
 
 def smooth(x):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -129,6 +130,60 @@ def test_parameter_counts(width, cardinality):
     d = r3gan.Discriminator(resolution=32, width=width, cardinality=cardinality)
     counts = tuple(sum(p.numel() for p in net.parameters()) for net in (g, d))
     assert counts == published(width, cardinality)
+
+
+def resampled(x, up):
+    """The authors' resampling, of their taps, pixel by pixel: [1, 2, 1] convolved with [1, 1], zero beyond the edge."""
+    row = np.convolve([1, 2, 1], [1, 1]) / 8
+    kernel = torch.from_numpy(np.outer(row, row))
+    n, c, h, w = x.shape
+    if up:  # each pixel spreads four times its share over 4x4
+        out = x.new_zeros(n, c, 2 * h + 2, 2 * w + 2)
+        for i in range(h):
+            for j in range(w):
+                out[..., 2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += 4 * x[..., i, j, None, None] * kernel
+        return out[..., 1:-1, 1:-1]
+    wide = nn.functional.pad(x, (1, 1, 1, 1))
+    rows = [[(wide[..., i : i + 4, j : j + 4] * kernel).sum((2, 3)) for j in range(0, w, 2)] for i in range(0, h, 2)]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def along(h, stage):
+    """The residual blocks of a stage in plain convolutions."""
+    for b in stage:
+        inside = leaky_relu(conv2d(h, b.wider.weight, b.wider.bias), 0.2)
+        inside = leaky_relu(conv2d(inside, b.across.weight, b.across.bias, padding=1, groups=2), 0.2)
+        h = h + conv2d(inside, b.back.weight)
+    return h
+
+
+def test_both_networks_are_the_authors_in_float64():
+    torch.manual_seed(0)
+    facts = {"resolution": 16, "width": 4, "growth": 2, "cardinality": 2, "blocks": 1}
+    g, d = r3gan.Generator(latent=6, **facts).double(), r3gan.Discriminator(**facts).double()
+    for p in [*g.parameters(), *d.parameters()]:
+        nn.init.normal_(p, std=0.3)
+    z = torch.randn(2, 6, dtype=torch.float64)
+    h = along((z @ g.mix.weight.T)[:, :, None, None] * g.basis, g.body[0])
+    for wide, stage in ((g.body[1], g.body[3]), (g.body[4], g.body[6])):
+        h = along(resampled(wide(h), up=True), stage)
+    image = conv2d(h, g.out.weight)
+    torch.testing.assert_close(g(z), image, rtol=1e-12, atol=1e-12)
+    h = along(conv2d(image, d.read.weight), d.body[0])
+    for down, stage in d.body[1:]:
+        h = along(down[1](resampled(h, up=False)), stage)
+    logits = (h * d.basis).sum((2, 3)) @ d.head.state_dict()["score.weight"].T
+    torch.testing.assert_close(d(image).logits, logits, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("taps", [(1, 2, 1), (1, 3, 3, 1), (1, 1)])
+def test_any_filter_keeps_the_shapes(taps):
+    g = r3gan.Generator(resolution=(17, 22), channels=1, width=4, cardinality=2, taps=taps)
+    d = r3gan.Discriminator(resolution=(17, 22), channels=1, width=4, cardinality=2, taps=taps)
+    assert d(g(torch.randn(2, 64))).logits.shape == (2, 1)
+    for wrong in ((), (1,), (1, -1)):
+        with pytest.raises(UsageError, match="at least two numbers with a positive sum"):
+            r3gan.Generator(resolution=16, taps=wrong)
 
 
 def test_there_is_no_normalisation_and_no_squashing():

@@ -6,11 +6,13 @@ names a component by its class in source and by its catalogue name in files.
 
 import ast
 import inspect
+import os
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from . import catalog, legacy
@@ -44,6 +46,25 @@ def options(target: type) -> Mapping[str, inspect.Parameter]:
     classes = target.__mro__
     above = classes[next(k for k, c in enumerate(classes) if "__init__" in vars(c)) + 1]
     return {**{k: p for k, p in options(above).items() if k not in getattr(target, "decides", ())}, **own}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: numbers, arrays and devices of NumPy and PyTorch, and paths, as Python's own."""
+    if isinstance(value, os.PathLike) or (type(value).__module__, type(value).__name__) == ("torch", "device"):
+        return str(value)
+    if callable(convert := getattr(value, "tolist", None)) and not isinstance(value, type):
+        return convert()
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    return {k: plain(v) for k, v in value.items()} if type(value) is dict else value
+
+
+def fitting(annotation: Any, value: Any) -> Any:
+    """A value as an annotation takes it: itself, or else its plain form, or that as a path; `accepts` checks it."""
+    if accepts(annotation, value):
+        return value
+    value = plain(value)
+    return Path(value) if isinstance(value, str) and accepts(annotation, Path(value)) else value
 
 
 def accepts(annotation: Any, value: Any) -> bool:
@@ -112,6 +133,7 @@ class Spec:
         known = options(self.target)
         if name not in known:
             raise self._unknown(name, list(known))
+        value = fitting(known[name].annotation, value)
         if not accepts(known[name].annotation, value):
             raise UsageError(f"{name} must be {type_name(known[name].annotation)}, got {value!r}.")
         self.kwargs[name] = value
@@ -160,8 +182,13 @@ class Spec:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The spec as JSON: `{"()": "catalogue_name", option: value, ...}`."""
-        return {"()": catalog.name_of(self.target), **{k: encode(v) for k, v in self.kwargs.items()}}
+        """The spec as JSON: `{"()": "catalogue_name", option: value, ...}`.
+
+        A component's `written` names options that are written by default, too: their default was another before
+        (`legacy.DEFAULTS`).
+        """
+        defaults = {name: options(self.target)[name].default for name in getattr(self.target, "written", ())}
+        return {"()": catalog.name_of(self.target), **{k: encode(v) for k, v in {**defaults, **self.kwargs}.items()}}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Spec) and self.to_dict() == other.to_dict()
@@ -173,7 +200,7 @@ class Spec:
 def _copied(value: Any) -> Any:
     if isinstance(value, Spec):
         return value.copy()
-    return type(value)(_copied(v) for v in value) if isinstance(value, (list, tuple)) else value
+    return type(value)(_copied(v) for v in value) if isinstance(value, (list, tuple)) else plain(value)
 
 
 def _set_inside(value: Any, path: str, text: str, whole: str) -> None:
@@ -228,6 +255,7 @@ def _component(name: str) -> type:
 
 def encode(value: Any) -> Any:
     """A value of a recipe as JSON."""
+    value = plain(value)
     if isinstance(value, Spec):
         return value.to_dict()
     if isinstance(value, (list, tuple)):

@@ -13,6 +13,8 @@ METRIC_NAMES: dict[str, str] = _TABLES["metrics"]
 LOG_KEYS: dict[str, str] = _TABLES["log"]  # fields of log.jsonl
 EVALUATION_KEYS: dict[str, str] = _TABLES["evaluation"]  # fields of evaluation.jsonl
 
+DEFAULTS: dict[str, dict[str, Any]] = _TABLES["defaults"]  # {component: options that old configs leave out}
+
 # Penalties and image terms in the log: {class in small letters: catalogue name}.
 _TERM_NAMES = {
     address.rpartition(":")[2].lower(): name
@@ -44,7 +46,8 @@ def current(value: Any) -> Any:
     name = component_name(value["()"])
     variant, own = VARIANTS.get(name, (name, set()))
     name = variant if own & value.keys() or value.get("norm") == "virtual" else name
-    return {k: name if k == "()" else current(v) for k, v in value.items()}
+    entries = {k: name if k == "()" else current(v) for k, v in value.items()}
+    return entries | {k: v for k, v in DEFAULTS.get(name, {}).items() if k not in entries}
 
 
 def current_evaluation(line: Mapping[str, Any]) -> dict[str, Any]:

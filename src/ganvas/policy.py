@@ -118,6 +118,47 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed the global generators of the CPU and of a device, no others; numbers as after `torch.manual_seed`."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+class RandomNumbers:
+    """The state of the global generators for one computation: inside `with` it is in force, outside the caller's."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.own = self._read()
+
+    def __enter__(self) -> None:
+        self.callers = self._read()
+        self._write(self.own)
+
+    def __exit__(self, *problem: object) -> None:
+        self.own = self._read()
+        self._write(self.callers)
+
+    def _read(self) -> list[Tensor]:
+        states = [torch.get_rng_state()]
+        if self.device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(self.device))
+        elif self.device.type == "mps":
+            states.append(torch.mps.get_rng_state())
+        return states
+
+    def _write(self, states: list[Tensor]) -> None:
+        torch.set_rng_state(states[0])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(states[1], self.device)
+        elif self.device.type == "mps":
+            torch.mps.set_rng_state(states[1])
+
+
 def is_out_of_memory(problem: BaseException) -> bool:
     """True if a device, or the processor, ran out of memory."""
     return isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(problem)

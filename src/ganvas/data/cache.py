@@ -122,7 +122,7 @@ def load_cached(folder: Path) -> Dataset | None:
         skipped = [(str(file), str(reason)) for file, reason in meta["skipped"]]
         names = tuple(meta["class_names"])
         return Dataset(images, labels, names, meta["captions"], "", meta["notes"], skipped, folder.name, vectors)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError):
+    except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, EOFError):
         return None
 
 

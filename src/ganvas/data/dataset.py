@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..imaging.file_kinds import name_other
+from .memory import as_array, as_levels
 
 LABEL_STREAM = 0x1ABE15  # random stream of the choice of kept labels
 DERIVED_CHANNELS = {"edges": 1, "grey": 1, "blur": 0, "mask": 0, "regions": 0}  # of sources; 0: as the images
@@ -37,7 +38,9 @@ class Facts:
 class Dataset:
     """Images of one size, or 2-D points, with their labels and captions."""
 
-    images: np.ndarray  # (N, H, W, C) uint8 or uint16, usually a memmap; float32 (N, 1, 1, 2) for points
+    images: (
+        np.ndarray
+    )  # (N, H, W, C) uint8 or uint16, usually a memmap; float32 (N, 1, 1, 2) for points; or `as_levels`
     labels: np.ndarray | None = None  # (N,) int64 class indices; -1: unlabelled
     class_names: tuple[str, ...] = ()
     captions: list[str] | None = None  # N texts; "" where there is none
@@ -54,6 +57,16 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.labels is not None and self.vectors is not None:
             raise ValueError("labels are classes or vectors, not both")
+        self.images = as_levels(self.images)
+        self.sources = None if self.sources is None else as_levels(self.sources)
+        if self.labels is not None:
+            self.labels = as_array(self.labels)
+            if not self.class_names:
+                self.labels, self.class_names = index_labels(self.labels)
+        self.vectors = None if self.vectors is None else as_array(self.vectors).astype(np.float32, copy=False)
+        for name in ("labels", "vectors", "captions"):
+            if (values := getattr(self, name)) is not None and len(values) != len(self):
+                raise UsageError(f"There are {len(self):,} images and {len(values):,} {name}; give one for each image.")
         self.fingerprint = self.fingerprint or fingerprint(self.images, self.labels, self.vectors)
 
     def __len__(self) -> int:
@@ -241,3 +254,13 @@ def index_classes(values: Sequence[int] | np.ndarray) -> tuple[np.ndarray, tuple
     present = np.unique(array[labelled])
     indices = np.searchsorted(present, array)
     return np.where(labelled, indices, -1).astype(np.int64), tuple(str(v) for v in present)
+
+
+def index_labels(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """`index_classes` of labels in memory, whole numbers or words; raises `UsageError` for others."""
+    if labels.dtype.kind == "U":
+        names, indices = np.unique(labels, return_inverse=True)
+        return indices.astype(np.int64), tuple(names.tolist())
+    if labels.ndim != 1 or labels.dtype.kind not in "iub":
+        raise UsageError(f"Labels are (N,) whole numbers or words, got {labels.dtype} {labels.shape}.")
+    return index_classes(labels)

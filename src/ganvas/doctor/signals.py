@@ -82,8 +82,11 @@ class Signals:
                 held = probe_batch(trainer, self.reals.held_out_batch(min(self.count, self.reals.held_out)))
                 values |= overfitting_statistics(probe, held)
             if "label" in trainer.task.needs:
-                other = probe_batch(trainer, {**batch, "label": batch["label"].roll(1, 0)})
-                values |= label_statistics(batch["label"], probe, other)
+                label = batch["label"][: len(probe.real)]
+                other = probe_batch(
+                    trainer, {**batch, "image": batch["image"][: len(label)], "label": label.roll(1, 0)}
+                )
+                values |= label_statistics(label, probe, other)
         return values
 
     def _image_statistics(self, probe: Probe) -> dict[str, Tensor]:

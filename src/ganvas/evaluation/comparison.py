@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from ..config import accepts, type_name
+from ..config import accepts, fitting, type_name
 from ..data.dataset import Dataset
 from ..data.sources import parse_resolution
 from ..errors import UsageError, did_you_mean
@@ -53,10 +53,11 @@ class Metric:
 
     def compare(self, a: SideInput, b: SideInput | None, options: Mapping[str, object]) -> Numbers:
         """Measure B against A; raises `UsageError` for options that this metric does not have."""
-        check(self.name, self.options, options)
+        options = check(self.name, self.options, options)
         sides = keywords(self.sides)
-        comparison = self.sides(a, b, **{k: v for k, v in options.items() if k in sides})
-        return self(comparison, **{k: v for k, v in options.items() if k not in sides})
+        comparison = self.sides(as_side(a), as_side(b), **{k: v for k, v in options.items() if k in sides})
+        with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given their own
+            return self(comparison, **{k: v for k, v in options.items() if k not in sides})
 
 
 def metric(name: str = "", **facts: tuple[str, ...]) -> Callable[[Callable[..., Numbers]], Metric]:
@@ -71,8 +72,17 @@ def keywords(target: Callable[..., object]) -> dict[str, Parameter]:
     return {k: p.replace(annotation=hints[k]) for k, p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def check(name: str, known: Mapping[str, Parameter], options: Mapping[str, object]) -> None:
-    """Raise `UsageError` for an option that is not known, of another type, too small, or no known choice."""
+def as_side(side: Any) -> Any:
+    """A side in Python: images in arrays, tensors and lists as a data set, anything else as it is."""
+    return side if isinstance(side, (str, os.PathLike, Dataset, Model, type(None))) else Dataset(side)
+
+
+def check(name: str, known: Mapping[str, Parameter], options: Mapping[str, object]) -> dict[str, Any]:
+    """Return the options in plain types.
+
+    Raises `UsageError` for one that is not known, of another type, too small, or no known choice.
+    """
+    checked: dict[str, Any] = {}
     for option, value in options.items():
         flag = f"--{option.replace('_', '-')}"
         if option not in known:
@@ -84,10 +94,12 @@ def check(name: str, known: Mapping[str, Parameter], options: Mapping[str, objec
         if get_origin(kind) is Literal and value not in get_args(kind):
             near = did_you_mean(str(value), get_args(kind))
             raise UsageError(f"{flag} is {' or '.join(get_args(kind))}, not {value!r}.{near}")
+        value = checked[option] = as_side(value) if option == "held_out" else fitting(kind, value)
         if not accepts(kind, value):
             raise UsageError(f"{flag} must be {type_name(kind)}, got {value!r}.")
         if least is not None and value < least:
             raise UsageError(f"{flag} must be at least {least}, got {value}.")
+    return checked
 
 
 @dataclass

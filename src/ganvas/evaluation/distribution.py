@@ -17,7 +17,7 @@ from ..metrics.kid import kernel_distance
 from ..metrics.modes import class_coverage, coverage
 from ..metrics.prdc import memorisation as rank_memorisation
 from ..metrics.prdc import precision_recall
-from ..metrics.ssim import SIZE, draw_pairs, mean_dissimilarity
+from ..metrics.ssim import ODD_SIDES, SIZE, draw_pairs, mean_dissimilarity
 from ..models.model import Model, load
 from ..policy import has_fast_bf16
 from .comparison import Comparison, FeatureNetwork, Natural, Numbers, Positive, SideInput, Size, check_count, metric
@@ -135,7 +135,8 @@ def inception_score(
     side, network = c.only, c.network(features, resizer=resizer)
     check_count(splits, side)
     result = score_of_logits(torch.cat(list(side.features(network, network.logits))), splits=splits)
-    return {"is": result.value, "std": result.std, "splits": splits, **network.protocol, "fake": side.protocol}
+    bias = {"logits": "without bias"} if network.name == "inception" else {}  # with it in 0.1 before December 2026
+    return {"is": result.value, "std": result.std, "splits": splits, **network.protocol, **bias, "fake": side.protocol}
 
 
 @metric(more=("coverage", "precision", "recall", "density"), watch=("coverage", "precision", "recall", "density"))
@@ -149,7 +150,8 @@ def prdc(
     """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020)."""
     check_count(k + 1, c.real, c.fake)
     network = c.network(features, resizer=resizer)
-    return {**precision_recall(*c.features(network), k=k).__dict__, "k": k, **c.protocol(network)}
+    numbers = precision_recall(*c.features(network), k=k).__dict__
+    return {**numbers, "k": k, "ties": "inside for precision and recall alone", **c.protocol(network)}
 
 
 @metric(less=("memorisation",), tables=("nearest",))
@@ -183,7 +185,14 @@ def diversity(c: Comparison) -> Numbers:
     pairs = draw_pairs(side.count, seed=c.seed)
     scales = next((n for n in range(5, 0, -1) if min(side.resolution) >= SIZE * 2 ** (n - 1)), 1)
     value = mean_dissimilarity(*images_in_pairs(side, *pairs), scales=scales)
-    return {"diversity": value, "pairs": len(pairs[0]), "scales": scales, "seed": c.seed, "fake": side.protocol}
+    return {
+        "diversity": value,
+        "pairs": len(pairs[0]),
+        "scales": scales,
+        "seed": c.seed,
+        "odd_sides": ODD_SIDES,
+        "fake": side.protocol,
+    }
 
 
 def images_in_pairs(side: Side, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -225,7 +234,7 @@ def modes(
 
 def joint_class(classifier: Model, images: Tensor, looks: int) -> Tensor:
     """One class number for all channels of an image, each channel being a digit of it: (N,) int64."""
-    labels = [classifier.classify(part) for part in images.chunk(looks, 1)]
+    labels = [classifier.predict(part).argmax(1) for part in images.chunk(looks, 1)]
     number = torch.zeros_like(labels[0])
     for label in labels:
         number = number * len(classifier.class_names) + label

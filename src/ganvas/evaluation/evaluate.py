@@ -18,7 +18,8 @@ def evaluate(metric: str, a: SideInput, b: SideInput | None = None, **options: o
     """Measure B against A: the result by the metric's name, and the protocol it was measured by.
 
     `metric` is one of `ganvas list metrics`; A (the real images) and B are folders, archives, sources, statistics,
-    runs, a `Dataset` or a `Model`.  Raises `UsageError` for options that the metric does not have.
+    runs, a `Dataset`, images in an array or a tensor, or a `Model`.  Raises `UsageError` for options that the metric
+    does not have.
     """
     return find_metric(metric).compare(a, b, options)
 

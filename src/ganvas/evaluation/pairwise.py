@@ -53,7 +53,14 @@ def ms_ssim(
 ) -> Numbers:
     """Structural similarity over five scales (Wang et al. 2003), the mean over images."""
     values = per_image(c, lambda a, b: structure.ms_ssim(a, b, channel=channel, border=border, scales=scales))
-    return {"ms_ssim": mean(values), "channel": channel, "border": border, **protocol(c, values), "scales": scales}
+    return {
+        "ms_ssim": mean(values),
+        "channel": channel,
+        "border": border,
+        **protocol(c, values),
+        "scales": scales,
+        "odd_sides": structure.ODD_SIDES,
+    }
 
 
 @metric(less=("lpips",), tables=("per_image",))

@@ -1,7 +1,7 @@
 """Feature networks of metrics, each with the resizer and channels it is published with."""
 
 from collections.abc import Callable
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 from ..checkpoints import download as weights
 from ..errors import UsageError, UserError, did_you_mean
 from ..imaging.channels import on_white
+from ..policy import is_out_of_memory
 from .inception import Inception
 from .pocket import SIZE, Pocket
 from .vgg import VGG
@@ -108,7 +109,7 @@ class Features:
         self.resize: Resize = clean
         self.made_by = ""  # SHA-256 of the weights of a named network
         if isinstance(network, nn.Module):
-            self.name, self.network = name or type(network).__name__, network.eval()
+            self.name, self.network = name or type(network).__name__, deepcopy(network).eval()  # theirs may be training
         else:
             entry = find_entry(network)
             self.name, self.network, self.size, self.width = network, entry.build(), entry.size, entry.width
@@ -161,8 +162,14 @@ class Features:
         images = (rgb(images) if self.size else images).to(self.device, memory_format=torch.channels_last)
         if self.size and tuple(images.shape[2:]) != (self.size, self.size):
             images = self.resize(images, self.size)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            out = use(images)
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                out = use(images)
+        except RuntimeError as problem:
+            if self.size or is_out_of_memory(problem):
+                raise
+            reason = str(problem).strip().partition("\n")[0]
+            raise UsageError(f"{self.name} does not take images of shape {tuple(images.shape)}: {reason}.") from problem
         out = out[0] if isinstance(out, tuple) else out
         if not isinstance(out, Tensor) or len(out) != len(images):
             raise UsageError(f"{self.name} gives no row of features for every image.")

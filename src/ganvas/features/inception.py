@@ -7,7 +7,7 @@ block.  Layers of a block are data: name, outputs, kernel, stride.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, max_pool2d, relu
+from torch.nn.functional import avg_pool2d, linear, max_pool2d, relu
 
 Kernel = int | tuple[int, int]
 Step = tuple[str, int, Kernel, int]  # name, outputs, kernel, stride
@@ -154,8 +154,8 @@ class Inception(nn.Module):
         return maps
 
     def logits(self, x: Tensor) -> Tensor:
-        """The logits (N, 1008)."""
-        return self(x)[1]
+        """The logits (N, 1008) of the inception score: without the bias, as in Salimans et al. 2016's code."""
+        return linear(self(x)[0], self.fc.weight)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.maps(x)["2048"].mean((2, 3))

@@ -1,6 +1,5 @@
 """Pixels of more than 8 bits a channel: 16-bit colour, which Pillow reads as 8, and floating-point TIFF."""
 
-import logging
 import os
 import zlib
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import numpy as np
 from ..errors import BadImage, UsageError
 from .levels import fill_depth
 from .pnm import largest_level
+from .quiet import quiet_log
 from .tiff import BITS, EXTRA, ORIENTATION, PLANAR, Tiff, choose_page, extra_note
 
 USUAL_LIMIT = 200_000_000  # pixels of an image
@@ -164,11 +164,11 @@ def open_tiff(stream: BinaryIO, max_pixels: int) -> "Tiff | TiffPage":
         return page
 
 
+@quiet_log("tifffile")  # it logs every defect of a damaged file
 def _special_page(stream: BinaryIO, max_pixels: int) -> "TiffPage | None":
     """The image of a TIFF that tifffile reads, else None."""
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs every defect of a damaged file
     start, (number, _) = stream.tell(), choose_page(stream)
     try:
         page: Any = tifffile.TiffFile(stream).pages[number]
@@ -214,6 +214,7 @@ class TiffPage:
         return unmultiply_levels(array) if self.alpha and self.extra[0] == 1 else array
 
 
+@quiet_log("tifffile")
 def _read_page(page: Any, stream: BinaryIO, max_pixels: int) -> np.ndarray:
     """Decode a page to (H, W, C) after checking its declared size and the unpacked size of its strips."""
     height, width = page.imagelength, page.imagewidth

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,14 +20,12 @@ from .failures import explain_failure
 from .file_kinds import kind_of_stream, not_an_image
 from .levels import Levels, stretch
 from .metadata import convert_to_srgb
+from .quiet import quiet
 
 if TYPE_CHECKING:  # torch takes a second to import, and reading files needs none of it
     from torch import Tensor
 
 T = TypeVar("T")
-
-# Problems of an image go into its notes or into `BadImage`; a warning would break a progress bar.
-warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
 MAX_PIXELS = bit_depth.pixel_limit()  # a larger image is refused before it is decoded
 # Only these decoders ever see a file: Pillow also has some that run other programs (EPS starts Ghostscript).
@@ -91,7 +88,7 @@ class OpenedImage:
 
 def decode_with(file: Path | str | BinaryIO | bytes, max_pixels: int, use: Callable[[OpenedImage], T]) -> T:
     """Open a file and return `use(opened)`; any error of it is raised as a `BadImage` that names the file."""
-    with decoding_errors(file), open_stream(file) as stream:
+    with quiet, decoding_errors(file), open_stream(file) as stream:
         start = stream.tell()
         try:
             return use(_open_header(stream, max_pixels))

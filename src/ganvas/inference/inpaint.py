@@ -50,7 +50,9 @@ class Inpainter:
         return hole
 
     def photo(self, photo: Photo, hole: np.ndarray) -> Photo:
-        """Fill the holes (H, W) of an image; raises `UserError` where too little memory is left."""
+        """Fill the holes (H, W) of an image; raises `UserError` for colours and a grey model, or too little memory."""
+        if self.model.channels == 1 and not photo.neutral:
+            raise UserError(f"{self.model.name} is for grey images, and this one has colours; take another model.")
         if not hole.any():
             return photo
         rows, columns = (_surroundings(np.flatnonzero(hole.any(axis))) for axis in (1, 0))

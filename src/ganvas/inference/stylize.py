@@ -5,19 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from ..config import plain
 from ..errors import UsageError, printable
 from ..features.gram import LAYERS, Perception, choose_network
 from ..imaging.channels import luma
-from ..imaging.decode import save_png, to_channels, to_float, to_uint8
-from ..imaging.grid import to_pil
+from ..imaging.decode import save_png, to_uint8
 from ..imaging.photo import Photo
+from ..imaging.values import as_given, to_batch
 from ..models.foreign import build_network, read_checkpoint
-from ..models.model import Model, load, upright_array
+from ..models.model import Model, load
 from ..networks.adain import VGG_WIDTHS, NormalisedVGG
 from ..policy import Policy, PrecisionName, pick_device
 from ..tasks.stylization import AppliedRestyling, Restyling
@@ -83,6 +82,7 @@ class NetworkStylizer:
         task, count = self.model.task, len(self.styles.images)
         if not task.translates:
             raise UsageError("This model generates from noise and cannot stylize.")
+        self.model.check_channels()
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"alpha must be from 0 to 1, got {self.alpha}.")
         if not task.needs_style and (count or self.mask is not None or self.styles.colour == "histogram"):
@@ -182,38 +182,45 @@ def stylize(
 ) -> Any:
     """Stylize an image of any size; the result has the type of the input.
 
-    Images are PIL, (N, C, H, W) float in [-1, 1], or (H, W, C) uint8.  With a `model`, or the path of one, in one pass;
-    without, by optimization through `network`, with the `options` of `inference.gatys.GatysOptions`.  Raises
+    Images are PIL or files, (N, C, H, W) float in [-1, 1], or (H, W, C) uint8.  With a `model`, or the path of one, in
+    one pass; without, by optimization through `network`, with the `options` of `inference.gatys.GatysOptions`.  Raises
     `UsageError` as the command does.
     """
-    batch = to_batch(content)
-    images = [with_channels(p[:, :3], 3) for p in map(to_batch, styles)]
-    together = Styles(images, shares or [1.0] * len(images), colour)
-    if model is None:
-        name, _ = choose_network(network)
-        assert name in LAYERS
-        settings = GatysOptions(**options)  # type: ignore[arg-type]
-        gatys = GatysStylizer(together, Perception(network=name), settings, device=pick_device(device))
-        result = torch.cat([gatys.stylize(with_channels(image[:, :3], 3)) for image in batch.split(1)])
-    else:
-        known = model if isinstance(model, Model) else load(model, device=device)
-        area = None if mask is None else (luma(to_batch(mask)[:, :3]) + 1) / 2
-        channels = known.input_channels()
-        if channels != batch.shape[1]:
-            batch = torch.cat([with_channels(image[:, :3], channels) for image in batch.split(1)])
-        result = NetworkStylizer(known, together, alpha, area).stylize(batch)
-    if isinstance(content, Tensor):
-        return result
-    return to_pil(to_uint8(result)[0]) if isinstance(content, Image.Image) else to_uint8(result)[0]
+    batch, styles = read_image(content), styles if isinstance(styles, (list, tuple)) else [styles]
+    images, alpha, device = [with_channels(read_image(s)[:, :3], 3) for s in styles], plain(alpha), plain(device)
+    together = Styles(images, check_shares(plain(shares), len(images)), colour)
+    with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given their own
+        if model is None:
+            name, _ = choose_network(network)
+            assert name in LAYERS
+            settings = GatysOptions(**plain(options))
+            gatys = GatysStylizer(together, Perception(network=name), settings, device=pick_device(device))
+            result = torch.cat([gatys.stylize(with_channels(image[:, :3], 3)) for image in batch.split(1)])
+        else:
+            known = model if isinstance(model, Model) else load(model, device=device)
+            area = None if mask is None else (luma(read_image(mask)[:, :3]) + 1) / 2
+            stylizer, channels = NetworkStylizer(known, together, alpha, area), known.input_channels()
+            if channels != batch.shape[1]:
+                batch = torch.cat([with_channels(image[:, :3], channels) for image in batch.split(1)])
+            result = stylizer.stylize(batch)
+    return as_given(result, content)
 
 
-def to_batch(image: Any) -> Tensor:
-    """Convert a PIL image, (N, C, H, W) float or (H, W, C) uint8 to (N, C, H, W); `UsageError` for others."""
-    if isinstance(image, Tensor):
-        if image.ndim != 4 or image.shape[1] not in (1, 3, 4):
-            raise UsageError(f"An image is (N, C, H, W) with 1, 3 or 4 channels, got {tuple(image.shape)}.")
-        return image.float()
-    array = upright_array(image) if isinstance(image, Image.Image) else np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        raise UsageError(f"An image is (H, W, C) uint8 with 1, 3 or 4 channels, got {array.dtype} {array.shape}.")
-    return to_float(to_channels(array, 1 if array.shape[2] == 1 else 3)[None])
+def read_image(image: Any) -> Tensor:
+    """An image in Python as (N, 1 or 3, H, W), or 4 channels for a tensor; raises `UsageError` for others."""
+    batch = to_batch(image)
+    if batch.shape[1] not in (1, 3, 4):
+        raise UsageError(f"An image is (N, C, H, W) with 1, 3 or 4 channels, got {tuple(batch.shape)}.")
+    return batch if isinstance(image, Tensor) or batch.shape[1] != 4 else to_batch(image, 3)
+
+
+def check_shares(shares: Sequence[float], count: int) -> list[float]:
+    """Weights of so many styles, equal ones by default; raises `UsageError` for another number of them."""
+    shares = list(shares) or [1.0] * count
+    if (
+        len(shares) != count
+        or not all(0 <= share < float("inf") for share in shares)
+        or not (sum(shares) > 0 or not count)
+    ):
+        raise UsageError(f"shares are a number of at least 0 for each of the {count} styles, got {shares}.")
+    return shares

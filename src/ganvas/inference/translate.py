@@ -30,6 +30,7 @@ class Translator:
 
     def check(self) -> None:
         """Raise `UsageError` unless the model translates in that direction to that label."""
+        self.model.check_channels()
         self._translate(torch.zeros(1, self.model.input_channels(self.back), 16, 16))
 
     def change(self, photo: Photo, output: Path | None = None, progress: Share | None = None) -> Photo:
@@ -37,7 +38,7 @@ class Translator:
         return transform_photo(photo, self.model.input_channels(self.back), self._translate)
 
     def _translate(self, images: Tensor) -> Tensor:
-        return self.model.translate(images, label=self.label, back=self.back, noise=self.noise)
+        return self.model.apply(images, label=self.label, back=self.back, noise=self.noise)
 
 
 def transform_photo(photo: Photo, channels: int, change: Callable[[Tensor], Tensor]) -> Photo:

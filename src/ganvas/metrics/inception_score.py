@@ -32,8 +32,8 @@ def inception_score(logits: Tensor, *, splits: int = 10, seed: int | None = None
     logits = check_features(logits, splits, "the samples")
     if seed is not None:
         logits = logits[torch.randperm(len(logits), generator=torch.Generator().manual_seed(seed))]
-    scores = []
-    for part in logits.log_softmax(1).tensor_split(splits):
+    scores, logs = [], logits.log_softmax(1)
+    for part in (logs[k * len(logs) // splits : (k + 1) * len(logs) // splits] for k in range(splits)):
         marginal = part.logsumexp(0) - math.log(len(part))
         scores.append((part.exp() * (part - marginal)).sum(1).mean().exp())
     return Score.of(scores)

@@ -27,7 +27,10 @@ def radii(features: Tensor, k: int) -> Tensor:
 
 @dataclass(frozen=True)
 class PRDC:
-    """Shares of two sets that lie near each other: inside the balls about each image to its k-th neighbour."""
+    """Shares of two sets that lie near each other: inside the balls about each image to its k-th neighbour.
+
+    As in the authors' code, the surface belongs to the ball for precision and recall, not for density and coverage.
+    """
 
     precision: float  # of the fakes that lie in some real ball (Kynkaanniemi et al. 2019, eq. 2)
     recall: float  # of the real ones that lie in some fake ball
@@ -46,9 +49,8 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 5) -> PRDC:
     recalled = torch.zeros(len(real), dtype=torch.bool)
     nearest = torch.full((len(real),), torch.inf, dtype=torch.float64)
     for d in distances(fake, real):  # (n, N)
-        within = d <= around_real
-        precise.append(within.any(1))
-        dense += int(within.sum())
+        precise.append((d <= around_real).any(1))
+        dense += int((d < around_real).sum())
         recalled |= (d <= around_fake[start : start + len(d), None]).any(0)
         nearest = torch.minimum(nearest, d.amin(0))
         start += len(d)
@@ -56,7 +58,7 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 5) -> PRDC:
         torch.cat(precise).double().mean().item(),
         recalled.double().mean().item(),
         dense / (k * len(fake)),
-        (nearest <= around_real).double().mean().item(),
+        (nearest < around_real).double().mean().item(),
     )
 
 

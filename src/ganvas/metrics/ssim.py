@@ -11,6 +11,8 @@ SIZE, SIGMA = 11, 1.5  # of the Gaussian window (Wang et al. 2004)
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of the scales (Wang et al. 2003)
 
+ODD_SIDES = "edge repeated"  # where maps are halved, as in the authors' code; cut off in 0.1 before December 2026
+
 
 def smooth(x: Tensor) -> Tensor:
     """Local means under the window, where it fits: (N, C, H, W) -> (N, C, H - 10, W - 10)."""
@@ -62,7 +64,7 @@ def ms_ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0, 
         last = k == scales - 1
         value = value * (whole if last else structure) ** power
         if not last:
-            a, b = avg_pool2d(a, 2), avg_pool2d(b, 2)
+            a, b = (avg_pool2d(x, 2, ceil_mode=True) for x in (a, b))  # an odd edge is repeated, as in their code
     return value
 
 

@@ -6,21 +6,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from ..config import Spec, decode
+from ..config import Spec, accepts, decode, plain
 from ..data.batches import iterate_once
-from ..data.dataset import Dataset
+from ..data.dataset import CHANNEL_NAMES, Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, UserError
 from ..files import read_json
-from ..imaging.decode import to_channels, to_float, to_uint8
-from ..imaging.grid import to_pil
+from ..imaging.values import as_given, to_batch
 from ..latent.walk import walk
-from ..policy import Policy, PrecisionName
+from ..policy import Policy, PrecisionName, RandomNumbers, seed_generators
 from ..run import read_weights, saved_facts
 from ..tasks.base import Label, Task
 from ..tasks.label_translation import AppliedLabelTranslation
@@ -50,11 +47,16 @@ class Model:
         """Parse a label: a class by name or number, a vector, a caption; None for None."""
         return None if text is None else self.task.read_label(text, self.class_names)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Class logits (N, classes), float32, of images (N, C, H, W) in [-1, 1].
+    def logits(self, images: Any) -> Tensor:
+        """Class logits (N, classes), float32, of images: (N, C, H, W) in [-1, 1], or as `__call__` takes them.
 
         Raises `UsageError` for a model that names no classes, or was trained on images of another shape.
         """
+        odd = isinstance(images, Tensor) and images.ndim != 4  # `predict` says the shape it takes
+        return self.predict(images if odd else to_batch(images, int(self.config["data"]["channels"])))
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Class logits of images (N, C, H, W) whose range is known."""
         height, width = self.config["data"]["resolution"]
         expected = (self.config["data"]["channels"], height, width)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
@@ -64,45 +66,52 @@ class Model:
             parts = [self.task.logits(part.to(self.policy.device)).float().cpu() for part in images.split(BATCH)]
         return torch.cat(parts)
 
-    def classify(self, images: Tensor) -> Tensor:
+    def classify(self, images: Any) -> Tensor:
         """The most likely class of each image, as (N,) int64 indices into `class_names`."""
         return self.logits(images).argmax(1)
 
     def __call__(self, images: Any, *, label: Label = None, back: bool = False, noise: int | None = None) -> Any:
         """Translate images of any size; the result has the type of the input.
 
-        A PIL image, (N, C, H, W) float in [-1, 1], or (H, W, C) or (N, H, W, C) uint8.  `label` is the target domain
-        or attributes, `back` the inverse direction of a model that has both, and `noise` a seed with which dropout
-        stays on, so that another seed gives another image (Isola et al. 2017, section 3.2).  Raises `UsageError` for a
-        model that generates from noise, or one without the label, direction or dropout.
+        A PIL image or a file, (N, C, H, W) float in [-1, 1], or (H, W), (H, W, C) or (N, H, W, C) uint8.  `label` is
+        the target domain or attributes, `back` the inverse direction of a model that has both, and `noise` a seed with
+        which dropout stays on, so that another seed gives another image (Isola et al. 2017, section 3.2).  Raises
+        `UsageError` for a model that generates from noise, or one without the label, direction or dropout.
         """
         if not self.task.translates:
             use = "sample(n)" if self.task.draws_images else "classify(images)"
             raise UsageError(f"This model does not translate images; use model.{use}.")
-        if isinstance(images, Tensor):
-            return self.translate(images, label=label, back=back, noise=noise)
-        array = upright_array(images) if isinstance(images, Image.Image) else np.asarray(images)
-        if array.dtype != np.uint8 or array.ndim not in (3, 4):
-            raise UsageError(f"A model takes (H, W, C) or (N, H, W, C) uint8, got {array.dtype} {array.shape}.")
-        whole = array if array.ndim == 4 else array[None]
-        channels = self.input_channels(back)
-        batch = to_float(np.stack([to_channels(image, channels) for image in whole]))
-        translated = to_uint8(self.translate(batch, label=label, back=back, noise=noise))
-        translated = translated if array.ndim == 4 else translated[0]
-        return to_pil(translated) if isinstance(images, Image.Image) else translated
+        if not isinstance(images, Tensor):
+            self.check_channels()
+        batch = to_batch(images, self.input_channels(back))
+        return as_given(self.apply(batch, label=label, back=back, noise=noise), images)
 
     def input_channels(self, back: bool = False) -> int:
         """Channels of the images that this model translates."""
         data = self.config["data"]
         return int((not back and data.get("source_channels")) or data["channels"])
 
-    @torch.inference_mode()
+    def check_channels(self) -> None:
+        """Raise `UsageError` unless the model makes images of images: of 1, 3 or 4 channels each."""
+        inputs, outputs = self.input_channels(), int(self.config["data"]["channels"])
+        if not {inputs, outputs} <= CHANNEL_NAMES.keys():
+            kind = "; it predicts the colours of a grey image in L*a*b*" if (inputs, outputs) == (1, 2) else ""
+            raise UsageError(
+                f"This model takes {inputs} channel(s) and gives {outputs}{kind}. Images have 1 (grey), 3 (RGB) or 4"
+                " (RGBA); in Python it can be applied to a tensor: model(x)."
+            )
+
     def translate(self, images: Tensor, *, label: Label = None, back: bool = False, noise: int | None = None) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1], one image at a time: sizes may be large; float32 on the CPU."""
+        return self.apply(to_batch(images), label=label, back=back, noise=noise)
+
+    @torch.inference_mode()
+    def apply(self, images: Tensor, *, label: Label = None, back: bool = False, noise: int | None = None) -> Tensor:
+        """Translate images (N, C, H, W) whose range is known."""
         channels = self.input_channels(back)
         if images.ndim != 4 or images.shape[1] != channels:
             raise UsageError(f"This model takes images (N, {channels}, H, W), got {tuple(images.shape)}.")
-        target = self.task.target_labels(1, label)
+        target, noise = self.task.target_labels(1, plain(label)), plain(noise)
         target = None if target is None else target.to(self.policy.device)
         parts = []
         for image in images.split(1):
@@ -117,18 +126,20 @@ class Model:
         `label` is a class, a condition vector, a code or a caption, as the model was trained.  A seed gives the same
         image in every batch size.  Raises `UsageError` for a label the model lacks.
         """
+        n, seed = plain(n), plain(seed)
+        if not isinstance(n, int) or not isinstance(seed, int) or n < 1 or seed < 0:
+            raise UsageError(f"sample(n, seed=S) takes a number of images and a first seed, got {n!r} and {seed!r}.")
         return self.sample_seeds(range(seed, seed + n), label=label)
 
     def sample_seeds(self, seeds: Sequence[int], *, label: Label = None, trunc: float = 1.0) -> Tensor:
         """Generate one image a seed; `trunc` < 1 draws the noise nearer to its centre: less variety, fewer failures."""
-        if not seeds:
-            raise UsageError("There are no seeds to sample from.")
+        seeds, label, trunc = check_seeds(seeds), plain(label), plain(trunc)
         parts = [self.task.inputs(seeds[k : k + BATCH], label) for k in range(0, len(seeds), BATCH)]
         return torch.cat([self.generate({**part, "trunc": trunc}) for part in parts])
 
     def walk(self, seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Tensor:
         """Generate images on a closed path through the seeds: `ganvas.latent.walk.walk`."""
-        return walk(self, seeds, steps=steps, label=label)
+        return walk(self, check_seeds(seeds), steps=plain(steps), label=plain(label))
 
     @torch.inference_mode()
     def generate(self, inputs: dict[str, Any]) -> Tensor:
@@ -139,15 +150,29 @@ class Model:
             return self.task.sample(moved).float().cpu()
 
 
-def accuracy(model: Model, data: Dataset | str) -> float:
+def check_seeds(seeds: Any) -> Sequence[int]:
+    """Seeds from a sequence, an array or a tensor of whole numbers; raises `UsageError` for anything else or nothing.
+
+    Seeds are from 0 to 2^63 - 1.
+    """
+    numbers = seeds if isinstance(seeds, range) else plain(seeds)
+    if not isinstance(numbers, (range, list, tuple)) or not len(numbers):
+        raise UsageError(f"There are no seeds to sample from: a list of whole numbers, got {seeds!r}.")
+    for seed in (numbers[0], numbers[-1]) if isinstance(numbers, range) else numbers:
+        if not accepts(int, seed) or not 0 <= seed < 1 << 63:
+            raise UsageError(f"A seed is a whole number from 0 to 2^63 - 1, got {seed!r}.")
+    return numbers
+
+
+def accuracy(model: Model, data: Dataset | str | os.PathLike[str]) -> float:
     """Share of labelled images that a model classifies correctly; classes are matched by name.
 
     `data` is a data set or what --data takes, which is opened in the model's resolution.
     Raises `UsageError` if the data have no labels or classes that the model does not know.
     """
-    if isinstance(data, str):
+    if not isinstance(data, Dataset):
         height, width = model.config["data"]["resolution"]
-        data = open_source(data, resolution=None if (height, width) == (1, 1) else (height, width))
+        data = open_source(os.fspath(data), resolution=None if (height, width) == (1, 1) else (height, width))
     index = {name: k for k, name in enumerate(model.class_names)}
     unknown = [name for name in data.class_names if name not in index]
     if unknown or not len(data.labelled) or not data.class_names:
@@ -156,7 +181,7 @@ def accuracy(model: Model, data: Dataset | str) -> float:
     places, right, count = torch.tensor([index[name] for name in data.class_names]), 0, 0
     for batch in iterate_once(data, BATCH):
         labelled = batch["label"] >= 0
-        predicted = model.classify(batch["image"][labelled]) if labelled.any() else places[:0]
+        predicted = model.predict(batch["image"][labelled]).argmax(1) if labelled.any() else places[:0]
         right += int((predicted == places[batch["label"][labelled]]).sum())
         count += int(labelled.sum())
     return right / count
@@ -170,14 +195,16 @@ def load(
     Its config may name classes of the catalogue, and those of `trust`: your own components.
     Raises `UsageError` if there is none, `UserError` if its files are damaged or name what is not in the catalogue.
     """
-    if Path(path).is_file() and Path(path).suffix in FOREIGN:
-        return load_foreign(Path(path), device, precision)
-    folder = model_folder(Path(path)) or _refuse_folder(Path(path))
+    path, device = Path(path).expanduser(), plain(device)
+    if path.is_file() and path.suffix in FOREIGN:
+        return load_foreign(path, device, precision)
+    folder = model_folder(path) or _refuse_folder(path)
     config = read_json(folder / "config.json")
     if config.get("format") != 1 or "task" not in config or "data" not in config:
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
     policy = Policy.choose(device, precision).for_resolution(_resolution(config), precision)
-    task = _build(config, folder, tuple(trust))
+    with torch.random.fork_rng(devices=[]):  # the random weights are only places for those in the file
+        task = _build(config, folder, tuple(trust))
     weights = read_weights(folder / WEIGHTS)
     try:
         task.generator.load_state_dict(weights)
@@ -214,8 +241,9 @@ def active_dropout(network: nn.Module, seed: int | None) -> Iterator[None]:
     drops = [m for m in network.modules() if isinstance(m, nn.Dropout)]
     if not drops:
         raise UsageError("This model has no dropout, so it makes one image of each; leave the noise out.")
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    device = next(network.parameters()).device
+    with RandomNumbers(device):
+        seed_generators(seed, device)
         try:
             for drop in drops:
                 drop.train()
@@ -223,14 +251,6 @@ def active_dropout(network: nn.Module, seed: int | None) -> Iterator[None]:
         finally:
             for drop in drops:
                 drop.eval()
-
-
-def upright_array(image: Image.Image) -> np.ndarray:
-    """Turn an image upright and convert it to (H, W, C) uint8 with C = 1, 3 or 4."""
-    turned = ImageOps.exif_transpose(image)
-    see_through = turned.mode in ("LA", "PA", "RGBA") or turned.has_transparency_data
-    mode = "RGBA" if see_through else "L" if turned.mode in ("1", "L") else "RGB"
-    return np.atleast_3d(np.asarray(turned.convert(mode)))
 
 
 def _resolution(config: dict[str, Any]) -> list[int]:

@@ -83,7 +83,11 @@ def resolve(
         raise UsageError(f"{model} ({title}) needs more than an image or gives none; it cannot be used here.{way_out}")
     if verb == "upscale" and command:
         raise UsageError(f"{model} ({title}) does not upscale.{way_out} `ganvas restore` takes it, too.")
-    channels = checkpoint.options.get("source_channels") or checkpoint.options["channels"]
+    outputs = checkpoint.options["channels"]
+    channels = checkpoint.options.get("source_channels") or outputs
+    if outputs != channels:
+        needs = f"{verb} is for networks from grey to grey or from RGB to RGB."
+        raise UsageError(f"{model} ({title}) takes {channels} channel(s) and gives {outputs}; {needs}")
     return ImageModel(network, int(channels), str(model))
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, relu
 
 from ..errors import UsageError
-from .layers import reflect_conv
+from .layers import Init, initialise, reflect_conv
 
 VGG_WIDTHS = (64, 128, 256, 512)  # channels of the maps that published decoders were trained on
 
@@ -25,6 +25,7 @@ class Decoder(nn.Module):
         channels: int = 3,
         widths: Sequence[int] = VGG_WIDTHS,  # channels of the maps, from the largest to the one that is decoded
         depths: Sequence[int] = (),  # convolutions at each of these sizes; empty: 2, at the smallest 1
+        init: Init | None = None,  # initialisation of the weights; none: as published
     ):
         super().__init__()
         depths = list(depths) or [2] * (len(widths) - 1) + [1]
@@ -37,6 +38,7 @@ class Decoder(nn.Module):
             out = widths[k - 1] if k else channels
             inside = [reflect_conv(widths[k], widths[k]) for _ in range(depths[k] - 1)]
             self.stages.append(nn.ModuleList([*inside, reflect_conv(widths[k], out)]))
+        initialise(self, init)
 
     def forward(self, *maps: Tensor) -> Tensor:
         h = maps[-1]

@@ -1,7 +1,7 @@
 """Upsampling and downsampling through a low-pass filter, differentiable any number of times.
 
-Both are depthwise convolutions with a fixed separable kernel, zero beyond the edges.  The taps (1, 2, 1) and
-(1, 3, 3, 1) are those of R3GAN and of StyleGAN; the latter doubles as bilinear interpolation does.
+Both are depthwise convolutions with a fixed separable kernel, zero beyond the edges.  The taps (1, 3, 3, 1) are
+those of StyleGAN and R3GAN, and double as bilinear interpolation does.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from .grouped_conv import convolve, transpose
 
 
@@ -19,6 +20,8 @@ class Resample(nn.Module):
 
     def __init__(self, taps: Sequence[float], gain: float):
         super().__init__()
+        if not len(taps) > 1 or not sum(taps) > 0:
+            raise UsageError(f"taps are at least two numbers with a positive sum, got {list(taps)}.")
         self.side = (len(taps) - 1) // 2
         row = torch.tensor(taps, dtype=torch.float32)
         self.register_buffer("kernel", torch.outer(row, row)[None, None] * (gain / row.sum() ** 2), persistent=False)
@@ -51,7 +54,7 @@ class Upsample(Resample):
 
 
 class Downsample(Resample):
-    """Downsampling by 2, rounded up for an odd number of taps: (N, C, H, W) -> (N, C, H / 2, W / 2)."""
+    """Downsampling by 2, (N, C, H, W) -> (N, C, H / 2, W / 2): rounded up for an odd number of taps, else down."""
 
     def __init__(self, taps: Sequence[float] = (1, 3, 3, 1)):
         super().__init__(taps, 1.0)

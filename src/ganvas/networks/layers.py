@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 
-Init = Literal["normal", "kaiming", "xavier", "orthogonal"]
+Init = Literal["normal", "kaiming", "he", "xavier", "glorot", "orthogonal"]  # he, glorot: the same by their authors
 
 WEIGHTS = {
     "normal": lambda w: nn.init.normal_(w, 0.0, 0.02),  # Radford et al. 2015
@@ -16,8 +16,9 @@ WEIGHTS = {
     "xavier": nn.init.xavier_normal_,  # Glorot and Bengio 2010
     "orthogonal": nn.init.orthogonal_,  # Saxe et al. 2014
 }
+WEIGHTS |= {"he": WEIGHTS["kaiming"], "glorot": WEIGHTS["xavier"]}
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class VectorEmbedding(nn.Linear):
@@ -32,14 +33,14 @@ class VectorEmbedding(nn.Linear):
         nn.init.zeros_(self.bias)
 
 
-def initialise(module: nn.Module, init: Init) -> nn.Module:
-    """Initialise every weight by the scheme of that name, every bias to zero; returns the module.
+def initialise(module: nn.Module, init: Init | None) -> nn.Module:
+    """Initialise every weight by the scheme of that name, every bias to zero; returns the module, for None as it is.
 
     Batch-norm scales are one, or N(1, 0.02) with `normal`, as in DCGAN's code.  Embeddings of labels are
-    left as they are.
+    left as they are, and so are weights of zero, by which a network begins as the identity.
     """
-    for layer in module.modules():
-        if isinstance(layer, VectorEmbedding):
+    for layer in module.modules() if init else ():
+        if isinstance(layer, VectorEmbedding) or (isinstance(layer, LINEAR) and is_zero(layer.weight)):
             continue
         if isinstance(layer, LINEAR):
             WEIGHTS[init](layer.weight)
@@ -48,6 +49,11 @@ def initialise(module: nn.Module, init: Init) -> nn.Module:
         if isinstance(layer, LINEAR + NORMS) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
     return module
+
+
+def is_zero(weight: Tensor) -> bool:
+    """True for a weight of zeros; False on the meta device, where there are no numbers."""
+    return not weight.is_meta and not bool(weight.any())
 
 
 def check_size(resolution: tuple[int, int], need: str, instead: str = "") -> None:

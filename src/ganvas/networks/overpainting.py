@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate, relu
 from ..errors import UsageError
 from ..game import ImageToImage
 from .adain import VGG_WIDTHS
-from .layers import crop_center, pad_for_reflection, reflect_conv
+from .layers import Init, crop_center, initialise, pad_for_reflection, reflect_conv
 from .transformer_net import Block, Layer
 
 STROKE = 0.1  # factor of the residual: at 1 the first steps would be large beside the colours
@@ -29,6 +29,7 @@ class ResidualStyleNet(ImageToImage):
         channels: int = 3,
         width: int = 32,  # channels of the largest map; doubled with both halvings
         blocks: int = 5,  # residual blocks
+        init: Init | None = None,  # initialisation of the weights; none: as published
     ):
         super().__init__()
         self.ground = Colours(channels)
@@ -37,6 +38,8 @@ class ResidualStyleNet(ImageToImage):
         self.blocks = nn.Sequential(*(Block(4 * width) for _ in range(blocks)))
         self.outwards = nn.ModuleList(with_norm(Layer(2 * k * width, k * width, 3, 1, 2)) for k in (2, 1))
         self.last = Layer(width, channels, 5)
+        for part in (self.first, self.inwards, self.blocks, self.outwards):
+            initialise(part, init)
         zero_weights(self.last.conv2d)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,6 +98,7 @@ class ResidualStyleDecoder(nn.Module):
         channels: int = 3,
         widths: Sequence[int] = VGG_WIDTHS,  # channels of the maps, from the largest to the deepest
         depth: int = 2,  # convolutions at each of these sizes
+        init: Init | None = None,  # initialisation of the weights; none: as published
     ):
         super().__init__()
         if min(*widths, depth) < 1:
@@ -106,6 +110,7 @@ class ResidualStyleDecoder(nn.Module):
             # LeakyReLU: its units cannot die
             layers = [nn.Sequential(reflect_conv(i, o), nn.LeakyReLU(0.2)) for i, o in zip(sizes, sizes[1:])]
             self.stages.append(nn.Sequential(*layers))
+        initialise(self.stages, init)
         self.last = zero_weights(reflect_conv(widths[0], channels))
 
     def forward(self, *maps: Tensor) -> Tensor:

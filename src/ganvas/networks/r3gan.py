@@ -17,9 +17,9 @@ from .blur_resample import Downsample, Upsample
 from .grouped_conv import GroupedConv
 from .heads import Plain
 from .label_inputs import LabelledDiscriminator, LabelledGenerator
-from .layers import check_size, crop_center, halvings
+from .layers import Init, check_size, crop_center, halvings, initialise
 
-TAPS = (1, 2, 1)
+TAPS = (1, 3, 3, 1)  # [1, 2, 1] convolved with [1, 1], as in the authors' code
 GAIN = math.sqrt(2 / (1 + 0.2**2))  # of LeakyReLU 0.2 (He et al. 2015)
 
 
@@ -79,6 +79,8 @@ class Generator(LabelledGenerator):
     is sized for images of 32 pixels and a processor.
     """
 
+    written = ("taps",)
+
     def __init__(
         self,
         *,
@@ -89,6 +91,8 @@ class Generator(LabelledGenerator):
         blocks: int = 2,  # residual blocks at each size
         expansion: int = 2,  # channels inside a block as a multiple of its own
         cardinality: int = 16,  # groups of a block's 3x3 convolution
+        taps: tuple[float, ...] = TAPS,  # resampling filter; [1, 2, 1] in runs of 0.1 before December 2026
+        init: Init | None = None,  # initialisation of the weights; none: as published
         **base: Any,
     ):
         super().__init__(latent=latent, label_size=label_size, **base)
@@ -103,10 +107,11 @@ class Generator(LabelledGenerator):
         self.body = nn.Sequential(stage(widths[0], blocks, expansion, cardinality, total))
         for wide, narrow in zip(widths, widths[1:]):
             self.body.append(pointwise(wide, narrow))
-            self.body.append(Upsample(TAPS))
+            self.body.append(Upsample(taps))
             self.body.append(stage(narrow, blocks, expansion, cardinality, total))
         self.out = nn.Conv2d(widths[-1], self.channels, 1, bias=False)
         init_scaled(self.out)
+        initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         amounts = self.mix(self.join(z, label))  # (N, C): how much of each learnt map
@@ -120,6 +125,8 @@ class Discriminator(LabelledDiscriminator):
     Huang et al. 2024.  With labels, the head `projection` adds the published inner product with the label's embedding.
     """
 
+    written = ("taps",)
+
     def __init__(
         self,
         *,
@@ -128,6 +135,8 @@ class Discriminator(LabelledDiscriminator):
         blocks: int = 2,  # residual blocks at each size
         expansion: int = 2,  # channels inside a block as a multiple of its own
         cardinality: int = 16,  # groups of a block's 3x3 convolution
+        taps: tuple[float, ...] = TAPS,  # resampling filter; [1, 2, 1] in runs of 0.1 before December 2026
+        init: Init | None = None,  # initialisation of the weights; none: as published
         head: Spec = Spec(Plain),  # last layers: features to `Scores`
         **base: Any,
     ):
@@ -140,14 +149,15 @@ class Discriminator(LabelledDiscriminator):
         init_scaled(self.read)
         self.body = nn.Sequential(stage(widths[0], blocks, expansion, cardinality, total))
         for narrow, wide in zip(widths, widths[1:]):
-            down = nn.Sequential(Downsample(TAPS), pointwise(narrow, wide))
+            down = nn.Sequential(Downsample(taps), pointwise(narrow, wide))
             self.body.append(nn.Sequential(down, stage(wide, blocks, expansion, cardinality, total)))
-        last = [-(-side // 2**halved) for side in self.resolution]
+        last = [-(-side // 2**halved) if len(taps) % 2 else side // 2**halved for side in self.resolution]
         self.basis = nn.Parameter(torch.randn(widths[-1], *last) / math.sqrt(last[0] * last[1]))
         self.head = built = head.build(features=widths[-1], **self.facts)
         for layer in built.modules():
             if isinstance(layer, nn.Linear):
                 init_scaled(layer)
+        initialise(self, init)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the input layer, then each size."""

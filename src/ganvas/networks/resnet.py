@@ -83,7 +83,7 @@ def init_residual(network: nn.Module, init: Init, normalised: bool) -> None:
     """
     initialise(network, init)
     for block in network.modules():
-        if isinstance(block, (UpBlock, DownBlock)) and init == "xavier":
+        if isinstance(block, (UpBlock, DownBlock)) and init in ("xavier", "glorot"):
             for conv in (block.conv1, block.conv2):
                 conv.weight.data *= math.sqrt(2)
     if normalised:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..game import ImageToImage
-from .layers import to_float32
+from .layers import Init, initialise, to_float32
 from .superres_base import from_unit, init_kaiming, reflect_to_multiple, to_unit, upsampling_steps
 
 DEFAULT_UNSHUFFLE = {1: 4, 2: 2}
@@ -66,6 +66,7 @@ class RRDBNet(ImageToImage):
         growth: int = 32,  # channels that every convolution of a dense block adds
         blocks: int = 23,  # residual-in-residual blocks
         unshuffle: int | None = None,  # side of the squares that become channels; none: 4 at x1, 2 at x2, else 1
+        init: Init | None = None,  # initialisation of the weights; none: as published
     ):
         super().__init__()
         self.scale = scale
@@ -80,6 +81,7 @@ class RRDBNet(ImageToImage):
             self.add_module(f"conv_up{k}", nn.Conv2d(width, width, 3, padding=1))
         self.conv_hr = nn.Conv2d(width, width, 3, padding=1)
         self.conv_last = nn.Conv2d(width, channels, 3, padding=1)
+        initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]

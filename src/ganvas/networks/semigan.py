@@ -108,6 +108,7 @@ class DenseDiscriminator(BaseDiscriminator):
         width: int = 1000,  # units of the first layer; halved, and halved again for the last three
         image_noise: float = 0.3,  # standard deviation of the noise on the image, black and white being 1 apart
         noise: float = 0.5,  # standard deviation of the noise on hidden units
+        init: Init = "kaiming",  # initialisation of the weights
         head: Spec = Spec(Classes),  # last layers: features to `Scores`
     ):
         super().__init__()
@@ -116,7 +117,7 @@ class DenseDiscriminator(BaseDiscriminator):
         self.layers = nn.ModuleList(NormedLinear(i, o) for i, o in zip(widths, widths[1:]))
         self.noise = nn.ModuleList([Noise(image_noise), *[Noise(noise) for _ in self.layers]])
         self.head = head.build(features=quarter, classes=classes, attributes=attributes)
-        initialise(self.layers, "kaiming")
+        initialise(self.layers, init)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the layers."""
@@ -148,6 +149,7 @@ class ConvDiscriminator(BaseDiscriminator):
         width: int = 32,  # channels of the first three maps; the others have twice as many
         image_dropout: float = 0.2,  # share of the pixels dropped in training
         dropout: float = 0.5,  # share of the hidden units dropped in training
+        init: Init = "kaiming",  # initialisation of the weights
         head: Spec = Spec(Classes),  # last layers: features to `Scores`
     ):
         super().__init__()
@@ -161,7 +163,7 @@ class ConvDiscriminator(BaseDiscriminator):
         self.groups = nn.ModuleList(nn.ModuleList(group) for group in groups)
         self.dropout = nn.ModuleList([nn.Dropout(image_dropout), nn.Dropout(dropout), nn.Dropout(dropout)])
         self.head = head.build(features=double, classes=classes, attributes=attributes)
-        initialise(self.groups, "kaiming")
+        initialise(self.groups, init)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the convolutions."""

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..game import ImageToImage
-from .layers import to_float32
+from .layers import Init, initialise, to_float32
 from .superres_base import from_unit, init_kaiming, to_unit, upsampling_steps
 
 
@@ -37,6 +37,7 @@ class SRResNet(ImageToImage):
         scale: int = 4,  # side of the output as a multiple of the input: 1, 2, 3, 4 or 8
         width: int = 64,  # channels of every map
         blocks: int = 16,  # residual blocks
+        init: Init | None = None,  # initialisation of the weights; none: as published
     ):
         super().__init__()
         self.scale = scale
@@ -48,6 +49,7 @@ class SRResNet(ImageToImage):
             larger += [nn.Conv2d(width, width * step**2, 3, padding=1), nn.PixelShuffle(step), nn.PReLU()]
         self.larger = nn.Sequential(*larger)
         self.last = nn.Conv2d(width, channels, 9, padding=4)
+        initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.first(to_unit(x))  # (N, width, H, W)
@@ -75,7 +77,9 @@ class MSRResNet(SRResNet):
     is added, every convolution begins with a tenth of Kaiming's weights.  It works in [0, 1] inside.
     """
 
-    def __init__(self, *, channels: int = 3, scale: int = 4, width: int = 64, blocks: int = 16):
+    def __init__(
+        self, *, channels: int = 3, scale: int = 4, width: int = 64, blocks: int = 16, init: Init | None = None
+    ):
         ImageToImage.__init__(self)
         self.scale = scale
         self.conv_first = nn.Conv2d(channels, width, 3, padding=1)
@@ -86,6 +90,7 @@ class MSRResNet(SRResNet):
         self.conv_hr = nn.Conv2d(width, width, 3, padding=1)
         self.conv_last = nn.Conv2d(width, channels, 3, padding=1)
         init_kaiming(*(layer for layer in self.children() if isinstance(layer, nn.Conv2d)))
+        initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
         x = to_unit(x)

@@ -63,8 +63,7 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(*(Block(widths[-1]) for _ in range(blocks)))
         self.ups = nn.Sequential(*(Layer(UpConv(i, o), instance_norm(o)) for i, o in zip(widths[::-1], widths[-2::-1])))
         self.leave = nn.Conv2d(width, channels, 7, 1, 3, bias=False)
-        if init:
-            initialise(self, init)
+        initialise(self, init)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         whole = pad_to_multiple(x, 4)
@@ -127,8 +126,7 @@ class Discriminator(BaseDiscriminator):
         last = (size[0] >> depth, size[1] >> depth)
         self.classify = nn.Conv2d(widths[-1], classes or attributes, last, bias=False)
         self.head = DomainLoss(classes)
-        if init:
-            initialise(self, init)
+        initialise(self, init)
 
     def stages(self) -> Sequence[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the convolutions and what follows them."""

@@ -17,7 +17,7 @@ from ..game import Scores, SharedBuffers
 from .blur_resample import Blur, Downsample, Upsample
 from .heads import Plain
 from .label_inputs import LabelledDiscriminator, embedding
-from .layers import as_size, check_size, crop_center, halvings, to_float32
+from .layers import WEIGHTS, Init, as_size, check_size, crop_center, halvings, initialise, to_float32
 from .minibatch_heads import deviation
 
 GAIN = math.sqrt(2)
@@ -154,6 +154,15 @@ class ToImage(nn.Module):
         return h + self.bias[:, None, None].to(h.dtype)
 
 
+def initialise_scaled(network: nn.Module, init: Init | None) -> None:
+    """`initialise` of a network with equalised learning rate: the scheme's weights are those after scaling."""
+    initialise(network, init)
+    for layer in network.modules() if init else ():
+        if isinstance(layer, (EqualLinear, EqualConv, Modulated)):
+            WEIGHTS[init](layer.weight.data)  # type: ignore[index]
+            layer.weight.data /= layer.scale
+
+
 def widths_for(resolution: tuple[int, int], width: int, max_width: int) -> list[int]:
     """Channels of each size from the largest map to the smallest."""
     check_size(resolution, "StyleGAN2's networks need images", "ones")
@@ -169,6 +178,7 @@ class Generator(nn.Module, SharedBuffers):  # the average style is averaged over
     """
 
     average: Tensor
+    written = ("average_rate",)
 
     def __init__(
         self,
@@ -183,11 +193,14 @@ class Generator(nn.Module, SharedBuffers):  # the average style is averaged over
         width: int = 32,  # channels of the largest map; doubled with every halving
         max_width: int = 128,  # no map has more channels than this
         mixing: float = 0.9,  # share of the images in training that are made from two styles
+        average_rate: float = 0.005,  # of the average style per batch; 0.002 in runs of 0.1 before December 2026
+        init: Init | None = None,  # initialisation of the weights as they are used; none: as published
     ):
         super().__init__()
         if not 0 <= mixing <= 1:
             raise UsageError(f"mixing is a share, from 0 to 1, got {mixing:g}.")
         self.latent, self.resolution, self.mixing = latent, as_size(resolution), mixing
+        self.average_rate = average_rate
         widths = widths_for(self.resolution, width, max_width)[::-1]
         base = [-(-side // 2 ** (len(widths) - 1)) for side in self.resolution]  # rounded up, cropped at the end
         sizes = [(base[0] << k, base[1] << k) for k in range(len(widths))]
@@ -200,6 +213,7 @@ class Generator(nn.Module, SharedBuffers):  # the average style is averaged over
             self.layers.append(Layer(narrow, narrow, style, size))
         self.to_image = nn.ModuleList(ToImage(w, channels, style) for w in widths)
         self.enlarge = Upsample()
+        initialise_scaled(self, init)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Read weights of 0.1 before December 2026, which have another name for `to_image`."""
@@ -218,7 +232,7 @@ class Generator(nn.Module, SharedBuffers):  # the average style is averaged over
         if not self.training:
             return w[:, None].expand(-1, every, -1)
         with torch.no_grad():
-            self.average.lerp_(w.detach().mean(0).to(self.average.dtype), 0.002)
+            self.average.lerp_(w.detach().mean(0).to(self.average.dtype), self.average_rate)
         other = self.map(torch.randn_like(z), label)
         place = torch.arange(every, device=z.device)
         change = torch.randint(1, every, (len(z), 1), device=z.device)
@@ -267,6 +281,7 @@ class Discriminator(LabelledDiscriminator):
         width: int = 32,  # channels of the first map; doubled with every halving
         max_width: int = 128,  # no map has more channels than this
         group: int = 4,  # images in a group of minibatch standard deviation; 0: none
+        init: Init | None = None,  # initialisation of the weights as they are used; none: as published
         head: Spec = Spec(Plain, bias=True),  # last layers: features to `Scores`
         **base: Any,
     ):
@@ -278,6 +293,7 @@ class Discriminator(LabelledDiscriminator):
         self.look = EqualConv(widths[-1] + bool(group), widths[-1], 3)
         self.flat = EqualLinear(widths[-1] * last[0] * last[1], widths[-1])
         self.head = head.build(features=widths[-1], **self.facts)
+        initialise_scaled(self, init)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the input layer, then each size."""

@@ -52,8 +52,7 @@ class VGGDiscriminator(BaseDiscriminator):
         self.body = nn.Sequential(*layers)
         self.hidden = nn.Sequential(nn.Linear(inputs * size[0] * size[1], hidden), nn.LeakyReLU(0.2, inplace=True))
         self.head = head.build(features=hidden)
-        if init is not None:
-            initialise(self, init)
+        initialise(self, init)
         if norm == "spectral":
             spectral(self)
 
@@ -79,14 +78,20 @@ class UNetDiscriminator(BaseDiscriminator):
         channels: int = 3,
         width: int = 64,  # channels of the first map; doubled with every halving
         skip: bool = True,  # add the encoder's maps to the decoder's
+        init: Init | None = None,  # initialisation of the weights; none: as published
     ):
         super().__init__()
         w, self.skip = width, skip
         self.conv0 = nn.Conv2d(channels, w, 3, padding=1)
-        self.down = spectral(nn.ModuleList(nn.Conv2d(w << k, w << k + 1, 4, 2, 1, bias=False) for k in range(3)))
-        self.up = spectral(nn.ModuleList(nn.Conv2d(w << k + 1, w << k, 3, padding=1, bias=False) for k in (2, 1, 0)))
-        self.after = spectral(nn.ModuleList(nn.Conv2d(w, w, 3, padding=1, bias=False) for _ in range(2)))
+        down = nn.ModuleList(nn.Conv2d(w << k, w << k + 1, 4, 2, 1, bias=False) for k in range(3))
+        self.down = spectral(initialise(down, init))
+        up = nn.ModuleList(nn.Conv2d(w << k + 1, w << k, 3, padding=1, bias=False) for k in (2, 1, 0))
+        self.up = spectral(initialise(up, init))
+        after = nn.ModuleList(nn.Conv2d(w, w, 3, padding=1, bias=False) for _ in range(2))
+        self.after = spectral(initialise(after, init))
         self.conv9 = nn.Conv2d(w, 1, 3, padding=1)
+        initialise(self.conv0, init)
+        initialise(self.conv9, init)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts, from the image on: the encoder's convolutions."""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .layers import Init, initialise
+
 
 class ByteEncoder(nn.Module):
     """Text encoder: N captions to (N, size), from their UTF-8 bytes by three convolutions, mean and max pooling.
@@ -19,6 +21,7 @@ class ByteEncoder(nn.Module):
         size: int = 128,  # size of a caption's vector
         width: int = 128,  # hidden channels
         length: int = 200,  # bytes that are read; the rest of a longer caption is ignored
+        init: Init | None = None,  # initialisation of the weights; none: as published
     ):
         super().__init__()
         self.length = length
@@ -27,6 +30,7 @@ class ByteEncoder(nn.Module):
         for layer in self.layers:
             nn.init.kaiming_normal_(layer.weight)  # type: ignore[arg-type]
         self.output = nn.Linear(2 * width, size)
+        initialise(self, init)
 
     def forward(self, captions: Sequence[str]) -> Tensor:
         tokens = self.tokens(captions).to(self.embed.weight.device)  # (N, L)

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from ..game import ImageToImage
-from .layers import crop_center, pad_for_reflection
+from .layers import Init, crop_center, initialise, pad_for_reflection
 
 LEVELS = 127.5  # half the range in which the network computes: published files take and give 0 to 255
 
@@ -46,6 +46,7 @@ class TransformerNet(ImageToImage):
         channels: int = 3,
         width: int = 32,  # channels of the largest map; doubled with both halvings
         blocks: int = 5,  # residual blocks
+        init: Init | None = None,  # initialisation of the weights; none: as published
     ):
         super().__init__()
         self.blocks = blocks
@@ -57,6 +58,7 @@ class TransformerNet(ImageToImage):
         self.deconv3 = Layer(width, channels, 9)
         for k, factor in enumerate((1, 2, 4, 2, 1), 1):
             self.add_module(f"in{k}", nn.InstanceNorm2d(factor * width, affine=True))
+        initialise(self, init)
         nn.init.constant_(self.deconv3.conv2d.bias, LEVELS)  # type: ignore[arg-type]  # grey at initialisation
 
     def forward(self, x: Tensor) -> Tensor:

@@ -141,6 +141,11 @@ class Generation(Task):
             return {"z": z}
         return {"z": z, "label": sample_labels(seeds, label, self.classes, self.attributes)}
 
+    @property
+    def label_size(self) -> int:
+        """Length of the label vectors that the generator takes; 0: none."""
+        return self.attributes
+
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """Latents (N, latent), each drawn from its own seed."""
         draw, source = PRIORS[self.prior], torch.Generator()
@@ -155,12 +160,24 @@ class Generation(Task):
         return self.truncated(inputs["z"], inputs.get("label"), inputs.get("trunc", 1.0))
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
-        """Images with truncation `trunc` from 0 to 1: the generator's own, else noise times `trunc`."""
+        """Images with truncation `trunc` from 0 to 1: the generator's own, else noise times `trunc`.
+
+        Raises `UsageError` for latents or label vectors of another length than the generator's.
+        """
+        check_length("latent", z, self.maker.latent)
+        if label is not None and label.is_floating_point():
+            check_length("label", label, self.label_size)
         if trunc != 1 and isinstance(self.maker, Truncates):
             images = self.maker.truncated(z, label, trunc)
         else:
             images = self.maker(z * trunc, label)
         return torch.as_tensor(images).clamp(-1, 1)  # not every generator ends in tanh
+
+
+def check_length(name: str, vectors: Tensor, size: int) -> None:
+    """Raise `UsageError` unless vectors are (N, size)."""
+    if vectors.ndim != 2 or vectors.shape[1] != size:
+        raise UsageError(f"A {name} of this model is {size} numbers: (N, {size}), got {tuple(vectors.shape)}.")
 
 
 def sample_labels(seeds: Sequence[int], label: Label, classes: int, attributes: int) -> Tensor:

@@ -53,6 +53,10 @@ class InfoGAN(Generation):
         code = progress.mine(self.codes(count, device=like.device))
         return Draw(self.maker(z, code), code, z, code)
 
+    @property
+    def label_size(self) -> int:
+        return sum(self.categories) + self.continuous
+
     def codes(self, count: int, **options: Any) -> Tensor:
         """Random codes (count, D) from their prior."""
         parts = [one_hot(torch.randint(k, (count,), **options), k).float() for k in self.categories]
@@ -77,7 +81,7 @@ class InfoGAN(Generation):
         if isinstance(label, str) or len(label) != expected:
             raise UsageError(
                 f"A code of this model is {expected} numbers ({len(self.categories)} categories, then"
-                f" {self.continuous} continuous ones), got {label!r}."
+                f" {self.continuous} continuous ones), got {label!r} ({len(label)})."
             )
         chosen = [self._one_hot_category(k, label[k]) for k in range(len(self.categories))]
         continuous = torch.tensor([float(v) for v in label[len(self.categories) :]])

@@ -32,7 +32,7 @@ class LabelTranslation(Translation):
         if not self.attributes:
             return super().read_label(text, names)
         values = parse_floats(text)
-        return int(values[0]) if len(values) < self.attributes and values[0].is_integer() else values
+        return int(values[0]) if len(values) == 1 < self.attributes and values[0].is_integer() else values
 
     def translate(self, images: Tensor, label: Tensor | None = None, *, back: bool = False) -> Tensor:
         if back or label is None:

@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..game import Progress
 from ..imaging.grid import grid
 from ..models.model import Model
+from ..policy import seed_generators
 from ..run import Run
 from ..version import __version__
 from .request import TrainRequest
@@ -250,7 +251,9 @@ class Recorder:
         if self.request.heal:
             self._lower_rates(dict.fromkeys(trainer.players, 0.5 ** (count - self.divergences)))
         self.divergences = count
-        torch.manual_seed((self.request.seed or 0) + 1_000_003 * count)  # the same numbers would end the same way
+        seed_generators(
+            (self.request.seed or 0) + 1_000_003 * count, trainer.policy.device
+        )  # the same numbers would end the same way
         if self.writes:
             run.rewind_log(trainer.images)
         self.reread_log()

@@ -5,9 +5,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_type_hints
 
-from ..config import Recipe, Spec
+from ..config import Recipe, Spec, accepts, fitting, plain, type_name
 from ..data.dataset import Dataset
 from ..data.sources import parse_resolution
 from ..errors import UsageError
@@ -79,6 +79,17 @@ class TrainRequest:
     workers: int = 0  # processes that load data in advance
     tensorboard: bool = False
     cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Make values of NumPy, PyTorch and pathlib plain; raises `UsageError` for a value of another type."""
+        if not isinstance(self.data, (str, Dataset, os.PathLike, type(None))):
+            self.data = Dataset(self.data)
+        for name, annotation in get_type_hints(TrainRequest).items():
+            value = fitting(annotation, getattr(self, name))
+            if not accepts(annotation, value):
+                raise UsageError(f"{name} must be {type_name(annotation)}, got {value!r}.")
+            setattr(self, name, value)
+        self.set = plain(dict(self.set)) if isinstance(self.set, Mapping) else self.set
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,7 +22,7 @@ from ..data.transforms import parse_transforms
 from ..doctor.signals import Signals
 from ..errors import UsageError, UserError, did_you_mean
 from ..files import read_json
-from ..policy import Policy, is_out_of_memory
+from ..policy import Policy, RandomNumbers, is_out_of_memory, seed_generators
 from ..run import Run
 from ..tasks.base import Task
 from . import distributed
@@ -89,7 +89,10 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
         if request.labels is not None:
             dataset = dataset.keep_labels(request.labels, request.seed or 0)
         policy = policy.for_resolution(dataset.facts.resolution, request.precision or "auto")
-        return _build_session(request, recipe, dataset, policy, group)
+        with (random := RandomNumbers(policy.device)):
+            session = _build_session(request, recipe, dataset, policy, group)
+        session.random = random
+        return session
     except BaseException:
         group.close()
         raise
@@ -98,7 +101,7 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
 def _build_session(request: TrainRequest, recipe: Recipe, dataset: Dataset, policy: Policy, group: Group) -> "Session":
     seed = request.seed or 0
     check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
-    torch.manual_seed(seed)  # the same weights on every process and in every run of this seed
+    seed_generators(seed, policy.device)  # the same weights on every process and in every run of this seed
     facts = data_facts(dataset, recipe)
     task: Task = recipe.task.build(**facts)
     batches = Batches(
@@ -136,8 +139,22 @@ class Session:
         self.recorder, self.dataset, self.batches, self.notices = recorder, dataset, batches, notices
         self.run, self.trainer = recorder.run, recorder.trainer
         self.signals = Signals(batches, recorder.log_images)
+        self.random = RandomNumbers(self.trainer.policy.device)
 
     def __iter__(self) -> Iterator[Event]:
+        """The events of the run; between them the global random numbers are the caller's."""
+        events = self._events()
+        try:
+            while True:
+                with self.random:
+                    event = next(events, None)
+                if event is None:
+                    return
+                yield event
+        finally:
+            events.close()
+
+    def _events(self) -> Generator[Event]:
         recorder, self.started = self.recorder, time.perf_counter()
         recorder.restart_clock()
         with collect_signals() as received:
