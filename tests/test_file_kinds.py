@@ -161,12 +161,9 @@ def bmp(bits: int, packing: int) -> bytes:
     return b"BM" + struct.pack("<IHHI", 70, 0, 0, 54) + head + bytes(16)
 
 
-SIX = np.zeros((9, 9, 6), np.uint8)
+WIDE = np.zeros((9, 9, 3), np.uint32)
 SOUND = {
-    "six bands": (
-        sound_tiff(np.zeros((9, 9, 6), np.uint8), photometric="minisblack", planarconfig="contig"),
-        "6 chann",
-    ),
+    "32-bit colours": (sound_tiff(WIDE, photometric="rgb"), "3 channels of 32 bits"),
     "complex": (sound_tiff(np.zeros((9, 9), np.complex64), photometric="minisblack"), "complex"),
     "64 bits": (sound_tiff(np.zeros((9, 9), np.int64), photometric="minisblack"), "64 bits"),
     "12-bit JPEG": (with_frame(0xC1, 12), "12 bits"),

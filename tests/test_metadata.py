@@ -76,6 +76,27 @@ def test_a_geotiff_covers_the_same_ground(tags: list, raster: int, order: str, t
         np.testing.assert_allclose(ground(after, 4 * column, 4 * row), ground(before, column, row), atol=1e-6)
 
 
+COLOURS_OF_A_MODEL = {
+    "heights": (GREY.astype(np.float32) / 255, {}),
+    "floating colours": (np.stack([GREY] * 3, -1).astype(np.float32) / 255, {"photometric": "rgb"}),
+    "planes": (np.stack([GREY] * 3).astype(np.uint16), {"photometric": "rgb", "planarconfig": "separate"}),
+}
+
+
+@pytest.mark.parametrize("kind", COLOURS_OF_A_MODEL)
+def test_a_geotiff_of_any_depth_after_its_thumbnail(kind: str, tmp_path: Path) -> None:
+    data, options = COLOURS_OF_A_MODEL[kind]
+    with tifffile.TiffWriter(out := io.BytesIO()) as file:
+        file.write(GREY[:4, :4], photometric="minisblack", subfiletype=1, metadata=None, description="thumbnail")
+        options = {"photometric": "minisblack", **options}
+        file.write(data, metadata=None, extratags=[SCALE, TIE], description="main", **options)
+    enlarge(out.getvalue(), tmp_path / "a.tif")
+    page = tifffile.TiffFile(tmp_path / "a.tif").pages[0]
+    assert (page.imagewidth, page.imagelength, page.description) == (32, 24, "main")
+    assert page.tags[33550].value == (5, 2.5, 0)
+    assert page.tags[33922].value[:2] == (4, 6)
+
+
 def test_rational_polynomials_are_scaled(tmp_path: Path) -> None:
     model = [0.0, 0, 100, 200, 1, 2, 3, 50, 60, *range(83)]
     enlarge(tiff(extratags=[(50844, DOUBLE, 92, model, True)], metadata=None), tmp_path / "a.tif")

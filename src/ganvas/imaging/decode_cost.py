@@ -26,7 +26,7 @@ SCANS = 100  # of a progressive JPEG: each goes through all its pixels
 def check_cost(image: Any, stream: BinaryIO) -> None:
     """Raise `BadImage` for an opened Pillow image whose file is too small for it; the stream keeps its position."""
     width, height = image.size
-    if image.format == "TIFF":
+    if hasattr(image, "tag_v2"):  # not a page that tifffile reads, which looks for its strips itself
         _check_strips(image)
     if width * height <= SMALL:
         return
@@ -35,7 +35,7 @@ def check_cost(image: Any, stream: BinaryIO) -> None:
     densest = max(DENSEST.get(image.format, 1), 8 * width if image.format == "TIFF" else 0)
     if width * height > densest * size:
         raise BadImage(f"refused: {size:,} bytes cannot hold the {width}x{height} pixels that it declares")
-    if image.info.get("progressive"):
+    if image.format == "JPEG" and image.info.get("progressive"):
         stream.seek(0)
         scans = stream.read().count(b"\xff\xda")
         if scans > SCANS:

@@ -135,7 +135,7 @@ def _read_photo(opened: OpenedImage) -> Photo:
     image = opened.image
     if isinstance(image, bit_depth.TiffPage):
         array = apply_orientation(image.read(), image.orientation)
-        metadata, losses = metadata_from_tags(image.tags, image.stream, array.shape[2])
+        metadata, losses = metadata_from_tags(image.tags, image.stream, array.shape[2], image.page.offset)
         return _build_photo(array, metadata, image.notes + losses, image.format)
     grey = has_grey_palette(image) if image.mode == "P" else is_grey(image)
     if image.mode == "F":
