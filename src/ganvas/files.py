@@ -101,7 +101,7 @@ def read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as problem:
         raise UserError(f"{file} cannot be read: {problem.strerror}.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{file} is not valid JSON.") from None
     if not isinstance(content, dict):
         raise UserError(f"{file} does not hold a JSON object.")

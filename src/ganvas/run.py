@@ -19,8 +19,10 @@ from .config import FACTS
 from .errors import UsageError, UserError
 from .files import atomic_write, explain_failure, read_json, write_bytes, write_json
 from .legacy import current_log_line
+from .saved import check_config, is_log_line
 
 STATES = 2
+Check = Callable[[Mapping[str, Any]], None]
 
 
 class Run:
@@ -75,7 +77,7 @@ class Run:
         write_json(self.config_file, config)
 
     def config(self) -> dict[str, Any]:
-        return legacy.current(read_json(self.config_file))
+        return read_config(self.config_file)
 
     # --- the log -----------------------------------------------------------------------------------------
 
@@ -98,7 +100,8 @@ class Run:
     def read_log(self) -> tuple[list[dict[str, Any]], int]:
         """The lines of the log under the present keys, and the number of damaged lines (see `read_lines`)."""
         lines, damaged = read_lines(self.log_file)
-        return [current_log_line(line) for line in lines], damaged
+        whole = [line for line in lines if is_log_line(line)]
+        return [current_log_line(line) for line in whole], damaged + len(lines) - len(whole)
 
     def append_evaluation(self, line: Mapping[str, Any]) -> None:
         """Add one measurement, a JSON object with its protocol, to evaluation.jsonl."""
@@ -106,7 +109,7 @@ class Run:
 
     def evaluations(self) -> list[dict[str, Any]]:
         """Every measurement of this run, oldest first."""
-        return [legacy.current_evaluation(line) for line in read_lines(self.evaluation_file)[0]]
+        return [legacy.current_evaluation(line) for line in read_lines(self.evaluation_file)[0] if is_log_line(line)]
 
     def rewind_log(self, images: int) -> None:
         """Drop the lines after `images`: they describe work that will be done again."""
@@ -146,16 +149,25 @@ class Run:
         for part in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
             part.unlink(missing_ok=True)
 
-    def load_state(self, notify: Callable[[str], None] | None = None, oldest: bool = False) -> dict[str, Any]:
-        """Newest (or oldest) undamaged state; `notify` is called with a sentence about each damaged one."""
-        files = self.states()[::-1] if oldest else self.states()
+    def load_state(
+        self, notify: Callable[[str], None] | None = None, oldest: bool = False, check: Check | None = None
+    ) -> dict[str, Any]:
+        """Newest (or oldest) undamaged state; `notify` is called with a sentence about each damaged one.
+
+        `check` raises `ValueError` for a state that cannot be used, as `saved.check_state` does.
+        """
+        files, problems = self.states()[::-1] if oldest else self.states(), []
         for file, older in zip(files, [*files[1:], None]):
             try:
-                return read_state(file)
+                return read_state(file, check)
             except UserError as problem:
+                problems.append(f" {problem}")
                 if notify:
                     notify(f"{problem} The one before it is used." if older else str(problem))
-        raise UserError(f"{self.path} holds no training state to continue from; start again with a new --outdir.")
+        reason = "".join(problems[:1])
+        raise UserError(
+            f"{self.path} holds no training state to continue from; start again with a new --outdir.{reason}"
+        )
 
     # --- the model to ship -------------------------------------------------------------------------------
 
@@ -212,13 +224,23 @@ def weights_hash(run: Run) -> str:
     return digest.hexdigest()
 
 
+def read_config(file: Path) -> dict[str, Any]:
+    """A run's or a model's config.json under the present names; raises `UserError` that names a damaged field."""
+    try:
+        config = legacy.current(read_json(file))
+    except RecursionError:
+        raise UserError(f"{file} is damaged: its values are nested too deep.") from None
+    check_config(config, file)
+    return config  # type: ignore[no-any-return]
+
+
 def saved_facts(config: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of the data in a config.json, as components take them."""
     values = {name: config["data"].get(name) for name in FACTS}
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if v is not None}
 
 
-def read_state(file: Path) -> dict[str, Any]:
+def read_state(file: Path, check: Check | None = None) -> dict[str, Any]:
     """A training state, checked whole and read without unpickling code; raises `UserError` otherwise."""
     try:
         with zipfile.ZipFile(file) as archive:
@@ -226,10 +248,14 @@ def read_state(file: Path) -> dict[str, Any]:
         if damaged is None:
             state = torch.load(file, map_location="cpu", weights_only=True)
             if isinstance(state, dict) and "trainer" in state:
+                if check:
+                    check(state)
                 return state
         reason = "is damaged" if damaged else "was not written by ganvas"
     except (OSError, zipfile.BadZipFile):
         reason = "is truncated or not a state file"
+    except ValueError as problem:
+        reason = f"is damaged: {problem}"
     except Exception:  # whatever a hostile or foreign file makes torch raise
         reason = "was not written by ganvas, so it is not read"
     raise UserError(f"The state file {file} {reason}.")

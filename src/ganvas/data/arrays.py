@@ -1,13 +1,12 @@
 """Data sets from .npy and .npz files, which hold all images in one array."""
 
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
+from ..archives import explain_damage, open_npz
 from ..errors import UserError
 from ..imaging.decode import scale_and_crop, to_8bit, whiten_hidden
 from ..imaging.levels import Levels, stretch
@@ -62,18 +61,17 @@ def open_arrays(path: Path, options: SourceOptions) -> Dataset:
 
 def _load(path: Path, names: tuple[str, ...]) -> np.ndarray | None:
     """Array of an .npz by the first of `names` that it holds, or None; an .npy is its images."""
-    try:
-        if path.suffix.lower() == ".npy":
+    purpose = "an array of numbers"
+    if path.suffix.lower() == ".npy":
+        with explain_damage(path, purpose):
             return np.load(path, mmap_mode="r", allow_pickle=False) if names == IMAGE_KEYS else None
-        with np.load(path, allow_pickle=False) as archive:
-            name = next((k for k in names if k in archive), None)
-            if name is None and names == IMAGE_KEYS:
-                raise UserError(
-                    f"{path} holds {', '.join(archive.files) or 'nothing'}; the images should be called 'images'."
-                )
-            return archive[name] if name else None
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as e:
-        raise UserError(f"{path} cannot be read as an array of numbers: {e}.") from None
+    with open_npz(path, purpose) as archive:
+        name = next((k for k in names if k in archive.names), None)
+        if name is None and names == IMAGE_KEYS:
+            raise UserError(
+                f"{path} holds {', '.join(archive.names) or 'nothing'}; the images should be called 'images'."
+            )
+        return archive.read(name) if name else None
 
 
 def _channels_last(images: np.ndarray | None, path: Path) -> tuple[np.ndarray, list[str]]:

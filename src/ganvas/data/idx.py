@@ -12,6 +12,7 @@ from typing import IO
 
 import numpy as np
 
+from ..archives import check_unpacked
 from ..errors import UsageError, UserError
 from ..imaging.decode import MAX_PIXELS
 from ..imaging.levels import stretch
@@ -91,6 +92,7 @@ def _read_shape(file: Path, dimensions: int) -> tuple[int, ...]:
     shape = struct.unpack(f">{dimensions}I", head[4:])
     if 0 in shape or math.prod(shape[1:]) > MAX_PIXELS:
         raise UserError(f"{file} declares a shape of {'x'.join(map(str, shape))}, which makes no sense.")
+    check_unpacked(file, file.stat().st_size, math.prod(shape))
     return shape
 
 
@@ -109,9 +111,11 @@ def _iterate_images(file: Path, count: int, height: int, width: int) -> Iterator
 
 def _read_labels(file: Path, count: int, images: Path) -> np.ndarray:
     (declared,) = _read_shape(file, 1)
-    with _open(file) as stream:
-        data = stream.read(8 + count + 1)[8:]
-    if declared != count or len(data) != count:
+    data = b""
+    if declared == count:
+        with _open(file) as stream:
+            data = stream.read(8 + count + 1)[8:]
+    if len(data) != count:
         raise UserError(
             f"{file} declares {declared:,} labels and {images.name} holds {count:,} images; they must match."
         )

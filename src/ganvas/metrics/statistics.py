@@ -1,20 +1,22 @@
 """Mean and covariance of features in a file, with the protocol they were computed by."""
 
 import json
+import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..archives import Npz, open_npz
 from ..errors import UserError
 from ..files import atomic_write
 from .frechet import Gaussian
 
 PUBLIC = {"features": "inception"}  # assumed for files of other tools, which hold mu and sigma alone
 WIDEST = 1 << 15  # features: a covariance of 8 GiB
+LONGEST = 1 << 20  # bytes of a protocol
 
 
 def save_statistics(file: Path, gaussian: Gaussian, protocol: dict[str, Any]) -> None:
@@ -47,14 +49,14 @@ def load_statistics(file: Path) -> tuple[Gaussian, dict[str, Any]]:
     Raises `UserError` for a file that is damaged, declares more than a covariance can be, or holds numbers that are no
     mean and covariance.
     """
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            _check_shapes(file, archive.zip)
-            mean, covariance = (np.asarray(archive[k]) for k in ("mu", "sigma"))
-            count = int(archive["count"]) if "count" in archive else 0
-            protocol = json.loads(str(archive["protocol"])) if "protocol" in archive else dict(PUBLIC)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as problem:
-        raise UserError(f"{file} cannot be read as statistics of features: {problem}.") from None
+    with open_npz(file, "statistics of features") as archive:
+        _check_shapes(file, archive)
+        mean, covariance = archive.read("mu"), archive.read("sigma")
+        count = float(archive.read("count", 16)) if "count" in archive.names else 0.0
+        text = archive.read("protocol", LONGEST) if "protocol" in archive.names else json.dumps(PUBLIC)
+        protocol = json.loads(str(text))
+    if not 0 <= count < math.inf:
+        raise UserError(f"{file} says that it was computed from {count:g} images.")
     if not isinstance(protocol, dict):
         raise UserError(f"{file} says by a {type(protocol).__name__} how it was made, and not by names and values.")
     if mean.dtype.kind not in "fiu" or covariance.dtype.kind not in "fiu":
@@ -66,20 +68,15 @@ def load_statistics(file: Path) -> tuple[Gaussian, dict[str, Any]]:
         raise UserError(f"{file} holds a covariance that is not symmetric.")
     if covariance.diagonal().min() < 0:
         raise UserError(f"{file} holds a covariance with a negative variance.")
-    return Gaussian(torch.from_numpy(mean), torch.from_numpy(covariance), count), protocol
+    return Gaussian(torch.from_numpy(mean), torch.from_numpy(covariance), int(count)), protocol
 
 
-def _check_shapes(file: Path, archive: zipfile.ZipFile) -> None:
+def _check_shapes(file: Path, archive: Npz) -> None:
     """Raise `UserError` unless the headers declare (D,) and (D, D), before anything is read."""
-    shapes = []
-    for name in ("mu.npy", "sigma.npy"):
-        with archive.open(name) as stream:
-            version = np.lib.format.read_magic(stream)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shapes.append(read(stream)[0])
-    width = shapes[0][0] if len(shapes[0]) == 1 else 0
-    if not 0 < width <= WIDEST or shapes[1] != (width, width):
+    mean, covariance = archive.shape("mu"), archive.shape("sigma")
+    width = mean[0] if len(mean) == 1 else 0
+    if not 0 < width <= WIDEST or covariance != (width, width):
         raise UserError(
-            f"{file} holds a mean of shape {shapes[0]} and a covariance of shape {shapes[1]}, which are not (D,) and"
+            f"{file} holds a mean of shape {mean} and a covariance of shape {covariance}, which are not (D,) and"
             f" (D, D) of 1 to {WIDEST:,} features."
         )

@@ -14,11 +14,10 @@ from ..data.batches import iterate_once
 from ..data.dataset import CHANNEL_NAMES, Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, UserError
-from ..files import read_json
 from ..imaging.values import as_given, to_batch
 from ..latent.walk import walk
 from ..policy import Policy, PrecisionName, RandomNumbers, seed_generators
-from ..run import read_weights, saved_facts
+from ..run import read_config, read_weights, saved_facts
 from ..tasks.base import Label, Task
 from ..tasks.label_translation import AppliedLabelTranslation
 from ..tasks.translation import Applied
@@ -199,7 +198,7 @@ def load(
     if path.is_file() and path.suffix in FOREIGN:
         return load_foreign(path, device, precision)
     folder = model_folder(path) or _refuse_folder(path)
-    config = read_json(folder / "config.json")
+    config = read_config(folder / "config.json")
     if config.get("format") != 1 or "task" not in config or "data" not in config:
         raise UserError(f"{folder / 'config.json'} does not describe a model of ganvas.")
     policy = Policy.choose(device, precision).for_resolution(_resolution(config), precision)

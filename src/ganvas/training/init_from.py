@@ -11,6 +11,7 @@ from ..models.folder import WEIGHTS, model_folder
 from ..networks.label_inputs import LABEL_SIZED
 from ..networks.virtual_norm import ReferenceBatch
 from ..run import Run, read_weights
+from ..saved import check_networks
 from ..tasks.base import Adversary, Task
 
 STATEFUL = ("loss", "penalties", "augment", "pool")  # parts of an `Adversary` with state of a training
@@ -39,7 +40,7 @@ def _players(path: Path, raw: bool) -> dict[str, dict[str, Tensor]]:
     """Weights of each player in a run or a model folder."""
     run = Run(path)
     if run.exists() and run.states():
-        state = run.load_state()["trainer"]
+        state = run.load_state(check=check_networks)["trainer"]
         parts = {name: _below(state["task"], name) for name in ("generator", "discriminator")}
         if not raw:
             parts["generator"] = dict(state["average"])

@@ -20,6 +20,7 @@ from ..imaging.grid import grid
 from ..models.model import Model
 from ..policy import seed_generators
 from ..run import Run
+from ..saved import check_state
 from ..version import __version__
 from .request import TrainRequest
 from .trainer import Trainer
@@ -128,7 +129,7 @@ class Recorder:
         """
         notices: list[str] = []
         if self.run.states():
-            self.restore(self.run.load_state(notices.append))
+            self.restore(self.run.load_state(notices.append, check=check_state))
         else:
             notices.append("There is no snapshot yet, so the run starts from the beginning.")
         self.trainer.group.wait()  # every process has read before the first one writes
@@ -247,7 +248,7 @@ class Recorder:
         problem = f"A loss or gradient was not finite at {trainer.images:,} images; the step was not taken."
         if count > MAX_DIVERGENCES:
             raise UserError(f"{problem} It happened {count} times, so training ends here. {ADVICE}")
-        self.restore(run.load_state())
+        self.restore(run.load_state(check=check_state))
         if self.request.heal:
             self._lower_rates(dict.fromkeys(trainer.players, 0.5 ** (count - self.divergences)))
         self.divergences = count
@@ -270,7 +271,7 @@ class Recorder:
         cure, heals = self.doctor.cure(trouble), self.heals + 1
         if heals > MAX_HEALS:
             return f"{trouble.trouble.capitalize()} again after {MAX_HEALS} cures; training goes on as it is."
-        self.restore(run.load_state(oldest=True))
+        self.restore(run.load_state(oldest=True, check=check_state))
         self.heals, images = heals, trainer.images
         self._lower_rates(cure)
         trainer.group.wait()  # every process has read before the first one writes

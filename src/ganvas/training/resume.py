@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import catalog
 from ..config import Recipe
-from ..errors import UsageError
+from ..errors import UsageError, UserError
 from ..run import Run
 from .request import TrainRequest
 from .session import resolve_recipe
@@ -20,6 +20,8 @@ def complete_from_run(request: TrainRequest) -> TrainRequest:
     config = Run.open(request.outdir).config()
     if not {"recipe_name", "recipe", "data", "seed", "precision"} <= config.keys():
         raise UsageError(f"{request.outdir}/config.json was not written by ganvas train; it cannot be resumed.")
+    if missing := sorted({"source", "fingerprint", "resolution"} - config["data"].keys()):
+        raise UserError(f"{request.outdir}/config.json is damaged: data.{missing[0]} is missing.")
     recipe, data = _resolve_saved_recipe(request, config), config["data"]
     is_name = isinstance(request.data, str) and {request.data, data["source"]} & catalog.SOURCES.keys()
     for name, value, was in (

@@ -23,7 +23,7 @@ from ..doctor.signals import Signals
 from ..errors import UsageError, UserError, did_you_mean
 from ..files import read_json
 from ..policy import Policy, RandomNumbers, is_out_of_memory, seed_generators
-from ..run import Run
+from ..run import Run, read_config
 from ..tasks.base import Task
 from . import distributed
 from .description import model_card, open_folder
@@ -264,7 +264,7 @@ def resolve_recipe(request: TrainRequest) -> Recipe:
     """The recipe of a request, with every override applied."""
     recipe, source = request.recipe, request.init_from
     if recipe is None and source is not None:
-        saved = read_json(Path(source) / "config.json")
+        saved = read_config(Path(source) / "config.json")
         if "recipe" not in saved:
             raise UserError(f"{source} does not say its recipe; name one: ganvas train RECIPE --init-from {source}.")
         recipe = Recipe.from_dict(saved["recipe"])
