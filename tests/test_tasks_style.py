@@ -97,6 +97,14 @@ def test_one_style_costs_what_is_published():
     assert one_style(smoothness=0.0).g_loss({"image": random_images(0)}, NOW).terms.keys() == {"content", "style"}
 
 
+def test_the_grid_of_one_style_shows_the_photograph_once():
+    """There is no target: what the batch calls `image` is the photograph itself, beside its restyled self."""
+    task, photo = one_style(), random_images(3)
+    sheet = task.panel({"image": photo})
+    assert sheet.shape[-1] == 2 * photo.shape[-1]
+    torch.testing.assert_close(sheet, torch.cat([photo, task.sample({"image": photo})], -1))
+
+
 def test_any_style_costs_what_is_published():
     """Huang and Belongie 2017, eq. 8 and 11 to 13; in float64."""
     torch.manual_seed(0)
