@@ -353,9 +353,11 @@ def test_by_class_is_every_class_alone(place):
 def colours(place):
     (place / "colour").mkdir(exist_ok=True)
     (place / "mixed").mkdir(exist_ok=True)
+    (place / "clear").mkdir(exist_ok=True)
     for k in range(3):
         Image.new("RGB", (16, 16), (k * 50, 10, 10)).save(place / "colour" / f"{k}.png")
         Image.new("L", (16 + k, 16), k * 50).save(place / "mixed" / f"{k}.png")
+        Image.new("RGBA", (16, 16), (k * 50, 10, 10, 100)).save(place / "clear" / f"{k}.png")
     (place / "broken.npz").write_bytes(b"PK\x03\x04 mu.npy sigma.npy")
     np.savez(place / "odd.npz", mu=np.zeros(3), sigma=np.zeros((2, 2)))
     np.savez(place / "nan.npz", mu=np.full(336, np.nan), sigma=np.eye(336))
@@ -365,10 +367,13 @@ def colours(place):
 BAD = {
     "no such metric": (["fdd", "a", "b"], "Did you mean 'fd'"),
     "one side": (["fd", "a"], "two sides"),
-    "channels": (["fd", "a", "colour"], "1 channel(s) and colour 3"),
+    "channels": (["fd", "a", "clear"], "1 channel(s) and clear 4; save the images of one side"),
     "sizes": (["fd", "mixed", "b"], "as --resolution 16"),
-    "too few": (["kid", "a", "b"], "at least 1000 images a side, and a has 60"),
-    "too few neighbours": (["prdc", "a", "b", "--k", "60"], "at least 61 images"),
+    "too few": (["kid", "a", "b"], "at least 1000 images a side, and a has 60; give --size 60 or less"),
+    "too few neighbours": (
+        ["prdc", "a", "b", "--k", "60"],
+        "at least 61 images a side, and a has 60; give --k 59 or less",
+    ),
     "damaged statistics": (["fd", "broken.npz", "b"], "broken.npz"),
     "odd statistics": (["fd", "odd.npz", "b"], "not (D,) and (D, D)"),
     "statistics that are no numbers": (["fd", "nan.npz", "b"], "not finite"),
@@ -379,8 +384,8 @@ BAD = {
     "no classifier": (["modes", "digits", "run"], "--classifier RUN"),
     "nothing held out": (["memorisation", "a", "run", "--resolution", "8"], "--held-out SOURCE"),
     "held out in other channels": (
-        ["memorisation", "a", "run", "--resolution", "8", "--held-out", "colour"],
-        "1 channel(s) and colour 3",
+        ["memorisation", "a", "run", "--resolution", "8", "--held-out", "clear"],
+        "1 channel(s) and clear 4",
     ),
     "held out of other sizes": (
         ["discriminator", "digits", "run", "--held-out", "b", "--samples", "8", "--resolution", "16"],
@@ -391,11 +396,16 @@ BAD = {
         ["gan_train", "digits", "conditional", "--resolution", "8", "--held-out", "colour"],
         "1 channel(s) and colour 3",
     ),
+    "too few to split": (["is", "colour", "--splits", "5"], "colour has 3; give --splits 3 or less"),
     "no classes": (["gan_test", "digits", "run", "--resolution", "8"], "has no classes"),
     "shapes": (["psnr", "hr/coffee.png", "colour/0.png"], "only equal shapes"),
     "no partner": (["psnr", "hr", "colour"], "2 images and colour 3"),
     "no such folder": (["psnr", "hr", "nowhere"], "does not exist"),
     "channel": (["psnr", "hr", "sr", "--channel", "z"], "--channel is rgb or y"),
+    "discriminator of other channels": (
+        ["discriminator", "colour", "run", "--held-out", "colour", "--samples", "8", "--resolution", "8"],
+        "colour has 3 channel(s) and run 1",
+    ),
     "by class without": (["fd", "a", "b", "--by-class"], "labelled with the same classes"),
 }
 

@@ -403,3 +403,22 @@ def test_sixteen_bits_are_measured_in_their_own_steps(tmp_path):
     assert evaluate("psnr", tmp_path / "deep.png", tmp_path / "flat.png")["psnr"] == np.inf
     expected = 20 * np.log10(65535)  # one step of 65,535 everywhere
     assert evaluate("psnr", tmp_path / "deep.png", tmp_path / "near.png")["psnr"] == pytest.approx(expected)
+
+
+def test_grey_is_compared_with_colour_by_features(tmp_path):
+    """The same images as grey and as RGB are no distance apart; the protocol says how they were compared."""
+    levels = np.random.RandomState(0).randint(0, 256, (12, 16, 16), np.uint8)
+    for name, images in (("grey", levels), ("colour", np.repeat(levels[..., None], 3, 3))):
+        (tmp_path / name).mkdir()
+        for k, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / name / f"{k}.png")
+    grey, colour = tmp_path / "grey", tmp_path / "colour"
+    found = ganvas.evaluate("fd", grey, colour)
+    assert abs(found["fd"]) < 1e-6
+    assert found["channels"] == "grey as three equal channels of RGB"
+    assert abs(ganvas.evaluate("fd", colour, grey, bootstrap=2)["fd"]) < 1e-6
+    assert ganvas.evaluate("prdc", grey, colour)["precision"] == 1
+    twin = ganvas.evaluate("kid", grey, colour, size=12, subsets=2)
+    assert twin["kid"] == pytest.approx(ganvas.evaluate("kid", grey, grey, size=12, subsets=2)["kid"], abs=1e-9)
+    assert ganvas.evaluate("memorisation", grey, colour, held_out=colour)["memorisation"] == 0.5
+    assert "channels" not in ganvas.evaluate("fd", grey, grey)

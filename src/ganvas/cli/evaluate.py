@@ -117,7 +117,7 @@ def statistics(
     from ..evaluation import evaluate
 
     if output.suffix.lower() != ".npz":
-        raise UsageError(f"Statistics are an .npz, got {output.name}.")
+        raise UsageError(f"--output takes an .npz for statistics, not {output.name}.")
     entries = evaluate.statistics.compare(a, None, typed_options(context, "a", "as_json"))
     if as_json:
         return print_json(entries)

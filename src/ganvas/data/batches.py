@@ -33,18 +33,18 @@ OTHER = 0x3C6EF372FE94F82B  # added to the seed for the order of the other set
 MISSING = {
     "label": (
         "This recipe needs labels, and the data have none; put the images into one sub-folder a class,"
-        " or name labels in a metadata.jsonl."
+        " or name labels in a metadata.csv or metadata.jsonl."
     ),
     "labelled": (
         "This recipe needs classes, at least of some images; put those into one sub-folder a class and the others into"
-        " a sub-folder called unlabelled, or name labels in a metadata.jsonl."
+        " a sub-folder called unlabelled, or name words or whole numbers as labels in a metadata.csv."
     ),
     "source": (
         "This recipe needs pairs; give --data source=DIR,target=DIR, AB:DIR for images side by side, or edges:DATA"
         " (grey, blur, mask, regions) to make sources of the images themselves."
     ),
     "other": "This recipe needs two unpaired image sets: --data a=DIR,b=DIR.",
-    "text": "This recipe needs captions, and the data have none; name a text for each image in a metadata.jsonl.",
+    "text": "This recipe needs captions, and the data have none; name a text for each image in a metadata.csv.",
 }
 
 

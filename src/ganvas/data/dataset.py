@@ -130,7 +130,9 @@ class Dataset:
         Raises `UsageError` without classes, for more labels than there are, or for fewer than classes.
         """
         if self.labels is None:
-            raise UsageError(f"--labels {count} hides labels, and {self.name or 'the data'} has no classes.")
+            raise UsageError(
+                f"--labels {count} hides labels, and {self.name or 'the data'} has no classes; leave it out."
+            )
         if not len(self.class_names) <= count <= len(self.labelled):
             raise UsageError(
                 f"--labels takes from {len(self.class_names)} (one a class) to {len(self.labelled):,} (all there are),"

@@ -113,7 +113,7 @@ class Zip:
         try:
             self.archive = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as e:
-            raise UserError(f"{path} is not a zip that can be read: {e}.") from None
+            raise UserError(f"{path} is not a zip that can be read: {e}; pack or copy it again.") from None
         self.members: dict[str, zipfile.ZipInfo] = {}
         for info in self.archive.infolist():
             self._add(info)

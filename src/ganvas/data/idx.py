@@ -91,7 +91,8 @@ def _read_shape(file: Path, dimensions: int) -> tuple[int, ...]:
         )
     shape = struct.unpack(f">{dimensions}I", head[4:])
     if 0 in shape or math.prod(shape[1:]) > MAX_PIXELS:
-        raise UserError(f"{file} declares a shape of {'x'.join(map(str, shape))}, which makes no sense.")
+        size = "x".join(map(str, shape))
+        raise UserError(f"{file} declares a shape of {size}, which makes no sense: damaged, so copy it again.")
     check_unpacked(file, file.stat().st_size, math.prod(shape))
     return shape
 

@@ -104,7 +104,8 @@ def match_pairs(source: Tree, target: Tree, name: str) -> list[tuple[str, str]]:
     if lonely:
         more = f" and {len(lonely) - 3:,} more" if len(lonely) > 3 else ""
         raise UserError(
-            f"{name}: a pair has one name on both sides, and these have none: {', '.join(lonely[:3])}{more}."
+            f"{name}: a pair has one name on both sides, and these have none: {', '.join(lonely[:3])}{more};"
+            " rename or remove them."
         )
     return [(file, sides["target"][stem]) for stem, file in sides["source"].items()]
 
@@ -118,7 +119,7 @@ def check_aspects(source: Survey, target: Survey, files: list[tuple[str, str]], 
         if abs(height * wide - width * tall) > max(height, width, tall, wide):  # a pixel for rounding
             raise UserError(
                 f"{name}: {s} is {width}x{height} and its target {t} {wide}x{tall}, which is another shape; the"
-                " images of a pair must be aligned."
+                " images of a pair must be aligned, so crop one of them."
             )
 
 
@@ -164,7 +165,9 @@ def combine_unpaired(source: Dataset, target: Dataset, *, name: str) -> Dataset:
     Raises `UserError` if their numbers of channels differ, or if one of them is points.
     """
     if "points" in (source.facts.kind, target.facts.kind):
-        raise UserError(f"{name}: unpaired sets are images, and {source.name} or {target.name} is points.")
+        raise UserError(
+            f"{name}: unpaired sets are images, and {source.name} or {target.name} is points; give folders of images."
+        )
     if source.facts.channels != target.facts.channels:
         kinds = [f"{side.name} {CHANNEL_NAMES[side.facts.channels]}" for side in (source, target)]
         raise UserError(f"{name}: both sets need the same channels, and these are {' and '.join(kinds)}; convert one.")

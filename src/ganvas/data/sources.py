@@ -104,9 +104,11 @@ def _open_part(name: str, options: SourceOptions) -> Dataset:
 def _derive(options: SourceOptions, derivation: str, base: str) -> Dataset:
     name, data = options.name, _open_part(base, options)
     if data.facts.kind != "images" or data.images.dtype.kind != "u":
-        raise UsageError(f"{name}: {derivation} sources are made of images, and {base} is points.")
+        raise UsageError(
+            f"{name}: {derivation} sources are made of images, and {base} is points; give a folder or photos."
+        )
     if data.facts.source_channels:
-        raise UsageError(f"{name}: {base} already has sources.")
+        raise UsageError(f"{name}: {base} already has sources; leave {derivation}: out.")
     return replace(data, derivation=derivation, name=name, fingerprint=combine_fingerprints(derivation, data))
 
 

@@ -31,7 +31,9 @@ class Transform:
     def check(self, facts: Facts) -> None:
         """Raise `UsageError` for data that cannot be transformed."""
         if facts.kind != "images":
-            raise UsageError(f"The transform {type(self).__name__.lower()} is for images, and the data are points.")
+            raise UsageError(
+                f"The transform {type(self).__name__.lower()} is for images, and the data are points; leave it out."
+            )
 
 
 class Flip(Transform):

@@ -40,7 +40,7 @@ def gan_test(
     train_images: Positive = 100_000,  # length of the classifier's training
 ) -> Numbers:
     """GAN-test: accuracy on samples of B of a classifier trained on the real images A (Shmelkov et al. 2018)."""
-    samples = as_dataset(c.fake)
+    samples = as_dataset(c.same_channels(c.fake, exact=True))
     if classifier is not None:
         score = accuracy_of(load(classifier, device=c.device), samples)
         return {"gan_test": score, "classifier": str(classifier), "fake": c.fake.protocol}
@@ -53,7 +53,10 @@ def gan_test(
 def accuracy(c: Comparison) -> Numbers:
     """Share of the labelled images A that run B classifies correctly: a classifier, or a semi-supervised GAN."""
     if c.b is None or c.fake.model is None or c.real.dataset is None:
-        raise UsageError("This takes labelled images A and a run B that names classes.")
+        raise UsageError(
+            "This takes labelled images A and a run B that names classes: of the recipe classifier or semigan."
+        )
+    c.same_channels(c.fake, exact=True)
     return {"accuracy": accuracy_of(c.fake.model, c.real.dataset), "real": c.real.protocol, "model": c.fake.name}
 
 
@@ -65,7 +68,7 @@ def held_out_dataset(c: Comparison, held_out: SideInput | None) -> Dataset:
         return held_out
     height, width = c.real.resolution
     test = open_source(str(held_out), resolution=(height, width))
-    c.same_channels(Side(test.name, len(test), dataset=test))
+    c.same_channels(Side(test.name, len(test), dataset=test), exact=True)
     return test
 
 
@@ -83,7 +86,7 @@ def train_classifier(data: Dataset, c: Comparison, train_images: int, folder: st
 def as_dataset(side: Side) -> Dataset:
     """Images of a side with their classes, in memory; raises `UsageError` for images without classes."""
     if not side.class_names:
-        raise UsageError(f"{side.name} has no classes; this measure needs labelled images or a conditional model.")
+        raise UsageError(f"{side.name} has no classes; give labelled images or a conditional model.")
     if side.dataset is not None:
         return side.dataset
     images, labels = [], []

@@ -134,7 +134,7 @@ class Comparison(FilePairs):
 
     @cached_property
     def fake(self) -> Side:
-        """Side B; raises `UsageError` if there is none, or if its images have other channels than those of A."""
+        """Side B; raises `UsageError` if there is none, or if `same_channels` refuses it."""
         if self.b is None:
             raise UsageError("This measure compares two sides; give A (the real images) and B.")
         return self.same_channels(self._model if draws(self.b) and self._model else self._open(self.b))
@@ -155,11 +155,15 @@ class Comparison(FilePairs):
             raise UsageError(refusal)
         return self.same_channels(self._open(where))
 
-    def same_channels(self, side: Side) -> Side:
-        """Return this side; raises `UsageError` if its images have other channels than those of A."""
-        if self.real.channels and side.channels and self.real.channels != side.channels:
+    def same_channels(self, side: Side, *, exact: bool = False) -> Side:
+        """Return this side; raises `UsageError` if its images have other channels than those of A.
+
+        Grey is compared with RGB as three equal channels, unless `exact`: for a network that takes one kind.
+        """
+        channels = {self.real.channels, side.channels} - {0}
+        if len(channels) > 1 and (exact or channels != {1, 3}):
             counts = f"{self.real.name} has {self.real.channels} channel(s) and {side.name} {side.channels}"
-            raise UsageError(f"{counts}; they cannot be compared.")
+            raise UsageError(f"{counts}; save the images of one side with the channels of the other.")
         return side
 
     def _open(self, where: SideInput) -> Side:
@@ -184,11 +188,18 @@ class Comparison(FilePairs):
 
     def protocol(self, network: Features) -> Numbers:
         """The protocol of a metric over features: the network, how images reach it, and both sides."""
-        return {**network.protocol, "real": self.real.protocol, "fake": self.fake.protocol}
+        mixed = {self.real.channels, self.fake.channels} == {1, 3}
+        note = {"channels": "grey as three equal channels of RGB"} if mixed else {}
+        return {**network.protocol, **note, "real": self.real.protocol, "fake": self.fake.protocol}
 
 
-def check_count(least: int, *sides: Side) -> None:
-    """Raise `UsageError` for fewer images than a metric needs; statistics of an unknown count pass."""
+def check_count(least: int, *sides: Side, option: str = "", extra: int = 0) -> None:
+    """Raise `UsageError` for fewer images than a metric needs; statistics of an unknown count pass.
+
+    `option` decides how many these are: its value and `extra`.
+    """
     for side in sides:
         if side.count < least and (side.count or side.file is None):
-            raise UsageError(f"This measure needs at least {least} images a side, and {side.name} has {side.count}.")
+            smaller = f"{option} {side.count - extra} or less, or " if option and side.count - extra > 1 else ""
+            counts = f"This measure needs at least {least} images a side, and {side.name} has {side.count}"
+            raise UsageError(f"{counts}; give {smaller}more images.")

@@ -32,6 +32,7 @@ def discriminator(
         raise UsageError(refusal)
     sides = {"training": c.real, "held_out": c.held_out(held_out, refusal), "samples": c.fake}
     for side in sides.values():
+        c.same_channels(side, exact=True)
         if side.resolution != c.fake.resolution:
             (height, width), (h, w) = c.fake.resolution, side.resolution
             sizes = f"{side.name} has images of {w}x{h} and {c.fake.name} of {width}x{height}"
@@ -55,7 +56,7 @@ def load_adversary(path: str, device: str) -> Adversary:
     task: Task = recipe.task.build(**saved_facts(config))
     task.load_state_dict(run.load_state()["trainer"]["task"])
     if not isinstance(task.discriminator, Adversary):
-        raise UsageError(f"{Path(path)} has no discriminator.")
+        raise UsageError(f"{Path(path)} has no discriminator; give a run that was trained with one.")
     task.discriminator.augment = Chain(())  # images are scored as they are
     return Policy.choose(device, "fp32").place(task.discriminator.eval())  # type: ignore[return-value]
 

@@ -97,12 +97,17 @@ def fd_within_classes(c: Comparison, network: Features, fake: Tensor) -> Numbers
     """The Frechet distance within each class, and their mean (intra-FID of Miyato and Koyama 2018)."""
     names, real_labels, fake_labels = c.real.class_names, c.real.labels, c.fake.labels
     if not names or real_labels is None or fake_labels is None or c.fake.class_names != names:
-        raise UsageError("Distances by class need both sides labelled with the same classes, or a conditional model.")
+        raise UsageError(
+            f"--by-class needs both sides labelled with the same classes, or a conditional model; {c.real.name} has"
+            f" {len(names)} classes and {c.fake.name} {len(c.fake.class_names)}."
+        )
     real, distances = torch.cat(list(c.real.features(network))), {}
     for k, name in enumerate(names):
         x, y = real[real_labels == k], fake[fake_labels == k]
         if min(len(x), len(y)) < 2:
-            raise UsageError(f"The class {name} has {len(x)} real and {len(y)} other images; it needs two each.")
+            raise UsageError(
+                f"The class {name} has {len(x)} real and {len(y)} other images; --by-class needs two each."
+            )
         distances[name] = frechet_distance(Gaussian.of(x), Gaussian.of(y))
     return {"fd_by_class": distances, "intra_fd": sum(distances.values()) / len(distances)}
 
@@ -117,7 +122,7 @@ def kid(
     size: Size = 1000,  # images in a subset
 ) -> Numbers:
     """Kernel distance of features, unbiased, over subsets (Binkowski et al. 2018)."""
-    check_count(size, c.real, c.fake)
+    check_count(size, c.real, c.fake, option="--size")
     network = c.network(features, resizer=resizer)
     result = kernel_distance(*c.features(network), subsets=subsets, size=size, seed=c.seed)
     return {"kid": result.value, "std": result.std, "subsets": subsets, "subset_size": size, **c.protocol(network)}
@@ -133,7 +138,7 @@ def inception_score(
 ) -> Numbers:
     """Inception score: exp of the mean KL divergence of p(y|x) from p(y) of a classifier (Salimans et al. 2016)."""
     side, network = c.only, c.network(features, resizer=resizer)
-    check_count(splits, side)
+    check_count(splits, side, option="--splits")
     result = score_of_logits(torch.cat(list(side.features(network, network.logits))), splits=splits)
     bias = {"logits": "without bias"} if network.name == "inception" else {}  # with it in 0.1 before December 2026
     return {"is": result.value, "std": result.std, "splits": splits, **network.protocol, **bias, "fake": side.protocol}
@@ -148,7 +153,7 @@ def prdc(
     k: Positive = 5,  # nearest neighbours
 ) -> Numbers:
     """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020)."""
-    check_count(k + 1, c.real, c.fake)
+    check_count(k + 1, c.real, c.fake, option="--k", extra=1)
     network = c.network(features, resizer=resizer)
     numbers = precision_recall(*c.features(network), k=k).__dict__
     return {**numbers, "k": k, "ties": "inside for precision and recall alone", **c.protocol(network)}

@@ -80,7 +80,9 @@ class Watch:
             problem = problem or f"There is no metric {self.metric!r}"
             raise UsageError(f"{problem}.{did_you_mean(self.metric, known)} --eval-metric takes {', '.join(known)}.")
         if self.metric == "modes" and self.dataset.name not in KNOWN_MODES:
-            raise UsageError(f"While training, modes are counted for {' and '.join(KNOWN_MODES)} alone.")
+            raise UsageError(
+                f"While training, modes are counted for {' and '.join(KNOWN_MODES)} alone; take --eval-metric fd."
+            )
         if self.metric != "modes" and self.dataset.facts.kind == "points":
             raise UsageError("Points are not images; measure their modes: --eval-metric modes.")
         if self.metric == "fid":

@@ -56,7 +56,9 @@ class Side:
         if self.dataset is not None:
             return self.dataset.facts.resolution
         if self.model is None:
-            raise UsageError(f"{self.name} holds statistics of features and no images, which this measure needs.")
+            raise UsageError(
+                f"{self.name} holds statistics of features and no images, which this measure needs; give the images."
+            )
         height, width = self.model.config["data"]["resolution"]
         return height, width
 
@@ -83,7 +85,9 @@ class Side:
         if self.dataset is not None:
             return iterate_once(self.dataset, BATCH)
         if self.model is None:
-            raise UsageError(f"{self.name} holds statistics of features and no images, which this measure needs.")
+            raise UsageError(
+                f"{self.name} holds statistics of features and no images, which this measure needs; give the images."
+            )
         return self._samples(self.model)
 
     def _samples(self, model: Model) -> Iterator[dict[str, Tensor]]:
@@ -121,7 +125,8 @@ class Side:
             gaussian, protocol = load_statistics(self.file)
             if k := next((k for k, v in network.stamp.items() if k in protocol and protocol[k] != v), ""):
                 both = f"{k} {protocol[k]!r}, and this measure looks with {network.stamp[k]!r}"
-                raise UsageError(f"{self.name} holds statistics with {both}; they cannot be compared.")
+                way = f"--{k} {protocol[k]}" if k in ("features", "resizer") else "the images"
+                raise UsageError(f"{self.name} holds statistics with {both}; they cannot be compared, so give {way}.")
             return gaussian
         place = self._cache_file(network, cache)
         with suppress(UserError):  # a damaged file is computed again

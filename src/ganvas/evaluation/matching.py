@@ -28,12 +28,14 @@ def pairs(a: Path, b: Path) -> Iterator[Pair]:
     left, right = tree(a), tree(b)
     ours, theirs = align_names(stems(left, a), stems(right, b))
     if len(ours) != len(theirs):
-        raise UsageError(f"{a} holds {len(ours)} images and {b} {len(theirs)}; they cannot be compared one by one.")
+        alone = sorted(ours.keys() - theirs.keys() or theirs.keys() - ours.keys())
+        counts = f"{a} holds {len(ours)} images and {b} {len(theirs)}"
+        raise UsageError(f"{counts}; each needs one partner, and {alone[0]} has none of its name.")
     partners = {name: find_partner(name, theirs, b) for name in ours}
     if len(set(partners.values())) < len(partners):
         twice = Counter(partners.values()).most_common(1)[0][0]
         several = " or ".join(name for name in partners if partners[name] == twice)
-        raise UsageError(f"{b} holds {twice}, which could belong to {several}.")
+        raise UsageError(f"{b} holds {twice}, which could belong to {several}; rename or remove one.")
     for name, file in ours.items():
         other = partners[name]
         with left.open(file) as x, right.open(other) as y:
@@ -47,7 +49,7 @@ def tree(path: Path) -> Tree:
     if path.is_file() and path.suffix.lower() == ".zip":
         return Zip(path)
     problem = "is no folder, zip or image" if path.exists() else "does not exist"
-    raise UsageError(f"{path} {problem}; images are compared file by file.")
+    raise UsageError(f"{path} {problem}; give a folder, a zip or an image, which are compared file by file.")
 
 
 def stems(files: Tree, path: Path) -> dict[str, str]:
@@ -56,10 +58,10 @@ def stems(files: Tree, path: Path) -> dict[str, str]:
     for file in sorted(filter(is_image, files.files)):
         name = file.rpartition(".")[0]
         if name in names:
-            raise UsageError(f"{path} holds both {names[name]} and {file}, so that {name} could be either.")
+            raise UsageError(f"{path} holds both {names[name]} and {file}, so that {name} could be either; keep one.")
         names[name] = file
     if not names:
-        raise UsageError(f"{path} holds no images.")
+        raise UsageError(f"{path} holds no images; they end in {', '.join(decode.SUFFIXES[:4])}, ...")
     return names
 
 
@@ -69,7 +71,9 @@ def find_partner(name: str, others: dict[str, str], where: Path) -> str:
         return others[name]
     near = [other for other in others if is_longer_name(other, name) or is_longer_name(name, other)]
     if len(near) != 1:
-        raise UsageError(f"{where} holds {'several images' if near else 'no image'} for {name}.")
+        raise UsageError(
+            f"{where} holds {'several images' if near else 'no image'} for {name}; give both the same name."
+        )
     return others[near[0]]
 
 

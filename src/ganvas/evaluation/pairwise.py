@@ -106,6 +106,8 @@ def tensors(pair: Pair) -> tuple[Tensor, Tensor]:
         x, y = (np.repeat(v, 3, 2) if v.shape[2] == 1 else v for v in (x, y))
     if x.shape != y.shape:
         shapes = [f"{v.shape[1]}x{v.shape[0]} with {v.shape[2]} channel(s)" for v in (x, y)]
-        raise UsageError(f"{name} is {shapes[0]} in A and {shapes[1]} in B; only equal shapes can be compared.")
+        raise UsageError(
+            f"{name} is {shapes[0]} in A and {shapes[1]} in B; only equal shapes can be compared: resize one."
+        )
     first, second = (torch.from_numpy(v).permute(2, 0, 1)[None] for v in (x, y))
     return first, second

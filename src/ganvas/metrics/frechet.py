@@ -25,7 +25,9 @@ def check_pair(real: Tensor, fake: Tensor, least: int) -> tuple[Tensor, Tensor]:
     """Both sets as float64; raises `UsageError` for too few rows or rows of different size."""
     real, fake = check_features(real, least, "A"), check_features(fake, least, "B")
     if real.shape[1] != fake.shape[1]:
-        raise UsageError(f"Features of {real.shape[1]} and of {fake.shape[1]} numbers cannot be compared.")
+        raise UsageError(
+            f"Features of {real.shape[1]} and of {fake.shape[1]} numbers cannot be compared; use one network."
+        )
     return real, fake
 
 
@@ -86,7 +88,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     Raises `UsageError` for features of different size.
     """
     if a.mean.shape != b.mean.shape:
-        raise UsageError(f"Features of {len(a.mean)} and of {len(b.mean)} numbers cannot be compared.")
+        raise UsageError(f"Features of {len(a.mean)} and of {len(b.mean)} numbers cannot be compared; use one network.")
     traces = a.covariance.trace() + b.covariance.trace() - 2 * trace_of_root(a.covariance, b.covariance)
     return max(((a.mean - b.mean).square().sum() + traces).item(), 0.0)
 

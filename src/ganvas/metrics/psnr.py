@@ -28,7 +28,9 @@ def crop_channel(a: Tensor, b: Tensor, channel: Channel, border: int) -> tuple[T
     if a.shape != b.shape:
         raise UsageError(f"Only images of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}.")
     if border < 0 or min(a.shape[2:]) <= 2 * border:
-        raise UsageError(f"A border of {border} pixels leaves nothing of images of {a.shape[3]}x{a.shape[2]}.")
+        raise UsageError(
+            f"A border of {border} pixels leaves nothing of {a.shape[3]}x{a.shape[2]}; give a smaller --border."
+        )
     images = [on_white(x.double(), 0.0, 255.0) for x in (a, b)]
     if channel == "y":
         images = [luma(x.expand(-1, 3, -1, -1)) for x in images]

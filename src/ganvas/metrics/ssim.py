@@ -26,7 +26,9 @@ def smooth(x: Tensor) -> Tensor:
 def maps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Luminance times contrast-structure, and contrast-structure alone, by position (Wang et al. 2004, eq. 13)."""
     if min(a.shape[2:]) < SIZE:
-        raise UsageError(f"SSIM looks through a window of {SIZE}x{SIZE}; these images are {a.shape[3]}x{a.shape[2]}.")
+        raise UsageError(
+            f"SSIM looks through a window of {SIZE}x{SIZE}; these images are {a.shape[3]}x{a.shape[2]}; psnr has none."
+        )
     mean_a, mean_b = smooth(a), smooth(b)
     var_a, var_b = smooth(a * a) - mean_a.square(), smooth(b * b) - mean_b.square()
     both = smooth(a * b) - mean_a * mean_b
@@ -48,7 +50,7 @@ def ms_ssim(a: Tensor, b: Tensor, *, channel: Channel = "rgb", border: int = 0, 
     Five scales need images of 176 pixels a side; fewer scales, with exponents scaled to the same sum, need less.
     """
     if not 1 <= scales <= len(SCALES):
-        raise UsageError(f"MS-SSIM has 1 to {len(SCALES)} scales, not {scales}.")
+        raise UsageError(f"MS-SSIM has 1 to {len(SCALES)} scales, not {scales}; give another --scales.")
     a, b = crop_channel(a, b, channel, border)
     least = SIZE * 2 ** (scales - 1)
     if min(a.shape[2:]) < least:

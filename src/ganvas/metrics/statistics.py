@@ -63,9 +63,9 @@ def load_statistics(file: Path) -> tuple[Gaussian, dict[str, Any]]:
         raise UserError(f"{file} holds {mean.dtype} and {covariance.dtype}, and a mean and a covariance are real.")
     mean, covariance = mean.astype(np.float64), covariance.astype(np.float64)
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-        raise UserError(f"{file} holds numbers that are not finite.")
+        raise UserError(f"{file} holds numbers that are not finite; make it again by ganvas statistics.")
     if not np.allclose(covariance, covariance.T, rtol=1e-5, atol=1e-8 * np.abs(covariance).max()):
-        raise UserError(f"{file} holds a covariance that is not symmetric.")
+        raise UserError(f"{file} holds a covariance that is not symmetric; make it again by ganvas statistics.")
     if covariance.diagonal().min() < 0:
         raise UserError(f"{file} holds a covariance with a negative variance.")
     return Gaussian(torch.from_numpy(mean), torch.from_numpy(covariance), int(count)), protocol

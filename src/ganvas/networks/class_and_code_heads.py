@@ -73,7 +73,9 @@ class Classes(nn.Module):
     ):
         super().__init__()
         if not classes:
-            raise UsageError("The head `classes` needs data with classes.")
+            raise UsageError(
+                "The head `classes` needs data with classes: words or whole numbers as labels, or sub-folders."
+            )
         self.classify, self.weight = nn.Linear(features, classes), weight
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:

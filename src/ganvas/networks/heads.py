@@ -72,7 +72,9 @@ class AuxiliaryClassifier(Plain):
     ):
         super().__init__(features=features, outputs=outputs, bias=bias)
         if not classes:
-            raise UsageError("An auxiliary classifier needs data with classes.")
+            raise UsageError(
+                "An auxiliary classifier needs data with classes: words or whole numbers as labels, or sub-folders."
+            )
         self.classify, self.weight, self.learns_fakes = nn.Linear(features, classes), weight, fakes
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Scores:

@@ -33,7 +33,7 @@ class Classification(Task):
         if not classes:
             raise UsageError(
                 "This recipe learns classes, but the data have none; put the images into one sub-folder per"
-                " class, or name labels in a metadata.jsonl."
+                " class, or name words or whole numbers as labels in a metadata.csv."
             )
         if not 0 <= smoothing < 1:
             raise UsageError(f"smoothing is a share from 0 to less than 1, got {smoothing:g}.")

@@ -26,7 +26,7 @@ def check_labelled(classes: int, attributes: int, unlabelled: int) -> None:
     if not classes and not attributes:
         raise UsageError(
             "This recipe is conditional, but the data have no labels; put the images into one sub-folder per class,"
-            " or name labels in a metadata.jsonl."
+            " or name labels in a metadata.csv or metadata.jsonl."
         )
     if unlabelled:
         raise UsageError(

@@ -44,7 +44,8 @@ class SemiSupervised(Generation):
         if not classes:
             raise UsageError(
                 "This recipe learns classes, but the data have none; put some images into one sub-folder a class and"
-                " the others into a sub-folder called unlabelled, or name labels in a metadata.jsonl."
+                " the others into a sub-folder called unlabelled, or name words or whole numbers as labels in a"
+                " metadata.csv."
             )
         super().__init__(
             discriminator=discriminator.replace(classes=classes),

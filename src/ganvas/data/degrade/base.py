@@ -125,7 +125,9 @@ class Degradation:
     def check(self, facts: Facts) -> None:
         """Raise `UsageError` for data that cannot be degraded."""
         if facts.kind != "images":
-            raise UsageError(f"{type(self).__name__} degrades images, and the data are points.")
+            raise UsageError(
+                f"{type(self).__name__} degrades images, and the data are points; give a folder or photos."
+            )
         self.channels(facts.channels)
         height, width = facts.resolution
         if height % self.scale or width % self.scale:
@@ -141,7 +143,7 @@ class Chain(Degradation):
     def __init__(self, *, parts: list[Spec]):  # degradations, such as [lens_blur,sensor_noise,jpeg]
         for part in parts:
             if not (isinstance(part, Spec) and issubclass(part.target, Degradation)):
-                raise UsageError(f"{part!r} is no degradation.")
+                raise UsageError(f"{part!r} is no degradation; ganvas list degradations has them.")
         self.parts: list[Degradation] = [part.build() for part in parts]
         self.scale = math.prod(part.scale for part in self.parts)
         self.yields_image = all(part.yields_image for part in self.parts)

@@ -24,7 +24,9 @@ class Grey(Degradation):
     def channels(self, channels: int) -> int:
         """1; raises `UsageError` for images without colour, or with transparency."""
         if channels != 3:
-            raise UsageError(f"Colour is learned from opaque colour images, and these have {channels} channels.")
+            raise UsageError(
+                f"Colour is learned from opaque colour images, and these have {channels} channels; give RGB images."
+            )
         return 1
 
 
@@ -52,7 +54,9 @@ class Holes(Degradation):
     def channels(self, channels: int) -> int:
         """C + 1; raises `UsageError` for transparent images."""
         if channels == 4:
-            raise UsageError("Holes are cut into opaque images, and these are transparent.")
+            raise UsageError(
+                "Holes are cut into opaque images, and these are transparent; save them without transparency."
+            )
         return channels + 1
 
     def mask(self, height: int, width: int, random: RandomStream) -> Tensor:
