@@ -54,16 +54,15 @@ def base() -> Path:
     network = catalog.NETWORKS["compact"](**known)
     checkpoint = Checkpoint("compact", known, dict(network.state_dict()))
     build_network(checkpoint)
-    for name in ("weights.pth", "weights.safetensors"):
-        write(top / name, checkpoint)
+    write(top / "weights.safetensors", checkpoint)
+    write(top / "weights.pth", checkpoint)
+    _save_again(top / "weights.pth")
     torch.save(network.state_dict(), top / "old.pth", _use_new_zipfile_serialization=False)
     return top
 
 
 def _train(folder: Path, data: Path) -> None:
     """A short run whose files do not depend on the time or the process."""
-    import torch
-
     from ganvas import api
 
     api.train("dcgan", data=str(data), outdir=folder, **TINY, set=NARROW, hold_out=4)
@@ -74,10 +73,17 @@ def _train(folder: Path, data: Path) -> None:
     ):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for state in (folder / "state").glob("*.pt"):
-        out = io.BytesIO()  # PyTorch writes a file's own name into it
-        torch.save({**torch.load(state, weights_only=True), "seconds": 1.5}, out)
-        state.write_bytes(out.getvalue())
+        _save_again(state, seconds=1.5)
     (folder / "report.html").unlink(missing_ok=True)
+
+
+def _save_again(file: Path, **changes: float) -> None:
+    """Write a .pt or .pth without its own name inside, which PyTorch adds and which holds the number of the process."""
+    import torch
+
+    out = io.BytesIO()
+    torch.save({**torch.load(file, weights_only=True), **changes}, out)
+    file.write_bytes(out.getvalue())
 
 
 # --- mutations of one file -----------------------------------------------------------------------------------

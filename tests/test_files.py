@@ -106,7 +106,7 @@ def save_gaussian(folder):
 
 
 def save_sheet(folder, name):
-    return save_samples(IMAGES, range(4), folder / name)
+    return save_samples(iter([IMAGES]), range(4), folder / name)
 
 
 def save_film(folder, name):

@@ -29,8 +29,8 @@ def sample(
     check_range("--trunc", trunc, 0, 10)
     numbers = parse_seeds(seeds)
     model = load(run, device=device)
-    images = model.sample_seeds(numbers, label=model.read_label(label), trunc=trunc)
-    files = save_samples(images, numbers, output, grid)
+    batches = model.sample_batches(numbers, label=model.read_label(label), trunc=trunc)
+    files = save_samples(batches, numbers, output, grid)
     if as_json:
         return print_json({"output": str(output), "images": len(numbers), "files": files})
     say(f"{len(numbers)} images in {output}")

@@ -1,10 +1,13 @@
 """Files of samples and interpolations, and a preview in the terminal."""
 
-from collections.abc import Sequence
+import itertools
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import UsageError, UserError
@@ -16,36 +19,55 @@ from ..models.model import load
 PREVIEW = 8  # images in the terminal
 
 
-def save_samples(images: Tensor, seeds: Sequence[int], output: Path, columns: int | None = None) -> list[str]:
-    """Write a grid (.png), an archive (.npz) or, without a suffix, a folder of PNGs; returns the files."""
+def save_samples(
+    batches: Iterator[Tensor], seeds: Sequence[int], output: Path, columns: int | None = None
+) -> list[str]:
+    """Write a grid (.png), an archive (.npz) or, without a suffix, a folder of PNGs; returns the files.
+
+    Only a grid needs all images at once.
+    """
     if columns is not None and columns < 1:
         raise UsageError(f"--grid must be at least 1 column, got {columns}.")
+    if output.suffix.lower() not in ("", ".png", ".npz"):
+        raise UsageError(f"Samples are written as .png (a grid), .npz or a folder, not {output.suffix}.")
     try:
         if not output.suffix:
-            return _save_folder(images, seeds, output)
-        if output.suffix.lower() not in (".png", ".npz"):
-            raise UsageError(f"Samples are written as .png (a grid), .npz or a folder, not {output.suffix}.")
+            return _save_folder(batches, seeds, output)
         output.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(output) as temporary, temporary.open("wb") as file:
             if output.suffix.lower() == ".png":
-                grid(images, columns).save(file, "PNG")
+                grid(torch.cat([*batches]), columns).save(file, "PNG")
             else:
-                pixels = images.flatten(1).numpy() if is_points(images) else to_uint8(images)
-                np.savez_compressed(file, images=pixels, seeds=np.array(seeds))
+                _save_archive(batches, seeds, file)
     except OSError as problem:
         raise UserError(f"{output} could not be written: {problem.strerror or problem}.") from None
     return [str(output)]
 
 
-def _save_folder(images: Tensor, seeds: Sequence[int], output: Path) -> list[str]:
-    if is_points(images):
-        raise UsageError("Points are not images: write them as .npz, or as a scatter plot (.png).")
-    output.mkdir(parents=True, exist_ok=True)
-    files = [output / f"seed{seed:06d}.png" for seed in seeds]
-    for file, image in zip(files, to_pil_images(images)):
-        with atomic_write(file) as temporary:
-            image.save(temporary, "PNG")
+def _save_folder(batches: Iterator[Tensor], seeds: Sequence[int], output: Path) -> list[str]:
+    left = iter(files := [output / f"seed{seed:06d}.png" for seed in seeds])
+    for images in batches:
+        if is_points(images):
+            raise UsageError("Points are not images: write them as .npz, or as a scatter plot (.png).")
+        output.mkdir(parents=True, exist_ok=True)
+        for image in to_pil_images(images):
+            with atomic_write(next(left)) as temporary:
+                image.save(temporary, "PNG")
     return [str(f) for f in files]
+
+
+def _save_archive(batches: Iterator[Tensor], seeds: Sequence[int], file: BinaryIO) -> None:
+    """Write `images` and `seeds` as `numpy.savez_compressed` does, the images a batch at a time."""
+    arrays = (images.flatten(1).numpy() if is_points(images) else to_uint8(images) for images in batches)
+    first = next(arrays)
+    header = {"descr": first.dtype.str, "fortran_order": False, "shape": (len(seeds), *first.shape[1:])}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_1_0(member, header)
+            for part in itertools.chain([first], arrays):
+                member.write(np.ascontiguousarray(part).data)
+        with archive.open("seeds.npy", "w") as member:
+            np.save(member, np.array(seeds))
 
 
 def save_interpolation(frames: Tensor, output: Path, *, fps: int, columns: int) -> None:

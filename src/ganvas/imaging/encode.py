@@ -125,13 +125,13 @@ def _fit_format(photo: Photo, form: Format) -> tuple[np.ndarray, Metadata, list[
 def _reduce_depth(photo: Photo, depth: str) -> np.ndarray:
     """Round the pixels to unsigned integers of fewer bits."""
     top, (low, high) = np.iinfo(depth).max, photo.levels
-    scale = np.full(photo.array.shape[2], top / (high - low), np.float32)
-    shift = np.full(photo.array.shape[2], low, np.float32)
+    scale = np.full(photo.array.shape[2], top / (high - low))
+    shift = np.full(photo.array.shape[2], low)
     if photo.alpha:
         scale[-1], shift[-1] = top / photo.top, 0
     out = np.empty(photo.array.shape, depth)
-    for row in range(0, len(out), 256):
-        part = (photo.array[row : row + 256].astype(np.float32) - shift) * scale
+    for row in range(0, len(out), 256):  # in float64: floats may lie anywhere
+        part = (photo.array[row : row + 256] - shift) * scale
         out[row : row + 256] = part.round().clip(0, top)
     return out
 

@@ -132,9 +132,13 @@ class Model:
 
     def sample_seeds(self, seeds: Sequence[int], *, label: Label = None, trunc: float = 1.0) -> Tensor:
         """Generate one image a seed; `trunc` < 1 draws the noise nearer to its centre: less variety, fewer failures."""
+        return torch.cat([*self.sample_batches(seeds, label=label, trunc=trunc)])
+
+    def sample_batches(self, seeds: Sequence[int], *, label: Label = None, trunc: float = 1.0) -> Iterator[Tensor]:
+        """Generate the images of `sample_seeds` a batch at a time, so that any number of them needs little memory."""
         seeds, label, trunc = check_seeds(seeds), plain(label), plain(trunc)
-        parts = [self.task.inputs(seeds[k : k + BATCH], label) for k in range(0, len(seeds), BATCH)]
-        return torch.cat([self.generate({**part, "trunc": trunc}) for part in parts])
+        for k in range(0, len(seeds), BATCH):
+            yield self.generate({**self.task.inputs(seeds[k : k + BATCH], label), "trunc": trunc})
 
     def walk(self, seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Tensor:
         """Generate images on a closed path through the seeds: `ganvas.latent.walk.walk`."""

@@ -58,7 +58,7 @@ def _steps(low: float, high: float) -> list[float]:
 
 
 def _decades(low: float, high: float) -> list[float]:
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    first, last = (f(math.log10(max(v, 1e-300))) for f, v in ((math.floor, low), (math.ceil, high)))
     every = max(1, math.ceil((last - first) / 5))
     within = [10.0**k for k in range(first, last + 1, every) if low * 0.999 <= 10.0**k <= high * 1.001]
     if len(within) >= 2:

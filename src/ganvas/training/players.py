@@ -41,6 +41,9 @@ class Diverged(ArithmeticError):
     """A loss or a gradient is not finite; no weight was changed by it."""
 
 
+MEMORIES = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "momentum_buffer")
+
+
 class Player:
     """One side of the game: its weights and their optimiser.
 
@@ -70,9 +73,10 @@ class Player:
         """
         for k, memory in saved["state"].items():
             for name, value in memory.items():
-                if isinstance(value, Tensor) and value.ndim and value.shape != self.weights[k].shape:
-                    expected = tuple(self.weights[k].shape)
-                    raise ValueError(f"the optimiser's {name} of weight {k} is {tuple(value.shape)}, not {expected}")
+                sized = name in MEMORIES or (isinstance(value, Tensor) and value.ndim)
+                shape = tuple(value.shape) if isinstance(value, Tensor) else value
+                if sized and value is not None and shape != (expected := tuple(self.weights[k].shape)):
+                    raise ValueError(f"the optimiser's {name} of weight {k} is {shape}, not {expected}")
 
     def set_rate(self, factor: float, beta2: float | None = None) -> None:
         for group, rate in zip(self.optimizer.param_groups, self.rates):
