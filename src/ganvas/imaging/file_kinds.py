@@ -139,7 +139,9 @@ def kind_of_name(file: PurePath | str) -> FileKind | None:
 def not_an_image(kind: FileKind | None) -> str:
     """The reason for which a file of that kind, or an unknown one, is no image."""
     name = "is not an image of a supported format"
-    return name.replace("is", f"is {kind.name},", 1) + f": {kind.way_out}" if kind else name
+    if kind in (None, IMAGE):  # an image of which only the first bytes are right
+        return name
+    return name.replace("is", f"is {kind.name},", 1) + f": {kind.way_out}"
 
 
 def name_other(file: PurePath | str, reason: str) -> str:

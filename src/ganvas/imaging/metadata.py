@@ -8,7 +8,19 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from .exif import BYTES, DETAILS, SHORT, Directory, Entry, below, fraction, numbers, read_directory, stream_bytes
+from .exif import (
+    BYTES,
+    DETAILS,
+    RATIONAL,
+    SHORT,
+    Directory,
+    Entry,
+    below,
+    fraction,
+    numbers,
+    read_directory,
+    stream_bytes,
+)
 from .exif import text as text_entry
 from .png_chunks import Chunk, make_text, read_chunks, texts
 from .sized_tags import GEO, PRIVATE, X_RESOLUTION, Y_RESOLUTION, clean_description, rescale_tags, without_ground
@@ -100,9 +112,10 @@ def _read_tags(stream: BinaryIO, at: int | None) -> tuple[Metadata, list[str]]:
     private = dict.fromkeys(PRIVATE[tag] for tag in stored if tag in PRIVATE)
     notes += [f"{what} are left behind" for what in private if what]
     directory = {tag: value for tag, value in stored.items() if tag not in PRIVATE}
-    for tag, kind in ((X_RESOLUTION, 5), (Y_RESOLUTION, 5), (RESOLUTION_UNIT, SHORT)):
+    for tag, kind in ((X_RESOLUTION, RATIONAL), (Y_RESOLUTION, RATIONAL), (RESOLUTION_UNIT, SHORT)):
         entry = directory.get(tag)
-        if entry and not (isinstance(entry, Entry) and entry.kind == kind):  # readers of TIFF fail on such a one
+        right = isinstance(entry, Entry) and entry.kind == kind and (kind != SHORT or entry.values[0] in (1, 2, 3))
+        if entry and not right:  # readers of TIFF fail on such a one
             del directory[tag]
             notes.append(f"its EXIF tag {tag} is damaged and left behind")
     dots, losses = clean_description(directory)
