@@ -17,6 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ganvas.imaging.encode import save
+from ganvas.imaging.exif import Entry, numbers, stream_bytes
 from ganvas.imaging.photo import Photo, open_photo
 from test_pixels import chunk
 
@@ -229,6 +230,16 @@ def as_tiff(exif: bytes) -> bytes:
     own = sorted(own, key=lambda row: struct.unpack_from("<H", row)[0])
     table = struct.pack("<H", len(own)) + b"".join(own) + b"\0" * 4
     return exif[:4] + struct.pack("<I", len(exif)) + exif[8:] + table.ljust(at - len(exif), b"\0") + b"\x80"
+
+
+@pytest.mark.parametrize(("unit", "values"), [(3, b"no fraction"), (2, b""), (0, struct.pack("<II", 300, 1))])
+def test_a_resolution_that_readers_of_tiff_fail_on_is_left_behind(unit: int, values: bytes, tmp_path: Path) -> None:
+    entry = Entry(5 if len(values) == 8 else 7, values or b"\0")
+    stored = stream_bytes({282: entry, 283: entry, 296: numbers(UNSIGNED_SHORT, unit)})
+    notes = enlarge(encoded("PNG", exif=b"Exif\0\0" + stored), tmp_path / "a.tif")
+    assert notes
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.size == (32, 24)
 
 
 def test_exif_too_long_for_a_segment_loses_its_longest_tag(tmp_path: Path) -> None:
