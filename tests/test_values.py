@@ -107,7 +107,7 @@ def test_components_and_recipes_take_them():
     [
         ({"seed": np.float64(1.5)}, "seed must be int or none, got 1.5"),
         ({"images": 1e5}, "images must be int or none"),
-        ({"eval_samples": "8"}, "eval_samples must be int, got '8'"),
+        ({"eval_samples": "8"}, "eval_samples must be int or none, got '8'"),
         ({"hold_out": np.array([1, 2])}, r"hold_out must be int or none, got \[1, 2\]"),
         ({"seed": np.int64(-1)}, "--seed must be from 0"),
         ({"heal": 1}, "heal must be bool"),

@@ -49,6 +49,7 @@ def scripted(monkeypatch):
 
     def use(*values):
         left = iter(values)
+        monkeypatch.setattr(Watch, "rehearse", lambda *_: None)
         monkeypatch.setattr(METRICS["fd"], "function", lambda _: {"fd": next(left)})
 
     return use
@@ -108,6 +109,7 @@ def test_a_resumed_run_remembers(tmp_path, scripted):
 
 def test_less_is_not_always_better(tmp_path, scripted, monkeypatch):
     left = iter([0.2, 0.6, 0.4])
+    monkeypatch.setattr(Watch, "rehearse", lambda *_: None)
     monkeypatch.setattr(METRICS["prdc"], "function", lambda _: {"coverage": next(left)})
     run = train(tmp_path / "run", 96, eval_images=32, eval_metric="prdc", stop_when="coverage>0.9")
     assert best_of(run) == 64
@@ -177,6 +179,7 @@ def test_a_number_that_is_not_one_is_not_the_best(tmp_path, scripted):
 
 def test_modes_can_be_a_goal(tmp_path, monkeypatch):
     left = iter([5, 8, 8])
+    monkeypatch.setattr(Watch, "rehearse", lambda *_: None)
     modes = lambda _: {"modes": next(left), "total_modes": 8, "high_quality": 1.0, "reverse_kl": 0.1}  # noqa: E731
     monkeypatch.setattr(METRICS["modes"], "function", modes)
     options = {"batch": 64, "set": SMALL, "eval_images": 64, "eval_metric": "modes"}

@@ -1,8 +1,11 @@
 """A run is a folder: config, log, samples, the model to ship, and the state to continue from."""
 
+import contextlib
 import hashlib
 import json
 import os
+import re
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +25,9 @@ from .legacy import current_log_line
 from .saved import check_config, is_log_line
 
 STATES = 2
+LOCK = ".lock"  # names the process that trains; it is left behind where that process was killed
+PART = re.compile(r"\.(?:ganvas-(\d+)-[0-9a-f]+|.+\.\d+)\.tmp")  # of old versions: the second form
+OLD_PART = 86_400  # seconds after which no process can still be writing one
 Check = Callable[[Mapping[str, Any]], None]
 
 
@@ -36,7 +42,10 @@ class Run:
         self.best = self.path / "best"  # the model that measured best while it trained, if it was measured
 
     def check_new(self) -> None:
-        """Raise `UsageError` unless a new run may be created here: the folder does not exist, or holds no file."""
+        """Raise `UsageError` unless a new run may be created here.
+
+        That is where the folder does not exist, holds no file, or only what a start that was killed leaves.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is a file; --outdir needs a folder.")
         if self.exists():
@@ -44,14 +53,14 @@ class Run:
                 f"{self.path} holds another run; add --resume to continue it, or give --outdir a new name."
                 " Nothing was changed."
             )
-        if any(not path.is_dir() for path in self.path.rglob("*")):
+        if any(not (path.is_dir() or path.name == LOCK or PART.fullmatch(path.name)) for path in self.path.rglob("*")):
             raise UsageError(
                 f"{self.path} holds files that are not a run; give --outdir a new name. Nothing was changed."
             )
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> "Run":
-        """A new run in a folder that does not exist or is empty; anything else is refused and left untouched."""
+        """A new run in a folder that `check_new` accepts; anything else is refused and left untouched."""
         run = cls(path)
         run.check_new()
         try:
@@ -134,8 +143,8 @@ class Run:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as temporary:
             torch.save(dict(state), temporary)
-        for old in self.states()[STATES:]:
-            old.unlink()
+        for old in [state for state in self.states() if state <= file][STATES:]:  # later ones are of a killed process
+            old.unlink(missing_ok=True)
         return file
 
     def rewind_states(self, images: int) -> None:
@@ -144,10 +153,14 @@ class Run:
             if int(file.stem) > images:
                 file.unlink()
 
-    def tidy(self) -> None:
-        """Remove files that a killed process left half written."""
+    def tidy(self, killed: int = 0) -> None:
+        """Remove what a killed process left half written; another process may be writing a report here."""
         for part in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
-            part.unlink(missing_ok=True)
+            if match := PART.fullmatch(part.name):
+                with contextlib.suppress(OSError):
+                    old = match[1] is None or part.stat().st_mtime < time.time() - OLD_PART
+                    if old or int(match[1]) == killed:
+                        part.unlink()
 
     def load_state(
         self, notify: Callable[[str], None] | None = None, oldest: bool = False, check: Check | None = None

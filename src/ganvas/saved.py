@@ -28,7 +28,7 @@ RECIPE: Shape = {
 CONFIG: Shape = {
     **{"data": DATA, "recipe": RECIPE, "task": dict, "recipe_name": str, "seed": int, "precision": str},
     **{"init_from": str | None, "init_raw": bool, "heal": bool, "evaluation": dict | None, "images": int},
-    **{"hardware": dict, "versions": dict},
+    **{"hardware": dict, "versions": dict, "options": dict},
 }
 GROUP: Shape = {  # of an optimiser's parameters
     **dict.fromkeys(("lr", "eps", "weight_decay", "momentum", "alpha", "dampening"), float),
@@ -38,8 +38,11 @@ TRAINER: Shape = {
     **{"images": int, "step": int, "task": dict, "average": dict, "rng": {"cpu": Tensor}, "ease": dict},
     **{"tally": {"sums": dict, "counts": dict}, "g": {"state": dict, "param_groups": list}},
 }
-STATE: Shape = {"trainer": TRAINER, "retries": int, "heals": int, "seconds": float, "watch": dict | None}
-LATER = ("tally", "ease", "heals", "watch")  # parts of a state that old versions did not save
+STATE: Shape = {
+    **{"trainer": TRAINER, "retries": int, "heals": int, "seconds": float, "watch": dict | None},
+    **{"signals": {"fake_mean": Tensor | None}},
+}
+LATER = ("tally", "ease", "heals", "watch", "signals")  # parts of a state that old versions did not save
 
 
 def check_config(config: Mapping[str, Any], file: Path) -> None:

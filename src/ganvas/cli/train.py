@@ -1,6 +1,7 @@
 """The commands that train: `train` and `demo`."""
 
 import contextlib
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from .console import Device, JsonFlag, console, escape, print_json, say
+from .console import JsonFlag, console, escape, print_json, say
 from .help import expand_groups, option_group
 
 data_option, init_option = option_group("Data"), option_group("Initial weights")
@@ -23,13 +24,20 @@ Data = Annotated[str | None, Option(help="Folder, zip, IDX or .npz file, or name
 Outdir = Annotated[Path | None, Option(help="Folder of the run: new or empty, or a run to --resume. [required]")]
 Resolution = Annotated[str | None, data_option(help="Size in pixels: 64 or WIDTHxHEIGHT.", show_default="the data's")]
 HoldOut = Annotated[int | None, data_option(help="Images kept out of training, for the doctor.", show_default="0")]
-Heal = Annotated[bool, log_option("--heal", help="On trouble, return to a snapshot and train more gently.")]
+Heal = Annotated[
+    bool | None, log_option("--heal/--no-heal", help="On trouble, return to a snapshot and train more gently.")
+]
+TensorBoard = Annotated[bool | None, log_option("--tensorboard/--no-tensorboard", help="Also log for TensorBoard.")]
+Compile = Annotated[
+    str | None, speed_option("--compile", help="Use of torch.compile: auto, on or off.", show_default="auto")
+]
+EvalMetric = Annotated[
+    str | None, eval_option(help="Metric of evaluations, from `ganvas list metrics`.", show_default="fd")
+]
 Augment = Annotated[str, data_option(help="Data augmentation, as flip,rotate=10,noise=0.05.", show_default="none")]
 SnapshotImages = Annotated[int | None, log_option(help="Real images between snapshots.", show_default="--images / 20")]
 EvalImages = Annotated[int | None, eval_option(help="Real images between evaluations.", show_default="no evaluation")]
 Patience = Annotated[int | None, eval_option(help="Evaluations without progress until the end.", show_default="none")]
-
-SIGNAL_EXITS = {"SIGINT": 130, "SIGTERM": 143}
 
 
 @dataclass(frozen=True)
@@ -44,33 +52,38 @@ class TrainArguments:
     seed: Annotated[int | None, Option(help="Seed of weights, noise and data order.", show_default="0")] = None
     batch: Annotated[int | None, Option(help="Images per step.", show_default="the recipe's")] = None
     resolution: Resolution = None
-    device: Device = "auto"
+    device: Annotated[str | None, Option(help="Device: auto, cpu, cuda or mps.", show_default="auto")] = None
     precision: Annotated[str | None, speed_option(help="Precision: auto, fp32 or bf16.", show_default="auto")] = None
-    compile: Annotated[str, speed_option("--compile", help="Use of torch.compile: auto, on or off.")] = "auto"
+    compile: Compile = None
     set: Annotated[list[str], Option("--set", help="Option of the recipe, path=value; repeatable.")] = ()  # type: ignore[assignment]
     hold_out: HoldOut = None
-    heal: Heal = False
+    heal: Heal = None
     labels: Annotated[int | None, data_option(help="Labels used; the others are hidden.", show_default="all")] = None
     augment: Augment = ""
     init_from: Annotated[Path | None, init_option(help="Run or model that provides the initial weights.")] = None
-    init_raw: Annotated[bool, init_option("--init-raw", help="Use its raw generator, not the moving average.")] = False
+    init_raw: Annotated[
+        bool | None, init_option("--init-raw", help="Use its raw generator, not the moving average.")
+    ] = None
     freeze_d: Annotated[int | None, init_option(help="Discriminator stages to freeze.", show_default="0")] = None
-    resume: Annotated[bool, Option("--resume", help="Continue the run in --outdir.")] = False
+    resume: Annotated[bool, Option("--resume", help="Continue the run in --outdir, if there is one.")] = False
     snapshot_images: SnapshotImages = None
     eval_images: EvalImages = None
-    eval_metric: Annotated[str, eval_option(help="Metric of evaluations, from `ganvas list metrics`.")] = "fd"
-    eval_samples: Annotated[int, eval_option(help="Samples per evaluation.")] = 2000
+    eval_metric: EvalMetric = None
+    eval_samples: Annotated[int | None, eval_option(help="Samples per evaluation.", show_default="2000")] = None
     stop_when: Annotated[str | None, eval_option(help="Goal that ends the run: 'fd<12'.", show_default="none")] = None
     patience: Patience = None
-    workers: Annotated[int, data_option(help="Processes that load data in advance.")] = 0
-    tensorboard: Annotated[bool, log_option("--tensorboard", help="Also log for TensorBoard.")] = False
+    workers: Annotated[int | None, data_option(help="Processes that load data in advance.", show_default="0")] = None
+    tensorboard: TensorBoard = None
 
 
 @expand_groups
 def train(arguments: TrainArguments, as_json: JsonFlag = False) -> None:
     """Train a recipe on your data.
 
-    Stop with Ctrl-C, continue with --resume.
+    Stop with Ctrl-C, continue with --resume: the same line starts a run and continues it. A resumed run keeps its
+    options; these may change: --images, --minutes, --snapshot-images, --eval-images, --eval-metric, --eval-samples,
+    --stop-when (none drops it), --patience, --heal, --tensorboard, --workers, --device, --compile. Anything else is
+    refused.
     """
     from ..errors import UsageError
     from ..training.request import TrainRequest
@@ -78,7 +91,7 @@ def train(arguments: TrainArguments, as_json: JsonFlag = False) -> None:
     if arguments.outdir is None:
         raise UsageError("Missing --outdir: a folder for the run.")
     result = _train(TrainRequest(**vars(arguments)), as_json)
-    raise typer.Exit(SIGNAL_EXITS.get(result["stopped"], 0))
+    raise typer.Exit(128 + signal.Signals[result["stopped"]] if result["stopped"].startswith("SIG") else 0)
 
 
 def demo(
@@ -123,8 +136,11 @@ def _train(request: "TrainRequest", as_json: bool) -> dict[str, Any]:
     first = session.trainer.group.rank == 0
     with contextlib.closing(session):
         with Display(session, console(quiet=not first)) as display:
-            for event in session:
-                display.show(event)
+            try:
+                for event in session:
+                    display.show(event)
+            except KeyboardInterrupt as problem:  # a second signal
+                raise typer.Exit(128 + getattr(problem, "number", signal.SIGINT)) from None
         result = display.result()
         report = session.report(result["stopped"])
         result["report"] = str(report.path) if report else None
@@ -143,8 +159,9 @@ def _print_outcome(session: "Session", result: dict[str, Any]) -> None:
     else:
         say(f"Model:   {run}/model; its README.md shows how to use it in Python")
     say(f"Report:  {escape(result['report'] or session.notices[-1])}")
+    beyond = {"goal": " --stop-when none", "patience": f" --patience {2 * (session.recorder.request.patience or 1)}"}
     if result["stopped"] != "done":
-        say(f"         ganvas train --resume --outdir {run}")
+        say(f"         ganvas train --resume --outdir {run}{beyond.get(result['stopped'], '')}")
 
 
 def _next_name(folder: Path) -> Path:

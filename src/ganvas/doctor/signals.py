@@ -7,6 +7,7 @@ the log is written, as `diagnostics/...`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,14 @@ class Signals:
         self.fake_mean: Tensor | None = None  # mean sample of the last measurement
         self.network: torch.nn.Module | None = None
         self.real_feature_distance: Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The mean sample that the next measurement compares with; everything else follows from the data."""
+        return {"fake_mean": self.fake_mean}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        mean = state["fake_mean"]
+        self.fake_mean = None if mean is None else mean.to(self.reals.device)
 
     def due(self, trainer: Trainer, times: int = 1) -> bool:
         """True if the next step is the first or crosses a multiple of `times` intervals; depends on counters alone."""

@@ -4,7 +4,7 @@ import math
 import operator
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,7 +16,11 @@ from ..legacy import EVALUATION_KEYS
 from ..models.model import Model
 from .comparison import Comparison, Metric, Numbers
 
+if TYPE_CHECKING:
+    from ..training.trainer import Trainer
+
 KNOWN_MODES = ("ring", "grid")  # data whose modes are known
+FEW = 16  # images of a rehearsal: more than any metric needs at least
 SIGNS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 
 
@@ -68,9 +72,17 @@ class Watch:
         if "size" in self.function.options:  # subsets of kid are no larger than the data
             self.options["size"] = min(self.function.options["size"].default, samples, len(dataset))
         self.patience, self.comparison = patience, Comparison(dataset, samples=samples, device=device)
+        self.measure = {"metric": metric, "result": self.key, "samples": samples}  # of the best
         self.best: float | None = None
+        self.last: float | None = None
         self.since = 0  # evaluations since the best
-        self.reason = ""  # why to stop: `goal` or `patience`
+
+    @property
+    def reason(self) -> str:
+        """Reason to stop: `goal`, `patience`, or nothing."""
+        if self.goal and self.last is not None and self.goal.reached(self.last):
+            return "goal"
+        return "patience" if self.patience is not None and self.since >= self.patience else ""
 
     def _check_metric(self) -> Metric:
         """The metric; raises `UsageError` for what would otherwise fail in the middle of the run."""
@@ -94,6 +106,15 @@ class Watch:
         return metric
 
     @torch.no_grad()
+    def rehearse(self, trainer: "Trainer", config: dict[str, Any]) -> None:
+        """Measure a few images: what cannot be measured is refused before there is a run."""
+        few, count = min(FEW, len(self.dataset)), min(FEW, self.comparison.samples)
+        sides = Comparison(self.dataset.subset(range(few)), samples=count, device=self.comparison.device)
+        options = {name: min(value, few, count) for name, value in self.options.items()}
+        with torch.random.fork_rng(), trainer.use_average() as task:
+            self.function(sides.beside(Model(task, trainer.policy, config)), **options)
+
+    @torch.no_grad()
     def look(self, model: Model) -> tuple[Numbers, bool]:
         """The results of a model as it is, and true if it is the best so far; the global generators stay as they are.
 
@@ -103,16 +124,17 @@ class Watch:
             numbers = self.function(self.comparison.beside(model), **self.options)
         value, less = float(numbers[self.key]), self.key in self.function.less
         better = not math.isnan(value) and (self.best is None or (value < self.best if less else value > self.best))
+        self.last = value
         self.best, self.since = (value, 0) if better else (self.best, self.since + 1)
-        if self.goal and self.goal.reached(value):
-            self.reason = "goal"
-        elif self.patience is not None and self.since >= self.patience:
-            self.reason = "patience"
         return numbers, better
 
     def state_dict(self) -> dict[str, Any]:
-        """The best result and the evaluations since, for a resumed run."""
-        return {"best": self.best, "since": self.since}
+        """The last and the best result, how they were measured, and the evaluations since, for a resumed run."""
+        return {"best": self.best, "last": self.last, "since": self.since, "measure": self.measure}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self.since, self.reason = state["best"], state["since"], ""
+        """Continue from `state_dict`, unless it holds results that were measured in another way."""
+        same = state.get("measure", self.measure) == self.measure
+        self.best, self.last, self.since = (
+            (state["best"], state.get("last"), state["since"]) if same else (None, None, 0)
+        )

@@ -1,8 +1,8 @@
 """Self-description of a run: its config.json, with the machine it was trained on, and the model's README."""
 
-import contextlib
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,43 +18,40 @@ from ..run import Run
 from ..tasks.base import Task
 from ..version import __version__
 from .players import Group
-from .request import TrainRequest
-
-EVALUATION = ("eval_images", "eval_metric", "eval_samples", "stop_when", "patience")
+from .request import EVALUATION, MAY_CHANGE, TrainRequest
 
 
-def open_folder(
+def describe_run(
     request: TrainRequest, recipe: Recipe, dataset: Dataset, facts: dict[str, Any], policy: Policy, group: Group
-) -> tuple[Run, dict[str, Any]]:
-    """The run folder with its config, new or to be resumed; only the first process writes.
+) -> dict[str, Any]:
+    """Content of config.json, of a new run or of one that is resumed.
 
     Raises `UsageError` if the data of a run to be resumed have changed.
     """
-    if request.resume:
-        run = Run.open(request.outdir)
-        config = run.config()
-        if config["data"]["fingerprint"] != dataset.fingerprint:
-            raise UsageError(
-                f"The data have changed since {run.path} was started ({config['data']['source']});"
-                " resume with the data it had, or start a new run."
-            )
-        config = {**config, "recipe": recipe.to_dict()}
-    else:
-        run, config = Run(request.outdir), _config(request, recipe, dataset, facts, policy, group)
+    if not request.resume:
+        return _config(request, recipe, dataset, facts, policy, group)
+    config = Run(request.outdir).config()
+    if config["data"]["fingerprint"] != dataset.fingerprint:
+        raise UsageError(
+            f"The data have changed since {request.outdir} was started ({config['data']['source']});"
+            " resume with the data it had, or start a new run."
+        )
+    return {**config, "recipe": recipe.to_dict(), **_session_options(request)}
 
-    def write() -> None:
-        if not request.resume:
-            Run.create(request.outdir)
-        run.write_config(config)
 
-    group.first(write)
-    return run, config
+def _session_options(request: TrainRequest) -> dict[str, Any]:
+    """The part of config.json that may change when a run is resumed."""
+    return {
+        "heal": request.heal,
+        "evaluation": {k: getattr(request, k) for k in EVALUATION} if request.eval_images else None,
+        "options": {k: getattr(request, k) for k in MAY_CHANGE if k != "heal"},
+    }
 
 
 def _config(
     request: TrainRequest, recipe: Recipe, dataset: Dataset, facts: dict[str, Any], policy: Policy, group: Group
 ) -> dict[str, Any]:
-    """Content of config.json: enough to train again."""
+    """Content of a new run's config.json: enough to train again."""
     return {
         "recipe_name": request.recipe if isinstance(request.recipe, str) else "custom",
         "recipe": recipe.to_dict(),
@@ -70,12 +67,11 @@ def _config(
             "held_out": request.hold_out,
         },
         "seed": request.seed or 0,
-        "init_from": None if request.init_from is None else str(request.init_from),
+        "init_from": None if request.init_from is None else os.path.abspath(request.init_from),
         "init_raw": request.init_raw,
-        "heal": request.heal,
         "precision": policy.precision,
         "hardware": hardware(policy.device, group.world),
-        "evaluation": {k: getattr(request, k) for k in EVALUATION} if request.eval_images else None,
+        **_session_options(request),
         "versions": {"ganvas": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
 
@@ -101,7 +97,7 @@ def hardware(device: torch.device, processes: int = 1) -> dict[str, Any]:
         facts = torch.cuda.get_device_properties(device)
         machine["device"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
     machine |= {"processor": _processor(), "cores": cores(), "threads": torch.get_num_threads()}
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # where the system does not say
+    with suppress(AttributeError, ValueError, OSError):  # where the system does not say
         machine["memory"] = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
     if processes > 1:
         machine["processes"] = processes
@@ -111,7 +107,7 @@ def hardware(device: torch.device, processes: int = 1) -> dict[str, Any]:
 def _processor() -> str:
     """Name of the processor, from the operating system."""
     lines: list[str] = []
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine() or "unknown"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..doctor import Doctor, Finding
+from ..doctor.signals import Signals
 from ..errors import UserError
 from ..game import Progress
 from ..imaging.grid import grid
@@ -103,20 +104,19 @@ class Recorder:
         self.snapshot_images = request.snapshot_images or max(recipe.images // 20, recipe.batch)
         self.log_images = min(max(recipe.images // 200, recipe.batch), self.snapshot_images)
         self.model_config = {"format": 1, "task": recipe.task.to_dict(), "data": config["data"], "ganvas": __version__}
-        self.doctor = Doctor(config)
+        self.doctor, self.signals = Doctor(config), Signals(trainer.data, self.log_images)
         self.writes = trainer.group.rank == 0
         self.divergences = self.heals = 0
         self.saved_at = -1  # images at the last snapshot, on every process alike
         self.seconds = 0.0  # of training, over all sessions of the run
-        self.board = self._open_board() if request.tensorboard and self.writes else None
+        self.board: SummaryWriter | None = None
         self.restart_clock()
 
-    def _open_board(self) -> "SummaryWriter":
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except Exception:
-            raise UserError("--tensorboard needs the package tensorboard: pip install 'ganvas[tensorboard]'.") from None
-        return SummaryWriter(str(self.run.path / "tensorboard"))
+    def open_board(self) -> None:
+        """Log for TensorBoard from here on, if requested; it drops what a killed process logged after this state."""
+        if self.request.tensorboard and self.writes and not self.board:
+            place, images = str(self.run.path / "tensorboard"), self.trainer.images
+            self.board = import_summary_writer()(place, purge_step=images + 1 if images else None)
 
     def restart_clock(self) -> None:
         """Measure the speed from here on."""
@@ -129,12 +129,20 @@ class Recorder:
         """
         notices: list[str] = []
         if self.run.states():
-            self.restore(self.run.load_state(notices.append, check=check_state))
+            state, before = self.run.load_state(notices.append, check=check_state), self.run.config()
+            watch, now = state.get("watch"), self.config["evaluation"]
+            if watch and (before.get("evaluation") or {}).items() <= (now or {}).items():
+                watch.setdefault("measure", self.evaluation and self.evaluation.measure)  # states of old versions
+            if watch and self.evaluation and watch.get("measure") != self.evaluation.measure:
+                notices.append("Evaluations are measured in another way from here on: the best so far does not count.")
+            self.restore(state)
+            if self.trainer.images >= self.trainer.recipe.images:  # no length that the run had already passed
+                self.config["recipe"]["images"] = before["recipe"]["images"]
         else:
             notices.append("There is no snapshot yet, so the run starts from the beginning.")
         self.trainer.group.wait()  # every process has read before the first one writes
         if self.writes:
-            self.run.tidy()
+            self.run.write_config(self.config)
             self.run.rewind_log(self.trainer.images)
         self.reread_log()
         return notices
@@ -205,8 +213,13 @@ class Recorder:
                 self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
         self._save_model(self.run.model)
         counters = {"retries": self.divergences, "seconds": self.seconds, "heals": self.heals}
-        state = {"trainer": trainer.state_dict(), **counters}
-        self.run.save_state({**state, "watch": self.evaluation.state_dict() if self.evaluation else None}, images)
+        parts = {name: part.state_dict() if part else None for name, part in self._parts.items()}
+        self.run.save_state({**parts, **counters}, images)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """Everything with state that a resumed run continues from, by its name in the state file."""
+        return {"trainer": self.trainer, "signals": self.signals, "watch": self.evaluation}
 
     def _save_model(self, folder: Path) -> None:
         """Write the averaged generator as a model folder."""
@@ -229,13 +242,13 @@ class Recorder:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a state of the run; raises `UserError` if it is of another recipe."""
         try:
-            self.trainer.load_state_dict(state["trainer"])
+            for name, part in self._parts.items():
+                if part and state.get(name):  # old versions saved fewer
+                    part.load_state_dict(state[name])
         except (KeyError, ValueError, RuntimeError, TypeError) as problem:
             reason = str(problem).splitlines()[0]
             raise UserError(f"The state in {self.run.path} does not fit this recipe: {reason}.") from None
         self.divergences, self.heals, self.seconds = state["retries"], state.get("heals", 0), state["seconds"]
-        if self.evaluation and state.get("watch"):
-            self.evaluation.load_state_dict(state["watch"])
         self.restart_clock()
         self.saved_at = self.trainer.images
 
@@ -291,6 +304,15 @@ class Recorder:
     def _lower_rates(self, factors: Mapping[str, float]) -> None:
         for name in factors.keys() & self.trainer.players.keys():
             self.trainer.players[name].lr_factor *= factors[name]
+
+
+def import_summary_writer() -> "type[SummaryWriter]":
+    """TensorBoard's writer; raises `UserError` without its package."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except Exception:
+        raise UserError("--tensorboard needs the package tensorboard: pip install 'ganvas[tensorboard]'.") from None
+    return SummaryWriter
 
 
 def to_device(value: Any, device: torch.device) -> Any:

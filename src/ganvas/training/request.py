@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, get_type_hints
 
@@ -15,6 +15,12 @@ from ..errors import UsageError
 LARGEST_SEED = 2**63 - 1
 
 
+DEFAULTS: dict[str, Any] = {"device": "auto", "compile": "auto", "heal": False, "init_raw": False, "workers": 0}
+DEFAULTS |= {"tensorboard": False, "eval_metric": "fd", "eval_samples": 2000}
+EVALUATION = ("eval_images", "eval_metric", "eval_samples", "stop_when", "patience")
+MAY_CHANGE = ("snapshot_images", "heal", "tensorboard", "workers", "device", "compile")  # as EVALUATION, on resuming
+
+
 class TrainOptions(TypedDict, total=False):
     """Types of the keyword arguments of `ganvas.train`: the optional fields of `TrainRequest`."""
 
@@ -23,32 +29,32 @@ class TrainOptions(TypedDict, total=False):
     seed: int | None
     batch: int | None
     resolution: str | int | tuple[int, int] | None
-    device: str
+    device: str | None
     precision: str | None
-    compile: str
+    compile: str | None
     set: Sequence[str] | Mapping[str, Any]
     hold_out: int | None
-    heal: bool
+    heal: bool | None
     labels: int | None
     augment: str
     init_from: str | os.PathLike[str] | None
-    init_raw: bool
+    init_raw: bool | None
     freeze_d: int | None
     resume: bool
     snapshot_images: int | None
     eval_images: int | None
-    eval_metric: str
-    eval_samples: int
+    eval_metric: str | None
+    eval_samples: int | None
     stop_when: str | None
     patience: int | None
-    workers: int
-    tensorboard: bool
+    workers: int | None
+    tensorboard: bool | None
     cache: Path | None
 
 
 @dataclass
 class TrainRequest:
-    """Arguments of one `train` call as given; `resolve_recipe` and `complete_from_run` check and complete them."""
+    """Arguments of one `train` call as given; None is the run's own value on resuming, or that of `DEFAULTS`."""
 
     recipe: str | Recipe | None  # a name, a saved config.json, or a Recipe; None: that of the run to resume
     data: str | Dataset | None
@@ -58,26 +64,26 @@ class TrainRequest:
     seed: int | None = None
     batch: int | None = None
     resolution: str | int | tuple[int, int] | None = None  # None: the data's
-    device: str = "auto"
+    device: str | None = None  # auto, cpu, cuda or mps
     precision: str | None = None  # auto, fp32 or bf16
-    compile: str = "auto"  # auto, on or off
+    compile: str | None = None  # auto, on or off
     set: Sequence[str] | Mapping[str, Any] = ()  # options of the recipe: path=value
     hold_out: int | None = None  # images kept from training, so that the doctor sees memorisation
-    heal: bool = False  # follow the doctor: back to a snapshot, and on with lower learning rates
+    heal: bool | None = None  # follow the doctor: back to a snapshot, and on with lower learning rates
     labels: int | None = None  # labels to keep, equally many of each class; the others are hidden
     augment: str = ""  # random changes to the data
     init_from: str | os.PathLike[str] | None = None  # a run or a model folder with the initial weights
-    init_raw: bool = False  # its generator as trained instead of averaged
+    init_raw: bool | None = None  # its generator as trained instead of averaged
     freeze_d: int | None = None  # stages of the discriminator to freeze
-    resume: bool = False
+    resume: bool = False  # continue the run in outdir if there is one
     snapshot_images: int | None = None  # images between snapshots
     eval_images: int | None = None  # images between evaluations; None: no evaluation
-    eval_metric: str = "fd"
-    eval_samples: int = 2000
-    stop_when: str | None = None  # a goal, as fd<12
+    eval_metric: str | None = None
+    eval_samples: int | None = None
+    stop_when: str | None = None  # a goal, as fd<12; "none" drops that of a run to resume
     patience: int | None = None  # evaluations without a better one until the end
-    workers: int = 0  # processes that load data in advance
-    tensorboard: bool = False
+    workers: int | None = None  # processes that load data in advance
+    tensorboard: bool | None = None
     cache: Path | None = None
 
     def __post_init__(self) -> None:
@@ -112,9 +118,18 @@ def check_numbers(request: TrainRequest) -> None:
         if value is not None and not least <= value <= most:  # not-a-number is in no range
             range_ = f"at least {least}" if most == math.inf else f"from {least} to {most}"
             raise UsageError(f"{name} must be {range_}, got {value}.")
-    for name, option in (("--stop-when", request.stop_when), ("--patience", request.patience)):
-        if option is not None and request.eval_images is None and not request.resume:
-            raise UsageError(f"{name} needs numbers to go by: give --eval-images N, the images between evaluations.")
+
+
+def with_defaults(request: TrainRequest) -> TrainRequest:
+    """Fill in `DEFAULTS`; raises `UsageError` for an option that would have no effect without another."""
+    for needed, names in (("eval_images", EVALUATION[1:]), ("init_from", ("init_raw",))):
+        for name in names:
+            if getattr(request, needed) is None and getattr(request, name) not in (None, False, "none"):
+                way_out = "--eval-images N, the images between evaluations" if "eval" in needed else "--init-from RUN"
+                raise UsageError(f"--{name.replace('_', '-')} has no effect by itself: give {way_out}.")
+    goal = None if request.stop_when == "none" else request.stop_when
+    missing = {name: value for name, value in DEFAULTS.items() if getattr(request, name) is None}
+    return replace(request, **missing, stop_when=goal)
 
 
 def check_sizes(recipe: Recipe, images: int, world: int) -> None:

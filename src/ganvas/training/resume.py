@@ -1,5 +1,6 @@
 """A request to resume a run, completed from the run's own config; what contradicts the config is refused."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ from .. import catalog
 from ..config import Recipe
 from ..errors import UsageError, UserError
 from ..run import Run
-from .request import TrainRequest
+from .request import EVALUATION, MAY_CHANGE, TrainRequest
 from .session import resolve_recipe
 
 
@@ -16,6 +17,7 @@ def complete_from_run(request: TrainRequest) -> TrainRequest:
     """Complete a request to resume from the run's own config; raises `UsageError` for what contradicts it.
 
     Everything may be repeated as it was first given.  The data are compared by their fingerprint, not by their path.
+    `EVALUATION` and `MAY_CHANGE`, the length and options of one session (minutes, cache) may be others.
     """
     config = Run.open(request.outdir).config()
     if not {"recipe_name", "recipe", "data", "seed", "precision"} <= config.keys():
@@ -23,21 +25,14 @@ def complete_from_run(request: TrainRequest) -> TrainRequest:
     if missing := sorted({"source", "fingerprint", "resolution"} - config["data"].keys()):
         raise UserError(f"{request.outdir}/config.json is damaged: data.{missing[0]} is missing.")
     recipe, data = _resolve_saved_recipe(request, config), config["data"]
-    is_name = isinstance(request.data, str) and {request.data, data["source"]} & catalog.SOURCES.keys()
-    for name, value, was in (
-        ("data", request.data if is_name else None, data["source"]),
-        ("seed", request.seed, config["seed"]),
-        ("init_from", None if request.init_from is None else str(request.init_from), config.get("init_from")),
-        ("labels", request.labels, data.get("labels_kept")),
-        ("hold_out", request.hold_out, data.get("held_out")),
-        ("precision", None if request.precision == "auto" else request.precision, config["precision"]),
-        ("resolution", _size_text(request.size), _size_text(data["resolution"])),
-    ):
-        _refuse_change(request, name, value, was)
-    evaluation = config.get("evaluation") if request.eval_images is None else None
+    _refuse_changes(request, config)
+    saved = {"heal": config.get("heal"), **config.get("options", {}), **(config.get("evaluation") or {})}
+    unchanged: dict[str, Any] = {k: saved.get(k) for k in (*EVALUATION, *MAY_CHANGE) if getattr(request, k) is None}
     return replace(
         request,
-        **(evaluation or {}),
+        **unchanged,
+        init_from=config.get("init_from"),
+        init_raw=config.get("init_raw"),
         recipe=recipe,
         data=request.data or data.get("path") or data["source"],
         seed=config["seed"],
@@ -50,6 +45,23 @@ def complete_from_run(request: TrainRequest) -> TrainRequest:
         set=(),
         augment="",
     )
+
+
+def _refuse_changes(request: TrainRequest, config: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for an option that is not as it was when the run was started."""
+    data = config["data"]
+    is_name = isinstance(request.data, str) and {request.data, data["source"]} & catalog.SOURCES.keys()
+    for name, value, was in (
+        ("data", request.data if is_name else None, data["source"]),
+        ("seed", request.seed, config["seed"]),
+        ("init_from", _absolute(request.init_from), _absolute(config.get("init_from"))),
+        ("init_raw", request.init_raw or None, config.get("init_raw", False)),
+        ("labels", request.labels, data.get("labels_kept")),
+        ("hold_out", request.hold_out, data.get("held_out") or 0),
+        ("precision", None if request.precision == "auto" else request.precision, config["precision"]),
+        ("resolution", _size_text(request.size), _size_text(data["resolution"])),
+    ):
+        _refuse_change(request, name, value, was)
 
 
 def _resolve_saved_recipe(request: TrainRequest, config: Mapping[str, Any]) -> Recipe:
@@ -80,6 +92,10 @@ def _differences(was: Any, now: Any, path: str = "") -> Iterator[str]:
             yield from _differences(was.get(name), now.get(name), f"{path}.{name}".removeprefix("."))
     elif was != now:
         yield f"{path.removeprefix('task.')} {_shorten(was)} (requested: {_shorten(now)})"
+
+
+def _absolute(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.path.abspath(path)
 
 
 def _size_text(size: Sequence[int] | None) -> str | None:

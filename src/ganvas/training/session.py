@@ -1,13 +1,11 @@
 """From a request to a run in training: recipe, data, networks, folder, and the loop over the steps of the game."""
 
+import contextlib
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
@@ -19,19 +17,20 @@ from ..data.dataset import Dataset
 from ..data.degrade import Degradation
 from ..data.sources import open_source
 from ..data.transforms import parse_transforms
-from ..doctor.signals import Signals
 from ..errors import UsageError, UserError, did_you_mean
 from ..files import read_json
 from ..policy import Policy, RandomNumbers, is_out_of_memory, seed_generators
 from ..run import Run, read_config
 from ..tasks.base import Task
 from . import distributed
-from .description import model_card, open_folder
+from .description import describe_run, model_card
 from .init_from import initialize
+from .interrupts import collect_signals
+from .lock import create_folder, lock_folder
 from .players import Diverged, Group
-from .recorder import Event, Finished, Notice, Recorder, Stepped
+from .recorder import Event, Finished, Notice, Recorder, Stepped, import_summary_writer
 from .rehearsal import OUT_OF_MEMORY, rehearse
-from .request import TrainOptions, TrainRequest, check_numbers, check_sizes
+from .request import TrainOptions, TrainRequest, check_numbers, check_sizes, with_defaults
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -73,32 +72,48 @@ def train(
 def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session":
     """Check a request, open its data and set up the run folder; trains nothing yet.  Raises `UserError`."""
     check_numbers(request)
-    if request.resume:
+    run = Run(request.outdir)
+    if request.resume and request.recipe is request.init_from is None and not run.exists():
+        problem = "is not a run of ganvas (no config.json)" if run.path.exists() else "does not exist"
+        raise UsageError(f"{run.path} {problem}; to begin one there, give RECIPE and --data.")
+    if request.resume and run.exists():
         from .resume import complete_from_run  # it resolves the saved recipe as this module does
 
         request = complete_from_run(request)
     else:
-        Run(request.outdir).check_new()
+        run.check_new()
+        request = replace(request, resume=False)
+    request = with_defaults(request)
     recipe = resolve_recipe(request)
     if request.data is None:
         raise UsageError("Missing --data: training needs data, a FOLDER or digits, photos, ring, grid, swissroll.")
-    policy = Policy.choose(request.device, request.precision or "auto", request.compile, recipe.images)
+    if request.tensorboard:
+        import_summary_writer()
+    device, precision, compiled = request.device or "auto", request.precision or "auto", request.compile or "auto"
+    policy = Policy.choose(device, precision, compiled, recipe.images)
     group = distributed.Processes(distributed.local_device(policy.device)) if distributed.under_torchrun() else Group()
-    try:
+    with contextlib.ExitStack() as closing:  # what it holds is closed here after a refusal, else by the session
+        closing.callback(group.close)
+        if request.resume:
+            group.first(lambda: lock_folder(run, closing))
         dataset = _open_data(request, recipe, progress, group)
         if request.labels is not None:
             dataset = dataset.keep_labels(request.labels, request.seed or 0)
-        policy = policy.for_resolution(dataset.facts.resolution, request.precision or "auto")
+        policy = policy.for_resolution(dataset.facts.resolution, precision)
         with (random := RandomNumbers(policy.device)):
-            session = _build_session(request, recipe, dataset, policy, group)
-        session.random = random
+            session = _build_session(request, recipe, dataset, policy, group, closing)
+        session.random, session.closing = random, closing.pop_all()
         return session
-    except BaseException:
-        group.close()
-        raise
 
 
-def _build_session(request: TrainRequest, recipe: Recipe, dataset: Dataset, policy: Policy, group: Group) -> "Session":
+def _build_session(
+    request: TrainRequest,
+    recipe: Recipe,
+    dataset: Dataset,
+    policy: Policy,
+    group: Group,
+    closing: contextlib.ExitStack,
+) -> "Session":
     seed = request.seed or 0
     check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
     seed_generators(seed, policy.device)  # the same weights on every process and in every run of this seed
@@ -109,27 +124,39 @@ def _build_session(request: TrainRequest, recipe: Recipe, dataset: Dataset, poli
         seed=seed,
         device=policy.device,
         transforms=[spec.build() for spec in recipe.transforms],
-        workers=request.workers,
+        workers=request.workers or 0,
         needs=task.needs,
         hold_out=request.hold_out or 0,
         degradation=recipe.degradation.build() if recipe.degradation else None,
     )
     task.examples = lambda places: batches.preview(places)  # a function, because copies of a task share it
     notices: list[str] = []
-    if request.init_from is not None and not request.resume:
-        notices = initialize(task, request.init_from, raw=request.init_raw)
+    if request.init_from is not None and not (request.resume and Run(request.outdir).states()):
+        notices = initialize(task, request.init_from, raw=bool(request.init_raw))
     if recipe.sync_batch_norm and group.world > 1:
         distributed.synchronise_batch_norm(task)
     if task.discriminator is not None and recipe.d_optimizer is None:
         raise UsageError("d_optimizer is none, and this task has a discriminator: --set d_optimizer=adam.")
     rehearse(task, recipe, batches, policy, group)
     trainer = Trainer(task, recipe, batches, policy, group=group)
-    evaluation = _open_evaluation(request, dataset, policy.device) if request.eval_images else None
-    run, config = open_folder(request, recipe, dataset, facts, policy, group)
-    recorder = Recorder(run, trainer, request, config, model_card(config, dataset, task), evaluation)
+    recorder = _open_recorder(request, trainer, dataset, facts, closing)
     if request.resume:
-        notices = recorder.resume()
+        notices += recorder.resume()
     return Session(recorder, dataset, batches, notices)
+
+
+def _open_recorder(
+    request: TrainRequest, trainer: Trainer, dataset: Dataset, facts: dict[str, Any], closing: contextlib.ExitStack
+) -> Recorder:
+    """The recorder of a run, whose folder is made if it is new: after everything that may be refused."""
+    policy, group, run = trainer.policy, trainer.group, Run(request.outdir)
+    evaluation = _open_evaluation(request, dataset, policy.device) if request.eval_images else None
+    config = describe_run(request, trainer.recipe, dataset, facts, policy, group)
+    if evaluation:
+        group.first(lambda: evaluation.rehearse(trainer, config))
+    if not request.resume:
+        group.first(lambda: create_folder(run, config, closing))
+    return Recorder(run, trainer, request, config, model_card(config, dataset, trainer.task), evaluation)
 
 
 class Session:
@@ -138,7 +165,7 @@ class Session:
     def __init__(self, recorder: Recorder, dataset: Dataset, batches: Batches, notices: list[str]):
         self.recorder, self.dataset, self.batches, self.notices = recorder, dataset, batches, notices
         self.run, self.trainer = recorder.run, recorder.trainer
-        self.signals = Signals(batches, recorder.log_images)
+        self.signals, self.closing = recorder.signals, contextlib.ExitStack()
         self.random = RandomNumbers(self.trainer.policy.device)
 
     def __iter__(self) -> Iterator[Event]:
@@ -157,6 +184,7 @@ class Session:
     def _events(self) -> Generator[Event]:
         recorder, self.started = self.recorder, time.perf_counter()
         recorder.restart_clock()
+        recorder.open_board()
         with collect_signals() as received:
             try:
                 yield from self._train(received)
@@ -169,7 +197,8 @@ class Session:
 
     def _train(self, received: list[str]) -> Iterator[Event]:
         """One step of the game after another, and what is due after each, until there is a reason to stop."""
-        trainer, recorder, reason = self.trainer, self.recorder, ""
+        trainer, recorder = self.trainer, self.recorder
+        reason = recorder.evaluation.reason if recorder.evaluation else ""  # a run that was good enough stays stopped
         if trainer.images != recorder.saved_at:
             yield recorder.snapshot()
         while trainer.images < trainer.recipe.images and not reason:
@@ -228,31 +257,9 @@ class Session:
             return None
 
     def close(self) -> None:
-        """Stop the processes that load data, and leave the group."""
+        """Stop the processes that load data, release the folder, and leave the group."""
         self.batches.close()
-        self.trainer.group.close()
-
-
-@contextmanager
-def collect_signals() -> Iterator[list[str]]:
-    """Yield a list to which SIGINT and SIGTERM are added instead of ending the process; a second one ends it at once.
-
-    Outside the main thread, where no handler can be set, the list stays empty.
-    """
-    received: list[str] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(signal.Signals(number).name)
-
-    main = threading.current_thread() is threading.main_thread()
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)} if main else {}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        self.closing.close()
 
 
 def crossed(before: int, now: int, every: int) -> bool:
@@ -352,6 +359,6 @@ def _open_data(request: TrainRequest, recipe: Recipe, progress: Decoding | None,
 def _open_evaluation(request: TrainRequest, dataset: Dataset, device: torch.device) -> "Watch":
     from ..evaluation.during_training import Watch
 
-    every, metric, samples = request.eval_images or 0, request.eval_metric, request.eval_samples
+    every, metric, samples = request.eval_images or 0, request.eval_metric or "fd", request.eval_samples or 2000
     goal, patience, place = request.stop_when, request.patience, device.type
     return Watch(dataset, every=every, metric=metric, samples=samples, stop_when=goal, patience=patience, device=place)
