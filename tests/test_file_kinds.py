@@ -24,6 +24,7 @@ from ganvas.imaging.encode import format_of
 from ganvas.imaging.file_kinds import HEAD, PATTERNS, kind_of_content
 from ganvas.imaging.photo import open_photo
 from ganvas.inference.batch import jobs_for
+from ganvas.models.model import load
 from ganvas.models.recognise import read
 from ganvas.models.resolve import resolve
 from test_pixels import RGB, jpeg, png
@@ -205,6 +206,13 @@ def test_limits_say_how_to_raise_them(monkeypatch: pytest.MonkeyPatch) -> None:
         bit_depth.pixel_limit()
 
 
+def test_a_zip_that_is_none_is_named(tmp_path: Path) -> None:
+    for content, word in ((FILES["page.png"][0], "a web page"), (zipped("a.png")[:40], "cut off")):
+        (tmp_path / "a.zip").write_bytes(content)
+        with pytest.raises(UserError, match=f"is not a zip that can be read: it is {word}"):
+            open_source(str(tmp_path / "a.zip"))
+
+
 # Weight files
 
 
@@ -243,6 +251,9 @@ def test_weight_files_of_other_kinds_are_named(name: str, tmp_path: Path) -> Non
     file.write_bytes(content)
     with pytest.raises(UserError) as refused:
         resolve(file)
+    with pytest.raises(UserError) as by_load:
+        load(file)
+    assert str(by_load.value) == str(refused.value)
     said = str(refused.value).replace(str(file), "")
     assert word in said
     assert way_out in said

@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 
 from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
+from ..imaging.file_kinds import ARCHIVE, kind_of_file
 from ..imaging.levels import Levels
 from .cache import file_digest
 
@@ -113,7 +114,10 @@ class Zip:
         try:
             self.archive = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as e:
-            raise UserError(f"{path} is not a zip that can be read: {e}; pack or copy it again.") from None
+            kind = kind_of_file(path)
+            other = kind if kind is not ARCHIVE else None
+            reason = getattr(e, "strerror", "") or (f"it is {other.name}" if other else "it is cut off or damaged")
+            raise UserError(f"{path} is not a zip that can be read: {reason}; pack or copy it again.") from None
         self.members: dict[str, zipfile.ZipInfo] = {}
         for info in self.archive.infolist():
             self._add(info)
@@ -144,8 +148,8 @@ class Zip:
         """Read a member into memory; the archive's own checksum is verified."""
         try:
             return io.BytesIO(self.archive.read(self.members[file]))
-        except Exception as e:  # zlib, lzma, bz2 and zipfile raise different errors
-            raise BadImage(f"is damaged in the archive: {e}") from None
+        except Exception:  # zlib, lzma, bz2 and zipfile raise different errors
+            raise BadImage("is damaged in the archive") from None
 
     def digest(self) -> str:
         """Hash of the archive, in hex."""

@@ -46,9 +46,12 @@ def open_dicom(stream: BinaryIO, max_pixels: int) -> Image.Image:
     check_pixel_limit(width, height, max_pixels)
     try:
         array = pixel_array(data, index=0, raw=True)
-    except (RuntimeError, NotImplementedError) as problem:
-        reason = str(problem).strip().splitlines()[0].rstrip(".")
-        raise BadImage(f"is DICOM packed in a way that pydicom alone does not read: {reason}") from None
+    except (RuntimeError, NotImplementedError):
+        packing = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
+        name = getattr(packing, "name", "an unknown transfer syntax")
+        raise BadImage(
+            f"is DICOM packed in a way that pydicom alone does not read ({name}); `gdcmconv --raw FILE OUT` unpacks it"
+        ) from None
     notes = ["the first frame of several is used"] if frames > 1 else []
     kind = str(data.get("PhotometricInterpretation", ""))
     coloured = array.ndim == 3 or kind == "PALETTE COLOR"

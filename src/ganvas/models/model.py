@@ -25,7 +25,6 @@ from .folder import WEIGHTS, model_folder
 from .foreign import build_network, read_checkpoint
 
 BATCH = 64
-FOREIGN = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")  # suffixes of weight files
 HALVES = {  # networks of two files that only work together
     "adain_decoder": "decodes feature maps and needs an encoder: ganvas stylize with --encoder vgg_normalised.pth",
     "normalised_vgg": "encodes images and needs a decoder: ganvas stylize with --model decoder.pth",
@@ -199,7 +198,7 @@ def load(
     Raises `UsageError` if there is none, `UserError` if its files are damaged or name what is not in the catalogue.
     """
     path, device = Path(path).expanduser(), plain(device)
-    if path.is_file() and path.suffix in FOREIGN:
+    if path.is_file():
         return load_foreign(path, device, precision)
     folder = model_folder(path) or _refuse_folder(path)
     config = read_config(folder / "config.json")
