@@ -4,8 +4,10 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,7 +94,20 @@ def write_bytes(file: Path, content: bytes) -> None:
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file atomically; raises `UserError`."""
-    write_bytes(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    write_bytes(file, text.encode(errors="backslashreplace"))  # names that are no text become escapes of JSON
+
+
+@contextlib.contextmanager
+def text_name(file: Path) -> Iterator[Path]:
+    """Yield a path of a file that is UTF-8, for libraries that open no other: its own, or that of a link to it."""
+    if not re.search("[\ud800-\udfff]", str(file)):
+        yield file
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "file"
+        link.symlink_to(file.absolute())
+        yield link
 
 
 def read_json(file: Path) -> dict[str, Any]:

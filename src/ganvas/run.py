@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from . import legacy
 from .config import FACTS
 from .errors import UsageError, UserError
-from .files import atomic_write, explain_failure, read_json, write_bytes, write_json
+from .files import atomic_write, explain_failure, read_json, text_name, write_bytes, write_json
 from .legacy import current_log_line
+from .paths import is_left_behind, user_path
 from .saved import check_config, is_log_line
 
 STATES = 2
@@ -35,7 +36,7 @@ class Run:
     """The folder of one training run.  Every file appears whole or not at all."""
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path)
+        self.path = user_path(path, "The run")
         self.config_file, self.log_file = self.path / "config.json", self.path / "log.jsonl"
         self.evaluation_file = self.path / "evaluation.jsonl"
         self.samples, self.model = self.path / "samples", self.path / "model"
@@ -53,7 +54,7 @@ class Run:
                 f"{self.path} holds another run; add --resume to continue it, or give --outdir a new name."
                 " Nothing was changed."
             )
-        if any(not (path.is_dir() or path.name == LOCK or PART.fullmatch(path.name)) for path in self.path.rglob("*")):
+        if any(not path.is_dir() and not is_left_behind(path.name) for path in self.path.rglob("*")):
             raise UsageError(
                 f"{self.path} holds files that are not a run; give --outdir a new name. Nothing was changed."
             )
@@ -188,7 +189,7 @@ class Run:
         """Write a model folder (`model`, or `best`): averaged weights, what to build them into, and a card."""
         folder.mkdir(exist_ok=True)
         write_json(folder / "config.json", config)
-        write_bytes(folder / "README.md", card.encode())
+        write_bytes(folder / "README.md", card.encode(errors="backslashreplace"))
         weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
         with atomic_write(folder / "generator.safetensors") as temporary:
             save_file(weights, str(temporary))
@@ -277,6 +278,7 @@ def read_state(file: Path, check: Check | None = None) -> dict[str, Any]:
 def read_weights(file: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file; raises `UserError` if it is not one."""
     try:
-        return load_file(file)
+        with text_name(file) as name:
+            return load_file(name)
     except (OSError, SafetensorError) as problem:
         raise UserError(f"The weights {file} cannot be read: {problem}.") from None

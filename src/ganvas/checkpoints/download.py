@@ -4,7 +4,6 @@ Nothing is fetched unless asked for, and there is no substitute for a missing fi
 """
 
 import hashlib
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from ..errors import UsageError, UserError, did_you_mean
 from ..files import put_in_place, write_bytes
+from ..paths import cache_root, user_path
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0  # seconds without a byte
@@ -76,8 +76,8 @@ FILES = {
 
 
 def folder() -> Path:
-    """The folder of weight files: `weights` in $GANVAS_CACHE, or in ~/.cache/ganvas."""
-    return Path(os.environ.get("GANVAS_CACHE") or "~/.cache/ganvas").expanduser() / "weights"
+    """The folder of weight files: `weights` in `paths.cache_root`."""
+    return cache_root() / "weights"
 
 
 def known(name: str) -> PublicFile:
@@ -122,6 +122,7 @@ def verify(name: str, file: Path) -> None:
 
 def add(name: str, file: Path) -> Path:
     """Copy a local file into the folder of weights, once it is verified."""
+    file = user_path(file)
     if not file.is_file():
         raise UsageError(f"There is no file {file}.")
     verify(name, file)

@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import UsageError, UserError, did_you_mean
-from ..files import atomic_write
+from ..files import atomic_write, text_name
 from ..imaging.file_kinds import ARCHIVE, ARRAYS, HDF5, NCNN, kind_of_file
+from ..paths import user_path
 from .layouts import SCALES, Layout, Options
 from .layouts_translation import KNOWN
 from .unread_networks import name_network
@@ -92,7 +93,7 @@ def _content(file: Path) -> tuple[Any, dict[str, Any]]:
         with file.open("rb") as stream:
             start = stream.read(16)
         if start[:2] != b"PK" and start[8:9] == b"{":
-            with safe_open(file, "pt") as tensors:
+            with text_name(file) as name, safe_open(name, "pt") as tensors:
                 return {key: tensors.get_tensor(key) for key in tensors.keys()}, _notes(tensors.metadata())  # noqa: SIM118
         if start[:2] == b"PK":
             _refuse_archive(file)
@@ -211,7 +212,7 @@ def write(file: Path | str, checkpoint: Checkpoint, *, layout: str | None = None
     `stargan` for translation; by default the newest.  Raises `UsageError` for another suffix or layout, and for a
     network that has none, `UserError` if the file cannot be written; then nothing is left behind.
     """
-    file = Path(file)
+    file = user_path(file)
     chosen = _layout(checkpoint, layout)
     state = {chosen.rename(k, checkpoint.options): v.contiguous() for k, v in checkpoint.state.items()}
     note = {k: str(v) for k, v in checkpoint.options.items() if k in ("scale", "activation")}

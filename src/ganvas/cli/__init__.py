@@ -1,14 +1,17 @@
 """The command line `ganvas`.  Only commands import torch and rich, when they run, so that help is fast."""
 
+import os
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from ..errors import UsageError, UserError, printable
 from ..version import __version__
 from . import evaluate, export, images, report, sample, show, stylize, train, translate
-from .console import escape, say
+from .console import say
 from .help import Command, Group
+from .streams import lasting_streams
 
 app = typer.Typer(
     cls=Group,
@@ -43,15 +46,25 @@ app.add_typer(evaluate.weights, name="weights", cls=Group, rich_help_panel="Weig
 
 def main() -> None:
     """Run the command line; a `UserError` ends in one sentence and an exit code, without a traceback."""
-    from ..errors import UsageError, UserError
-
     try:
-        app(prog_name="ganvas")
-    except UserError as problem:
-        say(f"[bold red]ganvas:[/] {escape(problem)}")
-        raise SystemExit(2 if isinstance(problem, UsageError) else 1) from None
+        with lasting_streams():
+            try:
+                app(prog_name="ganvas")
+            except UserError as problem:
+                _refuse(problem, 2 if isinstance(problem, UsageError) else 1)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except OSError as problem:  # of the system: a folder without permission, a full disk behind stdout
+        if problem.strerror is None:
+            raise
+        place = "the output" if problem.filename is None else printable(os.fsdecode(problem.filename))
+        _refuse(f"{place}: {problem.strerror}.", 1)
+
+
+def _refuse(sentence: object, code: int) -> NoReturn:
+    say("ganvas:", "bold red", end=" ")
+    say(sentence)
+    raise SystemExit(code)
 
 
 def _version(requested: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import console, escape, print_json, print_table, say
+from .console import console, print_json, print_table, say
 from .help import option_group
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class BatchConsole:
         self.console, self.batch, self.total = console(), batch, len(batch.jobs)
         self.outcomes: list[Outcome] = []
         self.notes: set[str] = set()
-        columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
+        columns = (rich.TextColumn("{task.description}", markup=False), rich.BarColumn(), rich.MofNCompleteColumn())
         times = (rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn())
         self.bar = rich.Progress(*columns, *times, console=self.console, disable=not self.console.is_terminal)
         self.task = self.bar.add_task("", total=self.total)
@@ -69,21 +69,21 @@ class BatchConsole:
     def progress(self, job: Job, share: float) -> None:
         """Advance the bar to the share of an image that is done."""
         others = len([o for o in self.outcomes if o.job != job])
-        self.bar.update(self.task, completed=others + share, description=escape(self._name(job))[-40:])
+        self.bar.update(self.task, completed=others + share, description=self._name(job)[-40:])
 
     def show(self, outcome: Outcome) -> None:
         """Count a finished image and print its failure and its notes, each note once."""
         self.outcomes.append(outcome)
         self.bar.update(self.task, completed=len(self.outcomes))
-        name = escape(self._name(outcome.job))
+        name = self._name(outcome.job)
         if outcome.status == "failed" and self.total > 1:
-            self.bar.console.print(f"[red]{name}: {escape(outcome.reason)}[/]", soft_wrap=True)
+            say(f"{name}: {outcome.reason}", "red", on=self.bar.console)
         elif not self.console.is_terminal and self.total > 1:
-            self.console.print(f"{len(self.outcomes)}/{self.total} {name}: {outcome.status}", soft_wrap=True)
+            say(f"{len(self.outcomes)}/{self.total} {name}: {outcome.status}", on=self.console)
         for note in outcome.notes:
             if note not in self.notes:
                 self.notes.add(note)
-                self.bar.console.print(f"[yellow]{name}: {escape(note)}[/]", soft_wrap=True)
+                say(f"{name}: {note}", "yellow", on=self.bar.console)
 
     def finish(self, model: dict[str, Any], *, as_json: bool) -> None:
         """Print the summary, or as JSON with what describes the model, and exit with 1 if an image failed.
@@ -105,8 +105,8 @@ class BatchConsole:
                 print_table("Failed", ["file", "why"], failed)
             summary = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
             kinds = f" ({self.batch.other_kinds})" if self.batch.other_kinds else ""
-            also = f"; {others} other files were left alone{escape(kinds)}" if others else ""
-            say(f"{summary}{also}: {escape(self.batch.output)}")
+            also = f"; {others} other files were left alone{kinds}" if others else ""
+            say(f"{summary}{also}: {self.batch.output}")
         raise typer.Exit(1 if counts["failed"] else 0)
 
     def _name(self, job: Job) -> str:

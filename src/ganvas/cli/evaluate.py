@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..catalog import SOURCES
 from ..errors import UsageError, UserError
-from .console import Device, JsonFlag, Output, console, escape, print_json, print_table, say
+from .console import Device, JsonFlag, Output, console, plain, print_json, print_table, say, say_hidden
 from .help import Command, option_group
 
 if TYPE_CHECKING:
@@ -58,15 +59,23 @@ def eval_(
 
     Every number is printed with its protocol.
     """
-    from ..evaluation.evaluate import find_metric, record
+    from ..evaluation.evaluate import find_metric
 
     function = find_metric(metric)
+    say_hidden(SOURCES, a, b, held_out)
     numbers = function.compare(a, b, typed_options(context, "metric", "a", "b", "as_json"))
     print_json(finite(numbers)) if as_json else show(function, numbers)
+    _record(function, a, b, numbers)
+
+
+def _record(metric: "Metric", a: str, b: str | None, numbers: dict[str, Any]) -> None:
+    """Append the result to the run it is of, where that folder can be written."""
+    from ..evaluation.evaluate import record
+
     try:
-        record(function.name, a, b, numbers)
+        record(metric.name, a, b, numbers)
     except UserError as problem:  # a model of another user's, in a folder that only they may write
-        say(f"[yellow]The number was not kept with the run: {escape(problem)}[/]")
+        say(f"The number was not kept with the run: {problem}", "yellow")
 
 
 def typed_options(context: typer.Context, *others: str) -> dict[str, Any]:
@@ -95,7 +104,7 @@ def show(metric: "Metric", numbers: dict[str, Any]) -> None:
             print_table(k, ["name", "value"], [[str(name), f"{v:.6g}"] for name, v in numbers[k].items()])
     for k, v in numbers.items():
         if k not in results and k not in metric.tables:
-            typer.echo(f" {k}: {', '.join(f'{a} {b}' for a, b in v.items()) if isinstance(v, dict) else v}")
+            typer.echo(plain(f" {k}: {', '.join(f'{a} {b}' for a, b in v.items()) if isinstance(v, dict) else v}"))
 
 
 def statistics(
@@ -118,6 +127,7 @@ def statistics(
 
     if output.suffix.lower() != ".npz":
         raise UsageError(f"--output takes an .npz for statistics, not {output.name}.")
+    say_hidden(SOURCES, a)
     entries = evaluate.statistics.compare(a, None, typed_options(context, "a", "as_json"))
     if as_json:
         return print_json(entries)
@@ -139,9 +149,9 @@ def doctor(
     if as_json:
         return print_json({"run": str(run), "images": images, "findings": [asdict(finding) for finding in findings]})
     for finding in findings:
-        say(f"[{COLOURS[finding.severity]}]{escape(finding)}[/]\n")
+        say(f"{finding}\n", COLOURS[finding.severity])
     if not findings:
-        say(f"No problems found in the log of {escape(run)} up to {images:,} images.")
+        say(f"No problems found in the log of {run} up to {images:,} images.")
 
 
 @weights.command("list", cls=Command)
@@ -158,7 +168,7 @@ def weights_list(as_json: JsonFlag = False) -> None:
     states = ["available" if row["available"] else "-" for row in rows]
     lines = [[k.name, state, f"{k.size / 1e6:,.1f} MB", k.what] for k, state in zip(FILES.values(), states)]
     print_table("", ["name", "", "size", "used for"], lines)
-    say(f"[dim]Folder: {folder()}. The pocket features come with ganvas and need no file.[/]")
+    say(f"Folder: {folder()}. The pocket features come with ganvas and need no file.", "dim")
 
 
 @weights.command("fetch", cls=Command)

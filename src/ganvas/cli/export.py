@@ -1,11 +1,11 @@
 """The commands about weights of image models: interpolation, and export for other tools."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import JsonFlag, Output, print_json, say
+from ..paths import user_path
+from .console import JsonFlag, Output, print_json, say, say_hidden
 
 Layout = Annotated[
     str | None, typer.Option(help="Layout of a weight file. ESRGAN: new, old, middle; MSRResNet: basicsr, mmagic.")
@@ -27,7 +27,9 @@ def interpolate_weights(
     from ..checkpoints.files import write
     from ..export.interpolate import interpolate
     from ..export.pth import checkpoint_of
+    from ..models.resolve import EMBEDDED
 
+    say_hidden(EMBEDDED, psnr, gan)
     checkpoint = interpolate(checkpoint_of(psnr), checkpoint_of(gan), alpha)
     write(output, checkpoint, layout=layout)
     if as_json:
@@ -48,13 +50,15 @@ def export(
     from ..checkpoints.files import write
     from ..export.folder import export_folder
     from ..export.pth import checkpoint_of
+    from ..models.resolve import EMBEDDED
 
+    say_hidden(EMBEDDED, model)
     if output.suffix:
         checkpoint = checkpoint_of(model)
         write(output, checkpoint, layout=layout)
         result = {"output": str(output), "network": checkpoint.network, **checkpoint.options}
     else:
-        result = {"output": str(output), "files": export_folder(Path(model), output)}
+        result = {"output": str(output), "files": export_folder(user_path(model), output)}
     if as_json:
         return print_json(result)
     say(f"{model} in {output}")

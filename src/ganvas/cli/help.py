@@ -6,11 +6,15 @@ import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, Protocol, get_type_hints
 
 from typer import Option, style
 from typer.core import TyperCommand, TyperGroup
 
+from ..paths import refuse_address, user_path
+
+FREE_TEXT = {"label", "set"}  # a caption may hold an address
 WIDEST = 26  # characters of a name beside its help; a longer name has a line of its own
 
 # `ctx: Any` below is click's Context, which newer versions of typer bring along under another name.
@@ -90,10 +94,28 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Command(TyperCommand):
-    """A command whose help lists arguments and options."""
+    """A command whose help lists arguments and options, and whose paths are those of the user."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Expand `~` in paths and refuse addresses, in every argument and option but free text."""
+        for param in self.params:
+            if param.name not in FREE_TEXT:
+                option = max(param.opts, key=len) if param.opts[0][:1] == "-" else str(param.metavar or param.name)
+                ctx.params[param.name] = _user_value(ctx.params.get(param.name), option)
+        return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Formatter) -> None:
         write_sections(formatter, _options(self, ctx))
+
+
+def _user_value(value: Any, option: str) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(_user_value(part, option) for part in value)
+    if isinstance(value, Path):
+        return user_path(value, option)
+    if isinstance(value, str):
+        refuse_address(value, option)
+    return value
 
 
 class Group(TyperGroup):

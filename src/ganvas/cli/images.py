@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .batch import BatchConsole, FileArguments, Input, changed_options
-from .console import Device, JsonFlag, Output
+from .console import Device, JsonFlag, Output, say_hidden
 from .help import expand_groups, option_group
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _change_images(
     from ..inference.batch import run_jobs
     from ..inference.enhance import EnhanceOptions, Enhancer, Target
     from ..inference.inpaint import Inpainter
-    from ..models.resolve import resolve
+    from ..models.resolve import EMBEDDED, PLAIN, resolve
     from ..policy import Policy, keep_large_buffers
 
     keep_large_buffers(one_heap=True)
@@ -141,6 +141,7 @@ def _change_images(
     )
     options = EnhanceOptions(target, result.strength, result.keep_colours, result.grain, tile, overlap, tiles.wrap)
     policy = Policy.choose(network.device, network.precision)
+    say_hidden([*EMBEDDED, PLAIN], name, result.psnr_model)
     model = resolve(name, scale=network.model_scale, activation=network.activation, verb=verb)
     base = resolve(result.psnr_model, verb=verb) if result.psnr_model else None
     worker = Inpainter(model, policy, mask) if mask else Enhancer(model, policy, options, base)

@@ -11,7 +11,7 @@ from rich.table import Table
 from ..run import weights_hash
 from ..training.recorder import Evaluated, Event, Finished, Logged, Notice, Snapshot, Stepped
 from ..training.session import Decoding, Session
-from .console import console, escape
+from .console import console, plain, say
 
 REASONS = {"minutes": "the time limit is reached", "goal": "the goal is reached", "patience": "no better evaluation"}
 
@@ -58,15 +58,17 @@ class Display(contextlib.AbstractContextManager["Display"]):
         """Print the data and how they are trained on, and show the bar."""
         session, trainer = self.session, self.session.trainer
         table = Table.grid(padding=(0, 2))
+        table.add_column(style="cyan")
+        table.add_column()
         for name, value in session.dataset.summary():
-            table.add_row(f"[cyan]{name}[/]", escape(value))
+            table.add_row(name, plain(value))
         place = f"{trainer.policy.device}, {trainer.policy.precision}, batch {trainer.recipe.batch}"
         if trainer.group.world > 1:
             place += f", {trainer.group.world} processes"
-        table.add_row("[cyan]training[/]", f"{self.total:,} images on {place}, into {session.run.path}")
+        table.add_row("training", plain(f"{self.total:,} images on {place}, into {session.run.path}"))
         self.console.print(table)
         for sentence in session.notices:
-            self.console.print(f"[yellow]{sentence}[/]", soft_wrap=True)
+            say(sentence, "yellow", on=self.console)
         self.bar.start()
         return self
 
@@ -86,20 +88,20 @@ class Display(contextlib.AbstractContextManager["Display"]):
                     self.twentieths = twentieths
                     self.console.print(f"{line['images']:>11,}  {summary(line)}")
                 for finding in findings:
-                    self.bar.console.print(f"[yellow]{escape(finding)}[/]", soft_wrap=True)
+                    say(finding, "yellow", on=self.bar.console)
             case Evaluated(numbers, best):
                 note = " (the best so far)" if best else ""
                 text = f"{numbers['trained_images']:>11,}  {describe_evaluation(numbers)}{note}"
-                self.bar.console.print(f"[green]{text}[/]")
+                say(text, "green", on=self.bar.console)
             case Snapshot(_, grid):
                 self.grid = str(grid or "")
             case Notice(sentence):
-                self.bar.console.print(f"[yellow]{sentence}[/]", soft_wrap=True)
+                say(sentence, "yellow", on=self.bar.console)
             case Finished(reason):
                 self.reason = reason
                 if reason != "done":
                     end = f"Stopped ({REASONS.get(reason, reason)}) at {self.session.trainer.images:,} images"
-                    self.bar.console.print(f"{end}; everything is saved.")
+                    say(f"{end}; everything is saved.", on=self.bar.console)
 
     def result(self) -> dict[str, Any]:
         """The JSON answer of `ganvas train`."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .console import Device, JsonFlag, escape, print_json, say
+from .console import Device, JsonFlag, print_json, say
 
 
 def report(
@@ -29,5 +29,5 @@ def report(
         names = [str(run) for run in runs]
         return print_json({"report": str(page.path), "runs": names, "bytes": page.size, "notes": page.notes})
     for note in page.notes:
-        say(f"[dim]{escape(note)}[/]")
-    say(f"Report: {escape(page.path)} ({page.size / 1e6:.1f} MB)")
+        say(note, "dim")
+    say(f"Report: {page.path} ({page.size / 1e6:.1f} MB)")

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import JsonFlag, console, print_json, print_table
+from .console import JsonFlag, console, plain, print_json, print_table
 
 
 def list_(
@@ -46,7 +46,7 @@ def show(
     if as_json:
         return print_json({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
     out = console(stderr=False)
-    out.print(about, "\n")
+    out.print(plain(about), "\n")
     meanings = [f"{r.meaning} ({r.type})" if r.meaning else r.type for r in rows]
     print_table("", ["option", "value", "meaning"], [[r.path, _format(r.value), m] for r, m in zip(rows, meanings)])
     out.print("\nChange an option with --set option=value.", style="dim")

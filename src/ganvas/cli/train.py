@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from .console import JsonFlag, console, escape, print_json, say
+from ..paths import is_left_behind, shell_word
+from .console import JsonFlag, console, print_json, say
 from .help import expand_groups, option_group
 
 data_option, init_option = option_group("Data"), option_group("Initial weights")
@@ -103,7 +104,7 @@ def demo(
 
     It needs no GPU and no download.
     """
-    while outdir.exists() and any(outdir.iterdir()):  # never over another run
+    while outdir.exists() and not all(is_left_behind(f.name) for f in outdir.iterdir()):  # never over another run
         outdir = _next_name(outdir)
     say("Training a DCGAN on 1,797 handwritten digits (embedded) ...")
     from ..training.request import TrainRequest
@@ -118,7 +119,7 @@ def demo(
     say(
         "\nThese digits are generated. Next, your own images:\n"
         "         ganvas train dcgan --data FOLDER --outdir runs/mine --images 200000\n"
-        "         ganvas interpolate " + result["run"] + " -o walk.gif\n"
+        "         ganvas interpolate " + shell_word(result["run"]) + " -o walk.gif\n"
         "         ganvas list"
     )
 
@@ -155,13 +156,13 @@ def _print_outcome(session: "Session", result: dict[str, Any]) -> None:
     """Print the files of a run, and the next command."""
     run = result["run"]
     if result["grid"]:
-        say(f"Samples: {result['grid']}\nNext:    {session.trainer.task.next_step.format(run=run)}")
+        say(f"Samples: {result['grid']}\nNext:    {session.trainer.task.next_step.format(run=shell_word(run))}")
     else:
         say(f"Model:   {run}/model; its README.md shows how to use it in Python")
-    say(f"Report:  {escape(result['report'] or session.notices[-1])}")
+    say(f"Report:  {result['report'] or session.notices[-1]}")
     beyond = {"goal": " --stop-when none", "patience": f" --patience {2 * (session.recorder.request.patience or 1)}"}
     if result["stopped"] != "done":
-        say(f"         ganvas train --resume --outdir {run}{beyond.get(result['stopped'], '')}")
+        say(f"         ganvas train --resume --outdir {shell_word(run)}{beyond.get(result['stopped'], '')}")
 
 
 def _next_name(folder: Path) -> Path:

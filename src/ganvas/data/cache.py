@@ -26,6 +26,7 @@ from ..files import put_in_place
 from ..imaging.bit_depth import USUAL_LIMIT
 from ..imaging.decode import MAX_PIXELS
 from ..imaging.levels import Levels, describe_levels
+from ..paths import cache_root
 from .dataset import Dataset
 
 FORMAT = 2  # to be raised when the same files are prepared differently
@@ -63,6 +64,7 @@ class SourceOptions:
     cache: Path | None = None  # folder of prepared images; None: $GANVAS_CACHE or ~/.cache/ganvas
     progress: Progress | None = None  # called with (images done, images in total)
     levels: Levels | None = None  # values that become black and white; None: those of the number format
+    earlier: bool = False  # files are listed, and counted in the fingerprint, as earlier versions did
 
 
 def content_key(*parts: Any) -> str:
@@ -79,9 +81,8 @@ def file_digest(path: Path) -> str:
 
 
 def cache_folder(cache: Path | None = None) -> Path:
-    """Folder of the cache: `data` in `cache`, else in $GANVAS_CACHE, else in ~/.cache/ganvas."""
-    root = cache or os.environ.get("GANVAS_CACHE") or "~/.cache/ganvas"
-    return Path(root).expanduser() / "data"
+    """Folder of the cache: `data` in `paths.cache_root`."""
+    return cache_root(cache) / "data"
 
 
 def load_or_build(key: str, build: Callable[[Path], Annotations], options: SourceOptions) -> Dataset:

@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -12,11 +13,12 @@ from ..errors import UserError
 from ..imaging.decode import SUFFIXES, BadImage
 from ..imaging.file_kinds import ARCHIVE, kind_of_file
 from ..imaging.levels import Levels
+from ..paths import is_left_behind, is_run
 from .cache import file_digest
 
 MAX_MEMBER = 1 << 28  # bytes: largest unpacked size of a member of a zip
 MAX_TOTAL = 1 << 38  # bytes: largest unpacked size of a zip
-IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
+EARLIER = ("__MACOSX", "Thumbs.db", "desktop.ini")  # names left out before there was `is_left_behind`
 
 
 class Tree(Protocol):
@@ -30,8 +32,8 @@ class Tree(Protocol):
     def open(self, file: str) -> BinaryIO:
         """Open a file, to be closed by the caller; raises `BadImage` if that fails."""
 
-    def digest(self) -> str:
-        """Hash of all names and contents, in hex."""
+    def digest(self, files: Iterable[str] | None = None) -> str:
+        """Hash of the names and contents of files, by default of all, in hex."""
 
 
 def is_image(file: str) -> bool:
@@ -39,15 +41,15 @@ def is_image(file: str) -> bool:
     return file.lower().endswith(SUFFIXES)
 
 
-def _hidden(part: str) -> bool:
-    return part.startswith(".") or part in IGNORED
+def _hidden(part: str, earlier: bool) -> bool:
+    return part.startswith(".") or part in EARLIER if earlier else is_left_behind(part)
 
 
 class Folder:
-    """Folder with everything below it; links are followed once."""
+    """Folder with everything below it but runs; links are followed once.  `earlier`: as earlier versions listed it."""
 
-    def __init__(self, root: Path, levels: Levels | None = None):
-        self.root, self.name, self.levels = root, str(root), levels
+    def __init__(self, root: Path, levels: Levels | None = None, earlier: bool = False):
+        self.root, self.name, self.levels, self.earlier = root, str(root), levels, earlier
         self.files: list[str] = []
         self.skipped: list[tuple[str, str]] = []
         try:
@@ -68,8 +70,11 @@ class Folder:
         except OSError as e:
             self.skipped.append((above, f"cannot be opened: {e.strerror}"))
             return
+        if above and not self.earlier and is_run([e.name for e in entries]):
+            self.skipped.append((above, "is a run of ganvas, whose samples are no data"))
+            return
         for entry in entries:
-            if not _hidden(entry.name):
+            if not _hidden(entry.name, self.earlier):
                 self._add(entry, above, parents | {real})
 
     def _add(self, entry: os.DirEntry[str], above: str, parents: frozenset[str]) -> None:
@@ -94,9 +99,9 @@ class Folder:
         except OSError as e:
             raise BadImage(f"cannot be opened: {e.strerror}") from None
 
-    def digest(self) -> str:
+    def digest(self, files: Iterable[str] | None = None) -> str:
         whole = hashlib.blake2b(digest_size=16)
-        for file in self.files:
+        for file in self.files if files is None else files:
             try:
                 content = file_digest(self.root / file)
             except OSError as e:
@@ -108,8 +113,8 @@ class Folder:
 class Zip:
     """Zip archive; each member is read into memory when it is opened."""
 
-    def __init__(self, path: Path, levels: Levels | None = None):
-        self.path, self.name, self.levels = path, str(path), levels
+    def __init__(self, path: Path, levels: Levels | None = None, earlier: bool = False):
+        self.path, self.name, self.levels, self.earlier = path, str(path), levels, earlier
         self.skipped: list[tuple[str, str]] = []
         try:
             self.archive = zipfile.ZipFile(path)
@@ -132,7 +137,7 @@ class Zip:
     def _add(self, info: zipfile.ZipInfo) -> None:
         name = info.filename.replace("\\", "/")
         parts = [p for p in name.split("/") if p not in ("", ".")]
-        if info.is_dir() or any(_hidden(p) for p in parts if p != ".."):
+        if info.is_dir() or any(_hidden(p, self.earlier) for p in parts if p != ".."):
             return
         if ".." in parts or name.startswith("/") or ":" in parts[0]:
             self.skipped.append((name, "refused: its path leads out of the archive"))
@@ -151,6 +156,6 @@ class Zip:
         except Exception:  # zlib, lzma, bz2 and zipfile raise different errors
             raise BadImage("is damaged in the archive") from None
 
-    def digest(self) -> str:
+    def digest(self, files: Iterable[str] | None = None) -> str:
         """Hash of the archive, in hex."""
         return file_digest(self.path)

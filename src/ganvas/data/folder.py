@@ -74,10 +74,14 @@ def open_tree(tree: Tree, options: SourceOptions, metadata: str | None = None) -
     """
     layout = annotate_files(tree, metadata)
     labels = None if layout.labels is None else layout.labels.tolist()
-    content: list[Any] = [labels, layout.class_names, layout.captions, layout.notes, layout.skipped]
+    others = layout.skipped if options.earlier else []  # are no part of the data, so they may come and go
+    content: list[Any] = [labels, layout.class_names, layout.captions, layout.notes, others]
     content += [more for more in (layout.vectors, tree.levels) if more is not None]
-    key = content_key("files", tree.digest(), layout.files, options.resolution, content)
+    digest = tree.digest(None if options.earlier else layout.files)
+    key = content_key("files", digest, layout.files, options.resolution, content)
     dataset = load_or_build(key, lambda file: _build_array(file, tree, layout, options), options)
+    now = set(layout.skipped)
+    dataset.skipped = [*layout.skipped, *(s for s in dataset.skipped if s not in now)]
     dataset.notes = [*dataset.notes, *layout.remarks]
     return dataset
 
@@ -106,7 +110,7 @@ def _build_array(file: Path, tree: Tree, layout: AnnotatedFiles, options: Source
         raise _unusable_error(options.name, bad)
     usable = select_usable(layout, np.array([f in written for f in layout.files]))
     usable.notes += [*notes, *headers.notes(), *(f"{count:,} images: {kind}" for kind, count in changes.most_common())]
-    usable.skipped = usable.skipped + bad
+    usable.skipped = bad  # those beside the images are added whenever the data are opened
     return usable
 
 

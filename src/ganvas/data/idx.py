@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 import re
 import struct
 import zlib
@@ -16,6 +17,7 @@ from ..archives import check_unpacked
 from ..errors import UsageError, UserError
 from ..imaging.decode import MAX_PIXELS
 from ..imaging.levels import stretch
+from ..paths import is_left_behind
 from .arrays import write_images
 from .cache import Annotations, SourceOptions, content_key, file_digest, load_or_build
 from .dataset import Dataset, index_classes
@@ -26,8 +28,12 @@ IMAGES = re.compile(r"(?P<set>.*?)images[.-]idx3-ubyte(?P<gz>\.gz)?$")
 def is_idx(path: Path) -> bool:
     """True for a file called like the images of MNIST, or a folder that holds one."""
     if path.is_dir():
-        return any(IMAGES.match(f.name) for f in path.iterdir())
+        return os.access(path, os.R_OK | os.X_OK) and any(map(_holds_images, path.iterdir()))
     return IMAGES.match(path.name) is not None
+
+
+def _holds_images(file: Path) -> bool:
+    return IMAGES.match(file.name) is not None and not is_left_behind(file.name)
 
 
 def open_idx(path: Path, options: SourceOptions) -> Dataset:
@@ -59,7 +65,7 @@ def _choose_file(folder: Path) -> tuple[Path, list[str]]:
     """Choose the file of a folder: the training images, if there are several."""
     sets: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
-        if (match := IMAGES.match(file.name)) and not file.name.startswith("."):
+        if (match := IMAGES.match(file.name)) and not is_left_behind(file.name):
             sets.setdefault(match["set"], file)  # unpacked sorts before .gz
     training = [name for name in sets if "train" in name.lower()] if len(sets) > 1 else list(sets)
     if len(training) != 1:

@@ -1,7 +1,7 @@
 """Aligned pairs of images, in two folders or side by side in one image, and unpaired image sets."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -35,8 +35,8 @@ class FileSelection:
     def open(self, file: str) -> BinaryIO:
         return self.tree.open(file)
 
-    def digest(self) -> str:
-        return self.tree.digest()
+    def digest(self, files: Iterable[str] | None = None) -> str:
+        return self.tree.digest(files)
 
 
 @dataclass
@@ -59,8 +59,8 @@ class HalfImages(FileSelection):
         content.seek(0)
         return content
 
-    def digest(self) -> str:
-        return f"{self.side} of {self.tree.digest()}"
+    def digest(self, files: Iterable[str] | None = None) -> str:
+        return f"{self.side} of {self.tree.digest(files)}"
 
 
 def open_pairs(source: Tree, target: Tree, options: SourceOptions) -> Dataset:

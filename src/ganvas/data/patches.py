@@ -52,7 +52,8 @@ class TiledFiles:
         """Load the tiles of all files from the cache, or cut them."""
         kind: list[Any] = [self.tile, self.channels, np.dtype(self.dtype).name]
         kind += [self.tree.levels] if self.tree.levels else []
-        key = content_key("tiles", self.tree.digest(), self.files, kind)
+        images = None if options.earlier else filter(is_image, self.tree.files)
+        key = content_key("tiles", self.tree.digest(images), self.files, kind)
         return load_or_build(key, lambda file: self.write(file, options), options)
 
 

@@ -3,14 +3,17 @@
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..catalog import SOURCES
-from ..errors import UsageError, did_you_mean
+from ..errors import UsageError, UserError, did_you_mean
 from ..imaging.file_kinds import IMAGE, kind_of_file
 from ..imaging.levels import Levels
+from ..paths import user_path
 from .arrays import open_arrays
 from .builtin import open_digits, open_photos
 from .cache import OWN, SMALLEST, Progress, SourceOptions
@@ -61,13 +64,14 @@ def open_source(
     cache: Path | None = None,
     progress: Progress | None = None,
     patch: int = 0,
+    earlier: bool = False,
 ) -> Dataset:
     """Open the data set that `name`, the text given to --data, refers to.
 
     `resolution` is (height, width), None: chosen by the source, OWN: the images' own, however large.  `cache` is the
     folder of prepared images, None: $GANVAS_CACHE or ~/.cache/ganvas.  `progress(done, total)` counts prepared images.
     With `patch`, images in folders, zips and pairs of them keep their own resolution, and crops of `patch` pixels a
-    side (or of `resolution`, if given) are trained on.
+    side (or of `resolution`, if given) are trained on.  `earlier`: with the fingerprint that earlier versions gave it.
     Raises `UsageError` for an unknown source, `UserError` for one whose content cannot be used.
     """
     size = resolution if resolution in (None, OWN) else parse_resolution(resolution)
@@ -75,7 +79,7 @@ def open_source(
     if built_in:
         size = None if size == OWN else size
         return built_in(size or ((patch, patch) if patch and name == "photos" else None))
-    options = SourceOptions(name, size, cache, progress)
+    options = SourceOptions(name, size, cache, progress, earlier=earlier)
     if patch and (cut := _open_patches(size or (patch, patch), options)):
         return cut
     for pattern, opener in COMBINATIONS:
@@ -85,20 +89,36 @@ def open_source(
     return _open_path(_find_path(name), options)
 
 
+def open_saved(name: str, fingerprint: str | None, labels: int | None, seed: int, **options: Any) -> Dataset:
+    """Open the data of a run that may be of an earlier version, with `labels` of its labels kept.
+
+    Earlier versions counted files beside the images in the fingerprint; theirs is taken if it is the run's.
+    """
+    dataset = open_source(name, **options)
+    dataset = dataset if labels is None else dataset.keep_labels(labels, seed)
+    if fingerprint is None or fingerprint == dataset.fingerprint or options.get("earlier"):
+        return dataset
+    with suppress(UserError):
+        earlier = open_saved(name, fingerprint, labels, seed, **options, earlier=True)
+        return earlier if earlier.fingerprint == fingerprint else dataset
+    return dataset
+
+
 def _open_patches(window: tuple[int, int], options: SourceOptions) -> Dataset | None:
     """Open a folder, a zip, or a pair of them for random crops; None for any other source."""
     name, pair = options.name, re.fullmatch(PAIR, options.name, re.DOTALL)
     if pair:
-        return open_paired_patches(_open_tree(pair[1], name), _open_tree(pair[2], name), window, options)
-    path = Path(_split_levels(name)[1]).expanduser()
+        return open_paired_patches(_open_tree(pair[1], options), _open_tree(pair[2], options), window, options)
+    path = user_path(_split_levels(name)[1], "--data")
     if not (path.is_dir() and not is_idx(path)) and not (path.is_file() and path.suffix.lower() == ".zip"):
         return None
-    return open_patches(_open_tree(name, name), window, options)
+    return open_patches(_open_tree(name, options), window, options)
 
 
 def _open_part(name: str, options: SourceOptions) -> Dataset:
     """Open a source that is a part of another one."""
-    return open_source(name, resolution=options.resolution, cache=options.cache, progress=options.progress)
+    given = {"resolution": options.resolution, "cache": options.cache, "progress": options.progress}
+    return open_source(name, **given, earlier=options.earlier)  # type: ignore[arg-type]
 
 
 def _derive(options: SourceOptions, derivation: str, base: str) -> Dataset:
@@ -137,15 +157,15 @@ def _open_levels(options: SourceOptions, *_: str) -> Dataset:
     return _open_path(_find_path(name), replace(options, levels=levels))
 
 
-def _open_tree(name: str, whole: str) -> Tree:
+def _open_tree(name: str, options: SourceOptions) -> Tree:
     """Open a folder or a zip as a tree of files."""
     levels, base = _split_levels(name)
-    path = Path(base).expanduser()
+    path = user_path(base, "--data")
     if path.is_dir():
-        return Folder(path, levels)
+        return Folder(path, levels, options.earlier)
     if path.is_file() and path.suffix.lower() == ".zip":
-        return Zip(path, levels)
-    raise UsageError(f"{whole}: {name!r} is neither a folder nor a zip, which pairs of images need.")
+        return Zip(path, levels, options.earlier)
+    raise UsageError(f"{options.name}: {name!r} is neither a folder nor a zip, which pairs of images need.")
 
 
 NUMBER = r"([-+]?\d*\.?\d+(?:e[-+]?\d+)?)"
@@ -155,8 +175,8 @@ COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the op
     (LEVELS, _open_levels),
     (r"stacked:(?:(\d+):)?(.+)", lambda o, n, base: open_stacked(_open_part(base, o), o, count=int(n or COUNT))),
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
-    (r"(AB|BA):(.+)", lambda o, order, path: open_halves(_open_tree(path, o.name), o, swapped=order == "BA")),
-    (PAIR, lambda o, source, target: open_pairs(_open_tree(source, o.name), _open_tree(target, o.name), o)),
+    (r"(AB|BA):(.+)", lambda o, order, path: open_halves(_open_tree(path, o), o, swapped=order == "BA")),
+    (PAIR, lambda o, source, target: open_pairs(_open_tree(source, o), _open_tree(target, o), o)),
     (r"a=(.+),b=(.+)", _open_unpaired),
 ]
 
@@ -177,7 +197,7 @@ def absolute_source(name: str) -> str | None:
 
 
 def _find_path(name: str) -> Path:
-    path = Path(name).expanduser()
+    path = user_path(name, "--data")
     if not name or not path.exists():
         near = did_you_mean(name, list(BUILT_IN))
         raise UsageError(f"There is no data source, folder or file {name!r}.{near} {_WORKS}.")
@@ -187,16 +207,16 @@ def _find_path(name: str) -> Path:
 def _open_path(path: Path, options: SourceOptions) -> Dataset:
     suffix = path.suffix.lower()
     if path.is_dir():
-        tree = Folder(path, options.levels)
+        tree = Folder(path, options.levels, options.earlier)
         return open_idx(path, options) if is_idx(path) else open_tree(tree, options)
     if is_idx(path):
         return open_idx(path, options)
     if suffix in (".npy", ".npz"):
         return open_arrays(path, options)
     if suffix == ".zip":
-        return open_tree(Zip(path, options.levels), options)
+        return open_tree(Zip(path, options.levels, options.earlier), options)
     if suffix in TABLES:
-        return open_tree(Folder(path.parent, options.levels), options, path.name)
+        return open_tree(Folder(path.parent, options.levels, options.earlier), options, path.name)
     kind = kind_of_file(path)
     known_as = f" It is {kind.name}: {kind.way_out}." if kind and kind is not IMAGE else ""
     raise UsageError(f"{options.name} is not a data source; {_WORKS}.{known_as}")

@@ -9,6 +9,7 @@ from ..files import explain_failure, read_json
 from ..legacy import METRIC_NAMES
 from ..metrics.statistics import save_statistics
 from ..models.folder import model_folder
+from ..paths import user_path
 from ..run import Run
 from . import comparison
 from .comparison import Comparison, FeatureNetwork, Metric, Numbers, SideInput
@@ -45,7 +46,7 @@ def statistics(
     """Mean and covariance of the features of A in an .npz, to compare with in place of the images."""
     if c.real.file is not None:
         raise UsageError(f"{c.real.name} holds statistics already; give the images.")
-    network = c.network(features, resizer=resizer)
+    output, network = user_path(output, "--output"), c.network(features, resizer=resizer)
     gaussian = c.real.gaussian(network, c.cache)
     with explain_failure(output):
         save_statistics(output, gaussian, network.stamp)
@@ -55,7 +56,7 @@ def statistics(
 def record(metric: str, a: SideInput, b: SideInput | None, numbers: Numbers) -> None:
     """Append a result to RUN/evaluation.jsonl of the run that B, or else A, is a model of."""
     for side in (b, a):
-        model = None if side is None else model_folder(Path(str(side)).resolve())
+        model = None if side is None else model_folder(user_path(str(side)).resolve())
         if model is not None and (run := Run(model.parent)).exists():
             images = read_json(model / "config.json").get("images", 0)
             return run.append_evaluation({"metric": metric, "trained_images": images, **numbers})

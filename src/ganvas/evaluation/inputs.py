@@ -23,6 +23,7 @@ from ..metrics.frechet import Gaussian, Moments
 from ..metrics.statistics import is_statistics, load_statistics, save_statistics
 from ..models.folder import model_folder
 from ..models.model import Model, load
+from ..paths import shell_word, user_path
 
 BATCH = 256
 POINT = (1, 1)  # the resolution of points in the plane
@@ -180,7 +181,7 @@ def open_side(
         return Side("model", samples, model=check_samples(where, "MODEL"), seed=seed)
     if isinstance(where, Dataset):
         return Side(where.name or "data", len(where), dataset=where)
-    path = Path(where).expanduser()
+    path = user_path(where)
     if model_folder(path) is not None:
         return Side(str(where), samples, model=check_samples(load(path, device=device), str(where)), seed=seed)
     if is_statistics(path):
@@ -192,7 +193,7 @@ def open_side(
 def check_samples(model: Model, name: str) -> Model:
     """The model itself; raises `UsageError` if it cannot be sampled but translates images."""
     if model.task.translates:
-        make = model.task.next_step.format(run=name).replace("IMAGE", "FOLDER").replace("OUT.png", "OUT")
+        make = model.task.next_step.format(run=shell_word(name)).replace("IMAGE", "FOLDER").replace("OUT.png", "OUT")
         raise UsageError(f"{name} makes images of images, so make some and measure those: {make}")
     return model
 
@@ -201,4 +202,4 @@ def draws(where: str | os.PathLike[str] | Dataset | Model) -> bool:
     """True for a side that a model draws."""
     if isinstance(where, Model | Dataset):
         return isinstance(where, Model)
-    return model_folder(Path(where).expanduser()) is not None
+    return model_folder(user_path(where)) is not None

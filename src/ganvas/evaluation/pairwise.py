@@ -13,6 +13,7 @@ from ..metrics import lpips as published
 from ..metrics import psnr as pixels
 from ..metrics import ssim as structure
 from ..metrics.psnr import Channel
+from ..paths import user_path
 from .comparison import FilePairs, Natural, Numbers, Positive, metric
 from .matching import Pair, levels, pairs
 
@@ -94,7 +95,7 @@ def per_image(c: FilePairs, measure: PairMetric) -> dict[str, float]:
     """The metric of every pair by name; raises `UsageError` for images that differ in size or channels."""
     if c.b is None or not all(isinstance(side, str | Path) for side in (c.a, c.b)):
         raise UsageError("This measure compares two folders of images (or two images): give A and B.")
-    a, b = (Path(str(side)).expanduser() for side in (c.a, c.b))
+    a, b = (user_path(str(side)) for side in (c.a, c.b))
     return {pair[0]: float(measure(*tensors(pair))) for pair in pairs(a, b)}
 
 

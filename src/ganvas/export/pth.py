@@ -10,7 +10,8 @@ from ..checkpoints.layouts_translation import KNOWN
 from ..errors import UsageError
 from ..models.foreign import read_checkpoint
 from ..models.model import load
-from ..models.resolve import kind_of, weight_file
+from ..models.resolve import EMBEDDED, kind_of, weight_file
+from ..paths import user_path
 
 
 def checkpoint_of(model: Path | str) -> Checkpoint:
@@ -18,7 +19,7 @@ def checkpoint_of(model: Path | str) -> Checkpoint:
 
     Raises `UsageError` if there is no such model, and for a run of another kind, which has no layout.
     """
-    if not Path(model).is_dir():
+    if str(model) in EMBEDDED or not user_path(model, "The model").is_dir():
         return read_checkpoint(weight_file(model))
     task = load(model, device="cpu", precision="fp32").task
     if not task.restores:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..errors import UsageError, did_you_mean, printable
 from ..files import atomic_write
+from ..paths import user_path
 from .decode import to_channels
 from .encode_bands import write_png, write_tiff
 from .file_kinds import FILM, FRAMES, kind_of_name
@@ -78,7 +79,7 @@ def save(photo: Photo, file: Path | str, *, quality: int = 95, lossless: bool = 
     format cannot hold.  Raises `UsageError` for an unknown suffix, a quality out of range or an image too large for
     the format, and `UserError` if the file cannot be written; an existing file then stays as it was.
     """
-    file, form = Path(file), format_of(file)
+    file, form = user_path(file), format_of(file)
     check_quality(quality)
     height, width = photo.array.shape[:2]
     if max(height, width) > form.side:

@@ -1,7 +1,6 @@
 """Images as Python holds them (files, PIL images, arrays, tensors) to (N, C, H, W) in [-1, 1], and back."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..errors import UsageError
+from ..paths import user_path
 from .decode import read_image, to_8bit, to_channels, to_float, to_uint8
 from .grid import to_pil
 
@@ -28,7 +28,7 @@ def to_batch(images: Any, channels: int = 0) -> Tensor:
             raise UsageError(f"Images in a tensor are (N, C, H, W), got {tuple(images.shape)}.")
         return check_range(images).float()
     if isinstance(images, (str, os.PathLike)):
-        array = to_8bit(read_image(Path(images).expanduser()).array)
+        array = to_8bit(read_image(user_path(images, "The image")).array)
     else:
         array = upright_array(images) if isinstance(images, Image.Image) else np.asarray(images)
     whole = {2: array[None, ..., None], 3: array[None], 4: array}.get(array.ndim)

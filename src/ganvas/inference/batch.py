@@ -16,6 +16,7 @@ from ..imaging.encode import SUFFIXES as WRITTEN
 from ..imaging.encode import check_quality, format_of, save
 from ..imaging.file_kinds import count_kinds
 from ..imaging.photo import Photo, open_photo
+from ..paths import is_left_behind
 from ..policy import give_back_buffers
 
 LARGE = 16_000_000  # pixels: larger images are not read ahead, nor written behind
@@ -115,11 +116,11 @@ def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
 
 
 def _list_images(source: Path, output: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
-    """List images by their suffix, in order, and the other files; names that begin with a dot are left out."""
+    """List images by their suffix, in order, and the other files; without what systems leave behind."""
     images, others = [], []
     for folder, inner, names in os.walk(source):
-        inner[:] = sorted(d for d in inner if not d.startswith(".") and not _same(Path(folder) / d, output))
-        for name in sorted(n for n in names if not n.startswith(".")):
+        inner[:] = sorted(d for d in inner if not is_left_behind(d) and not _same(Path(folder) / d, output))
+        for name in sorted(n for n in names if not is_left_behind(n)):
             is_image = Path(name).suffix.lower() in READ
             (images if is_image else others).append(Path(folder) / name)
         if not recursive:

@@ -8,6 +8,7 @@ import torch
 from ..errors import UsageError, UserError
 from ..imaging.photo import Photo, Planes, open_photo
 from ..models.resolve import ImageModel
+from ..paths import is_left_behind
 from ..policy import Policy, is_out_of_memory
 from .batch import Share
 
@@ -39,7 +40,8 @@ class Inpainter:
         """Read the mask of an output, (H, W) bool, true in holes; raises `UserError` if none fits."""
         file = self.masks
         if file.is_dir():
-            file = next((f for f in sorted(self.masks.iterdir()) if f.stem == name), self.masks / f"{name}.png")
+            files = (f for f in sorted(self.masks.iterdir()) if f.stem == name and not is_left_behind(f.name))
+            file = next(files, self.masks / f"{name}.png")
         if not file.is_file():
             raise UserError(f"There is no mask {file.name} in {file.parent}.")
         grey = open_photo(file).planes(channels=1).colour[0, 0].numpy()

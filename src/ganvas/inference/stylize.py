@@ -18,6 +18,7 @@ from ..imaging.values import as_given, to_batch
 from ..models.foreign import build_network, read_checkpoint
 from ..models.model import Model, load
 from ..networks.adain import VGG_WIDTHS, NormalisedVGG
+from ..paths import user_path
 from ..policy import Policy, PrecisionName, pick_device
 from ..tasks.stylization import AppliedRestyling, Restyling
 from ..tasks.translation import add_channels
@@ -151,7 +152,7 @@ def load_stylizer(
     """
     if encoder is None:
         return load(model, device=device, precision=precision)
-    decodes, encodes = read_checkpoint(Path(model)), read_checkpoint(Path(encoder))
+    decodes, encodes = read_checkpoint(user_path(model)), read_checkpoint(user_path(encoder))
     for file, checkpoint, network in ((model, decodes, "adain_decoder"), (encoder, encodes, "normalised_vgg")):
         if checkpoint.network != network:
             need = "the decoder of AdaIN" if network == "adain_decoder" else "the normalised VGG, AdaIN's encoder,"

@@ -16,6 +16,7 @@ from ..data.sources import open_source
 from ..errors import UsageError, UserError
 from ..imaging.values import as_given, to_batch
 from ..latent.walk import walk
+from ..paths import user_path
 from ..policy import Policy, PrecisionName, RandomNumbers, seed_generators
 from ..run import read_config, read_weights, saved_facts
 from ..tasks.base import Label, Task
@@ -197,7 +198,7 @@ def load(
     Its config may name classes of the catalogue, and those of `trust`: your own components.
     Raises `UsageError` if there is none, `UserError` if its files are damaged or name what is not in the catalogue.
     """
-    path, device = Path(path).expanduser(), plain(device)
+    path, device = user_path(path, "The model"), plain(device)
     if path.is_file():
         return load_foreign(path, device, precision)
     folder = model_folder(path) or _refuse_folder(path)

@@ -16,6 +16,7 @@ from ..checkpoints.files import ACTIVATIONS, Checkpoint, State, Unfit, read_tens
 from ..checkpoints.layouts import DISCRIMINATORS, SCALES, Layout, Options, Shape, Shapes
 from ..checkpoints.layouts_translation import KNOWN
 from ..errors import UsageError, did_you_mean
+from ..paths import user_path
 
 DEEPEST = 200  # blocks; a file that claims more is of no network known here, and would take minutes to build
 
@@ -27,7 +28,7 @@ def read(file: Path | str, *, scale: int | None = None, activation: str | None =
     a Compact without slopes.  Raises `UsageError` if there is no file, `UserError` if it is damaged, holds code, or
     is of another architecture, with the nearest one and the tensors that differ.
     """
-    file = Path(file)
+    file = user_path(file, "The model")
     state, notes = read_tensors(file)
     try:
         checkpoint = recognise(state, {**notes, **_hints(scale, activation)})

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import UsageError, did_you_mean
 from ..game import ImageToImage
+from ..paths import shell_word, user_path
 from .foreign import build_network, read_checkpoint
 
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ def pick_embedded(outscale: float | None = None) -> str:
 def weight_file(model: Path | str) -> Path:
     """The file of an embedded model's name, or of a path; raises `UsageError` if there is none."""
     if str(model) not in EMBEDDED:
-        if not Path(model).exists():
+        if not (file := user_path(model, "The model")).exists():
             names = [*EMBEDDED, PLAIN]
             near = did_you_mean(str(model), names)
             raise UsageError(
                 f"There is no model {model}.{near} Give a run, a weight file, or one of {', '.join(names)}."
             )
-        return Path(model)
+        return file
     file = Path(__file__).parent / EMBEDDED[str(model)][0]
     if not file.is_file():
         raise UsageError(f"This installation lacks the embedded model {model}; give a weight file or a run as --model.")
@@ -73,8 +74,8 @@ def resolve(
     """
     if str(model) == PLAIN:
         return ImageModel(Unchanged(), 3, PLAIN)
-    if Path(model).is_dir():
-        return _resolve_folder(Path(model), verb)
+    if str(model) not in EMBEDDED and (folder := user_path(model, "The model")).is_dir():
+        return _resolve_folder(folder, verb)
     checkpoint = read_checkpoint(weight_file(model), scale=scale, activation=activation)
     network, title = build_network(checkpoint), checkpoint.title
     command = COMMANDS.get(checkpoint.network)
@@ -111,7 +112,7 @@ def kind_of(task: "Task") -> str:
 
 def wrong_kind(model: Path | str, task: "Task", verb: str) -> UsageError:
     """The error for a run of another kind than a command needs, with the command for that kind."""
-    kind, way_out = kind_of(task), task.next_step.format(run=model)
+    kind, way_out = kind_of(task), task.next_step.format(run=shell_word(model))
     if kind == "classification":
         way_out = "in Python: ganvas.load(RUN).classify(images)"
     purpose = {"restoration": "restores", "translation": "translates", "classification": "classifies"}

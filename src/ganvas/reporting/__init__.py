@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import UsageError, UserError
 from ..files import write_bytes
+from ..paths import user_path
 from .neighbours import SEARCHED
 from .page import build_page
 from .plot import COLOURS
@@ -37,7 +38,8 @@ def report(
     Raises `UsageError` for folders that are not runs and for several runs without `output`, `UserError` for a damaged
     config.  Other content that cannot be read is left out, with a sentence in `notes` and on the page.
     """
-    file = _output_file(runs, output)
+    runs = tuple(user_path(run, "RUN") for run in runs)
+    file = _output_file(runs, None if output is None else user_path(output, "--output"))
     records = read_records(runs)
     content, notes = build_page(records, searched=searched if neighbours else 0, device=device)
     try:

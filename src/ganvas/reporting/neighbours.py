@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..data.batches import iterate_once, split_held_out
 from ..data.dataset import Dataset
-from ..data.sources import open_source
+from ..data.sources import open_saved
 from ..errors import UserError
 from ..features.extractor import Features
 from ..imaging.decode import to_float, to_uint8
@@ -72,11 +72,11 @@ def _data(record: Record) -> Dataset:
         raise NoNeighbours("The data were passed in Python, so they cannot be read again.")
     size = (int(asked_size[0]), int(asked_size[1])) if isinstance(asked_size, list) and len(asked_size) == 2 else None
     try:
-        dataset = open_source(source, resolution=size, patch=record.recipe.patch if record.recipe else 0)
+        labels, seed = as_count(d.get("labels_kept")) or None, as_count(record.config.get("seed"))
+        patch, saved = record.recipe.patch if record.recipe else 0, str(d.get("fingerprint"))
+        dataset = open_saved(source, saved, labels, seed, resolution=size, patch=patch)
     except UserError as problem:
         raise NoNeighbours(f"The training data cannot be read again: {problem}") from None
-    if as_count(d.get("labels_kept")):
-        dataset = dataset.keep_labels(as_count(d["labels_kept"]), as_count(record.config.get("seed")))
     if dataset.fingerprint != d.get("fingerprint"):
         raise NoNeighbours(f"The data have changed since the run started ({source}).")
     return dataset

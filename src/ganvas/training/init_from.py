@@ -10,6 +10,7 @@ from ..errors import UsageError
 from ..models.folder import WEIGHTS, model_folder
 from ..networks.label_inputs import LABEL_SIZED
 from ..networks.virtual_norm import ReferenceBatch
+from ..paths import user_path
 from ..run import Run, read_weights
 from ..saved import check_networks
 from ..tasks.base import Adversary, Task
@@ -23,7 +24,7 @@ def initialize(task: Task, source: str | os.PathLike[str], *, raw: bool = False)
     The generator's are the averaged ones, or with `raw` those it trained with.  Parts sized by the classes keep their
     random weights where the classes differ; every other difference of shape raises `UsageError`.  Returns notices.
     """
-    path = Path(source)
+    path = user_path(source, "--init-from")
     players = _players(path, raw)
     notices = []
     for name, weights in players.items():

@@ -11,6 +11,7 @@ from ..config import Recipe, Spec, accepts, fitting, plain, type_name
 from ..data.dataset import Dataset
 from ..data.sources import parse_resolution
 from ..errors import UsageError
+from ..paths import user_path
 
 LARGEST_SEED = 2**63 - 1
 
@@ -87,7 +88,7 @@ class TrainRequest:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        """Make values of NumPy, PyTorch and pathlib plain; raises `UsageError` for a value of another type."""
+        """Make values of NumPy, PyTorch and pathlib plain; raises `UsageError` for other types, and for addresses."""
         if not isinstance(self.data, (str, Dataset, os.PathLike, type(None))):
             self.data = Dataset(self.data)
         for name, annotation in get_type_hints(TrainRequest).items():
@@ -96,6 +97,9 @@ class TrainRequest:
                 raise UsageError(f"{name} must be {type_name(annotation)}, got {value!r}.")
             setattr(self, name, value)
         self.set = plain(dict(self.set)) if isinstance(self.set, Mapping) else self.set
+        for name in ("outdir", "init_from", "cache"):
+            if (path := getattr(self, name)) is not None:
+                setattr(self, name, user_path(path, f"--{name.replace('_', '-')}"))
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
@@ -15,10 +14,11 @@ from ..config import Recipe, Spec
 from ..data.batches import Batches
 from ..data.dataset import Dataset
 from ..data.degrade import Degradation
-from ..data.sources import open_source
+from ..data.sources import open_saved
 from ..data.transforms import parse_transforms
 from ..errors import UsageError, UserError, did_you_mean
 from ..files import read_json
+from ..paths import hidden_by_name, user_path
 from ..policy import Policy, RandomNumbers, is_out_of_memory, seed_generators
 from ..run import Run, read_config
 from ..tasks.base import Task
@@ -97,8 +97,6 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
         if request.resume:
             group.first(lambda: lock_folder(run, closing))
         dataset = _open_data(request, recipe, progress, group)
-        if request.labels is not None:
-            dataset = dataset.keep_labels(request.labels, request.seed or 0)
         policy = policy.for_resolution(dataset.facts.resolution, precision)
         with (random := RandomNumbers(policy.device)):
             session = _build_session(request, recipe, dataset, policy, group, closing)
@@ -142,7 +140,8 @@ def _build_session(
     recorder = _open_recorder(request, trainer, dataset, facts, closing)
     if request.resume:
         notices += recorder.resume()
-    return Session(recorder, dataset, batches, notices)
+    hidden = [f"{sentence}." for sentence in hidden_by_name(dataset.name, catalog.SOURCES)]
+    return Session(recorder, dataset, batches, [*hidden, *notices])
 
 
 def _open_recorder(
@@ -271,7 +270,7 @@ def resolve_recipe(request: TrainRequest) -> Recipe:
     """The recipe of a request, with every override applied."""
     recipe, source = request.recipe, request.init_from
     if recipe is None and source is not None:
-        saved = read_config(Path(source) / "config.json")
+        saved = read_config(user_path(source, "--init-from") / "config.json")
         if "recipe" not in saved:
             raise UserError(f"{source} does not say its recipe; name one: ganvas train RECIPE --init-from {source}.")
         recipe = Recipe.from_dict(saved["recipe"])
@@ -289,7 +288,7 @@ def resolve_recipe(request: TrainRequest) -> Recipe:
     if not issubclass(recipe.task.target, Task):
         raise UsageError(f"task is {recipe.task.target.__name__}, which is no task; ganvas list tasks has them.")
     for name in recipe.task.target.files:  # so that the run can be resumed from another folder
-        if Path(file := str(recipe.task.get(name))).is_file():
+        if (file := user_path(str(recipe.task.get(name)), name)).is_file():
             recipe.task.put(name, os.path.abspath(file))
     return recipe
 
@@ -303,7 +302,7 @@ def find_recipe(name: str | Recipe | None) -> Recipe:
     if name in catalog.RECIPES:
         return catalog.RECIPES[name]()
     if name.endswith(".json") or os.sep in name:
-        saved = read_json(Path(name))
+        saved = read_json(user_path(name, "RECIPE"))
         return Recipe.from_dict(saved.get("recipe", saved))
     raise UsageError(
         f"There is no recipe {name!r}.{did_you_mean(name, catalog.RECIPES)} There are: {', '.join(catalog.RECIPES)}."
@@ -343,14 +342,15 @@ def data_facts(dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
 
 def _open_data(request: TrainRequest, recipe: Recipe, progress: Decoding | None, group: Group) -> Dataset:
     """The data; of several processes the first prepares the cache, where the others read it."""
+    labels, seed = request.labels, request.seed or 0
     if isinstance(request.data, Dataset):
-        return request.data
+        return request.data if labels is None else request.data.keep_labels(labels, seed)
     if group.rank:
         group.wait()
+    saved = Run(request.outdir).config()["data"].get("fingerprint") if request.resume else None
+    options = {"resolution": request.size, "patch": recipe.patch, "cache": request.cache, "progress": progress}
     try:
-        return open_source(
-            str(request.data), resolution=request.size, patch=recipe.patch, cache=request.cache, progress=progress
-        )
+        return open_saved(str(request.data), saved, labels, seed, **options)
     finally:
         if not group.rank:
             group.wait()
