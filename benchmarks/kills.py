@@ -4,8 +4,8 @@
 
 A life is one run folder: the command is started, killed (SIGKILL) and started again by the same line until it ends by
 itself.  Half of the kills wait for a temporary file to exist.  Most processes are forked from one that has imported
-torch and nothing of ganvas; every eighth life starts the interpreter anew.  OUTDIR/kills.jsonl has a line for each kill
-and for each life; the same command goes on after the lives that are there.
+torch and typer and nothing of ganvas; every eighth life starts the interpreter anew.  OUTDIR/kills.jsonl has a line for
+each kill and for each life; the same command goes on after the lives that are there.
 """
 
 import argparse
@@ -34,7 +34,8 @@ class Launcher:
     """Starts the command in another process: forked from one that has torch, or as a new interpreter."""
 
     def __init__(self, folder: Path):
-        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "GANVAS_CACHE": str(folder / "cache")}
+        own = {"GANVAS_CACHE": str(folder / "cache"), "PYTHONPYCACHEPREFIX": str(folder / "pycache")}
+        self.environment = {**os.environ, **own, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
         self.output, pipe = (folder / f"output-{threading.get_ident()}.txt").open("wb"), subprocess.PIPE
         self.server = subprocess.Popen(
             [sys.executable, __file__, "--serve"], stdin=pipe, stdout=pipe, stderr=self.output, env=self.environment
@@ -72,6 +73,7 @@ def serve() -> None:
     import numpy  # noqa: F401
     import PIL.Image  # noqa: F401
     import torch
+    import typer  # noqa: F401
 
     torch.set_num_threads(1)
     for line in sys.stdin:
@@ -109,12 +111,12 @@ def attempt(launcher: Launcher, arguments: list[str], run: Path, *, after: float
     launcher.start(arguments, anew=anew)
     start, seen = time.monotonic(), set()
     while not launcher.ended():
+        time.sleep(0.0005)
         if part:
             new = set(parts(run)) - old
             seen |= new
             due = bool(new) and len(seen) >= part
         else:
-            time.sleep(0.001)
             due = time.monotonic() - start >= after
         if due:
             with contextlib.suppress(ProcessLookupError):

@@ -409,6 +409,20 @@ def test_a_state_of_an_old_version_keeps_its_best(tmp_path, scripted):
     assert [event.best for event in measured] == [False, True]
 
 
+def test_tensorboard_is_kept_and_has_each_step_once(tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    session = prepare(tmp_path / "r", images=48, snapshot_images=16, tensorboard=True)
+    for event in session:
+        if isinstance(event, Stepped) and event.progress.images == 24:  # logged, and not in a state
+            session.recorder.log()
+            session.recorder.board.flush()
+            break
+    session.close()
+    resume(tmp_path / "r")
+    events = reader.EventAccumulator(str(tmp_path / "r" / "tensorboard")).Reload()
+    assert [e.step for e in events.Scalars("d/adversarial")] == [row["images"] for row in Run(tmp_path / "r").log()]
+
+
 # --- the log, and signals ----------------------------------------------------------------------------------
 
 

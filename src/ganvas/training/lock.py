@@ -99,7 +99,8 @@ def create_folder(run: Run, config: Mapping[str, Any], closing: contextlib.ExitS
 
 def _holder(handle: int) -> tuple[int, str]:
     """Number and host of the process that a lock file names; (0, "") if it names none."""
-    number, _, host = os.pread(handle, 500, 0).decode(errors="replace").strip().partition(" ")
+    os.lseek(handle, 0, os.SEEK_SET)
+    number, _, host = os.read(handle, 500).decode(errors="replace").strip().partition(" ")
     return (int(number), host) if number.isdecimal() else (0, "")
 
 
