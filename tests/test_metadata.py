@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -450,6 +451,34 @@ def test_comments_are_carried(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "a.jpg").info["comment"].decode() == "große Worte"
     enlarge(commented, tmp_path / "a.png")
     assert Image.open(tmp_path / "a.png").text == {"Comment": "große Worte"}
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".gif"])
+def test_comments_that_are_too_long_or_no_text_do_not_stop_a_file(suffix: str, tmp_path: Path) -> None:
+    for comment in (b"\xff\0\xfe\0", "木".encode() * 21_000):
+        enlarge(encoded("JPEG", comment=comment), tmp_path / f"a{suffix}")
+        assert Image.open(tmp_path / f"a{suffix}").size == (32, 24)
+    info = PngInfo()
+    info.add_itxt("Comment", "木" * 50_000)
+    enlarge(encoded("PNG", pnginfo=info), tmp_path / f"a{suffix}")
+
+
+def test_a_resolution_beyond_jfif_is_in_exif(tmp_path: Path) -> None:
+    options = {"axes": "YX", "PhysicalSizeX": 0.1, "PhysicalSizeXUnit": "µm"}
+    enlarge(tiff(ome=True, metadata=options), tmp_path / "a.jpg")
+    assert Image.open(tmp_path / "a.jpg").getexif()[282] == 508000
+
+
+def test_hostile_metadata_take_no_time(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    many = stream_bytes({tag: Entry(7, b"12345") for tag in range(40_000, 65_000)})
+    assert "more are too long" in " ".join(enlarge(encoded("PNG", exif=b"Exif\0\0" + many), tmp_path / "a.jpg"))
+    deep = packet("g", 'g:Version="1.0"', "<dc:a>" * 5000 + "</dc:a>" * 5000)
+    wide = packet("g", 'g:Version="1.0"', "<dc:a/>" * 210_000)
+    for raw in (deep, wide):
+        enlarge(encoded("PNG", pnginfo=with_xmp(raw)), tmp_path / "a.png")
+        assert "g:Version" not in str(Image.open(tmp_path / "a.png").info)
+    assert time.perf_counter() - start < 10
 
 
 def chunks_of(file: Path) -> dict[bytes, bytes]:

@@ -169,7 +169,8 @@ def _write_by_pillow(
 
 def _metadata_options(metadata: Metadata, form: Format) -> tuple[dict[str, Any], list[str]]:
     """Options with which Pillow writes the metadata that a format holds; notes on the rest."""
-    options: dict[str, Any] = {"dpi": metadata.dpi} if metadata.dpi and form.name in ("JPEG", "BMP") else {}
+    fits = metadata.dpi and (form.name == "BMP" or (form.name == "JPEG" and max(metadata.dpi) < 1 << 16))
+    options: dict[str, Any] = {"dpi": metadata.dpi} if fits else {}
     metadata, comment, notes = fit_texts(metadata, form.name)
     options |= {"comment": comment.encode()} if comment else {}
     if not form.profile:
@@ -178,7 +179,7 @@ def _metadata_options(metadata: Metadata, form: Format) -> tuple[dict[str, Any],
         metadata, losses = shorten_exif(metadata, JPEG_EXIF)
         notes += losses
     options |= {"icc_profile": metadata.icc} if metadata.icc else {}
-    exif = exif_bytes(metadata, resolved=form.name == "WEBP")
+    exif = exif_bytes(metadata, resolved=not fits)
     options |= {"exif": b"Exif\0\0" + exif} if exif else {}
     if metadata.xmp and form.name == "JPEG":
         if segments := jpeg_segments(metadata.xmp):

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
+
 DETAILS, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # tags that point to a directory below
 BELOW: dict[int, tuple[int, ...]] = {0: (DETAILS, GPS), DETAILS: (INTEROPERABILITY,)}
 FORMATS = {  # of a value by TIFF type: size in bytes and letter of `struct`
@@ -13,7 +15,7 @@ FORMATS = {  # of a value by TIFF type: size in bytes and letter of `struct`
     **{9: (4, "i"), 10: (8, "i"), 11: (4, "f"), 12: (8, "d"), 13: (4, "I"), 16: (8, "Q"), 17: (8, "q"), 18: (8, "Q")},
 }
 TEXT, SHORT, LONG, RATIONAL, BYTES, DOUBLE = 2, 3, 4, 5, 7, 12
-LARGEST = 1 << 26  # bytes of all values together: a directory may point to the same ones many times
+LARGEST = 1 << 24  # bytes of all values together: a directory may point to the same ones many times
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class _Reader:
         self.room -= len(data)
         step = 4 if kind in (RATIONAL, 10) else size
         if self.order == ">" and step > 1:
-            data = b"".join(data[k : k + step][::-1] for k in range(0, len(data), step))
+            data = np.frombuffer(data, f">u{step}").astype(f"<u{step}").tobytes()
         return self._classic(Entry(kind, data)) if kind > 13 else Entry(kind, data)
 
     @staticmethod

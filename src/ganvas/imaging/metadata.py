@@ -147,9 +147,10 @@ def _read_chunks(image: Any, rewind: Callable[[], BinaryIO]) -> tuple[list[Chunk
     if not comment or not isinstance(comment, bytes):
         return [], []
     try:
-        return [make_text("Comment", comment.decode().strip("\0"))], []
+        text = comment.decode()
     except UnicodeDecodeError:
-        return [make_text("Comment", comment.decode("latin-1").strip("\0"))], []
+        text = comment.decode("latin-1")
+    return [make_text("Comment", text.strip("\0").replace("\0", " "))], []
 
 
 def _further_images(image: Any, segments: Sequence[bytes], notes: list[str]) -> list[str]:
@@ -207,7 +208,7 @@ def fit_texts(metadata: Metadata, name: str) -> tuple[Metadata, str, list[str]]:
     details = dict(below(exif, DETAILS))
     for keyword, value in texts(metadata.chunks):
         tag = TEXT_TAGS.get(keyword)
-        if keyword == "Comment" and name in ("JPEG", "GIF") and not comment and len(value) < 60_000:
+        if keyword == "Comment" and name in ("JPEG", "GIF") and not comment and len(value.encode()) < 60_000:
             comment = value
         elif tag and tag not in exif and name not in ("BMP", "GIF"):
             exif[tag] = text_entry(value)
@@ -247,12 +248,15 @@ def shorten_exif(metadata: Metadata, limit: int) -> tuple[Metadata, list[str]]:
     """Leave out the longest tags until EXIF has at most so many bytes; a note names them."""
     tags, left = {tag: dict(v) if isinstance(v, dict) else v for tag, v in (metadata.exif or {}).items()}, []
     places = [tags, *(v for v in tags.values() if isinstance(v, dict))]
-    while len(stream_bytes(tags) or b"") > limit:
-        entries = [(len(v.data), tag, place) for place in places for tag, v in place.items() if isinstance(v, Entry)]
-        _, tag, place = max(entries, key=lambda entry: entry[:2])
-        del place[tag]
-        left.append(f"0x{tag:04X}")
-    notes = [f"its EXIF tags {', '.join(left)} are too long for JPEG and left behind"] if left else []
+    entries = [(len(v.data), tag, place) for place in places for tag, v in place.items() if isinstance(v, Entry)]
+    length = len(stream_bytes(tags) or b"")
+    for size, tag, place in sorted(entries, key=lambda entry: entry[0], reverse=True):
+        if length > limit:
+            del place[tag]
+            left.append(f"0x{tag:04X}")
+            length -= 12 + (size if size > 4 else 0)
+    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+    notes = [f"its EXIF tags {', '.join(left[:3])}{more} are too long for JPEG and left behind"] if left else []
     return (replace(metadata, exif=tags), notes) if left else (metadata, [])
 
 

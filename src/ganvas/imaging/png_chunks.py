@@ -12,7 +12,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR = (b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi", b"sRGB", b"gAMA", b"cHRM")
 TEXT = (b"tEXt", b"zTXt", b"iTXt")
 ELSEWHERE = (b"XML:com.adobe.xmp", b"Raw profile type ", b"Thumb::")  # XMP, EXIF and profiles; thumbnails
-LARGEST = 1 << 26  # bytes of all chunks, and of one text unpacked
+LARGEST, MOST = 1 << 26, 1 << 20  # bytes of all chunks, and their number
+UNPACKED = 1 << 20  # bytes of a text, as Pillow allows
 SRGB = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 
 
@@ -22,7 +23,9 @@ def read_chunks(stream: BinaryIO) -> tuple[list[Chunk], bool]:
     room = LARGEST
     if stream.read(8) != SIGNATURE:
         return [], True
-    while len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
+    for _ in range(MOST):
+        if len(head := stream.read(8)) < 8 or head[4:] == b"IEND":
+            break
         length, name = struct.unpack(">I4s", head)
         if name in COLOUR + TEXT and length <= room:
             data = stream.read(length)
@@ -74,4 +77,4 @@ def texts(chunks: Iterable[Chunk]) -> Iterator[tuple[str, str]]:
 
 
 def _unpack(data: bytes) -> bytes:
-    return zlib.decompressobj().decompress(data, LARGEST)
+    return zlib.decompressobj().decompress(data, UNPACKED)

@@ -12,7 +12,7 @@ from typing import Any
 
 Size = tuple[int, int]  # (width, height) in pixels
 
-LARGEST = 1 << 26  # bytes of a packet: a longer one is left behind
+LARGEST, MOST = 1 << 26, 200_000  # bytes, and elements with attributes, of a packet that is changed
 SEGMENT, PART = 65_504, 65_400  # bytes of a packet in a segment of JPEG, and of a part of an extension
 STANDARD, EXTENSION = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -205,7 +205,7 @@ def _parse(raw: bytes) -> Any:
 
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raw = raw.decode("utf-16", "replace").encode()
-    if len(raw) > LARGEST or b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
+    if len(raw) > LARGEST or raw.count(b"<") + raw.count(b"=") > MOST or b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
         return None
     raw = re.sub(rb"&#(\w{1,8});", MARKS.opening + rb"\1" + MARKS.closing, raw.strip(b"\0 \r\n\t"))
     try:
