@@ -20,6 +20,7 @@ import ganvas
 from ganvas import api, cli
 from ganvas.api import find_recipe
 from ganvas.run import Run, weights_hash
+from ganvas.training.session import resolve_recipe
 
 OLD = Path(__file__).parent / "data/version_0.1.0"
 
@@ -92,6 +93,13 @@ def test_a_run_goes_on_with_the_defaults_of_its_time(recipe, option, earlier, pr
         task = config.get("task") or config["recipe"]["task"]
         assert [task[part].pop(option) for part in parts] == [earlier] * len(parts)
         file.write_text(json.dumps(config))
+    for source in (
+        old.path,
+        old.path / "model",
+    ):  # and so do those that begin with its weights
+        for changes, value in (([], earlier), ([f"generator.{option}={present}"], present)):
+            request = api.TrainRequest(recipe, None, tmp_path / "next", init_from=source, set=changes)
+            assert resolve_recipe(request).to_dict()["task"]["generator"][option] == value
     train(old.path, data=None, resume=True)
     assert weights_hash(old) == weights_hash(whole)
     models = [ganvas.load(run.path, device="cpu") for run in (old, whole)]

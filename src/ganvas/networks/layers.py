@@ -39,7 +39,9 @@ def initialise(module: nn.Module, init: Init | None) -> nn.Module:
     Batch-norm scales are one, or N(1, 0.02) with `normal`, as in DCGAN's code.  Embeddings of labels are
     left as they are, and so are weights of zero, by which a network begins as the identity.
     """
-    for layer in module.modules() if init else ():
+    if init is None:
+        return module
+    for layer in module.modules():
         if isinstance(layer, VectorEmbedding) or (isinstance(layer, LINEAR) and is_zero(layer.weight)):
             continue
         if isinstance(layer, LINEAR):

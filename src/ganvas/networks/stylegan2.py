@@ -156,10 +156,12 @@ class ToImage(nn.Module):
 
 def initialise_scaled(network: nn.Module, init: Init | None) -> None:
     """`initialise` of a network with equalised learning rate: the scheme's weights are those after scaling."""
+    if init is None:
+        return
     initialise(network, init)
-    for layer in network.modules() if init else ():
+    for layer in network.modules():
         if isinstance(layer, (EqualLinear, EqualConv, Modulated)):
-            WEIGHTS[init](layer.weight.data)  # type: ignore[index]
+            WEIGHTS[init](layer.weight.data)
             layer.weight.data /= layer.scale
 
 

@@ -6,16 +6,31 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from ..catalog import name_of
+from ..config import Recipe, Spec
 from ..errors import UsageError
 from ..models.folder import WEIGHTS, model_folder
 from ..networks.label_inputs import LABEL_SIZED
 from ..networks.virtual_norm import ReferenceBatch
 from ..paths import user_path
-from ..run import Run, read_weights
+from ..run import Run, read_config, read_weights
 from ..saved import check_networks
 from ..tasks.base import Adversary, Task
 
 STATEFUL = ("loss", "penalties", "augment", "pool")  # parts of an `Adversary` with state of a training
+
+
+def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str]) -> None:
+    """Give a recipe's networks the `written` options of the source's, such as its filter, unless they are set."""
+    file = user_path(source) / "config.json"
+    saved = read_config(file) if file.is_file() else {}
+    theirs = saved.get("task") or saved.get("recipe", {}).get("task", {})
+    for part in ("generator", "discriminator"):
+        ours, other = recipe.task.kwargs.get(part), theirs.get(part)
+        if isinstance(ours, Spec) and isinstance(other, dict) and other.get("()") == name_of(ours.target):
+            for name in getattr(ours.target, "written", ()):
+                if name in other and name not in ours.kwargs:
+                    ours.put(name, other[name])
 
 
 def initialize(task: Task, source: str | os.PathLike[str], *, raw: bool = False) -> list[str]:

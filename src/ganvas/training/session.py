@@ -24,7 +24,7 @@ from ..run import Run, read_config
 from ..tasks.base import Task
 from . import distributed
 from .description import describe_run, model_card
-from .init_from import initialize
+from .init_from import inherit_defaults, initialize
 from .interrupts import collect_signals
 from .lock import create_folder, lock_folder
 from .players import Diverged, Group
@@ -275,6 +275,8 @@ def resolve_recipe(request: TrainRequest) -> Recipe:
             raise UserError(f"{source} does not say its recipe; name one: ganvas train RECIPE --init-from {source}.")
         recipe = Recipe.from_dict(saved["recipe"])
     recipe = find_recipe(recipe)
+    if source is not None:
+        inherit_defaults(recipe, source)
     for name in ("batch", "images", "freeze_d"):
         if (value := getattr(request, name)) is not None:
             recipe.set(name, str(value))
