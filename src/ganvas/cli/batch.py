@@ -18,6 +18,13 @@ option = option_group("Files")
 
 Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, or a folder of images.")]
 
+Alpha = Annotated[
+    str,
+    typer.Option(
+        help="Alpha is transparency, or a plane of data (game textures): then colours under alpha 0 are kept."
+    ),
+]
+
 
 @dataclass(frozen=True)
 class FileArguments:
@@ -32,11 +39,11 @@ class FileArguments:
     quality: Annotated[int, option(help="Quality of JPEG and WebP, 1 to 100.")] = 95
     lossless: Annotated[bool, option("--lossless", help="Write WebP without loss.")] = False
 
-    def jobs(self, source: Path, output: Path) -> Batch:
+    def jobs(self, source: Path, output: Path, alpha: str | None = None) -> Batch:
         """List the jobs of an image or a folder: `inference.batch.jobs_for`."""
         from ..inference.batch import FileOptions, jobs_for
 
-        return jobs_for(source, output, FileOptions(**vars(self)))
+        return jobs_for(source, output, FileOptions(**vars(self), alpha=alpha))
 
 
 def changed_options(*groups: Any) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .batch import BatchConsole, FileArguments, Input, changed_options
+from .batch import Alpha, BatchConsole, FileArguments, Input, changed_options
 from .console import Device, JsonFlag, Output, say_hidden
 from .help import expand_groups, option_group
 
@@ -72,6 +72,7 @@ def upscale(
         str | None, typer.Option(help="Run, weight file, embedded or bicubic.", show_default="embedded")
     ] = None,
     result: ResultArguments,
+    alpha: Alpha = "transparency",
     files: FileArguments,
     tiles: TileArguments,
     network: NetworkArguments,
@@ -83,7 +84,7 @@ def upscale(
     """
     from ..models.resolve import pick_embedded
 
-    batch = files.jobs(source, output)
+    batch = files.jobs(source, output, alpha)
     _change_images("upscale", batch, model or pick_embedded(result.outscale), None, result, tiles, network, as_json)
 
 
@@ -97,6 +98,7 @@ def restore(
         Path | None, typer.Option(help="With an inpaint model: image, white in holes, or a folder.")
     ] = None,
     result: ResultArguments,
+    alpha: Alpha = "transparency",
     files: FileArguments,
     tiles: TileArguments,
     network: NetworkArguments,
@@ -110,7 +112,7 @@ def restore(
 
     if model is None:
         raise UsageError("Missing --model: a run or a weight file.")
-    batch = files.jobs(source, output)
+    batch = files.jobs(source, output, alpha)
     if mask and (unused := changed_options(result, tiles)):
         raise UsageError(f"--mask changes holes alone; leave {', '.join(unused)} out.")
     _change_images("restore", batch, model, mask, result, tiles, network, as_json)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .batch import BatchConsole, FileArguments, Input
+from .batch import Alpha, BatchConsole, FileArguments, Input
 from .console import Device, JsonFlag, Output
 from .help import expand_groups
 
@@ -20,6 +20,7 @@ def translate(
     label: Annotated[str | None, typer.Option(help="Target domain by name or number, or attributes as 1,0,1.")] = None,
     back: Annotated[bool, typer.Option("--back", help="Use the inverse direction of a model that has both.")] = False,
     noise: Annotated[int | None, typer.Option(help="Seed of dropout; without it, dropout is off.")] = None,
+    alpha: Alpha = "transparency",
     files: FileArguments,
     device: Device = "auto",
     precision: Precision = "fp32",
@@ -37,7 +38,7 @@ def translate(
     from ..policy import keep_large_buffers
 
     keep_large_buffers(one_heap=True)
-    batch = files.jobs(source, output)
+    batch = files.jobs(source, output, alpha)
     if model is None:
         raise UsageError("Missing --model: a run, a model folder or a weight file.")
     network = load(model, device=device, precision=precision)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Conversions between channels: luma of colours (BT.601), transparency on white, division by alpha."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 if TYPE_CHECKING:  # torch takes a second to import, and reading files needs none of it
     from torch import Tensor
 
+AROUND = 2  # pixels, as far as a bicubic enlargement reaches
+ROUNDING = 1e-6
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 
@@ -47,3 +50,19 @@ def unmultiply(colour: "Tensor", alpha: "Tensor", hidden: float) -> "Tensor":
     import torch
 
     return torch.where(alpha > 0, colour / alpha.clamp_min(1e-6), colour.new_tensor(hidden)).clamp(0, 1)
+
+
+def keep_extremes(result: "Tensor", source: "Tensor", within: float = math.inf) -> "Tensor":
+    """Make a result's alpha opaque, or clear, exactly where the source's is so for `AROUND` pixels around.
+
+    Alpha is (N, 1, H, W) in [-1, 1]; the result's size is a multiple of the source's.  A network turns white into
+    almost white.  What differs by more than `within` stays.
+    """
+    import torch
+    from torch.nn.functional import interpolate, max_pool2d
+
+    source = source.float()
+    nearest = max_pool2d(torch.cat([source, -source], 1), 2 * AROUND + 1, 1, AROUND)  # to opaque, and to clear
+    flat = interpolate((nearest <= ROUNDING - 1).float(), size=result.shape[2:])  # 1 where clear, and where opaque
+    result = torch.where((flat[:, 1:] > 0) & (result >= 1 - within), 1.0, result)
+    return torch.where((flat[:, :1] > 0) & (result <= within - 1), -1.0, result)

@@ -108,7 +108,10 @@ def _fit_format(photo: Photo, form: Format) -> tuple[np.ndarray, Metadata, list[
     channels = array.shape[2]
     if channels == 2 and 2 not in form.channels:
         array = array[..., [0, 0, 0, 1]]
-    if channels in (2, 4) and not {2, 4} & set(form.channels):
+    if photo.plane and channels in (2, 4) and form.name not in ("PNG", "TIFF", "WEBP"):
+        notes.append(f"{form.name} holds no plane of data, and alpha is left out")
+        array = array[..., : channels - 1]
+    elif channels in (2, 4) and not {2, 4} & set(form.channels):
         notes.append(f"{form.name} holds no transparency, which is laid on white")
         array = to_channels(array, 3)[..., : channels - 1]
     if array.shape[2] == 1 and 1 not in form.channels:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import BadImage
 from . import bit_depth
-from .channels import luma, unmultiply
+from .channels import ROUNDING, luma, unmultiply
 from .decode import (
     MAX_PIXELS,
     OpenedImage,
@@ -29,6 +29,8 @@ from .metadata import Metadata, metadata_from_tags, read_metadata
 
 Indices = slice | np.ndarray
 ALL = slice(None)
+ALL_CLEAR = "no pixel shows (alpha is 0), so alpha is treated as a plane of data and the colours are kept"
+HIDDEN = "colours under alpha 0 are not kept; --alpha plane keeps them"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Planes:
 
     colour: Tensor  # (1, C, h, w) float32 in [-1, 1], times alpha: -1 where alpha is 0
     alpha: Tensor | None = None  # (1, 1, h, w) in [-1, 1]; None: opaque
+    plane: bool = False  # alpha is a plane of data, by which the colour is not multiplied
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Photo:
     metadata: Metadata = field(default_factory=Metadata)
     notes: list[str] = field(default_factory=list)  # conversions that the file needed, one sentence each
     kind: str = ""  # Pillow's name of the file's format
+    plane: bool = False  # alpha is a plane of data: colours are neither multiplied nor divided by it
 
     @property
     def alpha(self) -> bool:
@@ -67,18 +71,20 @@ class Photo:
         colours do not bleed into visible ones.  Grey becomes three equal channels, colour becomes the luma of BT.601.
         """
         array = self.array[rows][:, columns]
-        values = torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)[None]
+        wide = np.float64 if array.dtype == np.float32 else np.float32  # differences of float32 can exceed it
+        values = torch.from_numpy(array.astype(wide)).permute(2, 0, 1)[None]
         present = array.shape[2] - self.alpha
         low, high = self.levels
-        colour = values[:, :present].sub(low).mul(1 / (high - low))
-        cover = values[:, present:].mul(1 / self.top).clamp_(0, 1) if self.alpha else None
+        colour = values[:, :present].sub(low).mul(1 / (high - low)).float()
+        cover = values[:, present:].mul(1 / self.top).clamp_(0, 1).float() if self.alpha else None
         if channels == 1 and present == 3:
             colour = colour[:, :1] if self.neutral else luma(colour)
         elif channels == 3 and present == 1:
             colour = colour.expand(-1, 3, -1, -1)
-        if cover is not None:
-            colour = colour * cover
-        return Planes(colour * 2 - 1, None if cover is None else cover * 2 - 1)
+        if cover is None:
+            return Planes(colour * 2 - 1)
+        colour = colour if self.plane else colour * cover
+        return Planes(colour * 2 - 1, cover * 2 - 1, self.plane)
 
     def pixels(self, planes: Planes) -> np.ndarray:
         """Convert a network's output (1, C, h, w) in [-1, 1] to (h, w, C) of this image's dtype, rounded and clamped.
@@ -86,7 +92,8 @@ class Photo:
         Colour is divided by its alpha.  A colourless image stays colourless; grey output for a colour image becomes
         three equal channels.
         """
-        colour = planes.colour.detach().float().cpu()[0]
+        wide = torch.float64 if self.array.dtype == np.float32 else torch.float32
+        colour = planes.colour.detach().to(wide).cpu()[0]
         if colour.shape[0] == 3 and self.neutral:
             colour = colour.mean(0, keepdim=True)
         count = self.array.shape[2] - self.alpha
@@ -96,10 +103,13 @@ class Photo:
             return self._to_levels(colour.mul((high - low) / 2).add_((high + low) / 2).clamp_(low, high))
         if planes.alpha is None:
             raise ValueError("an image with transparency needs planes with alpha")
-        cover = planes.alpha.detach().float().cpu()[0].add(1).mul_(0.5).clamp_(0, 1)
-        if self.array.dtype != np.float32:  # rounded as it will be stored: colour is divided by the stored value
+        cover = planes.alpha.detach().to(wide).cpu()[0].add(1).mul_(0.5).clamp_(0, 1)
+        if self.array.dtype == np.float32:
+            cover = torch.where((cover - 0.5).abs() > 0.5 - ROUNDING, cover.round(), cover)
+        else:  # rounded as it will be stored: colour is divided by the stored value
             cover = cover.mul(self.top).round_().div_(self.top)
-        colour = unmultiply(colour.add(1).mul_(0.5), cover, hidden=0.0)
+        colour = colour.add(1).mul_(0.5).clamp_(0, 1)
+        colour = colour if self.plane else unmultiply(colour, cover, hidden=0.0)
         return self._to_levels(torch.cat([colour.mul_(high - low).add_(low), cover.mul(self.top)]))
 
     def _to_levels(self, values: Tensor) -> np.ndarray:
@@ -126,6 +136,7 @@ def open_photo(file: Path | str | BinaryIO | bytes, *, max_pixels: int = MAX_PIX
     """Decode an image in its own depth, upright, with its metadata.
 
     Floating-point levels within [0, 1] are kept; others are scaled by their smallest and largest value, with a note.
+    Where alpha is 0 everywhere, it is a plane of data, also with a note.
     Raises `BadImage` for a file that is not completely readable or declares more than `max_pixels`.
     """
     return decode_with(file, max_pixels, _read_photo)
@@ -158,11 +169,32 @@ def _build_photo(array: np.ndarray, metadata: Metadata, notes: list[str], kind: 
             raise BadImage("holds values that are not numbers or not finite")
         low, high = float(colours.min()), float(colours.max())
         if low < 0 or high > 1:
-            levels = (low, high if high > low else low + 1)
+            levels = (low, high if high > low else low + max(1.0, abs(low)))
             notes = [*notes, f"its values reach from {low:g} to {high:g}, which are read as black and white"]
     neutral = colours.shape[2] == 1 or _is_neutral(colours)
     size = array.shape[1], array.shape[0]
-    return Photo(array, levels, neutral, replace(metadata, size=size), notes, kind)
+    plane = is_all_clear(array)
+    notes = [*notes, ALL_CLEAR] if plane else notes
+    return Photo(array, levels, neutral, replace(metadata, size=size), notes, kind, plane)
+
+
+def is_all_clear(array: np.ndarray) -> bool:
+    """True if no pixel of (H, W, C) shows, so that its alpha cannot be meant as transparency."""
+    return array.shape[2] in (2, 4) and not array[..., -1].any()
+
+
+def treat_alpha(photo: Photo, alpha: str) -> Photo:
+    """Treat alpha as `transparency` or as a `plane` of data, with a note if the colours under alpha 0 are lost."""
+    if not photo.alpha or photo.plane:
+        return photo
+    if alpha == "plane":
+        return replace(photo, plane=True)
+    for first in range(0, len(photo.array), 256):
+        rows = photo.array[first : first + 256]
+        hidden = rows[rows[..., -1] == 0]
+        if len(hidden) and np.ptp(hidden[:, :-1], 0).any():
+            return replace(photo, notes=[*photo.notes, HIDDEN])
+    return photo
 
 
 def _is_neutral(colours: np.ndarray) -> bool:

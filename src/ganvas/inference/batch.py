@@ -15,7 +15,7 @@ from ..imaging.decode import read_header
 from ..imaging.encode import SUFFIXES as WRITTEN
 from ..imaging.encode import check_quality, format_of, save
 from ..imaging.file_kinds import count_kinds
-from ..imaging.photo import Photo, open_photo
+from ..imaging.photo import Photo, open_photo, treat_alpha
 from ..paths import is_left_behind
 from ..policy import give_back_buffers
 
@@ -34,6 +34,7 @@ class FileOptions:
     form: str | None = None  # suffix of a folder's outputs; None: the input's where it can be written, else PNG
     quality: int = 95  # of JPEG and WebP
     lossless: bool = False  # WebP without loss
+    alpha: str | None = None  # transparency or plane: `imaging.photo.treat_alpha`; None: transparency, not to be chosen
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Batch:
 def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -> Batch:
     """List the jobs of an image or a folder; raises `UsageError` if there are none or one would replace its input."""
     check_quality(options.quality)
+    if options.alpha not in (None, "transparency", "plane"):
+        raise UsageError(f"--alpha is transparency or plane (data, as in game textures), got {options.alpha!r}.")
     if options.form is not None:
         format_of(f"_.{options.form.lower().lstrip('.')}")
     if source.is_dir():
@@ -159,6 +162,8 @@ def run_jobs(batch: Batch, change: Change, progress: Callable[[Job, float], None
         for outcome, photos in _read_ahead(left, reader):
             while writing and (len(writing) > 1 or outcome.large):
                 yield _wait(*writing.popleft())
+            if batch.options.alpha:
+                photos[:] = [treat_alpha(photos.pop(), batch.options.alpha) for _ in photos[:]]
             result = _change(outcome, photos, change, progress) if photos else None
             if result is None:
                 yield outcome

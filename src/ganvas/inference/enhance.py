@@ -3,9 +3,9 @@
 import copy
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..errors import UsageError, UserError
-from ..imaging.photo import Photo, Planes
+from ..imaging.channels import keep_extremes
+from ..imaging.photo import Photo, Planes, is_all_clear
 from ..imaging.resize import resize, resize_bands
 from ..models.resolve import PLAIN, ImageModel
 from ..policy import Policy, give_back_buffers
@@ -86,12 +87,12 @@ class Blended(nn.Module):
     def __init__(
         self,
         model: ImageModel,
-        base: ImageModel | None,
+        networks: tuple[nn.Module, nn.Module | None],  # the model's and the base model's, placed
         options: EnhanceOptions,
-        place: Callable[[nn.Module], nn.Module],  # moves a network to where it will run
+        plane: bool = False,  # alpha is data, by which colours are not multiplied
     ):
         super().__init__()
-        self.network, self.base = place(model.network), place(base.network) if base else None
+        (self.network, self.base), self.plane = networks, plane
         self.channels, self.colours = model.channels, model.network.colours
         self.strength, self.keep_colours = options.strength, options.keep_colours
 
@@ -102,7 +103,12 @@ class Blended(nn.Module):
             return torch.cat([self.mix(x[:, :-1]), x[:, -1:]], 1)
         colour, alpha = x[:, : self.channels], x[:, self.channels :].expand(-1, self.channels, -1, -1)
         y = self.mix(torch.cat([colour, alpha]))  # side by side: where colour is white it becomes what alpha becomes
-        return torch.cat([y[:1], y[1:].mean(1, keepdim=True)], 1)
+        raw = y[1:].mean(1, keepdim=True)
+        alpha = keep_extremes(raw, x[:, -1:])
+        if self.plane:
+            return torch.cat([y[:1], alpha], 1)
+        same_colours = (y[:1] + 1) * ((alpha + 1) / (raw + 1).clamp_min(1e-6)) - 1  # after division by alpha
+        return torch.cat([torch.where(alpha != raw, same_colours, y[:1]), alpha], 1)
 
     def mix(self, x: Tensor) -> Tensor:
         """`strength` of the network's image; the rest is the base network's, or bicubic."""
@@ -159,9 +165,16 @@ class Enhancer:
         self._check(base)
         base = base if options.strength < 1 else None
         places = (partial(for_inference, policy=policy), policy.place)
-        fast, exact = (Blended(model, base, options, place).eval() for place in places)
-        tiler = partial(Tiler, fast, policy, tile=options.tile, overlap=options.overlap, fallback=exact)
-        self.tilers = {alpha: tiler(model.channels + alpha) for alpha in (0, 1)}  # by number of alpha channels
+
+        placed = [(place(model.network), place(base.network) if base else None) for place in places]
+
+        def tiler(alpha: int, plane: bool = False) -> Tiler:
+            fast, exact = (Blended(model, networks, options, plane).eval() for networks in placed)
+            channels, tile, overlap = model.channels + alpha, options.tile, options.overlap
+            return Tiler(fast, policy, channels, tile=tile, overlap=overlap, fallback=exact)
+
+        self.tilers = {alpha: tiler(alpha) for alpha in (0, 1)}  # by number of alpha channels
+        self.plane_tiler = cache(partial(tiler, 1, plane=True))  # which few images need
 
     def _check(self, base: ImageModel | None) -> None:
         """Raise `UsageError` for a model that cannot be used with the options or the base model."""
@@ -202,7 +215,7 @@ class Enhancer:
         photo = photo.in_colour() if self.model.network.colours else photo
         height, width = photo.array.shape[:2]
         size = (target or self.options.target).of(height, width, self.scale)
-        tiler = self.tilers[int(photo.alpha)]
+        tiler = self.plane_tiler() if photo.alpha and photo.plane else self.tilers[int(photo.alpha)]
         earlier = len(tiler.notes)
         with Canvas((*size, photo.array.shape[2]), photo.array.dtype, scratch) as canvas:
             if canvas.array is None:
@@ -265,7 +278,8 @@ class Enhancer:
 def as_photo(array: np.ndarray) -> Photo:
     """Make an image of (H, W, C) uint8, uint16, or float32 in [0, 1]."""
     colours = array[..., :3] if array.shape[2] > 2 else array[..., :1]
-    return Photo(array, (0.0, Photo(array).top), bool((colours == colours[..., :1]).all()))
+    neutral = bool((colours == colours[..., :1]).all())
+    return Photo(array, (0.0, Photo(array).top), neutral, plane=is_all_clear(array))
 
 
 class Canvas:

@@ -249,7 +249,8 @@ def batch_norm(args: Any, x: Tensor, out: Tensor) -> Change | None:
 
 POINTWISE = {
     *("add", "sub", "rsub", "mul", "div", "neg", "abs", "exp", "log", "sqrt", "rsqrt", "pow", "square", "lerp"),
-    *("add_", "sub_", "mul_", "div_", "clamp", "clamp_", "clamp_min", "clamp_max", "maximum", "minimum", "where"),
+    *("add_", "sub_", "mul_", "div_", "clamp", "clamp_", "clamp_min", "clamp_max", "maximum", "minimum"),
+    *("where", "ge", "gt", "le", "ne", "bitwise_and"),
     *("relu", "relu_", "leaky_relu", "leaky_relu_", "_prelu_kernel", "sigmoid", "sigmoid_", "tanh", "tanh_", "gelu"),
     *("silu", "silu_", "elu", "elu_", "hardtanh", "hardtanh_", "softplus", "alias", "detach", "clone", "_to_copy"),
     *("cat", "addcmul", "native_dropout", "contiguous", "_native_batch_norm_legit_no_training", "round", "floor"),

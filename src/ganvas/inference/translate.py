@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..imaging.channels import unmultiply
+from ..imaging.channels import keep_extremes, unmultiply
 from ..imaging.photo import Photo, Planes
 from ..models.model import Model
 from ..policy import is_out_of_memory
 from ..tasks.base import Label
 from .batch import Share
 
+NEAR = 0.06  # 8 levels of 255: a network that makes transparency means opaque, or clear, by so much less
 GAMUT = {1: "grey", 3: "colours", 4: "colours and transparency"}
 
 
@@ -58,16 +59,24 @@ def transform_photo(photo: Photo, channels: int, change: Callable[[Tensor], Tens
             raise
         size = "x".join(map(str, photo.array.shape[1::-1]))
         raise UserError(f"{size} pixels need more memory than there is; make the image smaller.") from None
-    colour, alpha = (result[:, :3], result[:, 3:]) if result.shape[1] == 4 else (result, alpha)
-    if alpha is not None and alpha.shape[2:] != colour.shape[2:]:
-        alpha = torch.nn.functional.interpolate(alpha, size=colour.shape[2:], mode="bilinear")
+    if result.shape[1] == 4:
+        source = torch.ones_like(colour[:, :1]) if alpha is None else alpha
+        colour, alpha = result[:, :3], keep_extremes(result[:, 3:], match_size(source, result), NEAR)
+    else:
+        colour, alpha = result, None if alpha is None else match_size(alpha, result)
     return to_photo(photo, colour, alpha)
+
+
+def match_size(alpha: Tensor, result: Tensor) -> Tensor:
+    """Alpha with the size of a result."""
+    size = result.shape[2:]
+    return alpha if alpha.shape[2:] == size else torch.nn.functional.interpolate(alpha, size=size, mode="bilinear")
 
 
 def straight_planes(planes: Planes) -> tuple[Tensor, Tensor | None]:
     """Straight colour, white where the alpha is 0, and the alpha; in [-1, 1]."""
-    if planes.alpha is None:
-        return planes.colour, None
+    if planes.alpha is None or planes.plane:
+        return planes.colour, planes.alpha
     plain = unmultiply((planes.colour + 1) / 2, (planes.alpha + 1) / 2, hidden=1.0)
     return plain * 2 - 1, planes.alpha
 
@@ -77,7 +86,7 @@ def to_photo(photo: Photo, colour: Tensor, alpha: Tensor | None) -> Photo:
     channels = colour.shape[1] + (alpha is not None)
     blank = np.empty((*colour.shape[2:], channels), photo.array.dtype)
     frame = replace(photo, array=blank, neutral=colour.shape[1] == 1)
-    if alpha is not None:
+    if alpha is not None and not photo.plane:
         colour = ((colour + 1) / 2) * ((alpha + 1) / 2) * 2 - 1
     result = frame.with_array(frame.pixels(Planes(colour, alpha)))
     coloured = photo.array.shape[2] > 2
