@@ -1,9 +1,9 @@
 """Labels and captions of image files, from their folders or from a metadata file.
 
-Labels are the first-level sub-folders, if every image lies in one, or a column of `metadata.jsonl` or a CSV: words,
-integers, or lists of numbers (label_0, label_1, ... in a CSV).
+Labels are the first-level sub-folders, if every image lies in one, or columns of a table: `metadata.csv` and others.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -120,7 +120,7 @@ def _suggest_tables(tree: Tree, top: str) -> list[str]:
                 table = tables.read_table(_head(tree, file).encode(), file, file, names_image)
             except UserError:
                 continue
-            images = [names_image(record["file_name"]) for _, record in table.records[: tables.SAMPLE]]
+            images = [names_image(record["file_name"]) for _, record in itertools.islice(table.records, tables.SAMPLE)]
             if images and 2 * sum(images) > len(images):
                 way = f"--data {tree.name}/{file}" if isinstance(tree, Folder) else "to read it, call it metadata.csv"
                 remarks.append(f"{file} names these images and is not read; {way}")

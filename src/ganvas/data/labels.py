@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,11 @@ def choose_roles(table: Table, where: str) -> Roles:
 
 
 def _roles_of_others(table: Table, columns: list[str], where: str) -> Roles:
-    cells = {name: [r[name] for _, r in table.records if _filled(r.get(name))] for name in columns}
+    cells: dict[str, set[Any]] = {name: set() for name in columns}
+    for _, record in table.records:
+        for name in columns:
+            cells[name].add(record.get(name))
+    cells = {name: {cell for cell in some if _filled(cell)} for name, some in cells.items()}
     columns = [name for name in columns if cells[name]]
     numeric = [name for name in columns if all(_is_number(cell) for cell in cells[name])]
     if len(columns) > 1 and numeric == columns:
@@ -118,9 +123,12 @@ def _parse_label(record: dict[Any, Any], roles: Roles, what: str) -> Label:
     value = record.get(roles.label)
     if value is None and roles.vector:
         cells = [record.get(name) for name in roles.vector]
-        if not any(_filled(cell) and str(cell).strip().casefold() not in MISSING for cell in cells):
+        try:
+            value = [_read_number(cell) if isinstance(cell, str) else cell for cell in cells]
+        except ValueError:
+            value = cells
+        if all(cell is None for cell in value):
             return None
-        value = [BOOLEANS.get(cell.strip().casefold(), cell) if isinstance(cell, str) else cell for cell in cells]
     if isinstance(value, list):
         return _parse_vector(value, what)
     if not isinstance(value, (str, int, float, type(None))):
@@ -128,6 +136,13 @@ def _parse_label(record: dict[Any, Any], roles: Roles, what: str) -> Label:
     if isinstance(value, float):
         value = None if math.isnan(value) else int(value) if value.is_integer() else value
     return str(value).strip() if _filled(value) else None
+
+
+@lru_cache(maxsize=1 << 16)
+def _read_number(cell: str) -> float | None:
+    """Number of a cell, 1 or 0 of a truth value, None if it is empty; raises `ValueError` for others."""
+    text = cell.strip().casefold()
+    return None if not text or text in MISSING else float(BOOLEANS.get(text, text))
 
 
 def _parse_vector(values: list[Any], what: str) -> tuple[float, ...]:

@@ -5,7 +5,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,11 +30,22 @@ NamesImage = Callable[[str], bool]  # true for a cell that names an image of the
 
 
 @dataclass
+class Records:
+    """Rows of a delimited table as dicts, which are made while they are read: many columns take much memory."""
+
+    header: list[str]
+    body: Cells
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        return ((line, dict(zip(self.header, row))) for line, row in self.body)
+
+
+@dataclass
 class Table:
     """Records of a metadata file, (line, cells by column); the column of file names is called `file_name`."""
 
     columns: list[str]
-    records: list[tuple[int, dict[str, Any]]]
+    records: Iterable[tuple[int, dict[str, Any]]]  # may be read more than once
     remarks: list[str] = field(default_factory=list)  # on how the file is read
     standard: bool = True  # the file itself calls the column file_name
 
@@ -105,22 +117,20 @@ def _read_delimited(text: str, remarks: list[str], where: str, names_image: Name
     if delimiter != ",":
         remarks.insert(0, f"columns between {DELIMITERS.get(delimiter, repr(delimiter))}")
         _read_decimal_commas(header, body, remarks, where)
-    records = []
     for line, row in body:
-        if any(cell.strip() for cell in row[len(header) :]):
+        if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
             counts = f"{len(row)} cells, and the header {len(header)}"
             raise UserError(f"{where} has {counts} in line {line}; put quotes around text that holds the separator.")
         if not row[place : place + 1] or not row[place].strip():
             raise UserError(f"{where} has no file_name in line {line}.")
-        records.append((line, dict(zip(header, row))))
-    return Table(header, records, remarks, standard)
+    return Table(header, Records(header, body), remarks, standard)
 
 
 def _split(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (last line, cells) of each record; spaces count once, other delimiters as in RFC 4180."""
     if delimiter == " ":
         lines = enumerate(io.StringIO(text), 1)
-        yield from ((number, line.split()) for number, line in lines if line.strip())
+        yield from ((number, [*map(sys.intern, line.split())]) for number, line in lines if line.strip())
         return
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter != "\t")
     yield from ((reader.line_num, row) for row in reader if any(cell.strip() for cell in row))
@@ -180,12 +190,13 @@ def _file_column(header: list[str], body: Cells, names_image: NamesImage, where:
 def _read_decimal_commas(header: list[str], body: Cells, remarks: list[str], where: str) -> None:
     """Replace decimal commas in columns of numbers; raises `UserError` where they could separate thousands."""
     for place, name in enumerate(header):
-        cells = [row[place].strip() for _, row in body if place < len(row) and row[place].strip()]
+        cells = {row[place].strip() for _, row in body if place < len(row)} - {""}
         commas = [cell for cell in cells if DECIMAL_COMMA.fullmatch(cell)]
         if not commas or not all(DECIMAL_COMMA.fullmatch(cell) or NUMBER.fullmatch(cell) for cell in cells):
             continue
         if all(map(THOUSANDS.fullmatch, commas)):
-            number, point, plain = commas[0], commas[0].replace(",", "."), commas[0].replace(",", "")
+            number = min(commas)
+            point, plain = number.replace(",", "."), number.replace(",", "")
             raise UserError(f"{where}: {name} {number} can be {point} or {plain}; write it without the comma.")
         remarks.append(f"decimal commas in {name}")
         for _, row in body:
