@@ -111,7 +111,7 @@ def attempt(launcher: Launcher, arguments: list[str], run: Path, *, after: float
     launcher.start(arguments, anew=anew)
     start, seen = time.monotonic(), set()
     while not launcher.ended():
-        time.sleep(0.0005)
+        time.sleep(0.0002 if part else 0.001)
         if part:
             new = set(parts(run)) - old
             seen |= new
@@ -160,6 +160,7 @@ class Lives:
         self.done = {row["life"]: row for row in rows if "equal" in row}
         self.killed = [row for row in rows if "kill" in row and row["life"] in self.done]
         self.next, self.seconds, self.command = 0, {}, self.data()
+        self.parts = 8  # temporary files of a run that are seen
 
     def data(self) -> list[str]:
         """The command without its folder; its images are made here."""
@@ -204,10 +205,11 @@ class Lives:
         seconds = self.time(launcher, anew)
         while True:
             wanting = sum(row["left"] > 0 for row in self.killed) * 2 <= len(self.killed)
-            after, part = random.uniform(0, seconds), random.randint(1, 40) if wanting else 0
+            after, part = random.uniform(0, seconds), random.randint(1, self.parts) if wanting else 0
             if kills == MOST or len(self.killed) >= self.kills:
                 after, part = 1e9, 0
             row = attempt(launcher, arguments, run, after=after, part=part, anew=anew)
+            self.parts = max(self.parts, row["parts"])
             if row["code"] != -signal.SIGKILL:
                 break
             kills += 1

@@ -79,6 +79,7 @@ REMAINS = {
     "a killed start that had the lock": ["samples/", ".lock"],
     "half a config": ["state/", ".lock", ".ganvas-123-0a1b2c3d.tmp"],
     "half a config, of an old version": ["samples/", "state/", ".config.json.4711.tmp"],
+    "what a file manager leaves": [".DS_Store", "Thumbs.db", "samples/"],
     "half a config of two starts": [".lock", ".ganvas-123-0a1b2c3d.tmp", ".ganvas-123-ffffffff.tmp"],
 }
 
@@ -102,10 +103,10 @@ def test_a_run_begins_where_none_is(names, resumes, tmp_path):
     session = prepare(place, resume=resumes)
     assert (session.trainer.images, session.notices) == (0, [])
     session.close()
-    assert {p.name for p in place.iterdir()} == {"config.json", "samples", "state"}
+    assert {p.name for p in place.iterdir()} - {".DS_Store", "Thumbs.db"} == {"config.json", "samples", "state"}
 
 
-@pytest.mark.parametrize("names", [["letter.txt"], [".lock", "a/b.png"], [".ganvas-1-zz.tmp"], [".config.tmp"]])
+@pytest.mark.parametrize("names", [["letter.txt"], [".lock", "a/b.png"], ["config.tmp"], ["state/000000000008.pt"]])
 @pytest.mark.parametrize("resumes", [False, True])
 def test_files_that_are_not_a_runs_are_never_taken(names, resumes, tmp_path):
     leave(tmp_path, names)
