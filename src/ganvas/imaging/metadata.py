@@ -196,6 +196,7 @@ def with_size(metadata: Metadata, width: int, height: int) -> tuple[Metadata, li
         dpi = dpi[0] * width / before[0], dpi[1] * height / before[1]
     if xmp:
         xmp = rescale_xmp(xmp, before, size)
+        notes += [] if xmp else ["its XMP, which has sizes, is damaged or too long to be scaled and left behind"]
     return replace(metadata, exif=exif, xmp=xmp, dpi=dpi, size=size, orientation=1), notes
 
 

@@ -7,12 +7,11 @@ import hashlib
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 Size = tuple[int, int]  # (width, height) in pixels
 
-LARGEST, MOST = 1 << 26, 200_000  # bytes, and elements with attributes, of a packet that is changed
+LARGEST, MOST = 1 << 26, 50_000  # bytes, and elements with attributes, of a packet that is changed
 SEGMENT, PART = 65_504, 65_400  # bytes of a packet in a segment of JPEG, and of a part of an extension
 STANDARD, EXTENSION = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -57,15 +56,18 @@ def clean_xmp(raw: bytes, *, turned: bool) -> tuple[bytes | None, list[str]]:
     `turned` is true where the pixels are made upright: regions, which are of the image as stored, then go, too.
     The orientation, if any, becomes 1.  A packet that cannot be read but would have to be changed is None.
     """
-    gone, notes = (*GONE, *(REGIONS if turned else ())), []
+    gone, notes = (*GONE, *(REGIONS if turned else ())), list[str]()
     if any(space.encode() in raw for space, _, _ in gone):
 
         def change(nodes: Sequence[Any]) -> None:
-            for node in nodes:
-                for space, name, what in gone:
-                    if node.namespaceURI == space and re.fullmatch(name, node.localName):
-                        _remove(node)
-                        notes.append(f"{what} is left behind" if what else "")
+            hits = [
+                (node, what)
+                for node in nodes
+                for space, name, what in gone
+                if node.namespaceURI == space and re.fullmatch(name, node.localName)
+            ]
+            _remove([node for node, _ in hits])
+            notes.extend(f"{what} is left behind" if what else "" for _, what in hits)
 
         cleaned = _edited(raw, change)
         if cleaned is None:
@@ -75,8 +77,11 @@ def clean_xmp(raw: bytes, *, turned: bool) -> tuple[bytes | None, list[str]]:
     return raw, [note.replace("regions is", "regions are") for note in dict.fromkeys(notes) if note]
 
 
-def rescale_xmp(raw: bytes, before: Size, after: Size) -> bytes:
-    """Scale properties in pixels from one size of the image to another; numbers that are none are removed."""
+def rescale_xmp(raw: bytes, before: Size, after: Size) -> bytes | None:
+    """Scale properties in pixels from one size of the image to another; numbers that are none are removed.
+
+    None for a packet that would have to be changed but is damaged or too long for that.
+    """
     if before == after or not any(space.encode() in raw for space, _ in IN_PIXELS):
         return raw
 
@@ -85,23 +90,23 @@ def rescale_xmp(raw: bytes, before: Size, after: Size) -> bytes:
         return str(round(number)) if re.fullmatch(r"\s*\d+\s*", value) else f"{number:.6f}"
 
     def change(nodes: Sequence[Any]) -> None:
+        unit = (DIMENSIONS, "unit")  # of a page it is inches
+        in_pixels = {id(_owner(node)) for node in nodes if _key(node) == unit and _holder(node).nodeValue == "pixel"}
+        wrong, places = [], dict[int, int]()
         for node in nodes:
-            key = (node.namespaceURI, node.localName)
+            key = _key(node)
             try:
-                if key in IN_PIXELS:
-                    is_attribute = node.nodeType == node.ATTRIBUTE_NODE
-                    holder = node if is_attribute else node.firstChild
-                    around = node.ownerElement if is_attribute else node.parentNode
-                    if key[0] == DIMENSIONS and "pixel" not in around.toxml():  # of a page, in inches
-                        continue
+                if key in IN_PIXELS and (key[0] != DIMENSIONS or id(_owner(node)) in in_pixels):
+                    holder = _holder(node)
                     holder.nodeValue = scaled_fraction(holder.nodeValue, IN_PIXELS[key], scaled)
-                elif key in AREA_LISTS:
-                    for place, item in enumerate(node.getElementsByTagNameNS(RDF, "li")):
-                        item.firstChild.nodeValue = scaled(item.firstChild.nodeValue, place % 2)
-            except (ValueError, TypeError, AttributeError):
-                _remove(node)
+                elif key == (RDF, "li") and _key(_owner(_owner(node))) in AREA_LISTS:
+                    place = places[id(_owner(node))] = places.get(id(_owner(node)), -1) + 1
+                    node.firstChild.nodeValue = scaled(node.firstChild.nodeValue, place % 2)
+            except (ValueError, TypeError, AttributeError, OverflowError):
+                wrong.append(node)
+        _remove(wrong)
 
-    return _edited(raw, change) or raw
+    return _edited(raw, change)
 
 
 def scaled_fraction(value: str, axis: int, scaled: Callable[[str, int], str]) -> str:
@@ -127,10 +132,8 @@ def with_extension(raw: bytes, segments: Sequence[bytes]) -> tuple[bytes, list[s
     more = _parse(whole) if ok else None
 
     def change(nodes: Sequence[Any]) -> None:
-        for node in nodes:
-            if (node.namespaceURI, node.localName) == (NOTE, "HasExtendedXMP"):
-                _remove(node)
-        for root in [node for node in nodes if (node.namespaceURI, node.localName) == (RDF, "RDF")][:1]:
+        _remove([node for node in nodes if _key(node) == (NOTE, "HasExtendedXMP")])
+        for root in [node for node in nodes if _key(node) == (RDF, "RDF")][:1]:
             for node in more.getElementsByTagNameNS(RDF, "Description") if more else ():
                 if node.parentNode.localName == "RDF":
                     _declare(node, more)
@@ -152,10 +155,12 @@ def jpeg_segments(raw: bytes) -> bytes | None:
         return None
     pairs = list(zip(_properties(main), _properties(rest)))
     length = len(_document_bytes(main))
+    gone = []
     for ours, theirs in sorted(pairs, key=lambda pair: len(_xml(pair[0])), reverse=True):
         moves = length > SEGMENT - 200  # bytes of the extension's name
         length -= len(_xml(ours).encode()) if moves else 0
-        _remove(ours if moves else theirs)
+        gone.append(ours if moves else theirs)
+    _remove(gone)
     whole = _restored("".join(n.toxml() for n in rest.childNodes if n.nodeType == n.ELEMENT_NODE).encode())
     guid = hashlib.md5(whole, usedforsecurity=False).hexdigest().upper()
     for description in main.getElementsByTagNameNS(RDF, "Description")[:1]:
@@ -188,15 +193,8 @@ def _properties(document: Any) -> Iterator[Any]:
 # --- documents ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Marks:
-    """Signs that stand for character references, which the parser would resolve and not write again."""
-
-    opening: bytes = "\ue0f0".encode()
-    closing: bytes = "\ue0f1".encode()
-
-
-MARKS = _Marks()
+# Signs that stand for character references, which the parser would resolve and not write again.
+OPENING, CLOSING = "\ue0f0".encode(), "\ue0f1".encode()
 
 
 def _parse(raw: bytes) -> Any:
@@ -207,7 +205,7 @@ def _parse(raw: bytes) -> Any:
         raw = raw.decode("utf-16", "replace").encode()
     if len(raw) > LARGEST or raw.count(b"<") + raw.count(b"=") > MOST or b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
         return None
-    raw = re.sub(rb"&#(\w{1,8});", MARKS.opening + rb"\1" + MARKS.closing, raw.strip(b"\0 \r\n\t"))
+    raw = re.sub(rb"&#(\w{1,8});", OPENING + rb"\1" + CLOSING, raw.strip(b"\0 \r\n\t"))
     try:
         return minidom.parseString(raw)
     except Exception:  # expat's errors, and those of nodes within nodes
@@ -215,7 +213,7 @@ def _parse(raw: bytes) -> Any:
 
 
 def _restored(data: bytes) -> bytes:
-    return data.replace(MARKS.opening, b"&#").replace(MARKS.closing, b";")
+    return data.replace(OPENING, b"&#").replace(CLOSING, b";")
 
 
 def _document_bytes(document: Any) -> bytes:
@@ -241,13 +239,27 @@ def _edited(raw: bytes, change: Callable[[Sequence[Any]], None]) -> bytes | None
         return None
 
 
-def _remove(node: Any) -> None:
-    """Take an element or attribute out of its document."""
-    if node.nodeType == node.ATTRIBUTE_NODE:
-        if node.ownerElement is not None:
+def _remove(nodes: Sequence[Any]) -> None:
+    """Take elements and attributes out of their document."""
+    gone = {id(node) for node in nodes}
+    for parent in {id(owner): owner for node in nodes if (owner := _owner(node)) is not None}.values():
+        parent.childNodes[:] = [child for child in parent.childNodes if id(child) not in gone]
+    for node in nodes:
+        if node.nodeType == node.ATTRIBUTE_NODE:
             node.ownerElement.removeAttributeNode(node)
-    elif node.parentNode is not None:
-        node.parentNode.removeChild(node)
+
+
+def _owner(node: Any) -> Any:
+    return node.ownerElement if node.nodeType == node.ATTRIBUTE_NODE else node.parentNode
+
+
+def _holder(node: Any) -> Any:
+    """The node with the text of a property."""
+    return node if node.nodeType == node.ATTRIBUTE_NODE else node.firstChild or node
+
+
+def _key(node: Any) -> tuple[Any, Any]:
+    return node.namespaceURI, node.localName
 
 
 def _declare(node: Any, document: Any) -> None:
