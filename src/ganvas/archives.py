@@ -32,6 +32,8 @@ def explain_damage(file: Path, purpose: str) -> Iterator[None]:
         raise UserError(f"{file} cannot be read as {purpose}: it needs more memory than is available.") from None
     except Exception as problem:
         reason = (str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip(".")
+        if "allow_pickle" in reason:
+            reason = "it holds Python objects, which could run code; save numbers or words"
         raise UserError(f"{file} cannot be read as {purpose}: {reason}.") from None
 
 
