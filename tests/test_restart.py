@@ -371,13 +371,20 @@ def test_good_enough_stays_stopped(options, reason, further, tmp_path, scripted)
     assert any(isinstance(event, Stepped) for event in heard)
 
 
-def test_good_enough_is_said_with_the_way_on(tmp_path, command, scripted):
-    scripted(1.5)
-    run = train(tmp_path / "r", 32, eval_images=8, stop_when="fd<2")
+@pytest.mark.parametrize(
+    ("values", "options", "said", "way_on"),
+    [
+        ((1.5,), {"stop_when": "fd<2"}, "the goal is reached", "--stop-when none"),
+        ((1.5, 2.0, 3.0), {"patience": 2}, "no better evaluation", "--patience 4"),
+    ],
+)
+def test_good_enough_is_said_with_the_way_on(values, options, said, way_on, tmp_path, command, scripted):
+    scripted(*values)
+    run = train(tmp_path / "r", 32, eval_images=8, **options)
     code, out, err = command("train", "--resume", "--outdir", run.path)
     assert (code, out) == (0, "")
-    assert "the goal is reached" in err
-    assert "--stop-when none" in err
+    assert said in err
+    assert way_on in err
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,8 @@ def _print_outcome(session: "Session", result: dict[str, Any]) -> None:
     else:
         say(f"Model:   {run}/model; its README.md shows how to use it in Python")
     say(f"Report:  {result['report'] or session.notices[-1]}")
-    beyond = {"goal": " --stop-when none", "patience": f" --patience {2 * (session.recorder.request.patience or 1)}"}
+    since = session.recorder.evaluation.since if session.recorder.evaluation else 0
+    beyond = {"goal": " --stop-when none", "patience": f" --patience {2 * since}"}
     if result["stopped"] != "done":
         say(f"         ganvas train --resume --outdir {shell_word(run)}{beyond.get(result['stopped'], '')}")
 
