@@ -57,8 +57,8 @@ def main() -> None:
     except OSError as problem:  # of the system: a folder without permission, a full disk behind stdout
         if problem.strerror is None:
             raise
-        place = "the output" if problem.filename is None else printable(os.fsdecode(problem.filename))
-        _refuse(f"{place}: {problem.strerror}.", 1)
+        place = "" if problem.filename is None else f"{printable(os.fsdecode(problem.filename))}: "
+        _refuse(f"{place}{problem.strerror}.", 1)
 
 
 def _refuse(sentence: object, code: int) -> NoReturn:

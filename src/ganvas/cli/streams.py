@@ -36,6 +36,7 @@ class LastingStream:
         except OSError as problem:
             drop_output(self.stream)
             if not self.optional and problem.errno not in GONE:
+                problem.filename = "the output"
                 raise
 
 

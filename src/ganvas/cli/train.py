@@ -114,7 +114,7 @@ def demo(
         return
     from .save import terminal_preview
 
-    if console().is_terminal:
+    if console().is_terminal and console().encoding.startswith("utf"):
         console().print(terminal_preview(result["run"]))
     say(
         "\nThese digits are generated. Next, your own images:\n"
