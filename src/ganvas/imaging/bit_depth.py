@@ -53,10 +53,9 @@ def deep_mode(image: Any) -> str:
             raise BadImage("stores its channels plane by plane; save it with the channels interleaved")
     if image.mode.startswith("I"):
         return "RGBA;16" if isinstance(image.info.get("transparency"), int) else "I;16"
-    if largest_level(image) > 255 and image.mode == "RGB":
-        return "RGB;16"
     if ";16" not in raw or raw.startswith("BGR") or image.mode not in ("RGB", "RGBA"):  # BGR;16: 16 bits for all three
-        return ""
+        deep = image.format == "PPM" and image.mode == "RGB" and largest_level(image) > 255
+        return "RGB;16" if deep else ""
     transparent = image.mode == "RGBA" or isinstance(image.info.get("transparency"), tuple)
     return "RGBA;16" if transparent else "RGB;16"
 

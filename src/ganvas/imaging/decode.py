@@ -226,10 +226,10 @@ def decode(opened: OpenedImage, levels: Levels | None = None) -> DecodedImage:
         notes.append(f"{image.mode} is converted to RGB")
     if image.mode == "CMYK" and ";16" in bit_depth.raw_mode(image):
         notes.append("16-bit colour is read as 8-bit")
-    mode, bits = _array_mode(image), image.info.get("bits", [8])
-    if max(bits) > 8 and not mode.endswith("16"):
+    mode, bits = _array_mode(image), image.info.get("bits")
+    if bits and max(bits) > 8 and not mode.endswith("16"):
         notes.append(f"{max(bits)}-bit colour is read as 8-bit")
-    if pnm.largest_level(image):
+    if image.format == "PPM" and pnm.largest_level(image):
         array = pnm.read_levels(image)
     elif mode in ("RGB;16", "RGBA;16") and image.mode[0] != "I":
         array = bit_depth.read_16bit_colour(image, opened.again)
