@@ -245,7 +245,7 @@ def read_config(file: Path) -> dict[str, Any]:
     except RecursionError:
         raise UserError(f"{file} is damaged: its values are nested too deep.") from None
     check_config(config, file)
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def saved_facts(config: Mapping[str, Any]) -> dict[str, Any]:

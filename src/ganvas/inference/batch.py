@@ -120,7 +120,8 @@ def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
 
 def _list_images(source: Path, output: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
     """List images by their suffix, in order, and the other files; without what systems leave behind."""
-    images, others = [], []
+    images: list[Path] = []
+    others: list[Path] = []
     for folder, inner, names in os.walk(source):
         inner[:] = sorted(d for d in inner if not is_left_behind(d) and not _same(Path(folder) / d, output))
         for name in sorted(n for n in names if not is_left_behind(n)):

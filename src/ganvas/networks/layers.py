@@ -1,7 +1,7 @@
 """Initialisation by name, and sizes: halvings, padding, cropping."""
 
 import math
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from ..errors import UsageError
 
 Init = Literal["normal", "kaiming", "he", "xavier", "glorot", "orthogonal"]  # he, glorot: the same by their authors
 
+M = TypeVar("M", bound=nn.Module)
 WEIGHTS = {
     "normal": lambda w: nn.init.normal_(w, 0.0, 0.02),  # Radford et al. 2015
     "kaiming": lambda w: nn.init.kaiming_normal_(w, a=0.2),  # He et al. 2015, for LeakyReLU 0.2
@@ -33,7 +34,7 @@ class VectorEmbedding(nn.Linear):
         nn.init.zeros_(self.bias)
 
 
-def initialise(module: nn.Module, init: Init | None) -> nn.Module:
+def initialise(module: M, init: Init | None) -> M:
     """Initialise every weight by the scheme of that name, every bias to zero; returns the module, for None as it is.
 
     Batch-norm scales are one, or N(1, 0.02) with `normal`, as in DCGAN's code.  Embeddings of labels are
