@@ -117,7 +117,7 @@ def work(pipe, seed: int) -> None:
     os.environ |= {"FUZZ_FOLDER": str(top), "GANVAS_CACHE": str(top / "cache"), "HOME": str(top)}
     hook = Hook()
     try:
-        for kind in KINDS:
+        for kind in KINDS:  # what is imported and made once is not a case's
             build(kind, seed, 0, Path(tempfile.mkdtemp(dir=top)))
         pipe.send("ready")
         while (task := pipe.recv()) is not None:

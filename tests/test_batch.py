@@ -127,9 +127,9 @@ def test_a_name_that_is_no_text(tmp_path, command, model):
 @pytest.mark.parametrize(
     ("form", "wanted"),
     [
-        (None, ["a.bmp", "a.jpg", "a.png", "b.png", "c.png", "d.tif", "e.webp"]),
-        ("png", ["a.bmp.png", "a.jpg.png", "a.png", "b.png", "c.png", "d.png", "e.png"]),
-        ("JPG", ["a.bmp.jpg", "a.jpg", "a.png.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]),
+        (None, ["a.bmp", "a.jpg", "a.png", "b.gif.png", "c.ppm.png", "d.tif", "e.webp"]),
+        ("png", ["a.bmp.png", "a.jpg.png", "a.png", "b.gif.png", "c.ppm.png", "d.tif.png", "e.webp.png"]),
+        ("JPG", ["a.bmp.jpg", "a.jpg", "a.png.jpg", "b.gif.jpg", "c.ppm.jpg", "d.tif.jpg", "e.webp.jpg"]),
     ],
 )
 def test_formats_and_names_that_would_meet(form, wanted, tmp_path):
@@ -147,7 +147,7 @@ def test_quality_and_format_reach_the_file(tmp_path, command, model):
     sizes = []
     for quality in (10, 95):
         assert upscaled(command, tmp_path, model, "--format", "jpg", "--quality", quality)[0] == 0
-        sizes.append((tmp_path / "out" / "a.jpg").stat().st_size)
+        sizes.append((tmp_path / "out" / "a.png.jpg").stat().st_size)
     assert 2 * sizes[0] < sizes[1]
 
 

@@ -129,7 +129,7 @@ def _change_images(
     as_json: bool,
 ) -> None:
     """Enhance every image of a batch or, with a mask, fill its holes."""
-    from ..inference.batch import run_jobs
+    from ..inference.batch import own_size, run_jobs
     from ..inference.enhance import EnhanceOptions, Enhancer, Target
     from ..inference.inpaint import Inpainter
     from ..models.resolve import EMBEDDED, PLAIN, resolve
@@ -147,8 +147,9 @@ def _change_images(
     model = resolve(name, scale=network.model_scale, activation=network.activation, verb=verb)
     base = resolve(result.psnr_model, verb=verb) if result.psnr_model else None
     worker = Inpainter(model, policy, mask) if mask else Enhancer(model, policy, options, base)
+    size = worker.size if isinstance(worker, Enhancer) else own_size
     with BatchConsole(batch) as display:
-        for outcome in run_jobs(batch, worker.change, display.progress):
+        for outcome in run_jobs(batch, worker.change, display.progress, size):
             display.show(outcome)
     about = {"model": model.name, "scale": worker.scale}
     display.finish({**about, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)

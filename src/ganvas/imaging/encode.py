@@ -40,15 +40,16 @@ class Format:
     depths: tuple[str, ...] = ("uint8",)
     channels: tuple[int, ...] = (1, 3)
     side: int = (1 << 31) - 1  # longest side in pixels
+    bytes: int = 1 << 62  # of unpacked pixels
     profile: bool = True  # holds a colour profile, EXIF and XMP
 
 
 FORMATS = (
     Format("PNG", (".png",), ("uint8", "uint16"), (1, 2, 3, 4)),
-    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), side=65535),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), side=65500),  # libjpeg's
     Format("WEBP", (".webp",), channels=(3, 4), side=16383),
     Format("TIFF", (".tif", ".tiff"), ("uint8", "uint16", "float32"), (1, 2, 3, 4)),
-    Format("BMP", (".bmp",), profile=False),
+    Format("BMP", (".bmp",), bytes=(1 << 32) - 4096, profile=False),
     Format("GIF", (".gif",), channels=(1, 3, 4), side=65535, profile=False),
 )
 SUFFIXES = {suffix: form for form in FORMATS for suffix in form.suffixes}
@@ -72,6 +73,15 @@ def check_quality(quality: int) -> None:
         raise UsageError(f"--quality is from 1 to 100, got {quality}.")
 
 
+def check_size(file: Path | str, height: int, width: int) -> None:
+    """Raise `UsageError` for an image too large for the format of a file."""
+    form = format_of(file)
+    if max(height, width) > form.side:
+        raise UsageError(f"{form.name} holds up to {form.side:,} pixels a side, not {width}x{height}: save it as PNG.")
+    if height * width * 3 > form.bytes:
+        raise UsageError(f"{form.name} holds up to {form.bytes / 1e9:.1f} GB, not {width}x{height}: save it as PNG.")
+
+
 def save(photo: Photo, file: Path | str, *, quality: int = 95, lossless: bool = False) -> list[str]:
     """Write an image with its metadata in the format of the file's suffix, the whole file or none.
 
@@ -82,8 +92,7 @@ def save(photo: Photo, file: Path | str, *, quality: int = 95, lossless: bool = 
     file, form = user_path(file), format_of(file)
     check_quality(quality)
     height, width = photo.array.shape[:2]
-    if max(height, width) > form.side:
-        raise UsageError(f"{form.name} holds up to {form.side:,} pixels a side, not {width}x{height}: save it as PNG.")
+    check_size(file, height, width)
     array, metadata, notes = _fit_format(photo, form)
     metadata, left = with_size(metadata, width, height)
     notes += left

@@ -3,7 +3,8 @@
 import math
 import os
 import time
-from collections import Counter, deque
+import unicodedata
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from ..errors import BadImage, UsageError, UserError, printable
 from ..imaging.decode import SUFFIXES as READ
 from ..imaging.decode import read_header
 from ..imaging.encode import SUFFIXES as WRITTEN
-from ..imaging.encode import check_quality, format_of, save
+from ..imaging.encode import check_quality, check_size, format_of, save
 from ..imaging.file_kinds import count_kinds
 from ..imaging.photo import Photo, open_photo, treat_alpha
 from ..paths import is_left_behind
@@ -21,6 +22,7 @@ from ..policy import give_back_buffers
 
 LARGE = 16_000_000  # pixels: larger images are not read ahead, nor written behind
 
+Size = Callable[[Photo], tuple[int, int]]  # (height, width) of an image's result
 Share = Callable[[float], None]  # called with the share of an image that is done
 Change = Callable[[Photo, Path, Share], Photo]  # an image, the file it will be written to, and its progress
 
@@ -108,13 +110,8 @@ def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
         deeper = "" if options.recursive else " (--recursive also looks into its folders)"
         kinds = f" It holds {len(others):,} other files; {count_kinds(others)}." if count_kinds(others) else ""
         raise UsageError(f"There are no images in {printable(source)}{deeper}.{kinds}")
-    count = Counter(str(p.parent / _name(p, options.form)).casefold() for p in images)
-    jobs = []
-    for p in images:
-        name = _name(p, options.form)
-        if count[str(p.parent / name).casefold()] > 1:  # a.jpg and a.png: both keep their suffix
-            name = p.name + Path(name).suffix if p.suffix.lower() != Path(name).suffix else p.name
-        jobs.append(Job(p, output / p.relative_to(source).parent / name))
+    jobs = [Job(p, output / p.relative_to(source).parent / _name(p, options.form)) for p in images]
+    _check_names(jobs, output)
     return Batch(source, output, jobs, len(others), count_kinds(others), options)
 
 
@@ -133,10 +130,38 @@ def _list_images(source: Path, output: Path, recursive: bool) -> tuple[list[Path
 
 
 def _name(source: Path, form: str | None) -> str:
-    suffix = f".{form.lower().lstrip('.')}" if form else source.suffix.lower()
+    """Name of the output, by the source's name alone: another suffix than its own is added to the whole name.
+
+    A name that looks as if one had been added gets its suffix once more, so that two names never become one.
+    """
+    own = source.suffix.lower()
+    suffix = f".{form.lower().lstrip('.')}" if form else own
     if suffix not in WRITTEN or (form is None and suffix == ".gif"):  # 256 colours are too few for a network's images
         suffix = ".png"
-    return source.stem + suffix
+    looks_added = Path(source.stem).suffix.lower() in READ
+    return source.name + suffix if looks_added or WRITTEN.get(own) != WRITTEN[suffix] else source.stem + own
+
+
+def _check_names(jobs: Sequence[Job], output: Path) -> None:
+    """Raise `UsageError` if two sources would become one file."""
+    folds, sources = _folds_names(output), dict[str, Path]()
+    for job in jobs:
+        name = str(job.output)
+        name = unicodedata.normalize("NFC", name).casefold() if folds else name
+        if name in sources:
+            both = f"{printable(sources[name])} and {printable(job.source)}"
+            raise UsageError(f"{both} would both be written as {printable(job.output)}; rename one of them.")
+        sources[name] = job.source
+
+
+def _folds_names(folder: Path) -> bool:
+    """True if names that differ in case alone are one file at a folder; found by looking, nothing is written."""
+    whole = folder.resolve()
+    for place in (whole, *whole.parents):
+        other = place.with_name(place.name.swapcase())
+        if place.name and other.name != place.name and place.exists():
+            return other.exists() and other.samefile(place)
+    return False
 
 
 def _same(a: Path, b: Path) -> bool:
@@ -146,10 +171,18 @@ def _same(a: Path, b: Path) -> bool:
         return a.resolve() == b.resolve()
 
 
-def run_jobs(batch: Batch, change: Change, progress: Callable[[Job, float], None] | None = None) -> Iterator[Outcome]:
+def own_size(photo: Photo) -> tuple[int, int]:
+    """(height, width) of an image, and of the result of a change that keeps it."""
+    return photo.array.shape[0], photo.array.shape[1]
+
+
+def run_jobs(
+    batch: Batch, change: Change, progress: Callable[[Job, float], None] | None = None, size: Size = own_size
+) -> Iterator[Outcome]:
     """Change every image; a job that fails does not stop the others.  An image is written whole or not at all.
 
-    Outcomes come in the order in which they are known.  `progress` is called with the share of a job that is done.
+    Outcomes come in the order in which they are known.  `progress` is called with the share of a job that is done;
+    `size` gives the result's, which is refused before the change where the output's format does not hold it.
     """
     left = []
     for job in batch.jobs:
@@ -165,7 +198,7 @@ def run_jobs(batch: Batch, change: Change, progress: Callable[[Job, float], None
                 yield _wait(*writing.popleft())
             if batch.options.alpha:
                 photos[:] = [treat_alpha(photos.pop(), batch.options.alpha) for _ in photos[:]]
-            result = _change(outcome, photos, change, progress) if photos else None
+            result = _change(outcome, photos, change, progress, size) if photos else None
             if result is None:
                 yield outcome
                 continue
@@ -216,11 +249,16 @@ def _open_unless_large(file: Path) -> Photo | None:
 
 
 def _change(
-    outcome: Outcome, photos: list[Photo], change: Change, progress: Callable[[Job, float], None] | None
+    outcome: Outcome,
+    photos: list[Photo],
+    change: Change,
+    progress: Callable[[Job, float], None] | None,
+    size: Size,
 ) -> Photo | None:
     """Change an image; None, and a reason in the outcome, if that fails."""
     job, start = outcome.job, time.perf_counter()
     try:
+        check_size(job.output, *size(photos[0]))
         job.output.parent.mkdir(parents=True, exist_ok=True)
         result = change(photos.pop(), job.output, lambda share: progress(job, share) if progress else None)
     except Exception as problem:

@@ -198,6 +198,10 @@ class Enhancer:
         """Side of the network's output as a multiple of its input."""
         return float(self.tilers[0].field.scale)
 
+    def size(self, photo: Photo) -> tuple[int, int]:
+        """(height, width) of the result of an image."""
+        return self.options.target.of(*photo.array.shape[:2], self.scale)
+
     def change(self, photo: Photo, output: Path, progress: Share) -> Photo:
         """Enhance an image that will be written to `output`: `inference.batch.Change`."""
         return self.photo(photo, scratch=output.parent, progress=progress)

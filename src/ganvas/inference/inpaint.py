@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ..errors import UsageError, UserError
+from ..imaging.decode import SUFFIXES
 from ..imaging.photo import Photo, Planes, open_photo
 from ..models.resolve import ImageModel
 from ..paths import is_left_behind
@@ -18,7 +19,7 @@ AROUND = 128  # pixels around the holes that a network sees, at least
 class Inpainter:
     """A network that fills holes; pixels outside them stay as they are, bit for bit.
 
-    `masks` is an image, bright in the holes, or a folder of them named like the outputs.  Raises `UsageError` for a
+    `masks` is an image, bright in the holes, or a folder of them named like the images.  Raises `UsageError` for a
     network that takes no mask.
     """
 
@@ -40,8 +41,10 @@ class Inpainter:
         """Read the mask of an output, (H, W) bool, true in holes; raises `UserError` if none fits."""
         file = self.masks
         if file.is_dir():
-            files = (f for f in sorted(self.masks.iterdir()) if f.stem == name and not is_left_behind(f.name))
-            file = next(files, self.masks / f"{name}.png")
+            names = (name, Path(name).stem) if Path(name).suffix.lower() in SUFFIXES else (name,)  # a.jpg and a
+            masks = [f for f in sorted(self.masks.iterdir()) if not is_left_behind(f.name)]
+            files = (f for n in names for f in masks if f.stem == n)
+            file = next(files, self.masks / f"{names[-1]}.png")
         if not file.is_file():
             raise UserError(f"There is no mask {file.name} in {file.parent}.")
         grey = open_photo(file).planes(channels=1).colour[0, 0].numpy()

@@ -58,7 +58,7 @@ def _steps(low: float, high: float) -> list[float]:
 
 
 def _decades(low: float, high: float) -> list[float]:
-    first, last = (f(math.log10(max(v, 1e-300))) for f, v in ((math.floor, low), (math.ceil, high)))
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = max(1, math.ceil((last - first) / 5))
     within = [10.0**k for k in range(first, last + 1, every) if low * 0.999 <= 10.0**k <= high * 1.001]
     if len(within) >= 2:
@@ -148,7 +148,8 @@ def legend(series: Sequence[Series], title: str) -> Safe:
 def _scales(outlines: Sequence[Outline]) -> tuple[Scale, Scale]:
     xs = [x for d in outlines for x, _ in d.line]
     ys = [y for d in outlines for _, y in d.line] + [y for d in outlines for _, *ends in d.band for y in ends]
-    low, high = min(ys), max(ys)
+    low, high = (min(max(y, -1e290), 1e290) for y in (min(ys), max(ys)))  # with room beyond them
+    low = max(low, 1e-290) if low > 0 else low
     log = bool(low > 0 and high > DECADES * low)
     if not log and high - low < 1e-9 * max(abs(high), abs(low), 1e-9):
         low, high = (low - abs(low) / 2, high + abs(high) / 2) if low else (0.0, 1.0)
