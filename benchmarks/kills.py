@@ -202,15 +202,16 @@ class Lives:
         random, run, kills, anew = Random(f"{self.seed}-{life}"), self.folder / f"life-{life}", 0, life % 8 == 7
         arguments = [*self.command, "--outdir", str(run)]
         shutil.rmtree(run, ignore_errors=True)
-        seconds = self.time(launcher, anew)
+        self.time(launcher, anew)
         while True:
             wanting = sum(row["left"] > 0 for row in self.killed) * 2 <= len(self.killed)
-            after, part = random.uniform(0, seconds), random.randint(1, self.parts) if wanting else 0
+            after, part = random.uniform(0, self.seconds[anew]), random.randint(1, self.parts) if wanting else 0
             if kills == MOST or len(self.killed) >= self.kills:
                 after, part = 1e9, 0
             row = attempt(launcher, arguments, run, after=after, part=part, anew=anew)
             self.parts = max(self.parts, row["parts"])
             if row["code"] != -signal.SIGKILL:
+                self.seconds[anew] = row["seconds"] if not kills else self.seconds[anew]  # a busy machine changes
                 break
             kills += 1
             self.killed.append(row)
