@@ -171,6 +171,20 @@ def test_only_what_changes_is_in_the_state():
     assert (other.best, other.since) == (2.0, 3)
 
 
+@pytest.mark.parametrize(
+    ("metric", "kept"), [("fd", True), ("kid", True), ("is", False), ("prdc", False), ("diversity", False)]
+)
+def test_no_best_of_an_earlier_formula_is_kept(metric, kept):
+    """States of version 0.1.0 do not say how their best was measured; three formulas changed since."""
+    watch = Watch(open_source("digits"), every=1, metric=metric)
+    watch.load_state_dict({"best": 0.5, "last": 0.5, "since": 2})
+    assert (watch.best, watch.since) == ((0.5, 2) if kept else (None, 0))
+    again = Watch(open_source("digits"), every=1, metric=metric)
+    watch.best = 0.7
+    again.load_state_dict(watch.state_dict())
+    assert again.best == 0.7
+
+
 def test_a_number_that_is_not_one_is_not_the_best(tmp_path, scripted):
     scripted(float("nan"), 3.0, float("nan"))
     run = train(tmp_path / "run", 96, eval_images=32)

@@ -42,6 +42,7 @@ class Metric:
     watch: tuple[str, ...] = ()  # results available while training; the first decides the best snapshot
     tables: tuple[str, ...] = ()  # entries with one row per image or class
     unused: tuple[str, ...] = ()  # options of the comparison that the function does not read
+    revision: int = 1  # grows where the same images get another number, so that a run keeps no best of the old one
 
     def __post_init__(self) -> None:
         self.sides: type[FilePairs] = next(iter(get_type_hints(self.function).values()))  # of the first argument
@@ -60,9 +61,9 @@ class Metric:
             return self(comparison, **{k: v for k, v in options.items() if k not in sides})
 
 
-def metric(name: str = "", **facts: tuple[str, ...]) -> Callable[[Callable[..., Numbers]], Metric]:
+def metric(name: str = "", revision: int = 1, **facts: tuple[str, ...]) -> Callable[[Callable[..., Numbers]], Metric]:
     """Decorator that makes a function a `Metric` of that name (by default the function's) with the `facts` named."""
-    return lambda function: Metric(function, name or function.__name__, **facts)
+    return lambda function: Metric(function, name or function.__name__, revision=revision, **facts)
 
 
 def keywords(target: Callable[..., object]) -> dict[str, Parameter]:

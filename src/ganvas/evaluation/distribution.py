@@ -128,7 +128,7 @@ def kid(
     return {"kid": result.value, "std": result.std, "subsets": subsets, "subset_size": size, **c.protocol(network)}
 
 
-@metric("is", more=("is",), watch=("is",))
+@metric("is", revision=2, more=("is",), watch=("is",))
 def inception_score(
     c: Comparison,
     *,
@@ -144,7 +144,11 @@ def inception_score(
     return {"is": result.value, "std": result.std, "splits": splits, **network.protocol, **bias, "fake": side.protocol}
 
 
-@metric(more=("coverage", "precision", "recall", "density"), watch=("coverage", "precision", "recall", "density"))
+@metric(
+    revision=2,
+    more=("coverage", "precision", "recall", "density"),
+    watch=("coverage", "precision", "recall", "density"),
+)
 def prdc(
     c: Comparison,
     *,
@@ -183,7 +187,7 @@ def memorisation(
     return {"memorisation": result.share, "expected": 0.5, "nearest": nearest, **protocol}
 
 
-@metric(more=("diversity",), watch=("diversity",))
+@metric(revision=2, more=("diversity",), watch=("diversity",))
 def diversity(c: Comparison) -> Numbers:
     """One minus the mean MS-SSIM of random pairs of samples (after Odena et al. 2017); grows with variety."""
     side = c.only

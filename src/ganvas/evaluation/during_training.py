@@ -73,6 +73,7 @@ class Watch:
             self.options["size"] = min(self.function.options["size"].default, samples, len(dataset))
         self.patience, self.comparison = patience, Comparison(dataset, samples=samples, device=device)
         self.measure = {"metric": metric, "result": self.key, "samples": samples}  # of the best
+        self.measure |= {"revision": self.function.revision} if self.function.revision > 1 else {}
         self.best: float | None = None
         self.last: float | None = None
         self.since = 0  # evaluations since the best
@@ -134,7 +135,8 @@ class Watch:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`, unless it holds results that were measured in another way."""
-        same = state.get("measure", self.measure) == self.measure
+        first = {k: v for k, v in self.measure.items() if k != "revision"}  # of states that do not say it
+        same = state.get("measure", first) == self.measure
         self.best, self.last, self.since = (
             (state["best"], state.get("last"), state["since"]) if same else (None, None, 0)
         )

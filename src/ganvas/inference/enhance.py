@@ -200,7 +200,8 @@ class Enhancer:
 
     def size(self, photo: Photo) -> tuple[int, int]:
         """(height, width) of the result of an image."""
-        return self.options.target.of(*photo.array.shape[:2], self.scale)
+        height, width = photo.array.shape[:2]
+        return self.options.target.of(height, width, self.scale)
 
     def change(self, photo: Photo, output: Path, progress: Share) -> Photo:
         """Enhance an image that will be written to `output`: `inference.batch.Change`."""
