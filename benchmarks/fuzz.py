@@ -107,23 +107,19 @@ def _peak() -> int:
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM")), 0)
 
 
-def work(pipe, seed: int) -> None:
+def work(pipe, seed: int, top: Path) -> None:
     """A worker: takes (kind, number), answers with an entry."""
     os.environ |= {"OMP_NUM_THREADS": "1"}
     import torch
 
     torch.set_num_threads(1)
-    top = Path(tempfile.mkdtemp(prefix="ganvas-fuzz-", dir=_fast_folder()))
     os.environ |= {"FUZZ_FOLDER": str(top), "GANVAS_CACHE": str(top / "cache"), "HOME": str(top)}
     hook = Hook()
-    try:
-        for kind in KINDS:  # what is imported and made once is not a case's
-            build(kind, seed, 0, Path(tempfile.mkdtemp(dir=top)))
-        pipe.send("ready")
-        while (task := pipe.recv()) is not None:
-            pipe.send(perform(*task[:1], seed, task[1], hook, top))
-    finally:
-        shutil.rmtree(top, ignore_errors=True)
+    for kind in KINDS:  # what is imported and made once is not a case's
+        build(kind, seed, 0, Path(tempfile.mkdtemp(dir=top)))
+    pipe.send("ready")
+    while (task := pipe.recv()) is not None:
+        pipe.send(perform(*task[:1], seed, task[1], hook, top))
 
 
 def _fast_folder() -> str | None:
@@ -140,7 +136,8 @@ class Worker:
     def start(self) -> None:
         context = multiprocessing.get_context("fork")
         self.pipe, end = context.Pipe()
-        self.process = context.Process(target=work, args=(end, self.seed), daemon=True)
+        self.top = Path(tempfile.mkdtemp(prefix="ganvas-fuzz-", dir=_fast_folder()))
+        self.process = context.Process(target=work, args=(end, self.seed, self.top), daemon=True)
         self.process.start()
         end.close()
         self.pipe.recv()
@@ -151,9 +148,13 @@ class Worker:
         with contextlib.suppress(OSError):
             self.pipe.send(None)
             self.process.join(10)
+        self._kill()
+
+    def _kill(self) -> None:
         self.process.kill()
         self.process.join()
         self.process = None
+        shutil.rmtree(self.top, ignore_errors=True)
 
     def run(self, kind: str, number: int) -> dict:
         """The entry of a case; that of one which had to be killed is written here."""
@@ -175,11 +176,9 @@ class Worker:
                 return self.pipe.recv()
         except (EOFError, OSError):
             problem = "ends the process"
-        top = self.process.pid
-        self.process.kill()
-        self.process.join()
-        self.process = None
-        return {"case": f"{kind} {number}", "seed": self.seed, "problem": problem, "where": f"pid {top}", "what": "",
+        pid = self.process.pid
+        self._kill()
+        return {"case": f"{kind} {number}", "seed": self.seed, "problem": problem, "where": f"pid {pid}", "what": "",
                 "refused": False, "seconds": round(time.monotonic() - began, 2), "megabytes": 0}  # fmt: skip
 
     def _seconds(self) -> float:
