@@ -102,19 +102,22 @@ def decode_with(file: Path | str | BinaryIO | bytes, max_pixels: int, use: Calla
 @contextlib.contextmanager
 def decoding_errors(file: Path | str | BinaryIO | bytes) -> Iterator[None]:
     """Raise whatever a decoder raises as `BadImage`, with the file's name where it has one."""
-    name = printable(file) if isinstance(file, (Path, str)) else ""
     try:
         yield
     except BadImage as e:
-        raise BadImage(e.reason, name) from None
+        raise BadImage(e.reason, _name(file)) from None
     except OSError as e:
-        raise BadImage(explain_failure(io.BytesIO(), e), name) from None
+        raise BadImage(explain_failure(io.BytesIO(), e), _name(file)) from None
     except Image.DecompressionBombError:  # some of Pillow's plugins check the size themselves
-        raise BadImage("refused: a part of it declares more pixels than are decoded at once", name) from None
+        raise BadImage("refused: a part of it declares more pixels than are decoded at once", _name(file)) from None
     except MemoryError:
-        raise BadImage("needs more memory than is available", name) from None
+        raise BadImage("needs more memory than is available", _name(file)) from None
     except Exception as e:  # decoders of damaged files raise errors of any type
-        raise BadImage(explain_failure(io.BytesIO(), e), name) from None
+        raise BadImage(explain_failure(io.BytesIO(), e), _name(file)) from None
+
+
+def _name(file: Path | str | BinaryIO | bytes) -> str:
+    return printable(file) if isinstance(file, (Path, str)) else ""
 
 
 def open_stream(file: Path | str | BinaryIO | bytes) -> contextlib.AbstractContextManager[BinaryIO]:
@@ -149,12 +152,12 @@ def _open_header(stream: BinaryIO, max_pixels: int) -> OpenedImage:
         image = dicom.open_dicom(stream, max_pixels)
         return OpenedImage(image, image.copy, rewind)
     # an accept function that returns a sentence knows the format, but its decoder is not built in
-    known = [factory for factory, accept in _decoders() if isinstance(accept(prefix) or "", bool)]
-    if not known or (prefix[8:10] == b"CR" and prefix[:2] == b"II"):  # Canon's raw photographs begin like TIFF
+    decoder = next((factory for factory, accept in _decoders() if isinstance(accept(prefix) or "", bool)), None)
+    if decoder is None or (prefix[8:10] == b"CR" and prefix[:2] == b"II"):  # Canon's raw photographs begin like TIFF
         raise BadImage(not_an_image(kind_of_stream(stream)))
 
     def again() -> Any:
-        return bit_depth.open_tiff(rewind(), max_pixels) if prefix[:2] in TIFF else known[0](rewind(), "")
+        return bit_depth.open_tiff(rewind(), max_pixels) if prefix[:2] in TIFF else decoder(rewind(), "")
 
     image = again()
     if image.format in ("AVIF", "JPEG2000"):
