@@ -412,3 +412,22 @@ def test_an_optimizer_state_of_other_shapes_is_refused(optimizer, name):
     with pytest.raises(ValueError, match=f"optimiser's {name} of weight 0 is \\(1,\\), not"):
         t.load_state_dict(state)
     assert t.advance().step == 2
+
+
+def test_an_optimizer_goes_on_with_its_recipes_options():
+    """A damaged state may name flags that the optimiser fails on in its next step."""
+    t, same = trainer(small()), trainer(small())
+    t.advance()
+    state = copy.deepcopy(t.state_dict())
+    state["d"]["param_groups"][0] |= {"differentiable": [8, 8, 8], "lr": float("nan"), "maximize": True}
+    same.load_state_dict(copy.deepcopy(t.state_dict()))
+    t.load_state_dict(state)
+    before = torch.get_rng_state()
+    t.advance()
+    torch.set_rng_state(before)
+    same.advance()
+    for key, value in weights(same.task).items():
+        torch.testing.assert_close(weights(t.task)[key], value, rtol=0, atol=0)
+    state["d"]["param_groups"][0]["params"] = [0]
+    with pytest.raises(ValueError, match="state is of other weights"):
+        t.load_state_dict(state)

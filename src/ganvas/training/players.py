@@ -71,12 +71,20 @@ class Player:
 
         PyTorch checks the number of weights alone, and its fused optimisers write beyond a tensor that is too small.
         """
+        own = self.optimizer.state_dict()["param_groups"]
+        if [group["params"] for group in saved["param_groups"]] != [group["params"] for group in own]:
+            raise ValueError("the optimiser's state is of other weights")
         for k, memory in saved["state"].items():
             for name, value in memory.items():
                 sized = name in MEMORIES or (isinstance(value, Tensor) and value.ndim)
                 shape = tuple(value.shape) if isinstance(value, Tensor) else value
                 if sized and value is not None and shape != (expected := tuple(self.weights[k].shape)):
                     raise ValueError(f"the optimiser's {name} of weight {k} is {shape}, not {expected}")
+
+    def load_optimizer(self, saved: dict[str, Any]) -> None:
+        """Continue with an optimiser's saved memory, by the options of this one, which the recipe decides."""
+        own = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": saved["state"], "param_groups": own})
 
     def set_rate(self, factor: float, beta2: float | None = None) -> None:
         for group, rate in zip(self.optimizer.param_groups, self.rates):

@@ -190,10 +190,11 @@ class Trainer:
         """Continue exactly where `state_dict` was taken; the data stream is reopened at the counter."""
         for name, player in self.players.items():
             player.check_memory(state[name])
-        for name, part in self._parts.items():
-            part.load_state_dict(state[name])
+        self.task.load_state_dict(state["task"])
+        self.average.load_state_dict(state["average"])
         self.images, self.step = state["images"], state["step"]
         for name, player in self.players.items():
+            player.load_optimizer(state[name])
             player.lr_factor = state.get("ease", {}).get(name, 1.0)
         torch.set_rng_state(state["rng"]["cpu"].cpu())
         if "cuda" in state["rng"] and self.policy.device.type == "cuda":
