@@ -141,7 +141,7 @@ BROKEN = {
     "wide": "cannot be read as statistics",
     "complex": "complex128",
     "text": "<U1",
-    "objects": "allow_pickle",
+    "objects": "holds Python objects, which could run code",
     "negative": "negative variance",
     "list": "by a list how it was made",
     "damaged": "cannot be read as statistics",

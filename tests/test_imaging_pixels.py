@@ -577,7 +577,7 @@ def test_grey_stays_grey_wherever_there_is_grey(tmp_path: Path) -> None:
 
 
 def test_sizes_and_names_that_a_format_cannot_have(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="JPEG holds up to 65,535 pixels a side, not 70000x1: save it as PNG"):
+    with pytest.raises(UsageError, match="JPEG holds up to 65,500 pixels a side, not 70000x1: save it as PNG"):
         save(photo(np.zeros((1, 70000, 1), np.uint8)), tmp_path / "a.jpg")
     with pytest.raises(UsageError, match="WEBP holds up to 16,383"):
         save(photo(np.zeros((17000, 1, 3), np.uint8)), tmp_path / "a.webp")
