@@ -281,6 +281,15 @@ def test_the_state_before_a_damaged_one_is_used(run, original, command, field, v
     assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "gone/folder"])
+def test_a_run_goes_on_without_the_run_its_weights_came_from(run, command, name):
+    config = json.loads(run.config_file.read_text())
+    put(config, "init_from", name)
+    run.config_file.write_text(json.dumps(config))
+    code, _, err = command("train", "--resume", "--outdir", run.path, "--device", "cpu")
+    assert code == 0, err
+
+
 @pytest.mark.parametrize("field", ["trainer.task", "trainer.average"])
 def test_initial_weights_come_from_the_state_before_a_damaged_one(run, tmp_path, field):
     for k, file in enumerate(run.states()):

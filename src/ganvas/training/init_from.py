@@ -23,7 +23,7 @@ STATEFUL = ("loss", "penalties", "augment", "pool")  # parts of an `Adversary` w
 def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str]) -> None:
     """Give a recipe's networks the `written` options of the source's, such as its filter, unless they are set."""
     file = user_path(source) / "config.json"
-    saved = read_config(file) if file.is_file() else {}
+    saved = read_config(file) if os.path.isfile(file) else {}  # False too for a name that no system takes
     theirs = saved.get("task") or saved.get("recipe", {}).get("task", {})
     for part in ("generator", "discriminator"):
         ours, other = recipe.task.kwargs.get(part), theirs.get(part)
