@@ -86,7 +86,7 @@ def test_modes_are_the_published_ones_scaled() -> None:
     np.testing.assert_allclose(np.linalg.norm(ring - np.roll(ring, 1, 0), axis=1), 0.8 * np.sqrt(2 - np.sqrt(2)))
     grid, sigma = modes("grid")
     assert sorted(np.unique((grid / sigma * 0.05).round(6))) == [-4, -2, 0, 2, 4]
-    with pytest.raises(UsageError, match="'ring' and 'grid' do"):
+    with pytest.raises(UsageError, match="ring, grid, gaussians do"):
         modes("swissroll")
 
 
@@ -98,7 +98,20 @@ def test_the_swiss_roll_is_a_spiral() -> None:
     assert 1.5 * np.pi - 0.6 < radius.min() < radius.max() < 4.5 * np.pi + 0.6
 
 
-@pytest.mark.parametrize("name", ["ring", "grid", "swissroll"])
+def test_the_line_and_the_gaussians_lie_where_their_page_says() -> None:
+    x, y = open_source("line").images.reshape(-1, 2).T
+    assert abs(x.min() + 0.7) < 0.1
+    assert abs(x.max() - 0.7) < 0.1
+    assert (x - y).std() == pytest.approx(0.02 * np.sqrt(2), rel=0.02)
+    data = open_source("gaussians")
+    centres, sigma = modes("gaussians")
+    for k, centre in enumerate(centres):
+        points = data.images.reshape(-1, 2)[data.labels == k]
+        np.testing.assert_allclose(points.mean(0), centre, atol=0.005)
+        np.testing.assert_allclose(points.std(0), sigma, rtol=0.03)
+
+
+@pytest.mark.parametrize("name", ["ring", "grid", "gaussians", "swissroll", "line"])
 def test_points_have_no_resolution(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} is points .* no --resolution"):
         open_source(name, resolution=(64, 64))
@@ -124,7 +137,7 @@ def test_what_is_no_source_is_refused_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no data source, folder or file 'digit'. Did you mean 'digits'\?"):
         open_source("digit")
     for name in ("", "no/such/folder", "hf:cifar10", "a=x,b=y"):
-        with pytest.raises(UsageError, match="digits, photos, ring, grid, swissroll, a folder of images, a zip"):
+        with pytest.raises(UsageError, match="digits, photos, ring, .* swissroll, line, a folder of images, a zip"):
             open_source(name)
     (tmp_path / "x.tar").write_bytes(b"")
     with pytest.raises(UsageError, match="not a data source; --data takes"):
@@ -132,7 +145,7 @@ def test_what_is_no_source_is_refused_with_a_way_out(tmp_path: Path) -> None:
 
 
 def test_every_source_says_what_it_is() -> None:
-    assert list(BUILT_IN) == ["digits", "photos", "ring", "grid", "swissroll"]
+    assert list(BUILT_IN) == ["digits", "photos", "ring", "grid", "gaussians", "swissroll", "line"]
     assert all(s and "\n" not in s for s in SOURCES.values())
 
 

@@ -6,30 +6,61 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .config import Recipe as Recipe
     from .config import Spec as Spec
+    from .config import options as options
+    from .data.dataset import Dataset as Dataset
+    from .data.sources import open_source as open_source
+    from .data.toy import modes as modes
+    from .data.toy import points_dataset as points_dataset
     from .errors import UserError as UserError
     from .evaluation.evaluate import evaluate as evaluate
+    from .evaluation.evaluate import find_metric as find_metric
+    from .imaging.grid import grid as grid
+    from .imaging.grid import save_walk as save_walk
+    from .inference.apply import ApplyOptions as ApplyOptions
+    from .inference.apply import apply as apply
+    from .inference.apply import preview as preview
     from .inference.stylize import stylize as stylize
+    from .metrics.modes import coverage as coverage
+    from .models.folder import model_folder as model_folder
     from .models.model import Model as Model
     from .models.model import accuracy as accuracy
     from .models.model import load as load
+    from .models.resolve import EMBEDDED as EMBEDDED
+    from .models.resolve import PLAIN as PLAIN
     from .reporting import report as report
+    from .reporting.read import read_records as read_records
     from .run import Run as Run
+    from .training.lock import run_holder as run_holder
     from .training.request import TrainRequest as TrainRequest
     from .training.session import Session as Session
+    from .training.session import build_trainer as build_trainer
     from .training.session import find_recipe as find_recipe
     from .training.session import prepare as prepare
     from .training.session import train as train
+    from .training.trainer import Trainer as Trainer
 
 HOMES = {
-    **dict.fromkeys(["Recipe", "Spec"], "config"),
+    **dict.fromkeys(["Recipe", "Spec", "options"], "config"),
+    "Dataset": "data.dataset",
+    "open_source": "data.sources",
+    **dict.fromkeys(["modes", "points_dataset"], "data.toy"),
+    "coverage": "metrics.modes",
     "UserError": "errors",
-    "evaluate": "evaluation.evaluate",
+    **dict.fromkeys(["evaluate", "find_metric"], "evaluation.evaluate"),
+    **dict.fromkeys(["grid", "save_walk"], "imaging.grid"),
+    **dict.fromkeys(["EMBEDDED", "PLAIN"], "models.resolve"),
+    "model_folder": "models.folder",
+    "weights": "checkpoints.download:",
+    **dict.fromkeys(["ApplyOptions", "apply", "preview"], "inference.apply"),
     "stylize": "inference.stylize",
     **dict.fromkeys(["Model", "accuracy", "load"], "models.model"),
     "report": "reporting",
+    "read_records": "reporting.read",
+    "run_holder": "training.lock",
     "Run": "run",
     "TrainRequest": "training.request",
-    **dict.fromkeys(["Session", "find_recipe", "prepare", "train"], "training.session"),
+    **dict.fromkeys(["Session", "build_trainer", "find_recipe", "prepare", "train"], "training.session"),
+    "Trainer": "training.trainer",
 }
 
 __all__ = list(HOMES)
@@ -39,4 +70,6 @@ def __getattr__(name: str) -> Any:
     """Import a name on first use, so that importing ganvas takes no torch."""
     if name not in HOMES:
         raise AttributeError(f"module 'ganvas' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"ganvas.{HOMES[name]}"), name)
+    home, whole, _ = HOMES[name].partition(":")
+    module = importlib.import_module(f"ganvas.{home}")
+    return module if whole else getattr(module, name)

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import UsageError, UserError, printable
 from ..version import __version__
-from . import evaluate, export, images, report, sample, show, stylize, train, translate
+from . import evaluate, export, images, report, sample, show, studio, stylize, train, translate
 from .console import say
 from .help import Command, Group
 from .streams import lasting_streams
@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "eval": evaluate.eval_,
     },
     "Change images": {"restore": images.restore, "translate": translate.translate, "stylize": stylize.stylize},
+    "In the browser": {"studio": studio.studio},
     "Explore latents": {"interpolate": sample.interpolate},
     "Inspect runs and data": {"report": report.report, "doctor": evaluate.doctor, "statistics": evaluate.statistics},
     "Recipes and components": {"list": show.list_, "show": show.show},

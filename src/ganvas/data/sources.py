@@ -25,7 +25,7 @@ from .pairs import combine_fingerprints, combine_unpaired, open_halves, open_pai
 from .patches import open_paired_patches, open_patches
 from .stacked_mnist import COUNT, open_stacked
 from .tables import SUFFIXES as TABLES
-from .toy import open_toy
+from .toy import CURVES, MIXTURES, open_toy
 
 LARGEST = 4096  # pixels
 
@@ -33,7 +33,7 @@ LARGEST = 4096  # pixels
 BUILT_IN: dict[str, Callable[[tuple[int, int] | None], Dataset]] = {
     "digits": open_digits,
     "photos": open_photos,
-    **{name: partial(open_toy, name) for name in ("ring", "grid", "swissroll")},
+    **{name: partial(open_toy, name) for name in (*MIXTURES, *CURVES)},
 }
 _WORKS = f"--data takes {', '.join(BUILT_IN)}, a folder of images, a zip, MNIST's IDX files, an .npz or .npy,"
 _WORKS += f" or a table of labels beside images ({', '.join(TABLES)})"

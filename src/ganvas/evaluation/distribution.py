@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Dataset
+from ..data.toy import MIXTURES
 from ..data.toy import modes as toy_modes
 from ..errors import UsageError
 from ..features.extractor import Features, Resizer
@@ -227,7 +228,7 @@ def modes(
 ) -> Numbers:
     """Modes covered and the reverse KL: of ring and grid by distance, of images by a classifier."""
     source = c.a.name if isinstance(c.a, Dataset) else str(c.a)
-    if source in ("ring", "grid"):
+    if source in MIXTURES:
         points = c.fake.images().flatten(1).double().numpy()
         return {**coverage(points, *toy_modes(source)).to_dict(), "mode_radius": "3 sigma", "fake": c.fake.protocol}
     if classifier is None:

@@ -11,6 +11,7 @@ import torch
 from ..catalog import METRICS
 from ..checkpoints import download as weights
 from ..data.dataset import Dataset
+from ..data.toy import MIXTURES
 from ..errors import UsageError, did_you_mean
 from ..legacy import EVALUATION_KEYS
 from ..models.model import Model
@@ -19,7 +20,6 @@ from .comparison import Comparison, Metric, Numbers
 if TYPE_CHECKING:
     from ..training.trainer import Trainer
 
-KNOWN_MODES = ("ring", "grid")  # data whose modes are known
 FEW = 16  # images of a rehearsal: more than any metric needs at least
 SIGNS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 
@@ -92,9 +92,9 @@ class Watch:
             problem = f"{self.metric} cannot be measured while training" if self.metric in METRICS else ""
             problem = problem or f"There is no metric {self.metric!r}"
             raise UsageError(f"{problem}.{did_you_mean(self.metric, known)} --eval-metric takes {', '.join(known)}.")
-        if self.metric == "modes" and self.dataset.name not in KNOWN_MODES:
+        if self.metric == "modes" and self.dataset.name not in MIXTURES:
             raise UsageError(
-                f"While training, modes are counted for {' and '.join(KNOWN_MODES)} alone; take --eval-metric fd."
+                f"While training, modes are counted for {', '.join(MIXTURES)} alone; take --eval-metric fd."
             )
         if self.metric != "modes" and self.dataset.facts.kind == "points":
             raise UsageError("Points are not images; measure their modes: --eval-metric modes.")

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from ..catalog import name_of
 from ..config import Spec, accepts, decode, plain
 from ..data.batches import iterate_once
 from ..data.dataset import CHANNEL_NAMES, Dataset
@@ -129,6 +130,20 @@ class Model:
         if not isinstance(n, int) or not isinstance(seed, int) or n < 1 or seed < 0:
             raise UsageError(f"sample(n, seed=S) takes a number of images and a first seed, got {n!r} and {seed!r}.")
         return self.sample_seeds(range(seed, seed + n), label=label)
+
+    def abilities(self) -> dict[str, Any]:
+        """What can be asked of a generator: the kind of its label, class names, sizes; as JSON."""
+        task = self.task
+        height, width = _resolution(self.config)
+        return {
+            "task": name_of(type(task)),
+            "label": task.label_form(),
+            "classes": self.class_names,
+            "width": width,
+            "height": height,
+            "channels": self.config["data"]["channels"],
+            "images": self.config.get("images", 0),
+        }
 
     def sample_seeds(self, seeds: Sequence[int], *, label: Label = None, trunc: float = 1.0) -> Tensor:
         """Generate one image a seed; `trunc` < 1 draws the noise nearer to its centre: less variety, fewer failures."""

@@ -6,7 +6,7 @@ the input and 0.5 inside.  The data here lie in [-1, 1], so the published sigmoi
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,15 @@ from .heads import Plain
 from .label_inputs import LabelledDiscriminator, LabelledGenerator
 from .layers import Init, initialise
 from .norms import spectral as with_spectral_norm
+
+Activation = Literal["relu", "leaky_relu", "elu", "tanh", "sigmoid"]
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
 
 
 class Maxout(nn.Module):
@@ -43,13 +52,14 @@ class Generator(LabelledGenerator):
         channels: int = 1,
         width: int = 1200,  # units of each hidden layer
         depth: int = 2,  # hidden layers
+        activation: Activation = "relu",  # after every hidden layer
         init: Init = "xavier",  # initialisation of the weights
         **base: Any,
     ):
         super().__init__(channels=channels, **base)
         self.shape = (channels, *self.resolution)
         widths = [self.inputs, *[width] * depth]
-        layers = [layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU(inplace=True))]
+        layers = [layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), ACTIVATIONS[activation]())]
         self.body = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(self.shape)))
         initialise(self, init)
 
@@ -147,9 +157,10 @@ class LeakyDiscriminator(Dense):
         *,
         frequencies: int = 0,  # octaves of sines and cosines appended to every input
         gain: float = 1.0,  # factor of the inputs; under spectral norm, the largest slope
+        activation: Activation = "leaky_relu",  # after every hidden layer; leaky_relu has slope 0.2
         **base: Any,
     ):
         def layer(i: int, o: int) -> Sequence[nn.Module]:
-            return nn.Linear(i, o), nn.LeakyReLU(0.2, inplace=True)
+            return nn.Linear(i, o), ACTIVATIONS[activation]()
 
         super().__init__(front=[Frequencies(frequencies, gain)], layer=layer, factor=1 + 2 * frequencies, **base)

@@ -18,12 +18,24 @@ from .tables import format_duration, heading, side_by_side
 
 def build_page(records: Sequence[Record], searched: int, device: str) -> tuple[bytes, list[str]]:
     """The page, and sentences about what it leaves out; `searched` 0: without neighbours."""
+    parts, notes, why = sections(records, searched, device)
+    links = tag("nav", *(tag("a", title, href=f"#{key}") for key, title, _ in parts), aria_label="Sections")
+    listed = tag("ul", *(tag("li", note) for note in notes), class_="notes") if notes else None
+    body = [tag("section", tag("h2", title), content, id=key) for key, title, content in parts]
+    main = tag("main", _header(records), listed, links, *body, _footer())
+    title = records[0].title if len(records) == 1 else " / ".join(r.name for r in records)
+    return page(f"{title} - ganvas", main), [*notes, *why]
+
+
+def sections(
+    records: Sequence[Record], searched: int = 0, device: str = "cpu"
+) -> tuple[list[tuple[str, str, Child]], list[str], list[str]]:
+    """Sections of the page (key, title, content), notes on what they leave out, and why neighbours are missing."""
     snapshots, notes = timeline(records)
-    notes = [*_damage(records), *_differences(records), *notes]
     near, why = tag("p", "Not searched (--no-neighbours).", class_="quiet"), list[str]()
     if searched:
         near, why = neighbours.section(records, device, searched)
-    sections: list[tuple[str, str, Child]] = [
+    parts: list[tuple[str, str, Child]] = [
         ("samples", "Samples", snapshots),
         ("doctor", "Doctor", _findings(records)),
         ("metrics", "Metrics", metrics(records)),
@@ -34,12 +46,7 @@ def build_page(records: Sequence[Record], searched: int, device: str) -> tuple[b
         ("machine", "Machine and throughput", [tables.facts_table(records, tables.machine_facts), speed(records)]),
         ("again", "Reproduce", tables.reproduce(records)),
     ]
-    links = tag("nav", *(tag("a", title, href=f"#{key}") for key, title, _ in sections), aria_label="Sections")
-    listed = tag("ul", *(tag("li", note) for note in notes), class_="notes") if notes else None
-    body = [tag("section", tag("h2", title), content, id=key) for key, title, content in sections]
-    main = tag("main", _header(records), listed, links, *body, _footer())
-    title = records[0].title if len(records) == 1 else " / ".join(r.name for r in records)
-    return page(f"{title} - ganvas", main), [*notes, *why]
+    return parts, [*_damage(records), *_differences(records), *notes], why
 
 
 def _damage(records: Sequence[Record]) -> list[str]:

@@ -111,6 +111,10 @@ class Task(nn.Module):
             f"There is no class {text!r}.{did_you_mean(text, names)} Classes: {', '.join(names) or 'none'}."
         )
 
+    def label_form(self) -> dict[str, Any]:
+        """What `sample` takes as a label, as JSON: its kind (none, class, vector, code, caption) and sizes."""
+        return {"kind": "none"}
+
     @property
     def maker(self) -> Any:
         """The network that makes images: the generator, or a part of it."""

@@ -151,6 +151,11 @@ class Generation(Task):
         draw, source = PRIORS[self.prior], torch.Generator()
         return torch.stack([draw(self.maker.latent, generator=source.manual_seed(s)) for s in seeds])
 
+    def label_form(self) -> dict[str, Any]:
+        if self.attributes:
+            return {"kind": "vector", "size": self.attributes}
+        return {"kind": "class", "size": self.classes} if self.conditional else {"kind": "none"}
+
     def read_label(self, text: str, names: Sequence[str]) -> Label:
         if self.attributes:
             return parse_floats(text)

@@ -95,6 +95,9 @@ class InfoGAN(Generation):
             raise UsageError(f"Category {which + 1} of the code {reason}, got {value!r}.")
         return one_hot(torch.tensor(int(value)), size).float()
 
+    def label_form(self) -> dict[str, Any]:
+        return {"kind": "code", "categories": self.categories, "continuous": self.continuous}
+
     def read_label(self, text: str, names: Sequence[str]) -> Label:
         """A category's number, or a whole code as numbers between commas."""
         code = parse_floats(text)

@@ -100,6 +100,9 @@ class TextGeneration(Generation):
         z = self.noise(like, progress)
         return Draw(self.maker(z, self.generator["text"](label)), latent=z)  # type: ignore[index]
 
+    def label_form(self) -> dict[str, Any]:
+        return {"kind": "caption"}
+
     def read_label(self, text: str, names: Sequence[str]) -> Label:
         return text
 

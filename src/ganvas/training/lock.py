@@ -6,6 +6,7 @@ import platform
 import time
 import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, printable
@@ -83,6 +84,25 @@ class RunLock:
             self.handle = None
 
     __del__ = close
+
+
+def run_holder(path: str | os.PathLike[str]) -> tuple[int, str] | None:
+    """Number and host of the process that trains a run now; None if none does.  (0, "") if the file names none."""
+    try:
+        handle = os.open(Path(path) / LOCK, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        if fcntl is None:
+            return _holder(handle)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(handle)
+    except OSError:  # a file system without locks
+        return _holder(handle)
+    finally:
+        os.close(handle)
+    return None
 
 
 def lock_folder(run: Run, closing: contextlib.ExitStack) -> None:

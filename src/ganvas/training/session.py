@@ -86,7 +86,7 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
     request = with_defaults(request)
     recipe = resolve_recipe(request)
     if request.data is None:
-        raise UsageError("Missing --data: training needs data, a FOLDER or digits, photos, ring, grid, swissroll.")
+        raise UsageError("Missing --data: training needs data, a FOLDER or one of `ganvas list data`.")
     if request.tensorboard:
         import_summary_writer()
     device, precision, compiled = request.device or "auto", request.precision or "auto", request.compile or "auto"
@@ -114,9 +114,8 @@ def _build_session(
 ) -> "Session":
     seed = request.seed or 0
     check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
-    seed_generators(seed, policy.device)  # the same weights on every process and in every run of this seed
     facts = data_facts(dataset, recipe)
-    task: Task = recipe.task.build(**facts)
+    task = build_task(recipe, facts, seed, policy)
     batches = Batches(
         dataset,
         seed=seed,
@@ -156,6 +155,29 @@ def _open_recorder(
     if not request.resume:
         group.first(lambda: create_folder(run, config, closing))
     return Recorder(run, trainer, request, config, model_card(config, dataset, trainer.task), evaluation)
+
+
+def build_task(recipe: Recipe, facts: dict[str, Any], seed: int, policy: Policy) -> Task:
+    """The networks of a recipe for data of these facts: the same weights on every process and in every run of a seed.
+
+    It seeds torch's generators, from which training goes on.
+    """
+    seed_generators(seed, policy.device)
+    task: Task = recipe.task.build(**facts)
+    return task
+
+
+def build_trainer(recipe: Recipe, dataset: Dataset, *, seed: int = 0, policy: Policy | None = None) -> Trainer:
+    """The trainer of a run without its folder: `trainer.advance()` takes the steps that `train` takes, bit for bit.
+
+    It seeds torch's generators.  Raises `UsageError` for parts that do not work together.
+    """
+    policy = policy or Policy.choose("cpu", "fp32", "off")
+    check_sizes(recipe, len(dataset), 1)
+    task = build_task(recipe, data_facts(dataset, recipe), seed, policy)
+    batches = Batches(dataset, seed=seed, device=policy.device, needs=task.needs)
+    rehearse(task, recipe, batches, policy, Group())
+    return Trainer(task, recipe, batches, policy)
 
 
 class Session:

@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -71,19 +72,21 @@ class Trainer:
         while self.images < self.recipe.images:
             yield self.advance()
 
-    def advance(self) -> Progress:
+    def advance(self, only: str = "") -> Progress:
         """One step of the game: the discriminator `d_steps` times, then the generator `g_steps` times.
 
-        The generator's updates reuse the last of the batches that the discriminator saw.  Raises `Diverged`.
+        The generator's updates reuse the last of the batches that the discriminator saw.  `only` one player, "d" or
+        "g", moves where one wants to see what it alone does.  Raises `Diverged`.
         """
         batches, now = self._draw_batches(), self.progress
+        now = replace(now, share_fakes=now.share_fakes and not only)
         for player in self.players.values():
             player.set_rate(self.schedule(now.fraction), self.beta2(now.fraction) if self.beta2 else None)
-        if self.d:
+        if self.d and only != "g":
             with without_gradient(None if now.share_fakes else self.g):
                 for parts in batches[: self.d_steps]:
                     self._update("d", self.d, self.task.d_loss, parts, now)
-        if self.images >= self.recipe.d_warmup_images:
+        if self.images >= self.recipe.d_warmup_images and only != "d":
             with without_gradient(self.d):
                 for parts in batches[-self.recipe.g_steps :]:
                     self._update("g", self.g, self.task.g_loss, parts, now)

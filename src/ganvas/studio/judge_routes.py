@@ -1,0 +1,70 @@
+"""Routes of Judge: two sides, a metric, the number and the protocol it was measured by."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from ..api import UserError, evaluate, find_metric
+from ..catalog import METRICS, SOURCES
+from ..describe import entry
+from .job_routes import jobs_of
+from .jobs import Job
+from .models_routes import place_of
+from .play_settings import Strict
+from .security import inside
+
+router = APIRouter(prefix="/api/judge", tags=["judge"])
+BUILT_IN = ("digits", "photos", "ring", "grid", "gaussians", "swissroll", "line")
+
+
+class Question(Strict):
+    """A metric and its sides: `data/NAME`, `runs/NAME` or `models/NAME`; B may be missing where one side is enough."""
+
+    metric: Annotated[str, Field(max_length=40)]
+    a: Annotated[str, Field(max_length=400)]
+    b: Annotated[str, Field(max_length=400)] = ""
+    options: Annotated[dict[str, str | int | float | bool], Field(default_factory=dict, max_length=20)]
+
+
+@router.get("")
+def read_metrics() -> dict[str, Any]:
+    """The metrics with their sentences and options, and the built-in data."""
+    metrics = []
+    for name in METRICS:
+        if name != "statistics":
+            metrics.append(entry("metrics", name)._asdict() | {"options": sorted(find_metric(name).options)})
+    return {"metrics": metrics, "data": [{"name": n, "sentence": SOURCES[n]} for n in BUILT_IN]}
+
+
+@router.post("", status_code=202)
+def ask(question: Question, request: Request) -> dict[str, Any]:
+    """Start a job that measures; its result is the number with its protocol."""
+    metric = find_metric(question.metric)
+    a = side(request, question.a)
+    b = side(request, question.b) if question.b else None
+    unknown = sorted(set(question.options) - set(metric.options))
+    if unknown:
+        raise UserError(
+            f"{question.metric} has no option {unknown[0]!r}; it has: {', '.join(metric.options) or 'none'}."
+        )
+
+    def work(job: Job) -> dict[str, Any]:
+        return {"numbers": evaluate(question.metric, a, b, **question.options)}
+
+    return jobs_of(request).add(f"{question.metric} of {question.b or question.a}", work).as_dict()
+
+
+def side(request: Request, name: str) -> str:
+    """A side of a comparison: built-in data, or a folder or file below the folders of the server."""
+    title, _, rest = name.partition("/")
+    place = place_of(request)
+    roots = {"runs": place.runs, "models": place.models}
+    if title == "data" and rest in BUILT_IN:
+        return rest
+    if title not in roots or not rest:
+        raise UserError(f"A side is data/NAME, runs/NAME or models/NAME, not {name[:80]!r}.")
+    path = inside(roots[title], rest)
+    if not path.exists():
+        raise UserError(f"There is no {name!r}.")
+    return str(path)

@@ -1,0 +1,86 @@
+"""Routes of Models: embedded, public and own weights, and the addresses by which other screens name a model."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from ..api import EMBEDDED, PLAIN, UserError, model_folder, weights
+from .job_routes import jobs_of
+from .jobs import Job
+from .security import inside
+
+router = APIRouter(prefix="/api/models", tags=["models"])
+FILES = (".safetensors", ".pth", ".pt", ".bin")
+MOST = 500  # own models that are listed
+
+
+def place_of(request: Request) -> Any:
+    """The folders of this server."""
+    return request.app.state.place
+
+
+@router.get("")
+def read_models(request: Request) -> dict[str, Any]:
+    """Models that come with the package, public weights, and those below the folders of runs and models."""
+    embedded = [{"name": name, "scale": scale, "what": what} for name, (_, scale, what) in EMBEDDED.items()]
+    public = [
+        {
+            "name": file.name, "file": file.file, "bytes": file.size, "sha256": file.sha256, "address": file.address,
+            "what": file.what, "here": (weights.folder() / file.file).is_file(),
+        }
+        for file in weights.FILES.values()
+    ]  # fmt: skip
+    place = place_of(request)
+    own = [*own_models(place.models, "models"), *own_models(place.runs, "runs")]
+    return {"embedded": embedded, "public": public, "own": own[:MOST], "folder": str(weights.folder())}
+
+
+@router.post("/public/{name}", status_code=202)
+def fetch(name: str, request: Request) -> dict[str, Any]:
+    """Download public weights, or the rest of a part, and verify them: a job."""
+    file = weights.known(name)
+
+    def work(job: Job) -> dict[str, Any]:
+        path = weights.fetch(name, lambda have, total: job.report(have / max(total, 1), bytes=have))
+        return {"file": str(path), "bytes": file.size}
+
+    return jobs_of(request).add(f"fetch {name}", work).as_dict()
+
+
+def own_models(root: Path, title: str) -> list[dict[str, Any]]:
+    """Model folders and weight files two levels below a folder: the name for the API, the kind, the size."""
+    rows: list[dict[str, Any]] = []
+    for folder, inner, files in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        path = Path(folder)
+        depth = len(path.relative_to(root).parts)
+        if depth and model_folder(path):
+            weight = model_folder(path) or path
+            size = (weight / "generator.safetensors").stat().st_size
+            rows.append({"name": f"{title}/{path.relative_to(root).as_posix()}", "kind": "folder", "bytes": size})
+            inner.clear()
+            continue
+        for file in sorted(files):
+            if file.endswith(FILES) and title == "models":
+                name = f"{title}/{(path / file).relative_to(root).as_posix()}"
+                rows.append({"name": name, "kind": "file", "bytes": (path / file).stat().st_size})
+        if depth >= 2 or len(rows) >= MOST:
+            inner.clear()
+    return rows
+
+
+def model_path(request: Request, name: str) -> str:
+    """What `--model` takes for a name of this API: embedded, bicubic, or a path below the folders of the server."""
+    if name in EMBEDDED or name == PLAIN:
+        return name
+    place = place_of(request)
+    title, _, rest = name.partition("/")
+    roots = {"runs": place.runs, "models": place.models}
+    if title not in roots or not rest:
+        raise UserError(f"There is no model {name!r}; names are those of /api/models.")
+    path = inside(roots[title], rest)
+    if not path.exists():
+        raise UserError(f"There is no model {name!r}.")
+    return str(path)

@@ -1,0 +1,260 @@
+"""Routes of the playground: its menus, its presets, and one WebSocket for each page that plays."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
+from pydantic import Field, ValidationError
+
+from ..api import UserError
+from .play_film import FILM_TYPES, film, recipe_file
+from .play_presets import OPENING, PRESETS
+from .play_settings import Settings, Strict, menus
+from .playground import Moment, Playground
+
+router = APIRouter(prefix="/api/play", tags=["play"])
+TRAINING = ThreadPoolExecutor(1, "playground")  # networks of all pages take turns
+FILMING = ThreadPoolExecutor(1, "film")  # a film that is saved takes its turns step by step
+LARGEST_MESSAGE = 1 << 20  # characters of a message from the page
+MOST_PAGES = 64
+FRAME_SECONDS = 1 / 45  # of training between two frames, at full speed
+LIVE, PAST, SCENE, MIDDLE = 0, 1, 2, 3  # kinds of frames that are sent
+Result = TypeVar("Result")
+seats: set["Seat"] = set()  # pages that play now
+
+
+class Film(Strict):
+    """A request for a film: settings, steps and the distance of its frames."""
+
+    settings: Settings
+    steps: int = Field(2000, ge=1, le=20_000)
+    frames: int = Field(60, ge=2, le=240)
+
+
+@router.get("/menus")
+def read_menus() -> dict[str, Any]:
+    """Choices of the playground, from the catalogue, with the default settings and those that a page opens with."""
+    return {"menus": menus(), "defaults": Settings().model_dump(), "opening": OPENING.model_dump()}
+
+
+@router.get("/presets")
+def read_presets() -> list[dict[str, Any]]:
+    """Presets that teach: name, two sentences, and settings."""
+    return [preset.model_dump() for preset in PRESETS]
+
+
+@router.post("/recipe")
+def write_recipe(settings: Settings) -> Response:
+    """The settings as a recipe for `ganvas train FILE --data NAME --seed SEED`."""
+    return Response(recipe_file(settings), media_type="application/json")
+
+
+@router.post("/film/{kind}")
+def write_film(kind: str, request: Film) -> Response:
+    """The film of some settings as gif, mp4 or png (its last frame)."""
+    if kind not in FILM_TYPES:
+        raise UserError(f"A film is written as {', '.join(FILM_TYPES)}, not {kind!r}.")
+    content = FILMING.submit(film, request.settings, request.steps, request.frames, kind).result()
+    return Response(content, media_type=FILM_TYPES[kind])
+
+
+class Parts(Strict):
+    """Parts of the frame that the page shows."""
+
+    arrows: bool = True
+    heat: bool = True
+    grid: bool = True
+
+
+class Message(Strict):
+    """A message from the page; `side` is the film it is about, 0 or 1."""
+
+    kind: Literal[
+        "start", "set", "remove", "play", "pause", "speed", "step", "slow", "seek", "branch", "parts", "drawn"
+    ]
+    side: Annotated[int, Field(ge=0, le=1)] = 0
+    settings: Settings | None = None
+    steps: Annotated[int, Field(ge=0, le=1000)] = 0  # of training for each frame; 0: as many as its time allows
+    only: Literal["", "d", "g"] = ""
+    place: Annotated[int, Field(ge=0)] = 0
+    parts: Parts | None = None
+
+
+class Seat:
+    """One page that plays: its socket, its one or two films, and whether they run."""
+
+    def __init__(self, socket: WebSocket):
+        self.socket, self.playing, self.steps = socket, False, 0
+        self.films: dict[int, Playground] = {}
+        self.recorded: dict[int, list[int]] = {}
+        self.parts = Parts()
+        self.wake, self.drawn = asyncio.Event(), asyncio.Event()
+
+    async def run(self) -> None:
+        """Answer messages, and train and send frames while playing, until the page goes away."""
+        reader = asyncio.create_task(self.listen())
+        player = asyncio.create_task(self.play())
+        try:
+            await asyncio.wait({reader, player}, return_when="FIRST_COMPLETED")
+        finally:
+            reader.cancel()
+            player.cancel()
+            await asyncio.gather(reader, player, return_exceptions=True)
+
+    async def play(self) -> None:
+        """Train and send one frame after another while playing; the next when the page has drawn the last."""
+        while True:
+            await self.wake.wait()
+            self.drawn.clear()
+            steps = self.steps
+            for side in list(self.films):
+                steps = await self.show(side, FRAME_SECONDS / len(self.films), steps)
+            await self.drawn.wait()
+
+    async def show(self, side: int, seconds: float = 0.0, steps: int = 0) -> int:
+        """Send the frame of a film, perhaps after training it for some seconds or steps; returns the steps trained.
+
+        So a second film trains as many steps as the first, and both stay comparable.
+        """
+        film = self.films.get(side)
+        if film is None:
+            return steps
+        before = film.step
+        frame = await in_thread(train_and_draw, film, seconds, steps, self.parts)
+        trained = film.step - before
+        await self.socket.send_bytes(bytes([side, LIVE, 0, 0]) + frame)
+        moments = [moment.step for moment in film.moments]
+        if moments != self.recorded.get(side) or film.diverged:
+            self.recorded[side] = moments
+            await self.send(kind="recorded", side=side, steps=moments, diverged=film.diverged)
+        return trained or steps
+
+    async def begin(self, side: int, settings: Settings, steps: int) -> None:
+        """Begin a film; one that begins after some steps shows its first frame until they are trained."""
+        self.films[side] = await in_thread(Playground, settings)
+        if steps:
+            await self.send_scene(side)
+            await self.show(side)
+            self.films[side] = await in_thread(begin, settings, steps)
+
+    async def send_scene(self, side: int) -> None:
+        """Send what stays the same for a whole film."""
+        await self.socket.send_bytes(bytes([side, SCENE, 0, 0]) + self.films[side].scene())
+
+    async def send(self, **message: Any) -> None:
+        """Send a message as JSON."""
+        await self.socket.send_text(json.dumps(message))
+
+    async def listen(self) -> None:
+        """Act on one message after another; one that cannot be read, or done, is answered by a sentence."""
+        while True:
+            received = await self.socket.receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            text = received.get("text") or ""
+            try:
+                if len(text) > LARGEST_MESSAGE:
+                    raise UserError("The message is larger than 1 MB.")
+                await self.act(Message.model_validate_json(text))
+            except (ValidationError, UserError) as problem:
+                await self.send(kind="refused", sentence=sentence_of(problem))
+
+    async def act(self, message: Message) -> None:
+        """Do what one message asks for."""
+        side = message.side
+        if message.kind in ("play", "pause"):
+            (self.wake.set if message.kind == "play" else self.wake.clear)()
+        elif message.kind == "drawn":
+            self.drawn.set()
+        elif message.kind == "speed":
+            self.steps = message.steps
+        elif message.kind == "parts":
+            self.parts = message.parts or Parts()
+        elif message.kind == "remove":
+            self.films.pop(side, None)
+        elif message.kind == "start":
+            await self.begin(side, message.settings or Settings(), message.steps)
+        elif side not in self.films:
+            raise UserError(f"There is no film {side}; start it first.")
+        elif message.kind == "seek":
+            await self.socket.send_bytes(bytes([side, PAST, 0, 0]) + self.films[side].recorded_frame(message.place))
+            return
+        elif message.kind == "slow":
+            middle = await in_thread(self.films[side].advance_in_halves)
+            await self.socket.send_bytes(bytes([side, MIDDLE, 0, 0]) + middle)
+        else:
+            await in_thread(change, self.films[side], message)
+        if message.kind in ("start", "set"):
+            await self.send_scene(side)
+        if message.kind in ("start", "set", "step", "slow", "branch", "parts") and not self.wake.is_set():
+            await self.show(side)
+
+
+def begin(settings: Settings, steps: int) -> Playground:
+    """A new film; from some steps on, with its past, if they are given."""
+    film = Playground(settings)
+    if steps:
+        film.adopt(past(settings.model_dump_json(), steps))
+    return film
+
+
+@lru_cache(maxsize=16)
+def past(settings: str, steps: int) -> tuple[Moment, ...]:
+    """The recorded moments of a film of these settings, as JSON, up to so many steps; computed once."""
+    film = Playground(Settings.model_validate_json(settings))
+    film.advance(steps)
+    if film.moments[-1].step != film.step:
+        film.record()
+    return tuple(film.moments)
+
+
+def change(film: Playground, message: Message) -> None:
+    """Change a film as a message asks, in the thread of the networks."""
+    if message.kind == "set" and message.settings:
+        film.change(message.settings)
+    elif message.kind == "step":
+        film.advance(max(message.steps, 1), message.only)
+    elif message.kind == "branch":
+        film.branch(message.place)
+
+
+def train_and_draw(film: Playground, seconds: float, steps: int, parts: Parts) -> bytes:
+    """Train a film for so many seconds, or steps if they are given, and draw it."""
+    if seconds:
+        film.train(seconds, steps)
+    return film.frame(**parts.model_dump())
+
+
+async def in_thread(job: Callable[..., Result], *arguments: Any) -> Result:
+    """The result of a job with networks, computed in their thread."""
+    return await asyncio.get_running_loop().run_in_executor(TRAINING, job, *arguments)
+
+
+def sentence_of(problem: ValidationError | UserError) -> str:
+    """The sentence of an error, for a model's error the first of its fields."""
+    if isinstance(problem, UserError):
+        return str(problem)
+    first = problem.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the message"
+    return f"{place}: {first['msg']}."
+
+
+@router.websocket("")
+async def play(socket: WebSocket) -> None:
+    """Play: JSON messages from the page, frames (`play_frame`, after four bytes of side and kind) to it."""
+    if len(seats) >= MOST_PAGES:
+        await socket.close(4429, f"{MOST_PAGES} pages play already; close one of them.")
+        return
+    await socket.accept()
+    seat = Seat(socket)
+    seats.add(seat)
+    try:
+        await seat.run()
+    except WebSocketDisconnect:
+        pass
+    finally:
+        seats.discard(seat)

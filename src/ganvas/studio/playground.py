@@ -1,0 +1,248 @@
+"""A GAN on points that trains while one watches: a `Trainer` stepped from outside, its past, and its settings."""
+
+import contextlib
+import copy
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..api import Trainer, UserError, build_trainer
+from .play_figures import Figures
+from .play_frame import Frame, scene
+from .play_settings import REBUILD, Settings
+
+TORCH = threading.Lock()  # torch's random state is one for the whole process, so playgrounds take turns
+POINTS = 450  # fakes and reals in the frame
+HEAT = 30  # cells a side of the discriminator's map
+GRID = 20  # cells a side of the generator's grid
+RECORDED = 240  # most moments of the past
+FIRST_DISTANCE = 20  # steps from one recorded moment to the next; doubled whenever they are too many
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A recorded moment: the frame and everything that training goes on from."""
+
+    step: int
+    frame: bytes
+    state: dict[str, Any]
+
+
+class Playground:
+    """One film: settings, a trainer, and the recorded moments one can return to."""
+
+    def __init__(self, settings: Settings):
+        self.restart(settings)
+
+    def restart(self, settings: Settings) -> None:
+        """Begin a new film; raises `UserError` for settings that do not work, and keeps the old film then."""
+        with TORCH:
+            dataset = settings.dataset()
+            trainer = build_trainer(settings.recipe(), dataset, seed=settings.seed)
+            self.random = torch.get_rng_state()
+        self.settings, self.dataset, self.trainer, self.only = settings, dataset, trainer, settings.only
+        self.figures = Figures(dataset, settings.data, POINTS)
+        self.latents: Tensor = trainer.task.inputs(range(POINTS))["z"]
+        self.moments: list[Moment] = []
+        self.distance, self.diverged, self.losses = FIRST_DISTANCE, False, (float("nan"), float("nan"))
+        self.record()
+
+    def change(self, settings: Settings) -> None:
+        """Go on with other settings where the networks allow it, else begin anew."""
+        if any(getattr(settings, name) != getattr(self.settings, name) for name in REBUILD):
+            return self.restart(settings)
+        state, recipe, only = self.state(), settings.recipe(), settings.only
+        with TORCH:
+            trainer = build_trainer(recipe, self.dataset, seed=settings.seed)
+            trainer.load_state_dict(adapted(state["trainer"], trainer, self.optimizers_stay(settings)))
+        self.settings, self.trainer, self.only, self.diverged = settings, trainer, only, False
+
+    def optimizers_stay(self, settings: Settings) -> dict[str, bool]:
+        """True for each player whose optimiser keeps its memory under other settings."""
+        now, then = self.settings, settings
+        return {"g": now.g_optimizer == then.g_optimizer, "d": now.d_optimizer == then.d_optimizer}
+
+    def advance(self, steps: int, only: str = "") -> None:
+        """Train some steps, and record the moments that are due; a film that diverged stays where it is."""
+        for _ in range(steps):
+            with TORCH:
+                torch.set_rng_state(self.random)
+                try:
+                    if not self.diverged:
+                        self.trainer.advance(only or self.only)
+                except ArithmeticError:
+                    self.diverged = True
+                self.random = torch.get_rng_state()
+            if self.trainer.step % self.distance == 0 and not self.diverged:
+                self.record()
+
+    def advance_in_halves(self) -> bytes:
+        """Train one step, as `advance` does; returns the frame between the two players' updates."""
+        before = self.state()
+        with TORCH:
+            torch.set_rng_state(self.random)
+            with contextlib.suppress(ArithmeticError):
+                self.trainer.advance(self.only or "d")
+        middle = self.frame()
+        self.restore(before)
+        self.advance(1)
+        return middle
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state of this film under the same settings."""
+        with TORCH:
+            self.trainer.load_state_dict(state["trainer"])
+        self.random = state["random"].clone()
+
+    def scene(self) -> bytes:
+        """The real points and the latents, which stay the same, in the bytes of `play_frame.scene`."""
+        return scene(self.figures.real[:POINTS], self.latents.numpy())
+
+    def train(self, seconds: float, steps: int = 0) -> None:
+        """Train so many steps, or, if none are given, for about so many seconds."""
+        end = time.perf_counter() + seconds
+        self.advance(steps or 1)
+        while not steps and time.perf_counter() < end:
+            self.advance(1)
+
+    def recorded_frame(self, place: int) -> bytes:
+        """The frame of a recorded moment; raises `UserError` for a moment that is not recorded."""
+        if not 0 <= place < len(self.moments):
+            raise UserError(f"There is no recorded moment {place}; there are {len(self.moments)}.")
+        return self.moments[place].frame
+
+    @property
+    def step(self) -> int:
+        """Steps trained so far."""
+        return self.trainer.step
+
+    def frame(self, *, arrows: bool = True, heat: bool = True, grid: bool = True) -> bytes:
+        """The frame now, in the bytes of `play_frame`; parts that are not shown cost nothing."""
+        return self.compute_frame(arrows=arrows, heat=heat, grid=grid).encode()
+
+    def record(self) -> None:
+        """Remember this moment; every second one is forgotten when they are too many."""
+        self.moments.append(Moment(self.step, self.frame(), self.state()))
+        if len(self.moments) > RECORDED:
+            self.moments, self.distance = self.moments[::2], 2 * self.distance
+
+    def state(self) -> dict[str, Any]:
+        """A copy of everything that training goes on from."""
+        return {"trainer": copy.deepcopy(self.trainer.state_dict()), "random": self.random.clone()}
+
+    def adopt(self, moments: Sequence[Moment]) -> None:
+        """Take the recorded moments of another film of the same settings and go on from the last."""
+        self.moments = list(moments)
+        self.branch(len(moments) - 1)
+
+    def branch(self, place: int) -> None:
+        """Go back to a recorded moment and forget what came after it; training goes on from there."""
+        self.recorded_frame(place)
+        moment = self.moments[place]
+        with TORCH:
+            trainer = build_trainer(self.settings.recipe(), self.dataset, seed=self.settings.seed)
+            trainer.load_state_dict(adapted(copy.deepcopy(moment.state["trainer"]), trainer, {"g": True, "d": True}))
+        self.trainer, self.random, self.diverged = trainer, moment.state["random"].clone(), False
+        self.moments = self.moments[: place + 1]
+
+    def compute_frame(self, *, arrows: bool = True, heat: bool = True, grid: bool = True) -> Frame:
+        """The frame now, as arrays."""
+        task = self.trainer.task
+        with TORCH, torch.random.fork_rng(), torch.no_grad():
+            fakes = task.generator(self.latents)
+            points = fakes.flatten(1)
+            return Frame(
+                step=self.step,
+                figures=self.figures.measure(points.numpy(), self.read_losses()),
+                fakes=points.numpy(),
+                arrows=self._arrows(fakes).numpy() if arrows else None,
+                heat=self._heat().numpy() if heat else None,
+                grid=self._grid().numpy() if grid else None,
+            )
+
+    def read_losses(self) -> tuple[float, float]:
+        """Mean losses of both players since they were last read."""
+        means = self.trainer.tally.read(self.trainer.group)
+        d, g = means.get("d/adversarial"), means.get("g/adversarial")
+        self.losses = (self.losses[0] if d is None else d, self.losses[1] if g is None else g)
+        return self.losses
+
+    def _arrows(self, fakes: Tensor) -> Tensor:
+        """Minus the gradient of the generator's loss at each fake: the direction that improves it, (N, 2)."""
+        parts, arrows = self._parts(len(fakes)), torch.zeros(len(fakes), 2)
+        for k in range(parts):
+            arrows[k::parts] = self._arrows_of(fakes[k::parts], self.figures.real_images[: len(fakes)][k::parts])
+        return arrows
+
+    def _arrows_of(self, fakes: Tensor, real: Tensor) -> Tensor:
+        """The arrows of one batch of fakes; some losses compare them with reals."""
+        adversary: Any = self.trainer.task.discriminator
+        with torch.enable_grad():
+            points = fakes.detach().requires_grad_()
+            scores = adversary.discriminate(points)
+            reference = adversary.discriminate(real).logits if adversary.loss.relative else None
+            loss = adversary.loss.g(scores.logits, reference)
+            (gradient,) = torch.autograd.grad(loss, points)
+        return -len(points) * gradient.flatten(1)
+
+    def _heat(self) -> Tensor:
+        """The discriminator's score at the centre of each cell, first row at the top: (HEAT, HEAT).
+
+        A discriminator that compares the points of a batch sees them in batches that are spread over the plane.
+        """
+        centres = (torch.arange(HEAT) + 0.5) / HEAT * 2 - 1
+        y, x = torch.meshgrid(-centres, centres, indexing="ij")
+        places = torch.stack([x, y], -1).view(-1, 2, 1, 1)
+        adversary: Any = self.trainer.task.discriminator
+        parts, scores = self._parts(len(places)), torch.zeros(len(places))
+        for k in range(parts):
+            scores[k::parts] = adversary.score(places[k::parts])
+        return scores.view(HEAT, HEAT)
+
+    def _parts(self, count: int) -> int:
+        """Parts of so many points that the discriminator sees at once: about its batch if it compares them."""
+        compares = self.settings.discriminator.head != "plain"
+        return max(1, round(count / self.settings.batch)) if compares else 1
+
+    def _grid(self) -> Tensor:
+        """The generator's points of a regular grid of latents, or of a line of them: (n, 2)."""
+        shares = (torch.arange(GRID + 1) + 0.5) / (GRID + 1)
+        values = latent_quantiles(self.settings.prior, shares)
+        if self.settings.latent == 1:
+            fine = latent_quantiles(self.settings.prior, (torch.arange(200) + 0.5) / 200)
+            return self.trainer.task.generator(fine[:, None]).flatten(1)
+        y, x = torch.meshgrid(values, values, indexing="ij")
+        return self.trainer.task.generator(torch.stack([x, y], -1).view(-1, 2)).flatten(1)
+
+
+def latent_quantiles(prior: str, shares: Tensor) -> Tensor:
+    """Latents below which these shares of all latents lie, so that every cell of the grid is as likely."""
+    if prior == "uniform":
+        return (2 * shares - 1) * 3**0.5
+    return torch.special.ndtri(shares)
+
+
+def adapted(old: dict[str, Any], trainer: Trainer, keep: dict[str, bool]) -> dict[str, Any]:
+    """A trainer's state for another trainer, whose own it is where the two differ.
+
+    `keep` says for each player whether its optimiser keeps its memory.
+    """
+    new = trainer.state_dict()
+    state = {**new, **{k: old[k] for k in ("images", "step", "rng", "average")}}
+    state["task"] = {k: old["task"][k] if fits(old["task"].get(k), v) else v for k, v in new["task"].items()}
+    for name, player in trainer.players.items():
+        memory = old[name]["state"] if keep[name] else {}
+        memory = {k: v for k, v in memory.items() if all(fits(t, player.weights[k]) for t in v.values() if np.ndim(t))}
+        state[name] = {"state": memory, "param_groups": new[name]["param_groups"]}
+    return state
+
+
+def fits(old: Any, new: Any) -> bool:
+    """True for tensors of one shape."""
+    return isinstance(old, Tensor) and np.shape(old) == np.shape(new)

@@ -1,0 +1,126 @@
+"""Training runs as processes of their own: started, found, stopped and resumed by their folders."""
+
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..api import UserError, read_records, run_holder
+
+STARTING = ".starting"  # folder below the runs with the output of each process
+TRASH = ".trash"
+NAME = re.compile(r"[\w][\w .,=+-]{0,79}")
+SOON = 120.0  # seconds after its start in which a process without a run folder is still starting
+
+
+class Runs:
+    """The runs below one folder; nothing of them is kept in memory, so a new server finds the same."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def folders(self) -> list[Path]:
+        """Folders of runs, at most two levels deep, the newest first."""
+        found = [*self.root.glob("*/config.json"), *self.root.glob("*/*/config.json")]
+        runs = {file.parent for file in found if not file.parent.name.startswith(".") and file.parent.name != "model"}
+        return sorted((r for r in runs if TRASH not in r.parts), key=lambda r: -_last_change(r))
+
+    def path(self, name: str) -> Path:
+        """The folder of a run by its name below the root; raises `UserError` for others."""
+        from .security import inside
+
+        folder = inside(self.root, name)
+        if not (folder / "config.json").is_file():
+            raise UserError(f"There is no run {name!r}.")
+        return folder
+
+    def card(self, folder: Path) -> dict[str, Any]:
+        """One run for the list: recipe, data, progress, speed, newest measure, worst finding, state."""
+        name = folder.relative_to(self.root).as_posix()
+        try:
+            record = read_records([folder])[0]
+        except UserError as problem:
+            return {"name": name, "state": "damaged", "problem": str(problem)}
+        speed = record.values("images_per_second")
+        left = (record.planned - record.images) / speed[-1] if speed and speed[-1] > 0 else None
+        findings = sorted(record.findings, key=lambda f: ["trouble", "warning", "note"].index(f.severity))
+        return {
+            "name": name,
+            "state": self.state(folder, record.images >= record.planned > 0),
+            "title": record.title,
+            "images": record.images,
+            "planned": record.planned,
+            "images_per_second": speed[-1] if speed else None,
+            "seconds_left": left,
+            "grid": record.snapshots[-1][0] if record.snapshots else None,
+            "finding": {"severity": findings[0].severity, "text": findings[0].trouble} if findings else None,
+            "measure": dict(record.evaluations[-1]) if record.evaluations else None,
+        }
+
+    def state(self, folder: Path, complete: bool) -> str:
+        """Running, finished, stopped, or died: its process ended without saying why."""
+        if run_holder(folder):
+            return "running"
+        if complete:
+            return "finished"
+        return "died" if (folder / ".lock").exists() else "stopped"
+
+    def starting(self) -> list[dict[str, Any]]:
+        """Processes that were started and have no run folder yet, or failed before they made one."""
+        rows = []
+        for log in sorted((self.root / STARTING).glob("*.log")):
+            if (self.root / log.stem / "config.json").exists():
+                continue
+            text = log.read_text(errors="replace")[-4000:].strip()
+            failed = "ganvas: " in text
+            if failed or time.time() - log.stat().st_mtime < SOON:
+                sentence = text.rpartition("ganvas: ")[2] if failed else "reading the data"
+                rows.append({"name": log.stem, "state": "failed" if failed else "starting", "problem": sentence})
+        return rows
+
+    def start(self, name: str, arguments: Sequence[str]) -> None:
+        """Start `ganvas train ... --outdir ROOT/NAME --resume`, which outlives the studio."""
+        if not NAME.fullmatch(name):
+            raise UserError(f"A run's name is letters, digits, spaces and . , = + - up to 80, not {name[:80]!r}.")
+        folder = self.root / name
+        if run_holder(folder):
+            raise UserError(f"{name} is being trained already.")
+        logs = self.root / STARTING
+        logs.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "ganvas", "train", *arguments, "--outdir", str(folder), "--resume"]
+        with (logs / f"{name}.log").open("wb") as log:
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def stop(self, folder: Path) -> None:
+        """Ask the process of a run to save and end."""
+        holder = run_holder(folder)
+        if holder is None:
+            raise UserError(f"{folder.name} is not being trained.")
+        number, host = holder
+        if host != platform.node():
+            raise UserError(f"{folder.name} is being trained on {host}; stop it there.")
+        os.kill(number, signal.SIGTERM)
+
+    def delete(self, folder: Path) -> Path:
+        """Move a run into the trash folder; raises `UserError` while it is being trained."""
+        if run_holder(folder):
+            raise UserError(f"{folder.name} is being trained; stop it first.")
+        trash = self.root / TRASH
+        trash.mkdir(exist_ok=True)
+        target = trash / f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder.rename(target)
+        return target
+
+
+def _last_change(folder: Path) -> float:
+    """Time of the last line of a run's log, or of its config."""
+    times = [file.stat().st_mtime for file in (folder / "log.jsonl", folder / "config.json") if file.exists()]
+    return max(times, default=0.0)

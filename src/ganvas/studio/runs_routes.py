@@ -1,0 +1,185 @@
+"""Routes of Runs: the list, one run, starting, stopping, resuming, deleting."""
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, UploadFile
+from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import Field
+
+from ..api import UserError, find_recipe, read_records
+from ..catalog import RECIPES
+from ..describe import describe, entry
+from ..reporting.html import join
+from ..reporting.page import sections
+from .judge_routes import BUILT_IN
+from .models_routes import place_of
+from .play_settings import Strict
+from .processes import Runs
+from .security import inside
+
+router = APIRouter(prefix="/api/runs", tags=["runs"])
+Text = Annotated[str, Field(max_length=400)]
+UPLOADS = "uploads"  # folder below the runs with data from the page
+MOST_FILES = 20_000
+
+
+class Start(Strict):
+    """A run to start: its name, recipe, data and options, as `ganvas train` takes them."""
+
+    name: Text
+    recipe: Text
+    data: Text
+    images: Annotated[int, Field(ge=1)] | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    resolution: Text = ""
+    batch: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+    heal: bool = False
+    options: Annotated[dict[str, Text], Field(default_factory=dict, max_length=200)]
+
+
+def runs_of(request: Request) -> Runs:
+    """The runs of this server."""
+    return Runs(place_of(request).runs)
+
+
+@router.get("")
+def read_runs(request: Request) -> dict[str, Any]:
+    """Every run as a card, the newest first, and those that are starting."""
+    runs = runs_of(request)
+    return {"runs": [runs.card(folder) for folder in runs.folders()], "starting": runs.starting()}
+
+
+@router.get("/recipes")
+def read_recipes() -> dict[str, Any]:
+    """The recipes with their sentences, and the built-in data."""
+    return {"recipes": [entry("recipes", name)._asdict() for name in RECIPES], "data": BUILT_IN}
+
+
+@router.get("/recipes/{name}")
+def read_recipe(name: str) -> list[dict[str, Any]]:
+    """Every option of a recipe with its value, type and meaning."""
+    if name not in RECIPES:
+        raise UserError(f"There is no recipe {name!r}.")
+    return [vars(option) for option in describe(find_recipe(name))]
+
+
+@router.post("", status_code=202)
+def start(request: Request, wish: Start) -> dict[str, Any]:
+    """Start a run in a process of its own, or resume the run of that name."""
+    if wish.recipe not in RECIPES:
+        raise UserError(f"There is no recipe {wish.recipe!r}.")
+    arguments = [wish.recipe, "--data", data_path(request, wish.data)]
+    for option in ("images", "minutes", "resolution", "batch", "seed"):
+        if value := getattr(wish, option):
+            arguments += [f"--{option}", str(value)]
+    arguments += ["--heal"] if wish.heal else []
+    for path, value in wish.options.items():
+        arguments += ["--set", f"{path}={value}"]
+    runs_of(request).start(wish.name, arguments)
+    return {"name": wish.name, "state": "starting"}
+
+
+@router.post("/data/{name}", status_code=201)
+def upload(name: str, request: Request, images: list[UploadFile]) -> dict[str, Any]:
+    """Keep dropped images, or a zip of them, as data for runs; their name for a start is `uploads/NAME`."""
+    from .enhance_routes import store
+    from .processes import NAME
+
+    if not NAME.fullmatch(name):
+        raise UserError(f"A name is letters, digits, spaces and . , = + - up to 80, not {name[:80]!r}.")
+    if len(images) > MOST_FILES:
+        raise UserError(f"Give at most {MOST_FILES:,} files at once, or a zip.")
+    folder = place_of(request).runs / UPLOADS / name
+    if folder.exists():
+        raise UserError(f"There are data called {name} already; take another name.")
+    folder.mkdir(parents=True)
+    try:
+        files = [store(image, folder) for image in images]
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    whole = len(files) == 1 and files[0].suffix.lower() in (".zip", ".npz", ".npy")
+    return {"name": f"{UPLOADS}/{name}/{files[0].name}" if whole else f"{UPLOADS}/{name}", "files": len(files)}
+
+
+@router.get("/events")
+async def follow(request: Request) -> StreamingResponse:
+    """Server-sent events: the list of runs, every two seconds where it changed."""
+    runs = runs_of(request)
+
+    async def lines() -> AsyncIterator[str]:
+        last = ""
+        end = time.monotonic() + 3600
+        while time.monotonic() < end and not await request.is_disconnected():
+            cards = await asyncio.to_thread(lambda: [runs.card(folder) for folder in runs.folders()])
+            text = json.dumps({"runs": cards, "starting": runs.starting()})
+            if text != last:
+                yield f"data: {text}\n\n"
+                last = text
+            await asyncio.sleep(2)
+
+    return StreamingResponse(lines(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+@router.get("/page")
+def read_page(request: Request, name: Annotated[list[str], Query(min_length=1, max_length=8)]) -> dict[str, Any]:
+    """The sections of the report of one run, or of several side by side, as HTML."""
+    runs = runs_of(request)
+    folders = [runs.path(one) for one in name]
+    parts, notes, _ = sections(read_records(folders))
+    return {
+        "sections": [{"key": key, "title": title, "html": str(join([html]))} for key, title, html in parts],
+        "notes": notes,
+    }
+
+
+@router.post("/stop/{name:path}")
+def stop(name: str, request: Request) -> dict[str, Any]:
+    """Ask a run to save its state and end."""
+    runs = runs_of(request)
+    runs.stop(runs.path(name))
+    return {"name": name, "state": "stopping"}
+
+
+@router.post("/resume/{name:path}", status_code=202)
+def resume(name: str, request: Request, heal: bool = False) -> dict[str, Any]:
+    """Resume a run where it stood, perhaps with `--heal`."""
+    runs = runs_of(request)
+    runs.start(runs.path(name).relative_to(runs.root).as_posix(), ["--heal"] if heal else [])
+    return {"name": name, "state": "starting"}
+
+
+@router.delete("/{name:path}")
+def delete(name: str, request: Request) -> dict[str, Any]:
+    """Move a run into the trash folder below the runs."""
+    runs = runs_of(request)
+    return {"name": name, "trash": str(runs.delete(runs.path(name)))}
+
+
+@router.get("/files/{name:path}")
+def read_file(name: str, file: Annotated[str, Query(max_length=400)], request: Request) -> FileResponse:
+    """A sample grid, the recipe, the log or the report of a run."""
+    path = inside(runs_of(request).path(name), file)
+    if not path.is_file() or path.suffix not in (".png", ".json", ".jsonl", ".html", ".md", ".npz", ".safetensors"):
+        raise UserError(f"The run has no file {file!r}.")
+    policy = {"content-security-policy": "sandbox allow-scripts"} if path.suffix == ".html" else None  # it has its own
+    return FileResponse(path, headers=policy)
+
+
+def data_path(request: Request, name: str) -> str:
+    """What `--data` takes for a name of the page: built-in data, an upload, or a path on this machine."""
+    if name in BUILT_IN:
+        return name
+    if name.startswith(UPLOADS + "/"):
+        path: Path = inside(place_of(request).runs, name)
+        if not path.exists():
+            raise UserError(f"There are no data {name!r}.")
+        return str(path)
+    raise UserError(f"Data are one of {', '.join(BUILT_IN)}, or images dropped here, not {name[:80]!r}.")

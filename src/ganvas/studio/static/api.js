@@ -1,0 +1,46 @@
+// The studio's API: JSON in and out; an answer that is no success is thrown as its sentence.
+
+export class Refused extends Error {}
+
+export async function call(path, { method = "GET", json, body, signal } = {}) {
+  const headers = json === undefined ? {} : { "content-type": "application/json" };
+  const payload = json === undefined ? body : JSON.stringify(json);
+  const answer = await fetch("/api" + path, { method, headers, body: payload, signal });
+  if (answer.ok) return answer;
+  let sentence = `The studio answered ${answer.status}.`;
+  try {
+    sentence = (await answer.json()).detail;
+  } catch {
+    // an answer without JSON keeps the sentence above
+  }
+  throw new Refused(sentence);
+}
+
+export const get = async (path, options) => (await call(path, options)).json();
+export const post = async (path, json) => (await call(path, { method: "POST", json })).json();
+
+// Events of a job or a run until the page lets go: each is an object; returns the function that ends it.
+export function events(path, onevent, onerror = () => {}) {
+  const source = new EventSource("/api" + path);
+  source.onmessage = (message) => onevent(JSON.parse(message.data));
+  source.onerror = onerror;
+  return () => source.close();
+}
+
+export function socket(path) {
+  const address = new URL("/api" + path, location.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  const channel = new WebSocket(address);
+  channel.binaryType = "arraybuffer";
+  return channel;
+}
+
+// Save bytes that the page or the API made as a file of the person's.
+export function download(blob, name) {
+  const address = URL.createObjectURL(blob);
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

@@ -1,0 +1,385 @@
+// Play: two-dimensional GANs, live.  The server trains and measures; this page draws and steers.
+import { get, socket } from "./api.js";
+import { field, fill, h, notice, select } from "./dom.js";
+import { LAYERS } from "./play_canvas.js";
+import { charts, figuresTable, History } from "./play_charts.js";
+import { drawData } from "./play_draw.js";
+import { exportMenu, lessons } from "./play_export.js";
+import { settingsForm } from "./play_form.js";
+import { graph } from "./play_graph.js";
+import { SlowMotion } from "./play_slow.js";
+import { stage } from "./play_stage.js";
+import { decode, merge, unpack } from "./play_wire.js";
+
+const SPEEDS = [["0", "as fast as it can"], ["1", "1 step a picture"], ["5", "5 steps a picture"], ["20", "20 steps a picture"], ["100", "100 steps a picture"]];
+const SKIP = 100; // steps
+const TRAINED = 300; // steps of a trained start
+const SHARED = ["data", "drawn", "latent", "prior", "seed"]; // settings that two films have in common
+
+export async function show(place) {
+  const [{ menus, defaults, opening }, presets] = await Promise.all([get("/play/menus"), get("/play/presets"), styled()]);
+  const game = new Game({ menus, defaults, opening, presets });
+  game.build(place);
+  game.connect();
+  const linked = () => location.hash.startsWith("#s=") && game.open(location.hash);
+  addEventListener("hashchange", linked);
+  return () => {
+    removeEventListener("hashchange", linked);
+    game.leave();
+  };
+}
+
+// The style sheet of this screen, once.
+function styled() {
+  if (document.querySelector("link[href$='play.css']")) return null;
+  const link = h("link", { rel: "stylesheet", href: "/static/play.css" });
+  document.head.append(link);
+  return new Promise((resolve) => { link.onload = link.onerror = resolve; });
+}
+
+const newFilm = () => ({ picture: {}, history: new History(), moments: [], diverged: false, note: h("span", { class: "quiet" }) });
+
+class Game {
+  constructor({ menus, defaults, opening, presets }) {
+    Object.assign(this, { menus, defaults, presets, channel: null, edited: 0, playing: false, gone: false, due: 0 });
+    this.films = [newFilm()];
+    this.settings = this.linked(location.hash) || [opening];
+    if (this.settings.length > 1) this.films.push(newFilm());
+    this.shown = { reals: true, fakes: true, map: true, grid: false, arrows: true };
+    this.slowly = new SlowMotion(this);
+  }
+
+  // Settings that a link carries, or null.
+  linked(hash) {
+    if (!hash.startsWith("#s=")) return null;
+    try {
+      return unpack(hash.slice(3), this.defaults);
+    } catch {
+      notice("The link's settings cannot be read; these are the usual ones.");
+      return null;
+    }
+  }
+
+  open(hash) {
+    const settings = this.linked(hash);
+    if (settings) this.begin(settings);
+  }
+
+  build(place) {
+    this.stage = stage({ films: this.films, shown: this.shown, toggle: (layer) => this.toggle(layer) });
+    this.graph = graph({ toggle: (layer) => this.toggle(layer), morph: () => this.stage.morph(() => this.redraw()) });
+    this.table = figuresTable();
+    this.charts = charts();
+    this.form = settingsForm({
+      menus: this.menus, draw: () => this.drawData(),
+      changed: (settings, rebuild) => this.change(settings, rebuild),
+    });
+    this.problem = h("p", { class: "problem", role: "alert" });
+    this.sides = h("div", { class: "row sides", role: "group", "aria-label": "Settings of which film" });
+    this.trained = h("input", { type: "checkbox", title: `Begin from step ${TRAINED}, which the timeline leads back from`, onchange: () => this.begin(this.settings) });
+    const wide = matchMedia("(min-width: 1000px)").matches;
+    place.append(
+      h("h1", { class: "hidden" }, "Play"), this.controls(),
+      h("div", { class: "play" },
+        h("details", { class: "panel pane-settings", open: wide }, h("summary", {}, "Settings"), this.sides, this.problem,
+          h("label", { class: "tick" }, h("span", {}, "Trained start"), this.trained), this.form.element),
+        h("div", { class: "panel pane-stage" }, this.stage.element, this.timeline(), this.charts.element),
+        h("div", { class: "pane-side" },
+          h("section", { class: "panel", "aria-label": "Overview" }, this.graph.element),
+          h("section", { class: "panel", "aria-label": "Figures" }, this.table.element))),
+      lessons(this.presets, (preset) => this.lesson(preset)));
+    this.arrange();
+    this.layers();
+    this.size = new ResizeObserver(() => this.redraw());
+    this.size.observe(place);
+    this.keys = (event) => this.key(event);
+    addEventListener("keydown", this.keys);
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    this.recolour = () => this.redraw();
+    dark.addEventListener("change", this.recolour);
+  }
+
+  controls() {
+    const button = (text, title, onclick, properties = {}) => h("button", { title, onclick, ...properties }, text);
+    this.playButton = button("Play", "Play or pause (key: P)", () => this.press(), { class: "main play-button" });
+    this.slowButton = button("Slow motion", "Each step in ten beats of 1.25 seconds", () => this.slowly.toggle(), { "aria-pressed": "false" });
+    this.nextButton = button("Next beat", "Go on by one beat", () => this.slowly.next(), { hidden: true });
+    this.counter = h("output", { class: "number counter", title: "Steps trained", "aria-label": "Steps" }, "000,000");
+    this.abButton = button("Compare A | B", "Two settings side by side on the same data and seed", () => this.compare(), { "aria-pressed": "false" });
+    const speed = select(SPEEDS.map(([name, label]) => ({ name, label })), "0", (value) => {
+      this.steps = Number(value);
+      this.send({ kind: "speed", steps: this.steps });
+    });
+    speed.title = "Steps between two pictures";
+    speed.setAttribute("aria-label", "Speed");
+    const step = (only, text, title) => button(text, title, () => this.step(1, only), { class: only ? `step-${only}` : "" });
+    return h("div", { class: "panel controls", role: "toolbar", "aria-label": "Film" },
+      this.playButton, h("span", { class: "counter-box" }, "Step ", this.counter),
+      h("span", { class: "row", role: "group", "aria-label": "One step of" }, h("span", { class: "quiet" }, "Train"),
+        step("d", "D", "One step of the discriminator alone"), step("g", "G", "One step of the generator alone"),
+        step("", "Both", "One step of both (key: S)"), button(`+${SKIP}`, `${SKIP} steps at once`, () => this.step(SKIP, ""))),
+      this.slowButton, this.nextButton, speed,
+      button("Reset", "Begin again from step 0 (key: R)", () => this.begin(this.settings)),
+      this.abButton,
+      exportMenu(() => ({
+        settings: this.settings[this.edited], all: this.settings, defaults: this.defaults,
+        canvases: this.films.map((film) => film.canvas), step: this.films[this.edited].picture.step || 0,
+      })));
+  }
+
+  timeline() {
+    this.slider = h("input", { type: "range", min: 0, max: 0, value: 0, title: "Scrub back to a recorded moment" });
+    this.slider.oninput = () => this.seek(Number(this.slider.value));
+    this.branchButton = h("button", { hidden: true, title: "Forget what came later and train on from here", onclick: () => this.branch() }, "Go on from here");
+    this.nowButton = h("button", { hidden: true, title: "Back to the newest step", onclick: () => this.seek(Number(this.slider.max)) }, "Back to now");
+    return h("div", { class: "timeline" }, field("Timeline", this.slider), h("div", { class: "row" }, this.branchButton, this.nowButton));
+  }
+
+  connect() {
+    this.channel = socket("/play");
+    this.channel.onopen = () => {
+      if (this.steps) this.send({ kind: "speed", steps: this.steps });
+      this.begin(this.settings);
+    };
+    this.channel.onmessage = ({ data }) => (typeof data === "string" ? this.told(JSON.parse(data)) : this.receive(decode(data)));
+    this.channel.onclose = ({ reason }) => {
+      if (this.gone) return;
+      this.stop();
+      notice(reason || "The studio does not answer; trying again.");
+      this.again = setTimeout(() => this.connect(), 3000);
+    };
+  }
+
+  leave() {
+    this.gone = true;
+    this.slowly.quit();
+    clearTimeout(this.again);
+    this.size.disconnect();
+    removeEventListener("keydown", this.keys);
+    matchMedia("(prefers-color-scheme: dark)").removeEventListener("change", this.recolour);
+    this.channel.close();
+  }
+
+  send(message) {
+    if (this.channel?.readyState === WebSocket.OPEN) this.channel.send(JSON.stringify(message));
+  }
+
+  // Begin a film of each of one or two settings, and play unless the person wants no motion.
+  begin(settings) {
+    this.slowly.quit();
+    this.stop();
+    this.settings = settings.map((one) => merge(this.defaults, one));
+    const both = this.films.length > 1;
+    this.films.length = 0;
+    this.films.push(...this.settings.map(newFilm));
+    this.edited = Math.min(this.edited, this.films.length - 1);
+    if (both && this.films.length === 1) this.send({ kind: "remove", side: 1 });
+    this.settings.forEach((one, side) => this.send({ kind: "start", side, settings: one, steps: this.trained.checked ? TRAINED : 0 }));
+    this.arrange();
+    this.scrubbed(false);
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.start();
+  }
+
+  start() {
+    this.slowly.quit();
+    this.scrubbed(false);
+    this.playing = true;
+    this.send({ kind: "play" });
+    this.buttons();
+  }
+
+  stop() {
+    if (this.playing) this.send({ kind: "pause" });
+    this.playing = false;
+    this.stage.speak();
+    this.buttons();
+  }
+
+  press() {
+    if (this.slowly.beat) this.slowly.hold();
+    else if (this.playing) this.stop();
+    else this.start();
+  }
+
+  step(steps, only) {
+    this.slowly.quit();
+    this.stop();
+    this.scrubbed(false);
+    this.films.forEach((_, side) => this.send({ kind: "step", side, steps, only }));
+  }
+
+  buttons() {
+    const { beat, held } = this.slowly;
+    const running = beat ? !held : this.playing;
+    fill(this.playButton, running ? "Pause" : "Play");
+    this.slowButton.setAttribute("aria-pressed", String(beat > 0));
+    this.nextButton.hidden = !(beat && held);
+    this.abButton.setAttribute("aria-pressed", String(this.films.length > 1));
+    this.graph.flowing(running);
+  }
+
+  receive(picture) {
+    const film = this.films[picture.side];
+    if (!film) return;
+    if (picture.kind === "scene") {
+      film.scene = { reals: picture.reals, latents: picture.latents };
+      Object.assign(film.picture, film.scene);
+    } else if (picture.kind === "middle") film.middle = picture;
+    else if (picture.kind === "live" && this.slowly.beat) film.after = picture;
+    else if (picture.kind === "live" && this.scrubbing) film.newest = picture;
+    else if (picture.kind === "live" || this.scrubbing) this.put(film, picture);
+    this.redraw(picture.kind === "live");
+  }
+
+  // Make a picture of the server's the one that is shown; `whole`: it is one of the film, not of the midst of a step.
+  put(film, picture, whole = true) {
+    film.picture = { ...film.picture, ...film.scene, ...picture };
+    film.middle = null;
+    if (!whole) film.picture.step = Math.max(0, picture.step - 1);
+    else film.after = null;
+    if (whole && picture.kind === "live") film.history.add(picture.step, picture.figures);
+  }
+
+  redraw(answer = false) {
+    this.answer ||= answer;
+    this.due ||= requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    this.due = 0;
+    const film = this.films[this.edited];
+    this.stage.show();
+    this.graph.draw(film, this.stage.bend());
+    this.table.show(this.films.map(({ picture }) => picture.figures || {}));
+    this.charts.show(this.films.map(({ history }) => history));
+    const step = String(film.picture.step || 0).padStart(6, "0");
+    this.counter.textContent = `${step.slice(0, -3)},${step.slice(-3)}`;
+    if (this.answer) this.send({ kind: "drawn" });
+    this.answer = false;
+  }
+
+  told(message) {
+    if (message.kind === "refused") {
+      this.problem.textContent = message.sentence;
+      notice(message.sentence);
+    } else if (message.kind === "recorded") {
+      const film = this.films[message.side];
+      if (!film) return;
+      film.moments = message.steps;
+      const diverged = message.diverged && !film.diverged;
+      film.diverged = message.diverged;
+      film.note.textContent = film.diverged ? " diverged: a loss was not finite; scrub back, or change a setting" : "";
+      if (diverged) notice("The film diverged: a loss was not finite. Scrub back to go on from before, or change a setting.");
+      if (!this.scrubbing) this.scrubbed(false);
+    }
+  }
+
+  // Timeline: the recorded moments of the film whose settings are shown; the other one follows by its step.
+  seek(place) {
+    this.slowly.quit();
+    this.stop();
+    const { moments } = this.films[this.edited];
+    if (place >= moments.length - 1) return this.scrubbed(false);
+    this.films.forEach((film, side) => {
+      if (!this.scrubbing) film.newest = film.picture;
+      const at = nearest(film.moments, moments[place]);
+      if (at >= 0) this.send({ kind: "seek", side, place: at });
+    });
+    this.scrubbed(true, place);
+  }
+
+  branch() {
+    const step = this.films[this.edited].moments[Number(this.slider.value)];
+    this.films.forEach((film, side) => {
+      const at = nearest(film.moments, step);
+      if (at < 0) return;
+      film.newest = null;
+      film.history.cut(film.moments[at]);
+      film.moments = film.moments.slice(0, at + 1);
+      this.send({ kind: "branch", side, place: at });
+    });
+    this.scrubbed(false);
+    this.start();
+  }
+
+  scrubbed(back, place) {
+    const { moments } = this.films[this.edited];
+    this.scrubbing = back;
+    for (const film of back ? [] : this.films) {
+      if (film.newest) this.put(film, film.newest);
+      film.newest = null;
+    }
+    this.redraw();
+    this.slider.max = Math.max(0, moments.length - 1);
+    if (!back) this.slider.value = this.slider.max;
+    const step = moments[back ? place : moments.length - 1] || 0;
+    this.slider.setAttribute("aria-valuetext", `step ${step}`);
+    this.branchButton.hidden = this.nowButton.hidden = !back;
+    if (back) this.branchButton.textContent = `Go on from step ${step.toLocaleString("en")}`;
+  }
+
+  // Settings: a change of one film; data, noise and seed are those of both.
+  change(settings, rebuild) {
+    this.problem.textContent = "";
+    this.settings[this.edited] = settings;
+    if (!rebuild) return this.send({ kind: "set", side: this.edited, settings });
+    const shared = Object.fromEntries(SHARED.map((name) => [name, settings[name]]));
+    this.form.show(settings);
+    this.begin(this.settings.map((one) => ({ ...one, ...shared })));
+  }
+
+  async drawData() {
+    const drawn = await drawData(this.settings[this.edited].drawn);
+    if (drawn) this.change({ ...this.settings[this.edited], data: "drawn", drawn }, true);
+  }
+
+  lesson(preset) {
+    this.settings[this.edited] = preset.settings;
+    this.begin(this.settings.map((one) => ({ ...one, data: preset.settings.data, seed: preset.settings.seed })));
+    document.querySelector(".controls").scrollIntoView({ block: "start" });
+    notice(`${preset.look} ${preset.why}`, 15_000);
+  }
+
+  compare() {
+    const [a, b] = this.settings;
+    this.edited = b ? 0 : 1;
+    this.begin(b ? [a] : [a, structuredClone(a)]);
+  }
+
+  arrange() {
+    this.stage.arrange();
+    const tabs = this.films.length > 1 ? ["A", "B"] : [];
+    fill(this.sides, ...tabs.map((name, side) => h("button", {
+      "aria-pressed": String(side === this.edited), title: `Settings of film ${name}`,
+      onclick: () => { this.edited = side; this.arrange(); },
+    }, `Film ${name}`)));
+    this.form.show(this.settings[this.edited]);
+    this.scrubbed(Boolean(this.scrubbing), Number(this.slider.value));
+    this.buttons();
+    this.redraw();
+  }
+
+  toggle(layer) {
+    this.shown[layer] = !this.shown[layer];
+    this.layers();
+    this.redraw();
+  }
+
+  layers() {
+    this.stage.layers(this.shown);
+    this.graph.layers(this.shown);
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, dialog")) return;
+    const deed = { p: () => this.press(), s: () => this.step(1, ""), r: () => this.begin(this.settings) }[event.key.toLowerCase()];
+    const layer = LAYERS[Number(event.key) - 1];
+    if (deed) deed();
+    else if (layer) this.toggle(layer);
+  }
+}
+
+// The place of the last moment at or before a step.
+function nearest(moments, step) {
+  return moments.findLastIndex((one) => one <= step);
+}
