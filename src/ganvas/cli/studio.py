@@ -18,7 +18,7 @@ def studio(
     ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
 ) -> None:
-    """Watch a GAN learn, explore, enhance and measure in the browser.
+    """Train, explore and enhance in the browser.
 
     Needs the extra: pip install 'ganvas[studio]'. Stop with Ctrl-C.
     """

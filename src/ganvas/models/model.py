@@ -132,7 +132,7 @@ class Model:
         return self.sample_seeds(range(seed, seed + n), label=label)
 
     def abilities(self) -> dict[str, Any]:
-        """What can be asked of a generator: the kind of its label, class names, sizes; as JSON."""
+        """The abilities of a generator: the kind of its label, class names, sizes; as JSON."""
         task = self.task
         height, width = _resolution(self.config)
         return {

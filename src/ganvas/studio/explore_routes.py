@@ -15,7 +15,7 @@ from .models_routes import model_path
 from .play_settings import Strict
 
 router = APIRouter(prefix="/api/explore", tags=["explore"])
-KEPT = 3  # loaded models
+LOADED = 3  # loaded models
 MOST_SEEDS = 64
 TYPES = {"gif": "image/gif", "mp4": "video/mp4", "png": "image/png"}
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -38,7 +38,7 @@ class Shelf:
                 raise UserError(f"{folder.name} does not generate images from noise; its page is Enhance.")
             self.models[key] = model
         self.models.move_to_end(key)
-        while len(self.models) > KEPT:
+        while len(self.models) > LOADED:
             self.models.popitem(last=False)
         return self.models[key]
 
@@ -57,7 +57,7 @@ class Walk(Strict):
 
 @router.get("/abilities/{name:path}")
 def read_abilities(name: str, request: Request) -> dict[str, Any]:
-    """What a generator can do: classes, captions, codes, truncation, and the size of its images."""
+    """The abilities of a generator: classes, captions, codes, truncation, and the size of its images."""
     with shelf.lock:
         model = shelf.get(model_path(request, name))
         return {"name": name, **model.abilities()}

@@ -14,8 +14,8 @@ from typing import Any
 from ..api import UserError
 
 WAITING = 64  # jobs that may wait
-KEPT = 200  # finished jobs that are remembered
-KEPT_SECONDS = 3600.0  # and for how long, with their files
+REMEMBERED = 200  # finished jobs that are remembered
+REMEMBERED_SECONDS = 3600.0  # and for how long, with their files
 
 
 class Cancelled(BaseException):
@@ -47,7 +47,7 @@ class Job:
         return {name: getattr(self, name) for name in names}
 
     def report(self, share: float, **result: Any) -> None:
-        """Note the share that is done and parts of the result; raises `Cancelled` if nobody wants it any more."""
+        """Note the share that is done and parts of the result; raises `Cancelled` if it was cancelled."""
         if self.status == "cancelled":
             raise Cancelled
         with self.changed:
@@ -155,7 +155,7 @@ class Jobs:
         now = time.monotonic()
         with self.lock:
             over = sorted((j for j in self.jobs.values() if j.over), key=lambda j: j.ended)
-            old = [j for k, j in enumerate(over) if len(over) - k > KEPT or now - j.ended > KEPT_SECONDS]
+            old = [j for k, j in enumerate(over) if len(over) - k > REMEMBERED or now - j.ended > REMEMBERED_SECONDS]
             for job in old:
                 del self.jobs[job.id]
         for job in old:

@@ -72,7 +72,7 @@ def own_models(root: Path, title: str) -> list[dict[str, Any]]:
 
 
 def model_path(request: Request, name: str) -> str:
-    """What `--model` takes for a name of this API: embedded, bicubic, or a path below the folders of the server."""
+    """The value of `--model` for a name of this API: embedded, bicubic, or a path below the folders of the server."""
     if name in EMBEDDED or name == PLAIN:
         return name
     place = place_of(request)

@@ -27,8 +27,8 @@ class Runs:
 
     def folders(self) -> list[Path]:
         """Folders of runs, at most two levels deep, the newest first."""
-        found = [*self.root.glob("*/config.json"), *self.root.glob("*/*/config.json")]
-        runs = {file.parent for file in found if not file.parent.name.startswith(".") and file.parent.name != "model"}
+        files = [*self.root.glob("*/config.json"), *self.root.glob("*/*/config.json")]
+        runs = {file.parent for file in files if not file.parent.name.startswith(".") and file.parent.name != "model"}
         return sorted((r for r in runs if TRASH not in r.parts), key=lambda r: -_last_change(r))
 
     def path(self, name: str) -> Path:
@@ -64,7 +64,7 @@ class Runs:
         }
 
     def state(self, folder: Path, complete: bool) -> str:
-        """Running, finished, stopped, or died: its process ended without saying why."""
+        """Running, finished, stopped, or died: its process ended without a word."""
         if run_holder(folder):
             return "running"
         if complete:

@@ -174,7 +174,7 @@ def read_file(name: str, file: Annotated[str, Query(max_length=400)], request: R
 
 
 def data_path(request: Request, name: str) -> str:
-    """What `--data` takes for a name of the page: built-in data, an upload, or a path on this machine."""
+    """The value of `--data` for a name of the page: built-in data, an upload, or a path on this machine."""
     if name in BUILT_IN:
         return name
     if name.startswith(UPLOADS + "/"):

@@ -1,4 +1,4 @@
-"""What the studio refuses before a route is reached: other hosts, other origins, missing tokens, large bodies."""
+"""Checks of the studio before a route is reached: host, origin, token, size of the body."""
 
 import hmac
 import json

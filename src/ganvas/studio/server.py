@@ -30,7 +30,7 @@ PORTS = 20  # tried, from the first on
 
 @dataclass(frozen=True)
 class Place:
-    """Where the studio runs and what it may read: folders of runs and models, host, port, token."""
+    """The place of a studio: the folders of runs and models that it may read, host, port, token."""
 
     runs: Path
     models: Path

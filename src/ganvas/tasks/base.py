@@ -112,7 +112,7 @@ class Task(nn.Module):
         )
 
     def label_form(self) -> dict[str, Any]:
-        """What `sample` takes as a label, as JSON: its kind (none, class, vector, code, caption) and sizes."""
+        """The label that `sample` takes, as JSON: its kind (none, class, vector, code, caption) and sizes."""
         return {"kind": "none"}
 
     @property
