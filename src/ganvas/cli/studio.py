@@ -1,6 +1,7 @@
 """The command that serves the pages of the studio: `studio`."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -26,12 +27,11 @@ def studio(
 
     if not 1 <= port <= 65535:
         raise UsageError(f"--port must be from 1 to 65535, got {port}.")
-    try:
-        from ..studio.server import make_place, serve
-    except ModuleNotFoundError as problem:
-        if (problem.name or "").startswith("ganvas"):
-            raise
-        raise UserError(f"The studio needs the package {problem.name}: pip install 'ganvas[studio]'.") from None
+    for name in ("fastapi", "uvicorn", "websockets", "python_multipart"):
+        if find_spec(name) is None:
+            raise UserError(f"The studio needs the package {name}: pip install 'ganvas[studio]'.")
+    from ..studio.server import make_place, serve
+
     place = make_place(runs.expanduser(), models.expanduser(), host, port)
     if place.port != port:
         say(f"Port {port} is taken; the next free one is used.")

@@ -1,5 +1,6 @@
 """Routes of Enhance: uploaded images through a model, as a job."""
 
+import secrets
 import shutil
 import zipfile
 from functools import partial
@@ -67,9 +68,12 @@ def write_zip(name: str, request: Request) -> FileResponse:
     if job.status != "done" or not results:
         raise UserError("This job has no results yet.")
     archive = job.folder / "results.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        for path in results:
-            file.write(path, path.name)
+    if not archive.exists():
+        part = job.folder / f"{secrets.token_hex(4)}.zip"  # others may ask meanwhile
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
+            for path in results:
+                file.write(path, path.name)
+        part.rename(archive)
     return FileResponse(archive, filename="ganvas-results.zip")
 
 
@@ -103,9 +107,11 @@ def work(verb: str, options: ApplyOptions, job: Job) -> dict[str, Any]:
 
 def store(upload: UploadFile, folder: Path) -> Path:
     """Write an upload into a folder under the last part of its name, numbered if that is taken."""
-    name = PurePosixPath((upload.filename or "").replace("\\", "/")).name.lstrip(".").replace("\0", "")[:120]
+    name = PurePosixPath((upload.filename or "").replace("\\", "/")).name.replace("\0", "").lstrip(".")
     if not name:
         raise UserError("An upload needs a file name.")
+    suffix = Path(name).suffix.encode()[:20].decode(errors="ignore")
+    name = Path(name).stem.encode()[:160].decode(errors="ignore") + suffix
     folder.mkdir(exist_ok=True)
     path, number = folder / name, 2
     while path.exists():

@@ -31,6 +31,8 @@ class Shelf:
     def get(self, path: str) -> Model:
         """The model of a run or model folder, for images on the device that is fastest; call it under `lock`."""
         folder = Path(path)
+        if not folder.exists():
+            raise UserError(f"{path} does not generate images from noise; its page is Enhance.")
         key = (path, max((f.stat().st_mtime_ns for f in folder.glob("model/*")), default=folder.stat().st_mtime_ns))
         if key not in self.models:
             model = load(path)

@@ -1,7 +1,7 @@
 """Routes of jobs: state, events, cancel, files of the result."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,6 +12,7 @@ from .jobs import Job, Jobs
 from .security import inside
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+ALONE = {"content-security-policy": "default-src 'none'; sandbox"}  # an upload may be a page with a script
 
 
 def jobs_of(request: Request) -> Jobs:
@@ -45,14 +46,14 @@ def read_file(name: str, file: str, request: Request) -> FileResponse:
     path = inside(job.folder, file)
     if not path.is_file():
         raise UserError(f"The job has no file {file!r}.")
-    return FileResponse(path, filename=path.name, content_disposition_type="inline")
+    return FileResponse(path, filename=path.name, content_disposition_type="inline", headers=ALONE)
 
 
 def event_stream(job: Job) -> StreamingResponse:
     """A response of server-sent events that follows a job."""
 
-    def lines() -> Iterator[str]:
-        for state in job.follow():
+    async def lines() -> AsyncIterator[str]:
+        async for state in job.follow():
             yield f"data: {json.dumps(state)}\n\n"
 
     return StreamingResponse(lines(), media_type="text/event-stream", headers={"cache-control": "no-store"})

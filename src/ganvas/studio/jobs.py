@@ -1,12 +1,14 @@
 """Long work of the studio: jobs with an id, progress, a result and an end, one at a time."""
 
+import asyncio
+import math
 import queue
 import secrets
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,15 @@ REMEMBERED = 200  # finished jobs that are remembered
 REMEMBERED_SECONDS = 3600.0  # and for how long, with their files
 
 
+def finite(value: Any) -> Any:
+    """A value for JSON, which has no NaN and no infinity: they become null."""
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 class Cancelled(BaseException):
     """Ends a job from inside its progress; no `except Exception` of the work catches it."""
 
@@ -26,7 +37,7 @@ class QueueFull(UserError):
     """More jobs than may wait."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One piece of work: `work(job)` returns its result, a JSON object, and calls `job.report`."""
 
@@ -39,12 +50,13 @@ class Job:
     result: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
     ended: float = 0.0
-    changed: threading.Condition = field(default_factory=threading.Condition)
+    changes: int = 0
+    changed: threading.Lock = field(default_factory=threading.Lock)
 
     def as_dict(self) -> dict[str, Any]:
         """The job as the API shows it."""
         names = ("id", "title", "status", "share", "result", "problem")
-        return {name: getattr(self, name) for name in names}
+        return {name: finite(getattr(self, name)) for name in names}
 
     def report(self, share: float, **result: Any) -> None:
         """Note the share that is done and parts of the result; raises `Cancelled` if it was cancelled."""
@@ -52,32 +64,38 @@ class Job:
             raise Cancelled
         with self.changed:
             self.share, self.result = share, self.result | result
-            self.changed.notify_all()
+            self.changes += 1
 
     def end(self, status: str, problem: str = "") -> None:
         with self.changed:
-            if self.status not in ("done", "failed"):
+            if not self.over:
                 self.status, self.problem, self.ended = status, problem, time.monotonic()
-            self.changed.notify_all()
+                self.changes += 1
+
+    def begin(self) -> bool:
+        """Mark a job that waits as running; False if it was cancelled before."""
+        with self.changed:
+            if self.over:
+                return False
+            self.status = "running"
+            self.changes += 1
+            return True
 
     @property
     def over(self) -> bool:
         return self.status in ("done", "failed", "cancelled")
 
-    def follow(self, most: float = 3600.0) -> Iterator[dict[str, Any]]:
-        """The job whenever it changed, at most twenty times a second, until it is over."""
-        end, last = time.monotonic() + most, None
+    async def follow(self, most: float = 3600.0) -> AsyncIterator[dict[str, Any]]:
+        """The job whenever it changed, at most twenty times a second, until it is over; no thread waits for it."""
+        end, last = time.monotonic() + most, -1
         while time.monotonic() < end:
-            with self.changed:
-                if (now := self.as_dict()) == last:
-                    self.changed.wait(5.0)
-                    now = self.as_dict()
+            over, now = self.over, self.changes
             if now != last:
-                yield now
+                yield self.as_dict()
                 last = now
-            if self.over:
+            if over:
                 return
-            time.sleep(0.05)
+            await asyncio.sleep(0.05)
 
 
 class Jobs:
@@ -118,22 +136,25 @@ class Jobs:
     def cancel(self, name: str) -> Job:
         """Cancel a job that waits or runs; one that is over stays what it is."""
         job = self.get(name)
-        if not job.over:
-            job.end("cancelled")
+        job.end("cancelled")
+        with self.queue.mutex:
+            waited = job in self.queue.queue
+            if waited:  # its place is free for others
+                self.queue.queue.remove(job)
+        if waited:
+            shutil.rmtree(job.folder, ignore_errors=True)
         return job
 
     def close(self) -> None:
         """Cancel everything and remove all files."""
         for job in list(self.jobs.values()):
-            if not job.over:
-                job.end("cancelled")
+            job.end("cancelled")
         shutil.rmtree(self.place, ignore_errors=True)
 
     def _run(self) -> None:
         while True:
             job = self.queue.get()
-            if not job.over:
-                job.status = "running"
+            if job.begin():
                 self._work(job)
             if job.status == "cancelled":
                 shutil.rmtree(job.folder, ignore_errors=True)

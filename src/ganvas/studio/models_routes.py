@@ -58,12 +58,12 @@ def own_models(root: Path, title: str) -> list[dict[str, Any]]:
         depth = len(path.relative_to(root).parts)
         if depth and model_folder(path):
             weight = model_folder(path) or path
-            size = (weight / "generator.safetensors").stat().st_size
+            size = sum(file.stat().st_size for file in weight.glob("generator.safetensors"))
             rows.append({"name": f"{title}/{path.relative_to(root).as_posix()}", "kind": "folder", "bytes": size})
             inner.clear()
             continue
         for file in sorted(files):
-            if file.endswith(FILES) and title == "models":
+            if file.endswith(FILES) and title == "models" and (path / file).is_file():
                 name = f"{title}/{(path / file).relative_to(root).as_posix()}"
                 rows.append({"name": name, "kind": "file", "bytes": (path / file).stat().st_size})
         if depth >= 2 or len(rows) >= MOST:

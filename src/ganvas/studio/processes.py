@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,28 +16,36 @@ from ..api import UserError, read_records, run_holder
 
 STARTING = ".starting"  # folder below the runs with the output of each process
 TRASH = ".trash"
+UPLOADS = "uploads"  # folder below the runs with data from the page
 NAME = re.compile(r"[\w][\w .,=+-]{0,79}")
 SOON = 120.0  # seconds after its start in which a process without a run folder is still starting
+
+
+def check_name(name: str) -> None:
+    """Raise `UserError` for a name that no folder of a run or of data may have."""
+    if not NAME.fullmatch(name) or len(name.encode()) > 200:
+        raise UserError(f"A name is letters, digits, spaces and . , = + - up to 80, not {name[:80]!r}.")
 
 
 class Runs:
     """The runs below one folder; nothing of them is kept in memory, so a new server finds the same."""
 
     def __init__(self, root: Path):
-        self.root = root
+        self.root = root.resolve()
 
     def folders(self) -> list[Path]:
         """Folders of runs, at most two levels deep, the newest first."""
         files = [*self.root.glob("*/config.json"), *self.root.glob("*/*/config.json")]
         runs = {file.parent for file in files if not file.parent.name.startswith(".") and file.parent.name != "model"}
-        return sorted((r for r in runs if TRASH not in r.parts), key=lambda r: -_last_change(r))
+        return sorted((r for r in runs if not r.parent.name.startswith(".")), key=lambda r: -_last_change(r))
 
     def path(self, name: str) -> Path:
         """The folder of a run by its name below the root; raises `UserError` for others."""
         from .security import inside
 
         folder = inside(self.root, name)
-        if not (folder / "config.json").is_file():
+        hidden = any(part.startswith(".") for part in folder.relative_to(self.root).parts)
+        if hidden or folder == self.root or not (folder / "config.json").is_file():
             raise UserError(f"There is no run {name!r}.")
         return folder
 
@@ -74,30 +83,36 @@ class Runs:
     def starting(self) -> list[dict[str, Any]]:
         """Processes that were started and have no run folder yet, or failed before they made one."""
         rows = []
-        for log in sorted((self.root / STARTING).glob("*.log")):
-            if (self.root / log.stem / "config.json").exists():
+        for log in sorted((self.root / STARTING).rglob("*.log")):
+            name = log.relative_to(self.root / STARTING).as_posix().removesuffix(".log")
+            if (self.root / name / "config.json").exists():
                 continue
             text = log.read_text(errors="replace")[-4000:].strip()
             failed = "ganvas: " in text
             if failed or time.time() - log.stat().st_mtime < SOON:
                 sentence = text.rpartition("ganvas: ")[2] if failed else "reading the data"
-                rows.append({"name": log.stem, "state": "failed" if failed else "starting", "problem": sentence})
+                rows.append({"name": name, "state": "failed" if failed else "starting", "problem": sentence})
         return rows
 
     def start(self, name: str, arguments: Sequence[str]) -> None:
-        """Start `ganvas train ... --outdir ROOT/NAME --resume`, which outlives the studio."""
-        if not NAME.fullmatch(name):
-            raise UserError(f"A run's name is letters, digits, spaces and . , = + - up to 80, not {name[:80]!r}.")
-        folder = self.root / name
+        """Start a run of a new name; its process outlives the studio."""
+        check_name(name)
+        if name == UPLOADS:
+            raise UserError(f"The folder {UPLOADS} is for data; give the run another name.")
+        self.resume(self.root / name, arguments)
+
+    def resume(self, folder: Path, arguments: Sequence[str]) -> None:
+        """Start `ganvas train ... --outdir FOLDER --resume`."""
         if run_holder(folder):
-            raise UserError(f"{name} is being trained already.")
-        logs = self.root / STARTING
-        logs.mkdir(parents=True, exist_ok=True)
+            raise UserError(f"{folder.name} is being trained already.")
+        output = self.root / STARTING / f"{folder.relative_to(self.root)}.log"
+        output.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "ganvas", "train", *arguments, "--outdir", str(folder), "--resume"]
-        with (logs / f"{name}.log").open("wb") as log:
-            subprocess.Popen(
+        with output.open("wb") as log:
+            process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
+        threading.Thread(target=process.wait, daemon=True).start()  # no zombie remains
 
     def stop(self, folder: Path) -> None:
         """Ask the process of a run to save and end."""
@@ -116,6 +131,8 @@ class Runs:
         trash = self.root / TRASH
         trash.mkdir(exist_ok=True)
         target = trash / f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        while target.exists():
+            target = target.with_name(target.name + "+")
         folder.rename(target)
         return target
 

@@ -17,16 +17,16 @@ from ..catalog import RECIPES
 from ..describe import describe, entry
 from ..reporting.html import join
 from ..reporting.page import sections
+from .jobs import finite
 from .judge_routes import BUILT_IN
 from .models_routes import place_of
 from .play_settings import Strict
-from .processes import Runs
+from .processes import UPLOADS, Runs, check_name
 from .security import inside
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
 Text = Annotated[str, Field(max_length=400)]
-UPLOADS = "uploads"  # folder below the runs with data from the page
-MOST_FILES = 20_000
+MOST_FILES = 1000  # Starlette's limit for one request
 
 
 class Start(Strict):
@@ -53,7 +53,7 @@ def runs_of(request: Request) -> Runs:
 def read_runs(request: Request) -> dict[str, Any]:
     """Every run as a card, the newest first, and those that are starting."""
     runs = runs_of(request)
-    return {"runs": [runs.card(folder) for folder in runs.folders()], "starting": runs.starting()}
+    return {"runs": [finite(runs.card(folder)) for folder in runs.folders()], "starting": runs.starting()}
 
 
 @router.get("/recipes")
@@ -72,16 +72,18 @@ def read_recipe(name: str) -> list[dict[str, Any]]:
 
 @router.post("", status_code=202)
 def start(request: Request, wish: Start) -> dict[str, Any]:
-    """Start a run in a process of its own, or resume the run of that name."""
+    """Start a run in a process of its own."""
     if wish.recipe not in RECIPES:
         raise UserError(f"There is no recipe {wish.recipe!r}.")
     arguments = [wish.recipe, "--data", data_path(request, wish.data)]
     for option in ("images", "minutes", "resolution", "batch", "seed"):
-        if value := getattr(wish, option):
-            arguments += [f"--{option}", str(value)]
+        if (value := getattr(wish, option)) not in (None, ""):
+            arguments.append(f"--{option}={value}")
     arguments += ["--heal"] if wish.heal else []
     for path, value in wish.options.items():
-        arguments += ["--set", f"{path}={value}"]
+        arguments.append(f"--set={path}={value}")
+    if (place_of(request).runs / wish.name / "config.json").exists():
+        raise UserError(f"There is a run called {wish.name[:80]!r} already; resume it, or take another name.")
     runs_of(request).start(wish.name, arguments)
     return {"name": wish.name, "state": "starting"}
 
@@ -90,10 +92,8 @@ def start(request: Request, wish: Start) -> dict[str, Any]:
 def upload(name: str, request: Request, images: list[UploadFile]) -> dict[str, Any]:
     """Keep dropped images, or a zip of them, as data for runs; their name for a start is `uploads/NAME`."""
     from .enhance_routes import store
-    from .processes import NAME
 
-    if not NAME.fullmatch(name):
-        raise UserError(f"A name is letters, digits, spaces and . , = + - up to 80, not {name[:80]!r}.")
+    check_name(name)
     if len(images) > MOST_FILES:
         raise UserError(f"Give at most {MOST_FILES:,} files at once, or a zip.")
     folder = place_of(request).runs / UPLOADS / name
@@ -119,7 +119,7 @@ async def follow(request: Request) -> StreamingResponse:
         end = time.monotonic() + 3600
         while time.monotonic() < end and not await request.is_disconnected():
             cards = await asyncio.to_thread(lambda: [runs.card(folder) for folder in runs.folders()])
-            text = json.dumps({"runs": cards, "starting": runs.starting()})
+            text = json.dumps(finite({"runs": cards, "starting": runs.starting()}))
             if text != last:
                 yield f"data: {text}\n\n"
                 last = text
@@ -152,7 +152,7 @@ def stop(name: str, request: Request) -> dict[str, Any]:
 def resume(name: str, request: Request, heal: bool = False) -> dict[str, Any]:
     """Resume a run where it stood, perhaps with `--heal`."""
     runs = runs_of(request)
-    runs.start(runs.path(name).relative_to(runs.root).as_posix(), ["--heal"] if heal else [])
+    runs.resume(runs.path(name), ["--heal"] if heal else [])
     return {"name": name, "state": "starting"}
 
 

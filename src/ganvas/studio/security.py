@@ -1,13 +1,13 @@
 """Checks of the studio before a route is reached: host, origin, token, size of the body."""
 
 import hmac
+import ipaddress
 import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
@@ -18,6 +18,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+EVERY = frozenset(("0.0.0.0", "::"))  # to listen on all addresses
 COOKIE = "ganvas_token"
 LARGEST_BODY = 256 << 20  # bytes of an upload
 HEADERS = {
@@ -59,22 +60,39 @@ class Guard:
         except Refused as problem:
             await refuse(scope, receive, send, problem)
             return
-        bounded = Body(receive, self.largest)
-        await self.app(scope, bounded, with_headers(send, self.token) if scope["type"] == "http" else send)
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+            return
+        answer = Answer(send, self.token)
+        try:
+            await self.app(scope, Body(receive, self.largest), answer)
+        except Exception:  # Starlette answers defects outside of this guard, without its headers
+            if not answer.begun:
+                await refuse(scope, receive, send, Refused(500, "The studio failed here; its terminal shows why."))
+            raise
 
     def check(self, scope: Scope, headers: dict[str, str]) -> None:
         """Raise `Refused` for a request that another site, another name or a stranger may have made."""
         host = headers.get("host", "")
-        if name_of_host(host) not in self.hosts:
+        if not self.answers_to(name_of_host(host)):
             raise Refused(421, f"This studio does not answer to the host name {host[:80]!r}.")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
             raise Refused(403, "This request comes from another site.")
         size = headers.get("content-length", "0")
-        if not size.isascii() or not size.isdecimal() or int(size) > self.largest:
+        if not (size.isascii() and size.isdecimal() and len(size) < 16) or int(size) > self.largest:
             raise Refused(413, f"The request is larger than the limit of {self.largest >> 20} MB.")
         if self.token and not self.knows(scope, headers):
             raise Refused(401, "This studio needs its token: open the address that the command printed.")
+
+    def answers_to(self, name: str) -> bool:
+        """True for a name of this server; one that listens on all addresses answers to any, which no DNS can rebind."""
+        if name in self.hosts:
+            return True
+        try:
+            return not EVERY.isdisjoint(self.hosts) and bool(ipaddress.ip_address(name.strip("[]")))
+        except ValueError:
+            return False
 
     def knows(self, scope: Scope, headers: dict[str, str]) -> bool:
         """True if the request carries the token, in its cookie, its Authorization header or the address."""
@@ -106,19 +124,20 @@ class Body:
         return message
 
 
-def with_headers(send: Send, token: str = "") -> Send:
+class Answer:
     """A `send` that adds the security headers to every answer, and the token as a cookie that no script can read."""
-    cookie = f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
-    headers = {**HEADERS, "set-cookie": cookie} if token else HEADERS
 
-    async def wrapped(message: MutableMapping[str, Any]) -> None:
+    def __init__(self, send: Send, token: str = ""):
+        cookie = {"set-cookie": f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"} if token else {}
+        self.send, self.headers, self.begun = send, HEADERS | cookie, False
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
+            self.begun = True
             present = {k.lower() for k, _ in message["headers"]}
-            added = [(k.encode(), v.encode()) for k, v in headers.items() if k.encode() not in present]
+            added = [(k.encode(), v.encode()) for k, v in self.headers.items() if k.encode() not in present]
             message["headers"] = [*message["headers"], *added]
-        await send(message)
-
-    return wrapped
+        await self.send(message)
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, problem: Refused) -> None:
@@ -129,7 +148,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, problem: Refused) -
         return
     body = json.dumps({"detail": problem.sentence}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await with_headers(send)({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await Answer(send)({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -150,7 +169,11 @@ def inside(root: Path, name: str) -> Path:
     base = root.resolve()
     if "\0" in name:
         raise UserError("A name has no zero bytes.")
-    path = (base / name).resolve()
+    try:
+        path = (base / name).resolve()
+        path.exists()  # fails for a name that is too long
+    except (OSError, RuntimeError):  # too long, or a loop of links
+        raise UserError(f"{name[:80]!r} is no name of a file.") from None
     if path != base and base not in path.parents:
-        raise UserError(f"{name!r} is not below {root}.")
+        raise UserError(f"{name[:80]!r} is not below {root}.")
     return path

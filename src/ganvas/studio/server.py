@@ -1,12 +1,12 @@
 """The studio's server: one application with the routes of every screen, its pages, and its errors as sentences."""
 
 import contextlib
+import errno
 import importlib
 import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def create_app(place: Place) -> FastAPI:
     app.add_exception_handler(RequestValidationError, unreadable)
     for name in ("page.css", "page.js"):  # of the written report
         app.add_api_route(
-            f"/static/{name.replace('page', 'report')}", partial(FileResponse, REPORT / name), include_in_schema=False
+            f"/static/{name.replace('page', 'report')}", static_file(REPORT / name), include_in_schema=False
         )
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
@@ -69,9 +69,15 @@ def create_app(place: Place) -> FastAPI:
             return JSONResponse({"detail": f"There is no page {screen!r}."}, 404)
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
-    hosts = LOOPBACK if place.host in LOOPBACK else (*LOOPBACK, place.host.lower(), *local_names(place.host))
+    own = (place.host.lower(), f"[{place.host.lower()}]", *local_names(place.host))
+    hosts = LOOPBACK if place.host in LOOPBACK else (*LOOPBACK, *own)
     app.add_middleware(Guard, hosts=hosts, token=place.token)
     return app
+
+
+def static_file(path: Path) -> Callable[[], FileResponse]:
+    """A route that answers with one file, and takes no parameters."""
+    return lambda: FileResponse(path)
 
 
 async def sentence(request: Request, problem: Exception) -> JSONResponse:
@@ -99,14 +105,16 @@ def local_names(host: str) -> tuple[str, ...]:
 
 def free_port(host: str, first: int) -> int:
     """The first free port from `first` on; raises `UserError` if none of 20 is."""
-    for port in range(first, first + PORTS):
+    for port in range(first, min(first + PORTS, 65536)):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except PermissionError:
                 raise UserError(f"--port {port} needs more rights; take one from 1024 on.") from None
-            except OSError:
+            except OSError as problem:
+                if problem.errno != errno.EADDRINUSE:
+                    raise UserError(f"--host {host} is no address of this machine.") from None
                 continue
             return port
     raise UserError(f"The ports {first} to {first + PORTS - 1} are taken on {host}; give another --port.")
