@@ -1,0 +1,448 @@
+"""The studio's API: every route answers, every refusal is a sentence, nothing is lost or left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import io
+import json
+import os
+import pickle
+import signal
+import socket
+import struct
+import threading
+import time
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="the studio needs the extra studio")
+import uvicorn
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+import ganvas
+from ganvas.errors import UserError
+from ganvas.studio import explore_routes, security
+from ganvas.studio.jobs import Jobs
+from ganvas.studio.server import Place, create_app, free_port, make_place
+from small import narrow
+
+NAME = "127.0.0.1:7860"
+TOKEN = "a-token-of-this-test"
+
+
+def studio(folder, **fields):
+    for name in ("runs", "models"):
+        (folder / name).mkdir(exist_ok=True)
+    app = create_app(Place(folder / "runs", folder / "models", **fields))
+    return TestClient(app, base_url=f"http://{NAME}", raise_server_exceptions=False)
+
+
+@pytest.fixture
+def client(tmp_path):
+    with studio(tmp_path) as client:
+        yield client
+        client.app.state.jobs.close()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Runs of tiny models, named by their recipes."""
+    folder = tmp_path_factory.mktemp("trained")
+    for name in ("gan", "cgan"):
+        ganvas.train(name, "digits", outdir=folder / "runs" / name, images=128, resolution=8, **narrow(name))
+    return folder
+
+
+@pytest.fixture
+def explorer(trained):
+    with studio(trained) as client:
+        yield client
+        client.app.state.jobs.close()
+
+
+def png(size=(8, 6), mode="RGB", seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], len(mode)), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.squeeze()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sentence(answer, status):
+    """The sentence of a refusal; no Python error, no path of the package."""
+    assert answer.status_code == status, answer.text
+    text = answer.json()["detail"]
+    assert isinstance(text, str) and len(text) > 10 and "Error" not in text and "Traceback" not in text
+    return text
+
+
+def wait(client, job, status="done", seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        state = client.get(f"/api/jobs/{job['id']}").json()
+        if state["status"] in ("done", "failed", "cancelled"):
+            assert state["status"] == status, state
+            return state
+        time.sleep(0.02)
+    raise AssertionError(f"{state} after {seconds} s")
+
+
+def enhance(client, *files, status="done", **form):
+    answer = client.post("/api/enhance", files=[("images", file) for file in files], data={"model": "bicubic", **form})
+    assert answer.status_code == 202, answer.text
+    return wait(client, answer.json(), status)
+
+
+# Who may ask
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil:7860", "192.168.1.5"])
+def test_another_name_is_refused_on_http_and_websocket(client, host):
+    assert "host name" in sentence(client.get("/api/runs", headers={"host": host}), 421)
+    with pytest.raises(WebSocketDisconnect) as caught, client.websocket_connect("/api/play", headers={"host": host}):
+        pass
+    assert caught.value.code == 4421
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", f"http://{NAME}.evil.example", "http://[", "", "http://127.0.0.1:80", NAME]
+)
+def test_another_site_is_refused_on_http_and_websocket(client, origin):
+    headers = {"origin": origin, "host": NAME}
+    for answer in (client.get("/", headers=headers), client.post("/api/judge", json={}, headers=headers)):
+        assert "another site" in sentence(answer, 403)
+    with pytest.raises(WebSocketDisconnect) as caught, client.websocket_connect("/api/play", headers=headers):
+        pass
+    assert caught.value.code == 4403
+
+
+def test_this_site_may_ask(client):
+    for origin in ({}, {"origin": f"http://{NAME}"}):
+        assert client.get("/api/runs", headers=origin).status_code == 200
+        with client.websocket_connect("/api/play", headers={"host": NAME} | origin):
+            pass
+    assert client.get("/api/runs", headers={"host": "localhost:1"}).status_code == 200
+
+
+def test_another_host_needs_the_token(tmp_path, monkeypatch):
+    compared = []
+    compare = security.hmac.compare_digest
+    monkeypatch.setattr(security.hmac, "compare_digest", lambda a, b: compared.append(a) or compare(a, b))
+    with studio(tmp_path, host="studio.lan", token=TOKEN) as client:
+        lan = {"host": "studio.lan:7860"}
+        for wrong in ({}, {"authorization": "Bearer wrong"}, {"cookie": "ganvas_token=wrong"}, {"cookie": "\xff=;;="}):
+            answer = client.get("/api/runs", headers=lan | wrong)
+            assert "token" in sentence(answer, 401)
+            assert "set-cookie" not in answer.headers and TOKEN not in answer.text
+            with pytest.raises(WebSocketDisconnect), client.websocket_connect("/api/play", headers=lan | wrong):
+                pass
+        assert client.get("/?token=wrong", headers=lan).status_code == 401
+        assert len(compared) == 27  # always all three, in constant time
+        for right in ({"authorization": f"Bearer {TOKEN}"}, {"cookie": f"a=b; ganvas_token={TOKEN}"}):
+            assert client.get("/api/runs", headers=lan | right).status_code == 200
+            client.cookies.clear()
+        cookie = client.get(f"/play?token={TOKEN}", headers=lan).headers["set-cookie"]
+        assert cookie == f"ganvas_token={TOKEN}; HttpOnly; SameSite=Strict; Path=/"
+        assert client.get("/api/runs", headers=lan).status_code == 200  # by the cookie
+
+
+def test_an_address_of_this_machine_will_do_where_all_are_listened_on(tmp_path):
+    with studio(tmp_path, host="0.0.0.0", token=TOKEN) as client:
+        for host, status in (("192.168.1.5:7860", 200), ("[fe80::1]:7860", 200), ("evil.example", 421)):
+            assert client.get("/api/runs", headers={"host": host, "authorization": f"Bearer {TOKEN}"}).status_code == status
+
+
+def test_only_loopback_needs_no_token(tmp_path):
+    assert make_place(tmp_path, tmp_path, "127.0.0.1", 7900).token == ""
+    one, two = (make_place(tmp_path, tmp_path, "0.0.0.0", 7900) for _ in range(2))
+    assert len(one.token) >= 24 and one.token != two.token and one.token in one.address
+
+
+def test_every_answer_carries_the_security_headers(client, monkeypatch):
+    monkeypatch.setattr("ganvas.studio.runs_routes.Runs.folders", lambda self: 1 / 0)
+    answers = {
+        "page": client.get("/play"),
+        "static": client.get("/static/app.js"),
+        "report": client.get("/static/report.css"),
+        "none": client.get("/static/none.js"),
+        "no page": client.get("/nonsense"),
+        "method": client.put("/api/runs"),
+        "values": client.post("/api/judge", json=[]),
+        "sentence": client.get("/api/jobs/none"),
+        "host": client.get("/", headers={"host": "evil"}),
+        "origin": client.get("/", headers={"origin": "null"}),
+        "defect": client.get("/api/runs"),
+        "openapi": client.get("/api/openapi.json"),
+    }
+    assert answers["defect"].status_code == 500 and "terminal" in sentence(answers["defect"], 500)
+    for name, answer in answers.items():
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy and "default-src 'none'" in policy and "http" not in policy, name
+        assert "frame-ancestors 'none'" in policy and "script-src 'self'" in policy, name
+        assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["referrer-policy"], name
+    for screen in ("", "play", "runs/a/b", "explore/runs/x", "enhance", "judge", "models"):
+        assert "<script" in client.get(f"/{screen}").text
+
+
+def test_a_static_file_takes_no_parameters(client):
+    answer = client.get("/static/report.js?media_type=text/html&status_code=500&filename=x")
+    assert answer.status_code == 200 and "javascript" in answer.headers["content-type"]
+
+
+# Paths
+
+OUTSIDE = [
+    "../secret.png", "a/../../secret.png", "%2e%2e/secret.png", "..%2fsecret.png", "%2e%2e%2fsecret.png",
+    "link.png", "linked/secret.png", "%00", "a%00.png", "..%5csecret.png", "..\\secret.png", "/etc/passwd", "%2fetc%2fpasswd",
+    "x" * 300, "x/" * 2000 + "y", "loop/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OUTSIDE, ids=lambda name: name[:24])
+def test_no_path_leads_out_of_the_folders(client, tmp_path, name):
+    run, job = tmp_path / "runs" / "a", client.app.state.jobs.add("nothing", lambda job: {})
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    (tmp_path / "secret.png").write_text("secret")
+    (tmp_path / "runs" / "secret.png").write_text("secret")
+    (job.folder.parent / "secret.png").write_text("secret")
+    for folder in (run, job.folder, tmp_path / "models", tmp_path / "runs"):
+        (folder / "link.png").symlink_to(tmp_path / "secret.png")
+        (folder / "linked").symlink_to(tmp_path)
+        (folder / "loop").symlink_to(folder / "loop")
+    answers = [
+        client.get(f"/api/jobs/{job.id}/files/{name}"),
+        client.get(f"/api/enhance/{job.id}/preview/results/{name}"),
+        client.get(f"/api/runs/files/a?file={name}"),
+        client.get(f"/api/runs/files/{name}?file=config.json"),
+        client.get(f"/api/runs/page?name={name}"),
+        client.get(f"/api/explore/abilities/models/{name}"),
+        client.get(f"/api/explore/wall/runs/{name}"),
+        client.get(f"/static/{name}"),
+        client.delete(f"/api/runs/{name}"),
+        client.post(f"/api/runs/stop/{name}"),
+        client.post(f"/api/runs/resume/{name}"),
+        client.post("/api/judge", json={"metric": "psnr", "a": f"runs/{name}", "b": f"models/{name}"}),
+        client.post("/api/enhance", files={"images": ("a.png", png())}, data={"model": f"models/{name}"}),
+        client.post("/api/runs", json={"name": name, "recipe": "gan", "data": "digits"}),
+        client.post("/api/runs", json={"name": "b", "recipe": "gan", "data": name}),
+        client.post("/api/runs", json={"name": "b", "recipe": "gan", "data": f"uploads/{name}"}),
+    ]
+    for answer in answers:
+        assert 400 <= answer.status_code < 500 and "secret" not in answer.text.replace("secret.png", ""), answer.url
+    assert (run / "config.json").exists() and not list(tmp_path.glob("runs/.starting/*"))
+
+
+# Uploads
+
+
+def test_a_body_over_the_limit_is_refused_by_its_header_and_by_its_length(tmp_path, monkeypatch):
+    monkeypatch.setattr(security.Guard.__init__, "__kwdefaults__", security.Guard.__init__.__kwdefaults__ | {"largest": 1 << 20})
+    with studio(tmp_path) as client:
+        for length in (str(1 << 21), "9" * 5000, "-1", "a"):
+            answer = client.post("/api/enhance", content=b"", headers={"content-length": length})
+            assert "limit" in sentence(answer, 413)
+        sent = []
+
+        def stream():  # without a length
+            for _ in range(64):
+                sent.append(1)
+                yield b"--b\r\n" + bytes(1 << 16)
+
+        kind = {"content-type": "multipart/form-data; boundary=b"}
+        head = b'--b\r\ncontent-disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
+        answer = client.post("/api/enhance", content=iter([head, *stream()]), headers=kind)
+        assert "limit of 1 MB" in sentence(answer, 413)
+        assert not list(client.app.state.jobs.place.iterdir())
+
+
+def huge_png(width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_broken_images_fail_alone(client):
+    files = [("text.png", b"not an image"), ("huge.png", huge_png(20_000, 15_000)), ("none.png", b""), ("notes.txt", b"x")]
+    state = enhance(client, *files, ("fine.png", png()), outscale="2")
+    status = {row["file"]: row["status"] for row in state["result"]["files"]}
+    assert status == {name: "failed" for name, _ in files} | {"fine.png": "done"}
+    for row in state["result"]["files"]:
+        assert row["status"] == "done" or (row["reason"] and "Traceback" not in row["reason"])
+    assert "300" in next(row["reason"] for row in state["result"]["files"] if row["file"] == "huge.png")
+    for name, _ in files:
+        sentence(client.get(f"/api/enhance/{state['id']}/preview/sources/{name}"), 400)
+
+
+def test_uploads_are_stored_under_the_last_part_of_their_names(client):
+    given = ["../../y.png", "a.png", "a.png", ".hidden.png", "c:\\d\\e.png", "/etc/f.png", "é" * 200 + ".png", "x" * 300 + ".png"]
+    state = enhance(client, *((name, png()) for name in given))
+    folder = client.app.state.jobs.get(state["id"]).folder
+    names = sorted(path.name for path in (folder / "sources").iterdir())
+    assert names == sorted(["y.png", "a.png", "a-2.png", "hidden.png", "e.png", "f.png", "é" * 80 + ".png", "x" * 160 + ".png"])
+    assert sorted(path.name for path in (folder / "results").iterdir()) == names
+    assert not list(folder.parent.parent.glob("y.png"))
+    before = set(client.app.state.jobs.place.iterdir())
+    for name in ("..", "...", "/"):
+        answer = client.post("/api/enhance", files=[("images", (name, png()))])
+        assert "name" in sentence(answer, 400)
+    assert client.post("/api/enhance", files=[("images", ("", png()))]).status_code in (400, 422)
+    assert client.post("/api/enhance").status_code == 422
+    assert set(client.app.state.jobs.place.iterdir()) == before
+
+
+def test_results_of_one_name_do_not_replace_each_other(client):
+    jpeg = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(jpeg, "JPEG")
+    state = enhance(client, ("a.png", png()), ("a.jpg", jpeg.getvalue()), form="png")
+    outputs = [row["output"] for row in state["result"]["files"] if row["status"] == "done"]
+    assert len(set(outputs)) == 2, state
+
+
+def test_an_uploaded_page_may_run_nothing(client):
+    state = enhance(client, ("a.html", b"<script>1</script>"), ("a.png", png()))
+    answer = client.get(f"/api/jobs/{state['id']}/files/sources/a.html")
+    assert "sandbox" in answer.headers["content-security-policy"] and "allow" not in answer.headers["content-security-policy"]
+
+
+class Canary:
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return builtins.open, (str(self.file), "w")
+
+
+def test_a_model_that_would_run_code_runs_none(client, tmp_path):
+    canary = tmp_path / "canary"
+    plain = pickle.dumps(Canary(canary))
+    (tmp_path / "models" / "plain.pth").write_bytes(plain)
+    torch.save({"params": Canary(canary)}, tmp_path / "models" / "zip.pt")
+    (tmp_path / "models" / "folder").mkdir()
+    (tmp_path / "models" / "folder" / "generator.safetensors").write_bytes(plain)
+    for name in ("plain.pth", "zip.pt", "folder"):
+        state = enhance(client, ("a.png", png()), model=f"models/{name}", status="failed")
+        assert len(state["problem"]) > 10
+        sentence(client.get(f"/api/explore/abilities/models/{name}"), 400)
+    assert not canary.exists()
+    pickle.loads(plain).close()
+    assert canary.exists()
+
+
+# Jobs
+
+
+def hold(client):
+    """A job that runs until the event is set; returns it when it runs."""
+    event = threading.Event()
+
+    def work(job):
+        while not event.wait(0.01):
+            job.report(0.5)
+        return {"x": 1}
+
+    job = client.app.state.jobs.add("hold", work)
+    while job.status == "waiting":
+        time.sleep(0.01)
+    return job, event
+
+
+def test_200_jobs_at_once(client):
+    jobs = client.app.state.jobs
+    _, event = hold(client)
+    answers = [
+        client.post("/api/enhance", files={"images": ("a.png", png())}, data={"model": "bicubic"}) for _ in range(200)
+    ]
+    taken = [answer.json() for answer in answers if answer.status_code == 202]
+    assert len(taken) == 64 and all("64 jobs wait" in sentence(a, 429) for a in answers if a.status_code != 202)
+    assert len(list(jobs.place.iterdir())) == 65
+    event.set()
+    for job in taken:
+        assert wait(client, job)["result"]["files"][0]["status"] == "done"
+
+
+def test_cancelled_jobs_leave_nothing_and_free_their_places(client):
+    jobs = client.app.state.jobs
+    running, _ = hold(client)
+    waiting = [jobs.add("wait", lambda job: {}) for _ in range(64)]
+    sentence(client.post("/api/judge", json={"metric": "modes", "a": "data/ring", "b": "data/ring"}), 429)
+    for job in waiting:
+        assert client.delete(f"/api/jobs/{job.id}").json()["status"] == "cancelled"
+        assert not job.folder.exists()
+    more = jobs.add("more", lambda job: {"y": 2})
+    assert client.delete(f"/api/jobs/{running.id}").json()["status"] == "cancelled"
+    assert wait(client, {"id": more.id})["result"] == {"y": 2}
+    assert running.status == "cancelled" and not running.folder.exists()
+    assert client.delete(f"/api/jobs/{more.id}").json()["status"] == "done"  # it is over
+    assert list(jobs.place.iterdir()) == [more.folder]
+    jobs.close()
+    assert not jobs.place.exists()
+
+
+def test_finished_jobs_and_their_files_go_after_a_while(monkeypatch):
+    monkeypatch.setattr("ganvas.studio.jobs.REMEMBERED", 2)
+    jobs = Jobs()
+    done = []
+    for _ in range(5):
+        done.append(jobs.add("x", lambda job: {}))
+        while not done[-1].over:
+            time.sleep(0.005)
+    jobs.add("last", lambda job: {})
+    assert [job.folder.exists() for job in done] == [False, False, False, True, True]
+    with pytest.raises(UserError, match="no job"):
+        jobs.get(done[0].id)
+    jobs.close()
+
+
+def test_a_job_that_fails_says_why_and_the_next_one_works(client):
+    jobs = client.app.state.jobs
+    failed = jobs.add("fails", lambda job: 1 / 0)
+    nan = jobs.add("nan", lambda job: {"value": float("nan"), "list": [float("inf")]})
+    assert "division" in wait(client, {"id": failed.id}, "failed")["problem"]
+    assert wait(client, {"id": nan.id})["result"] == {"value": None, "list": [None]}
+
+
+def test_events_come_in_order_and_end(client):
+    answer = client.post(
+        "/api/enhance", files=[("images", (f"{k}.png", png())) for k in range(4)], data={"model": "bicubic"}
+    )
+    with client.stream("GET", f"/api/jobs/{answer.json()['id']}/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        states = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")]
+    order = ("waiting", "running", "done")
+    ranks = [order.index(state["status"]) for state in states]
+    shares = [state["share"] for state in states]
+    assert ranks == sorted(ranks) and shares == sorted(shares) and states[-1]["status"] == "done" and shares[-1] == 1
+    assert [row["file"] for row in states[-1]["result"]["files"]] == [f"{k}.png" for k in range(4)]
+
+
+def test_a_result_is_its_file_its_preview_and_in_the_zip(client, tmp_path):
+    for mode in ("RGB", "RGBA", "L"):
+        state = enhance(client, ("a.png", png(mode=mode)), ("b.png", png(seed=1)), outscale="2")
+        at = f"/api/jobs/{state['id']}/files/results/a.png"
+        saved = np.asarray(Image.open(io.BytesIO(client.get(at).content)))
+        seen = np.asarray(Image.open(io.BytesIO(client.get(f"/api/enhance/{state['id']}/preview/results/a.png").content)))
+        assert saved.shape[:2] == (12, 16) and np.array_equal(saved, seen), mode
+        archive = zipfile.ZipFile(io.BytesIO(client.get(f"/api/enhance/{state['id']}/zip").content))
+        assert archive.namelist() == ["a.png", "b.png"] and archive.read("a.png") == client.get(at).content
+    _, event = hold(client)
+    waiting = client.post("/api/enhance", files={"images": ("a.png", png())}, data={"model": "bicubic"}).json()
+    assert "no results" in sentence(client.get(f"/api/enhance/{waiting['id']}/zip"), 400)
+    event.set()
+
+
+@pytest.mark.parametrize(
+    "form", [{"verb": "explode"}, {"outscale": "99"}, {"outscale": "x"}, {"strength": "2"}, {"iterations": "0"}]
+)
+def test_values_out_of_range_are_refused(client, form):
+    sentence(client.post("/api/enhance", files={"images": ("a.png", png())}, data={"model": "bicubic"} | form), 422)
+    assert not list(client.app.state.jobs.place.iterdir())
