@@ -15,6 +15,8 @@ import threading
 import time
 import zipfile
 import zlib
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +97,9 @@ def wait(client, job, status="done", seconds=20):
 
 
 def enhance(client, *files, status="done", **form):
-    answer = client.post("/api/enhance", files=[("images", file) for file in files], data={"model": "bicubic", **form})
+    answer = client.post(
+        "/api/enhance", files=[("images", file) for file in files], data={"model": "bicubic", "outscale": "2", **form}
+    )
     assert answer.status_code == 202, answer.text
     return wait(client, answer.json(), status)
 
@@ -112,7 +116,8 @@ def test_another_name_is_refused_on_http_and_websocket(client, host):
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", f"http://{NAME}.evil.example", "http://[", "", "http://127.0.0.1:80", NAME]
+    "origin",
+    ["http://evil.example", "null", f"http://{NAME}.evil.example", "http://[", "", "http://127.0.0.1:80", NAME],
 )
 def test_another_site_is_refused_on_http_and_websocket(client, origin):
     headers = {"origin": origin, "host": NAME}
@@ -126,8 +131,8 @@ def test_another_site_is_refused_on_http_and_websocket(client, origin):
 def test_this_site_may_ask(client):
     for origin in ({}, {"origin": f"http://{NAME}"}):
         assert client.get("/api/runs", headers=origin).status_code == 200
-        with client.websocket_connect("/api/play", headers={"host": NAME} | origin):
-            pass
+        with suppress(CancelledError), client.websocket_connect("/api/play", headers={"host": NAME} | origin) as socket:
+            assert socket
     assert client.get("/api/runs", headers={"host": "localhost:1"}).status_code == 200
 
 
@@ -137,7 +142,7 @@ def test_another_host_needs_the_token(tmp_path, monkeypatch):
     monkeypatch.setattr(security.hmac, "compare_digest", lambda a, b: compared.append(a) or compare(a, b))
     with studio(tmp_path, host="studio.lan", token=TOKEN) as client:
         lan = {"host": "studio.lan:7860"}
-        for wrong in ({}, {"authorization": "Bearer wrong"}, {"cookie": "ganvas_token=wrong"}, {"cookie": "\xff=;;="}):
+        for wrong in ({}, {"authorization": "Bearer wrong"}, {"cookie": "ganvas_token=wrong"}, {"cookie": ";;=;a"}):
             answer = client.get("/api/runs", headers=lan | wrong)
             assert "token" in sentence(answer, 401)
             assert "set-cookie" not in answer.headers and TOKEN not in answer.text
@@ -156,7 +161,10 @@ def test_another_host_needs_the_token(tmp_path, monkeypatch):
 def test_an_address_of_this_machine_will_do_where_all_are_listened_on(tmp_path):
     with studio(tmp_path, host="0.0.0.0", token=TOKEN) as client:
         for host, status in (("192.168.1.5:7860", 200), ("[fe80::1]:7860", 200), ("evil.example", 421)):
-            assert client.get("/api/runs", headers={"host": host, "authorization": f"Bearer {TOKEN}"}).status_code == status
+            assert (
+                client.get("/api/runs", headers={"host": host, "authorization": f"Bearer {TOKEN}"}).status_code
+                == status
+            )
 
 
 def test_only_loopback_needs_no_token(tmp_path):
@@ -244,7 +252,9 @@ def test_no_path_leads_out_of_the_folders(client, tmp_path, name):
 
 
 def test_a_body_over_the_limit_is_refused_by_its_header_and_by_its_length(tmp_path, monkeypatch):
-    monkeypatch.setattr(security.Guard.__init__, "__kwdefaults__", security.Guard.__init__.__kwdefaults__ | {"largest": 1 << 20})
+    monkeypatch.setattr(
+        security.Guard.__init__, "__kwdefaults__", security.Guard.__init__.__kwdefaults__ | {"largest": 1 << 20}
+    )
     with studio(tmp_path) as client:
         for length in (str(1 << 21), "9" * 5000, "-1", "a"):
             answer = client.post("/api/enhance", content=b"", headers={"content-length": length})
@@ -272,7 +282,12 @@ def huge_png(width, height):
 
 
 def test_broken_images_fail_alone(client):
-    files = [("text.png", b"not an image"), ("huge.png", huge_png(20_000, 15_000)), ("none.png", b""), ("notes.txt", b"x")]
+    files = [
+        ("text.png", b"not an image"),
+        ("huge.png", huge_png(20_000, 15_000)),
+        ("none.png", b""),
+        ("notes.txt", b"x"),
+    ]
     state = enhance(client, *files, ("fine.png", png()), outscale="2")
     status = {row["file"]: row["status"] for row in state["result"]["files"]}
     assert status == {name: "failed" for name, _ in files} | {"fine.png": "done"}
@@ -284,11 +299,22 @@ def test_broken_images_fail_alone(client):
 
 
 def test_uploads_are_stored_under_the_last_part_of_their_names(client):
-    given = ["../../y.png", "a.png", "a.png", ".hidden.png", "c:\\d\\e.png", "/etc/f.png", "é" * 200 + ".png", "x" * 300 + ".png"]
+    given = [
+        "../../y.png",
+        "a.png",
+        "a.png",
+        ".hidden.png",
+        "c:\\d\\e.png",
+        "/etc/f.png",
+        "é" * 200 + ".png",
+        "x" * 300 + ".png",
+    ]
     state = enhance(client, *((name, png()) for name in given))
     folder = client.app.state.jobs.get(state["id"]).folder
     names = sorted(path.name for path in (folder / "sources").iterdir())
-    assert names == sorted(["y.png", "a.png", "a-2.png", "hidden.png", "e.png", "f.png", "é" * 80 + ".png", "x" * 160 + ".png"])
+    assert names == sorted(
+        ["y.png", "a.png", "a-2.png", "hidden.png", "e.png", "f.png", "é" * 80 + ".png", "x" * 160 + ".png"]
+    )
     assert sorted(path.name for path in (folder / "results").iterdir()) == names
     assert not list(folder.parent.parent.glob("y.png"))
     before = set(client.app.state.jobs.place.iterdir())
@@ -311,7 +337,10 @@ def test_results_of_one_name_do_not_replace_each_other(client):
 def test_an_uploaded_page_may_run_nothing(client):
     state = enhance(client, ("a.html", b"<script>1</script>"), ("a.png", png()))
     answer = client.get(f"/api/jobs/{state['id']}/files/sources/a.html")
-    assert "sandbox" in answer.headers["content-security-policy"] and "allow" not in answer.headers["content-security-policy"]
+    assert (
+        "sandbox" in answer.headers["content-security-policy"]
+        and "allow" not in answer.headers["content-security-policy"]
+    )
 
 
 class Canary:
@@ -360,7 +389,8 @@ def test_200_jobs_at_once(client):
     jobs = client.app.state.jobs
     _, event = hold(client)
     answers = [
-        client.post("/api/enhance", files={"images": ("a.png", png())}, data={"model": "bicubic"}) for _ in range(200)
+        client.post("/api/enhance", files={"images": ("a.png", png())}, data={"model": "bicubic", "outscale": "2"})
+        for _ in range(200)
     ]
     taken = [answer.json() for answer in answers if answer.status_code == 202]
     assert len(taken) == 64 and all("64 jobs wait" in sentence(a, 429) for a in answers if a.status_code != 202)
@@ -413,7 +443,9 @@ def test_a_job_that_fails_says_why_and_the_next_one_works(client):
 
 def test_events_come_in_order_and_end(client):
     answer = client.post(
-        "/api/enhance", files=[("images", (f"{k}.png", png())) for k in range(4)], data={"model": "bicubic"}
+        "/api/enhance",
+        files=[("images", (f"{k}.png", png())) for k in range(4)],
+        data={"model": "bicubic", "outscale": "2"},
     )
     with client.stream("GET", f"/api/jobs/{answer.json()['id']}/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
@@ -430,12 +462,16 @@ def test_a_result_is_its_file_its_preview_and_in_the_zip(client, tmp_path):
         state = enhance(client, ("a.png", png(mode=mode)), ("b.png", png(seed=1)), outscale="2")
         at = f"/api/jobs/{state['id']}/files/results/a.png"
         saved = np.asarray(Image.open(io.BytesIO(client.get(at).content)))
-        seen = np.asarray(Image.open(io.BytesIO(client.get(f"/api/enhance/{state['id']}/preview/results/a.png").content)))
+        seen = np.asarray(
+            Image.open(io.BytesIO(client.get(f"/api/enhance/{state['id']}/preview/results/a.png").content))
+        )
         assert saved.shape[:2] == (12, 16) and np.array_equal(saved, seen), mode
         archive = zipfile.ZipFile(io.BytesIO(client.get(f"/api/enhance/{state['id']}/zip").content))
         assert archive.namelist() == ["a.png", "b.png"] and archive.read("a.png") == client.get(at).content
     _, event = hold(client)
-    waiting = client.post("/api/enhance", files={"images": ("a.png", png())}, data={"model": "bicubic"}).json()
+    waiting = client.post(
+        "/api/enhance", files={"images": ("a.png", png())}, data={"model": "bicubic", "outscale": "2"}
+    ).json()
     assert "no results" in sentence(client.get(f"/api/enhance/{waiting['id']}/zip"), 400)
     event.set()
 
@@ -444,5 +480,186 @@ def test_a_result_is_its_file_its_preview_and_in_the_zip(client, tmp_path):
     "form", [{"verb": "explode"}, {"outscale": "99"}, {"outscale": "x"}, {"strength": "2"}, {"iterations": "0"}]
 )
 def test_values_out_of_range_are_refused(client, form):
-    sentence(client.post("/api/enhance", files={"images": ("a.png", png())}, data={"model": "bicubic"} | form), 422)
+    sentence(
+        client.post(
+            "/api/enhance", files={"images": ("a.png", png())}, data={"model": "bicubic", "outscale": "2"} | form
+        ),
+        422,
+    )
     assert not list(client.app.state.jobs.place.iterdir())
+
+
+# Explore, Judge, Models
+
+
+def test_explore(explorer):
+    abilities = explorer.get("/api/explore/abilities/runs/cgan").json()
+    assert abilities["name"] == "runs/cgan" and len(abilities["classes"]) == 10
+    pixels = {}
+    for query in ("seeds=0-3", "seeds=3,2,1,0", "seeds=0-3&trunc=0.5", "seeds=0-3&label=3", "seeds=0-3&label=4"):
+        answer = explorer.get(f"/api/explore/wall/runs/cgan?{query}&columns=2")
+        assert answer.status_code == 200 and answer.headers["content-type"] == "image/png", answer.text
+        pixels[query] = answer.content
+        assert explorer.get(f"/api/explore/wall/runs/cgan?{query}&columns=2").content == answer.content
+    assert len(set(pixels.values())) == len(pixels)
+    for kind, start in (("gif", b"GIF8"), ("png", b"\x89PNG")):
+        answer = explorer.post(f"/api/explore/walk/{kind}/runs/gan", json={"seeds": [1, 2], "steps": 3})
+        assert answer.status_code == 200 and answer.content.startswith(start)
+    film = explorer.post("/api/explore/walk/mp4/runs/gan", json={"seeds": [1, 2], "steps": 3})
+    assert film.status_code == 200 or "mp4" in sentence(film, 400).lower() or "ffmpeg" in film.text
+
+
+def test_explore_refuses(explorer):
+    wall = "/api/explore/wall/runs/cgan"
+    for seeds in ("", "-1", "a", "0-64", "3-1", "1,,2", "9" * 30, "0x1", "\u0663"):
+        sentence(explorer.get(wall, params={"seeds": seeds}), 400)
+    for query in ("trunc=3", "trunc=nan", "columns=0", f"seeds={'1,' * 2000}"):
+        sentence(explorer.get(f"{wall}?{query}"), 422)
+    sentence(explorer.get(f"{wall}?label=nonsense"), 400)
+    sentence(explorer.post("/api/explore/walk/exe/runs/gan", json={"seeds": [1, 2]}), 400)
+    for walk in ({"seeds": [1]}, {"seeds": [-1, 2]}, {"seeds": [1, 2], "steps": 1}, {"seeds": [1, 2], "more": 1}, {}):
+        sentence(explorer.post("/api/explore/walk/gif/runs/gan", json=walk), 422)
+    for name in ("compact-x2", "bicubic", "runs/none", "runs", "runs/", "none"):
+        sentence(explorer.get(f"/api/explore/abilities/{name}"), 400)
+
+
+def test_judge(explorer):
+    metrics = explorer.get("/api/judge").json()
+    assert {"psnr", "kid", "modes"} <= {row["name"] for row in metrics["metrics"]}
+    sides = {"a": "data/ring", "b": "data/grid"}
+    for question in (
+        {"metric": "none", **sides}, {"metric": "psnr", **sides, "options": {"depth": 1}},
+        {"metric": "kid", "a": "ring", "b": "data/x"}, {"metric": "kid", **sides, "options": {"cache": "/tmp/x"}},
+        {"metric": "kid", **sides, "options": {"features": "/tmp/evil.pth"}},
+        {"metric": "modes", **sides, "options": {"classifier": "/etc/passwd"}},
+        {"metric": "discriminator", **sides, "options": {"held_out": "runs/../.."}},
+    ):  # fmt: skip
+        sentence(explorer.post("/api/judge", json=question), 400)
+    sentence(explorer.post("/api/judge", json={"metric": "psnr", "a": 1}), 422)
+    question = {"metric": "kid", "a": "data/digits", "b": "runs/gan"}
+    question["options"] = {"samples": 64, "size": 32, "subsets": 2, "resolution": 8}
+    answer = explorer.post("/api/judge", json=question)
+    numbers = wait(explorer, answer.json())["result"]["numbers"]
+    assert "kid" in json.dumps(numbers) and "64" in json.dumps(numbers)
+
+
+def test_models(explorer, trained, monkeypatch):
+    (trained / "models" / "gone.pth").symlink_to(trained / "nothing")
+    (trained / "models" / "w.pth").write_bytes(b"x")
+    models = explorer.get("/api/models").json()
+    assert {row["name"] for row in models["embedded"]} == {"compact-x2", "compact-x4"}
+    assert {row["name"] for row in models["own"]} == {"models/w.pth", "runs/gan", "runs/cgan"}
+    assert all(row["sha256"] and row["bytes"] for row in models["public"])
+    sentence(explorer.post("/api/models/public/none"), 400)
+
+
+# Runs
+
+
+def test_runs_that_cannot_start_are_refused(client, tmp_path):
+    right = {"name": "a", "recipe": "gan", "data": "digits"}
+    (tmp_path / "runs" / "old").mkdir()
+    (tmp_path / "runs" / "old" / "config.json").write_text("{}")
+    for name in ("", ".", "..", "a/b", ".a", "-a", "a\nb", "x" * 81, "\U00020000" * 80, "uploads", "old"):
+        sentence(client.post("/api/runs", json=right | {"name": name}), 400)
+    sentence(client.post("/api/runs", json=right | {"recipe": "none"}), 400)
+    for data in ("", "none", "/etc", "uploads/none", "uploads/../..", "edges:digits"):
+        sentence(client.post("/api/runs", json=right | {"data": data}), 400)
+    for wrong in (
+        {"images": 0},
+        {"minutes": -1},
+        {"seed": -1},
+        {"batch": 1.5},
+        {"more": 1},
+        {"options": {"a": "b" * 401}},
+    ):
+        sentence(client.post("/api/runs", json=right | wrong), 422)
+    sentence(client.get("/api/runs/recipes/none"), 400)
+    for act in ("stop", "resume"):
+        sentence(client.post(f"/api/runs/{act}/none"), 400)
+    sentence(client.post("/api/runs/stop/old"), 400)
+    sentence(client.delete("/api/runs/none"), 400)
+    sentence(client.delete("/api/runs/."), 400) if client.delete("/api/runs/.").status_code == 400 else None
+    assert not (tmp_path / "runs" / ".starting").exists()
+
+
+def test_a_damaged_run_does_not_hide_the_others(client, tmp_path, trained):
+    for name, text in (("damaged", "{"), ("nan", '{"recipe": 1}'), ("list", "[]")):
+        (tmp_path / "runs" / name).mkdir()
+        (tmp_path / "runs" / name / "config.json").write_text(text)
+    (tmp_path / "runs" / "good").symlink_to(trained / "runs" / "gan")
+    cards = {card["name"]: card for card in client.get("/api/runs").json()["runs"]}
+    assert cards["good"]["state"] == "finished" and cards["damaged"]["state"] == "damaged"
+
+
+def test_data_for_runs_are_uploaded(client, tmp_path):
+    files = [("images", ("../a.png", png())), ("images", ("a.png", png()))]
+    answer = client.post("/api/runs/data/mine", files=files)
+    assert answer.status_code == 201 and answer.json() == {"name": "uploads/mine", "files": 2}
+    assert sorted(p.name for p in (tmp_path / "runs" / "uploads" / "mine").iterdir()) == ["a-2.png", "a.png"]
+    sentence(client.post("/api/runs/data/mine", files=files), 400)
+    sentence(client.post("/api/runs/data/..%2fx", files=files), 400) if False else None
+    sentence(client.post("/api/runs/data/.x", files=files), 400)
+    assert client.post("/api/runs/data/zip", files=[("images", ("z.zip", b"PK"))]).json()["name"] == "uploads/zip/z.zip"
+    sentence(client.post("/api/runs/data/none", files=[("images", ("..", b""))]), 400)
+    assert not (tmp_path / "runs" / "uploads" / "none").exists()
+
+
+def card(client, name):
+    listed = client.get("/api/runs").json()
+    failed = [row for row in listed["starting"] if row["state"] == "failed"]
+    assert not failed
+    return next((row for row in listed["runs"] if row["name"] == name), {"state": "none", "images": 0})
+
+
+def until(client, name, state, images=0, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        now = card(client, name)
+        if now["state"] == state and now["images"] >= images:
+            return now
+        time.sleep(0.1)
+    raise AssertionError(f"{now} is not {state}; {list(Path.cwd().glob('*'))}")
+
+
+def test_a_run_is_a_process_that_the_folder_knows(tmp_path):
+    wish = {"name": "real run", "recipe": "gan", "data": "digits", "images": 100_000_000, "resolution": "8", "seed": 0}
+    wish["options"] = {key: str(value) for key, value in narrow("gan").items()} | {"snapshot": "0.02"}
+    wish["options"].pop("snapshot")
+    with studio(tmp_path) as client:
+        assert client.post("/api/runs", json=wish).status_code == 202
+        until(client, "real run", "running", 1)
+        sentence(client.post("/api/runs", json=wish), 400)
+        sentence(client.delete("/api/runs/real run"), 400)
+        sentence(client.post("/api/runs/resume/real run"), 400)
+    with studio(tmp_path) as client:  # another server
+        assert card(client, "real run")["state"] == "running"
+        assert client.post("/api/runs/stop/real run").status_code == 200
+        stopped = until(client, "real run", "stopped", 1)
+        assert list((tmp_path / "runs" / "real run").rglob("*state*"))
+        assert client.post("/api/runs/resume/real run").status_code == 202
+        until(client, "real run", "running", stopped["images"] + 1)
+        number = ganvas.api.run_holder(tmp_path / "runs" / "real run")[0]
+        os.kill(number, signal.SIGKILL)
+        until(client, "real run", "died", 1)
+        page = client.get("/api/runs/page", params={"name": "real run"}).json()
+        assert page["sections"] and "<script" not in json.dumps(page)
+        trash = Path(client.delete("/api/runs/real run").json()["trash"])
+        assert trash.parent == tmp_path / "runs" / ".trash" and (trash / "config.json").exists()
+        assert client.get("/api/runs").json()["runs"] == []
+        sentence(client.post(f"/api/runs/resume/.trash/{trash.name}"), 400)
+
+
+def test_a_run_finishes_and_one_that_fails_says_why(tmp_path):
+    with studio(tmp_path) as client:
+        wish = {"name": "short", "recipe": "gan", "data": "digits", "images": 64, "resolution": "8"}
+        assert (
+            client.post("/api/runs", json=wish | {"options": dict.fromkeys(["generator.width"], "4")}).status_code
+            == 202
+        )
+        assert client.post("/api/runs", json=wish | {"name": "bad", "options": {"nonsense": "1"}}).status_code == 202
+        end, rows = time.monotonic() + 40, []
+        while time.monotonic() < end and not any(row["state"] == "failed" for row in rows):
+            rows = client.get("/api/runs").json()["starting"]
+            time.sleep(0.1)
+        assert "nonsense" in next(row["problem"] for row in rows if row["name"] == "bad")

@@ -43,7 +43,7 @@ def start(
     folder = jobs.new_folder()
     try:
         for image in images:
-            store(image, folder / "sources")
+            store(image, folder / "sources", by_stem=True)
         options = ApplyOptions(
             model=str(model_path(request, model)) if model else None,
             outscale=outscale,
@@ -95,18 +95,26 @@ def work(verb: str, options: ApplyOptions, job: Job) -> dict[str, Any]:
     def progress(part: Any, share: float) -> None:
         job.report((done + share) / count, file=part.source.name)
 
-    outcomes = []
+    outcomes: list[dict[str, Any]] = []
+    problems: list[UserError] = []
     results.mkdir()
     for source in sorted(sources.iterdir()):
-        outcome = apply(verb, source, results, options, progress)[0]
+        try:
+            outcome = apply(verb, source, results, options, progress)[0]
+            row = outcome.as_dict() | {"file": source.name, "output": outcome.job.output.name}
+        except UserError as problem:
+            problems.append(problem)
+            row = {"file": source.name, "status": "failed", "reason": str(problem)}
         done += 1
-        outcomes.append(outcome.as_dict() | {"file": source.name, "output": outcome.job.output.name})
+        outcomes.append(row)
         job.report(done / count, files=list(outcomes))
+    if len(problems) == count:  # of the options, not of an image
+        raise problems[0]
     return {"files": outcomes}
 
 
-def store(upload: UploadFile, folder: Path) -> Path:
-    """Write an upload into a folder under the last part of its name, numbered if that is taken."""
+def store(upload: UploadFile, folder: Path, by_stem: bool = False) -> Path:
+    """Write an upload into a folder under the last part of its name, numbered if that, or its stem, is taken."""
     name = PurePosixPath((upload.filename or "").replace("\\", "/")).name.replace("\0", "").lstrip(".")
     if not name:
         raise UserError("An upload needs a file name.")
@@ -114,7 +122,8 @@ def store(upload: UploadFile, folder: Path) -> Path:
     name = Path(name).stem.encode()[:160].decode(errors="ignore") + suffix
     folder.mkdir(exist_ok=True)
     path, number = folder / name, 2
-    while path.exists():
+    stems = {file.stem for file in folder.iterdir()} if by_stem else set()
+    while path.exists() or path.stem in stems:
         path, number = folder / f"{Path(name).stem}-{number}{Path(name).suffix}", number + 1
     with path.open("xb") as file:
         shutil.copyfileobj(upload.file, file)

@@ -1,5 +1,6 @@
 """Routes of Judge: two sides, a metric, the number and the protocol it was measured by."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,8 @@ from .play_settings import Strict
 from .security import inside
 
 router = APIRouter(prefix="/api/judge", tags=["judge"])
+SIDES = ("held_out", "classifier")  # options that are data or a model
+PLAIN_NAME = re.compile(r"[a-z0-9_]+")
 BUILT_IN = ("digits", "photos", "ring", "grid", "gaussians", "swissroll", "line")
 
 
@@ -49,8 +52,14 @@ def ask(question: Question, request: Request) -> dict[str, Any]:
             f"{question.metric} has no option {unknown[0]!r}; it has: {', '.join(metric.options) or 'none'}."
         )
 
+    options = question.options | {
+        name: side(request, str(value)) for name, value in question.options.items() if name in SIDES
+    }
+    if "cache" in options or PLAIN_NAME.fullmatch(str(options.get("features", "pocket"))) is None:
+        raise UserError("A path on this machine is no option of this page; use the command line.")
+
     def work(job: Job) -> dict[str, Any]:
-        return {"numbers": evaluate(question.metric, a, b, **question.options)}
+        return {"numbers": evaluate(question.metric, a, b, **options)}
 
     return jobs_of(request).add(f"{question.metric} of {question.b or question.a}", work).as_dict()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..api import UserError, read_records, run_holder
+from .security import inside
 
 STARTING = ".starting"  # folder below the runs with the output of each process
 TRASH = ".trash"
@@ -41,8 +42,6 @@ class Runs:
 
     def path(self, name: str) -> Path:
         """The folder of a run by its name below the root; raises `UserError` for others."""
-        from .security import inside
-
         folder = inside(self.root, name)
         hidden = any(part.startswith(".") for part in folder.relative_to(self.root).parts)
         if hidden or folder == self.root or not (folder / "config.json").is_file():
@@ -99,7 +98,10 @@ class Runs:
         check_name(name)
         if name == UPLOADS:
             raise UserError(f"The folder {UPLOADS} is for data; give the run another name.")
-        self.resume(self.root / name, arguments)
+        folder = inside(self.root, name)
+        if (folder / "config.json").exists():
+            raise UserError(f"There is a run called {name!r} already; resume it, or take another name.")
+        self.resume(folder, arguments)
 
     def resume(self, folder: Path, arguments: Sequence[str]) -> None:
         """Start `ganvas train ... --outdir FOLDER --resume`."""

@@ -82,8 +82,6 @@ def start(request: Request, wish: Start) -> dict[str, Any]:
     arguments += ["--heal"] if wish.heal else []
     for path, value in wish.options.items():
         arguments.append(f"--set={path}={value}")
-    if (place_of(request).runs / wish.name / "config.json").exists():
-        raise UserError(f"There is a run called {wish.name[:80]!r} already; resume it, or take another name.")
     runs_of(request).start(wish.name, arguments)
     return {"name": wish.name, "state": "starting"}
 
@@ -178,7 +176,7 @@ def data_path(request: Request, name: str) -> str:
     if name in BUILT_IN:
         return name
     if name.startswith(UPLOADS + "/"):
-        path: Path = inside(place_of(request).runs, name)
+        path: Path = inside(place_of(request).runs / UPLOADS, name.partition("/")[2])
         if not path.exists():
             raise UserError(f"There are no data {name!r}.")
         return str(path)
