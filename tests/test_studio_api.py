@@ -59,7 +59,7 @@ def trained(tmp_path_factory):
     """Runs of tiny models, named by their recipes."""
     folder = tmp_path_factory.mktemp("trained")
     for name in ("gan", "cgan"):
-        ganvas.train(name, data="digits", outdir=folder / "runs" / name, images=128, resolution=8, **narrow(name))
+        ganvas.train(name, data="digits", outdir=folder / "runs" / name, images=128, resolution=8, set=narrow(name))
     return folder
 
 
@@ -726,7 +726,7 @@ def test_a_missing_package_is_one_sentence(command, monkeypatch):
 
     for name in ("fastapi", "python_multipart"):
         monkeypatch.setattr(module, "find_spec", lambda asked, name=name: None if asked == name else object())
-        code, out, err = command("studio", "--no-open")
+        code, _, err = command("studio", "--no-open")
         assert code and name in err and "ganvas[studio]" in err and "Traceback" not in err
 
 

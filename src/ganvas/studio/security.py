@@ -67,7 +67,7 @@ class Guard:
         try:
             await self.app(scope, Body(receive, self.largest), answer)
         except Exception:  # Starlette answers defects outside of this guard, without its headers
-            if not answer.begun:
+            if not answer.started:
                 await refuse(scope, receive, send, Refused(500, "The studio failed here; its terminal shows why."))
             raise
 
@@ -129,11 +129,11 @@ class Answer:
 
     def __init__(self, send: Send, token: str = ""):
         cookie = {"set-cookie": f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"} if token else {}
-        self.send, self.headers, self.begun = send, HEADERS | cookie, False
+        self.send, self.headers, self.started = send, HEADERS | cookie, False
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
+            self.started = True
             present = {k.lower() for k, _ in message["headers"]}
             added = [(k.encode(), v.encode()) for k, v in self.headers.items() if k.encode() not in present]
             message["headers"] = [*message["headers"], *added]
