@@ -736,7 +736,7 @@ def test_apply_is_the_command_bit_for_bit(command, tmp_path):
     content, style = tmp_path / "content.png", tmp_path / "style.png"
     options = ApplyOptions(model="compact-x2", strength=0.5)
     apply("upscale", content, tmp_path / "a.png", options)
-    assert command("upscale", content, "-o", tmp_path / "b.png", "--model", "compact-x2", "--strength", 0.5)[0] == 0
+    assert command("upscale", "-i", content, "-o", tmp_path / "b.png", "--model", "compact-x2", "--strength", 0.5)[0] == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     options = ApplyOptions(styles=(style,), iterations=3)
     apply("stylize", content, tmp_path / "c.png", options)
