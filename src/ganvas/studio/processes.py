@@ -56,7 +56,7 @@ class Runs:
         except UserError as problem:
             return {"name": name, "state": "damaged", "problem": str(problem)}
         speed = record.values("images_per_second")
-        left = (record.planned - record.images) / speed[-1] if speed and speed[-1] > 0 else None
+        left = max(record.planned - record.images, 0) / speed[-1] if speed and speed[-1] > 0 else None
         findings = sorted(record.findings, key=lambda f: ["trouble", "warning", "note"].index(f.severity))
         return {
             "name": name,
