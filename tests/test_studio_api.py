@@ -487,7 +487,7 @@ def test_a_result_is_its_file_its_preview_and_in_the_zip(client, tmp_path):
         archive = zipfile.ZipFile(io.BytesIO(client.get(f"/api/enhance/{state['id']}/zip").content))
         assert archive.namelist() == ["a.png", "b.png"]
         assert archive.read("a.png") == client.get(at).content
-    assert _, event = hold(client)
+    _, event = hold(client)
     waiting = client.post(
         "/api/enhance", files={"images": ("a.png", png())}, data={"model": "bicubic", "outscale": "2"}
     ).json()
@@ -522,7 +522,7 @@ def test_explore(explorer):
         pixels[query] = answer.content
         assert explorer.get(f"/api/explore/wall/runs/cgan?{query}&columns=2").content == answer.content
     assert len(set(pixels.values())) == len(pixels)
-    assert for kind, start in (("gif", b"GIF8"), ("png", b"\x89PNG")):
+    for kind, start in (("gif", b"GIF8"), ("png", b"\x89PNG")):
         answer = explorer.post(f"/api/explore/walk/{kind}/runs/gan", json={"seeds": [1, 2], "steps": 3})
         assert answer.status_code == 200
         assert answer.content.startswith(start)
