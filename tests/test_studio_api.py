@@ -483,7 +483,8 @@ def test_a_result_is_its_file_its_preview_and_in_the_zip(client, tmp_path):
         seen = np.asarray(
             Image.open(io.BytesIO(client.get(f"/api/enhance/{state['id']}/preview/results/a.png").content))
         )
-        assert saved.shape[:2] == (12, 16) and np.array_equal(saved, seen), mode
+        assert saved.shape[:2] == (12, 16), mode
+        assert np.array_equal(saved, seen), mode
         archive = zipfile.ZipFile(io.BytesIO(client.get(f"/api/enhance/{state['id']}/zip").content))
         assert archive.namelist() == ["a.png", "b.png"]
         assert archive.read("a.png") == client.get(at).content
@@ -518,7 +519,8 @@ def test_explore(explorer):
     pixels = {}
     for query in ("seeds=0-3", "seeds=3,2,1,0", "seeds=0-3&trunc=0.5", "seeds=0-3&label=3", "seeds=0-3&label=4"):
         answer = explorer.get(f"/api/explore/wall/runs/cgan?{query}&columns=2")
-        assert answer.status_code == 200 and answer.headers["content-type"] == "image/png", answer.text
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "image/png", answer.text
         pixels[query] = answer.content
         assert explorer.get(f"/api/explore/wall/runs/cgan?{query}&columns=2").content == answer.content
     assert len(set(pixels.values())) == len(pixels)
