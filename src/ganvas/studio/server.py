@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from ..api import UserError
@@ -55,10 +55,8 @@ def create_app(place: Place) -> FastAPI:
         app.include_router(routes.router)
     app.add_exception_handler(UserError, sentence)
     app.add_exception_handler(RequestValidationError, unreadable)
-    for name in ("page.css", "page.js"):  # of the written report
-        app.add_api_route(
-            f"/static/{name.replace('page', 'report')}", static_file(REPORT / name), include_in_schema=False
-        )
+    app.add_route("/static/report.css", report_style, include_in_schema=False)
+    app.add_route("/static/report.js", report_script, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
@@ -75,9 +73,15 @@ def create_app(place: Place) -> FastAPI:
     return app
 
 
-def static_file(path: Path) -> Callable[[], FileResponse]:
-    """A route that answers with one file, and takes no parameters."""
-    return lambda: FileResponse(path)
+async def report_style(request: Request) -> Response:
+    """The style of the written report, for what stands inside `.report` and nothing around it."""
+    text = (REPORT / "page.css").read_text(encoding="utf-8")
+    return Response(f".report {{\n{text.replace(':root', '&')}}}\n", media_type="text/css")
+
+
+async def report_script(request: Request) -> Response:
+    """The script of the written report: the slider over snapshots and the legends."""
+    return FileResponse(REPORT / "page.js")
 
 
 async def sentence(request: Request, problem: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@ import { call, download, get } from "./api.js";
 import { field, fill, h, notice } from "./dom.js";
 
 const COUNT = 24;
+const GAP = 2; // pixels of white around every image of a sheet
 
 export async function show(place, name) {
   return name ? explore(place, name) : choose(place);
@@ -52,12 +53,14 @@ async function explore(place, name) {
 
   function cells(sheet) {
     const rows = Math.ceil(COUNT / columns);
-    const [width, height] = [sheet.width / columns, sheet.height / rows];
+    const [across, down] = [(sheet.width - GAP) / columns, (sheet.height - GAP) / rows];
+    const [width, height] = [across - GAP, down - GAP];
     while (wall.children.length < COUNT) wall.append(cell());
     [...wall.children].forEach((button, k) => {
       const canvas = button.firstChild;
       Object.assign(canvas, { width, height });
-      canvas.getContext("2d").drawImage(sheet, (k % columns) * width, Math.floor(k / columns) * height, width, height, 0, 0, width, height);
+      const [x, y] = [GAP + (k % columns) * across, GAP + Math.floor(k / columns) * down];
+      canvas.getContext("2d").drawImage(sheet, x, y, width, height, 0, 0, width, height);
       const seed = state.first + k;
       button.setAttribute("aria-pressed", state.kept.includes(seed));
       button.setAttribute("aria-label", `Seed ${seed}`);
