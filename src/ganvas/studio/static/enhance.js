@@ -133,7 +133,7 @@ export async function show(place) {
     } }, label)));
   list();
   place.append(h("h1", {}, "Enhance"), verbs,
-    h("div", { class: "columns" }, h("section", { class: "panel" }, drop, chosen), h("section", { class: "panel" }, options)),
+    h("div", { class: "columns" }, h("section", { class: "panel", "aria-label": "Pictures" }, drop, chosen), h("section", { class: "panel", "aria-label": "Options" }, options)),
     h("div", { class: "row" }, start, cancel, bar, status), results);
   return () => {
     removeEventListener("paste", paste);

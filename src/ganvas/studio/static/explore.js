@@ -21,9 +21,10 @@ async function explore(place, name) {
   const able = await get(`/explore/abilities/${name}`);
   const state = { first: 0, trunc: 1, label: "", kept: [], pending: false, again: false };
   const columns = Math.max(2, Math.min(8, Math.floor(Math.min(innerWidth, 1000) / 110)));
-  const wall = h("div", { class: "wall", role: "list", "aria-label": "Seeds" });
+  const wall = h("div", { class: "wall", role: "group", "aria-label": "Seeds" });
   wall.style.setProperty("--columns", columns);
-  const kept = h("div", { class: "wall kept", role: "list", "aria-label": "Kept seeds" });
+  const kept = h("div", { class: "wall kept", role: "group", "aria-label": "Kept seeds" });
+  const hint = h("p", { class: "quiet" }, "A click on an image keeps its seed; two or more make a film.");
   const line = h("code", { class: "command" });
 
   const query = (seeds, wide) => `/api/explore/wall/${name}?${new URLSearchParams({ seeds, label: state.label, trunc: state.trunc, columns: wide })}`;
@@ -76,10 +77,11 @@ async function explore(place, name) {
     if (at >= 0) state.kept.splice(at, 1);
     else state.kept.push(seed);
     [...wall.children].forEach((button, k) => button.setAttribute("aria-pressed", state.kept.includes(state.first + k)));
-    fill(kept, ...state.kept.map((one) => h("figure", { role: "listitem" },
+    fill(kept, ...state.kept.map((one) => h("figure", {},
       h("img", { src: query(one, 1), alt: `Seed ${one}` }),
       h("figcaption", {}, `seed ${one} `, h("a", { href: query(one, 1), download: `seed${one}.png` }, "PNG")))));
     path.disabled = state.kept.length < 2;
+    hint.hidden = state.kept.length > 1;
     line.textContent = command();
   }
 
@@ -104,10 +106,10 @@ async function explore(place, name) {
   const truncation = h("input", { type: "range", min: 0, max: 1.5, step: 0.01, value: 1, oninput: () => { state.trunc = truncation.value; redraw(); } });
   const turn = (by) => () => { state.first = Math.max(0, state.first + by); redraw(); };
   const pages = h("div", { class: "row" }, h("button", { type: "button", onclick: turn(-COUNT) }, "Earlier seeds"), h("button", { type: "button", onclick: turn(COUNT) }, "More seeds"));
-  const controls = h("section", { class: "panel" }, field("Truncation: 1 as trained; less: fewer failures, less variety", truncation),
+  const controls = h("section", { class: "panel options" }, field("Truncation: 1 as trained; less: fewer failures, less variety", truncation),
     ...label(able, (value) => { state.label = value; redraw(); }), pages, path);
   place.append(h("h1", {}, name), h("p", { class: "quiet" }, `${able.task}, ${able.width}x${able.height}, trained on ${able.images.toLocaleString()} images`),
-    h("div", { class: "columns" }, wall, controls), h("h2", {}, "Kept"), kept, h("p", {}, line));
+    h("div", { class: "columns" }, wall, controls), h("h2", {}, "Kept"), kept, hint, h("p", { class: "quiet" }, "The command that makes them again:"), line);
   await redraw();
 }
 

@@ -1,6 +1,7 @@
 // The first page: the four things to do, and the last runs.
 import { get } from "./api.js";
 import { h } from "./dom.js";
+import { link, sheet } from "./runs.js";
 
 const CARDS = [
   ["/play", "Play", "Watch a GAN learn points in the plane, and change it while it does."],
@@ -14,6 +15,7 @@ export async function show(place) {
   place.append(h("h1", {}, "Ganvas studio"), h("div", { class: "cards" }, ...cards));
   const { runs } = await get("/runs");
   if (!runs.length) return;
-  const rows = runs.slice(0, 5).map(({ name, state, title = "" }) => h("li", {}, h("a", { href: `/runs/${name}` }, name), ` ${title}: ${state}`));
-  place.append(h("h2", {}, "Last runs"), h("ul", {}, ...rows));
+  const rows = runs.slice(0, 4).map((run) => h("a", { class: "card", href: link(run.name) }, h("h3", {}, run.name), sheet(run),
+    h("p", { class: "quiet" }, run.title ? `${run.title}: ${run.state}` : run.state)));
+  place.append(h("h2", {}, "Last runs"), h("div", { class: "cards" }, ...rows));
 }

@@ -52,11 +52,11 @@ export async function show(place) {
 
   const names = metrics.map(({ name, sentence }) => ({ name, sentence }));
   describe();
-  place.append(h("h1", {}, "Judge"), h("section", { class: "panel" },
+  place.append(h("h1", {}, "Judge"), h("section", { class: "panel options" },
     h("div", { class: "row" }, field("Metric", select(names, state.metric, (value) => { state.metric = value; describe(); })),
       field("Side A: the real images", select(sides, state.a, (value) => { state.a = value; })),
       field("Side B", select(["", ...sides], state.b, (value) => { state.b = value; }))),
-    about, options, ask), answer);
+    about, options, h("div", { class: "row" }, ask)), answer);
   if (!own.length) notice("Trained runs appear as sides when the studio is started with --runs DIR.");
   return () => state.end();
 }

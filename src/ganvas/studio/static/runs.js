@@ -3,18 +3,18 @@ import { go } from "./app.js";
 import { call, events, get, post, Refused } from "./api.js";
 import { field, fill, h, notice, select } from "./dom.js";
 
-export const show = (place, name) => (name ? page(place, name.split("+")) : list(place));
+export const show = (place, name) => (name ? page(place, name.split("&")) : list(place));
 
 const WORDS = { running: "running", finished: "finished", stopped: "stopped", died: "died: its process ended without a word", damaged: "damaged", starting: "starting", failed: "could not start" };
 const minutes = (seconds) => (seconds > 5400 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.max(1, Math.round(seconds / 60))} min`);
-const link = (name) => "/runs/" + name.split("/").map(encodeURIComponent).join("/");
+export const link = (name) => "/runs/" + name.split("/").map(encodeURIComponent).join("/");
 
 async function list(place) {
   const cards = h("div", { class: "cards" });
   const ticked = new Set();
-  const beside = h("button", { type: "button", disabled: true, onclick: () => go("/runs/" + [...ticked].map(encodeURIComponent).join("+")) }, "Side by side");
-  const form = h("details", { class: "panel" }, h("summary", {}, "Start a run"));
-  place.append(h("h1", {}, "Runs"), form, h("div", { class: "row" }, beside), cards);
+  const beside = h("button", { type: "button", disabled: true, onclick: () => go("/runs/" + [...ticked].map(encodeURIComponent).join("&")) }, "Side by side");
+  const form = h("details", { class: "panel starter" }, h("summary", {}, "Start a run"));
+  place.append(h("h1", {}, "Runs"), form, h("div", { class: "row tools" }, beside, h("span", { class: "quiet" }, "tick two or more")), cards);
   form.addEventListener("toggle", async () => form.open && form.children.length === 1 && form.append(await starter()), { once: true });
 
   function draw({ runs, starting }) {
@@ -44,7 +44,7 @@ function card(run, ticked, beside) {
   const left = state === "running" && run.seconds_left ? `, ${minutes(run.seconds_left)} left` : "";
   const measure = run.measure && Object.entries(run.measure).find(([key, value]) => typeof value === "number" && !key.includes("images"));
   return h("article", { class: "card" }, head, h("p", { class: "quiet" }, run.title),
-    run.grid !== null ? h("img", { class: "sheet", loading: "lazy", alt: `Samples of ${name}`, src: file(name, `samples/${String(run.grid).padStart(12, "0")}.png`) }) : null,
+    sheet(run),
     h("progress", { max: 1, value: share, "aria-label": `Progress of ${name}` }),
     h("p", { class: "number" }, `${run.images.toLocaleString()} of ${run.planned.toLocaleString()} images${speed}${left}`),
     h("p", { class: state === "died" ? "problem" : "" }, WORDS[state]),
@@ -53,7 +53,13 @@ function card(run, ticked, beside) {
     actions(name, state));
 }
 
-const file = (name, path) => `/api/runs/files/${name}?file=${encodeURIComponent(path)}`;
+const file = (name, path) => `/api${link(name).replace("/runs/", "/runs/files/")}?file=${encodeURIComponent(path)}`;
+
+// The newest grid of samples of a run; null before there is one.
+export function sheet({ name, grid = null }) {
+  const source = () => file(name, `samples/${String(grid).padStart(12, "0")}.png`);
+  return grid === null ? null : h("img", { class: "sheet", loading: "lazy", alt: `Samples of ${name}`, src: source() });
+}
 
 function actions(name, state) {
   const act = (text, path, options = {}) => h("button", {
@@ -127,7 +133,7 @@ async function starter() {
     h("datalist", { id: "sources" }, ...data.map((name) => h("option", { value: name }))),
     h("div", { class: "columns" },
       field("Name", h("input", { type: "text", value: wish.name, required: true, oninput: (event) => { wish.name = event.target.value; } })),
-      field("Recipe", select(recipes, wish.recipe, choose)), field("Data: a name, or a path below the folders of the studio", source), field("Or images, or a zip", dropped),
+      field("Recipe", select(recipes, wish.recipe, choose)), field("Data", source), field("Or images, or a zip", dropped),
       input("images", "Length in real images", { placeholder: "the recipe's" }), input("minutes", "Time limit in minutes", { placeholder: "none", min: 0.1, step: 0.1 }),
       field("Size in pixels", h("input", { type: "text", placeholder: "the data's", oninput: (event) => { wish.resolution = event.target.value; } })),
       input("batch", "Images per step", { placeholder: "the recipe's" }), input("seed", "Seed", { placeholder: "0", min: 0 }),
@@ -136,20 +142,25 @@ async function starter() {
 }
 
 async function page(place, names) {
-  place.append(h("h1", {}, names.join(" / ")));
+  place.append(h("h1", {}, names.join(" and ")));
   const body = h("div", { class: "report" });
   const [name] = names;
-  const next = names.length > 1 ? null : h("div", { class: "row" }, h("a", { href: `/explore/runs/${name}` }, "Explore"), h("a", { href: "/judge" }, "Judge"), h("a", { href: file(name, "config.json"), download: "config.json" }, "Recipe"));
+  const next = names.length > 1 ? null : h("div", { class: "row" }, h("a", { class: "button", href: `/explore${link(name)}` }, "Explore"), h("a", { class: "button", href: "/judge" }, "Judge"),
+    h("a", { class: "button", href: file(name, "config.json"), download: "config.json" }, "Recipe"));
   if (next) place.append(next);
   place.append(body);
   const style = h("link", { rel: "stylesheet", href: "/static/report.css" });
   document.head.append(style);
+  let last = "";
 
   async function draw() {
-    const { sections, notes } = await get(`/runs/page?${new URLSearchParams(names.map((one) => ["name", one]))}`);
+    const text = await (await call(`/runs/page?${new URLSearchParams(names.map((one) => ["name", one]))}`)).text();
+    if (text === last) return; // a run that stands still keeps its slider where it is
+    last = text;
+    const { sections, notes } = JSON.parse(text);
     fill(body, ...notes.map((note) => h("p", { class: "quiet" }, note)), ...sections.map(({ key, title, html }) => {
       const part = new DOMParser().parseFromString(html, "text/html");
-      return h("section", { class: "panel", id: key }, h("h2", {}, title), ...part.body.childNodes);
+      return h("section", { class: "panel", id: key, "aria-label": title }, h("h2", {}, title), ...part.body.childNodes);
     }));
     body.append(h("script", { src: "/static/report.js" })); // the slider and the legend, as in the written report
   }
