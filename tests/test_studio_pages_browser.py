@@ -1,0 +1,246 @@
+"""Every page of the studio but Play in a browser, as a person uses it: nothing complains, no other host is asked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+import time
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganvas.api import train
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
+uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
+
+KNOWN = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PATIENCE = 60_000  # milliseconds, on a machine that is busy
+PAGES = ("", "runs", "runs/a", "runs/a&b", "explore", "explore/runs/b", "enhance", "judge", "models")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = os.environ.get("GANVAS_BROWSER") or next(filter(None, map(shutil.which, KNOWN)), None)
+    if found is None:
+        pytest.skip("no Chromium here: install one, or set GANVAS_BROWSER")
+    with playwright.sync_playwright() as driver:
+        try:
+            browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        except playwright.Error as problem:
+            pytest.skip(f"{found} does not start: {str(problem).splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, browser):
+    folder = tmp_path_factory.mktemp("runs")
+    for name, recipe in (("a", "dcgan_small"), ("b", "cgan")):
+        train(recipe, "digits", folder / name, images=64, batch=16, snapshot_images=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(runs, tmp_path_factory):
+    from ganvas.studio.server import create_app, make_place  # needs what the lines above look for
+
+    place = make_place(runs, tmp_path_factory.mktemp("models"), "127.0.0.1", 7950)
+    server = uvicorn.Server(uvicorn.Config(create_app(place), port=place.port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield place.address
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def opened(browser, address):
+    """Open a page; at the end it must not have complained, nor asked another host for anything."""
+    contexts, complaints, asked = [], [], []
+
+    def open_page(at="", width=1440, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address + at)
+        page.locator("h1").first.wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("blob:", "data:"))}
+    assert hosts == {urlsplit(address).netloc}
+
+
+def wait(page, condition):
+    """Wait until a JavaScript condition holds; by polling from here, for the page's policy allows no evaluation."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark"), (360, "light")])
+def test_no_page_scrolls_sideways(opened, address, width, scheme):
+    page = opened(width=width, color_scheme=scheme)
+    for at in PAGES:
+        page.goto(address + at)
+        page.locator("main h1").first.wait_for()
+        if at == "runs":
+            page.get_by_text("Start a run").click()
+            page.get_by_role("button", name="Start", exact=True).wait_for()
+        assert page.locator("main .problem").count() == 0, at
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), at
+
+
+def test_home_lists_the_runs_and_the_back_button_returns(opened):
+    page = opened()
+    assert page.locator("main .cards").first.locator("a").count() == 4
+    page.locator("a.card[href='/runs/a']").click()
+    page.locator(".report").wait_for()
+    page.go_back()
+    page.get_by_text("Last runs").wait_for()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_runs_card_page_and_side_by_side(opened, width):
+    page = opened("runs", width)
+    card = page.locator("article", has=page.locator("a[href='/runs/a']"))
+    assert "64 of 64 images" in card.inner_text() and "finished" in card.inner_text()
+    wait(page, "[...document.querySelectorAll('.sheet')].every((i) => i.getBoundingClientRect().width < innerWidth)")
+    page.get_by_label("Compare a").check()
+    page.get_by_label("Compare b").check()
+    page.get_by_role("button", name="Side by side").click()
+    page.get_by_role("heading", name="a and b").wait_for()
+    assert page.locator(".shots figure").count() == 2
+    page.go_back()
+    page.locator("a[href='/runs/a']").click()
+    slider = page.locator("#snapshot")
+    slider.wait_for()
+    wait(page, "document.getElementById('position').textContent.startsWith('64 ')")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert page.locator(".after").inner_text() == "after 0 images"
+    background = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(background) == "rgb(251, 250, 248)"  # the report's style stays inside its frame
+
+
+def test_a_run_starts_from_the_form_and_its_card_appears(opened, runs):
+    page = opened("runs")
+    page.get_by_text("Start a run").click()
+    page.get_by_label("Name").fill("from the page")
+    assert page.get_by_label("Recipe").locator("option").count() > 10
+    page.get_by_label("Length in real images").fill("64")
+    page.get_by_label("Images per step").fill("32")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_text("from the page starts.").wait_for()
+    card = page.locator("article", has=page.get_by_role("link", name="from the page"))
+    card.get_by_text("finished").wait_for()
+    page.once("dialog", lambda dialog: dialog.accept())
+    card.get_by_role("button", name="Delete").click()
+    card.wait_for(state="detached")
+    assert list((runs / ".trash").glob("from the page-*/config.json"))
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_explore_seeds_truncation_class_and_film(opened, width):
+    page = opened("explore", width)
+    page.get_by_role("link", name="runs/b").click()
+    cells = page.locator(".wall .cell canvas")
+    cells.nth(23).wait_for()
+    # a cell holds exactly one sample of 32x32, enlarged to 64x64, without the white between them
+    assert cells.first.evaluate("(c) => [c.width, c.height]") == [64, 64]
+    corner = "(c) => [...c.getContext('2d').getImageData(0, 0, 64, 1).data].filter((v, k) => k % 4 < 3 && v < 255).length"
+    assert cells.nth(9).evaluate(corner) > 0
+    before = cells.first.evaluate("(c) => c.toDataURL()")
+    page.get_by_label("Truncation").fill("0.2")
+    wait(page, f"document.querySelector('.cell canvas').toDataURL() !== '{before}'")
+    page.get_by_label("Class").select_option("3")
+    page.get_by_role("button", name="More seeds").click()
+    for seed in (24, 26):
+        page.get_by_role("button", name=f"Seed {seed}", exact=True).click()
+    assert page.locator(".kept img").count() == 2
+    assert "--seeds 24,26 --label '3' --trunc 0.2" in page.locator(".command").inner_text()
+    with page.expect_download() as film:
+        page.get_by_role("button", name="Film").click()
+    with Image.open(film.value.path()) as image:
+        assert image.format == "GIF" and image.n_frames > 20
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_enhance_upscales_compares_and_downloads(opened, address, tmp_path, width):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    (tmp_path / "text.png").write_text("no image")
+    page = opened("enhance", width)
+    page.locator("#pictures").set_input_files([tmp_path / "photo.png", tmp_path / "text.png"])
+    page.get_by_role("button", name="Start").click()
+    broken = page.locator(".results article", has_text="text.png")
+    broken.locator(".problem").wait_for()
+    link = page.get_by_role("link", name="Download photo")
+    link.wait_for()
+    with page.expect_download() as saved:
+        link.click()
+    data = saved.value.path().read_bytes()
+    body = page.request.get(address.rstrip("/") + link.get_attribute("href")).body()
+    assert hashlib.sha256(data).digest() == hashlib.sha256(body).digest()
+    with Image.open(saved.value.path()) as image:
+        assert image.size == (128, 128)
+    share = "getComputedStyle(document.querySelector('.seam')).left"
+    middle = page.evaluate(share)
+    page.locator(".divider").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(share) != middle
+    page.locator(".compare").focus()
+    page.keyboard.press("+")
+    page.keyboard.press("ArrowLeft")
+    images = page.locator(".compare img")
+    assert images.first.evaluate("(i) => i.style.transform") == images.last.evaluate("(i) => i.style.transform")
+    assert "scale(1.5)" in images.first.evaluate("(i) => i.style.transform")
+
+
+def test_enhance_paints_a_mask(opened, tmp_path):
+    Image.new("RGB", (64, 64), "navy").save(tmp_path / "photo.png")
+    page = opened("enhance")
+    page.locator("#pictures").set_input_files([tmp_path / "photo.png"])
+    page.get_by_role("button", name="Restore").click()
+    page.get_by_role("button", name="Paint a mask").click()
+    mask = page.locator("canvas.mask")
+    mask.wait_for()
+    white = "(c) => [...c.getContext('2d').getImageData(0, 0, 64, 64).data].filter((v, k) => k % 4 === 0 && v > 100).length"
+    assert mask.evaluate(white) == 0
+    page.get_by_role("button", name="Fill the middle").click()
+    assert mask.evaluate(white) == 256
+    page.get_by_role("button", name="Clear").click()
+    assert mask.evaluate(white) == 0
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_judge_gives_a_number_with_its_protocol(opened, width):
+    page = opened("judge", width)
+    page.get_by_label("Metric").select_option("swd")
+    page.get_by_label("Side B").select_option("data/digits")
+    page.get_by_label("samples").fill("128")
+    page.get_by_role("button", name="Measure").click()
+    page.locator(".headline").wait_for()
+    assert "swd" in page.locator(".headline").inner_text() and page.locator("caption").inner_text() == "Protocol"
+
+
+def test_models_have_their_tables(opened):
+    page = opened("models")
+    assert [t.split(":")[0] for t in page.locator("caption").all_inner_texts()][::2] == ["In the package", "Yours"]
+    assert page.get_by_role("link", name="runs/a").get_attribute("href") == "/explore/runs/a"
+    assert "compact-x4" in page.locator("table").first.inner_text()
