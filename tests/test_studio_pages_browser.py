@@ -19,7 +19,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the browser test
 uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
 
 KNOWN = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PATIENCE = 60_000  # milliseconds, on a machine that is busy
+PATIENCE = 20_000  # milliseconds, on a machine that is busy
 PAGES = ("", "runs", "runs/a", "runs/a&b", "explore", "explore/runs/b", "enhance", "judge", "models")
 
 
@@ -41,7 +41,7 @@ def browser():
 def runs(tmp_path_factory, browser):
     folder = tmp_path_factory.mktemp("runs")
     for name, recipe in (("a", "dcgan_small"), ("b", "cgan")):
-        train(recipe, "digits", folder / name, images=64, batch=16, snapshot_images=32)
+        train(recipe, data="digits", outdir=folder / name, images=64, batch=16, snapshot_images=32)
     return folder
 
 

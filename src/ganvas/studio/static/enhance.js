@@ -34,6 +34,7 @@ export async function show(place) {
   }
 
   function list() {
+    if (state.masked !== state.files[0]) state.mask = null; // a mask belongs to its picture
     fill(chosen, ...state.files.map((file, k) => h("li", {}, `${file.name} (${Math.ceil(file.size / 1024).toLocaleString()} kB) `,
       h("button", { type: "button", "aria-label": `Remove ${file.name}`, onclick: () => { state.files.splice(k, 1); list(); } }, "Remove"))));
     start.disabled = !state.files.length;
@@ -68,6 +69,7 @@ export async function show(place) {
     const open = async () => {
       try {
         state.mask = await painter(state.files[0]);
+        state.masked = state.files[0];
         describe();
       } catch {
         notice("The browser cannot show this picture; give the mask with the command: ganvas restore --mask.");
@@ -107,8 +109,13 @@ export async function show(place) {
         results.append(result(job.id, file));
       }
       if (now.status === "done" && shown.size > 1) results.prepend(h("a", { href: `/api/enhance/${job.id}/zip`, download: "" }, "Download all as a zip"));
-      if (["done", "failed", "cancelled"].includes(now.status)) finish(now.problem || `${now.status}: ${shown.size} pictures.`);
+      if (["done", "failed", "cancelled"].includes(now.status)) finish(now.problem || summary(now));
     });
+  }
+
+  function summary({ status, result: { files = [] } }) {
+    const count = files.filter((file) => file.status === "done").length;
+    return `${status}: ${count} of ${files.length} ${files.length === 1 ? "picture" : "pictures"}.`;
   }
 
   function finish(text) {

@@ -45,7 +45,7 @@ export async function show(place) {
   place.append(h("h1", {}, "Models"),
     table("In the package: Apache-2.0, nothing to fetch", ["name", "what for", "scale"], embedded.map(({ name, what, scale }) =>
       h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, what), h("td", {}, `x${scale}`)))),
-    table("Public weights of metrics and style, fetched once under their own licences", ["name", "what for", "size", "checksum", ""], files.map(row)),
+    table("Public weights of metrics and style, fetched once under their own licences", ["name", "what for", "size", "checksum", "state"], files.map(row)),
     h("p", { class: "quiet" }, `They lie in ${folder}. Without a network: put the file there, or `, h("code", {}, "ganvas weights add NAME FILE"), "."),
     table("Yours: below --models and --runs", ["name", "kind", "size"], own.length ? own.map(({ name, kind, bytes }) =>
       h("tr", {}, h("th", { scope: "row" }, kind === "folder" ? h("a", { href: `/explore/${name}` }, name) : name), h("td", {}, kind), h("td", { class: "number" }, size(bytes))))
