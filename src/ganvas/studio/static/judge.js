@@ -45,7 +45,11 @@ export async function show(place) {
 
   function tell(numbers) {
     const [[name, value], ...rest] = Object.entries(numbers);
-    const plain = (item) => (typeof item === "number" ? Number(item.toPrecision(5)).toString() : typeof item === "object" ? JSON.stringify(item) : String(item));
+    const pairs = (item) => Object.entries(item).map(([key, part]) => `${key} ${plain(part)}`).join(", ");
+    const plain = (item) => {
+      if (typeof item === "number") return Number(item.toPrecision(Number.isInteger(item) ? 15 : 5)).toString();
+      return item !== null && typeof item === "object" ? pairs(item) : String(item);
+    };
     const rows = rest.filter(([, item]) => !Array.isArray(item)).map(([key, item]) => h("tr", {}, h("th", { scope: "row" }, key), h("td", { class: "number" }, plain(item))));
     fill(answer, h("p", { class: "headline number" }, `${name} = ${plain(value)}`), h("table", {}, h("caption", {}, "Protocol"), h("tbody", {}, ...rows)));
   }
