@@ -21,7 +21,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the browser test
 uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
 
 KNOWN = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PATIENCE = 20_000  # milliseconds, on a machine that is busy
+PATIENCE = 60_000  # milliseconds, on a machine that is busy
 PAGES = ("", "runs", "runs/a", "runs/a&b", "explore", "explore/runs/b", "enhance", "judge", "models")
 
 
@@ -121,7 +121,8 @@ def test_home_lists_the_runs_and_the_back_button_returns(opened):
 def test_runs_card_page_and_side_by_side(opened, width):
     page = opened("runs", width)
     card = page.locator("article", has=page.locator("a[href='/runs/a']"))
-    assert "64 of 64 images" in card.inner_text() and "finished" in card.inner_text()
+    assert "64 of 64 images" in card.inner_text()
+    assert "finished" in card.inner_text()
     wait(page, "[...document.querySelectorAll('.sheet')].every((i) => i.getBoundingClientRect().width < innerWidth)")
     page.get_by_label("Compare a").check()
     page.get_by_label("Compare b").check()
@@ -165,7 +166,9 @@ def test_explore_seeds_truncation_class_and_film(opened, width):
     cells.nth(23).wait_for()
     # a cell holds exactly one sample of 32x32, enlarged to 64x64, without the white between them
     assert cells.first.evaluate("(c) => [c.width, c.height]") == [64, 64]
-    corner = "(c) => [...c.getContext('2d').getImageData(0, 0, 64, 1).data].filter((v, k) => k % 4 < 3 && v < 255).length"
+    corner = (
+        "(c) => [...c.getContext('2d').getImageData(0, 0, 64, 1).data].filter((v, k) => k % 4 < 3 && v < 255).length"
+    )
     assert cells.nth(9).evaluate(corner) > 0
     before = cells.first.evaluate("(c) => c.toDataURL()")
     page.get_by_label("Truncation").fill("0.2")
@@ -179,7 +182,8 @@ def test_explore_seeds_truncation_class_and_film(opened, width):
     with page.expect_download() as film:
         page.get_by_role("button", name="Film").click()
     with Image.open(film.value.path()) as image:
-        assert image.format == "GIF" and image.n_frames > 20
+        assert image.format == "GIF"
+        assert image.n_frames > 20
 
 
 @pytest.mark.parametrize("width", [1440, 390])
@@ -242,7 +246,8 @@ def test_judge_gives_a_number_with_its_protocol(opened, width):
     page.get_by_label("samples", exact=True).fill("128")
     page.get_by_role("button", name="Measure").click()
     page.locator(".headline").wait_for()
-    assert "diversity = " in page.locator(".headline").inner_text() and page.locator("caption").inner_text() == "Protocol"
+    assert page.locator(".headline").inner_text().startswith("diversity = ")
+    assert page.locator("caption").inner_text() == "Protocol"
 
 
 def test_models_have_their_tables(opened):
