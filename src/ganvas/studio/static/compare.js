@@ -6,18 +6,36 @@ export function compare(before, after, name) {
   const left = h("img", { src: before, alt: `${name}, before`, draggable: "false" });
   const right = h("img", { src: after, alt: `${name}, after`, draggable: "false" });
   const divider = h("input", {
-    type: "range", min: 0, max: 100, value: 50, class: "divider",
+    type: "range",
+    min: 0,
+    max: 100,
+    value: 50,
+    class: "divider",
     "aria-label": `Share of ${name} that is shown as before; left and right arrow keys move it`,
-    oninput: () => { view.split = divider.value / 100; draw(); },
+    oninput: () => {
+      view.split = divider.value / 100;
+      draw();
+    },
   });
-  const frame = h("div", {
-    class: "compare", tabindex: 0, role: "group",
-    "aria-label": `${name} before and after; plus and minus zoom, arrow keys move, 0 shows all of it`,
-  }, right, left, h("span", { class: "seam", "aria-hidden": "true" }));
-  const buttons = h("div", { class: "row" },
+  const frame = h(
+    "div",
+    {
+      class: "compare",
+      tabindex: 0,
+      role: "group",
+      "aria-label": `${name} before and after; plus and minus zoom, arrow keys move, 0 shows all of it`,
+    },
+    right,
+    left,
+    h("span", { class: "seam", "aria-hidden": "true" }),
+  );
+  const buttons = h(
+    "div",
+    { class: "row" },
     h("button", { type: "button", onclick: () => zoom(2) }, "Zoom in"),
     h("button", { type: "button", onclick: () => zoom(0.5) }, "Zoom out"),
-    h("button", { type: "button", onclick: reset }, "All of it"));
+    h("button", { type: "button", onclick: reset }, "All of it"),
+  );
 
   function draw() {
     const place = `translate(${view.x}px, ${view.y}px) scale(${view.zoom})`;
@@ -81,10 +99,14 @@ export function compare(before, after, name) {
     pointers.set(event.pointerId, now);
   };
   frame.onpointerup = frame.onpointercancel = (event) => pointers.delete(event.pointerId);
-  frame.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    zoom(event.deltaY < 0 ? 1.25 : 0.8, ...at(event));
-  }, { passive: false });
+  frame.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      zoom(event.deltaY < 0 ? 1.25 : 0.8, ...at(event));
+    },
+    { passive: false },
+  );
   frame.onkeydown = (event) => {
     const step = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] }[event.key];
     if (step) move(...step);
@@ -94,7 +116,10 @@ export function compare(before, after, name) {
     else return;
     event.preventDefault();
   };
-  new ResizeObserver(() => { limit(); draw(); }).observe(frame);
+  new ResizeObserver(() => {
+    limit();
+    draw();
+  }).observe(frame);
   draw();
   return h("div", { class: "comparison" }, frame, divider, buttons);
 }

@@ -14,7 +14,10 @@ async function choose(place) {
   const rows = own.filter(({ kind }) => kind === "folder").map(({ name }) => h("li", {}, h("a", { href: `/explore/${name}` }, name)));
   place.append(h("h1", {}, "Explore"));
   if (rows.length) place.append(h("p", {}, "Choose a trained generator:"), h("ul", {}, ...rows));
-  else place.append(h("p", {}, "No trained generator is here yet. ", h("a", { href: "/runs" }, "Train one"), " or start the studio with --runs DIR."));
+  else
+    place.append(
+      h("p", {}, "No trained generator is here yet. ", h("a", { href: "/runs" }, "Train one"), " or start the studio with --runs DIR."),
+    );
 }
 
 async function explore(place, name) {
@@ -27,7 +30,8 @@ async function explore(place, name) {
   const hint = h("p", { class: "quiet" }, "A click on an image keeps its seed; two or more make a film.");
   const line = h("code", { class: "command" });
 
-  const query = (seeds, wide) => `/api/explore/wall/${name}?${new URLSearchParams({ seeds, label: state.label, trunc: state.trunc, columns: wide })}`;
+  const query = (seeds, wide) =>
+    `/api/explore/wall/${name}?${new URLSearchParams({ seeds, label: state.label, trunc: state.trunc, columns: wide })}`;
 
   // One picture of all seeds is asked for at a time; while it is on its way only the newest wish is remembered.
   async function redraw() {
@@ -77,9 +81,17 @@ async function explore(place, name) {
     if (at >= 0) state.kept.splice(at, 1);
     else state.kept.push(seed);
     [...wall.children].forEach((button, k) => button.setAttribute("aria-pressed", state.kept.includes(state.first + k)));
-    fill(kept, ...state.kept.map((one) => h("figure", {},
-      h("img", { src: query(one, 1), alt: `Seed ${one}` }),
-      h("figcaption", {}, `seed ${one} `, h("a", { href: query(one, 1), download: `seed${one}.png` }, "PNG")))));
+    fill(
+      kept,
+      ...state.kept.map((one) =>
+        h(
+          "figure",
+          {},
+          h("img", { src: query(one, 1), alt: `Seed ${one}` }),
+          h("figcaption", {}, `seed ${one} `, h("a", { href: query(one, 1), download: `seed${one}.png` }, "PNG")),
+        ),
+      ),
+    );
     path.disabled = state.kept.length < 2;
     hint.hidden = state.kept.length > 1;
     line.textContent = command();
@@ -103,13 +115,48 @@ async function explore(place, name) {
   }
 
   const path = h("button", { type: "button", disabled: true, onclick: film }, "Film of a path through the kept seeds");
-  const truncation = h("input", { type: "range", min: 0, max: 1.5, step: 0.01, value: 1, oninput: () => { state.trunc = truncation.value; redraw(); } });
-  const turn = (by) => () => { state.first = Math.max(0, state.first + by); redraw(); };
-  const pages = h("div", { class: "row" }, h("button", { type: "button", onclick: turn(-COUNT) }, "Earlier seeds"), h("button", { type: "button", onclick: turn(COUNT) }, "More seeds"));
-  const controls = h("section", { class: "panel options" }, field("Truncation: 1 as trained; less: fewer failures, less variety", truncation),
-    ...label(able, (value) => { state.label = value; redraw(); }), pages, path);
-  place.append(h("h1", {}, name), h("p", { class: "quiet" }, `${able.task}, ${able.width}x${able.height}, trained on ${able.images.toLocaleString()} images`),
-    h("div", { class: "columns" }, wall, controls), h("h2", {}, "Kept"), kept, hint, h("p", { class: "quiet" }, "The command that makes them again:"), line);
+  const truncation = h("input", {
+    type: "range",
+    min: 0,
+    max: 1.5,
+    step: 0.01,
+    value: 1,
+    oninput: () => {
+      state.trunc = truncation.value;
+      redraw();
+    },
+  });
+  const turn = (by) => () => {
+    state.first = Math.max(0, state.first + by);
+    redraw();
+  };
+  const pages = h(
+    "div",
+    { class: "row" },
+    h("button", { type: "button", onclick: turn(-COUNT) }, "Earlier seeds"),
+    h("button", { type: "button", onclick: turn(COUNT) }, "More seeds"),
+  );
+  const controls = h(
+    "section",
+    { class: "panel options" },
+    field("Truncation: 1 as trained; less: fewer failures, less variety", truncation),
+    ...label(able, (value) => {
+      state.label = value;
+      redraw();
+    }),
+    pages,
+    path,
+  );
+  place.append(
+    h("h1", {}, name),
+    h("p", { class: "quiet" }, `${able.task}, ${able.width}x${able.height}, trained on ${able.images.toLocaleString()} images`),
+    h("div", { class: "columns" }, wall, controls),
+    h("h2", {}, "Kept"),
+    kept,
+    hint,
+    h("p", { class: "quiet" }, "The command that makes them again:"),
+    line,
+  );
   await redraw();
 }
 
@@ -118,7 +165,12 @@ function label(able, change) {
   const { kind, size = 0, categories = [], continuous = 0 } = able.label;
   if (kind === "class") {
     const names = able.classes.length ? able.classes : [...Array(size).keys()].map(String);
-    const control = h("select", { onchange: () => change(control.value) }, h("option", { value: "" }, "each in turn"), ...names.map((n) => h("option", { value: n }, n)));
+    const control = h(
+      "select",
+      { onchange: () => change(control.value) },
+      h("option", { value: "" }, "each in turn"),
+      ...names.map((n) => h("option", { value: n }, n)),
+    );
     return [field("Class", control)];
   }
   if (kind === "caption") {
@@ -130,8 +182,15 @@ function label(able, change) {
   return values.map((_, k) => {
     const category = k < categories.length;
     const control = h("input", {
-      type: "range", min: category ? 0 : kind === "code" ? -1 : 0, max: category ? categories[k] - 1 : 1, step: category ? 1 : 0.05, value: 0,
-      oninput: () => { values[k] = control.value; change(values.join(",")); },
+      type: "range",
+      min: category ? 0 : kind === "code" ? -1 : 0,
+      max: category ? categories[k] - 1 : 1,
+      step: category ? 1 : 0.05,
+      value: 0,
+      oninput: () => {
+        values[k] = control.value;
+        change(values.join(","));
+      },
     });
     return field(category ? `Category ${k + 1}` : `Number ${k + 1}`, control);
   });

@@ -15,7 +15,16 @@ export async function show(place) {
   place.append(h("h1", {}, "Ganvas studio"), h("div", { class: "cards" }, ...cards));
   const { runs } = await get("/runs");
   if (!runs.length) return;
-  const rows = runs.slice(0, 4).map((run) => h("a", { class: "card", href: link(run.name) }, h("h3", {}, run.name), sheet(run),
-    h("p", { class: "quiet" }, run.title ? `${run.title}: ${run.state}` : run.state)));
+  const rows = runs
+    .slice(0, 4)
+    .map((run) =>
+      h(
+        "a",
+        { class: "card", href: link(run.name) },
+        h("h3", {}, run.name),
+        sheet(run),
+        h("p", { class: "quiet" }, run.title ? `${run.title}: ${run.state}` : run.state),
+      ),
+    );
   place.append(h("h2", {}, "Last runs"), h("div", { class: "cards" }, ...rows));
 }

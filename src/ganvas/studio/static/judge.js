@@ -5,7 +5,13 @@ import { field, fill, h, notice, select } from "./dom.js";
 export async function show(place) {
   const [{ metrics, data }, { own }] = await Promise.all([get("/judge"), get("/models")]);
   const sides = [...data.map(({ name }) => `data/${name}`), ...own.map(({ name }) => name)];
-  const state = { metric: metrics[0].name, a: sides[0], b: sides.find((name) => name.startsWith("runs/")) || "", options: {}, end: () => {} };
+  const state = {
+    metric: metrics[0].name,
+    a: sides[0],
+    b: sides.find((name) => name.startsWith("runs/")) || "",
+    options: {},
+    end: () => {},
+  };
   const about = h("p", { class: "quiet" });
   const options = h("div", { class: "row" });
   const answer = h("section", { class: "panel", "aria-live": "polite" }, "No answer yet.");
@@ -16,10 +22,20 @@ export async function show(place) {
     about.textContent = sentence + (citation ? ` (${citation})` : "");
     state.options = {};
     const common = names.filter((name) => ["samples", "seed", "features", "size", "scales", "border", "channel"].includes(name));
-    fill(options, ...common.map((name) => {
-      const control = h("input", { type: "text", size: 8, placeholder: "default", onchange: () => { state.options[name] = control.value; } });
-      return field(name, control);
-    }));
+    fill(
+      options,
+      ...common.map((name) => {
+        const control = h("input", {
+          type: "text",
+          size: 8,
+          placeholder: "default",
+          onchange: () => {
+            state.options[name] = control.value;
+          },
+        });
+        return field(name, control);
+      }),
+    );
   }
 
   async function run() {
@@ -45,22 +61,60 @@ export async function show(place) {
 
   function tell(numbers) {
     const [[name, value], ...rest] = Object.entries(numbers);
-    const pairs = (item) => Object.entries(item).map(([key, part]) => `${key} ${plain(part)}`).join(", ");
+    const pairs = (item) =>
+      Object.entries(item)
+        .map(([key, part]) => `${key} ${plain(part)}`)
+        .join(", ");
     const plain = (item) => {
       if (typeof item === "number") return Number(item.toPrecision(Number.isInteger(item) ? 15 : 5)).toString();
       return item !== null && typeof item === "object" ? pairs(item) : String(item);
     };
-    const rows = rest.filter(([, item]) => !Array.isArray(item)).map(([key, item]) => h("tr", {}, h("th", { scope: "row" }, key), h("td", { class: "number" }, plain(item))));
-    fill(answer, h("p", { class: "headline number" }, `${name} = ${plain(value)}`), h("table", {}, h("caption", {}, "Protocol"), h("tbody", {}, ...rows)));
+    const rows = rest
+      .filter(([, item]) => !Array.isArray(item))
+      .map(([key, item]) => h("tr", {}, h("th", { scope: "row" }, key), h("td", { class: "number" }, plain(item))));
+    fill(
+      answer,
+      h("p", { class: "headline number" }, `${name} = ${plain(value)}`),
+      h("table", {}, h("caption", {}, "Protocol"), h("tbody", {}, ...rows)),
+    );
   }
 
   const names = metrics.map(({ name, sentence }) => ({ name, sentence }));
   describe();
-  place.append(h("h1", {}, "Judge"), h("section", { class: "panel options" },
-    h("div", { class: "row" }, field("Metric", select(names, state.metric, (value) => { state.metric = value; describe(); })),
-      field("Side A: the real images", select(sides, state.a, (value) => { state.a = value; })),
-      field("Side B", select(["", ...sides], state.b, (value) => { state.b = value; }))),
-    about, options, h("div", { class: "row" }, ask)), answer);
+  place.append(
+    h("h1", {}, "Judge"),
+    h(
+      "section",
+      { class: "panel options" },
+      h(
+        "div",
+        { class: "row" },
+        field(
+          "Metric",
+          select(names, state.metric, (value) => {
+            state.metric = value;
+            describe();
+          }),
+        ),
+        field(
+          "Side A: the real images",
+          select(sides, state.a, (value) => {
+            state.a = value;
+          }),
+        ),
+        field(
+          "Side B",
+          select(["", ...sides], state.b, (value) => {
+            state.b = value;
+          }),
+        ),
+      ),
+      about,
+      options,
+      h("div", { class: "row" }, ask),
+    ),
+    answer,
+  );
   if (!own.length) notice("Trained runs appear as sides when the studio is started with --runs DIR.");
   return () => state.end();
 }

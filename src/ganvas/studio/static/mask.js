@@ -37,24 +37,44 @@ export async function painter(file) {
     stroke(event, true);
   };
   canvas.onpointermove = (event) => event.buttons && stroke(event, false);
-  const eraser = h("button", {
-    type: "button", "aria-pressed": "false",
-    onclick: () => {
-      erasing = !erasing;
-      eraser.setAttribute("aria-pressed", erasing);
+  const eraser = h(
+    "button",
+    {
+      type: "button",
+      "aria-pressed": "false",
+      onclick: () => {
+        erasing = !erasing;
+        eraser.setAttribute("aria-pressed", erasing);
+      },
     },
-  }, "Eraser");
-  const clear = h("button", { type: "button", onclick: () => { brush.clearRect(0, 0, width, height); painted = false; draw(); } }, "Clear");
-  const edges = h("button", {
-    type: "button",
-    onclick: () => {
-      brush.globalCompositeOperation = "source-over";
-      brush.fillStyle = "#fff";
-      brush.fillRect(width * 0.375, height * 0.375, width / 4, height / 4);
-      painted = true;
-      draw();
+    "Eraser",
+  );
+  const clear = h(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        brush.clearRect(0, 0, width, height);
+        painted = false;
+        draw();
+      },
     },
-  }, "Fill the middle");
+    "Clear",
+  );
+  const edges = h(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        brush.globalCompositeOperation = "source-over";
+        brush.fillStyle = "#fff";
+        brush.fillRect(width * 0.375, height * 0.375, width / 4, height / 4);
+        painted = true;
+        draw();
+      },
+    },
+    "Fill the middle",
+  );
   draw();
 
   // The mask as a PNG, white in the holes; null if nothing was painted.
@@ -68,6 +88,11 @@ export async function painter(file) {
     return sheet.convertToBlob({ type: "image/png" });
   }
 
-  const element = h("div", { class: "painter" }, canvas, h("div", { class: "row" }, h("label", { class: "row" }, "Brush", size), eraser, clear, edges));
+  const element = h(
+    "div",
+    { class: "painter" },
+    canvas,
+    h("div", { class: "row" }, h("label", { class: "row" }, "Brush", size), eraser, clear, edges),
+  );
   return { element, png };
 }

@@ -15,8 +15,15 @@ export async function show(place) {
       const button = h("button", { type: "button", onclick: () => fetchFile(file, button, bar, state) }, "Fetch");
       state.append(button, bar);
     }
-    return h("tr", {}, h("th", { scope: "row" }, file.name), h("td", {}, file.what), h("td", { class: "number" }, size(file.bytes)),
-      h("td", {}, h("details", {}, h("summary", {}, "SHA-256"), h("code", {}, file.sha256))), state);
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, file.name),
+      h("td", {}, file.what),
+      h("td", { class: "number" }, size(file.bytes)),
+      h("td", {}, h("details", {}, h("summary", {}, "SHA-256"), h("code", {}, file.sha256))),
+      state,
+    );
   }
 
   async function fetchFile(file, button, bar, state) {
@@ -24,31 +31,70 @@ export async function show(place) {
     bar.hidden = false;
     try {
       const job = await post(`/models/public/${file.name}`);
-      ends.push(events(`/jobs/${job.id}/events`, (now) => {
-        bar.value = now.share;
-        if (now.status === "done") state.textContent = "on this machine";
-        if (now.status === "failed") {
-          notice(now.problem, 20_000);
-          button.disabled = false;
-          bar.hidden = true;
-        }
-        if (["done", "failed", "cancelled"].includes(now.status)) ends.splice(0).forEach((end) => end());
-      }));
+      ends.push(
+        events(`/jobs/${job.id}/events`, (now) => {
+          bar.value = now.share;
+          if (now.status === "done") state.textContent = "on this machine";
+          if (now.status === "failed") {
+            notice(now.problem, 20_000);
+            button.disabled = false;
+            bar.hidden = true;
+          }
+          if (["done", "failed", "cancelled"].includes(now.status)) ends.splice(0).forEach((end) => end());
+        }),
+      );
     } catch (problem) {
       notice(problem.message);
       button.disabled = false;
     }
   }
 
-  const table = (caption, head, rows) => h("div", { class: "panel scroll" }, h("table", {}, h("caption", {}, caption),
-    h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, ...rows)));
-  place.append(h("h1", {}, "Models"),
-    table("In the package: Apache-2.0, nothing to fetch", ["name", "what for", "scale"], embedded.map(({ name, what, scale }) =>
-      h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, what), h("td", {}, `x${scale}`)))),
-    table("Public weights of metrics and style, fetched once under their own licences", ["name", "what for", "size", "checksum", "state"], files.map(row)),
-    h("p", { class: "quiet" }, `They lie in ${folder}. Without a network: put the file there, or `, h("code", {}, "ganvas weights add NAME FILE"), "."),
-    table("Yours: below --models and --runs", ["name", "kind", "size"], own.length ? own.map(({ name, kind, bytes }) =>
-      h("tr", {}, h("th", { scope: "row" }, kind === "folder" ? h("a", { href: `/explore/${name}` }, name) : name), h("td", {}, kind), h("td", { class: "number" }, size(bytes))))
-      : [h("tr", {}, h("td", { colspan: 3 }, "none yet"))]));
+  const table = (caption, head, rows) =>
+    h(
+      "div",
+      { class: "panel scroll" },
+      h(
+        "table",
+        {},
+        h("caption", {}, caption),
+        h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text)))),
+        h("tbody", {}, ...rows),
+      ),
+    );
+  place.append(
+    h("h1", {}, "Models"),
+    table(
+      "In the package: Apache-2.0, nothing to fetch",
+      ["name", "what for", "scale"],
+      embedded.map(({ name, what, scale }) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, what), h("td", {}, `x${scale}`))),
+    ),
+    table(
+      "Public weights of metrics and style, fetched once under their own licences",
+      ["name", "what for", "size", "checksum", "state"],
+      files.map(row),
+    ),
+    h(
+      "p",
+      { class: "quiet" },
+      `They lie in ${folder}. Without a network: put the file there, or `,
+      h("code", {}, "ganvas weights add NAME FILE"),
+      ".",
+    ),
+    table(
+      "Yours: below --models and --runs",
+      ["name", "kind", "size"],
+      own.length
+        ? own.map(({ name, kind, bytes }) =>
+            h(
+              "tr",
+              {},
+              h("th", { scope: "row" }, kind === "folder" ? h("a", { href: `/explore/${name}` }, name) : name),
+              h("td", {}, kind),
+              h("td", { class: "number" }, size(bytes)),
+            ),
+          )
+        : [h("tr", {}, h("td", { colspan: 3 }, "none yet"))],
+    ),
+  );
   return () => ends.splice(0).forEach((end) => end());
 }
