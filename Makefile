@@ -5,7 +5,7 @@ BIN      := $(VENV)/bin
 PIP_ARGS ?=
 JOBS     ?= 2  # test processes, of one thread each
 
-.PHONY: demo test test-slow lint types check clean
+.PHONY: demo studio test test-slow lint types check clean
 
 $(VENV)/.ok: pyproject.toml constraints.txt
 	$(PY) -m venv $(VENV)
@@ -19,6 +19,10 @@ $(VENV)/.ok-dev: $(VENV)/.ok
 
 demo: $(VENV)/.ok  ## train a DCGAN on handwritten digits
 	$(BIN)/ganvas demo
+
+studio: $(VENV)/.ok  ## the pages in the browser
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e '.[studio]'
+	$(BIN)/ganvas studio --runs .
 
 test: $(VENV)/.ok-dev  ## the default suite
 	$(BIN)/python -m pytest -q -m "not slow" -n $(JOBS) --dist worksteal
