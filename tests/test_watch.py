@@ -146,7 +146,7 @@ BAD = {
     "goal": ({"eval_images": 32, "stop_when": "fd"}, "as fd<12; got 'fd'"),
     "a number that is not there": ({"eval_images": 32, "stop_when": "kid<1"}, "asks for kid, and fd gives fd"),
     "a measure of something else": ({"eval_images": 32, "eval_metric": "psnr"}, "psnr cannot be measured while"),
-    "modes of images": ({"eval_images": 32, "eval_metric": "modes"}, "counted for ring and grid alone"),
+    "modes of images": ({"eval_images": 32, "eval_metric": "modes"}, "counted for ring, grid, gaussians alone"),
     "weights": ({"eval_images": 32, "eval_metric": "fid"}, "ganvas weights fetch inception"),
     "metric": ({"eval_images": 32, "eval_metric": "fdd"}, "Did you mean 'fd'"),
     "nothing to go by": ({"stop_when": "fd<1"}, "give --eval-images"),
