@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -61,3 +62,22 @@ def command(monkeypatch, capsys):
         return code, out, err
 
     return call
+
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's Chromium, or $GANVAS_BROWSER; tests are skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright")
+    found = os.environ.get("GANVAS_BROWSER") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        pytest.skip("no Chromium here: install one, or set GANVAS_BROWSER")
+    with playwright.sync_playwright() as driver:
+        try:
+            browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        except playwright.Error as problem:
+            pytest.skip(f"{found} does not start: {str(problem).splitlines()[0]}")
+        yield browser
+        browser.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from datetime import datetime
 
 import pytest
@@ -12,21 +10,6 @@ from ganvas.reporting import report
 from reports import log, measured, write_run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
-KNOWN = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = os.environ.get("GANVAS_BROWSER") or next(filter(None, map(shutil.which, KNOWN)), None)
-    if found is None:
-        pytest.skip("no Chromium here: install one, or set GANVAS_BROWSER")
-    with playwright.sync_playwright() as driver:
-        try:
-            browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except playwright.Error as problem:
-            pytest.skip(f"{found} does not start: {str(problem).splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

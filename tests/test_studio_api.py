@@ -552,8 +552,8 @@ def test_judge(explorer):
     sides = {"a": "data/ring", "b": "data/grid"}
     for question in (
         {"metric": "none", **sides}, {"metric": "psnr", **sides, "options": {"depth": 1}},
-        {"metric": "kid", "a": "ring", "b": "data/x"}, {"metric": "kid", **sides, "options": {"cache": "/tmp/x"}},
-        {"metric": "kid", **sides, "options": {"features": "/tmp/evil.pth"}},
+        {"metric": "kid", "a": "ring", "b": "data/x"}, {"metric": "kid", **sides, "options": {"cache": "elsewhere/x"}},
+        {"metric": "kid", **sides, "options": {"features": "elsewhere/evil.pth"}},
         {"metric": "modes", **sides, "options": {"classifier": "/etc/passwd"}},
         {"metric": "discriminator", **sides, "options": {"held_out": "runs/../.."}},
     ):  # fmt: skip

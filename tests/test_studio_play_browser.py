@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import threading
 import time
 from urllib.parse import urlsplit
@@ -14,22 +12,7 @@ import pytest
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
 uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
 
-KNOWN = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE = 60_000  # milliseconds, on a machine that is busy
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = os.environ.get("GANVAS_BROWSER") or next(filter(None, map(shutil.which, KNOWN)), None)
-    if found is None:
-        pytest.skip("no Chromium here: install one, or set GANVAS_BROWSER")
-    with playwright.sync_playwright() as driver:
-        try:
-            browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except playwright.Error as problem:
-            pytest.skip(f"{found} does not start: {str(problem).splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

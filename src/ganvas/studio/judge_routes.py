@@ -11,9 +11,8 @@ from ..catalog import METRICS, SOURCES
 from ..describe import entry
 from .job_routes import jobs_of
 from .jobs import Job
-from .models_routes import place_of
+from .models_routes import below_roots
 from .play_settings import Strict
-from .security import inside
 
 router = APIRouter(prefix="/api/judge", tags=["judge"])
 SIDES = ("held_out", "classifier")  # options that are data or a model
@@ -67,13 +66,6 @@ def ask(question: Question, request: Request) -> dict[str, Any]:
 def side(request: Request, name: str) -> str:
     """A side of a comparison: built-in data, or a folder or file below the folders of the server."""
     title, _, rest = name.partition("/")
-    place = place_of(request)
-    roots = {"runs": place.runs, "models": place.models}
     if title == "data" and rest in BUILT_IN:
         return rest
-    if title not in roots or not rest:
-        raise UserError(f"A side is data/NAME, runs/NAME or models/NAME, not {name[:80]!r}.")
-    path = inside(roots[title], rest)
-    if not path.exists():
-        raise UserError(f"There is no {name!r}.")
-    return str(path)
+    return below_roots(request, name, f"A side is data/NAME, runs/NAME or models/NAME, not {name[:80]!r}.")

@@ -75,12 +75,17 @@ def model_path(request: Request, name: str) -> str:
     """The value of `--model` for a name of this API: embedded, bicubic, or a path below the folders of the server."""
     if name in EMBEDDED or name == PLAIN:
         return name
+    return below_roots(request, name, f"There is no model {name!r}; names are those of /api/models.")
+
+
+def below_roots(request: Request, name: str, problem: str) -> str:
+    """The path of `runs/NAME` or `models/NAME`; raises `UserError`, with `problem` for a name of another form."""
     place = place_of(request)
     title, _, rest = name.partition("/")
     roots = {"runs": place.runs, "models": place.models}
     if title not in roots or not rest:
-        raise UserError(f"There is no model {name!r}; names are those of /api/models.")
+        raise UserError(problem)
     path = inside(roots[title], rest)
     if not path.exists():
-        raise UserError(f"There is no model {name!r}.")
+        raise UserError(f"There is no {name!r}.")
     return str(path)
