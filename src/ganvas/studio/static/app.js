@@ -49,7 +49,8 @@ document.addEventListener("click", (event) => {
   go(link.href);
 });
 addEventListener("popstate", () => location.pathname !== shown && show()); // a fragment is its screen's own
-addEventListener("unhandledrejection", (event) => notice(event.reason?.message || String(event.reason)));
+addEventListener("unhandledrejection", (event) =>
+  notice(event.reason?.message || String(event.reason), 15_000));
 
 const names = Object.entries(SCREENS).filter(([name]) => name);
 fill(document.getElementById("nav"), ...names.map(([name, { title }]) => h("a", { href: "/" + name }, title)));

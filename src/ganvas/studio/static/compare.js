@@ -1,41 +1,23 @@
 // Before and after in one picture: a divider, and zoom and pan that both share (pointer, wheel, pinch, arrow keys).
-import { h } from "./dom.js";
+import { button, h, input, row } from "./dom.js";
 
 export function compare(before, after, name) {
   const view = { split: 0.5, zoom: 1, x: 0, y: 0 };
   const left = h("img", { src: before, alt: `${name}, before`, draggable: "false" });
   const right = h("img", { src: after, alt: `${name}, after`, draggable: "false" });
-  const divider = h("input", {
-    type: "range",
-    min: 0,
-    max: 100,
-    value: 50,
-    class: "divider",
+  const slide = (value) => {
+    view.split = value / 100;
+    draw();
+  };
+  const divider = input(slide, {
+    type: "range", min: 0, max: 100, value: 50, class: "divider",
     "aria-label": `Share of ${name} that is shown as before; left and right arrow keys move it`,
-    oninput: () => {
-      view.split = divider.value / 100;
-      draw();
-    },
   });
-  const frame = h(
-    "div",
-    {
-      class: "compare",
-      tabindex: 0,
-      role: "group",
-      "aria-label": `${name} before and after; plus and minus zoom, arrow keys move, 0 shows all of it`,
-    },
-    right,
-    left,
-    h("span", { class: "seam", "aria-hidden": "true" }),
-  );
-  const buttons = h(
-    "div",
-    { class: "row" },
-    h("button", { type: "button", onclick: () => zoom(2) }, "Zoom in"),
-    h("button", { type: "button", onclick: () => zoom(0.5) }, "Zoom out"),
-    h("button", { type: "button", onclick: reset }, "All of it"),
-  );
+  const about = `${name} before and after; plus and minus zoom, arrow keys move, 0 shows all of it`;
+  const seam = h("span", { class: "seam", "aria-hidden": "true" });
+  const frame = h("div", { class: "compare", tabindex: 0, role: "group", "aria-label": about }, right, left, seam);
+  const scale = (text, factor) => button(text, () => zoom(factor));
+  const buttons = row(scale("Zoom in", 2), scale("Zoom out", 0.5), button("All of it", reset));
 
   function draw() {
     const place = `translate(${view.x}px, ${view.y}px) scale(${view.zoom})`;
@@ -93,20 +75,18 @@ export function compare(before, after, name) {
     const now = at(event);
     if (pointers.size === 2) {
       const other = [...pointers].find(([id]) => id !== event.pointerId)[1];
-      const ratio = Math.hypot(now[0] - other[0], now[1] - other[1]) / Math.hypot(last[0] - other[0], last[1] - other[1]);
+      const apart = ([x, y]) => Math.hypot(x - other[0], y - other[1]);
+      const ratio = apart(now) / apart(last);
       if (Number.isFinite(ratio)) zoom(ratio, (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
     } else move(now[0] - last[0], now[1] - last[1]);
     pointers.set(event.pointerId, now);
   };
   frame.onpointerup = frame.onpointercancel = (event) => pointers.delete(event.pointerId);
-  frame.addEventListener(
-    "wheel",
-    (event) => {
-      event.preventDefault();
-      zoom(event.deltaY < 0 ? 1.25 : 0.8, ...at(event));
-    },
-    { passive: false },
-  );
+  const wheel = (event) => {
+    event.preventDefault();
+    zoom(event.deltaY < 0 ? 1.25 : 0.8, ...at(event));
+  };
+  frame.addEventListener("wheel", wheel, { passive: false });
   frame.onkeydown = (event) => {
     const step = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] }[event.key];
     if (step) move(...step);

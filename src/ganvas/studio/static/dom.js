@@ -23,11 +23,46 @@ export function fill(element, ...children) {
   return element;
 }
 
+export const row = (...children) => h("div", { class: "row" }, ...children);
+export const quiet = (...children) => h("p", { class: "quiet" }, ...children);
+export const problem = (...children) => h("p", { class: "problem" }, ...children);
+
+// A button; while its work goes on it does nothing, and what fails is said by its sentence.
+export function button(text, work, properties = {}) {
+  const element = h("button", { type: "button", ...properties }, ...[text].flat());
+  element.onclick = async (event) => {
+    if (element.ariaDisabled) return;
+    element.ariaDisabled = "true";
+    try {
+      await work(event);
+    } catch (trouble) {
+      notice(trouble.message, 15_000);
+    }
+    element.ariaDisabled = null;
+  };
+  return element;
+}
+
+// A button with a title, its text at a pointer.
+export const titled = (text, title, work, properties = {}) => button(text, work, { title, ...properties });
+
+// An input that hands over each of its values: `put(value)`; the event may be "onchange" instead.
+export function input(put, properties = {}, event = "oninput") {
+  const control = h("input", { type: "text", ...properties });
+  control[event] = () => put(control.type === "checkbox" ? control.checked : control.value);
+  return control;
+}
+
+// An input for image files: `put([file, ...])`.
+export function files(put, properties = {}) {
+  const control = h("input", { type: "file", multiple: true, accept: "image/*", ...properties });
+  control.onchange = () => put([...control.files]);
+  return control;
+}
+
 // A labelled control: the label's text, the control, and perhaps a hint below it.
 export function field(text, control, hint) {
-  const label = h("label", { class: "field" }, h("span", {}, text), control);
-  if (hint) label.append(h("small", {}, hint));
-  return label;
+  return h("label", { class: "field" }, h("span", {}, text), control, hint && h("small", {}, hint));
 }
 
 export function select(options, value, onchange) {
@@ -38,6 +73,17 @@ export function select(options, value, onchange) {
   }
   control.value = value;
   return control;
+}
+
+// A table of rows of cells; the first cell of each names its row, a number is set in figures of equal width.
+export function table(caption, head, rows) {
+  const cell = (content, k) => {
+    if (!k) return h("th", { scope: "row" }, content);
+    return h("td", { class: /^[\d.]/.test(content) && "number" }, content);
+  };
+  const heads = head.length && h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text))));
+  const body = h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map(cell))));
+  return fill(h("table"), h("caption", {}, caption), heads, body);
 }
 
 // A sentence at the bottom of the page, read out by screen readers; it goes by itself.

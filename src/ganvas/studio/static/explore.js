@@ -1,23 +1,22 @@
 // Explore: what a trained generator makes: a wall of seeds, sliders, a path as a film.
 import { call, download, get } from "./api.js";
-import { field, fill, h, notice } from "./dom.js";
+import { button, field, fill, h, input, notice, quiet, row, select } from "./dom.js";
 
 const COUNT = 24;
 const GAP = 2; // pixels of white around every image of a sheet
 
-export async function show(place, name) {
-  return name ? explore(place, name) : choose(place);
-}
+export const show = (place, name) => (name ? explore(place, name) : choose(place));
 
 async function choose(place) {
   const { own } = await get("/models");
-  const rows = own.filter(({ kind }) => kind === "folder").map(({ name }) => h("li", {}, h("a", { href: `/explore/${name}` }, name)));
+  const folders = own.filter(({ kind }) => kind === "folder");
   place.append(h("h1", {}, "Explore"));
-  if (rows.length) place.append(h("p", {}, "Choose a trained generator:"), h("ul", {}, ...rows));
-  else
-    place.append(
-      h("p", {}, "No trained generator is here yet. ", h("a", { href: "/runs" }, "Train one"), " or start the studio with --runs DIR."),
-    );
+  if (folders.length) {
+    const list = folders.map(({ name }) => h("li", {}, h("a", { href: `/explore/${name}` }, name)));
+    place.append(h("p", {}, "Choose a trained generator:"), h("ul", {}, ...list));
+  } else
+    place.append(h("p", {}, "No trained generator is here yet. ", h("a", { href: "/runs" }, "Train one"),
+      " or start the studio with --runs DIR."));
 }
 
 async function explore(place, name) {
@@ -27,71 +26,58 @@ async function explore(place, name) {
   const wall = h("div", { class: "wall", role: "group", "aria-label": "Seeds" });
   wall.style.setProperty("--columns", columns);
   const kept = h("div", { class: "wall kept", role: "group", "aria-label": "Kept seeds" });
-  const hint = h("p", { class: "quiet" }, "A click on an image keeps its seed; two or more make a film.");
+  const hint = quiet("A click on an image keeps its seed; two or more make a film.");
   const line = h("code", { class: "command" });
 
   const query = (seeds, wide) =>
-    `/api/explore/wall/${name}?${new URLSearchParams({ seeds, label: state.label, trunc: state.trunc, columns: wide })}`;
+    `/explore/wall/${name}?${new URLSearchParams({ seeds, label: state.label, trunc: state.trunc, columns: wide })}`;
 
   // One picture of all seeds is asked for at a time; while it is on its way only the newest wish is remembered.
   async function redraw() {
     line.textContent = command();
-    if (state.pending) {
-      state.again = true;
-      return;
-    }
+    state.again = state.pending;
+    if (state.pending) return;
     state.pending = true;
     try {
-      const last = state.first + COUNT - 1;
-      const answer = await call(query(`${state.first}-${last}`, columns).slice(4));
-      const sheet = await createImageBitmap(await answer.blob());
-      cells(sheet);
+      const answer = await call(query(`${state.first}-${state.first + COUNT - 1}`, columns));
+      cells(await createImageBitmap(await answer.blob()));
     } catch (problem) {
       notice(problem.message);
     }
     state.pending = false;
-    if (state.again) {
-      state.again = false;
-      redraw();
-    }
+    if (state.again) redraw();
   }
 
   function cells(sheet) {
-    const rows = Math.ceil(COUNT / columns);
-    const [across, down] = [(sheet.width - GAP) / columns, (sheet.height - GAP) / rows];
+    const [across, down] = [(sheet.width - GAP) / columns, (sheet.height - GAP) / Math.ceil(COUNT / columns)];
     const [width, height] = [across - GAP, down - GAP];
-    while (wall.children.length < COUNT) wall.append(cell());
-    [...wall.children].forEach((button, k) => {
-      const canvas = button.firstChild;
+    while (wall.children.length < COUNT) wall.append(h("button", { type: "button", class: "cell" }, h("canvas")));
+    [...wall.children].forEach((cell, k) => {
+      const canvas = cell.firstChild;
       Object.assign(canvas, { width, height });
       const [x, y] = [GAP + (k % columns) * across, GAP + Math.floor(k / columns) * down];
       canvas.getContext("2d").drawImage(sheet, x, y, width, height, 0, 0, width, height);
       const seed = state.first + k;
-      button.setAttribute("aria-pressed", state.kept.includes(seed));
-      button.setAttribute("aria-label", `Seed ${seed}`);
-      button.title = `Seed ${seed}`;
-      button.onclick = () => keep(seed);
+      cell.ariaLabel = cell.title = `Seed ${seed}`;
+      cell.onclick = () => keep(seed);
     });
+    press();
   }
 
-  const cell = () => h("button", { type: "button", class: "cell" }, h("canvas"));
+  const press = () =>
+    [...wall.children].forEach((cell, k) => { cell.ariaPressed = state.kept.includes(state.first + k); });
 
   function keep(seed) {
     const at = state.kept.indexOf(seed);
     if (at >= 0) state.kept.splice(at, 1);
     else state.kept.push(seed);
-    [...wall.children].forEach((button, k) => button.setAttribute("aria-pressed", state.kept.includes(state.first + k)));
-    fill(
-      kept,
-      ...state.kept.map((one) =>
-        h(
-          "figure",
-          {},
-          h("img", { src: query(one, 1), alt: `Seed ${one}` }),
-          h("figcaption", {}, `seed ${one} `, h("a", { href: query(one, 1), download: `seed${one}.png` }, "PNG")),
-        ),
-      ),
-    );
+    press();
+    const figure = (one) => {
+      const src = `/api${query(one, 1)}`;
+      const save = h("a", { href: src, download: `seed${one}.png` }, "PNG");
+      return h("figure", {}, h("img", { src, alt: `Seed ${one}` }), h("figcaption", {}, `seed ${one} `, save));
+    };
+    fill(kept, state.kept.map(figure));
     path.disabled = state.kept.length < 2;
     hint.hidden = state.kept.length > 1;
     line.textContent = command();
@@ -99,64 +85,33 @@ async function explore(place, name) {
 
   function command() {
     const seeds = state.kept.length ? state.kept.join(",") : `${state.first}-${state.first + COUNT - 1}`;
-    const label = state.label ? ` --label '${state.label.replaceAll("'", "'\\''")}'` : "";
-    return `ganvas sample ${name} -o samples.png --seeds ${seeds}${label}${Number(state.trunc) === 1 ? "" : ` --trunc ${state.trunc}`}`;
+    const label = state.label && ` --label '${state.label.replaceAll("'", "'\\''")}'`;
+    const trunc = Number(state.trunc) === 1 ? "" : ` --trunc ${state.trunc}`;
+    return `ganvas sample ${name} -o samples.png --seeds ${seeds}${label}${trunc}`;
   }
 
   async function film() {
-    path.disabled = true;
-    try {
-      const answer = await call(`/explore/walk/gif/${name}`, { method: "POST", json: { seeds: state.kept, label: state.label } });
-      download(await answer.blob(), "path.gif");
-    } catch (problem) {
-      notice(problem.message);
-    }
-    path.disabled = false;
+    const json = { seeds: state.kept, label: state.label };
+    const answer = await call(`/explore/walk/gif/${name}`, { method: "POST", json });
+    download(await answer.blob(), "path.gif");
   }
 
-  const path = h("button", { type: "button", disabled: true, onclick: film }, "Film of a path through the kept seeds");
-  const truncation = h("input", {
-    type: "range",
-    min: 0,
-    max: 1.5,
-    step: 0.01,
-    value: 1,
-    oninput: () => {
-      state.trunc = truncation.value;
-      redraw();
-    },
-  });
-  const turn = (by) => () => {
-    state.first = Math.max(0, state.first + by);
+  const path = button("Film of a path through the kept seeds", film, { disabled: true });
+  const change = (name) => (value) => {
+    state[name] = value;
     redraw();
   };
-  const pages = h(
-    "div",
-    { class: "row" },
-    h("button", { type: "button", onclick: turn(-COUNT) }, "Earlier seeds"),
-    h("button", { type: "button", onclick: turn(COUNT) }, "More seeds"),
-  );
-  const controls = h(
-    "section",
-    { class: "panel options" },
+  const turn = (by) => () => change("first")(Math.max(0, state.first + by));
+  const truncation = input(change("trunc"), { type: "range", min: 0, max: 1.5, step: 0.01, value: 1 });
+  const controls = h("section", { class: "panel options" },
     field("Truncation: 1 as trained; less: fewer failures, less variety", truncation),
-    ...label(able, (value) => {
-      state.label = value;
-      redraw();
-    }),
-    pages,
-    path,
-  );
+    ...label(able, change("label")),
+    row(button("Earlier seeds", turn(-COUNT)), button("More seeds", turn(COUNT))), path);
   place.append(
     h("h1", {}, name),
-    h("p", { class: "quiet" }, `${able.task}, ${able.width}x${able.height}, trained on ${able.images.toLocaleString()} images`),
+    quiet(`${able.task}, ${able.width}x${able.height}, trained on ${able.images.toLocaleString()} images`),
     h("div", { class: "columns" }, wall, controls),
-    h("h2", {}, "Kept"),
-    kept,
-    hint,
-    h("p", { class: "quiet" }, "The command that makes them again:"),
-    line,
-  );
+    h("h2", {}, "Kept"), kept, hint, quiet("The command that makes them again:"), line);
   await redraw();
 }
 
@@ -165,33 +120,19 @@ function label(able, change) {
   const { kind, size = 0, categories = [], continuous = 0 } = able.label;
   if (kind === "class") {
     const names = able.classes.length ? able.classes : [...Array(size).keys()].map(String);
-    const control = h(
-      "select",
-      { onchange: () => change(control.value) },
-      h("option", { value: "" }, "each in turn"),
-      ...names.map((n) => h("option", { value: n }, n)),
-    );
-    return [field("Class", control)];
+    return [field("Class", select([{ name: "", label: "each in turn" }, ...names], "", change))];
   }
-  if (kind === "caption") {
-    const control = h("input", { type: "text", onchange: () => change(control.value) });
-    return [field("Caption", control)];
-  }
+  if (kind === "caption") return [field("Caption", input(change, {}, "onchange"))];
   const count = kind === "vector" ? size : kind === "code" ? categories.length + continuous : 0;
   const values = Array(count).fill(0);
   return values.map((_, k) => {
     const category = k < categories.length;
-    const control = h("input", {
-      type: "range",
-      min: category ? 0 : kind === "code" ? -1 : 0,
-      max: category ? categories[k] - 1 : 1,
-      step: category ? 1 : 0.05,
-      value: 0,
-      oninput: () => {
-        values[k] = control.value;
-        change(values.join(","));
-      },
-    });
-    return field(category ? `Category ${k + 1}` : `Number ${k + 1}`, control);
+    const bounds = category ? { max: categories[k] - 1, step: 1 } : { max: 1, step: 0.05 };
+    const put = (value) => {
+      values[k] = value;
+      change(values.join(","));
+    };
+    const range = { type: "range", min: kind === "code" && !category ? -1 : 0, ...bounds, value: 0 };
+    return field(`${category ? "Category" : "Number"} ${k + 1}`, input(put, range));
   });
 }

@@ -1,6 +1,6 @@
 // The first page: the four things to do, and the last runs.
 import { get } from "./api.js";
-import { h } from "./dom.js";
+import { h, quiet } from "./dom.js";
 import { link, sheet } from "./runs.js";
 
 const CARDS = [
@@ -11,20 +11,12 @@ const CARDS = [
 ];
 
 export async function show(place) {
-  const cards = CARDS.map(([href, title, text]) => h("a", { class: "card", href }, h("h2", {}, title), h("p", {}, text)));
+  const card = (href, ...children) => h("a", { class: "card", href }, ...children);
+  const cards = CARDS.map(([href, title, text]) => card(href, h("h2", {}, title), h("p", {}, text)));
   place.append(h("h1", {}, "Ganvas studio"), h("div", { class: "cards" }, ...cards));
   const { runs } = await get("/runs");
   if (!runs.length) return;
-  const rows = runs
-    .slice(0, 4)
-    .map((run) =>
-      h(
-        "a",
-        { class: "card", href: link(run.name) },
-        h("h3", {}, run.name),
-        sheet(run),
-        h("p", { class: "quiet" }, run.title ? `${run.title}: ${run.state}` : run.state),
-      ),
-    );
-  place.append(h("h2", {}, "Last runs"), h("div", { class: "cards" }, ...rows));
+  const last = runs.slice(0, 4).map((run) => card(link(run.name), h("h3", {}, run.name), sheet(run),
+    quiet(run.title ? `${run.title}: ${run.state}` : run.state)));
+  place.append(h("h2", {}, "Last runs"), h("div", { class: "cards" }, ...last));
 }

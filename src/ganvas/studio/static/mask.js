@@ -1,16 +1,18 @@
 // A mask painted over a picture: white where the model fills in.
-import { h } from "./dom.js";
+import { button, h, row } from "./dom.js";
 
 export async function painter(file) {
   const picture = await createImageBitmap(file);
   const [width, height] = [picture.width, picture.height];
-  const canvas = h("canvas", { width, height, class: "mask", tabindex: 0, "aria-label": "Paint the places to fill in" });
+  const about = "Paint the places to fill in";
+  const canvas = h("canvas", { width, height, class: "mask", tabindex: 0, "aria-label": about });
   const layer = new OffscreenCanvas(width, height);
   const [context, brush] = [canvas.getContext("2d"), layer.getContext("2d")];
   const size = h("input", { type: "range", min: 2, max: 100, value: 24, "aria-label": "Width of the brush" });
   let [painted, erasing] = [false, false];
 
-  function draw() {
+  function draw(now = true) {
+    painted = now;
     context.drawImage(picture, 0, 0);
     context.globalAlpha = 0.6;
     context.drawImage(layer, 0, 0);
@@ -19,16 +21,16 @@ export async function painter(file) {
 
   function stroke(event, begin) {
     const box = canvas.getBoundingClientRect();
-    const [x, y] = [((event.clientX - box.left) * width) / box.width, ((event.clientY - box.top) * height) / box.height];
+    const [across, down] = [width / box.width, height / box.height];
+    const at = [(event.clientX - box.left) * across, (event.clientY - box.top) * down];
     brush.globalCompositeOperation = erasing ? "destination-out" : "source-over";
-    Object.assign(brush, { lineCap: "round", lineJoin: "round", strokeStyle: "#fff", lineWidth: (size.value * width) / box.width });
+    Object.assign(brush, { lineCap: "round", lineJoin: "round", strokeStyle: "#fff", lineWidth: size.value * across });
     if (begin) {
       brush.beginPath();
-      brush.moveTo(x, y);
+      brush.moveTo(...at);
     }
-    brush.lineTo(x, y);
+    brush.lineTo(...at);
     brush.stroke();
-    painted = true;
     draw();
   }
 
@@ -37,45 +39,22 @@ export async function painter(file) {
     stroke(event, true);
   };
   canvas.onpointermove = (event) => event.buttons && stroke(event, false);
-  const eraser = h(
-    "button",
-    {
-      type: "button",
-      "aria-pressed": "false",
-      onclick: () => {
-        erasing = !erasing;
-        eraser.setAttribute("aria-pressed", erasing);
-      },
-    },
-    "Eraser",
-  );
-  const clear = h(
-    "button",
-    {
-      type: "button",
-      onclick: () => {
-        brush.clearRect(0, 0, width, height);
-        painted = false;
-        draw();
-      },
-    },
-    "Clear",
-  );
-  const edges = h(
-    "button",
-    {
-      type: "button",
-      onclick: () => {
-        brush.globalCompositeOperation = "source-over";
-        brush.fillStyle = "#fff";
-        brush.fillRect(width * 0.375, height * 0.375, width / 4, height / 4);
-        painted = true;
-        draw();
-      },
-    },
-    "Fill the middle",
-  );
-  draw();
+  const erase = () => {
+    erasing = !erasing;
+    eraser.setAttribute("aria-pressed", erasing);
+  };
+  const clear = () => {
+    brush.clearRect(0, 0, width, height);
+    draw(false);
+  };
+  const middle = () => {
+    brush.globalCompositeOperation = "source-over";
+    brush.fillStyle = "#fff";
+    brush.fillRect(width * 0.375, height * 0.375, width / 4, height / 4);
+    draw();
+  };
+  const eraser = button("Eraser", erase, { "aria-pressed": "false" });
+  draw(false);
 
   // The mask as a PNG, white in the holes; null if nothing was painted.
   async function png() {
@@ -88,11 +67,7 @@ export async function painter(file) {
     return sheet.convertToBlob({ type: "image/png" });
   }
 
-  const element = h(
-    "div",
-    { class: "painter" },
-    canvas,
-    h("div", { class: "row" }, h("label", { class: "row" }, "Brush", size), eraser, clear, edges),
-  );
-  return { element, png };
+  const tools = row(h("label", { class: "row" }, "Brush", size), eraser, button("Clear", clear),
+    button("Fill the middle", middle));
+  return { element: h("div", { class: "painter" }, canvas, tools), png };
 }

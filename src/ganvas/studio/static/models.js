@@ -1,100 +1,45 @@
 // Models: embedded, public and own weights; what each is for, and fetching with progress.
-import { events, get, post } from "./api.js";
-import { h, notice } from "./dom.js";
+import { follow, get, post } from "./api.js";
+import { button, fill, h, quiet, table } from "./dom.js";
 
 const size = (bytes) => (bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`);
 
 export async function show(place) {
-  const { embedded, public: files, own, folder } = await get("/models");
+  const { embedded, public: publics, own, folder } = await get("/models");
   const ends = [];
 
-  function row(file) {
-    const state = h("td", {}, file.here ? "on this machine" : "");
-    if (!file.here) {
-      const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": `Download of ${file.name}` });
-      const button = h("button", { type: "button", onclick: () => fetchFile(file, button, bar, state) }, "Fetch");
-      state.append(button, bar);
-    }
-    return h(
-      "tr",
-      {},
-      h("th", { scope: "row" }, file.name),
-      h("td", {}, file.what),
-      h("td", { class: "number" }, size(file.bytes)),
-      h("td", {}, h("details", {}, h("summary", {}, "SHA-256"), h("code", {}, file.sha256))),
-      state,
-    );
+  function state(file) {
+    if (file.here) return "on this machine";
+    const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": `Download of ${file.name}` });
+    const fetching = async () => {
+      bar.hidden = false;
+      try {
+        const { id } = await post(`/models/public/${file.name}`);
+        const { status } = await follow(id, (now) => { bar.value = now.share; }, ends);
+        if (status === "done") fill(cell, "on this machine");
+      } finally {
+        bar.hidden = true;
+      }
+    };
+    const cell = h("span", {}, button("Fetch", fetching, { "aria-label": `Fetch ${file.name}` }), bar);
+    return cell;
   }
 
-  async function fetchFile(file, button, bar, state) {
-    button.disabled = true;
-    bar.hidden = false;
-    try {
-      const job = await post(`/models/public/${file.name}`);
-      ends.push(
-        events(`/jobs/${job.id}/events`, (now) => {
-          bar.value = now.share;
-          if (now.status === "done") state.textContent = "on this machine";
-          if (now.status === "failed") {
-            notice(now.problem, 20_000);
-            button.disabled = false;
-            bar.hidden = true;
-          }
-          if (["done", "failed", "cancelled"].includes(now.status)) ends.splice(0).forEach((end) => end());
-        }),
-      );
-    } catch (problem) {
-      notice(problem.message);
-      button.disabled = false;
-    }
-  }
-
-  const table = (caption, head, rows) =>
-    h(
-      "div",
-      { class: "panel scroll" },
-      h(
-        "table",
-        {},
-        h("caption", {}, caption),
-        h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text)))),
-        h("tbody", {}, ...rows),
-      ),
-    );
-  place.append(
-    h("h1", {}, "Models"),
-    table(
-      "In the package: Apache-2.0, nothing to fetch",
-      ["name", "what for", "scale"],
-      embedded.map(({ name, what, scale }) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, what), h("td", {}, `x${scale}`))),
-    ),
-    table(
-      "Public weights of metrics and style, fetched once under their own licences",
+  const sum = ({ sha256 }) => h("details", {}, h("summary", {}, "SHA-256"), h("code", {}, sha256));
+  const named = ({ name, kind }) => (kind === "folder" ? h("a", { href: `/explore/${name}` }, name) : name);
+  const tables = [
+    table("In the package: Apache-2.0, nothing to fetch", ["name", "what for", "scale"],
+      embedded.map(({ name, what, scale }) => [name, what, `x${scale}`])),
+    table("Public weights of metrics and style, fetched once under their own licences",
       ["name", "what for", "size", "checksum", "state"],
-      files.map(row),
-    ),
-    h(
-      "p",
-      { class: "quiet" },
-      `They lie in ${folder}. Without a network: put the file there, or `,
-      h("code", {}, "ganvas weights add NAME FILE"),
-      ".",
-    ),
-    table(
-      "Yours: below --models and --runs",
-      ["name", "kind", "size"],
-      own.length
-        ? own.map(({ name, kind, bytes }) =>
-            h(
-              "tr",
-              {},
-              h("th", { scope: "row" }, kind === "folder" ? h("a", { href: `/explore/${name}` }, name) : name),
-              h("td", {}, kind),
-              h("td", { class: "number" }, size(bytes)),
-            ),
-          )
-        : [h("tr", {}, h("td", { colspan: 3 }, "none yet"))],
-    ),
-  );
-  return () => ends.splice(0).forEach((end) => end());
+      publics.map((file) => [file.name, file.what, size(file.bytes), sum(file), state(file)])),
+    table("Yours: below --models and --runs", ["name", "kind", "size"],
+      own.map((model) => [named(model), model.kind, size(model.bytes)])),
+  ].map((one) => h("div", { class: "panel scroll" }, one));
+  const hint = quiet(`They lie in ${folder}. Without a network: put the file there, or `,
+    h("code", {}, "ganvas weights add NAME FILE"), ".");
+  tables.splice(2, 0, hint);
+  if (!own.length) tables.at(-1).append("none yet");
+  place.append(h("h1", {}, "Models"), ...tables);
+  return () => ends.forEach((end) => end());
 }

@@ -1,6 +1,6 @@
 // Play: two-dimensional GANs, live.  The server trains and measures; this page draws and steers.
 import { get, socket } from "./api.js";
-import { field, fill, h, notice, select } from "./dom.js";
+import { field, fill, h, input, notice, row, select, titled } from "./dom.js";
 import { LAYERS } from "./play_canvas.js";
 import { charts, figuresTable, History } from "./play_charts.js";
 import { drawData } from "./play_draw.js";
@@ -11,14 +11,15 @@ import { SlowMotion } from "./play_slow.js";
 import { stage } from "./play_stage.js";
 import { decode, merge, unpack } from "./play_wire.js";
 
-const SPEEDS = [["0", "as fast as it can"], ["1", "1 step a picture"], ["5", "5 steps a picture"], ["20", "20 steps a picture"], ["100", "100 steps a picture"]];
+const SPEEDS = [0, 1, 5, 20, 100]; // steps of a picture; 0: as fast as it can
 const SKIP = 100; // steps
 const TRAINED = 300; // steps of a trained start
+const DIVERGED = "diverged: a loss was not finite; scrub back, or change a setting";
 const SHARED = ["data", "drawn", "latent", "prior", "seed"]; // settings that two films have in common
 
 export async function show(place) {
-  const [{ menus, defaults, opening }, presets] = await Promise.all([get("/play/menus"), get("/play/presets"), styled()]);
-  const game = new Game({ menus, defaults, opening, presets });
+  const [menus, presets] = await Promise.all([get("/play/menus"), get("/play/presets"), styled()]);
+  const game = new Game({ ...menus, presets });
   game.build(place);
   game.connect();
   const linked = () => location.hash.startsWith("#s=") && game.open(location.hash);
@@ -37,7 +38,10 @@ function styled() {
   return new Promise((resolve) => { link.onload = link.onerror = resolve; });
 }
 
-const newFilm = () => ({ picture: {}, history: new History(), moments: [], diverged: false, note: h("span", { class: "quiet" }) });
+const newFilm = () => {
+  const note = h("span", { class: "quiet" });
+  return { picture: {}, history: new History(), moments: [], diverged: false, note };
+};
 
 class Game {
   constructor({ menus, defaults, opening, presets }) {
@@ -76,12 +80,14 @@ class Game {
     });
     this.problem = h("p", { class: "problem", role: "alert" });
     this.sides = h("div", { class: "row sides", role: "group", "aria-label": "Settings of which film" });
-    this.trained = h("input", { type: "checkbox", title: `Begin from step ${TRAINED}, which the timeline leads back from`, onchange: () => this.begin(this.settings) });
+    const title = `Begin from step ${TRAINED}, which the timeline leads back from`;
+    this.trained = input(() => this.begin(this.settings), { type: "checkbox", title });
     const wide = matchMedia("(min-width: 1000px)").matches;
     place.append(
       h("h1", { class: "hidden" }, "Play"), this.controls(),
       h("div", { class: "play" },
-        h("details", { class: "panel pane-settings", open: wide }, h("summary", {}, "Settings"), this.sides, this.problem,
+        h("details", { class: "panel pane-settings", open: wide }, h("summary", {}, "Settings"),
+          this.sides, this.problem,
           h("label", { class: "tick" }, h("span", {}, "Trained start"), this.trained), this.form.element),
         h("div", { class: "panel pane-stage" }, this.stage.element, this.timeline(), this.charts.element),
         h("div", { class: "pane-side" },
@@ -100,26 +106,31 @@ class Game {
   }
 
   controls() {
-    const button = (text, title, onclick, properties = {}) => h("button", { title, onclick, ...properties }, text);
-    this.playButton = button("Play", "Play or pause (key: P)", () => this.press(), { class: "main play-button" });
-    this.slowButton = button("Slow motion", "Each step in ten beats of 1.25 seconds", () => this.slowly.toggle(), { "aria-pressed": "false" });
-    this.nextButton = button("Next beat", "Go on by one beat", () => this.slowly.next(), { hidden: true });
+    const unpressed = { "aria-pressed": "false" };
+    this.playButton = titled("Play", "Play or pause (key: P)", () => this.press(), { class: "main play-button" });
+    this.slowButton =
+      titled("Slow motion", "Each step in ten beats of 1.25 seconds", () => this.slowly.toggle(), unpressed);
+    this.nextButton = titled("Next beat", "Go on by one beat", () => this.slowly.next(), { hidden: true });
     this.counter = h("output", { class: "number counter", title: "Steps trained", "aria-label": "Steps" }, "000,000");
-    this.abButton = button("Compare A | B", "Two settings side by side on the same data and seed", () => this.compare(), { "aria-pressed": "false" });
-    const speed = select(SPEEDS.map(([name, label]) => ({ name, label })), "0", (value) => {
+    this.abButton =
+      titled("Compare A | B", "Two settings side by side on the same data and seed", () => this.compare(), unpressed);
+    const label = (steps) => (steps ? `${steps} ${steps > 1 ? "steps" : "step"} a picture` : "as fast as it can");
+    const speed = select(SPEEDS.map((steps) => ({ name: steps, label: label(steps) })), 0, (value) => {
       this.steps = Number(value);
       this.send({ kind: "speed", steps: this.steps });
     });
     speed.title = "Steps between two pictures";
     speed.setAttribute("aria-label", "Speed");
-    const step = (only, text, title) => button(text, title, () => this.step(1, only), { class: only ? `step-${only}` : "" });
+    const step = (only, text, title) =>
+      titled(text, title, () => this.step(1, only), { class: only ? `step-${only}` : "" });
     return h("div", { class: "panel controls", role: "toolbar", "aria-label": "Film" },
       this.playButton, h("span", { class: "counter-box" }, "Step ", this.counter),
       h("span", { class: "row", role: "group", "aria-label": "One step of" }, h("span", { class: "quiet" }, "Train"),
         step("d", "D", "One step of the discriminator alone"), step("g", "G", "One step of the generator alone"),
-        step("", "Both", "One step of both (key: S)"), button(`+${SKIP}`, `${SKIP} steps at once`, () => this.step(SKIP, ""))),
+        step("", "Both", "One step of both (key: S)"),
+        titled(`+${SKIP}`, `${SKIP} steps at once`, () => this.step(SKIP, ""))),
       this.slowButton, this.nextButton, speed,
-      button("Reset", "Begin again from step 0 (key: R)", () => this.begin(this.settings)),
+      titled("Reset", "Begin again from step 0 (key: R)", () => this.begin(this.settings)),
       this.abButton,
       exportMenu(() => ({
         settings: this.settings[this.edited], all: this.settings, defaults: this.defaults,
@@ -128,11 +139,14 @@ class Game {
   }
 
   timeline() {
-    this.slider = h("input", { type: "range", min: 0, max: 0, value: 0, title: "Scrub back to a recorded moment" });
-    this.slider.oninput = () => this.seek(Number(this.slider.value));
-    this.branchButton = h("button", { hidden: true, title: "Forget what came later and train on from here", onclick: () => this.branch() }, "Go on from here");
-    this.nowButton = h("button", { hidden: true, title: "Back to the newest step", onclick: () => this.seek(Number(this.slider.max)) }, "Back to now");
-    return h("div", { class: "timeline" }, field("Timeline", this.slider), h("div", { class: "row" }, this.branchButton, this.nowButton));
+    const hidden = { hidden: true };
+    const bounds = { type: "range", min: 0, max: 0, value: 0, title: "Scrub back to a recorded moment" };
+    this.slider = input((value) => this.seek(Number(value)), bounds);
+    this.branchButton =
+      titled("Go on from here", "Forget what came later and train on from here", () => this.branch(), hidden);
+    this.nowButton =
+      titled("Back to now", "Back to the newest step", () => this.seek(Number(this.slider.max)), hidden);
+    return h("div", { class: "timeline" }, field("Timeline", this.slider), row(this.branchButton, this.nowButton));
   }
 
   connect() {
@@ -141,7 +155,8 @@ class Game {
       if (this.steps) this.send({ kind: "speed", steps: this.steps });
       this.begin(this.settings);
     };
-    this.channel.onmessage = ({ data }) => (typeof data === "string" ? this.told(JSON.parse(data)) : this.receive(decode(data)));
+    this.channel.onmessage = ({ data }) =>
+      typeof data === "string" ? this.told(JSON.parse(data)) : this.receive(decode(data));
     this.channel.onclose = ({ reason }) => {
       if (this.gone) return;
       this.stop();
@@ -174,7 +189,8 @@ class Game {
     this.films.push(...this.settings.map(newFilm));
     this.edited = Math.min(this.edited, this.films.length - 1);
     if (both && this.films.length === 1) this.send({ kind: "remove", side: 1 });
-    this.settings.forEach((one, side) => this.send({ kind: "start", side, settings: one, steps: this.trained.checked ? TRAINED : 0 }));
+    const steps = this.trained.checked ? TRAINED : 0;
+    this.settings.forEach((one, side) => this.send({ kind: "start", side, settings: one, steps }));
     this.arrange();
     this.scrubbed(false);
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.start();
@@ -268,8 +284,8 @@ class Game {
       film.moments = message.steps;
       const diverged = message.diverged && !film.diverged;
       film.diverged = message.diverged;
-      film.note.textContent = film.diverged ? " diverged: a loss was not finite; scrub back, or change a setting" : "";
-      if (diverged) notice("The film diverged: a loss was not finite. Scrub back to go on from before, or change a setting.");
+      film.note.textContent = film.diverged ? ` ${DIVERGED}` : "";
+      if (diverged) notice(`This film ${DIVERGED}.`);
       if (!this.scrubbing) this.scrubbed(false);
     }
   }
@@ -349,10 +365,12 @@ class Game {
   arrange() {
     this.stage.arrange();
     const tabs = this.films.length > 1 ? ["A", "B"] : [];
-    fill(this.sides, ...tabs.map((name, side) => h("button", {
-      "aria-pressed": String(side === this.edited), title: `Settings of film ${name}`,
-      onclick: () => { this.edited = side; this.arrange(); },
-    }, `Film ${name}`)));
+    const turn = (side) => {
+      this.edited = side;
+      this.arrange();
+    };
+    fill(this.sides, tabs.map((name, side) => titled(`Film ${name}`, `Settings of film ${name}`, () => turn(side),
+      { "aria-pressed": side === this.edited })));
     this.form.show(this.settings[this.edited]);
     this.scrubbed(Boolean(this.scrubbing), Number(this.slider.value));
     this.buttons();
@@ -371,8 +389,10 @@ class Game {
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, dialog")) return;
-    const deed = { p: () => this.press(), s: () => this.step(1, ""), r: () => this.begin(this.settings) }[event.key.toLowerCase()];
+    const typing = event.target.closest?.("input, select, textarea, dialog");
+    if (event.ctrlKey || event.metaKey || event.altKey || typing) return;
+    const deeds = { p: () => this.press(), s: () => this.step(1, ""), r: () => this.begin(this.settings) };
+    const deed = deeds[event.key.toLowerCase()];
     const layer = LAYERS[Number(event.key) - 1];
     if (deed) deed();
     else if (layer) this.toggle(layer);

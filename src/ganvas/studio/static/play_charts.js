@@ -10,9 +10,12 @@ const percent = (value) => (Number.isFinite(value) ? `${Math.round(100 * value)}
 export const ROWS = [
   ["modes", "Modes hit", (f) => (Number.isFinite(f.modes) ? `${f.modes} of ${f.total_modes}` : "–"),
     "Groups of the data that at least one good fake belongs to; only mixtures have them."],
-  ["high_quality", "Good samples", (f) => percent(f.high_quality), "Share of the fakes within three standard deviations of a group."],
-  ["wasserstein", "Sliced Wasserstein", (f) => number(f.wasserstein), "Mean distance that a fake must move to make the data, over 64 directions."],
-  ["kl", "KL divergence", (f) => number(f.kl), "KL(data || fakes) on a 30 x 30 grid, in nats: large where data have no fakes."],
+  ["high_quality", "Good samples", (f) => percent(f.high_quality),
+    "Share of the fakes within three standard deviations of a group."],
+  ["wasserstein", "Sliced Wasserstein", (f) => number(f.wasserstein),
+    "Mean distance that a fake must move to make the data, over 64 directions."],
+  ["kl", "KL divergence", (f) => number(f.kl),
+    "KL(data || fakes) on a 30 x 30 grid, in nats: large where data have no fakes."],
   ["js", "JS divergence", (f) => number(f.js), "Jensen-Shannon divergence on a 30 x 30 grid, in nats: 0 to 0.693."],
   ["d_loss", "D's loss", (f) => number(f.d_loss), "Mean loss of the discriminator since the last picture."],
   ["g_loss", "G's loss", (f) => number(f.g_loss), "Mean loss of the generator since the last picture."],
@@ -20,8 +23,11 @@ export const ROWS = [
 
 const CHARTS = [
   { title: "Losses", lines: [["d_loss", "D", "d"], ["g_loss", "G", "g"]] },
-  { title: "Distances to the data", lines: [["kl", "KL", "arrow"], ["js", "JS", "d"], ["wasserstein", "Wasserstein", "real"]] },
-  { title: "Modes and good samples", lines: [["coverage", "Modes hit", "g"], ["high_quality", "Good", "real"]], top: 1 },
+  {
+    title: "Distances to the data",
+    lines: [["kl", "KL", "arrow"], ["js", "JS", "d"], ["wasserstein", "Wasserstein", "real"]],
+  },
+  { title: "Modes and good samples", top: 1, lines: [["coverage", "Modes", "g"], ["high_quality", "Good", "real"]] },
 ];
 
 // What a film's figures were, step by step.
@@ -57,7 +63,8 @@ export function charts() {
   const parts = CHARTS.map((chart) => {
     const canvas = h("canvas", { class: "chart", role: "img", "aria-label": chart.title });
     const keys = chart.lines.map(([, label, colour]) => h("span", { class: `key key-${colour}` }, label));
-    return { chart, canvas, element: h("figure", { class: "chart-box" }, h("figcaption", {}, chart.title, " ", keys), canvas) };
+    const element = h("figure", { class: "chart-box" }, h("figcaption", {}, chart.title, " ", keys), canvas);
+    return { chart, canvas, element };
   });
   const show = (histories) => parts.forEach(({ chart, canvas }) => drawChart(canvas, chart, histories));
   return { element: h("div", { class: "charts" }, parts.map((part) => part.element)), show };

@@ -1,5 +1,5 @@
 // Draw your own data: a dialog with a canvas for mouse, pen, finger and keys.
-import { fill, h, notice } from "./dom.js";
+import { button, fill, h, notice, quiet, row } from "./dom.js";
 import { colours, css, prepare } from "./play_canvas.js";
 
 const MOST = 2000; // points that are kept
@@ -12,12 +12,16 @@ export function drawData(before) {
   const cursor = [0, 0];
   const canvas = h("canvas", {
     class: "drawing", tabindex: "0", role: "application",
-    "aria-label": "Drawing area. Arrow keys move the cross, Space or Enter sets a point, Backspace takes the last one back.",
+    "aria-label": "Drawing area. Arrow keys move the cross, Space or Enter sets a point, Backspace removes it.",
   });
   const count = h("span", { class: "number", role: "status" });
   const dialog = h("dialog", { class: "draw", "aria-label": "Draw your own data" });
   const end = (answer) => { dialog.returnValue = answer; dialog.close(answer); };
-  const apply = h("button", { class: "main", onclick: () => end("apply") }, "Apply");
+  const apply = button("Apply", () => end("apply"), { class: "main" });
+  const clear = () => {
+    points.length = 0;
+    refresh();
+  };
   const refresh = () => {
     paint(canvas, points, cursor);
     count.textContent = `${points.length} points`;
@@ -29,10 +33,9 @@ export function drawData(before) {
     refresh();
   };
   fill(dialog, h("h2", {}, "Draw your own data"),
-    h("p", { class: "quiet" }, "Draw with mouse, pen or finger; or with the arrow keys and Space. Every point is scattered a little, so lines become clouds."),
-    canvas, h("div", { class: "row" }, apply,
-      h("button", { onclick: () => { points.length = 0; refresh(); } }, "Clear"),
-      h("button", { onclick: () => end("cancel") }, "Cancel"), count));
+    quiet("Draw with mouse, pen or finger; or with the arrow keys and Space.",
+      " Every point is scattered a little, so lines become clouds."),
+    canvas, row(apply, button("Clear", clear), button("Cancel", () => end("cancel")), count));
   byPointer(canvas, add);
   byKeys(canvas, { cursor, add, refresh, undo: () => { points.pop(); refresh(); } });
   document.body.append(dialog);
@@ -51,7 +54,8 @@ const round = (v) => Math.max(-1, Math.min(1, Math.round(v * 1000) / 1000));
 
 function byPointer(canvas, add) {
   let last = null;
-  const place = (event) => [(event.offsetX / canvas.clientWidth) * 2 - 1, 1 - (event.offsetY / canvas.clientHeight) * 2];
+  const place = ({ offsetX, offsetY }) =>
+    [(offsetX / canvas.clientWidth) * 2 - 1, 1 - (offsetY / canvas.clientHeight) * 2];
   const inside = ([x, y]) => Math.abs(x) <= 1 && Math.abs(y) <= 1;
   canvas.onpointerdown = (event) => {
     canvas.setPointerCapture(event.pointerId);

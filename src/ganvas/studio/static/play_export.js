@@ -1,6 +1,6 @@
 // What can be taken away: the picture, the film, the recipe with its command, and a link that carries the settings.
 import { call, download } from "./api.js";
-import { fill, h, notice } from "./dom.js";
+import { h, notice, quiet, row, titled } from "./dom.js";
 import { pack } from "./play_wire.js";
 
 const FILM_STEPS = 20_000; // the longest film
@@ -9,18 +9,19 @@ const FRAMES = 60;
 // `state()` gives {settings, canvases, step, defaults} of the moment.
 export function exportMenu(state) {
   const line = h("code", {});
-  const place = h("div", { class: "command", hidden: true }, h("p", { class: "quiet" }, "Trains the same on the command line:"), line);
-  const film = (kind) => h("button", { title: `The film from step 0 with these settings, as ${kind}`, onclick: busy(() => saveFilm(state(), kind)) }, kind.toUpperCase());
-  const menu = h("details", { class: "export" }, h("summary", { title: "Picture, film, recipe, link" }, "Save and share"),
+  const place = h("div", { class: "command", hidden: true }, quiet("Trains the same on the command line:"), line);
+  const film = (kind) => titled(kind.toUpperCase(), `The film from step 0 with these settings, as ${kind}`,
+    () => saveFilm(state(), kind));
+  const recipe = async () => {
+    line.textContent = await saveRecipe(state());
+    place.hidden = false;
+  };
+  const menu = h("details", { class: "export" },
+    h("summary", { title: "Picture, film, recipe, link" }, "Save and share"),
     h("div", { class: "export-body" },
-      h("div", { class: "row" },
-        h("button", { title: "The picture as it is shown", onclick: busy(() => savePicture(state())) }, "PNG"),
-        film("gif"), film("mp4"),
-        h("button", { title: "A recipe that ganvas train takes", onclick: busy(async () => {
-          line.textContent = await saveRecipe(state());
-          place.hidden = false;
-        }) }, "Recipe"),
-        h("button", { title: "A link that opens the studio with these settings", onclick: busy(() => copyLink(state())) }, "Copy link")),
+      row(titled("PNG", "The picture as it is shown", () => savePicture(state())), film("gif"), film("mp4"),
+        titled("Recipe", "A recipe that ganvas train takes", recipe),
+        titled("Copy link", "A link that opens the studio with these settings", () => copyLink(state()))),
       place));
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu.open) return;
@@ -28,21 +29,6 @@ export function exportMenu(state) {
     menu.querySelector("summary").focus();
   });
   return menu;
-}
-
-// A button's work, once at a time; what fails is told by its sentence.
-function busy(work) {
-  return async (event) => {
-    const button = event.currentTarget;
-    button.disabled = true;
-    try {
-      await work();
-    } catch (problem) {
-      notice(problem.message);
-    } finally {
-      button.disabled = false;
-    }
-  };
 }
 
 async function savePicture({ canvases, step }) {
@@ -70,7 +56,8 @@ async function saveRecipe({ settings, step }) {
   const answer = await call("/play/recipe", { method: "POST", json: settings });
   download(await answer.blob(), "play.json");
   const data = settings.data === "drawn" ? "ring" : settings.data;
-  if (settings.data === "drawn") notice("Drawn points have no name on the command line, so the command takes the ring.");
+  if (settings.data === "drawn")
+    notice("Drawn points have no name on the command line, so the command takes the ring.");
   const images = Math.max(1000, step) * Math.max(settings.d_steps, settings.g_steps) * settings.batch;
   return `ganvas train play.json --data ${data} --seed ${settings.seed} --images ${images} --outdir runs/play`;
 }
@@ -91,8 +78,9 @@ async function copyLink({ all, defaults }) {
 // Lessons: two sentences and a button each.
 export function lessons(presets, start) {
   const cards = presets.map((preset) => h("article", { class: "card lesson" },
-    h("h3", {}, preset.name), h("p", {}, preset.look), h("p", { class: "quiet" }, preset.why),
-    h("button", { onclick: () => start(preset), title: `Begin a film with the settings of: ${preset.name}` }, "Play it",
-      h("span", { class: "hidden" }, `: ${preset.name}`))));
-  return h("section", { "aria-labelledby": "lessons" }, h("h2", { id: "lessons" }, "Lessons"), fill(h("div", { class: "cards" }), ...cards));
+    h("h3", {}, preset.name), h("p", {}, preset.look), quiet(preset.why),
+    titled(["Play it", h("span", { class: "hidden" }, `: ${preset.name}`)],
+      `Begin a film with the settings of: ${preset.name}`, () => start(preset))));
+  return h("section", { "aria-labelledby": "lessons" }, h("h2", { id: "lessons" }, "Lessons"),
+    h("div", { class: "cards" }, cards));
 }

@@ -1,5 +1,5 @@
 // The settings of a film as a form: those that act at once, and those that begin a new film.
-import { field, fill, h, select } from "./dom.js";
+import { field, fill, h, input, select, titled } from "./dom.js";
 
 const RATES = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
 const BATCHES = [16, 32, 64, 128, 256, 512];
@@ -38,7 +38,8 @@ function sections(form) {
       seedField(form)),
     group("Loss", "A change acts at once.",
       choice(form, "loss", "Loss", menus.loss, chosen("loss", settings.loss), true),
-      choice(form, "penalty", "Penalty", [["", "none"], ...menus.penalty.map(({ name }) => [name, words(name)])], chosen("penalty", settings.penalty), true),
+      choice(form, "penalty", "Penalty", [["", "none"], ...menus.penalty.map(({ name }) => [name, words(name)])],
+        chosen("penalty", settings.penalty), true),
       settings.penalty && numberField(form, "weight", "Weight of the penalty", { min: 0, max: 100, step: "any" }),
       choice(form, "batch", "Batch", values(BATCHES, settings.batch), "Points of each update.")),
     ...PLAYERS.map(([player, name]) => playerGroup(form, player, name)),
@@ -74,8 +75,10 @@ function within(part, name) {
 }
 
 function dataFields(form) {
-  const names = [...form.menus.data.map(({ name, sentence }) => ({ name, sentence, label: words(name) })), { name: "drawn", label: "drawn by you" }];
-  const button = h("button", { type: "button", class: "wide", onclick: form.draw, title: "Draw points with mouse, pen, finger or keys" }, "Draw your own data …");
+  const names = form.menus.data.map(({ name, sentence }) => ({ name, sentence, label: words(name) }));
+  names.push({ name: "drawn", label: "drawn by you" });
+  const title = "Draw points with mouse, pen, finger or keys";
+  const own = titled("Draw your own data …", title, form.draw, { class: "wide" });
   const control = select(names, form.settings.data, (value) => {
     if (value === "drawn" && form.settings.drawn.length < 2) {
       control.value = form.settings.data;
@@ -84,7 +87,7 @@ function dataFields(form) {
   });
   control.name = "data";
   control.title = "Points that the generator learns to make";
-  return [field("Data", control), button];
+  return [field("Data", control), own];
 }
 
 function seedField(form) {
@@ -117,7 +120,9 @@ function choice(form, path, label, entries, hint = "", small = false) {
 }
 
 function numberField(form, path, label, bounds) {
-  const control = h("input", { type: "number", ...bounds, name: path, value: read(form.settings, path), title: `${label}, from ${bounds.min} to ${bounds.max}` });
+  const title = `${label}, from ${bounds.min} to ${bounds.max}`;
+  const value = read(form.settings, path);
+  const control = h("input", { type: "number", ...bounds, name: path, value, title });
   control.onchange = () => {
     const value = control.valueAsNumber;
     const whole = bounds.step === 1 ? Number.isInteger(value) : true;
@@ -129,11 +134,12 @@ function numberField(form, path, label, bounds) {
 }
 
 function tick(form, path, label) {
-  const control = h("input", { type: "checkbox", name: path, checked: read(form.settings, path), title: label });
-  control.onchange = () => form.put(path, control.checked);
+  const checked = read(form.settings, path);
+  const control = input((on) => form.put(path, on), { type: "checkbox", name: path, checked, title: label });
   return h("label", { class: "tick" }, h("span", {}, label), control);
 }
 
 function group(title, hint, ...parts) {
-  return h("fieldset", {}, h("legend", {}, title), hint && h("small", { class: "quiet" }, hint), ...parts.filter(Boolean));
+  const small = hint && h("small", { class: "quiet" }, hint);
+  return fill(h("fieldset"), h("legend", {}, title), small, parts);
 }

@@ -1,5 +1,5 @@
-// The overview: noise -> generator -> fakes -> discriminator <- reals, both losses and their ways back, as live miniatures.
-import { h, fill } from "./dom.js";
+// The overview: noise -> generator -> fakes -> discriminator <- reals, both losses and their ways back, live.
+import { h, fill, input } from "./dom.js";
 import { colours, css, drawAnswers, drawScene, prepare } from "./play_canvas.js";
 
 const [WIDE, HIGH] = [420, 344];
@@ -7,12 +7,24 @@ const SVG = "http://www.w3.org/2000/svg";
 const only = (layer) => ({ [layer]: true });
 const NODES = {
   noise: { at: [0, 8, 66], label: "Noise", title: "Random numbers that the generator starts from." },
-  generator: { at: [98, 8, 84], label: "Generator", layer: "grid", title: "Its grid of noise, bent to where it sends it: hover or press to see it bend." },
+  generator: {
+    at: [98, 8, 84], label: "Generator", layer: "grid",
+    title: "Its grid of noise, bent to where it sends it: hover or press to see it bend.",
+  },
   fakes: { at: [214, 8, 66], label: "Fakes", layer: "fakes", title: "What the generator makes of the noise." },
   reals: { at: [214, 122, 66], label: "Reals", layer: "reals", title: "Points of the data." },
-  discriminator: { at: [328, 46, 84], label: "Discriminator", layer: "map", title: "Green: it takes points there for real; purple: for fakes." },
-  answers: { at: [328, 172, 66], label: "Its answers", title: "Reals and fakes, coloured by what the discriminator says of them." },
-  gradients: { at: [98, 134, 66], label: "Gradients", layer: "arrows", title: "Where each fake must move to lower the generator's loss." },
+  discriminator: {
+    at: [328, 46, 84], label: "Discriminator", layer: "map",
+    title: "Green: it takes points there for real; purple: for fakes.",
+  },
+  answers: {
+    at: [328, 172, 66], label: "Its answers",
+    title: "Reals and fakes, coloured by what the discriminator says of them.",
+  },
+  gradients: {
+    at: [98, 134, 66], label: "Gradients", layer: "arrows",
+    title: "Where each fake must move to lower the generator's loss.",
+  },
   d_loss: { at: [214, 262, 84], label: "D's loss", title: "The discriminator's loss." },
   g_loss: { at: [98, 262, 84], label: "G's loss", title: "The generator's loss." },
 };
@@ -29,23 +41,27 @@ const G = ["g-gradient", "g-update"];
 export const BEATS = [
   ["Random noise is drawn, a number or two for every fake.", ["noise"], ["noise-g"]],
   ["The generator turns the noise into fakes.", ["generator", "fakes"], ["noise-g", "g-fakes"]],
-  ["The discriminator says of fakes and of reals how real they look.", ["fakes", "reals", "discriminator", "answers"], ["fakes-d", "reals-d", "d-answers"]],
+  ["The discriminator says of fakes and of reals how real they look.",
+    ["fakes", "reals", "discriminator", "answers"], ["fakes-d", "reals-d", "d-answers"]],
   ["Its loss is small where it called reals real and fakes fake.", ["answers", "d_loss"], ["answers-dloss"]],
   ["The discriminator's weights move to lower that loss: its map changes.", ["d_loss", "discriminator"], D],
   ["Now the generator's turn: noise again.", ["noise"], ["noise-g"]],
   ["The generator makes fakes of it.", ["generator", "fakes"], ["g-fakes"]],
-  ["The discriminator, with its new weights, says how real they look.", ["fakes", "discriminator", "answers"], ["fakes-d", "d-answers"]],
+  ["The discriminator, with its new weights, says how real they look.",
+    ["fakes", "discriminator", "answers"], ["fakes-d", "d-answers"]],
   ["The generator's loss is small where fakes were taken for real.", ["answers", "g_loss"], ["answers-gloss"]],
-  ["The gradient flows back through the fakes, and the generator's weights follow it.", ["g_loss", "gradients", "generator"], G],
+  ["The gradient flows back through the fakes, and the generator's weights follow it.",
+    ["g_loss", "gradients", "generator"], G],
 ];
 
 export function graph({ toggle, morph }) {
   const canvases = {};
-  const nodes = Object.fromEntries(Object.entries(NODES).map(([name, node]) => [name, nodeOf(name, node, toggle, canvases)]));
+  const all = Object.entries(NODES).map(([name, node]) => [name, nodeOf(name, node, toggle, canvases)]);
+  const nodes = Object.fromEntries(all);
   const ways = lines();
   const sentence = h("p", { class: "beat", role: "status", "aria-live": "polite" });
-  const picture = h("div", { class: "graph", role: "group", "aria-label": "Overview of the game" }, Object.values(nodes));
-  picture.prepend(ways.element);
+  const properties = { class: "graph", role: "group", "aria-label": "Overview of the game" };
+  const picture = h("div", properties, ways.element, Object.values(nodes));
   for (const [name, canvas] of Object.entries(canvases)) canvas.title = NODES[name].title;
   const button = nodes.generator.querySelector("button");
   button.onpointerenter = button.onclick = () => morph();
@@ -68,12 +84,16 @@ function nodeOf(name, { at: [x, y, side], label, layer, title }, toggle, canvase
   node.style.width = `${(100 * side) / WIDE}%`;
   if (name.endsWith("loss")) {
     const bar = h("div", { class: `bar bar-${name[0]}` });
-    node.append(h("output", { class: "number" }, "–"), h("div", { class: "bar-back" }, bar), h("figcaption", {}, label));
+    const value = h("output", { class: "number" }, "–");
+    node.append(value, h("div", { class: "bar-back" }, bar), h("figcaption", {}, label));
     return node;
   }
   canvases[name] = h("canvas", { "aria-hidden": "true" });
-  const body = name === "generator" ? h("button", { class: "plain", "aria-label": "Show how the generator bends its grid" }, canvases[name]) : canvases[name];
-  const box = layer && h("input", { type: "checkbox", "data-layer": layer, "aria-label": `Show in the picture: ${label}`, onchange: () => toggle(layer) });
+  const spoken = "Show how the generator bends its grid";
+  const body =
+    name === "generator" ? h("button", { class: "plain", "aria-label": spoken }, canvases[name]) : canvases[name];
+  const shows = `Show in the picture: ${label}`;
+  const box = layer && input(() => toggle(layer), { type: "checkbox", "data-layer": layer, "aria-label": shows });
   node.append(body, h("figcaption", {}, layer ? h("label", {}, box, label) : label));
   return node;
 }

@@ -1,4 +1,4 @@
-// Slow motion: the server gives the pictures between and after the two updates of a step; the page shows them in ten beats.
+// Slow motion: the server gives the pictures between and after the two updates of a step, shown in ten beats.
 import { BEATS } from "./play_graph.js";
 
 const BEAT = 1250; // milliseconds

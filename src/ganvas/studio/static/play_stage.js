@@ -1,5 +1,5 @@
 // The stage: one or two films as pictures, with the sentence that is their legend and the names of their dots.
-import { fill, h } from "./dom.js";
+import { fill, h, titled } from "./dom.js";
 import { dotAt, drawScene } from "./play_canvas.js";
 import { ROWS } from "./play_charts.js";
 
@@ -75,25 +75,27 @@ function filmCanvas(film, { shown, tip }) {
 function speak(film) {
   const { picture, canvas } = film;
   if (!picture.fakes) return;
-  const figures = ROWS.map(([name, label, text]) => Number.isFinite(picture.figures[name]) && `${label} ${text(picture.figures)}`);
-  const text = `${canvas.dataset.name}Step ${picture.step}: ${picture.fakes.length / 2} fakes among the data. ${figures.filter(Boolean).join(", ")}.`;
-  canvas.setAttribute("aria-label", text);
+  const known = ROWS.filter(([name]) => Number.isFinite(picture.figures[name]));
+  const figures = known.map(([, label, text]) => `${label} ${text(picture.figures)}`).join(", ");
+  const scene = `Step ${picture.step}: ${picture.fakes.length / 2} fakes among the data`;
+  canvas.setAttribute("aria-label", `${canvas.dataset.name}${scene}. ${figures}.`);
 }
 
 // One sentence whose words show and hide the layers.
 function legend(toggle) {
-  const word = (layer, text, title) => h("button", { class: `word word-${layer}`, "data-layer": layer, title, onclick: () => toggle(layer) }, text);
+  const word = (layer, text, what) => titled(text, `Show or hide ${what}`, () => toggle(layer),
+    { class: `word word-${layer}`, "data-layer": layer });
   const element = h("p", { class: "legend" },
-    "The generator's ", word("fakes", "fakes", "Show or hide the fakes"), " should lie where the ",
-    word("reals", "reals", "Show or hide the real points"), " lie; the ",
-    word("map", "discriminator's map", "Show or hide where the discriminator takes points for real"),
-    " is green where it takes points for real; the ", word("grid", "generator's grid", "Show or hide the warped grid of noise"),
-    " is dark where fakes are dense; ", word("arrows", "arrows", "Show or hide the gradients at the fakes"),
+    "The generator's ", word("fakes", "fakes", "the fakes"), " should lie where the ",
+    word("reals", "reals", "the real points"), " lie; the ",
+    word("map", "discriminator's map", "where the discriminator takes points for real"),
+    " is green where it takes points for real; the ", word("grid", "generator's grid", "the warped grid of noise"),
+    " is dark where fakes are dense; ", word("arrows", "arrows", "the gradients at the fakes"),
     " show where each fake must move to fool the discriminator.");
   return {
     element,
     layers: (shown) => {
-      for (const button of element.querySelectorAll("button")) button.setAttribute("aria-pressed", String(shown[button.dataset.layer]));
+      for (const one of element.querySelectorAll("button")) one.ariaPressed = shown[one.dataset.layer];
     },
   };
 }
