@@ -46,6 +46,7 @@ class Match:
     draw: Draw | None = None  # inputs of the fake images, in the generator's step
     fake_label: Tensor | None = None  # of the fake images
     to_scalar: Callable[[Tensor], Tensor] = lambda logits: logits  # the loss's: (N, K, ...) to (N, 1, ...)
+    precise: bool = True  # the scores were computed in float32
 
 
 class Probe(NamedTuple):

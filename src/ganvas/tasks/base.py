@@ -238,7 +238,8 @@ class Adversary(nn.Module):
             return self.discriminate_fp32(images, label if other is None else other)
 
         scores, to_scalar = (real_scores, fake_scores), self.loss.to_scalar
-        return Match(real, fake, *scores, discriminate, self.net, label, None, fake_label, to_scalar)
+        precise = not torch.is_autocast_enabled(real.device.type)
+        return Match(real, fake, *scores, discriminate, self.net, label, None, fake_label, to_scalar, precise)
 
     def _conditioning(self, scores: Scores, label: Tensor | None) -> Iterator[tuple[str, Tensor]]:
         """The terms that the head adds to either player's objective because of the label."""

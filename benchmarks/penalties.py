@@ -1,0 +1,138 @@
+"""R1 and R2 by finite differences against the exact ones: points, digits, and time of a step.
+
+    python benchmarks/penalties.py points --outdir RUNS        25 modes of the grid, seeds 0 to 4
+    python benchmarks/penalties.py digits --outdir RUNS        MNIST by `dcgan_small`, seeds 0 to 2
+    python benchmarks/penalties.py speed [--compile]           a step of DCGAN and R3GAN, in turn
+
+Runs are resumed where they stand; a finished one is measured again.  MNIST is read from $GANVAS_DATA/mnist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+import ganvas
+from ganvas.api import find_recipe
+from ganvas.config import Recipe, Spec
+from ganvas.data.toy import modes
+from ganvas.losses.gradient_penalties import R1, R2
+from ganvas.metrics.modes import coverage
+from ganvas.policy import Policy
+from ganvas.run import Run
+from ganvas.schedule import Anneal
+from ganvas.training.trainer import Trainer
+
+MNIST = Path(os.environ.get("GANVAS_DATA", Path(__file__).parents[2] / "shared" / "data")) / "mnist"
+KINDS = {  # options of the penalties by name of the row
+    "exact": {},
+    "sigma 0.001": {"approximate": True, "sigma": 0.001},
+    "sigma 0.01": {"approximate": True},
+    "sigma 0.1": {"approximate": True, "sigma": 0.1},
+}
+SPEED = ("exact", "sigma 0.01")
+
+
+def with_penalties(recipe: Recipe, penalties: list[Spec]) -> Recipe:
+    recipe.task = recipe.task.replace(penalties=penalties)
+    return recipe
+
+
+def trained(recipe: Recipe, data: str, folder: Path, seed: int, **options: object) -> Run:
+    """The run in that folder, trained to its end."""
+    resume = (folder / "config.json").exists()
+    return ganvas.train(recipe, data=data, outdir=folder, seed=seed, resume=resume, **options)
+
+
+def points(kind: str, seed: int, folder: Path) -> str:
+    gamma = Spec(Anneal, start=0.01, end=0.0001)
+    both = [Spec(cls, gamma=gamma.copy(), every=4, **KINDS[kind]) for cls in (R1, R2)]
+    run = trained(with_penalties(find_recipe("r3gan_points"), both), "grid", folder, seed)
+    found = coverage(ganvas.load(run.path).sample(10_000).flatten(1).numpy(), *modes("grid"))
+    seconds = run.log()[-1]["seconds"]
+    return f"{found.modes:2}/25  {100 * (found.high_quality or 0):5.1f} %  KL {found.reverse_kl:.4f}  {seconds:5.0f} s"
+
+
+def digits(kind: str, seed: int, folder: Path) -> str:
+    recipe = with_penalties(find_recipe("dcgan_small"), [Spec(R1, gamma=0.5, every=8, **KINDS[kind])])
+    run = trained(recipe, str(MNIST), folder, seed, precision="fp32")
+    numbers = ganvas.evaluate("fd", str(MNIST), ganvas.load(run.path), samples=5000)
+    return f"FD({numbers['features']}) {numbers['fd']:.3f}  {run.log()[-1]['seconds']:5.0f} s"
+
+
+class Fixed:
+    """The same batch again and again."""
+
+    def __init__(self, images: torch.Tensor):
+        self.images = images
+
+    def stream(self, starts, count):
+        for _ in starts:
+            yield {"image": self.images[:count]}
+
+
+def steps(recipe: Recipe, side: int, policy: Policy) -> Trainer:
+    torch.manual_seed(0)
+    images = torch.rand(recipe.batch, 3, side, side, device=policy.device) * 2 - 1
+    return Trainer(recipe.task.build(resolution=(side, side), channels=3), recipe, Fixed(images), policy)  # type: ignore[arg-type]
+
+
+def seconds_of(trainer: Trainer, count: int) -> float:
+    start = time.process_time()
+    for _ in range(count):
+        trainer.advance()
+    return (time.process_time() - start) / count
+
+
+def speed(asked: argparse.Namespace) -> None:
+    print("processor seconds of a step by the penalty, and exact : approximate")
+    small = [f"{side}.width=32" for side in ("generator", "discriminator")]
+    cases = [("dcgan_small", 32, [], (R1,)), ("dcgan_small", 64, [], (R1,)), ("r3gan", 32, small, (R1, R2))]
+    for name, side, options, penalties in cases:
+        for precision in ("fp32", "bf16"):
+            for every in (1, 8):
+                trainers = []
+                for kind in SPEED:
+                    recipe = find_recipe(name)
+                    for option in options:
+                        recipe.set(*option.split("="))
+                    recipe.batch = asked.batch
+                    both = [Spec(cls, gamma=0.5, every=every, **KINDS[kind]) for cls in penalties]
+                    policy = Policy(torch.device("cpu"), precision == "bf16", asked.compile)
+                    trainers.append(steps(with_penalties(recipe, both), side, policy))
+                    seconds_of(trainers[-1], every)  # warm-up and compilation
+                rounds = [[seconds_of(trainer, every) for trainer in trainers] for _ in range(asked.rounds)]
+                exact, ours = (statistics.median(times) for times in zip(*rounds))
+                ratio = statistics.median(a / b for a, b in rounds)
+                where = f"{name} {side}x{side} {precision} every={every}"
+                print(f"{where:36} {exact:.3f} {ours:.3f}  x {ratio:.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["points", "digits", "speed"])
+    parser.add_argument("--outdir", type=Path, default=Path("runs/penalties"))
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
+    parser.add_argument("--seeds", nargs="+", type=int)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--compile", action="store_true", help="speed: torch.compile of the adversarial pass")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    if asked.what == "speed":
+        return speed(asked)
+    measure = {"points": points, "digits": digits}[asked.what]
+    for seed in asked.seeds or range({"points": 5, "digits": 3}[asked.what]):
+        for kind in asked.kinds:
+            folder = asked.outdir / f"{asked.what}-{kind.replace(' ', '')}-{seed}"
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            print(f"{asked.what} seed {seed}  {kind:12} {measure(kind, seed, folder)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
