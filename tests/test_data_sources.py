@@ -266,6 +266,11 @@ WRONG_ARRAYS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "another name": ({"weights": RGB}, "holds weights; the images should be called 'images'"),
     "other labels": ({"images": RGB, "labels": np.zeros(3, int)}, "labels of shape (3,) and type int64 for 4 images"),
     "too small": ({"images": RGB[:, :5]}, "would become 10x5"),
+    "points far out": ({"points": np.array([[0.0, 0.5], [1.5, 0.0]])}, "as far out as 1.5; points are floats"),
+    "points that are not numbers": ({"points": np.full((4, 2), np.nan)}, "4 points of float64; points are floats"),
+    "whole points": ({"points": np.zeros((4, 2), int)}, "4 points of int64; points are floats"),
+    "no points": ({"points": np.zeros((0, 2))}, "0 points of float64; points are floats"),
+    "points that are objects": ({"points": np.array([[{}, 0]])}, "it holds Python objects"),
 }
 
 
@@ -276,6 +281,29 @@ def test_arrays_that_are_no_images_are_refused(kind: str, tmp_path: Path) -> Non
     with pytest.raises(UserError) as refused:
         open_source(str(tmp_path / "x.npz"))
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize("save", [np.save, lambda f, a: np.savez_compressed(f, points=a)], ids=["npy", "npz"])
+def test_points_of_a_file(save: Callable[[Path, np.ndarray], None], tmp_path: Path) -> None:
+    points = np.random.default_rng(0).uniform(-1, 1, (50, 2)).astype(np.float32)
+    file = tmp_path / ("x.npy" if save is np.save else "x.npz")
+    save(file, points)
+    data = open_source(str(file))
+    np.testing.assert_array_equal(data.images.reshape(-1, 2), points)
+    assert data.facts.kind == "points"
+    assert (data.fingerprint, data.name) == (Dataset(points).fingerprint, str(file))
+    save(file, points.astype(np.float64))
+    assert open_source(str(file)).fingerprint == data.fingerprint
+    for name, size in ((str(file), (16, 16)), (f"levels:0:1:{file}", None)):
+        with pytest.raises(UsageError, match="points in the plane, which have no levels and no --resolution"):
+            open_source(name, resolution=size)
+
+
+def test_points_with_labels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", points=np.zeros((3, 2)), labels=np.array(["b", "a", "b"]))
+    data = open_source(str(tmp_path / "x.npz"))
+    assert data.class_names == ("a", "b")
+    np.testing.assert_array_equal(data.labels, [1, 0, 1])
 
 
 def test_damaged_arrays_are_refused(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Npz:
 
     def read(self, name: str, most: int | None = None) -> np.ndarray:
         """One array; raises `UserError` or `ValueError` where it declares more than it holds, or than `most` bytes."""
-        member = self.archive.getinfo(f"{name}.npy" if f"{name}.npy" in self.archive.namelist() else name)
+        member = self._member(name)
         shape, dtype = self._declared(member)
         size = math.prod(shape) * dtype.itemsize
         if size > member.file_size:
@@ -59,7 +59,10 @@ class Npz:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape that an array declares."""
-        return self._declared(self.archive.getinfo(f"{name}.npy"))[0]
+        return self._declared(self._member(name))[0]
+
+    def _member(self, name: str) -> zipfile.ZipInfo:
+        return self.archive.getinfo(f"{name}.npy" if f"{name}.npy" in self.archive.namelist() else name)
 
     def _declared(self, member: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype]:
         if member.flag_bits & 1:

@@ -7,17 +7,27 @@ from pathlib import Path
 import numpy as np
 
 from ..archives import explain_damage, open_npz
-from ..errors import UserError
+from ..errors import UsageError, UserError
 from ..imaging.decode import scale_and_crop, to_8bit, whiten_hidden
 from ..imaging.levels import Levels, stretch
-from .cache import Annotations, ArrayWriter, SourceOptions, choose_resolution, content_key, file_digest, load_or_build
+from .cache import (
+    OWN,
+    Annotations,
+    ArrayWriter,
+    SourceOptions,
+    choose_resolution,
+    content_key,
+    file_digest,
+    load_or_build,
+)
 from .dataset import Dataset, index_classes, keeps_negative
 from .labels import arrange_labels, explain_negative
 
-IMAGE_KEYS = ("images", "image", "x", "x_train", "data", "arr_0")
+IMAGE_KEYS = ("images", "image", "x", "x_train", "data", "arr_0", "points")
 LABEL_KEYS = ("labels", "label", "y", "y_train", "targets")
 Conversion = Callable[[np.ndarray], np.ndarray]
 
+PURPOSE = "an array of numbers"
 CHUNK = 64  # images converted at a time
 
 
@@ -39,9 +49,11 @@ def write_images(
 def open_arrays(path: Path, options: SourceOptions) -> Dataset:
     """Open an .npy, or an .npz with `images` and optional `labels`, as a data set.
 
-    Images are (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (grey), or numbers read by their range.  Labels
-    are (N,) classes or (N, D) floats, where NaN means unlabelled.
+    Images are (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (grey), or numbers read by their range; (N, 2)
+    floats in [-1, 1] are points in the plane.  Labels are (N,) classes or (N, D) floats, where NaN means unlabelled.
     """
+    if _declared_shape(path)[1:] == (2,):
+        return _open_points(path, options)
 
     def build(file: Path) -> Annotations:
         images, notes = _channels_last(_load(path, IMAGE_KEYS), path)
@@ -59,13 +71,39 @@ def open_arrays(path: Path, options: SourceOptions) -> Dataset:
     return load_or_build(key, build, options)
 
 
+def _open_points(path: Path, options: SourceOptions) -> Dataset:
+    """Open points (N, 2) in the plane, which are held in memory."""
+    points = _load(path, IMAGE_KEYS)
+    assert points is not None
+    if options.levels or options.resolution not in (None, OWN):
+        raise UsageError(f"{path} holds points in the plane, which have no levels and no --resolution; leave them out.")
+    largest = float(np.abs(points).max(initial=0)) if points.dtype.kind == "f" else np.nan
+    if not len(points) or not largest <= 1:
+        what = f"{len(points):,} points of {points.dtype}" + (f" as far out as {largest:g}" if largest > 1 else "")
+        raise UserError(f"{path} holds {what}; points are floats in [-1, 1], at least one, and none is NaN.")
+    labels = _read_labels(_load(path, LABEL_KEYS), len(points), path)
+    images = points.astype(np.float32).reshape(-1, 1, 1, 2)
+    return Dataset(
+        images, labels.labels, labels.class_names, name=options.name, notes=labels.notes, vectors=labels.vectors
+    )
+
+
+def _declared_shape(path: Path) -> tuple[int, ...]:
+    """Shape of the images or points of a file, without reading them; () if it names none."""
+    if path.suffix.lower() == ".npy":
+        images = _load(path, IMAGE_KEYS)
+        return () if images is None else images.shape
+    with open_npz(path, PURPOSE) as archive:
+        name = next((k for k in IMAGE_KEYS if k in archive.names), None)
+        return archive.shape(name) if name else ()
+
+
 def _load(path: Path, names: tuple[str, ...]) -> np.ndarray | None:
     """Array of an .npz by the first of `names` that it holds, or None; an .npy is its images."""
-    purpose = "an array of numbers"
     if path.suffix.lower() == ".npy":
-        with explain_damage(path, purpose):
+        with explain_damage(path, PURPOSE):
             return np.load(path, mmap_mode="r", allow_pickle=False) if names == IMAGE_KEYS else None
-    with open_npz(path, purpose) as archive:
+    with open_npz(path, PURPOSE) as archive:
         name = next((k for k in names if k in archive.names), None)
         if name is None and names == IMAGE_KEYS:
             raise UserError(
@@ -84,7 +122,7 @@ def _channels_last(images: np.ndarray | None, path: Path) -> tuple[np.ndarray, l
         return images.transpose(0, 2, 3, 1), ["the array is read as (N, C, H, W)"]
     raise UserError(
         f"{path} holds an array of shape {images.shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W)"
-        " with 1, 3 or 4 channels."
+        " with 1, 3 or 4 channels, and points (N, 2) floats."
     )
 
 
