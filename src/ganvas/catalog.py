@@ -223,7 +223,7 @@ SOURCES: dict[str, str] = {  # of data, as `--data` names them
     "halves": "AB:DIR or BA:DIR: images that hold two side by side; the left (or right) one is the source.",
     "derived": "edges:SOURCE (or grey, blur, mask, regions): images with sources computed from them.",
     "unpaired": "a=SOURCE,b=SOURCE: two unpaired image sets; for cyclegan, cut and cartoon.",
-    "npz": "An .npz (images, labels) or .npy: (N, H, W), (N, H, W, C) or (N, C, H, W); points: (N, 2) floats in [-1, 1].",
+    "npz": "An .npz (images, labels) or .npy: (N, H, W), (N, H, W, C) or (N, C, H, W), or points: (N, 2) floats.",
 }
 
 SHELVES: dict[str, Mapping[str, Any]] = {
