@@ -5,7 +5,7 @@ BIN      := $(VENV)/bin
 PIP_ARGS ?=
 JOBS     ?= 2  # test processes, of one thread each
 
-.PHONY: demo studio test test-slow lint types check clean
+.PHONY: demo studio test test-slow lint lint-pages types check clean
 
 $(VENV)/.ok: pyproject.toml constraints.txt
 	$(PY) -m venv $(VENV)
@@ -30,8 +30,17 @@ test: $(VENV)/.ok-dev  ## the default suite
 test-slow: $(VENV)/.ok-dev  ## what takes minutes
 	$(BIN)/python -m pytest -q -m slow --timeout 3600
 
-lint: $(VENV)/.ok-dev
+lint: $(VENV)/.ok-dev  ## Python; and the pages, where npm is
 	$(BIN)/ruff check .
+	@if command -v npm >/dev/null; then $(MAKE) -s lint-pages; \
+	else echo "The studio's JavaScript and CSS are not linted: that needs npm."; fi
+
+node_modules/.package-lock.json: package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+lint-pages: node_modules/.package-lock.json  ## JavaScript and CSS
+	npm run --silent lint
 
 types: $(VENV)/.ok-dev
 	$(BIN)/mypy
@@ -39,4 +48,4 @@ types: $(VENV)/.ok-dev
 check: lint types test
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) node_modules build .mypy_cache .ruff_cache .pytest_cache

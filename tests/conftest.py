@@ -64,6 +64,27 @@ def command(monkeypatch, capsys):
     return call
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    report = yield
+    return needed(report, collector.path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    return needed(report, item.path)
+
+
+def needed(report, path: Path):
+    """The report of a browser test; with GANVAS_NEED_BROWSER a skip, whatever its reason, is a failure."""
+    if report.skipped and path.stem.endswith("_browser") and os.environ.get("GANVAS_NEED_BROWSER"):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"GANVAS_NEED_BROWSER is set, but {path.name} is skipped: {reason}"
+    return report
+
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 

@@ -29,6 +29,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 import ganvas
+from conftest import needed
 from ganvas.api import ApplyOptions, apply, run_holder
 from ganvas.errors import UserError
 from ganvas.studio import security
@@ -775,3 +776,14 @@ def test_apply_is_the_command_bit_for_bit(command, tmp_path):
     apply("stylize", content, tmp_path / "c.png", options)
     assert command("stylize", content, style, "-o", tmp_path / "d.png", "--iterations", 3)[0] == 0
     assert (tmp_path / "c.png").read_bytes() == (tmp_path / "d.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "wish", "outcome"), [("a_browser", "1", "failed"), ("a_browser", "", "skipped"), ("a", "1", "skipped")]
+)
+def test_continuous_integration_skips_no_browser_test(monkeypatch, name, wish, outcome):
+    monkeypatch.setenv("GANVAS_NEED_BROWSER", wish)
+    reason = ("conftest.py", 1, "Skipped: no Chromium here")
+    report = needed(pytest.CollectReport(name, "skipped", reason, []), Path(f"test_{name}.py"))
+    assert report.outcome == outcome
+    assert "no Chromium here" in str(report.longrepr)

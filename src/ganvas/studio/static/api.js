@@ -5,7 +5,7 @@ class Refused extends Error {}
 export async function call(path, { method = "GET", json, body, signal } = {}) {
   const headers = json === undefined ? {} : { "content-type": "application/json" };
   const payload = json === undefined ? body : JSON.stringify(json);
-  const answer = await fetch("/api" + path, { method, headers, body: payload, signal });
+  const answer = await fetch(`/api${path}`, { method, headers, body: payload, signal });
   if (answer.ok) return answer;
   let sentence = `The studio answered ${answer.status}.`;
   try {
@@ -29,7 +29,7 @@ export async function upload(path, form) {
 
 // Events of a job or a run until the page lets go: each is an object; returns the function that ends it.
 export function events(path, onevent, onerror = () => {}) {
-  const source = new EventSource("/api" + path);
+  const source = new EventSource(`/api${path}`);
   source.onmessage = (message) => onevent(JSON.parse(message.data));
   source.onerror = onerror;
   return () => source.close();
@@ -50,8 +50,13 @@ export function follow(id, onstate, ends) {
   });
 }
 
+// Let go of whatever a screen listens to.
+export function letGo(ends) {
+  for (const end of ends) end();
+}
+
 export function socket(path) {
-  const address = new URL("/api" + path, location.href);
+  const address = new URL(`/api${path}`, location.href);
   address.protocol = address.protocol.replace("http", "ws");
   const channel = new WebSocket(address);
   channel.binaryType = "arraybuffer";

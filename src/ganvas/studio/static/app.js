@@ -22,7 +22,7 @@ async function show() {
   leave();
   leave = () => {};
   for (const link of document.querySelectorAll("#nav a")) {
-    if (link.pathname === "/" + screen) link.setAttribute("aria-current", "page");
+    if (link.pathname === `/${screen}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.title = screen ? `${entry.title} - Ganvas studio` : entry.title;
@@ -53,5 +53,5 @@ addEventListener("unhandledrejection", (event) =>
   notice(event.reason?.message || String(event.reason), 15_000));
 
 const names = Object.entries(SCREENS).filter(([name]) => name);
-fill(document.getElementById("nav"), ...names.map(([name, { title }]) => h("a", { href: "/" + name }, title)));
+fill(document.getElementById("nav"), ...names.map(([name, { title }]) => h("a", { href: `/${name}` }, title)));
 show();

@@ -1,5 +1,5 @@
 // Enhance: pictures of the person's through a model, with before and after.
-import { call, follow, get, upload } from "./api.js";
+import { call, follow, get, letGo, upload } from "./api.js";
 import { compare } from "./compare.js";
 import { button, field, files, fill, h, input, notice, problem, quiet, row, select } from "./dom.js";
 import { painter } from "./mask.js";
@@ -160,7 +160,7 @@ export async function show(place) {
     row(start, cancel, bar, status), results);
   return () => {
     removeEventListener("paste", paste);
-    ends.forEach((end) => end());
+    letGo(ends);
   };
 }
 

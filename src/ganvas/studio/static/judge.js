@@ -1,5 +1,5 @@
 // Judge: two sides, a metric, the number with its protocol.
-import { follow, get, post } from "./api.js";
+import { follow, get, letGo, post } from "./api.js";
 import { button, field, fill, h, input, notice, problem, quiet, row, select, table } from "./dom.js";
 
 const COMMON = ["samples", "seed", "features", "size", "scales", "border", "channel"]; // options with a field
@@ -46,7 +46,7 @@ export async function show(place) {
       about, options, row(button("Measure", measure, { class: "main" }))),
     answer);
   if (!own.length) notice("Trained runs appear as sides when the studio is started with --runs DIR.");
-  return () => ends.forEach((end) => end());
+  return () => letGo(ends);
 }
 
 function plain(item) {

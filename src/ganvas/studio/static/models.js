@@ -1,5 +1,5 @@
 // Models: embedded, public and own weights; what each is for, and fetching with progress.
-import { follow, get, post } from "./api.js";
+import { follow, get, letGo, post } from "./api.js";
 import { button, fill, h, quiet, table } from "./dom.js";
 
 const size = (bytes) => (bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`);
@@ -41,5 +41,5 @@ export async function show(place) {
   tables.splice(2, 0, hint);
   if (!own.length) tables.at(-1).append("none yet");
   place.append(h("h1", {}, "Models"), ...tables);
-  return () => ends.forEach((end) => end());
+  return () => letGo(ends);
 }

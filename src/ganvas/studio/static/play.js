@@ -190,7 +190,7 @@ class Game {
     this.edited = Math.min(this.edited, this.films.length - 1);
     if (both && this.films.length === 1) this.send({ kind: "remove", side: 1 });
     const steps = this.trained.checked ? TRAINED : 0;
-    this.settings.forEach((one, side) => this.send({ kind: "start", side, settings: one, steps }));
+    for (const [side, one] of this.settings.entries()) this.send({ kind: "start", side, settings: one, steps });
     this.arrange();
     this.scrubbed(false);
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.start();
@@ -221,7 +221,7 @@ class Game {
     this.slowly.quit();
     this.stop();
     this.scrubbed(false);
-    this.films.forEach((_, side) => this.send({ kind: "step", side, steps, only }));
+    for (const side of this.films.keys()) this.send({ kind: "step", side, steps, only });
   }
 
   buttons() {

@@ -133,7 +133,7 @@ function drawGrid(brush, size, grid, morph) {
     let area = 0;
     cell.forEach(([x, y], i) => { area += x * cell[(i + 1) % 4][1] - cell[(i + 1) % 4][0] * y; });
     brush.beginPath();
-    cell.forEach(([x, y]) => brush.lineTo(x, y));
+    for (const [x, y] of cell) brush.lineTo(x, y);
     brush.closePath();
     brush.fillStyle = css(colour, Math.min(0.75, 0.06 + (0.12 * usual) / (Math.abs(area) / 2 + 0.04 * usual)));
     brush.fill();
@@ -147,7 +147,7 @@ function drawLine(brush, points, colour) {
   brush.strokeStyle = css(colour, 0.8);
   brush.lineWidth = 1.5;
   brush.beginPath();
-  points.forEach(([x, y]) => brush.lineTo(x, y));
+  for (const [x, y] of points) brush.lineTo(x, y);
   brush.stroke();
   brush.fillStyle = css(colour, 0.5);
   for (const [x, y] of points) brush.fillRect(x - 1.5, y - 1.5, 3, 3);

@@ -66,7 +66,9 @@ export function charts() {
     const element = h("figure", { class: "chart-box" }, h("figcaption", {}, chart.title, " ", keys), canvas);
     return { chart, canvas, element };
   });
-  const show = (histories) => parts.forEach(({ chart, canvas }) => drawChart(canvas, chart, histories));
+  const show = (histories) => {
+    for (const { chart, canvas } of parts) drawChart(canvas, chart, histories);
+  };
   return { element: h("div", { class: "charts" }, parts.map((part) => part.element)), show };
 }
 

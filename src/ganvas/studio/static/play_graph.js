@@ -107,7 +107,8 @@ function lines() {
     const path = document.createElementNS(SVG, "path");
     path.setAttribute("d", d);
     path.setAttribute("class", D.includes(name) ? "way way-d" : G.includes(name) ? "way way-g" : "way");
-    element.append((paths[name] = path));
+    paths[name] = path;
+    element.append(path);
   }
   return { element, paths };
 }

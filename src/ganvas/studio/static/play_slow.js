@@ -21,7 +21,7 @@ export class SlowMotion {
     clearTimeout(this.timer);
     const { films, graph } = this.game;
     this.beat = (this.beat % BEATS.length) + 1;
-    if (this.beat === 1) films.forEach((_, side) => this.game.send({ kind: "slow", side }));
+    for (const side of this.beat === 1 ? films.keys() : []) this.game.send({ kind: "slow", side });
     for (const film of films) {
       if (this.beat === D_MOVES && film.middle) this.game.put(film, film.middle, false);
       if (this.beat === BEATS.length && film.after) this.game.put(film, film.after);

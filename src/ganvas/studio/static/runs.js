@@ -26,12 +26,12 @@ const FIELDS = [
 const NUMBERS = FIELDS.filter(([, , { type }]) => type).map(([key]) => key);
 const minutes = (seconds) =>
   seconds > 5400 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.max(1, Math.round(seconds / 60))} min`;
-export const link = (name) => "/runs/" + name.split("/").map(encodeURIComponent).join("/");
+export const link = (name) => `/runs/${name.split("/").map(encodeURIComponent).join("/")}`;
 
 async function list(place) {
   const cards = h("div", { class: "cards" });
   const ticked = new Set();
-  const beside = button("Side by side", () => go("/runs/" + [...ticked].map(encodeURIComponent).join("&")));
+  const beside = button("Side by side", () => go(`/runs/${[...ticked].map(encodeURIComponent).join("&")}`));
   beside.disabled = true;
   const form = h("details", { class: "panel starter" }, h("summary", {}, "Start a run"));
   const tools = h("div", { class: "row tools" }, beside, h("span", { class: "quiet" }, "tick two or more"));
@@ -140,7 +140,7 @@ async function starter() {
     const form = new FormData();
     for (const one of list) form.append("images", one);
     notice(`Uploading ${list.length} files ...`, 60_000);
-    const answer = await upload(`/runs/data/${encodeURIComponent(wish.name + "-data")}`, form);
+    const answer = await upload(`/runs/data/${encodeURIComponent(`${wish.name}-data`)}`, form);
     source.value = wish.data = answer.name;
     notice(`${answer.files} files are data now.`);
   }
