@@ -7,16 +7,21 @@ import io
 import json
 import os
 import pickle
+import shutil
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 import zipfile
 import zlib
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -264,6 +269,47 @@ def test_no_path_leads_out_of_the_folders(client, tmp_path, name):
     assert not list(tmp_path.glob("runs/.starting/*"))
 
 
+NAMES_A_FILE = [
+    "/etc/passwd", "../secret.png", "~/secret.png", "secret.png", "data/../secret.png", "data/link.png",
+    "data/none.png", "uploads/../../secret.png", "feature_statistics(style='secret.png')",
+    "feature_statistics(style='\\x2fetc')", "a\\b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NAMES_A_FILE)
+def test_an_option_of_a_recipe_names_no_file_outside_of_the_folders(tmp_path, monkeypatch, value):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "secret.png").write_bytes(png())
+    (tmp_path / "data" / "link.png").symlink_to(tmp_path / "secret.png")
+    monkeypatch.chdir(tmp_path)  # where the run's process would look
+    wish = {"name": "a", "recipe": "fast_style", "data": "photos", "options": {"style": value}}
+    with studio(tmp_path, data=tmp_path / "data") as client:
+        sentence(client.post("/api/runs", json=wish), 400)
+        for path in ("style=/etc/passwd", "a b", "", "../x"):
+            sentence(client.post("/api/runs", json=wish | {"options": {path: "1"}}), 422)
+    assert not (tmp_path / "runs" / ".starting").exists()
+
+
+def test_data_and_options_are_named_below_the_folders(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("ganvas.studio.processes.Runs.start", lambda self, name, arguments: started.append(arguments))
+    for folder in ("data/faces", "runs/uploads/mine"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "data" / "style.png").write_bytes(png())
+    wish = {"name": "a", "recipe": "fast_style", "eval_images": 64, "options": {"style": "data/style.png"}}
+    with studio(tmp_path, data=tmp_path / "data") as client:
+        listed = client.get("/api/runs/recipes").json()["data"]
+        assert listed == client.get("/api/judge").json()["names"]
+        assert {"data/digits", "data/faces", "data/style.png", "uploads/mine"} <= set(listed)
+        for data in ("photos", "data/photos", "data/faces", "uploads/mine"):
+            assert client.post("/api/runs", json=wish | {"data": data}).status_code == 202
+        for data in ("faces", "data/none", "data/../runs", "data/", "/data/faces"):
+            sentence(client.post("/api/runs", json=wish | {"data": data}), 400)
+    paths = ["photos", "photos", f"{tmp_path}/data/faces", f"{tmp_path}/runs/uploads/mine"]
+    assert [arguments[2] for arguments in started] == paths
+    assert started[0][3:] == ["--eval-images=64", f"--set=style={tmp_path}/data/style.png"]
+
+
 # Uploads
 
 
@@ -430,8 +476,9 @@ def test_cancelled_jobs_leave_nothing_and_free_their_places(client):
     assert not running.folder.exists()
     assert client.delete(f"/api/jobs/{more.id}").json()["status"] == "done"  # it is over
     assert list(jobs.place.iterdir()) == [more.folder]
+    place = jobs.place
     jobs.close()
-    assert not jobs.place.exists()
+    assert not place.exists()
 
 
 def test_finished_jobs_and_their_files_go_after_a_while(monkeypatch):
@@ -525,12 +572,15 @@ def test_explore(explorer):
         pixels[query] = answer.content
         assert explorer.get(f"/api/explore/wall/runs/cgan?{query}&columns=2").content == answer.content
     assert len(set(pixels.values())) == len(pixels)
-    for kind, start in (("gif", b"GIF8"), ("png", b"\x89PNG")):
-        answer = explorer.post(f"/api/explore/walk/{kind}/runs/gan", json={"seeds": [1, 2], "steps": 3})
-        assert answer.status_code == 200
-        assert answer.content.startswith(start)
-    film = explorer.post("/api/explore/walk/mp4/runs/gan", json={"seeds": [1, 2], "steps": 3})
-    assert film.status_code == 200 or "mp4" in sentence(film, 400).lower() or "ffmpeg" in film.text
+    for kind, start in (("gif", b"GIF8"), ("png", b"\x89PNG"), ("mp4", b"")):
+        if kind in abilities["tools"]["path"]:
+            answer = explorer.post(f"/api/explore/walk/{kind}/runs/gan", json={"seeds": [1, 2], "steps": 3})
+            assert answer.status_code == 202
+            job = wait(explorer, answer.json())
+            assert job["result"] == {"file": f"walk.{kind}", "frames": 6}
+            film = explorer.get(f"/api/jobs/{job['id']}/files/walk.{kind}").content
+            assert film.startswith(start)
+            assert len(film) > 100
 
 
 def test_explore_refuses(explorer):
@@ -545,6 +595,48 @@ def test_explore_refuses(explorer):
         sentence(explorer.post("/api/explore/walk/gif/runs/gan", json=walk), 422)
     for name in ("compact-x2", "bicubic", "runs/none", "runs", "runs/", "none"):
         sentence(explorer.get(f"/api/explore/abilities/{name}"), 400)
+
+
+def test_a_film_too_long_and_walls_too_many_are_refused(explorer, monkeypatch):
+    monkeypatch.setattr("ganvas.studio.explore_routes.MOST_PIXELS", 8 * 64 * 64)
+    long = sentence(explorer.post("/api/explore/walk/gif/runs/gan", json={"seeds": [1, 2, 3], "steps": 3}), 400)
+    assert "9 frames of 8x8" in long
+    assert "at most 8" in long
+    assert explorer.post("/api/explore/walk/gif/runs/gan", json={"seeds": [1, 2], "steps": 4}).status_code == 202
+    sentence(explorer.post("/api/explore/walk/gif/runs/cgan", json={"seeds": [1, 2], "steps": 2, "label": "none"}), 400)
+    monkeypatch.setattr("ganvas.studio.explore_routes.MOST_WAITING", 0)
+    assert "wait" in sentence(explorer.get("/api/explore/wall/runs/gan"), 429)
+
+
+def test_judge_shows_nearest_images(explorer, trained):
+    place = trained / "runs" / "uploads"
+    for name, seeds in (("a", (1, 2, 3)), ("b", (7, 3, 1))):
+        (place / name).mkdir(parents=True)
+        for k, seed in enumerate(seeds):
+            (place / name / f"{k}.png").write_bytes(png((16, 16), seed=seed))
+    with zipfile.ZipFile(place / "b.zip", "w") as archive:
+        for k in range(3):
+            archive.write(place / "b" / f"{k}.png", f"{k}.png")
+    for b in ("uploads/b", "uploads/b.zip"):
+        answer = explorer.post("/api/judge/nearest", json={"a": "uploads/a", "b": b, "count": 2})
+        job = wait(explorer, answer.json())
+        rows = {name: [(row["b"], row["a"]) for row in job["result"][name]] for name in ("nearest", "farthest")}
+        assert rows["nearest"] == [(1, 2), (2, 0)]  # the two copies
+        assert [b for b, _ in rows["farthest"]] == [0]
+        distances = [row["distance"] for name in rows for row in job["result"][name]]
+        assert distances[:2] == [0, 0]
+        assert distances[2] > 0.01
+        for file in ("a_file", "b_file"):
+            content = explorer.get(f"/api/jobs/{job['id']}/files/{job['result']['nearest'][0][file]}").content
+            assert Image.open(io.BytesIO(content)).getpixel((3, 3)) == tuple(pixels_of(png((16, 16), seed=3))[0, 0])
+    for sides in ({"a": "/etc", "b": "uploads/a"}, {"a": "uploads/a", "b": "uploads/../.."}):
+        sentence(explorer.post("/api/judge/nearest", json=sides), 400)
+    points = explorer.post("/api/judge/nearest", json={"a": "data/ring", "b": "data/grid"})
+    assert "Points" in wait(explorer, points.json(), "failed")["problem"]
+
+
+def pixels_of(content):
+    return np.asarray(Image.open(io.BytesIO(content)))
 
 
 def test_judge(explorer):
@@ -566,6 +658,10 @@ def test_judge(explorer):
     numbers = wait(explorer, answer.json())["result"]["numbers"]
     assert "kid" in json.dumps(numbers)
     assert "64" in json.dumps(numbers)
+    shown = explorer.get("/api/runs", params={"name": "gan"}).json()["runs"]
+    assert (
+        next(card for card in shown if card["name"] == "gan")["measure"]["kid"] == numbers["kid"]
+    )  # kept with its run
 
 
 def test_models(explorer, trained, monkeypatch):
@@ -628,6 +724,41 @@ def test_data_for_runs_are_uploaded(client, tmp_path):
     assert client.post("/api/runs/data/zip", files=[("images", ("z.zip", b"PK"))]).json()["name"] == "uploads/zip/z.zip"
     sentence(client.post("/api/runs/data/none", files=[("images", ("..", b""))]), 400)
     assert not (tmp_path / "runs" / "uploads" / "none").exists()
+
+
+def test_a_run_shows_its_log_and_nearest_training_images(explorer):
+    page = explorer.get("/api/runs/page", params={"name": "gan"}).json()
+    assert page["cards"][0]["state"] == "finished"
+    assert {"samples", "doctor", "metrics", "curves", "recipe"} <= {part["key"] for part in page["sections"]}
+    lines = explorer.get("/api/runs/log/gan").json()["lines"]
+    assert lines[-1]["images"] == page["cards"][0]["images"]
+    job = wait(explorer, explorer.post("/api/runs/nearest/gan").json())
+    assert "training image" in job["result"]["html"]
+    assert job["result"]["problems"] == []
+    for answer in (explorer.get("/api/runs/log/../x"), explorer.post("/api/runs/nearest/none")):
+        assert 400 <= answer.status_code < 500
+
+
+def test_a_failed_start_or_resume_says_so_on_its_card(client, tmp_path, trained):
+    run = tmp_path / "runs" / "old"
+    shutil.copytree(trained / "runs" / "gan", run)
+    log = tmp_path / "runs" / ".starting" / "old.log"
+    log.parent.mkdir()
+    log.write_text("")  # its process was started a moment ago
+    assert card(client, "old")["state"] == "starting"
+    log.write_text("Resuming ...\nganvas: The data have\n  changed.\n")
+    assert card(client, "old")["problem"] == "The data have changed."
+    log.write_text("Traceback (most recent call last):\n  File ...\nValueError: odd\n")
+    assert card(client, "old")["problem"] == "ValueError: odd"
+    assert client.get("/api/runs/log/old").json()["output"].endswith("odd")
+    log.write_text("Samples: here\n")
+    assert card(client, "old")["problem"] == ""
+    sentence(client.delete("/api/runs/starting/old"), 400)
+    (log.parent / "new.log").write_text("ganvas: There is no such option.\n")
+    assert client.get("/api/runs").json()["starting"][0]["state"] == "failed"
+    assert client.delete("/api/runs/starting/new").json()["state"] == "forgotten"
+    assert client.get("/api/runs").json()["starting"] == []
+    sentence(client.delete("/api/runs/starting/../x"), 400)
 
 
 def card(client, name):
@@ -722,7 +853,8 @@ def test_a_real_server(tmp_path):
         head = f"POST /api/enhance HTTP/1.1\nhost: 127.0.0.1:{port}\ncontent-length: 100000\n"
         head += "content-type: multipart/form-data; boundary=b"
         part = b'--b\r\ncontent-disposition: form-data; name="images"; filename="a.png"\r\n\r\n' + bytes(5000)
-        ask(port, head, part, read=False)  # goes away in the middle
+        for path in ("/api/enhance", "/api/runs/data/cut"):
+            ask(port, head.replace("/api/enhance", path), part, read=False)  # goes away in the middle
         assert b" 421 " in ask(port, "GET /api/runs HTTP/1.1\nhost: evil.example").split(b"\r\n")[0]
         job = jobs.add("hold", lambda job: {"x": event.wait(20)})
         lines = []
@@ -737,11 +869,87 @@ def test_a_real_server(tmp_path):
         for line in lines:
             line.close()
         assert list(jobs.place.iterdir()) == [job.folder]
+        assert not (tmp_path / "uploads").exists()
     finally:
         event.set()
         server.should_exit = True
         thread.join(10)
         jobs.close()
+
+
+def test_a_server_leaves_no_files_and_removes_those_of_one_that_was_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("ganvas.studio.scratch.YOUNG", -1.0)
+    (tmp_path / "ganvas-studio-files-killed" / "inside").mkdir(parents=True)
+    (tmp_path / "ganvas-studio-files-link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    other = Jobs()  # of a server that lives
+    other.new_folder()
+    with studio(tmp_path) as client:
+        job = client.app.state.jobs.add("x", lambda job: {"size": (job.folder / "x").write_bytes(b"x")})
+        wait(client, {"id": job.id})
+        assert not (tmp_path / "ganvas-studio-files-killed").exists()
+        assert client.app.state.jobs.thread.is_alive()
+        assert len(list(tmp_path.glob("ganvas-studio-files-*/*"))) == 2
+    assert not client.app.state.jobs.thread.is_alive()
+    other.close()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"ganvas-studio-files-link", "elsewhere", "runs", "models"}
+    create_app(Place(tmp_path, tmp_path))  # without a request there is no folder
+    assert len(list(tmp_path.glob("ganvas-studio-files-*"))) == 1
+
+
+class Distant:
+    """A client of a server in another process, with what `card` and `until` need."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def get(self, path):
+        with urllib.request.urlopen(self.address + path) as answer:
+            content = json.load(answer)
+        return SimpleNamespace(json=lambda: content)
+
+    def post(self, path, data=None):
+        kind = {"content-type": "application/json"}
+        request = urllib.request.Request(self.address + path, json.dumps(data).encode(), kind, method="POST")
+        with urllib.request.urlopen(request) as answer:
+            return answer.status
+
+
+@pytest.mark.slow
+def test_runs_outlive_a_server_that_is_killed(tmp_path):
+    """`kill -9` of the command while a run trains: the run goes on, and a new server shows it and stops it."""
+    line = [sys.executable, "-m", "ganvas", "studio", "--no-open", "--port", "7960"]
+    line += ["--runs", "runs", "--models", "models"]
+    wish = {"name": "long", "recipe": "gan", "data": "digits", "images": 100_000_000, "resolution": "8"}
+    wish["options"] = {key: str(value) for key, value in narrow("gan").items()}
+
+    def begin():
+        process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        address = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+        return process, Distant(address.rstrip("/"))
+
+    (tmp_path / "runs").mkdir()
+    first, client = begin()
+    second = None
+    try:
+        assert client.post("/api/runs", wish) == 202
+        until(client, "long", "running")
+        holder = run_holder(tmp_path / "runs" / "long")
+        first.kill()
+        first.wait()
+        second, client = begin()
+        until(client, "long", "running")
+        assert run_holder(tmp_path / "runs" / "long") == holder
+        assert client.post("/api/runs/stop/long") == 200
+        until(client, "long", "stopped", 1)
+    finally:
+        for process in filter(None, (first, second)):
+            process.terminate()
+            process.wait(20)
+        if holder := run_holder(tmp_path / "runs" / "long"):
+            os.kill(holder[0], signal.SIGKILL)
 
 
 def test_ports_and_hosts(monkeypatch):

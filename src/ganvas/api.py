@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .errors import UserError as UserError
     from .evaluation.evaluate import evaluate as evaluate
     from .evaluation.evaluate import find_metric as find_metric
+    from .evaluation.evaluate import record_evaluation as record_evaluation
+    from .evaluation.nearest import ImagePair as ImagePair
+    from .evaluation.nearest import nearest_images as nearest_images
     from .imaging.grid import grid as grid
     from .imaging.grid import save_walk as save_walk
     from .inference.apply import ApplyOptions as ApplyOptions
@@ -46,7 +49,8 @@ HOMES = {
     **dict.fromkeys(["modes", "points_dataset"], "data.toy"),
     "coverage": "metrics.modes",
     "UserError": "errors",
-    **dict.fromkeys(["evaluate", "find_metric"], "evaluation.evaluate"),
+    **dict.fromkeys(["evaluate", "find_metric", "record_evaluation"], "evaluation.evaluate"),
+    **dict.fromkeys(["ImagePair", "nearest_images"], "evaluation.nearest"),
     **dict.fromkeys(["grid", "save_walk"], "imaging.grid"),
     **dict.fromkeys(["EMBEDDED", "PLAIN"], "models.resolve"),
     "model_folder": "models.folder",

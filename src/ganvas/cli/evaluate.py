@@ -70,10 +70,10 @@ def eval_(
 
 def _record(metric: "Metric", a: str, b: str | None, numbers: dict[str, Any]) -> None:
     """Append the result to the run it is of, where that folder can be written."""
-    from ..evaluation.evaluate import record
+    from ..evaluation.evaluate import record_evaluation
 
     try:
-        record(metric.name, a, b, numbers)
+        record_evaluation(metric.name, a, b, numbers)
     except UserError as problem:  # a model of another user's, in a folder that only they may write
         say(f"The number was not kept with the run: {problem}", "yellow")
 

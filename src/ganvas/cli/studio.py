@@ -13,6 +13,7 @@ from .console import say
 def studio(
     runs: Annotated[Path, typer.Option(help="Folder of runs to show and to train in.")] = Path("runs"),
     models: Annotated[Path, typer.Option(help="Folder of weight files and model folders.")] = Path("models"),
+    data: Annotated[Path, typer.Option(help="Folder of images to train on and to compare with.")] = Path("data"),
     port: Annotated[int, typer.Option(help="Port; if it is taken, the next free one.")] = 7860,
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than this machine need a token.")
@@ -32,7 +33,7 @@ def studio(
             raise UserError(f"The studio needs the package {name}: pip install 'ganvas[studio]'.")
     from ..studio.server import make_place, serve
 
-    place = make_place(runs.expanduser(), models.expanduser(), host, port)
+    place = make_place(runs, models, host, port, data)
     if place.port != port:
         say(f"Port {port} is taken; the next free one is used.")
     serve(place, ready=lambda: _announce(place.address, not no_open and sys.stdout.isatty()))

@@ -53,7 +53,7 @@ def statistics(
     return {"output": str(output), **network.protocol, "images": gaussian.count}
 
 
-def record(metric: str, a: SideInput, b: SideInput | None, numbers: Numbers) -> None:
+def record_evaluation(metric: str, a: SideInput, b: SideInput | None, numbers: Numbers) -> None:
     """Append a result to RUN/evaluation.jsonl of the run that B, or else A, is a model of."""
     for side in (b, a):
         model = None if side is None else model_folder(user_path(str(side)).resolve())

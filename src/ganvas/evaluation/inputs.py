@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -98,6 +98,15 @@ class Side:
             images = model.sample_seeds(seeds)
             part = {"image": images if points else to_float(to_uint8(images))}
             yield {**part, "label": default_labels(model, seeds)} if self.class_names else part
+
+    def at(self, places: Sequence[int]) -> Iterator[Tensor]:
+        """Batches (N, C, H, W) of the images at these places, of a model's samples by number; not for points."""
+        for start in range(0, len(places), BATCH):
+            part = places[start : start + BATCH]
+            if self.dataset is not None:
+                yield from (batch["image"] for batch in iterate_once(self.dataset.subset(part), BATCH))
+            elif self.model is not None:
+                yield to_float(to_uint8(self.model.sample_seeds([self.seed + place for place in part])))
 
     @cached_property
     def labels(self) -> Tensor | None:

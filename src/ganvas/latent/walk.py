@@ -1,6 +1,6 @@
 """Walks through the latent space of a generator."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,12 +19,17 @@ def walk(model: "Model", seeds: Sequence[int], *, steps: int = 24, label: Label 
 
     The path is an arc of the noise's sphere (slerp), on which every point is as likely as a drawn one.
     """
+    return torch.cat([*walk_batches(model, seeds, steps=steps, label=label)])
+
+
+def walk_batches(model: "Model", seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Iterator[Tensor]:
+    """Generate the images of `walk` a batch at a time, so that a long film needs little memory."""
     inputs = model.task.inputs([*seeds, seeds[0]], label)
     z, t = inputs["z"], torch.arange(steps) / steps
     path = torch.cat([slerp(a, b, t) for a, b in zip(z, z[1:])])
     frames = {k: _repeat_rows(v[:-1], steps) for k, v in inputs.items()} | {"z": path}
-    parts = ({k: v[i : i + BATCH] for k, v in frames.items()} for i in range(0, len(path), BATCH))
-    return torch.cat([model.generate(part) for part in parts])
+    for k in range(0, len(path), BATCH):
+        yield model.generate({name: rows[k : k + BATCH] for name, rows in frames.items()})
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from ..data.dataset import CHANNEL_NAMES, Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, UserError
 from ..imaging.values import as_given, to_batch
-from ..latent.walk import walk
+from ..latent.walk import walk, walk_batches
 from ..paths import user_path
 from ..policy import Policy, PrecisionName, RandomNumbers, seed_generators
 from ..run import read_config, read_weights, saved_facts
@@ -158,6 +158,10 @@ class Model:
     def walk(self, seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Tensor:
         """Generate images on a closed path through the seeds: `ganvas.latent.walk.walk`."""
         return walk(self, check_seeds(seeds), steps=plain(steps), label=plain(label))
+
+    def walk_batches(self, seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Iterator[Tensor]:
+        """Generate the images of `walk` a batch at a time."""
+        return walk_batches(self, check_seeds(seeds), steps=plain(steps), label=plain(label))
 
     @torch.inference_mode()
     def generate(self, inputs: dict[str, Any]) -> Tensor:

@@ -1,6 +1,7 @@
 """Long work of the studio: jobs with an id, progress, a result and an end, one at a time."""
 
 import asyncio
+import contextlib
 import math
 import queue
 import secrets
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ..api import UserError
+from .scratch import Scratch
 
 WAITING = 64  # jobs that may wait
 REMEMBERED = 200  # finished jobs that are remembered
 REMEMBERED_SECONDS = 3600.0  # and for how long, with their files
+CLOSING = 2.0  # seconds that the end of the server waits for the job that runs
 
 
 def finite(value: Any) -> Any:
@@ -102,11 +105,19 @@ class Jobs:
     """A queue of jobs and the one thread that works on them; finished jobs and their files go after a while."""
 
     def __init__(self, waiting: int = WAITING):
-        self.place = Path(tempfile.mkdtemp(prefix="ganvas-studio-"))
-        self.queue: queue.Queue[Job] = queue.Queue(waiting)
+        self.queue: queue.Queue[Job | None] = queue.Queue(waiting)  # None ends the thread
         self.jobs: dict[str, Job] = {}
         self.lock = threading.Lock()
-        threading.Thread(target=self._run, daemon=True, name="jobs").start()
+        self.scratch: Scratch | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True, name="jobs")
+        self.thread.start()
+
+    @property
+    def place(self) -> Path:
+        """The folder of all jobs, made on first use."""
+        with self.lock:
+            self.scratch = self.scratch or Scratch()
+            return self.scratch.path
 
     def new_folder(self) -> Path:
         """A private folder for the files of a job to come."""
@@ -146,14 +157,24 @@ class Jobs:
         return job
 
     def close(self) -> None:
-        """Cancel everything and remove all files."""
+        """Cancel everything, wait a moment for the job that runs, and remove all files."""
         for job in list(self.jobs.values()):
             job.end("cancelled")
-        shutil.rmtree(self.place, ignore_errors=True)
+        with self.queue.mutex:
+            self.queue.queue.clear()
+        with contextlib.suppress(queue.Full):  # closed before
+            self.queue.put_nowait(None)
+        self.thread.join(CLOSING)
+        self._remove_files()
+
+    def _remove_files(self) -> None:
+        with self.lock:
+            scratch, self.scratch = self.scratch, None
+        if scratch:
+            scratch.remove()
 
     def _run(self) -> None:
-        while True:
-            job = self.queue.get()
+        while (job := self.queue.get()) is not None:
             if job.begin():
                 self._work(job)
             if job.status == "cancelled":

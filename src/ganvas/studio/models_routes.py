@@ -9,11 +9,13 @@ from fastapi import APIRouter, Request
 from ..api import EMBEDDED, PLAIN, UserError, model_folder, weights
 from .job_routes import jobs_of
 from .jobs import Job
+from .processes import UPLOADS
 from .security import inside
 
 router = APIRouter(prefix="/api/models", tags=["models"])
 FILES = (".safetensors", ".pth", ".pt", ".bin")
 MOST = 500  # own models that are listed
+BUILT_IN = ("digits", "photos", "ring", "grid", "gaussians", "swissroll", "line")
 
 
 def place_of(request: Request) -> Any:
@@ -78,14 +80,40 @@ def model_path(request: Request, name: str) -> str:
     return below_roots(request, name, f"There is no model {name!r}; names are those of /api/models.")
 
 
-def below_roots(request: Request, name: str, problem: str) -> str:
-    """The path of `runs/NAME` or `models/NAME`; raises `UserError`, with `problem` for a name of another form."""
+def roots(request: Request) -> dict[str, Path]:
+    """The folders that names begin with: `runs/NAME`, `models/NAME`, `data/NAME`, and uploads below the runs."""
     place = place_of(request)
+    folders = {"runs": place.runs, "models": place.models, "uploads": place.runs / UPLOADS, "data": place.data}
+    return {title: folder for title, folder in folders.items() if folder}
+
+
+def below_roots(request: Request, name: str, problem: str) -> str:
+    """The path of a name that begins with one of `roots`; raises `UserError`, with `problem` for another form."""
     title, _, rest = name.partition("/")
-    roots = {"runs": place.runs, "models": place.models}
-    if title not in roots or not rest:
+    folders = roots(request)
+    if title not in folders or not rest:
         raise UserError(problem)
-    path = inside(roots[title], rest)
+    path = inside(folders[title], rest)
     if not path.exists():
         raise UserError(f"There is no {name!r}.")
     return str(path)
+
+
+def data_path(request: Request, name: str) -> str:
+    """The value of `--data`, or of a side of a comparison: the name of built-in data, or a path below the folders."""
+    if (plain := name.removeprefix("data/")) in BUILT_IN:
+        return plain
+    names = ", ".join(BUILT_IN)
+    return below_roots(
+        request, name, f"Data are one of {names}, or a path below the folders of the studio, not {name[:80]!r}."
+    )
+
+
+def list_data(request: Request) -> list[str]:
+    """Names of data for the page: built-in ones, uploads, and folders and files at the top of the data folder."""
+    names = [f"data/{name}" for name in BUILT_IN]
+    for title in ("uploads", "data"):
+        folder = roots(request).get(title)
+        inside = sorted(folder.iterdir()) if folder and folder.is_dir() else []
+        names += [f"{title}/{path.name}" for path in inside if not path.name.startswith(".")]
+    return names[:MOST]

@@ -1,5 +1,6 @@
 """Training runs as processes of their own: started, found, stopped and resumed by their folders."""
 
+import contextlib
 import os
 import platform
 import re
@@ -57,10 +58,12 @@ class Runs:
             return {"name": name, "state": "damaged", "problem": str(problem)}
         speed = record.values("images_per_second")
         left = max(record.planned - record.images, 0) / speed[-1] if speed and speed[-1] > 0 else None
+        state = self.state(folder, record.images >= record.planned > 0)
         findings = sorted(record.findings, key=lambda f: ["trouble", "warning", "note"].index(f.severity))
         return {
             "name": name,
-            "state": self.state(folder, record.images >= record.planned > 0),
+            "state": state,
+            "problem": "" if state == "running" else failure(self.output(folder)),
             "title": record.title,
             "images": record.images,
             "planned": record.planned,
@@ -72,12 +75,23 @@ class Runs:
         }
 
     def state(self, folder: Path, complete: bool) -> str:
-        """Running, finished, stopped, or died: its process ended without a word."""
+        """Running, starting again, finished, stopped, or died: its process ended without a word."""
         if run_holder(folder):
             return "running"
+        if self._starts(folder):
+            return "starting"
         if complete:
             return "finished"
         return "died" if (folder / ".lock").exists() else "stopped"
+
+    def _starts(self, folder: Path) -> bool:
+        """True if a process was started a moment ago and has neither printed anything nor locked the run yet."""
+        log, lock = self._log(folder), folder / ".lock"
+        with contextlib.suppress(OSError):
+            facts = log.stat()
+            later = not lock.exists() or lock.stat().st_mtime < facts.st_mtime
+            return not facts.st_size and later and time.time() - facts.st_mtime < SOON
+        return False
 
     def starting(self) -> list[dict[str, Any]]:
         """Processes that were started and have no run folder yet, or failed before they made one."""
@@ -86,12 +100,26 @@ class Runs:
             name = log.relative_to(self.root / STARTING).as_posix().removesuffix(".log")
             if (self.root / name / "config.json").exists():
                 continue
-            text = log.read_text(errors="replace")[-4000:].strip()
-            failed = "ganvas: " in text
-            if failed or time.time() - log.stat().st_mtime < SOON:
-                sentence = text.rpartition("ganvas: ")[2] if failed else "reading the data"
-                rows.append({"name": name, "state": "failed" if failed else "starting", "problem": sentence})
+            problem = failure(tail(log))
+            if problem or time.time() - log.stat().st_mtime < SOON:
+                state = "failed" if problem else "starting"
+                rows.append({"name": name, "state": state, "problem": problem or "reading the data"})
         return rows
+
+    def output(self, folder: Path) -> str:
+        """The end of what the last process of a run printed; empty for a run of the command line."""
+        log = self._log(folder)
+        return tail(log) if log.is_file() else ""
+
+    def forget(self, name: str) -> None:
+        """Forget a start that failed; raises `UserError` for anything else."""
+        row = next((row for row in self.starting() if row["name"] == name), {"state": "none"})
+        if row["state"] != "failed":
+            raise UserError(f"There is no start of {name[:80]!r} that failed.")
+        inside(self.root / STARTING, f"{name}.log").unlink(missing_ok=True)
+
+    def _log(self, folder: Path) -> Path:
+        return self.root / STARTING / f"{folder.relative_to(self.root)}.log"
 
     def start(self, name: str, arguments: Sequence[str]) -> None:
         """Start a run of a new name; its process outlives the studio."""
@@ -107,7 +135,7 @@ class Runs:
         """Start `ganvas train ... --outdir FOLDER --resume`."""
         if run_holder(folder):
             raise UserError(f"{folder.name} is being trained already.")
-        output = self.root / STARTING / f"{folder.relative_to(self.root)}.log"
+        output = self._log(folder)
         output.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "ganvas", "train", *arguments, "--outdir", str(folder), "--resume"]
         with output.open("wb") as log:
@@ -137,6 +165,20 @@ class Runs:
             target = target.with_name(target.name + "+")
         folder.rename(target)
         return target
+
+
+def tail(log: Path) -> str:
+    """The last 4,000 bytes of a text file."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4000))
+        return file.read().decode(errors="replace").strip()
+
+
+def failure(output: str) -> str:
+    """The sentence that a process of ganvas ended with, or the last line of a traceback; empty for other output."""
+    if "ganvas: " in output:
+        return " ".join(output.rpartition("ganvas: ")[2].split())
+    return output.splitlines()[-1] if "Traceback (most recent call last)" in output else ""
 
 
 def _last_change(folder: Path) -> float:

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import os
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, UploadFile
@@ -15,18 +16,21 @@ from pydantic import Field
 from ..api import UserError, find_recipe, read_records
 from ..catalog import RECIPES
 from ..describe import describe, entry
+from ..reporting import neighbours
 from ..reporting.html import join
 from ..reporting.page import sections
-from .jobs import finite
-from .judge_routes import BUILT_IN
-from .models_routes import place_of
+from .job_routes import jobs_of
+from .jobs import Job, finite
+from .models_routes import below_roots, data_path, list_data, place_of, roots
 from .play_settings import Strict
 from .processes import UPLOADS, Runs, check_name
 from .security import inside
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
 Text = Annotated[str, Field(max_length=400)]
+OptionPath = Annotated[str, Field(max_length=200, pattern=r"^[\w.]+$")]
 MOST_FILES = 1000  # Starlette's limit for one request
+LOG_LINES = 20
 
 
 class Start(Strict):
@@ -40,8 +44,10 @@ class Start(Strict):
     resolution: Text = ""
     batch: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
+    hold_out: Annotated[int, Field(ge=0)] | None = None
+    eval_images: Annotated[int, Field(ge=1)] | None = None
     heal: bool = False
-    options: Annotated[dict[str, Text], Field(default_factory=dict, max_length=200)]
+    options: Annotated[dict[OptionPath, Text], Field(default_factory=dict, max_length=200)]
 
 
 def runs_of(request: Request) -> Runs:
@@ -57,9 +63,9 @@ def read_runs(request: Request) -> dict[str, Any]:
 
 
 @router.get("/recipes")
-def read_recipes() -> dict[str, Any]:
-    """The recipes with their sentences, and the built-in data."""
-    return {"recipes": [entry("recipes", name)._asdict() for name in RECIPES], "data": BUILT_IN}
+def read_recipes(request: Request) -> dict[str, Any]:
+    """The recipes with their sentences, and the names of data."""
+    return {"recipes": [entry("recipes", name)._asdict() for name in RECIPES], "data": list_data(request)}
 
 
 @router.get("/recipes/{name}")
@@ -76,12 +82,12 @@ def start(request: Request, wish: Start) -> dict[str, Any]:
     if wish.recipe not in RECIPES:
         raise UserError(f"There is no recipe {wish.recipe!r}.")
     arguments = [wish.recipe, "--data", data_path(request, wish.data)]
-    for option in ("images", "minutes", "resolution", "batch", "seed"):
+    for option in ("images", "minutes", "resolution", "batch", "seed", "hold_out", "eval_images"):
         if (value := getattr(wish, option)) not in (None, ""):
-            arguments.append(f"--{option}={value}")
+            arguments.append(f"--{option.replace('_', '-')}={value}")
     arguments += ["--heal"] if wish.heal else []
     for path, value in wish.options.items():
-        arguments.append(f"--set={path}={value}")
+        arguments.append(f"--set={path}={confined(request, value)}")
     runs_of(request).start(wish.name, arguments)
     return {"name": wish.name, "state": "starting"}
 
@@ -128,14 +134,35 @@ async def follow(request: Request) -> StreamingResponse:
 
 @router.get("/page")
 def read_page(request: Request, name: Annotated[list[str], Query(min_length=1, max_length=8)]) -> dict[str, Any]:
-    """The sections of the report of one run, or of several side by side, as HTML."""
+    """The cards of one run, or of several side by side, and the sections of their report as HTML."""
     runs = runs_of(request)
     folders = [runs.path(one) for one in name]
     parts, notes, _ = sections(read_records(folders))
     return {
+        "cards": [finite(runs.card(folder)) for folder in folders],
         "sections": [{"key": key, "title": title, "html": str(join([html]))} for key, title, html in parts],
         "notes": notes,
     }
+
+
+@router.get("/log/{name:path}")
+def read_log(name: str, request: Request) -> dict[str, Any]:
+    """The end of a run's log: what its process printed last, and the last lines of `log.jsonl`."""
+    runs = runs_of(request)
+    folder = runs.path(name)
+    return {"output": runs.output(folder), "lines": finite(read_records([folder])[0].lines[-LOG_LINES:])}
+
+
+@router.post("/nearest/{name:path}", status_code=202)
+def find_nearest(name: str, request: Request) -> dict[str, Any]:
+    """Start a job that finds the training images nearest to samples of a run; its result is HTML, as in the report."""
+    folder = runs_of(request).path(name)
+
+    def work(job: Job) -> dict[str, Any]:
+        html, problems = neighbours.section(read_records([folder]))
+        return {"html": str(html), "problems": problems}
+
+    return jobs_of(request).add(f"nearest training images of {name}", work).as_dict()
 
 
 @router.post("/stop/{name:path}")
@@ -152,6 +179,13 @@ def resume(name: str, request: Request, heal: bool = False) -> dict[str, Any]:
     runs = runs_of(request)
     runs.resume(runs.path(name), ["--heal"] if heal else [])
     return {"name": name, "state": "starting"}
+
+
+@router.delete("/starting/{name:path}")
+def forget(name: str, request: Request) -> dict[str, Any]:
+    """Forget a start that failed."""
+    runs_of(request).forget(name)
+    return {"name": name, "state": "forgotten"}
 
 
 @router.delete("/{name:path}")
@@ -171,13 +205,17 @@ def read_file(name: str, file: Annotated[str, Query(max_length=400)], request: R
     return FileResponse(path, headers=policy)
 
 
-def data_path(request: Request, name: str) -> str:
-    """The value of `--data` for a name of the page: built-in data, an upload, or a path on this machine."""
-    if name in BUILT_IN:
-        return name
-    if name.startswith(UPLOADS + "/"):
-        path: Path = inside(place_of(request).runs / UPLOADS, name.partition("/")[2])
-        if not path.exists():
-            raise UserError(f"There are no data {name!r}.")
-        return str(path)
-    raise UserError(f"Data are one of {', '.join(BUILT_IN)}, or images dropped here, not {name[:80]!r}.")
+def confined(request: Request, value: str) -> str:
+    """The value of an option of a recipe; raises `UserError` for one that names a file outside of the folders.
+
+    A value `data/NAME`, `runs/NAME`, `models/NAME` or `uploads/NAME` becomes the path of that file.
+    """
+    if value.partition("/")[0] in roots(request) and "/" in value:
+        return below_roots(request, value, "")
+    files = [word for word in re.split(r"[\s'\"(),=\[\]]+", value) if word and os.path.isfile(word)]
+    if files or re.search(r"[/\\~\0]", value):
+        raise UserError(
+            f"{value[:80]!r} names a file of this machine; an option takes a file as data/NAME, runs/NAME, models/NAME"
+            " or uploads/NAME."
+        )
+    return value

@@ -1,11 +1,12 @@
 """The studio's server: one application with the routes of every screen, its pages, and its errors as sentences."""
 
+import asyncio
 import contextlib
 import errno
 import importlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,14 @@ PORTS = 20  # tried, from the first on
 
 @dataclass(frozen=True)
 class Place:
-    """The place of a studio: the folders of runs and models that it may read, host, port, token."""
+    """The place of a studio: the folders that it may read, host, port, token."""
 
     runs: Path
     models: Path
     host: str = "127.0.0.1"
     port: int = 7860
     token: str = ""
+    data: Path | None = None  # folder of data to train on and to compare with
 
     @property
     def address(self) -> str:
@@ -45,11 +47,17 @@ class Place:
         return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
 
+@contextlib.asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Whatever ends the server ends its jobs and removes their files."""
+    yield
+    await asyncio.to_thread(app.state.jobs.close)
+
+
 def create_app(place: Place) -> FastAPI:
     """The application for a place, behind its guard."""
-    app = FastAPI(
-        title="Ganvas studio", version=__version__, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
-    )
+    addresses: dict[str, Any] = {"openapi_url": "/api/openapi.json", "docs_url": None, "redoc_url": None}
+    app = FastAPI(title="Ganvas studio", version=__version__, lifespan=lifespan, **addresses)
     app.state.place, app.state.jobs = place, Jobs()
     for routes in (play_routes, job_routes, enhance_routes, explore_routes, judge_routes, models_routes, runs_routes):
         app.include_router(routes.router)
@@ -124,9 +132,9 @@ def free_port(host: str, first: int) -> int:
     raise UserError(f"The ports {first} to {first + PORTS - 1} are taken on {host}; give another --port.")
 
 
-def make_place(runs: Path, models: Path, host: str, port: int) -> Place:
+def make_place(runs: Path, models: Path, host: str, port: int, data: Path | None = None) -> Place:
     """The place of a start: a free port, and a token unless only this machine can reach it."""
-    return Place(runs, models, host, free_port(host, port), "" if host in LOOPBACK else new_token())
+    return Place(runs, models, host, free_port(host, port), "" if host in LOOPBACK else new_token(), data)
 
 
 def serve(place: Place, ready: Callable[[], None]) -> None:
@@ -143,7 +151,7 @@ def serve(place: Place, ready: Callable[[], None]) -> None:
     settings = uvicorn.Config(app, host=place.host, port=place.port, log_level="warning", ws_max_size=2 << 20)
     try:
         Announced(settings).run()
-    finally:
+    finally:  # also after a second Ctrl-C, which leaves out the end of the lifespan
         app.state.jobs.close()
 
 

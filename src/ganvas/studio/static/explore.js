@@ -1,5 +1,5 @@
 // Explore: what a trained generator makes: a wall of seeds, sliders, a path as a film.
-import { call, download, get } from "./api.js";
+import { call, download, follow, get, post } from "./api.js";
 import { button, field, fill, h, input, notice, quiet, row, select } from "./dom.js";
 
 const COUNT = 24;
@@ -21,7 +21,8 @@ async function choose(place) {
 
 async function explore(place, name) {
   const able = await get(`/explore/abilities/${name}`);
-  const state = { first: 0, trunc: 1, label: "", kept: [], pending: false, again: false };
+  const state = { first: 0, trunc: 1, label: "", kept: [], film: "gif", pending: false, again: false };
+  const ends = [];
   const columns = Math.max(2, Math.min(8, Math.floor(Math.min(innerWidth, 1000) / 110)));
   const wall = h("div", { class: "wall", role: "group", "aria-label": "Seeds" });
   wall.style.setProperty("--columns", columns);
@@ -91,28 +92,35 @@ async function explore(place, name) {
   }
 
   async function film() {
-    const json = { seeds: state.kept, label: state.label };
-    const answer = await call(`/explore/walk/gif/${name}`, { method: "POST", json });
-    download(await answer.blob(), "path.gif");
+    const { id } = await post(`/explore/walk/${state.film}/${name}`, { seeds: state.kept, label: state.label });
+    const { result } = await follow(id, (now) => { bar.value = now.share; }, ends);
+    bar.value = 0;
+    if (result.file) download(await (await call(`/jobs/${id}/files/${result.file}`)).blob(), result.file);
   }
 
+  const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the film" });
   const path = button("Film of a path through the kept seeds", film, { disabled: true });
   const change = (name) => (value) => {
     state[name] = value;
     redraw();
   };
   const turn = (by) => () => change("first")(Math.max(0, state.first + by));
-  const truncation = input(change("trunc"), { type: "range", min: 0, max: 1.5, step: 0.01, value: 1 });
-  const controls = h("section", { class: "panel options" },
-    field("Truncation: 1 as trained; less: fewer failures, less variety", truncation),
-    ...label(able, change("label")),
-    row(button("Earlier seeds", turn(-COUNT)), button("More seeds", turn(COUNT))), path);
+  // One entry a tool that a model may have; the panel shows those that the API names, with what it says of them.
+  const tools = {
+    truncation: ([min, max]) => field("Truncation: 1 as trained; less: fewer failures, less variety",
+      input(change("trunc"), { type: "range", min, max, step: 0.01, value: 1 })),
+    path: (kinds) => row(path, field("as", select(kinds, state.film, (kind) => { state.film = kind; })), bar),
+  };
+  const panel = Object.entries(able.tools).map(([tool, facts]) => tools[tool]?.(facts));
+  const controls = h("section", { class: "panel options" }, ...label(able, change("label")),
+    row(button("Earlier seeds", turn(-COUNT)), button("More seeds", turn(COUNT))), panel);
   place.append(
     h("h1", {}, name),
     quiet(`${able.task}, ${able.width}x${able.height}, trained on ${able.images.toLocaleString()} images`),
     h("div", { class: "columns" }, wall, controls),
     h("h2", {}, "Kept"), kept, hint, quiet("The command that makes them again:"), line);
   await redraw();
+  return () => ends.forEach((end) => end());
 }
 
 // The controls of a label, as the model says what it takes.
