@@ -94,7 +94,7 @@ def sentence(answer, status):
     return text
 
 
-def wait(client, job, status="done", seconds=20):
+def wait(client, job, status="done", seconds=90):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         state = client.get(f"/api/jobs/{job['id']}").json()
