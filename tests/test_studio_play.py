@@ -22,7 +22,7 @@ from ganvas.studio import play_routes, playground
 from ganvas.studio.play_figures import Figures, divergences, shares
 from ganvas.studio.play_film import film, recipe_file
 from ganvas.studio.play_frame import FIGURES, Frame
-from ganvas.studio.play_settings import HEADS_FOR_POINTS, Discriminator, Network, Settings, menus
+from ganvas.studio.play_settings import HEADS_FOR_POINTS, Change, Discriminator, Network, Settings, menus
 from ganvas.studio.playground import Playground
 from ganvas.studio.server import Place, create_app
 
@@ -115,20 +115,131 @@ def test_a_trained_start_has_its_past():
     assert started.frame() == film.frame()
 
 
-@pytest.mark.parametrize("fields", [{}, {"d_steps": 3, "penalty": "r1", "g_optimizer": "sgd"}])
-def test_the_exported_recipe_trains_the_same_weights(fields, tmp_path):
+LESSON = {"d_steps": 3, "penalty": "r1", "g_optimizer": "sgd"}
+DRAWN = {"data": "drawn", "drawn": [(-0.5, 0.1), (0.3, 0.4), (0.9, -1.0)]}
+
+
+@pytest.mark.parametrize("fields", [{}, LESSON, DRAWN], ids=["ring", "lesson", "drawn"])
+def test_the_command_trains_the_same_weights_from_the_saved_files(fields, tmp_path, client, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     settings, steps = changed(seed=5, **fields), 12
     film = Playground(settings)
     film.advance(steps)
-    (tmp_path / "play.json").write_text(recipe_file(settings))
+    for name, file in (("recipe", "play.json"), ("points", "points.npy")):
+        (tmp_path / file).write_bytes(client.post(f"/api/play/{name}", json=settings.model_dump()).content)
+    data = "points.npy" if settings.data == "drawn" else settings.data
     images = steps * settings.batch * max(settings.d_steps, settings.g_steps)
-    run = ganvas.train(
-        str(tmp_path / "play.json"), data="ring", seed=5, images=images, outdir=tmp_path / "run", device="cpu"
-    )
+    options = f"--data {data} --seed 5 --images {images} --outdir run --device cpu --precision fp32"
+    assert command("train", "play.json", *options.split())[0] == 0
     with torch.no_grad():
         z = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-        theirs = ganvas.load(run.path, device="cpu", precision="fp32").task.generator(z)
+        theirs = ganvas.load(tmp_path / "run", device="cpu", precision="fp32").task.generator(z)
         assert torch.equal(film.trainer.task.generator(z), theirs)
+
+
+def replay(script, steps):
+    """A film of a script that went through JSON, after some steps in uneven turns."""
+    film = Playground(Settings.model_validate_json(script.model_dump_json()))
+    while film.step < steps:
+        film.advance(min(7, steps - film.step))
+    return film
+
+
+def test_changes_at_the_same_steps_are_the_same_film():
+    film = Playground(SMALL)
+    film.advance(15)
+    film.change(changed(g_lr=0.01, loss="hinge"))
+    film.advance(10)
+    film.advance(2, "d")
+    film.advance(1, "d")
+    film.change(changed(g_lr=0.01, loss="hinge", d_optimizer="sgd", penalty="r1"))
+    film.change(changed(g_lr=0.01, loss="hinge", penalty="r1", batch=16))  # the optimiser has lost its memory
+    film.advance_in_halves()
+    film.advance(31)
+    again = replay(film.script, film.step)
+    assert again.step == 60
+    assert [(change.step, change.only) for change in film.history] == [
+        (15, ""),
+        (25, "d"),
+        (28, ""),
+        (28, ""),
+        (28, ""),
+    ]
+    assert same(weights(again), weights(film))
+    assert torch.equal(again.random, film.random)
+    assert again.settings == film.settings
+    assert [moment.step for moment in again.moments] == [moment.step for moment in film.moments]
+    for one, two in zip(again.moments, film.moments):
+        assert np.array_equal(read(one.frame)["fakes"], read(two.frame)["fakes"])
+    assert not same(weights(replay(film.start, 60)), weights(film))
+
+
+def test_a_branch_has_the_settings_of_its_moment():
+    film = Playground(SMALL)
+    film.advance(25)
+    film.change(changed(g_optimizer="sgd", d_lr=0.05))
+    film.advance(20, "g")
+    film.advance(15)
+    film.branch(3)
+    assert film.settings == changed(g_optimizer="sgd", d_lr=0.05)
+    film.branch(2)  # in the midst of steps of the generator alone
+    assert film.step == 40
+    film.advance(20)
+    assert same(weights(replay(film.script, 60)), weights(film))
+    film.branch(1)
+    assert film.settings == SMALL
+    assert film.script == SMALL
+    film.advance(40)
+    plain = Playground(SMALL)
+    plain.advance(60)
+    assert same(weights(plain), weights(film))
+
+
+def test_a_change_ends_what_a_link_would_have_changed_later():
+    film = Playground(changed(changes=[Change(step=10, values={"g_lr": 0.01}), Change(step=30, values={"g_lr": 0.1})]))
+    film.advance(12)
+    assert film.settings.g_lr == 0.01
+    film.change(changed(g_lr=0.01, batch=64))
+    film.advance(30)
+    assert film.settings == changed(g_lr=0.01, batch=64)
+    assert same(weights(replay(film.script, 42)), weights(film))
+    film.change(changed(seed=3))
+    assert film.script == changed(seed=3)
+
+
+def test_a_film_that_diverged_goes_on_from_its_last_moment():
+    film = Playground(changed(g_optimizer="sgd", d_optimizer="sgd", loss="wasserstein", g_lr=10, d_lr=10))
+    film.advance(400)
+    assert film.diverged
+    step = film.moments[-1].step
+    film.change(changed(g_lr=0.0001, d_lr=0.0001))
+    assert (film.step, film.diverged) == (step, False)
+    assert same(weights(replay(film.script, film.step)), weights(film))
+
+
+def test_a_trained_start_has_its_changes():
+    settings = changed(changes=[Change(step=10, values={"g_lr": 0.01}), Change(step=50, values={"batch": 16})])
+    film = play_routes.begin(settings, 40)
+    assert film.settings == changed(g_lr=0.01)
+    film.advance(20)
+    assert film.settings == changed(g_lr=0.01, batch=16)
+    assert same(weights(replay(settings, 60)), weights(film))
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ([{"step": 9, "values": {"seed": 3}}], "seed cannot change while a film plays; loss, penalty"),
+        ([{"step": 9, "values": {"g_lr": -1}}], "g_lr"),
+        ([{"step": 9}, {"step": 8}], "a change at step 8 follows one at step 9"),
+        ([{"step": -1}], "step"),
+        ([{"step": 1}] * 1001, "1000"),
+    ],
+)
+def test_changes_that_cannot_be_are_refused(client, changes, part):
+    answer = client.post("/api/play/recipe", json={"changes": changes})
+    assert answer.status_code == 422
+    assert part in answer.json()["detail"]
 
 
 def test_a_recipe_survives_its_file():

@@ -52,7 +52,16 @@ def draw(playground: Playground) -> Image.Image:
 
 
 def recipe_file(settings: Settings) -> str:
-    """The recipe as `ganvas train` reads it from a file."""
-    if settings.only:
+    """The recipe as `ganvas train` reads it from a file: that of the settings after the film's last change."""
+    now = settings.after(settings.changes)
+    recipe = now.recipe()
+    if now.only:
         raise UserError("A recipe needs steps of both players; give each of them at least 1.")
-    return json.dumps({"recipe": settings.recipe().to_dict()}, indent=2)
+    return json.dumps({"recipe": recipe.to_dict()}, indent=2)
+
+
+def points_file(settings: Settings) -> bytes:
+    """The points that are learned, (N, 2) float32, as an .npy file that `ganvas train --data FILE` reads."""
+    buffer = io.BytesIO()
+    np.save(buffer, settings.dataset().images.reshape(-1, 2), allow_pickle=False)
+    return buffer.getvalue()

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 from pydantic import Field, ValidationError
 
 from ..api import UserError
-from .play_film import FILM_TYPES, film, recipe_file
+from .play_film import FILM_TYPES, film, points_file, recipe_file
 from .play_presets import OPENING, PRESETS
 from .play_settings import Settings, Strict, menus
 from .playground import Moment, Playground
@@ -53,6 +53,12 @@ def write_recipe(settings: Settings) -> Response:
     return Response(recipe_file(settings), media_type="application/json")
 
 
+@router.post("/points")
+def write_points(settings: Settings) -> Response:
+    """The points that are learned as an .npy file for `ganvas train FILE --data points.npy`."""
+    return Response(points_file(settings), media_type="application/octet-stream")
+
+
 @router.post("/film/{kind}")
 def write_film(kind: str, request: Film) -> Response:
     """The film of some settings as gif, mp4 or png (its last frame)."""
@@ -90,7 +96,7 @@ class Seat:
     def __init__(self, socket: WebSocket):
         self.socket, self.playing, self.steps = socket, False, 0
         self.films: dict[int, Playground] = {}
-        self.recorded: dict[int, list[int]] = {}
+        self.recorded: dict[int, dict[str, Any]] = {}
         self.parts = Parts()
         self.wake, self.drawn = asyncio.Event(), asyncio.Event()
 
@@ -127,10 +133,11 @@ class Seat:
         frame = await in_thread(train_and_draw, film, seconds, steps, self.parts)
         trained = film.step - before
         await self.socket.send_bytes(bytes([side, LIVE, 0, 0]) + frame)
-        moments = [moment.step for moment in film.moments]
-        if moments != self.recorded.get(side) or film.diverged:
-            self.recorded[side] = moments
-            await self.send(kind="recorded", side=side, steps=moments, diverged=film.diverged)
+        record = film.describe()
+        if record != self.recorded.get(side) or film.diverged or film.steered:
+            self.recorded[side] = record
+            settings, film.steered = film.settings.live if film.steered else None, False
+            await self.send(kind="recorded", side=side, settings=settings, diverged=film.diverged, **record)
         return trained or steps
 
     async def begin(self, side: int, settings: Settings, steps: int) -> None:

@@ -1,8 +1,8 @@
 """Settings of the playground and the recipe that they stand for."""
 
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..api import Dataset, Recipe, Spec, UserError, open_source, options, points_dataset
 from ..catalog import HEADS, LOSSES, NETWORKS, OPTIMIZERS, PENALTIES, TASKS
@@ -24,6 +24,7 @@ FOR_POINTS = (
     "historical_averaging",
 )
 REBUILD = ("data", "drawn", "latent", "prior", "seed", "generator", "discriminator")  # fields of a new beginning
+MOST_CHANGES = 1000  # of one film
 
 
 class Strict(BaseModel):
@@ -48,8 +49,16 @@ class Discriminator(Network):
     frequencies: Annotated[int, Field(ge=0, le=6)] = 0
 
 
+class Change(Strict):
+    """Values of live settings from a step on, and the player that moves alone from there on ("" for both)."""
+
+    step: Annotated[int, Field(ge=0, le=10**9)]
+    only: Literal["", "d", "g"] = ""
+    values: dict[str, str | int | float] = {}
+
+
 class Settings(Strict):
-    """Everything that decides a film of the playground."""
+    """Everything that decides a film of the playground: what it begins with, and what changes at which step."""
 
     data: Literal[*DATA] = "ring"  # type: ignore[valid-type]
     drawn: Annotated[list[tuple[Coordinate, Coordinate]], Field(max_length=20_000)] = []
@@ -68,6 +77,30 @@ class Settings(Strict):
     g_steps: Annotated[int, Field(ge=0, le=10)] = 1
     d_steps: Annotated[int, Field(ge=0, le=10)] = 1
     batch: Annotated[int, Field(ge=8, le=1024)] = 128
+    changes: Annotated[list[Change], Field(max_length=MOST_CHANGES)] = []
+
+    @model_validator(mode="after")
+    def check_changes(self) -> Self:
+        """Check the values of each change as the settings are checked, and that steps ascend."""
+        values, last = self.live, 0
+        for change in self.changes:
+            if change.step < last:
+                raise ValueError(f"a change at step {change.step} follows one at step {last}; their steps ascend")
+            if others := [name for name in change.values if name not in values]:
+                raise ValueError(f"{others[0]} cannot change while a film plays; {', '.join(values)} can")
+            values = Settings.model_validate(values | change.values).live
+            last, change.values = change.step, {name: values[name] for name in change.values}
+        return self
+
+    @property
+    def live(self) -> dict[str, Any]:
+        """The settings that may change while a film plays, by name."""
+        return {name: getattr(self, name) for name in Settings.model_fields if name not in (*REBUILD, "changes")}
+
+    def after(self, changes: list[Change]) -> "Settings":
+        """The settings that act after some changes, which are not part of them."""
+        values = {name: value for change in changes for name, value in change.values.items()}
+        return self.model_copy(update={**values, "changes": []})
 
     def dataset(self) -> Dataset:
         """The points to learn; raises `UserError` if nothing was drawn."""
@@ -76,12 +109,15 @@ class Settings(Strict):
     @property
     def only(self) -> str:
         """The player that moves alone, "d" or "g", if the other has no steps."""
-        if not self.d_steps and not self.g_steps:
-            raise UserError("Both players have 0 steps; give one of them at least 1.")
         return "g" if not self.d_steps else "d" if not self.g_steps else ""
 
     def recipe(self) -> Recipe:
-        """The recipe, which `ganvas train FILE --data NAME --seed SEED` trains in the same way."""
+        """The recipe, which `ganvas train FILE --data NAME --seed SEED` trains in the same way.
+
+        Raises `UserError` if no player has a step.
+        """
+        if not self.d_steps and not self.g_steps:
+            raise UserError("Both players have 0 steps; give one of them at least 1.")
         critic, head = self.discriminator, _spec(HEADS, self.discriminator.head, HEADS_FOR_POINTS)
         if critic.head == "minibatch_discrimination":
             head = head.replace(kernels=8, dims=4)  # of a network of this size; also quick enough to be watched

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..api import Trainer, UserError, build_trainer
 from .play_figures import Figures
 from .play_frame import Frame, scene
-from .play_settings import REBUILD, Settings
+from .play_settings import MOST_CHANGES, REBUILD, Change, Settings
 
 TORCH = threading.Lock()  # torch's random state is one for the whole process, so playgrounds take turns
 POINTS = 450  # fakes and reals in the frame
@@ -43,25 +43,71 @@ class Playground:
     def restart(self, settings: Settings) -> None:
         """Begin a new film; raises `UserError` for settings that do not work, and keeps the old film then."""
         with TORCH:
-            dataset = settings.dataset()
-            trainer = build_trainer(settings.recipe(), dataset, seed=settings.seed)
+            dataset, start = settings.dataset(), settings.after([])
+            trainer = build_trainer(start.recipe(), dataset, seed=settings.seed)
             self.random = torch.get_rng_state()
-        self.settings, self.dataset, self.trainer, self.only = settings, dataset, trainer, settings.only
+        self.start = self.settings = start
+        self.history: list[Change] = []
+        self.pending, self.only = list(settings.changes), ""
+        self.dataset, self.trainer, self.steered = dataset, trainer, False
         self.figures = Figures(dataset, settings.data, POINTS)
         self.latents: Tensor = trainer.task.inputs(range(POINTS))["z"]
         self.moments: list[Moment] = []
         self.distance, self.diverged, self.losses = FIRST_DISTANCE, False, (float("nan"), float("nan"))
         self.record()
 
+    @property
+    def script(self) -> Settings:
+        """The settings that this film began with and its changes: another film of them is the same film."""
+        return self.start.model_copy(update={"changes": [*self.history, *self.pending]})
+
+    def describe(self) -> dict[str, Any]:
+        """What a page knows of a film: steps of the recorded moments, live settings of the beginning, and changes."""
+        changes = [change.model_dump() for change in self.script.changes]
+        return {"steps": [moment.step for moment in self.moments], "start": self.start.live, "changes": changes}
+
     def change(self, settings: Settings) -> None:
-        """Go on with other settings where the networks allow it, else begin anew."""
-        if any(getattr(settings, name) != getattr(self.settings, name) for name in REBUILD):
-            return self.restart(settings)
-        state, recipe, only = self.state(), settings.recipe(), settings.only
+        """Go on with other settings where the networks allow it, else begin anew.
+
+        A film that diverged goes on from its last recorded moment.
+        """
+        if self.step == 0 or any(getattr(settings, name) != getattr(self.settings, name) for name in REBUILD):
+            return self.restart(settings.after([]))
+        if self.diverged:
+            self.branch(len(self.moments) - 1)
+        values = {name: value for name, value in settings.live.items() if value != getattr(self.settings, name)}
+        if values:
+            self.note(Change(step=self.step, only=self.only, values=values))
+
+    def note(self, change: Change) -> None:
+        """Make a change now, and note it in the history; what would have changed later is forgotten."""
+        history = list(self.history)
+        if history and history[-1].step == change.step and not (history[-1].values or change.values):
+            history.pop()
+        if len(history) >= MOST_CHANGES:
+            raise UserError(f"A film has at most {MOST_CHANGES:,} changes; begin a new one.")
+        self.switch(self.start.after([*history, change]))
+        before = history[-1].only if history else ""
+        if change.values or change.only != before:
+            history.append(change)
+        self.history, self.pending, self.only = history, [], change.only
+
+    def switch(self, settings: Settings) -> None:
+        """Let another trainer, of the settings, go on with the networks as they are."""
+        if settings == self.settings:
+            return
+        state, recipe = self.state(), settings.recipe()
         with TORCH:
             trainer = build_trainer(recipe, self.dataset, seed=settings.seed)
             trainer.load_state_dict(adapted(state["trainer"], trainer, self.optimizers_stay(settings)))
-        self.settings, self.trainer, self.only, self.diverged = settings, trainer, only, False
+        self.settings, self.trainer, self.diverged = settings, trainer, False
+
+    def follow(self) -> None:
+        """Make the changes of the script that are due at this step; `steered` then, the page hears of the settings."""
+        while self.pending and self.pending[0].step <= self.step:
+            change = self.pending.pop(0)
+            self.switch(self.start.after([*self.history, change]))
+            self.history, self.only, self.steered = [*self.history, change], change.only, True
 
     def optimizers_stay(self, settings: Settings) -> dict[str, bool]:
         """True for each player whose optimiser keeps its memory under other settings."""
@@ -69,26 +115,35 @@ class Playground:
         return {"g": now.g_optimizer == then.g_optimizer, "d": now.d_optimizer == then.d_optimizer}
 
     def advance(self, steps: int, only: str = "") -> None:
-        """Train some steps, and record the moments that are due; a film that diverged stays where it is."""
+        """Train some steps, and record the moments that are due; a film that diverged stays where it is.
+
+        `only` one player, "d" or "g", moves in these steps.
+        """
+        if only:
+            self.note(Change(step=self.step, only=only))
         for _ in range(steps):
+            self.follow()
             with TORCH:
                 torch.set_rng_state(self.random)
                 try:
                     if not self.diverged:
-                        self.trainer.advance(only or self.only)
+                        self.trainer.advance(self.only or self.settings.only)
                 except ArithmeticError:
                     self.diverged = True
                 self.random = torch.get_rng_state()
             if self.trainer.step % self.distance == 0 and not self.diverged:
                 self.record()
+        if only:
+            self.note(Change(step=self.step))
 
     def advance_in_halves(self) -> bytes:
         """Train one step, as `advance` does; returns the frame between the two players' updates."""
+        self.follow()
         before = self.state()
         with TORCH:
             torch.set_rng_state(self.random)
             with contextlib.suppress(ArithmeticError):
-                self.trainer.advance(self.only or "d")
+                self.trainer.advance(self.only or self.settings.only or "d")
         middle = self.frame()
         self.restore(before)
         self.advance(1)
@@ -138,18 +193,31 @@ class Playground:
 
     def adopt(self, moments: Sequence[Moment]) -> None:
         """Take the recorded moments of another film of the same settings and go on from the last."""
-        self.moments = list(moments)
-        self.branch(len(moments) - 1)
+        changes, self.moments = self.script.changes, list(moments)
+        self.return_to(moments[-1], changes)
+        self.pending = changes[len(self.history) :]
 
     def branch(self, place: int) -> None:
-        """Go back to a recorded moment and forget what came after it; training goes on from there."""
+        """Go back to a recorded moment and forget what came after it; training of both players goes on from there.
+
+        The settings are those of that moment.
+        """
         self.recorded_frame(place)
-        moment = self.moments[place]
-        with TORCH:
-            trainer = build_trainer(self.settings.recipe(), self.dataset, seed=self.settings.seed)
-            trainer.load_state_dict(adapted(copy.deepcopy(moment.state["trainer"]), trainer, {"g": True, "d": True}))
-        self.trainer, self.random, self.diverged = trainer, moment.state["random"].clone(), False
+        self.return_to(self.moments[place], self.history)
         self.moments = self.moments[: place + 1]
+        if self.only:
+            self.note(Change(step=self.step))
+
+    def return_to(self, moment: Moment, changes: list[Change]) -> None:
+        """Go on from a moment of a film with these changes."""
+        history = [change for change in changes if change.step < moment.step]  # a moment comes before a change at it
+        settings = self.start.after(history)
+        with TORCH:
+            trainer = build_trainer(settings.recipe(), self.dataset, seed=settings.seed)
+            trainer.load_state_dict(copy.deepcopy(moment.state["trainer"]))
+        self.settings, self.history, self.pending = settings, history, []
+        self.only, self.steered = history[-1].only if history else "", True
+        self.trainer, self.random, self.diverged = trainer, moment.state["random"].clone(), False
 
     def compute_frame(self, *, arrows: bool = True, heat: bool = True, grid: bool = True) -> Frame:
         """The frame now, as arrays."""
