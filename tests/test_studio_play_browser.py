@@ -132,7 +132,7 @@ def test_it_plays_and_every_control_acts(opened, tmp_path):
         screen.press("Recipe")
     recipe = json.loads(download.value.path().read_text())["recipe"]
     assert recipe["task"]["loss"]["()"] == "hinge"
-    assert "ganvas train play.json --data gaussians --seed 0" in page.locator(".command code").inner_text()
+    assert "ganvas train play.json --data gaussians --seed 0" in page.locator(".recipe code").inner_text()
     with page.expect_download() as download:
         screen.press("GIF")
     assert download.value.path().read_bytes()[:4] == b"GIF8"

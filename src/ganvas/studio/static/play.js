@@ -1,6 +1,6 @@
 // Play: two-dimensional GANs, live.  The server trains and measures; this page draws and steers.
 import { get, socket } from "./api.js";
-import { field, fill, h, input, notice, row, select, titled } from "./dom.js";
+import { fill, h, input, notice, select, titled } from "./dom.js";
 import { LAYERS } from "./play_canvas.js";
 import { charts, figuresTable, History } from "./play_charts.js";
 import { drawData } from "./play_draw.js";
@@ -9,6 +9,7 @@ import { settingsForm } from "./play_form.js";
 import { graph } from "./play_graph.js";
 import { SlowMotion } from "./play_slow.js";
 import { stage } from "./play_stage.js";
+import { Timeline } from "./play_timeline.js";
 import { decode, merge, unpack } from "./play_wire.js";
 
 const SPEEDS = [0, 1, 5, 20, 100]; // steps of a picture; 0: as fast as it can
@@ -18,9 +19,10 @@ const DIVERGED = "diverged: a loss was not finite; scrub back, or change a setti
 const SHARED = ["data", "drawn", "latent", "prior", "seed"]; // settings that two films have in common
 
 export async function show(place) {
-  const [menus, presets] = await Promise.all([get("/play/menus"), get("/play/presets"), styled()]);
+  const [menus, presets, text] = await Promise.all([get("/play/menus"), get("/play/presets"), article(), styled()]);
   const game = new Game({ ...menus, presets });
   game.build(place);
+  place.append(text);
   game.connect();
   const linked = () => location.hash.startsWith("#s=") && game.open(location.hash);
   addEventListener("hashchange", linked);
@@ -28,6 +30,13 @@ export async function show(place) {
     removeEventListener("hashchange", linked);
     game.leave();
   };
+}
+
+// The text below the playground.
+async function article() {
+  const section = h("section", { class: "article", "aria-labelledby": "about" });
+  section.innerHTML = await (await fetch("/static/play.html")).text();
+  return section;
 }
 
 // The style sheet of this screen, once.
@@ -74,6 +83,7 @@ class Game {
     this.graph = graph({ toggle: (layer) => this.toggle(layer), morph: () => this.stage.morph(() => this.redraw()) });
     this.table = figuresTable();
     this.charts = charts();
+    this.timeline = new Timeline(this);
     this.form = settingsForm({
       menus: this.menus, draw: () => this.drawData(),
       changed: (settings, rebuild) => this.change(settings, rebuild),
@@ -89,7 +99,7 @@ class Game {
         h("details", { class: "panel pane-settings", open: wide }, h("summary", {}, "Settings"),
           this.sides, this.problem,
           h("label", { class: "tick" }, h("span", {}, "Trained start"), this.trained), this.form.element),
-        h("div", { class: "panel pane-stage" }, this.stage.element, this.timeline(), this.charts.element),
+        h("div", { class: "panel pane-stage" }, this.stage.element, this.timeline.element, this.charts.element),
         h("div", { class: "pane-side" },
           h("section", { class: "panel", "aria-label": "Overview" }, this.graph.element),
           h("section", { class: "panel", "aria-label": "Figures" }, this.table.element))),
@@ -133,20 +143,10 @@ class Game {
       titled("Reset", "Begin again from step 0 (key: R)", () => this.begin(this.settings)),
       this.abButton,
       exportMenu(() => ({
-        settings: this.settings[this.edited], all: this.settings, defaults: this.defaults,
+        settings: this.settings[this.edited], defaults: this.defaults, side: this.edited,
+        scripts: this.films.map(({ script }, side) => script || this.settings[side]),
         canvases: this.films.map((film) => film.canvas), step: this.films[this.edited].picture.step || 0,
       })));
-  }
-
-  timeline() {
-    const hidden = { hidden: true };
-    const bounds = { type: "range", min: 0, max: 0, value: 0, title: "Scrub back to a recorded moment" };
-    this.slider = input((value) => this.seek(Number(value)), bounds);
-    this.branchButton =
-      titled("Go on from here", "Forget what came later and train on from here", () => this.branch(), hidden);
-    this.nowButton =
-      titled("Back to now", "Back to the newest step", () => this.seek(Number(this.slider.max)), hidden);
-    return h("div", { class: "timeline" }, field("Timeline", this.slider), row(this.branchButton, this.nowButton));
   }
 
   connect() {
@@ -179,26 +179,29 @@ class Game {
     if (this.channel?.readyState === WebSocket.OPEN) this.channel.send(JSON.stringify(message));
   }
 
-  // Begin a film of each of one or two settings, and play unless the person wants no motion.
-  begin(settings) {
+  // Begin a film of each of one or two settings, and play unless the person wants no motion; data and noise are those
+  // of the side that leads.
+  begin(settings, lead = 0) {
     this.slowly.quit();
     this.stop();
-    this.settings = settings.map((one) => merge(this.defaults, one));
+    const shared = SHARED.map((name) => [name, settings[lead][name] ?? this.defaults[name]]);
+    const scripts = settings.map((one) => ({ ...merge(this.defaults, one), ...Object.fromEntries(shared) }));
+    this.settings = scripts.map((one) => ({ ...one, changes: [] }));
     const both = this.films.length > 1;
     this.films.length = 0;
     this.films.push(...this.settings.map(newFilm));
     this.edited = Math.min(this.edited, this.films.length - 1);
     if (both && this.films.length === 1) this.send({ kind: "remove", side: 1 });
     const steps = this.trained.checked ? TRAINED : 0;
-    for (const [side, one] of this.settings.entries()) this.send({ kind: "start", side, settings: one, steps });
+    for (const [side, one] of scripts.entries()) this.send({ kind: "start", side, settings: one, steps });
     this.arrange();
-    this.scrubbed(false);
+    this.timeline.now();
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.start();
   }
 
   start() {
     this.slowly.quit();
-    this.scrubbed(false);
+    this.timeline.now();
     this.playing = true;
     this.send({ kind: "play" });
     this.buttons();
@@ -220,7 +223,7 @@ class Game {
   step(steps, only) {
     this.slowly.quit();
     this.stop();
-    this.scrubbed(false);
+    this.timeline.now();
     for (const side of this.films.keys()) this.send({ kind: "step", side, steps, only });
   }
 
@@ -242,8 +245,8 @@ class Game {
       Object.assign(film.picture, film.scene);
     } else if (picture.kind === "middle") film.middle = picture;
     else if (picture.kind === "live" && this.slowly.beat) film.after = picture;
-    else if (picture.kind === "live" && this.scrubbing) film.newest = picture;
-    else if (picture.kind === "live" || this.scrubbing) this.put(film, picture);
+    else if (picture.kind === "live" && this.timeline.back) film.newest = picture;
+    else if (picture.kind === "live" || this.timeline.back) this.put(film, picture);
     this.redraw(picture.kind === "live");
   }
 
@@ -282,56 +285,15 @@ class Game {
       const film = this.films[message.side];
       if (!film) return;
       film.moments = message.steps;
+      Object.assign(this.settings[message.side], message.settings); // of a branch, or of a change that a link carries
+      film.script = { ...this.settings[message.side], ...message.start, changes: message.changes };
+      if (message.settings) this.form.show(this.settings[this.edited]);
       const diverged = message.diverged && !film.diverged;
       film.diverged = message.diverged;
       film.note.textContent = film.diverged ? ` ${DIVERGED}` : "";
       if (diverged) notice(`This film ${DIVERGED}.`);
-      if (!this.scrubbing) this.scrubbed(false);
+      if (!this.timeline.back) this.timeline.now();
     }
-  }
-
-  // Timeline: the recorded moments of the film whose settings are shown; the other one follows by its step.
-  seek(place) {
-    this.slowly.quit();
-    this.stop();
-    const { moments } = this.films[this.edited];
-    if (place >= moments.length - 1) return this.scrubbed(false);
-    this.films.forEach((film, side) => {
-      if (!this.scrubbing) film.newest = film.picture;
-      const at = nearest(film.moments, moments[place]);
-      if (at >= 0) this.send({ kind: "seek", side, place: at });
-    });
-    this.scrubbed(true, place);
-  }
-
-  branch() {
-    const step = this.films[this.edited].moments[Number(this.slider.value)];
-    this.films.forEach((film, side) => {
-      const at = nearest(film.moments, step);
-      if (at < 0) return;
-      film.newest = null;
-      film.history.cut(film.moments[at]);
-      film.moments = film.moments.slice(0, at + 1);
-      this.send({ kind: "branch", side, place: at });
-    });
-    this.scrubbed(false);
-    this.start();
-  }
-
-  scrubbed(back, place) {
-    const { moments } = this.films[this.edited];
-    this.scrubbing = back;
-    for (const film of back ? [] : this.films) {
-      if (film.newest) this.put(film, film.newest);
-      film.newest = null;
-    }
-    this.redraw();
-    this.slider.max = Math.max(0, moments.length - 1);
-    if (!back) this.slider.value = this.slider.max;
-    const step = moments[back ? place : moments.length - 1] || 0;
-    this.slider.setAttribute("aria-valuetext", `step ${step}`);
-    this.branchButton.hidden = this.nowButton.hidden = !back;
-    if (back) this.branchButton.textContent = `Go on from step ${step.toLocaleString("en")}`;
   }
 
   // Settings: a change of one film; data, noise and seed are those of both.
@@ -339,9 +301,8 @@ class Game {
     this.problem.textContent = "";
     this.settings[this.edited] = settings;
     if (!rebuild) return this.send({ kind: "set", side: this.edited, settings });
-    const shared = Object.fromEntries(SHARED.map((name) => [name, settings[name]]));
     this.form.show(settings);
-    this.begin(this.settings.map((one) => ({ ...one, ...shared })));
+    this.begin(this.settings, this.edited);
   }
 
   async drawData() {
@@ -351,7 +312,7 @@ class Game {
 
   lesson(preset) {
     this.settings[this.edited] = preset.settings;
-    this.begin(this.settings.map((one) => ({ ...one, data: preset.settings.data, seed: preset.settings.seed })));
+    this.begin(this.settings, this.edited);
     document.querySelector(".controls").scrollIntoView({ block: "start" });
     notice(`${preset.look} ${preset.why}`, 15_000);
   }
@@ -372,7 +333,7 @@ class Game {
     fill(this.sides, tabs.map((name, side) => titled(`Film ${name}`, `Settings of film ${name}`, () => turn(side),
       { "aria-pressed": side === this.edited })));
     this.form.show(this.settings[this.edited]);
-    this.scrubbed(Boolean(this.scrubbing), Number(this.slider.value));
+    this.timeline.show();
     this.buttons();
     this.redraw();
   }
@@ -397,9 +358,4 @@ class Game {
     if (deed) deed();
     else if (layer) this.toggle(layer);
   }
-}
-
-// The place of the last moment at or before a step.
-function nearest(moments, step) {
-  return moments.findLastIndex((one) => one <= step);
 }

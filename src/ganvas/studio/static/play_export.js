@@ -6,14 +6,16 @@ import { pack } from "./play_wire.js";
 const FILM_STEPS = 20_000; // the longest film
 const FRAMES = 60;
 
-// `state()` gives {settings, canvases, step, defaults} of the moment.
+// `state()` gives {settings, scripts, side, canvases, step, defaults} of the moment.
 export function exportMenu(state) {
   const line = h("code", {});
-  const place = h("div", { class: "command", hidden: true }, quiet("Trains the same on the command line:"), line);
+  const words = quiet();
+  const place = h("div", { class: "recipe", hidden: true }, words, line);
   const film = (kind) => titled(kind.toUpperCase(), `The film from step 0 with these settings, as ${kind}`,
     () => saveFilm(state(), kind));
   const recipe = async () => {
-    line.textContent = await saveRecipe(state());
+    await save(state(), "recipe", "play.json");
+    [words.textContent, line.textContent] = commandOf(state());
     place.hidden = false;
   };
   const menu = h("details", { class: "export" },
@@ -21,7 +23,8 @@ export function exportMenu(state) {
     h("div", { class: "export-body" },
       row(titled("PNG", "The picture as it is shown", () => savePicture(state())), film("gif"), film("mp4"),
         titled("Recipe", "A recipe that ganvas train takes", recipe),
-        titled("Copy link", "A link that opens the studio with these settings", () => copyLink(state()))),
+        titled("Points", "The points of the data, which ganvas train reads", () => save(state(), "points", "points.npy")),
+        titled("Copy link", "A link that opens this film: its settings and their changes", () => copyLink(state()))),
       place));
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu.open) return;
@@ -44,28 +47,38 @@ async function savePicture({ canvases, step }) {
   download(await new Promise((resolve) => whole.toBlob(resolve, "image/png")), `play-${step}.png`);
 }
 
-async function saveFilm({ settings, step }, kind) {
+async function saveFilm({ scripts, side, step }, kind) {
   const steps = Math.min(FILM_STEPS, Math.max(step, 100));
   notice(`Making the film of ${steps.toLocaleString("en")} steps …`, 600_000);
-  const answer = await call(`/play/film/${kind}`, { method: "POST", json: { settings, steps, frames: FRAMES } });
+  const json = { settings: scripts[side], steps, frames: FRAMES };
+  const answer = await call(`/play/film/${kind}`, { method: "POST", json });
   download(await answer.blob(), `play.${kind}`);
   notice("The film is saved.");
 }
 
-async function saveRecipe({ settings, step }) {
-  const answer = await call("/play/recipe", { method: "POST", json: settings });
-  download(await answer.blob(), "play.json");
-  const data = settings.data === "drawn" ? "ring" : settings.data;
-  if (settings.data === "drawn")
-    notice("Drawn points have no name on the command line, so the command takes the ring.");
+async function save({ settings }, what, name) {
+  const answer = await call(`/play/${what}`, { method: "POST", json: settings });
+  download(await answer.blob(), name);
+}
+
+// The command of a recipe, and a sentence about what it trains.
+function commandOf({ settings, scripts, side, step }) {
+  const drawn = settings.data === "drawn";
+  const words = [drawn && "The button Points saves the points that you drew."];
+  if (scripts[side].changes.length) {
+    words.push("A recipe has no changes in the midst of training, which this film has; a link and a saved film carry them.",
+      "This trains the settings of now from step 0:");
+  } else words.push("Trains the same on the command line:");
   const images = Math.max(1000, step) * Math.max(settings.d_steps, settings.g_steps) * settings.batch;
-  return `ganvas train play.json --data ${data} --seed ${settings.seed} --images ${images} --outdir runs/play`;
+  const data = `--data ${drawn ? "points.npy" : settings.data} --seed ${settings.seed}`;
+  return [words.filter(Boolean).join(" "),
+    `ganvas train play.json ${data} --images ${images} --device cpu --outdir runs/play`];
 }
 
 export const linkOf = (settings, defaults) => `${location.origin}/play#s=${pack(settings, defaults)}`;
 
-async function copyLink({ all, defaults }) {
-  const link = linkOf(all, defaults);
+async function copyLink({ scripts, defaults }) {
+  const link = linkOf(scripts, defaults);
   history.replaceState(history.state, "", link);
   try {
     await navigator.clipboard.writeText(link);

@@ -10,7 +10,7 @@ export class SlowMotion {
   toggle() {
     if (this.beat) return this.quit();
     this.game.stop();
-    this.game.scrubbed(false);
+    this.game.timeline.now();
     this.held = false;
     this.beat = BEATS.length;
     this.next();
