@@ -7,6 +7,7 @@ import threading
 import time
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
@@ -134,13 +135,18 @@ def test_it_plays_and_every_control_acts(opened, tmp_path):
     assert recipe["task"]["loss"]["()"] == "hinge"
     assert "ganvas train play.json --data gaussians --seed 0" in page.locator(".recipe code").inner_text()
     with page.expect_download() as download:
+        screen.press("Points")
+    assert np.load(download.value.path(), allow_pickle=False).shape == (50_000, 2)
+    with page.expect_download() as download:
         screen.press("GIF")
     assert download.value.path().read_bytes()[:4] == b"GIF8"
     screen.press("Copy link")
     screen.until(lambda: "#s=" in page.url)
-    linked = opened(at=page.url).page
+    again = opened(at=page.url)  # the same film: the changes come at their steps
+    linked = again.page
+    again.until(lambda: linked.locator("input[name=weight]").input_value() == "0.5")
     assert linked.locator("select[name=loss]").input_value() == "hinge"
-    assert linked.locator("input[name=weight]").input_value() == "0.5"
+    again.until(lambda: linked.locator(".timeline p").inner_text() == page.locator(".timeline p").inner_text())
     linked.locator("input[name=seed]").fill("7")  # a new film
     linked.locator("input[name=seed]").press("Enter")
     linked.get_by_role("link", name="Ganvas").click()

@@ -11,7 +11,7 @@ export function exportMenu(state) {
   const line = h("code", {});
   const words = quiet();
   const place = h("div", { class: "recipe", hidden: true }, words, line);
-  const film = (kind) => titled(kind.toUpperCase(), `The film from step 0 with these settings, as ${kind}`,
+  const film = (kind) => titled(kind.toUpperCase(), `The film from step 0 to the step that is shown, as ${kind}`,
     () => saveFilm(state(), kind));
   const recipe = async () => {
     await save(state(), "recipe", "play.json");
@@ -23,7 +23,7 @@ export function exportMenu(state) {
     h("div", { class: "export-body" },
       row(titled("PNG", "The picture as it is shown", () => savePicture(state())), film("gif"), film("mp4"),
         titled("Recipe", "A recipe that ganvas train takes", recipe),
-        titled("Points", "The points of the data, which ganvas train reads", () => save(state(), "points", "points.npy")),
+        titled("Points", "The points of the data, for ganvas train", () => save(state(), "points", "points.npy")),
         titled("Copy link", "A link that opens this film: its settings and their changes", () => copyLink(state()))),
       place));
   menu.addEventListener("keydown", (event) => {
@@ -66,7 +66,7 @@ function commandOf({ settings, scripts, side, step }) {
   const drawn = settings.data === "drawn";
   const words = [drawn && "The button Points saves the points that you drew."];
   if (scripts[side].changes.length) {
-    words.push("A recipe has no changes in the midst of training, which this film has; a link and a saved film carry them.",
+    words.push("This film has changes, which a link and a saved film carry, and a recipe cannot.",
       "This trains the settings of now from step 0:");
   } else words.push("Trains the same on the command line:");
   const images = Math.max(1000, step) * Math.max(settings.d_steps, settings.g_steps) * settings.batch;
@@ -75,10 +75,8 @@ function commandOf({ settings, scripts, side, step }) {
     `ganvas train play.json ${data} --images ${images} --device cpu --outdir runs/play`];
 }
 
-export const linkOf = (settings, defaults) => `${location.origin}/play#s=${pack(settings, defaults)}`;
-
 async function copyLink({ scripts, defaults }) {
-  const link = linkOf(scripts, defaults);
+  const link = `${location.origin}/play#s=${pack(scripts, defaults)}`;
   history.replaceState(history.state, "", link);
   try {
     await navigator.clipboard.writeText(link);

@@ -81,7 +81,8 @@ export class Timeline {
 
 // A change as words: "120 G learning rate 0.01".
 function words({ step, only, values }) {
-  const name = (text) => text.replace(/^[dg]_/, (player) => `${player[0].toUpperCase()} `).replace("lr", "learning rate");
+  const player = (text) => `${text[0].toUpperCase()} `;
+  const name = (key) => key.replace(/^[dg]_/, player).replace("lr", "learning rate");
   const parts = Object.entries(values).map(([key, value]) => `${name(key)} ${value === "" ? "none" : value}`);
   return `${step} ${parts.join(", ") || PLAYERS[only]}`;
 }
