@@ -39,16 +39,22 @@ def show(
 
     from ..catalog import RECIPES
     from ..describe import describe, entry
+    from ..recipes.presets import presets
     from ..training.session import find_recipe
 
     rows = describe(find_recipe(recipe))
+    sizes = {name: preset.changes for name, preset in presets(recipe).items()} if recipe in RECIPES else {}
     about = entry("recipes", recipe).sentence if recipe in RECIPES else f"Recipe saved in {recipe}."
     if as_json:
-        return print_json({"recipe": recipe, "sentence": about, "options": [asdict(r) for r in rows]})
+        options = [asdict(r) for r in rows]
+        return print_json({"recipe": recipe, "sentence": about, "options": options, "presets": sizes})
     out = console(stderr=False)
     out.print(plain(about), "\n")
     meanings = [f"{r.meaning} ({r.type})" if r.meaning else r.type for r in rows]
     print_table("", ["option", "value", "meaning"], [[r.path, _format(r.value), m] for r, m in zip(rows, meanings)])
+    if len(sizes) > 1:
+        lines = {name: "\n".join(f"{k}={v}" for k, v in changes.items()) for name, changes in sizes.items()}
+        print_table("", ["--preset", "changes"], [[name, text or "none"] for name, text in lines.items()])
     out.print("\nChange an option with --set option=value.", style="dim")
 
 

@@ -24,6 +24,9 @@ Recipe = Annotated[str | None, Argument(help="Name from `ganvas list recipes`, o
 Data = Annotated[str | None, Option(help="Folder, zip, IDX or .npz file, or name from `ganvas list data`.")]
 Outdir = Annotated[Path | None, Option(help="Folder of the run: new or empty, or a run to --resume. [required]")]
 Resolution = Annotated[str | None, data_option(help="Size in pixels: 64 or WIDTHxHEIGHT.", show_default="the data's")]
+Preset = Annotated[
+    str | None, Option(help="Sizes of the recipe: tiny, small or paper.", show_default="tiny without a GPU")
+]
 HoldOut = Annotated[int | None, data_option(help="Images kept out of training, for the doctor.", show_default="0")]
 Heal = Annotated[
     bool | None, log_option("--heal/--no-heal", help="On trouble, return to a snapshot and train more gently.")
@@ -52,6 +55,7 @@ class TrainArguments:
     minutes: Annotated[float | None, Option(help="Time limit in minutes.", show_default="none")] = None
     seed: Annotated[int | None, Option(help="Seed of weights, noise and data order.", show_default="0")] = None
     batch: Annotated[int | None, Option(help="Images per step.", show_default="the recipe's")] = None
+    preset: Preset = None
     resolution: Resolution = None
     device: Annotated[str | None, Option(help="Device: auto, cpu, cuda or mps.", show_default="auto")] = None
     precision: Annotated[str | None, speed_option(help="Precision: auto, fp32 or bf16.", show_default="auto")] = None
@@ -91,7 +95,7 @@ def train(arguments: TrainArguments, as_json: JsonFlag = False) -> None:
 
     if arguments.outdir is None:
         raise UsageError("Missing --outdir: a folder for the run.")
-    result = _train(TrainRequest(**vars(arguments)), as_json)
+    result = _train(TrainRequest(**{**vars(arguments), "preset": arguments.preset or "auto"}), as_json)
     raise typer.Exit(128 + signal.Signals[result["stopped"]] if result["stopped"].startswith("SIG") else 0)
 
 

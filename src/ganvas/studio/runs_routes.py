@@ -42,6 +42,7 @@ class Start(Strict):
     images: Annotated[int, Field(ge=1)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
     resolution: Text = ""
+    preset: Text = "paper"  # the options of `/recipes/NAME` are the published ones
     batch: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
     hold_out: Annotated[int, Field(ge=0)] | None = None
@@ -82,7 +83,7 @@ def start(request: Request, wish: Start) -> dict[str, Any]:
     if wish.recipe not in RECIPES:
         raise UserError(f"There is no recipe {wish.recipe!r}.")
     arguments = [wish.recipe, "--data", data_path(request, wish.data)]
-    for option in ("images", "minutes", "resolution", "batch", "seed", "hold_out", "eval_images"):
+    for option in ("images", "minutes", "resolution", "preset", "batch", "seed", "hold_out", "eval_images"):
         if (value := getattr(wish, option)) not in (None, ""):
             arguments.append(f"--{option.replace('_', '-')}={value}")
     arguments += ["--heal"] if wish.heal else []

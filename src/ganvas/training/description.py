@@ -54,6 +54,7 @@ def _config(
     """Content of a new run's config.json: enough to train again."""
     return {
         "recipe_name": request.recipe if isinstance(request.recipe, str) else "custom",
+        "preset": request.preset,
         "recipe": recipe.to_dict(),
         "data": {
             "source": dataset.name,

@@ -29,6 +29,7 @@ class TrainOptions(TypedDict, total=False):
     minutes: float | None
     seed: int | None
     batch: int | None
+    preset: str | None
     resolution: str | int | tuple[int, int] | None
     device: str | None
     precision: str | None
@@ -64,6 +65,7 @@ class TrainRequest:
     minutes: float | None = None  # time limit of this session
     seed: int | None = None
     batch: int | None = None
+    preset: str | None = None  # tiny, small, paper, or auto: tiny without a GPU; None: paper
     resolution: str | int | tuple[int, int] | None = None  # None: the data's
     device: str | None = None  # auto, cpu, cuda or mps
     precision: str | None = None  # auto, fp32 or bf16

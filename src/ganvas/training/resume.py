@@ -9,6 +9,7 @@ from .. import catalog
 from ..config import Recipe
 from ..errors import UsageError, UserError
 from ..run import Run
+from .choice import AUTO
 from .request import EVALUATION, MAY_CHANGE, TrainRequest
 from .session import resolve_recipe
 
@@ -39,6 +40,7 @@ def complete_from_run(request: TrainRequest) -> TrainRequest:
         labels=data.get("labels_kept"),
         hold_out=data.get("held_out"),
         batch=None,
+        preset=None,
         resolution=data.get("asked_resolution"),
         precision=config["precision"],
         freeze_d=None,
@@ -59,6 +61,7 @@ def _refuse_changes(request: TrainRequest, config: Mapping[str, Any]) -> None:
         ("labels", request.labels, data.get("labels_kept")),
         ("hold_out", request.hold_out, data.get("held_out") or 0),
         ("precision", None if request.precision == "auto" else request.precision, config["precision"]),
+        ("preset", None if request.preset == AUTO else request.preset, config.get("preset") or "paper"),
         ("resolution", _size_text(request.size), _size_text(data["resolution"])),
     ):
         _refuse_change(request, name, value, was)
@@ -75,7 +78,7 @@ def _resolve_saved_recipe(request: TrainRequest, config: Mapping[str, Any]) -> R
         requested = None
     if requested is None:
         requested = Recipe.from_dict(config["recipe"])
-    recipe, saved = resolve_recipe(replace(request, recipe=requested, images=None)), config["recipe"]
+    recipe, saved = resolve_recipe(replace(request, recipe=requested, preset=None, images=None)), config["recipe"]
     differences = list(_differences({**saved, "images": 0}, {**recipe.to_dict(), "images": 0}))
     if differences:
         raise _contradiction(request, ", ".join(differences))

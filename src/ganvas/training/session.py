@@ -23,6 +23,7 @@ from ..policy import Policy, RandomNumbers, is_out_of_memory, seed_generators
 from ..run import Run, read_config
 from ..tasks.base import Task
 from . import distributed
+from .choice import apply_preset, find_preset, smaller, with_preset
 from .description import describe_run, model_card
 from .init_from import inherit_defaults, initialize
 from .interrupts import collect_signals
@@ -83,7 +84,7 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
     else:
         run.check_new()
         request = replace(request, resume=False)
-    request = with_defaults(request)
+    request, chosen = with_preset(with_defaults(request))
     recipe = resolve_recipe(request)
     if request.data is None:
         raise UsageError("Missing --data: training needs data, a FOLDER or one of `ganvas list data`.")
@@ -97,10 +98,13 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
         if request.resume:
             group.first(lambda: lock_folder(run, closing))
         dataset = _open_data(request, recipe, progress, group)
+        if size := smaller(request, dataset.facts.resolution):
+            request = replace(request, resolution=size)
+            dataset = _open_data(request, recipe, progress, group)
         policy = policy.for_resolution(dataset.facts.resolution, precision)
         with (random := RandomNumbers(policy.device)):
             session = _build_session(request, recipe, dataset, policy, group, closing)
-        session.random, session.closing = random, closing.pop_all()
+        session.random, session.closing, session.notices = random, closing.pop_all(), [*chosen, *session.notices]
         return session
 
 
@@ -296,7 +300,8 @@ def resolve_recipe(request: TrainRequest) -> Recipe:
         if "recipe" not in saved:
             raise UserError(f"{source} does not say its recipe; name one: ganvas train RECIPE --init-from {source}.")
         recipe = Recipe.from_dict(saved["recipe"])
-    recipe = find_recipe(recipe)
+    recipe, preset = find_recipe(recipe), find_preset(recipe, request.preset)
+    apply_preset(recipe, preset)
     if source is not None:
         inherit_defaults(recipe, source)
     for name in ("batch", "images", "freeze_d"):

@@ -1,0 +1,152 @@
+"""Presets of recipes: option changes for smaller machines, one row each, in the form of `--set`.
+
+`paper` is the recipe with its published sizes and changes nothing.  `tiny` shows recognisable images within minutes on
+one processor thread: narrow networks, small batches, the learning rates and steps per player that such networks need.
+`small` lies between, for a GPU of any size or an hour of a processor.
+"""
+
+from dataclasses import dataclass, field
+
+NAMES = ("tiny", "small", "paper")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Option changes of one recipe for one size of machine."""
+
+    changes: dict[str, str] = field(default_factory=dict)  # path: value as text, applied in this order
+    largest: int | None = None  # longest side in pixels of images without --resolution; None: the data's
+
+    @classmethod
+    def read(cls, *rows: str, largest: int | None = None) -> "Preset":
+        """A preset of rows `path=value path=value ...`; `*.x` is x of both networks, or of both optimisers."""
+        changes: dict[str, str] = {}
+        for change in " ".join(rows).split():
+            path, _, value = change.partition("=")
+            for full in _both(path):
+                changes[full] = value
+        return cls(changes, largest)
+
+
+def _both(path: str) -> list[str]:
+    if not path.startswith("*."):
+        return [path]
+    ends = ("g_optimizer", "d_optimizer") if path in ("*.lr", "*.betas") else ("generator", "discriminator")
+    return [path.replace("*", end, 1) for end in ends]
+
+
+PAPER = Preset()
+
+FALL = "lr_schedule=linear(begin=0.5,to=0.1)"
+NO_MOMENTUM = "*.betas=[0.0,0.99]"
+# Bodies, narrow and with batches of 32: DCGAN's, and the residual ones, whose maps widen as they shrink.
+DCGAN = "*.width=32 batch=32"
+RESIDUAL = f"*.width=16 *.growth=4 batch=32 *.lr=1e-3 {NO_MOMENTUM}"
+R3 = "*.width=16 *.growth=4 *.blocks=1 *.expansion=1 *.cardinality=1 batch=32 augment=[] *.lr=1e-3"
+LAZY = "penalties.0.every=8 penalties.1.every=8"
+STYLE = "*.width=8 *.max_width=64 generator.mapping=2 generator.mixing=0 batch=16 g_penalties=[]"
+ONE_THREAD = 64  # pixels
+
+TINY = {
+    "gan": "generator.width=512 discriminator.width=120 *.lr=4e-4 batch=64 images=600_000",
+    "dcgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
+    "dcgan_small": "",
+    "lsgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
+    "hinge": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
+    "dragan": f"{DCGAN} *.lr=1e-3 penalties.0.every=4 images=150_000 {FALL}",
+    "realness": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
+    "wgan": f"{DCGAN} *.lr=5e-4 d_steps=3 images=400_000",
+    "wgan_gp": f"{RESIDUAL} d_steps=2 fakes=1 images=150_000",
+    "sngan": f"{RESIDUAL} d_steps=1 fakes=1 images=150_000",
+    "sagan": f"{RESIDUAL} *.attention=8 images=100_000 {FALL}",
+    "biggan": f"{RESIDUAL} d_steps=1 ema_images=5_000 images=100_000",
+    "r3gan": f"{R3} {LAZY} ema_images=5_000 images=100_000",
+    "stylegan2": f"{STYLE} ema_images=5_000 images=100_000",
+    "ebgan": f"{DCGAN} *.lr=1e-3 loss.margin=0.3 images=150_000 {FALL}",
+    "began": "*.width=32 *.lr=1e-3 loss.gamma=0.7 images=100_000",
+    "cgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
+    "acgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
+    "projection": f"{RESIDUAL} d_steps=1 fakes=1 images=150_000",
+    "r3gan_conditional": f"{R3} {LAZY} ema_images=5_000 images=100_000",
+    "stylegan2_conditional": f"{STYLE} ema_images=5_000 images=100_000",
+    "infogan": "*.width=32 *.hidden=512 batch=64 images=300_000",
+    "textgan": f"{DCGAN} *.lr=1e-3 text.width=64 images=150_000 {FALL}",
+    "pix2pix": "*.width=32 discriminator.field=34 batch=16 images=16_000",
+    "cyclegan": "*.width=16 generator.blocks=3 discriminator.field=34 batch=4 *.lr=4e-4 images=30_000",
+    "cut": "*.width=16 generator.blocks=3 discriminator.field=34 batch=4 *.lr=4e-4 images=30_000",
+    "stargan": "generator.width=16 generator.blocks=3 discriminator.width=32 discriminator.depth=4 d_steps=2 *.lr=4e-4"
+    " images=100_000",
+    "cartoon": "*.width=16 generator.blocks=3 g_optimizer.lr=4e-4 images=20_000",
+    "srresnet": "generator.width=32 generator.blocks=4 g_optimizer.lr=1e-3 patch=48 images=60_000",
+    "srgan": "generator.width=32 generator.blocks=4 discriminator.width=32 *.lr=2e-4 patch=48 images=20_000",
+    "esrgan_psnr": "generator.width=32 generator.growth=16 generator.blocks=2 g_optimizer.lr=1e-3 patch=64"
+    " images=40_000",
+    "esrgan": "generator.width=32 generator.growth=16 generator.blocks=2 discriminator.width=32 *.lr=2e-4 patch=64"
+    " images=20_000",
+    "real_esrgan": "generator.width=32 generator.growth=16 generator.blocks=2 discriminator.width=32 *.lr=4e-4 batch=16"
+    " patch=96 images=30_000",
+    "denoise": "generator.width=32 generator.blocks=4 g_optimizer.lr=1e-3 patch=48 images=60_000",
+    "deblur": "generator.width=32 generator.growth=16 generator.blocks=2 g_optimizer.lr=1e-3 patch=64 images=40_000",
+    "dejpeg": "generator.width=32 generator.blocks=4 g_optimizer.lr=1e-3 patch=48 images=60_000",
+    "dehaze": "generator.width=32 generator.growth=16 generator.blocks=2 g_optimizer.lr=1e-3 patch=64 images=40_000",
+    "colorize": "generator.net.width=32 discriminator.width=32 discriminator.field=34 *.lr=4e-4 patch=64 images=60_000",
+    "inpaint": "generator.net.width=32 discriminator.width=32 discriminator.field=34 *.lr=4e-4 patch=64 images=60_000",
+    "face_sr": "generator.width=32 generator.blocks=4 discriminator.width=32 *.lr=4e-4 images=40_000",
+}
+SMALL = {
+    "dcgan_small": "",
+    "gan": "generator.width=800 discriminator.width=160 images=1_500_000",
+    "dcgan": "*.width=48 *.lr=4e-4 images=500_000",
+    "lsgan": "*.width=48 *.lr=4e-4 images=500_000",
+    "hinge": "*.width=48 *.lr=4e-4 images=500_000",
+    "dragan": "*.width=48 *.lr=4e-4 penalties.0.every=2 images=500_000",
+    "realness": "*.width=48 *.lr=4e-4 images=500_000",
+    "wgan": "*.width=48 *.lr=2e-4 images=2_000_000",
+    "wgan_gp": "*.width=32 *.growth=4 images=1_000_000",
+    "sngan": "*.width=32 *.growth=4 d_steps=2 images=1_000_000",
+    "sagan": "*.width=32 *.growth=4 images=1_000_000",
+    "biggan": "*.width=32 *.growth=4 d_steps=1 images=1_000_000",
+    "r3gan": "*.width=32 *.growth=4 *.blocks=1 *.cardinality=4 penalties.0.every=4 penalties.1.every=4 *.lr=4e-4"
+    " images=1_000_000",
+    "stylegan2": "*.width=16 *.max_width=128 generator.mapping=2 images=1_000_000",
+    "ebgan": "*.width=48 *.lr=4e-4 images=500_000",
+    "began": "*.width=48 *.lr=2e-4 images=500_000",
+    "cgan": "*.width=48 *.lr=4e-4 images=500_000",
+    "acgan": "*.width=48 *.lr=4e-4 images=500_000",
+    "projection": "*.width=32 *.growth=4 d_steps=2 images=1_000_000",
+    "infogan": "*.width=48 *.hidden=768 batch=64 images=500_000",
+    "textgan": "*.width=48 *.lr=4e-4 images=1_000_000",
+    "pix2pix": "*.width=48 batch=4 images=60_000",
+    "cyclegan": "*.width=32 generator.blocks=6 images=120_000",
+    "cut": "*.width=32 generator.blocks=6 images=240_000",
+    "stargan": "*.width=48 d_steps=2 images=800_000",
+    "cartoon": "*.width=32 generator.blocks=4 images=150_000",
+    "srresnet": "generator.width=48 generator.blocks=8 images=1_000_000",
+    "esrgan_psnr": "generator.width=48 generator.growth=24 generator.blocks=6 images=1_000_000",
+    "real_esrgan": "generator.width=48 generator.growth=24 generator.blocks=6 discriminator.width=48 batch=16"
+    " patch=128 images=1_000_000",
+    "denoise": "generator.width=48 generator.blocks=8 images=1_000_000",
+    "deblur": "generator.width=48 generator.growth=24 generator.blocks=4 patch=128 images=500_000",
+    "dejpeg": "generator.width=48 generator.blocks=8 images=1_000_000",
+    "dehaze": "generator.width=48 generator.growth=24 generator.blocks=4 patch=128 images=500_000",
+    "face_sr": "generator.width=48 generator.blocks=8 discriminator.width=48 images=500_000",
+    "colorize": "generator.net.width=48 discriminator.width=48 images=500_000",
+    "inpaint": "generator.net.width=48 discriminator.width=48 images=500_000",
+}
+ALIKE = {
+    "r3gan_conditional": "r3gan",
+    "stylegan2_conditional": "stylegan2",
+    "srgan": "srresnet",
+    "esrgan": "esrgan_psnr",
+}
+SMALL |= {name: SMALL[other] for name, other in ALIKE.items()}
+
+PRESETS: dict[str, dict[str, Preset]] = {
+    name: {"tiny": Preset.read(row, largest=ONE_THREAD), "small": Preset.read(SMALL[name])}
+    for name, row in TINY.items()
+}
+
+
+def presets(recipe: str) -> dict[str, Preset]:
+    """The presets of a recipe by name, the smallest first."""
+    return {**PRESETS.get(recipe, {}), "paper": PAPER}

@@ -1,0 +1,73 @@
+"""The preset of a run: by name, or chosen for the machine; and what it changes."""
+
+from dataclasses import replace
+
+from ..catalog import RECIPES
+from ..config import Recipe
+from ..data.cache import SMALLEST
+from ..data.dataset import Dataset
+from ..errors import UsageError, did_you_mean
+from ..policy import pick_device
+from ..recipes.presets import NAMES, Preset, presets
+from ..run import Run
+from .request import TrainRequest
+
+AUTO = "auto"  # as `TrainRequest.preset`
+
+
+def with_preset(request: TrainRequest) -> tuple[TrainRequest, list[str]]:
+    """The request with its preset by name, and a notice where it is chosen here.
+
+    `AUTO` is the preset of the run whose weights it starts from; otherwise `tiny` on the CPU, where no option of the
+    recipe is set and the recipe has it.  Raises `UsageError` for a preset that there is not.
+    """
+    if request.preset != AUTO:
+        find_preset(request.recipe, request.preset)
+        return request, []
+    known = presets(request.recipe) if isinstance(request.recipe, str) and request.recipe in RECIPES else {}
+    if request.init_from is not None:
+        source = Run(request.init_from)
+        name = source.config().get("preset") if source.exists() else None
+        notices = [f"Preset {name}, as in {source.path}."]
+    else:
+        name, notices = "tiny", [f"No GPU: {describe_preset('tiny', known)}; --preset paper: as published."]
+        if request.set or pick_device(request.device or "auto").type != "cpu":
+            name = None
+    if name not in known:
+        return replace(request, preset=None), []
+    return replace(request, preset=name), notices
+
+
+def describe_preset(name: str, known: dict[str, Preset]) -> str:
+    """A preset in a few words: `preset tiny, images of at most 64 pixels a side`."""
+    largest = known[name].largest if name in known else None
+    return f"preset {name}" + (f", images of at most {largest} pixels a side" if largest else "")
+
+
+def find_preset(recipe: str | Recipe | None, name: str | None) -> Preset:
+    """The preset of that name; raises `UsageError` for a name that there is not, or that the recipe lacks."""
+    if name is None:
+        return Preset()
+    if name not in NAMES:
+        raise UsageError(f"There is no preset {name!r}.{did_you_mean(name, NAMES)} There are: {', '.join(NAMES)}.")
+    if not isinstance(recipe, str) or recipe not in RECIPES:
+        raise UsageError(f"--preset {name} changes a recipe by name, and this one is saved or your own; use --set.")
+    known = presets(recipe)
+    if name not in known:
+        raise UsageError(f"{recipe} has no preset {name}; it has: {', '.join(known)}.")
+    return known[name]
+
+
+def apply_preset(recipe: Recipe, preset: Preset) -> None:
+    """Change the options of a recipe that a preset names, in place."""
+    for path, value in preset.changes.items():
+        recipe.set(path, value)
+
+
+def smaller(request: TrainRequest, size: tuple[int, int]) -> tuple[int, int] | None:
+    """The (height, width) to which its preset limits images of `size`; None where they stay as they are."""
+    longest, largest = max(size), find_preset(request.recipe, request.preset).largest
+    if request.size is not None or isinstance(request.data, Dataset) or largest is None or longest <= largest:
+        return None
+    height, width = (max(round(side * largest / longest), SMALLEST) for side in size)
+    return height, width
