@@ -71,7 +71,7 @@ def take(page: Page) -> Iterator[Image.Image]:
 
 def save(images: list[Image.Image], folder: Path) -> None:
     """Write the film and the image at its end of training."""
-    images[FRAMES].save(folder / "studio_play.png", optimize=True)
+    images[FRAMES].quantize(256, dither=Image.Dither.NONE).save(folder / "studio_play.png", optimize=True)
     height = round(images[0].height * WIDTH / images[0].width)
     frames = [image.resize((WIDTH, height), Image.Resampling.LANCZOS) for image in images]
     lasting = [MILLISECONDS] * (len(frames) - 1) + [2000]
