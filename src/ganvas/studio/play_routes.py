@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
+import torch
 from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 from pydantic import Field, ValidationError
 
@@ -17,13 +19,28 @@ from .play_settings import Settings, Strict, menus
 from .playground import Moment, Playground
 
 router = APIRouter(prefix="/api/play", tags=["play"])
-TRAINING = ThreadPoolExecutor(1, "playground")  # networks of all pages take turns
-FILMING = ThreadPoolExecutor(1, "film")  # a film that is saved takes its turns step by step
 LARGEST_MESSAGE = 1 << 20  # characters of a message from the page
 MOST_PAGES = 64
-FRAME_SECONDS = 1 / 45  # of training between two frames, at full speed
+FRAME_SECONDS = 1 / 40  # of training between two frames, at full speed
 LIVE, PAST, SCENE, MIDDLE = 0, 1, 2, 3  # kinds of frames that are sent
 Result = TypeVar("Result")
+
+
+def compute_alone() -> None:
+    """Let the networks of this thread run in this thread alone: they are too small to be shared with others.
+
+    A thread's number is also the one that later threads begin with, so it is set back from another.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # a thread takes over its number when it first asks
+    other = threading.Thread(target=torch.set_num_threads, args=(usual,))
+    other.start()
+    other.join()
+
+
+TRAINING = ThreadPoolExecutor(1, "playground", compute_alone)  # networks of all pages take turns
+FILMING = ThreadPoolExecutor(1, "film", compute_alone)  # a film that is saved takes its turns step by step
 seats: set["Seat"] = set()  # pages that play now
 
 
@@ -99,6 +116,7 @@ class Seat:
         self.recorded: dict[int, dict[str, Any]] = {}
         self.parts = Parts()
         self.wake, self.drawn = asyncio.Event(), asyncio.Event()
+        self.drawn.set()
 
     async def run(self) -> None:
         """Answer messages, and train and send frames while playing, until the page goes away."""
@@ -112,33 +130,29 @@ class Seat:
             await asyncio.gather(reader, player, return_exceptions=True)
 
     async def play(self) -> None:
-        """Train and send one frame after another while playing; the next when the page has drawn the last."""
+        """Train while the page draws the last frame, then send the next; a page that draws nothing trains no more."""
         while True:
             await self.wake.wait()
-            self.drawn.clear()
-            steps = self.steps
-            for side in list(self.films):
-                steps = await self.show(side, FRAME_SECONDS / len(self.films), steps)
+            films, steps = list(self.films.values()), self.steps
+            for trained in films:
+                steps = await in_thread(train, trained, FRAME_SECONDS / len(films), steps, self.drawn.is_set)
             await self.drawn.wait()
+            self.drawn.clear()
+            for side in list(self.films):
+                await self.show(side)
 
-    async def show(self, side: int, seconds: float = 0.0, steps: int = 0) -> int:
-        """Send the frame of a film, perhaps after training it for some seconds or steps; returns the steps trained.
-
-        So a second film trains as many steps as the first, and both stay comparable.
-        """
+    async def show(self, side: int) -> None:
+        """Send the frame of a film."""
         film = self.films.get(side)
         if film is None:
-            return steps
-        before = film.step
-        frame = await in_thread(train_and_draw, film, seconds, steps, self.parts)
-        trained = film.step - before
+            return
+        frame = await in_thread(draw, film, self.parts)
         await self.socket.send_bytes(bytes([side, LIVE, 0, 0]) + frame)
         record = film.describe()
         if record != self.recorded.get(side) or film.diverged or film.steered:
             self.recorded[side] = record
             settings, film.steered = film.settings.live if film.steered else None, False
             await self.send(kind="recorded", side=side, settings=settings, diverged=film.diverged, **record)
-        return trained or steps
 
     async def begin(self, side: int, settings: Settings, steps: int) -> None:
         """Begin a film; one that begins after some steps shows its first frame until they are trained."""
@@ -229,10 +243,18 @@ def change(film: Playground, message: Message) -> None:
         film.branch(message.place)
 
 
-def train_and_draw(film: Playground, seconds: float, steps: int, parts: Parts) -> bytes:
-    """Train a film for so many seconds, or steps if they are given, and draw it."""
-    if seconds:
-        film.train(seconds, steps)
+def train(film: Playground, seconds: float, steps: int, drawn: Callable[[], bool]) -> int:
+    """Train a film for so many seconds, or steps if they are given; returns the steps trained.
+
+    A second film trains as many steps as the first, so that both stay comparable.
+    """
+    before = film.step
+    film.train(seconds, steps, drawn)
+    return film.step - before or steps
+
+
+def draw(film: Playground, parts: Parts) -> bytes:
+    """The frame of a film with the parts that the page shows."""
     return film.frame(**parts.model_dump())
 
 

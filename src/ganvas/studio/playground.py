@@ -1,10 +1,9 @@
 """A GAN on points that trains while one watches: a `Trainer` stepped from outside, its past, and its settings."""
 
 import contextlib
-import copy
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,11 +158,14 @@ class Playground:
         """The real points and the latents, which stay the same, in the bytes of `play_frame.scene`."""
         return scene(self.figures.real[:POINTS], self.latents.numpy())
 
-    def train(self, seconds: float, steps: int = 0) -> None:
-        """Train so many steps, or, if none are given, for about so many seconds."""
-        end = time.perf_counter() + seconds
+    def train(self, seconds: float, steps: int = 0, enough: Callable[[], bool] = lambda: True) -> None:
+        """Train so many steps, or, if none are given, so many seconds, and as many again until it is `enough`."""
+        start = time.perf_counter()
         self.advance(steps or 1)
-        while not steps and time.perf_counter() < end:
+        while not steps and not self.diverged:
+            share = (time.perf_counter() - start) / seconds
+            if share >= 2 or (share >= 1 and enough()):
+                break
             self.advance(1)
 
     def recorded_frame(self, place: int) -> bytes:
@@ -189,7 +191,7 @@ class Playground:
 
     def state(self) -> dict[str, Any]:
         """A copy of everything that training goes on from."""
-        return {"trainer": copy.deepcopy(self.trainer.state_dict()), "random": self.random.clone()}
+        return {"trainer": copied(self.trainer.state_dict()), "random": self.random.clone()}
 
     def adopt(self, moments: Sequence[Moment]) -> None:
         """Take the recorded moments of another film of the same settings and go on from the last."""
@@ -214,7 +216,7 @@ class Playground:
         settings = self.start.after(history)
         with TORCH:
             trainer = build_trainer(settings.recipe(), self.dataset, seed=settings.seed)
-            trainer.load_state_dict(copy.deepcopy(moment.state["trainer"]))
+            trainer.load_state_dict(copied(moment.state["trainer"]))
         self.settings, self.history, self.pending = settings, history, []
         self.only, self.steered = history[-1].only if history else "", True
         self.trainer, self.random, self.diverged = trainer, moment.state["random"].clone(), False
@@ -309,6 +311,15 @@ def adapted(old: dict[str, Any], trainer: Trainer, keep: dict[str, bool]) -> dic
         memory = {k: v for k, v in memory.items() if all(fits(t, player.weights[k]) for t in v.values() if np.ndim(t))}
         state[name] = {"state": memory, "param_groups": new[name]["param_groups"]}
     return state
+
+
+def copied(state: Any) -> Any:
+    """A copy of a state: of its dictionaries, lists and tensors, several times as fast as `copy.deepcopy`."""
+    if isinstance(state, Tensor):
+        return state.detach().clone()
+    if isinstance(state, dict):
+        return {name: copied(value) for name, value in state.items()}
+    return [copied(value) for value in state] if isinstance(state, list) else state
 
 
 def fits(old: Any, new: Any) -> bool:

@@ -1,5 +1,6 @@
 """The two players as the trainer sees them: weights, an optimiser, and statistics; and the group of processes."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -66,6 +67,11 @@ class Player:
         for p in self.weights:
             p.requires_grad_(not frozen)
 
+    def clear(self) -> None:
+        """Forget the gradients; `Optimizer.zero_grad` does that and much more, at every step."""
+        for p in self.weights:
+            p.grad = None
+
     def check_memory(self, saved: dict[str, Any]) -> None:
         """Raise `ValueError` unless an optimiser's saved state is one of these weights.
 
@@ -100,10 +106,11 @@ class Player:
         """
         gradients = [p.grad for p in self.weights if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        bad = (~torch.isfinite(norm + total.detach())).float()
+        finite = norm + total.detach()
         if self.skips_by_itself:
+            bad = (~torch.isfinite(finite)).float()
             self.optimizer.found_inf, self.bad = bad, torch.maximum(self.bad, bad)
-        elif bad.item():
+        elif not math.isfinite(finite.item()):
             raise Diverged
         if self.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.weights, self.clip_norm, norm)

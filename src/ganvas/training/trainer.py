@@ -29,6 +29,8 @@ class Trainer:
         self.recipe, self.data, self.policy, self.group = recipe, data, policy, group or Group()
         self.task: Task = policy.place(task).train()  # type: ignore[assignment]
         self.average = copy.deepcopy(task.generator).eval().requires_grad_(False)
+        self.averaged: list[list[Tensor]] = [list(net.parameters()) for net in (self.average, task.generator)]
+        self.has_buffers = any(True for _ in self.average.buffers())
         self.task.average = lambda: self.average
         clip, device = recipe.clip_norm, policy.device
         freeze_stages(task.discriminator, recipe.freeze_d)
@@ -113,13 +115,14 @@ class Trainer:
         progress: Progress,
     ) -> None:
         """One optimiser step over the parts of a batch."""
-        player.optimizer.zero_grad(set_to_none=True)
+        player.clear()
         total = torch.zeros((), device=self.policy.device)
         for part in parts:
             with self.policy.autocast():
                 objective = loss(part, progress)
-            (objective.total / len(parts)).backward()
-            total += objective.total.detach()
+            whole = objective.total
+            (whole / len(parts)).backward()
+            total += whole.detach()
             for key, value in {**objective.terms, **objective.stats}.items():
                 self.tally.add(f"{name}/{key}", value)
         self.group.average([p.grad for p in player.weights if p.grad is not None] + [total])
@@ -130,11 +133,10 @@ class Trainer:
         """Move the averaged generator towards the trained one; buffers (batch statistics) are copied."""
         half_life = min(self.half_life(self.progress.fraction), self.recipe.ema_ramp * self.images)
         keep = 0.5 ** (images / half_life) if half_life > 0 else 0.0
-        ours: list[Tensor] = list(self.average.parameters())
-        theirs: list[Tensor] = list(self.task.generator.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - keep)
-        for a, b in zip(self.average.buffers(), self.task.generator.buffers()):
-            a.copy_(b)
+        torch._foreach_lerp_(*self.averaged, 1 - keep)
+        if self.has_buffers:
+            for a, b in zip(self.average.buffers(), self.task.generator.buffers()):
+                a.copy_(b)
 
     @property
     def batches(self) -> Iterator[Batch]:

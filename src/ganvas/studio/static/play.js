@@ -14,6 +14,7 @@ import { decode, merge, unpack } from "./play_wire.js";
 
 const SPEEDS = [0, 1, 5, 20, 100]; // steps of a picture; 0: as fast as it can
 const SKIP = 100; // steps
+const ASIDE = 100; // milliseconds between two pictures beside the film while it plays
 const TRAINED = 300; // steps of a trained start
 const DIVERGED = "diverged: a loss was not finite; scrub back, or change a setting";
 const SHARED = ["data", "drawn", "latent", "prior", "seed"]; // settings that two films have in common
@@ -54,7 +55,7 @@ const newFilm = () => {
 
 class Game {
   constructor({ menus, defaults, opening, presets }) {
-    Object.assign(this, { menus, defaults, presets, channel: null, edited: 0, playing: false, gone: false, due: 0 });
+    Object.assign(this, { menus, defaults, presets, channel: null, edited: 0, playing: false, gone: false, due: 0, shownAside: -ASIDE });
     this.films = [newFilm()];
     this.settings = this.linked(location.hash) || [opening];
     if (this.settings.length > 1) this.films.push(newFilm());
@@ -210,6 +211,7 @@ class Game {
   stop() {
     if (this.playing) this.send({ kind: "pause" });
     this.playing = false;
+    this.redraw();
     this.stage.speak();
     this.buttons();
   }
@@ -268,9 +270,13 @@ class Game {
     this.due = 0;
     const film = this.films[this.edited];
     this.stage.show();
-    this.graph.draw(film, this.stage.bend());
-    this.table.show(this.films.map(({ picture }) => picture.figures || {}));
-    this.charts.show(this.films.map(({ history }) => history));
+    const aside = !this.playing || this.stage.bend() < 1 || performance.now() - this.shownAside > ASIDE;
+    if (aside) {
+      this.shownAside = performance.now();
+      this.graph.draw(film, this.stage.bend());
+      this.table.show(this.films.map(({ picture }) => picture.figures || {}));
+      this.charts.show(this.films.map(({ history }) => history));
+    }
     const step = String(film.picture.step || 0).padStart(6, "0");
     this.counter.textContent = `${step.slice(0, -3)},${step.slice(-3)}`;
     if (this.answer) this.send({ kind: "drawn" });
