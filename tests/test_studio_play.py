@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -343,6 +345,64 @@ def test_the_past_is_bounded(monkeypatch):
     assert len(distances) == 1
 
 
+def test_many_films_share_the_memory_of_their_past(monkeypatch):
+    monkeypatch.setattr(playground, "RECORDED", 8)
+    monkeypatch.setattr(playground, "LEAST", 2)
+    films = [Playground(SMALL) for _ in range(8)]
+    for one in films:
+        one.advance(100)
+        assert one.step == 100
+    assert 8 <= sum(len(one.moments) for one in films) <= 8 * playground.ALONE
+
+
+def test_a_film_trains_on_while_the_page_draws_and_no_longer():
+    film, asked = Playground(SMALL), []
+    film.train(0.05, 3, lambda: asked.append(1))
+    assert (film.step, asked) == (3, [])  # so many steps are so many
+    start = time.perf_counter()
+    film.train(0.05, 0, lambda: False)
+    assert 0.1 <= time.perf_counter() - start < 5
+    start = time.perf_counter()
+    film.train(0.05, 0, lambda: True)
+    assert 0.05 <= time.perf_counter() - start < 5
+
+
+def test_the_playground_computes_in_one_thread_and_leaves_others_theirs():
+    before = torch.get_num_threads()
+    other = threading.Thread(target=torch.set_num_threads, args=(2,))  # what later threads begin with
+    other.start()
+    other.join()
+    seen = []
+    with ThreadPoolExecutor(1, initializer=play_routes.compute_alone) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 1
+        later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+    torch.set_num_threads(before)
+    assert seen == [2]
+
+
+def test_a_copied_state_is_equal_and_shares_nothing():
+    film = Playground(SMALL)
+    film.advance(3)
+    old = film.trainer.state_dict()
+    new = playground.copied(old)
+    assert repr(new) == repr(old)
+    assert new["task"]._metadata == old["task"]._metadata
+    numbers = [t for t in tensors(new) if t.numel()]
+    places = {t.data_ptr() for t in tensors(old)}
+    assert len(numbers) > 20
+    assert not any(t.data_ptr() in places for t in numbers)
+
+
+def tensors(state):
+    """All tensors of a nested state."""
+    if isinstance(state, torch.Tensor):
+        return [state]
+    inner = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else []
+    return [tensor for value in inner for tensor in tensors(value)]
+
+
 # Figures
 
 
@@ -594,6 +654,25 @@ def test_two_films_play_in_step(page):
     page.say("pause")
     page.say("step", side=1)
     assert page.sentence() == "There is no film 1; start it first."
+
+
+def test_a_page_that_draws_nothing_trains_no_more(page):
+    page.say("start", settings=SMALL.model_dump())
+    page.hear(play_routes.LIVE)
+    page.say("speed", steps=5)
+    page.say("play")
+    assert page.hear(play_routes.LIVE)[2]["step"] == 5
+    (seat,) = play_routes.seats
+    end = time.monotonic() + 20
+    while seat.films[0].step < 10 and time.monotonic() < end:  # those of the next frame, meanwhile
+        time.sleep(0.02)
+    time.sleep(0.3)
+    assert seat.films[0].step == 10
+    page.say("drawn")
+    assert page.hear(play_routes.LIVE)[2]["step"] == 10
+    page.say("set", settings=changed(g_lr=0.01).model_dump())
+    page.hear(play_routes.SCENE)
+    assert seat.films[0].settings.g_lr == 0.01
 
 
 def test_a_page_that_goes_away_or_says_nothing_leaves_nothing(client):

@@ -99,6 +99,7 @@ def work(verb: str, options: ApplyOptions, job: Job) -> dict[str, Any]:
     problems: list[UserError] = []
     results.mkdir()
     for source in sorted(sources.iterdir()):
+        job.report(done / count, file=source.name)  # named at once, before its first tile
         try:
             outcome = apply(verb, source, results, options, progress)[0]
             row = outcome.as_dict() | {"file": source.name, "output": outcome.job.output.name}

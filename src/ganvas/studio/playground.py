@@ -1,11 +1,13 @@
 """A GAN on points that trains while one watches: a `Trainer` stepped from outside, its past, and its settings."""
 
 import contextlib
+import copy
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +22,9 @@ TORCH = threading.Lock()  # torch's random state is one for the whole process, s
 POINTS = 450  # fakes and reals in the frame
 HEAT = 30  # cells a side of the discriminator's map
 GRID = 20  # cells a side of the generator's grid
-RECORDED = 240  # most moments of the past
+RECORDED = 240  # most moments of a film's past
+ALONE = 2  # films that may have so many; more films share theirs, since a moment is 0.1 MB
+LEAST = 20  # moments of a film's past beside many others
 FIRST_DISTANCE = 20  # steps from one recorded moment to the next; doubled whenever they are too many
 
 
@@ -36,7 +40,10 @@ class Moment:
 class Playground:
     """One film: settings, a trainer, and the recorded moments one can return to."""
 
+    films: ClassVar["weakref.WeakSet[Playground]"] = weakref.WeakSet()  # that exist now
+
     def __init__(self, settings: Settings):
+        self.films.add(self)
         self.restart(settings)
 
     def restart(self, settings: Settings) -> None:
@@ -186,7 +193,8 @@ class Playground:
     def record(self) -> None:
         """Remember this moment; every second one is forgotten when they are too many."""
         self.moments.append(Moment(self.step, self.frame(), self.state()))
-        if len(self.moments) > RECORDED:
+        most = max(RECORDED * ALONE // max(len(self.films), ALONE), min(LEAST, RECORDED))
+        while len(self.moments) > most:
             self.moments, self.distance = self.moments[::2], 2 * self.distance
 
     def state(self) -> dict[str, Any]:
@@ -318,7 +326,9 @@ def copied(state: Any) -> Any:
     if isinstance(state, Tensor):
         return state.detach().clone()
     if isinstance(state, dict):
-        return {name: copied(value) for name, value in state.items()}
+        result = copy.copy(state)  # with the versions that PyTorch hangs on a state
+        result.update({name: copied(value) for name, value in state.items()})
+        return result
     return [copied(value) for value in state] if isinstance(state, list) else state
 
 

@@ -133,7 +133,8 @@ class Trainer:
         """Move the averaged generator towards the trained one; buffers (batch statistics) are copied."""
         half_life = min(self.half_life(self.progress.fraction), self.recipe.ema_ramp * self.images)
         keep = 0.5 ** (images / half_life) if half_life > 0 else 0.0
-        torch._foreach_lerp_(*self.averaged, 1 - keep)
+        ours, theirs = self.averaged
+        torch._foreach_lerp_(ours, theirs, 1 - keep)
         if self.has_buffers:
             for a, b in zip(self.average.buffers(), self.task.generator.buffers()):
                 a.copy_(b)
