@@ -55,7 +55,7 @@ const newFilm = () => {
 
 class Game {
   constructor({ menus, defaults, opening, presets }) {
-    Object.assign(this, { menus, defaults, presets, channel: null, edited: 0, playing: false, gone: false, due: 0, shownAside: -ASIDE });
+    Object.assign(this, { menus, defaults, presets, channel: null, edited: 0, playing: false, gone: false, due: 0 });
     this.films = [newFilm()];
     this.settings = this.linked(location.hash) || [opening];
     if (this.settings.length > 1) this.films.push(newFilm());
@@ -270,7 +270,7 @@ class Game {
     this.due = 0;
     const film = this.films[this.edited];
     this.stage.show();
-    const aside = !this.playing || this.stage.bend() < 1 || performance.now() - this.shownAside > ASIDE;
+    const aside = !this.playing || this.stage.bend() < 1 || performance.now() - (this.shownAside || 0) > ASIDE;
     if (aside) {
       this.shownAside = performance.now();
       this.graph.draw(film, this.stage.bend());
