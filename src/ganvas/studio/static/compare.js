@@ -1,5 +1,5 @@
 // Before and after in one picture: a divider, and zoom and pan that both share (pointer, wheel, pinch, arrow keys).
-import { button, h, input, row } from "./dom.js";
+import { ARROWS, button, h, input, row } from "./dom.js";
 
 export function compare(before, after, name) {
   const view = { split: 0.5, zoom: 1, x: 0, y: 0 };
@@ -88,8 +88,8 @@ export function compare(before, after, name) {
   };
   frame.addEventListener("wheel", wheel, { passive: false });
   frame.onkeydown = (event) => {
-    const step = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] }[event.key];
-    if (step) move(...step);
+    const [right, up] = ARROWS[event.key] || [];
+    if (event.key in ARROWS) move(-40 * right, 40 * up);
     else if (event.key === "+" || event.key === "=") zoom(1.5);
     else if (event.key === "-") zoom(1 / 1.5);
     else if (event.key === "0") reset();

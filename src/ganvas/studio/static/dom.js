@@ -1,5 +1,8 @@
 // Elements without a framework: h("button", {onclick, "aria-pressed": "true"}, "text", child).
 
+// Where an arrow key moves: to the right, and up.
+export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   set(element, properties);

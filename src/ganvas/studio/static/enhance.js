@@ -1,4 +1,4 @@
-// Enhance: pictures of the person's through a model, with before and after.
+// Enhance: images through a model, with before and after.
 import { call, follow, get, letGo, upload } from "./api.js";
 import { compare } from "./compare.js";
 import { button, field, files, fill, h, input, notice, problem, quiet, row, select } from "./dom.js";
@@ -11,7 +11,7 @@ const VERBS = {
     "The model decides which: denoise, deblur, dehaze, colourise; or inpaint with a mask.",
   ],
   translate: ["Translate", "Into the other domain of a model trained with pix2pix, CycleGAN, CUT or StarGAN."],
-  stylize: ["Stylize", "With the style of another picture."],
+  stylize: ["Stylize", "With the style of another image."],
 };
 // Options of the verbs, in the order of the page: name, verbs, text, properties of the input.
 const OPTIONS = [
@@ -37,8 +37,8 @@ export async function show(place) {
   const results = h("div", { class: "results" });
   const images = (list) => list.filter((file) => /^image\/|\.tiff?$/i.test(file.type + file.name));
   const drop = h("div", { class: "drop" },
-    h("p", {}, "Drop pictures here, or paste one."),
-    row(field("Pictures", files(add, { accept: TAKEN, id: "pictures" })),
+    h("p", {}, "Drop images here, or paste one."),
+    row(field("Images", files(add, { accept: TAKEN, id: "pictures" })),
       field("Or a folder", files((list) => add(images(list)), { webkitdirectory: true, id: "folder" }))));
 
   function add(list) {
@@ -47,7 +47,7 @@ export async function show(place) {
   }
 
   function listed() {
-    if (state.masked !== state.files[0]) state.mask = null; // a mask belongs to its picture
+    if (state.masked !== state.files[0]) state.mask = null; // a mask belongs to its image
     const remove = (k) => {
       state.files.splice(k, 1);
       listed();
@@ -70,7 +70,7 @@ export async function show(place) {
     const embedded = models.embedded.map(({ name }) => name);
     const names = { upscale: [...embedded, "bicubic", ...own], stylize: ["", ...own] }[verb] || own;
     if (!names.includes(state.model)) state.model = names[0] ?? "";
-    const labels = names.map((name) => ({ name, label: name || "none: optimise the picture itself" }));
+    const labels = names.map((name) => ({ name, label: name || "none: optimise the image itself" }));
     const choose = (model) => {
       state.model = model;
       describe();
@@ -80,7 +80,7 @@ export async function show(place) {
         ? field("Model", select(labels, state.model, choose))
         : problem("No model of this kind is here: train one (Runs), or put one into the folder of models."),
       OPTIONS.filter(([, verbs]) => verbs.includes(verb)).map(([name, , ...rest]) => option(name, ...rest)),
-      verb === "stylize" && field("Style pictures", files((list) => { state.styles = list; })),
+      verb === "stylize" && field("Style images", files((list) => { state.styles = list; })),
       verb === "stylize" && !state.model && option("iterations", "Iterations", ITERATIONS),
       verb === "restore" && state.files.length === 1 && maskTool());
   }
@@ -93,7 +93,7 @@ export async function show(place) {
         state.masked = state.files[0];
         describe();
       } catch {
-        notice("The browser cannot show this picture; give the mask with the command: ganvas restore --mask.");
+        notice("The browser cannot show this image; give the mask with the command: ganvas restore --mask.");
       }
     });
   }
@@ -155,7 +155,7 @@ export async function show(place) {
   listed();
   place.append(h("h1", {}, "Enhance"), verbs,
     h("div", { class: "columns" },
-      h("section", { class: "panel", "aria-label": "Pictures" }, drop, chosen),
+      h("section", { class: "panel", "aria-label": "Images" }, drop, chosen),
       h("section", { class: "panel", "aria-label": "Options" }, options)),
     row(start, cancel, bar, status), results);
   return () => {
@@ -166,7 +166,7 @@ export async function show(place) {
 
 function summary({ status, problem, result: { files: all = [] } }) {
   const count = all.filter((file) => file.status === "done").length;
-  return problem || `${status}: ${count} of ${all.length} ${all.length === 1 ? "picture" : "pictures"}.`;
+  return problem || `${status}: ${count} of ${all.length} ${all.length === 1 ? "image" : "images"}.`;
 }
 
 function result(job, file) {

@@ -1,15 +1,18 @@
 // A mask painted over a picture: white where the model fills in.
-import { button, h, row } from "./dom.js";
+import { ARROWS, button, h, row } from "./dom.js";
+
+const clamp = (v, top) => Math.min(Math.max(v, 0), top);
 
 export async function painter(file) {
   const picture = await createImageBitmap(file);
   const [width, height] = [picture.width, picture.height];
-  const about = "Paint the places to fill in";
-  const canvas = h("canvas", { width, height, class: "mask", tabindex: 0, "aria-label": about });
+  const about = "Paint the places to fill in. Arrow keys move the cross, Space or Enter paints a dot there.";
+  const area = { width, height, class: "mask", tabindex: 0, role: "application", "aria-label": about };
+  const canvas = h("canvas", area);
   const layer = new OffscreenCanvas(width, height);
   const [context, brush] = [canvas.getContext("2d"), layer.getContext("2d")];
   const size = h("input", { type: "range", min: 2, max: 100, value: 24, "aria-label": "Width of the brush" });
-  let [painted, erasing] = [false, false];
+  let [painted, erasing, cross] = [false, false, null]; // the cross is seen once a key has moved it
 
   function draw(now = true) {
     painted = now;
@@ -17,12 +20,20 @@ export async function painter(file) {
     context.globalAlpha = 0.6;
     context.drawImage(layer, 0, 0);
     context.globalAlpha = 1;
+    if (!cross) return;
+    const arm = width / 32;
+    context.fillStyle = "#f0f";
+    context.fillRect(cross[0] - arm, cross[1] - arm / 8, 2 * arm, arm / 4);
+    context.fillRect(cross[0] - arm / 8, cross[1] - arm, arm / 4, 2 * arm);
   }
 
-  function stroke(event, begin) {
+  function place(event) {
     const box = canvas.getBoundingClientRect();
-    const [across, down] = [width / box.width, height / box.height];
-    const at = [(event.clientX - box.left) * across, (event.clientY - box.top) * down];
+    return [((event.clientX - box.left) * width) / box.width, ((event.clientY - box.top) * height) / box.height];
+  }
+
+  function stroke(at, begin) {
+    const across = width / canvas.clientWidth;
     brush.globalCompositeOperation = erasing ? "destination-out" : "source-over";
     Object.assign(brush, { lineCap: "round", lineJoin: "round", strokeStyle: "#fff", lineWidth: size.value * across });
     if (begin) {
@@ -36,9 +47,19 @@ export async function painter(file) {
 
   canvas.onpointerdown = (event) => {
     canvas.setPointerCapture(event.pointerId);
-    stroke(event, true);
+    stroke(place(event), true);
   };
-  canvas.onpointermove = (event) => event.buttons && stroke(event, false);
+  canvas.onpointermove = (event) => event.buttons && stroke(place(event), false);
+  canvas.onkeydown = (event) => {
+    const move = ARROWS[event.key];
+    if (!move && event.key !== " " && event.key !== "Enter") return;
+    event.preventDefault();
+    cross ??= [width / 2, height / 2];
+    if (!move) return stroke(cross, true);
+    const step = Math.max(1, size.value / 2) * (width / canvas.clientWidth);
+    cross = [clamp(cross[0] + step * move[0], width), clamp(cross[1] - step * move[1], height)];
+    draw(painted);
+  };
   const erase = () => {
     erasing = !erasing;
     eraser.setAttribute("aria-pressed", erasing);

@@ -31,12 +31,12 @@ export async function show(place) {
     table("In the package: Apache-2.0, nothing to fetch", ["name", "what for", "scale"],
       embedded.map(({ name, what, scale }) => [name, what, `x${scale}`])),
     table("Public weights of metrics and style, fetched once under their own licences",
-      ["name", "what for", "size", "checksum", "state"],
-      publics.map((file) => [file.name, file.what, size(file.bytes), sum(file), state(file)])),
+      ["name", "what for", "size", "state"],
+      publics.map((file) => [file.name, [file.what, sum(file)], size(file.bytes), state(file)])),
     table("Yours: below --models and --runs", ["name", "kind", "size"],
       own.map((model) => [named(model), model.kind, size(model.bytes)])),
   ].map((one) => h("div", { class: "panel scroll" }, one));
-  const hint = quiet(`They lie in ${folder}. Without a network: put the file there, or `,
+  const hint = quiet(`Stored in ${folder}. Without a network, put the file there, or run `,
     h("code", {}, "ganvas weights add NAME FILE"), ".");
   tables.splice(2, 0, hint);
   if (!own.length) tables.at(-1).append("none yet");

@@ -1,5 +1,5 @@
 // Draw your own data: a dialog with a canvas for mouse, pen, finger and keys.
-import { button, fill, h, notice, quiet, row } from "./dom.js";
+import { ARROWS, button, fill, h, notice, quiet, row } from "./dom.js";
 import { colours, css, prepare } from "./play_canvas.js";
 
 const MOST = 2000; // points that are kept
@@ -75,9 +75,8 @@ function byPointer(canvas, add) {
 }
 
 function byKeys(canvas, { cursor, add, refresh, undo }) {
-  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
   canvas.onkeydown = (event) => {
-    const move = moves[event.key];
+    const move = ARROWS[event.key];
     if (move) move.forEach((v, k) => { cursor[k] = round(cursor[k] + STEP * v); });
     else if (event.key === " " || event.key === "Enter") add(...cursor);
     else if (event.key === "Backspace") undo();
