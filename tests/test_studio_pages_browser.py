@@ -1,4 +1,4 @@
-"""Every page of the studio but Play in a browser, as a person uses it: nothing complains, no other host is asked."""
+"""Every page of the studio in a browser, as a person uses it: nothing complains, no other host is asked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import io
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,7 +20,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the browser test
 uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
 
 PATIENCE = 60_000  # milliseconds, on a machine that is busy
-PAGES = ("", "runs", "runs/a", "runs/a&b", "explore", "explore/runs/b", "enhance", "judge", "models")
+PAGES = ("", "play", "runs", "runs/a", "runs/a&b", "explore", "explore/runs/b", "enhance", "judge", "models")
 
 
 @pytest.fixture(scope="module")
@@ -78,17 +79,76 @@ def wait(page, condition):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark"), (360, "light")])
-def test_no_page_scrolls_sideways(opened, address, width, scheme):
-    page = opened(width=width, color_scheme=scheme)
+# Interactive elements of a page that were not in focus since `WATCH`, or without an outline, or that have no name.
+WATCH = """() => {
+  window.reached = new Map();
+  addEventListener("focusin", ({ target }) => {
+    const { outlineStyle, outlineWidth } = getComputedStyle(target);
+    reached.set(target, outlineStyle !== "none" && parseFloat(outlineWidth) > 0);
+  });
+}"""
+INTERACTIVE = "a[href], button, input, select, textarea, summary, [tabindex='0']"
+MISSED = f"""() => [...document.querySelectorAll("{INTERACTIVE}")]
+  .filter((e) => e.checkVisibility() && !e.disabled)
+  .filter((e) => !reached.get(e) ||
+    !(e.ariaLabel || e.textContent.trim() || e.closest("label")?.textContent.trim() || e.labels?.length))
+  .map((e) => `${{reached.get(e)}}: ${{e.outerHTML}}`)"""
+# What a page weighs without images; a run's page carries those of its report.
+BYTES = """performance.getEntries()
+  .filter((e) => e.encodedBodySize && !/[.]png|files|preview|wall|runs.page/.test(e.name))
+  .reduce((sum, e) => sum + e.encodedBodySize, 0)"""
+
+
+def show_results(page, at, folder):
+    """Bring content to a page: the form of a run, a result, a number."""
+    if at == "runs":
+        page.get_by_text("Start a run").click()
+        page.get_by_role("button", name="Start", exact=True).wait_for()
+    elif at == "enhance":
+        Image.new("RGB", (48, 32), "teal").save(folder / "photo with a rather long name, as cameras give them.png")
+        page.locator("#pictures").set_input_files([*folder.glob("*.png")])
+        page.get_by_role("button", name="Start").click()
+        page.get_by_role("link", name="Download photo").wait_for()
+    elif at == "judge":
+        page.get_by_label("Metric").select_option("diversity")
+        page.get_by_label("Side B").select_option("runs/b")
+        page.get_by_label("samples", exact=True).fill("16")
+        page.get_by_role("button", name="Measure").click()
+        page.locator(".headline").wait_for()
+    elif at.startswith("explore/"):
+        page.locator(".cell").nth(23).wait_for()
+        page.locator(".cell").first.click()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (360, "dark")])
+def test_every_page_is_accessible_light_and_no_wider_than_the_screen(opened, address, tmp_path, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python", reason="rules of accessibility need axe-playwright-python")
+    rules = (Path(axe.__file__).parent / "axe.min.js").read_text()
+    page = opened(width=width, color_scheme=scheme, reduced_motion="reduce")
     for at in PAGES:
         page.goto(address + at)
         page.locator("main h1").first.wait_for()
-        if at == "runs":
-            page.get_by_text("Start a run").click()
-            page.get_by_role("button", name="Start", exact=True).wait_for()
-        assert page.locator("main .problem").count() == 0, at
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), at
+        show_results(page, at, tmp_path)
+        assert page.locator("main .problem:not(:empty)").count() == 0, at
+        for wide in {width, min(width, 390)}:
+            page.set_viewport_size({"width": wide, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (at, wide)
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(BYTES) < 150_000, at
+        page.evaluate(rules)
+        findings = page.evaluate("axe.run().then(({ violations }) => violations)")
+        assert [f for f in findings if f["impact"] in ("serious", "critical")] == [], at
+
+
+@pytest.mark.parametrize("at", PAGES)
+def test_every_control_has_a_name_and_is_reached_by_keyboard(opened, tmp_path, at):
+    page = opened(at, reduced_motion="reduce")
+    show_results(page, at, tmp_path)
+    page.evaluate(WATCH)
+    page.locator(".skip").focus()
+    for _ in range(page.locator(INTERACTIVE).count() + 12):  # what scrolls is in focus, too
+        page.keyboard.press("Tab")
+    assert page.evaluate(MISSED) == []
 
 
 def test_home_lists_the_runs_and_the_back_button_returns(opened):
@@ -219,6 +279,13 @@ def test_enhance_paints_a_mask(opened, tmp_path):
     assert white() == 256
     page.get_by_role("button", name="Clear").click()
     assert white() == 0
+    mask.focus()
+    for key in ("ArrowRight", "ArrowDown", "Space"):
+        page.keyboard.press(key)
+    assert white() > 100  # a round dot, and the cross
+    page.get_by_role("button", name="Eraser").click()
+    mask.press("Enter")
+    assert 0 < white() < 50  # the cross alone
 
 
 @pytest.mark.parametrize("width", [1440, 390])

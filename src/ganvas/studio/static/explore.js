@@ -1,5 +1,5 @@
 // Explore: what a trained generator makes: a wall of seeds, sliders, a path as a film.
-import { call, download, follow, get, post } from "./api.js";
+import { call, download, follow, get, letGo, post } from "./api.js";
 import { button, field, fill, h, input, notice, quiet, row, select } from "./dom.js";
 
 const COUNT = 24;
@@ -120,7 +120,7 @@ async function explore(place, name) {
     h("div", { class: "columns" }, wall, controls),
     h("h2", {}, "Kept"), kept, hint, quiet("The command that makes them again:"), line);
   await redraw();
-  return () => ends.forEach((end) => end());
+  return () => letGo(ends);
 }
 
 // The controls of a label, as the model says what it takes.

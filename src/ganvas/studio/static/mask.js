@@ -40,7 +40,7 @@ export async function painter(file) {
       brush.beginPath();
       brush.moveTo(...at);
     }
-    brush.lineTo(...at);
+    brush.lineTo(at[0], at[1] + 0.01); // a line without length would leave no dot
     brush.stroke();
     draw();
   }
