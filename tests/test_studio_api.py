@@ -707,10 +707,12 @@ def test_a_damaged_run_does_not_hide_the_others(client, tmp_path, trained):
     for name, text in (("damaged", "{"), ("nan", '{"recipe": 1}'), ("list", "[]")):
         (tmp_path / "runs" / name).mkdir()
         (tmp_path / "runs" / name / "config.json").write_text(text)
-    (tmp_path / "runs" / "good").symlink_to(trained / "runs" / "gan")
+    shutil.copytree(trained / "runs" / "gan", tmp_path / "runs" / "good")
+    shutil.copytree(trained / "runs" / "gan" / "model", tmp_path / "runs" / "good" / "best")  # as evaluations make it
     cards = {card["name"]: card for card in client.get("/api/runs").json()["runs"]}
     assert cards["good"]["state"] == "finished"
     assert cards["damaged"]["state"] == "damaged"
+    assert set(cards) == {"damaged", "nan", "list", "good"}
 
 
 def test_data_for_runs_are_uploaded(client, tmp_path):

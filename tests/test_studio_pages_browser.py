@@ -151,6 +151,26 @@ def test_every_control_has_a_name_and_is_reached_by_keyboard(opened, tmp_path, a
     assert page.evaluate(MISSED) == []
 
 
+def test_a_gan_learns_behind_the_first_page_of_an_empty_machine(opened, address):
+    def empty(page):
+        page.route("**/api/runs", lambda route: route.fulfill(json={"runs": [], "starting": []}))
+        page.goto(address)
+        page.locator("a.card").nth(3).wait_for()
+
+    page = opened()
+    empty(page)
+    canvas = page.locator("canvas.behind[aria-hidden=true]")
+    canvas.wait_for()
+    first = canvas.evaluate("(c) => c.toDataURL()")
+    wait(page, f"document.querySelector('canvas.behind').toDataURL() !== '{first}'")
+    page.get_by_role("link", name="Models").click()  # its cards are above the canvas and take the pointer
+    canvas.wait_for(state="detached")
+    still = opened(reduced_motion="reduce")
+    empty(still)
+    still.get_by_role("link", name="Models").wait_for()
+    assert still.locator("canvas").count() == 0
+
+
 def test_home_lists_the_runs_and_the_back_button_returns(opened):
     page = opened()
     assert page.locator("main .cards").first.locator("a").count() == 4
@@ -180,6 +200,10 @@ def test_runs_card_page_and_side_by_side(opened, width):
     slider.focus()
     page.keyboard.press("Home")
     assert page.locator(".after").inner_text() == "after 0 images"
+    page.locator(".log summary").click()
+    wait(page, "document.querySelector('.log pre').textContent.includes('images')")
+    assert page.get_by_role("button", name="Delete").count() == 1
+    assert page.get_by_role("link", name="Judge it").get_attribute("href") == "/judge?b=runs%2Fa"
     background = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(background) == "rgb(251, 250, 248)"  # the report's style stays inside its frame
 
@@ -195,8 +219,10 @@ def test_a_run_starts_from_the_form_and_its_card_appears(opened, runs):
     page.get_by_text("from the page starts.").wait_for()
     card = page.locator("article", has=page.get_by_role("link", name="from the page"))
     card.get_by_text("finished").wait_for()
+    card.get_by_role("link", name="from the page").click()
     page.once("dialog", lambda dialog: dialog.accept())
-    card.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("heading", name="Runs").wait_for()
     card.wait_for(state="detached")
     assert list((runs / ".trash").glob("from the page-*/config.json"))
 
@@ -298,6 +324,11 @@ def test_judge_gives_a_number_with_its_protocol(opened, width):
     page.locator(".headline").wait_for()
     assert page.locator(".headline").inner_text().startswith("diversity = ")
     assert page.locator("caption").inner_text() == "Protocol"
+    page.get_by_role("button", name="Show nearest images").click()
+    images = page.locator(".pairs img")
+    images.nth(31).wait_for()
+    wait(page, "[...document.querySelectorAll('.pairs img')].every((image) => image.naturalWidth === 68)")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_models_have_their_tables(opened):

@@ -38,7 +38,8 @@ class Runs:
     def folders(self) -> list[Path]:
         """Folders of runs, at most two levels deep, the newest first."""
         files = [*self.root.glob("*/config.json"), *self.root.glob("*/*/config.json")]
-        runs = {file.parent for file in files if not file.parent.name.startswith(".") and file.parent.name != "model"}
+        folders = {file.parent for file in files if not file.parent.name.startswith(".")}
+        runs = (f for f in folders if f.parent not in folders)  # RUN/model and RUN/best are models of a run
         return sorted((r for r in runs if not r.parent.name.startswith(".")), key=lambda r: -_last_change(r))
 
     def path(self, name: str) -> Path:

@@ -93,12 +93,13 @@ async function explore(place, name) {
 
   async function film() {
     const { id } = await post(`/explore/walk/${state.film}/${name}`, { seeds: state.kept, label: state.label });
-    const { result } = await follow(id, (now) => { bar.value = now.share; }, ends);
-    bar.value = 0;
+    bar.hidden = false;
+    const ended = follow(id, (now) => { bar.value = now.share; }, ends);
+    const { result } = await ended.finally(() => { bar.hidden = true; });
     if (result.file) download(await (await call(`/jobs/${id}/files/${result.file}`)).blob(), result.file);
   }
 
-  const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the film" });
+  const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Progress of the film" });
   const path = button("Film of a path through the kept seeds", film, { disabled: true });
   const change = (name) => (value) => {
     state[name] = value;
