@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
 import threading
@@ -55,6 +56,33 @@ def test_the_same_seed_is_the_same_film_also_beside_another():
     assert film.frame() == alone.frame()
     assert [moment.frame for moment in film.moments] == [moment.frame for moment in alone.moments]
     assert other.frame() != alone.frame()
+
+
+class Quiet:
+    """A socket that takes everything."""
+
+    async def send_bytes(self, data):
+        pass
+
+    async def send_text(self, text):
+        pass
+
+
+def test_the_second_film_catches_up_and_one_that_diverged_stops_nothing():
+    seat = play_routes.Seat(Quiet())
+    first, second = seat.films[0], seat.films[1] = Playground(SMALL), Playground(changed(loss="hinge"))
+    first.advance(30)
+    asyncio.run(seat.train())
+    assert first.step > 30
+    assert second.step == first.step
+    second.advance(5, "d")
+    before = first.step
+    seat.steps = 2
+    asyncio.run(seat.train())
+    assert (first.step, second.step) == (before + 2, before + 5)
+    first.diverged = True
+    asyncio.run(seat.train())
+    assert (first.step, second.step) == (before + 2, before + 7)
 
 
 def test_a_branch_goes_the_same_way_again():

@@ -15,12 +15,13 @@ from pydantic import Field, ValidationError
 from ..api import UserError
 from .play_film import FILM_TYPES, film, points_file, recipe_file
 from .play_presets import OPENING, PRESETS
-from .play_settings import Settings, Strict, menus
+from .play_settings import Player, Settings, Strict, menus
 from .playground import Moment, Playground
 
 router = APIRouter(prefix="/api/play", tags=["play"])
 LARGEST_MESSAGE = 1 << 20  # characters of a message from the page
 MOST_PAGES = 64
+MOST_STEPS = 1000  # of training between two frames
 FRAME_SECONDS = 1 / 40  # of training between two frames, at full speed
 LIVE, PAST, SCENE, MIDDLE = 0, 1, 2, 3  # kinds of frames that are sent
 Result = TypeVar("Result")
@@ -101,8 +102,8 @@ class Message(Strict):
     ]
     side: Annotated[int, Field(ge=0, le=1)] = 0
     settings: Settings | None = None
-    steps: Annotated[int, Field(ge=0, le=1000)] = 0  # of training for each frame; 0: as many as its time allows
-    only: Literal["", "d", "g"] = ""
+    steps: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0  # of training for each frame; 0: as many as its time allows
+    only: Player = ""
     place: Annotated[int, Field(ge=0)] = 0
     parts: Parts | None = None
 
@@ -133,13 +134,19 @@ class Seat:
         """Train while the page draws the last frame, then send the next; a page that draws nothing trains no more."""
         while True:
             await self.wake.wait()
-            films, steps = list(self.films.values()), self.steps
-            for trained in films:
-                steps = await in_thread(train, trained, FRAME_SECONDS / len(films), steps, self.drawn.is_set)
+            await self.train()
             await self.drawn.wait()
             self.drawn.clear()
             for side in list(self.films):
                 await self.show(side)
+
+    async def train(self) -> None:
+        """Train the first film, and the other up to its step, so that both stay comparable; not one that diverged."""
+        films = [one for one in self.films.values() if not one.diverged]
+        for trained in films:
+            steps = self.steps if trained is films[0] else min(films[0].step - trained.step, MOST_STEPS)
+            if steps > 0 or trained is films[0]:
+                await in_thread(trained.train, FRAME_SECONDS / len(films), steps, self.drawn.is_set)
 
     async def show(self, side: int) -> None:
         """Send the frame of a film."""
@@ -241,16 +248,6 @@ def change(film: Playground, message: Message) -> None:
         film.advance(max(message.steps, 1), message.only)
     elif message.kind == "branch":
         film.branch(message.place)
-
-
-def train(film: Playground, seconds: float, steps: int, drawn: Callable[[], bool]) -> int:
-    """Train a film for so many seconds, or steps if they are given; returns the steps trained.
-
-    A second film trains as many steps as the first, so that both stay comparable.
-    """
-    before = film.step
-    film.train(seconds, steps, drawn)
-    return film.step - before or steps
 
 
 def draw(film: Playground, parts: Parts) -> bytes:

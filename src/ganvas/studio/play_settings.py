@@ -49,11 +49,14 @@ class Discriminator(Network):
     frequencies: Annotated[int, Field(ge=0, le=6)] = 0
 
 
+Player = Literal["", "d", "g"]  # that moves alone; "": both
+
+
 class Change(Strict):
     """Values of live settings from a step on, and the player that moves alone from there on ("" for both)."""
 
     step: Annotated[int, Field(ge=0, le=10**9)]
-    only: Literal["", "d", "g"] = ""
+    only: Player = ""
     values: dict[str, str | int | float] = {}
 
 

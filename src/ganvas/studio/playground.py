@@ -16,7 +16,7 @@ from torch import Tensor
 from ..api import Trainer, UserError, build_trainer
 from .play_figures import Figures
 from .play_frame import Frame, scene
-from .play_settings import MOST_CHANGES, REBUILD, Change, Settings
+from .play_settings import MOST_CHANGES, REBUILD, Change, Player, Settings
 
 TORCH = threading.Lock()  # torch's random state is one for the whole process, so playgrounds take turns
 POINTS = 450  # fakes and reals in the frame
@@ -54,7 +54,8 @@ class Playground:
             self.random = torch.get_rng_state()
         self.start = self.settings = start
         self.history: list[Change] = []
-        self.pending, self.only = list(settings.changes), ""
+        self.pending = list(settings.changes)
+        self.only: Player = ""
         self.dataset, self.trainer, self.steered = dataset, trainer, False
         self.figures = Figures(dataset, settings.data, POINTS)
         self.latents: Tensor = trainer.task.inputs(range(POINTS))["z"]
@@ -68,7 +69,7 @@ class Playground:
         return self.start.model_copy(update={"changes": [*self.history, *self.pending]})
 
     def describe(self) -> dict[str, Any]:
-        """What a page knows of a film: steps of the recorded moments, live settings of the beginning, and changes."""
+        """Facts of a film for its page: steps of the recorded moments, live settings of the beginning, and changes."""
         changes = [change.model_dump() for change in self.script.changes]
         return {"steps": [moment.step for moment in self.moments], "start": self.start.live, "changes": changes}
 
@@ -120,7 +121,7 @@ class Playground:
         now, then = self.settings, settings
         return {"g": now.g_optimizer == then.g_optimizer, "d": now.d_optimizer == then.d_optimizer}
 
-    def advance(self, steps: int, only: str = "") -> None:
+    def advance(self, steps: int, only: Player = "") -> None:
         """Train some steps, and record the moments that are due; a film that diverged stays where it is.
 
         `only` one player, "d" or "g", moves in these steps.
