@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from torch import nn
 
 import ganvas
 from ganvas import catalog
-from ganvas.api import find_recipe
+from ganvas.api import find_recipe, open_source
 from ganvas.errors import UsageError
 from ganvas.recipes.presets import NAMES, PRESETS, presets
+from ganvas.recipes.recommended import RULES, Shape, recommend
 from ganvas.run import Run
 from ganvas.training import choice
 from ganvas.training.request import TrainRequest
@@ -180,3 +182,71 @@ def test_a_run_on_limited_images_resumes(tmp_path):
     assert run.config()["data"]["resolution"] == run.config()["data"]["asked_resolution"] == [16, 64]
     ganvas.train(outdir=run.path, resume=True, images=16)
     assert run.load_state()["trainer"]["images"] == 16
+
+
+RECOMMENDED = [  # the data, the recipe, an option that goes with it
+    (Shape(60_000, classes=10, each=5_421), "dcgan_small", "conditional=true"),  # MNIST
+    (Shape(50_000, classes=10, each=5_000), "dcgan_small", "images=200_000"),  # CIFAR-10
+    (Shape(1_797, classes=10, each=174), "dcgan_small", None),  # digits: few of a class
+    (Shape(400, classes=40, each=10), "dcgan_small", None),  # faces in folders
+    (Shape(6_000, classes=2, each=900), "dcgan_small", "conditional=true"),
+    (Shape(500_000, classes=1_000, each=500), "dcgan_small", "images=200_000"),  # too many classes
+    (Shape(3_545), "dcgan_small", None),  # emoji
+    (Shape(20_000), "dcgan_small", "images=200_000"),
+    (Shape(800, sources="paired"), "pix2pix", None),
+    (Shape(800, sources="paired", scale=4), "compact", None),
+    (Shape(800, sources="unpaired"), "cyclegan", None),
+    (Shape(50_000, kind="points", classes=8, each=6_250), "wgan_gp_points", None),
+]
+
+
+@pytest.mark.parametrize(("data", "recipe", "change"), RECOMMENDED)
+def test_the_recipe_that_is_recommended(data, recipe, change):
+    rule = recommend(data)
+    assert rule.recipe == recipe
+    assert change in rule.changes if change else not rule.changes
+    TrainRequest(recipe, "digits", "x", set=rule.changes)
+    find_recipe(recipe)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.why)
+def test_a_rule_is_taken_for_some_data_and_its_options_exist(rule):
+    assert any(recommend(data) is rule for data, _, _ in RECOMMENDED)
+    recipe = find_recipe(rule.recipe)
+    for change in rule.changes:
+        recipe.set(*change.split("="))
+
+
+@pytest.mark.parametrize(
+    ("source", "shape"),
+    [
+        ("digits", Shape(1_797, classes=10, each=174)),
+        ("edges:digits", Shape(1_797, sources="paired", classes=10, each=174)),
+        ("a=digits,b=digits", Shape(1_797, sources="unpaired")),
+        ("ring", Shape(50_000, kind="points", classes=8, each=6_250)),
+    ],
+)
+def test_the_shape_of_data(source, shape):
+    found = choice.shape_of(open_source(source))
+    assert replace(found, images=0) == replace(shape, images=0)
+
+
+def test_train_without_a_recipe(tmp_path, command):
+    line = ["train", "--data", "digits", "--resolution", 8, "--batch", 8, "--outdir", tmp_path / "r", "--resume"]
+    line += ["--device", "cpu", "--json", "--set", "generator.width=4", "--set", "discriminator.width=4"]
+    code, _, err = command(*line, "--images", 8)
+    assert code == 0, err
+    assert "Recipe dcgan_small, for images (1,797 of 8x8)" in err
+    assert "preset tiny" in err
+    config = Run(tmp_path / "r").config()
+    assert (config["recipe_name"], config["preset"]) == ("dcgan_small", "tiny")
+    assert config["recipe"]["task"]["generator"]["width"] == 4
+    code, out, err = command(*line, "--images", 16)
+    assert code == 0, err
+    assert json.loads(out)["images"] == 16
+
+
+def test_several_processes_need_a_recipe(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="Missing RECIPE"):
+        choice.choose(TrainRequest(None, "digits", "x"), lambda: open_source("digits"))

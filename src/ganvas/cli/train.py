@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..training.request import TrainRequest
     from ..training.session import Session
 
-Recipe = Annotated[str | None, Argument(help="Name from `ganvas list recipes`, or a saved config.json.")]
+Recipe = Annotated[str | None, Argument(help="Name from `ganvas list recipes`, or a saved config.json; else chosen.")]
 Data = Annotated[str | None, Option(help="Folder, zip, IDX or .npz file, or name from `ganvas list data`.")]
 Outdir = Annotated[Path | None, Option(help="Folder of the run: new or empty, or a run to --resume. [required]")]
 Resolution = Annotated[str | None, data_option(help="Size in pixels: 64 or WIDTHxHEIGHT.", show_default="the data's")]
@@ -84,6 +84,8 @@ class TrainArguments:
 @expand_groups
 def train(arguments: TrainArguments, as_json: JsonFlag = False) -> None:
     """Train a recipe on your data.
+
+    Without RECIPE one is chosen for the data and the machine, and named.
 
     Stop with Ctrl-C, continue with --resume: the same line starts a run and continues it. A resumed run keeps its
     options; these may change: --images, --minutes, --snapshot-images, --eval-images, --eval-metric, --eval-samples,

@@ -42,9 +42,11 @@ NO_MOMENTUM = "*.betas=[0.0,0.99]"
 # Bodies, narrow and with batches of 32: DCGAN's, and the residual ones, whose maps widen as they shrink.
 DCGAN = "*.width=32 batch=32"
 RESIDUAL = f"*.width=16 *.growth=4 batch=32 *.lr=1e-3 {NO_MOMENTUM}"
-R3 = "*.width=16 *.growth=4 *.blocks=1 *.expansion=1 *.cardinality=1 batch=32 augment=[] *.lr=1e-3"
-LAZY = "penalties.0.every=8 penalties.1.every=8"
-STYLE = "*.width=8 *.max_width=64 generator.mapping=2 generator.mixing=0 batch=16 g_penalties=[]"
+# R3GAN's blocks and StyleGAN2's discriminator take 3 to 10 times as long a step as DCGAN's bodies of this width.
+ON_DCGAN = "generator=dcgan_generator(width=32) discriminator=dcgan_discriminator(width=32,norm='none') batch=32"
+R3 = "penalties=[r1(gamma=0.5,every=8),r2(gamma=0.5,every=8)] augment=[] *.lr=1e-3 ema_images=5_000 images=200_000"
+STYLE = "generator.width=16 generator.max_width=64 generator.mapping=2 generator.mixing=0 g_penalties=[] batch=32"
+STYLE_D = "penalties=[r1(gamma=0.5,every=8)] ema_images=5_000 images=150_000"
 ONE_THREAD = 64  # pixels
 
 TINY = {
@@ -56,19 +58,21 @@ TINY = {
     "dragan": f"{DCGAN} *.lr=1e-3 penalties.0.every=4 images=150_000 {FALL}",
     "realness": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
     "wgan": f"{DCGAN} *.lr=5e-4 d_steps=3 images=400_000",
-    "wgan_gp": f"{RESIDUAL} d_steps=2 fakes=1 images=150_000",
+    "wgan_gp": f"{ON_DCGAN} *.lr=1e-3 d_steps=2 fakes=1 penalties.0.every=4 images=300_000",
     "sngan": f"{RESIDUAL} d_steps=1 fakes=1 images=150_000",
     "sagan": f"{RESIDUAL} *.attention=8 images=100_000 {FALL}",
     "biggan": f"{RESIDUAL} d_steps=1 ema_images=5_000 images=100_000",
-    "r3gan": f"{R3} {LAZY} ema_images=5_000 images=100_000",
-    "stylegan2": f"{STYLE} ema_images=5_000 images=100_000",
+    "r3gan": f"{ON_DCGAN} {R3}",
+    "stylegan2": f"{STYLE} discriminator=dcgan_discriminator(width=32,norm='none') {STYLE_D}",
     "ebgan": f"{DCGAN} *.lr=1e-3 loss.margin=0.3 images=150_000 {FALL}",
-    "began": "*.width=32 *.lr=1e-3 loss.gamma=0.7 images=100_000",
+    "began": "*.width=32 *.batch_norm=true discriminator.error=squared *.lr=5e-4 loss.gamma=0.7 loss.rate=5e-3"
+    " images=150_000",
     "cgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
     "acgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
     "projection": f"{RESIDUAL} d_steps=1 fakes=1 images=150_000",
-    "r3gan_conditional": f"{R3} {LAZY} ema_images=5_000 images=100_000",
-    "stylegan2_conditional": f"{STYLE} ema_images=5_000 images=100_000",
+    "r3gan_conditional": f"{ON_DCGAN} discriminator.head=projection {R3}",
+    "stylegan2_conditional": f"{STYLE} discriminator=dcgan_discriminator(width=32,norm='none',head=projection)"
+    f" {STYLE_D}",
     "infogan": "*.width=32 *.hidden=512 batch=64 images=300_000",
     "textgan": f"{DCGAN} *.lr=1e-3 text.width=64 images=150_000 {FALL}",
     "pix2pix": "*.width=32 discriminator.field=34 batch=16 images=16_000",

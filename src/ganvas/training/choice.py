@@ -1,6 +1,9 @@
-"""The preset of a run: by name, or chosen for the machine; and what it changes."""
+"""The recipe and the preset of a run: as named, or chosen for the data and the machine."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+
+import numpy as np
 
 from ..catalog import RECIPES
 from ..config import Recipe
@@ -9,10 +12,54 @@ from ..data.dataset import Dataset
 from ..errors import UsageError, did_you_mean
 from ..policy import pick_device
 from ..recipes.presets import NAMES, Preset, presets
+from ..recipes.recommended import Rule, Shape, recommend
 from ..run import Run
+from .distributed import under_torchrun
 from .request import TrainRequest
 
 AUTO = "auto"  # as `TrainRequest.preset`
+
+
+def choose(request: TrainRequest, open_data: Callable[[], Dataset]) -> tuple[TrainRequest, list[str]]:
+    """The request with a recipe and a preset; what is not named is chosen here, and a notice says so.
+
+    `open_data` opens the data at their own size, where the recipe depends on them.  Raises `UsageError` for a preset
+    that there is not, and for several processes without a recipe.
+    """
+    if request.recipe is not None or request.init_from is not None:
+        return with_preset(request)
+    if under_torchrun():
+        raise UsageError("Missing RECIPE: name one to train with several processes.")
+    dataset = open_data()
+    rule = recommend(shape_of(dataset))
+    user, preset = request.set, AUTO if request.preset is None else request.preset
+    request, notices = with_preset(replace(request, recipe=rule.recipe, preset=preset, set=()))
+    changes = [change.partition("=") for change in rule.changes]
+    both = {**{k: v for k, _, v in changes}, **user} if isinstance(user, Mapping) else [*rule.changes, *user]
+    return replace(request, set=both), [" ".join([describe_choice(rule, dataset), *notices])]
+
+
+def shape_of(dataset: Dataset) -> Shape:
+    """The properties of a data set that decide on a recipe."""
+    facts = dataset.facts
+    paired = dataset.paired or bool(dataset.derivation)
+    labels = np.empty(0, np.int64) if dataset.labels is None else dataset.labels[dataset.labels >= 0]
+    return Shape(
+        images=len(dataset),
+        kind=facts.kind,
+        sources="none" if not facts.source_channels else "paired" if paired else "unpaired",
+        scale=facts.scale,
+        classes=facts.classes,
+        each=int(np.bincount(labels, minlength=facts.classes).min()) if facts.classes else 0,
+    )
+
+
+def describe_choice(rule: Rule, dataset: Dataset) -> str:
+    """The recipe that was chosen, and the data it was chosen for."""
+    height, width = dataset.facts.resolution
+    changes = f" with {', '.join(rule.changes)}" if rule.changes else ""
+    count = f"{len(dataset):,} of {width}x{height}" if dataset.facts.kind == "images" else f"{len(dataset):,}"
+    return f"Recipe {rule.recipe}{changes}, for {rule.why} ({count}); `ganvas list recipes` has others."
 
 
 def with_preset(request: TrainRequest) -> tuple[TrainRequest, list[str]]:

@@ -23,7 +23,7 @@ from ..policy import Policy, RandomNumbers, is_out_of_memory, seed_generators
 from ..run import Run, read_config
 from ..tasks.base import Task
 from . import distributed
-from .choice import apply_preset, find_preset, smaller, with_preset
+from .choice import apply_preset, choose, find_preset, smaller
 from .description import describe_run, model_card
 from .init_from import inherit_defaults, initialize
 from .interrupts import collect_signals
@@ -74,9 +74,9 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
     """Check a request, open its data and set up the run folder; trains nothing yet.  Raises `UserError`."""
     check_numbers(request)
     run = Run(request.outdir)
-    if request.resume and request.recipe is request.init_from is None and not run.exists():
+    if request.resume and request.data is request.init_from is None and not run.exists():
         problem = "is not a run of ganvas (no config.json)" if run.path.exists() else "does not exist"
-        raise UsageError(f"{run.path} {problem}; to begin one there, give RECIPE and --data.")
+        raise UsageError(f"{run.path} {problem}; to begin one there, give --data, and RECIPE or none.")
     if request.resume and run.exists():
         from .resume import complete_from_run  # it resolves the saved recipe as this module does
 
@@ -84,10 +84,10 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
     else:
         run.check_new()
         request = replace(request, resume=False)
-    request, chosen = with_preset(with_defaults(request))
-    recipe = resolve_recipe(request)
     if request.data is None:
         raise UsageError("Missing --data: training needs data, a FOLDER or one of `ganvas list data`.")
+    request, chosen = choose(with_defaults(request), lambda: _open_data(request, 0, progress, Group()))
+    recipe = resolve_recipe(request)
     if request.tensorboard:
         import_summary_writer()
     device, precision, compiled = request.device or "auto", request.precision or "auto", request.compile or "auto"
@@ -97,10 +97,10 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
         closing.callback(group.close)
         if request.resume:
             group.first(lambda: lock_folder(run, closing))
-        dataset = _open_data(request, recipe, progress, group)
+        dataset = _open_data(request, recipe.patch, progress, group)
         if size := smaller(request, dataset.facts.resolution):
             request = replace(request, resolution=size)
-            dataset = _open_data(request, recipe, progress, group)
+            dataset = _open_data(request, recipe.patch, progress, group)
         policy = policy.for_resolution(dataset.facts.resolution, precision)
         with (random := RandomNumbers(policy.device)):
             session = _build_session(request, recipe, dataset, policy, group, closing)
@@ -369,7 +369,7 @@ def data_facts(dataset: Dataset, recipe: Recipe) -> dict[str, Any]:
     return {**size, **labels, "source_channels": sources, "source_scale": scale}
 
 
-def _open_data(request: TrainRequest, recipe: Recipe, progress: Decoding | None, group: Group) -> Dataset:
+def _open_data(request: TrainRequest, patch: int, progress: Decoding | None, group: Group) -> Dataset:
     """The data; of several processes the first prepares the cache, where the others read it."""
     labels, seed = request.labels, request.seed or 0
     if isinstance(request.data, Dataset):
@@ -377,7 +377,7 @@ def _open_data(request: TrainRequest, recipe: Recipe, progress: Decoding | None,
     if group.rank:
         group.wait()
     saved = Run(request.outdir).config()["data"].get("fingerprint") if request.resume else None
-    options = {"resolution": request.size, "patch": recipe.patch, "cache": request.cache, "progress": progress}
+    options = {"resolution": request.size, "patch": patch, "cache": request.cache, "progress": progress}
     try:
         return open_saved(str(request.data), saved, labels, seed, **options)
     finally:

@@ -1,0 +1,198 @@
+"""The gallery of docs/gallery.md: every recipe trained by one command, measured, and shown by its first 64 seeds.
+
+    python benchmarks/gallery.py run [RECIPE ...]      trains them one after another; run again, it goes on
+    python benchmarks/gallery.py measure               judges what is trained, into OUTDIR/NAME.json
+    python benchmarks/gallery.py write                 docs/gallery.md and docs/gallery/NAME.webp
+
+One thread.  Data are read from $GANVAS_DATA (mnist, emoji.zip, faces.zip), by default ../shared/data.  Each run ends by
+the images of its preset or after --minutes of training.  The judge (benchmarks/judge.py) is trained on MNIST first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import judge as judges
+
+import ganvas
+from ganvas.api import evaluate, grid, read_records
+from ganvas.models.model import Model, accuracy
+from ganvas.run import Run
+
+DATA = Path(os.environ.get("GANVAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = Path(__file__).with_name("gallery.md")  # what docs/gallery.md says before its entries
+SEEDS = range(64)  # of the samples that are shown, not chosen
+LARGEST = 60_000  # bytes of a grid
+SURE, LEAST, MOST = 0.85, 0.04, 0.20  # goals: share that the judge is sure of, shares of a class
+CAPTIONS = ["grinning face", "red heart", "cat face", "rocket", "pizza", "red apple", "blue circle", "sun"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the gallery: a recipe, the data it learns and what is said beyond its preset."""
+
+    recipe: str
+    data: str = "MNIST"
+    options: str = ""
+    preset: str = "tiny"
+    name: str = ""  # of the run; the recipe's by default
+
+    @property
+    def key(self) -> str:
+        return self.name or self.recipe
+
+    def arguments(self, data: str, outdir: str) -> list[str]:
+        """The arguments of `ganvas`."""
+        line = ["train", self.recipe, "--preset", self.preset, "--data", data, "--outdir", outdir]
+        return [*line, *shlex.split(self.options)]
+
+
+FILES = {"MNIST": "mnist", "EMOJI": "emoji.zip", "FACES": "faces.zip"}
+ENTRIES = [
+    *map(Entry, ("gan", "dcgan", "dcgan_small", "lsgan", "hinge", "dragan", "realness", "wgan", "wgan_gp")),
+    *map(Entry, ("sngan", "sagan", "biggan", "r3gan", "stylegan2", "ebgan", "began")),
+    *map(Entry, ("cgan", "acgan", "projection", "r3gan_conditional", "stylegan2_conditional", "infogan")),
+    Entry("textgan", "EMOJI", "--resolution 32"),
+    Entry("dcgan_small", "EMOJI", "--images 200000", name="emoji"),
+    Entry("dcgan_small", "FACES", "--images 100000", name="faces"),
+]
+
+
+def train(entry: Entry, outdir: Path, minutes: float) -> None:
+    """Train one entry for at most so many minutes in all, or go on with it."""
+    run = Run(outdir / entry.key)
+    spent = read_records([run.path])[0].seconds / 60 if run.exists() else 0.0
+    if spent >= minutes:
+        return
+    data = str(DATA / FILES[entry.data])
+    arguments = [*entry.arguments(data, str(run.path)), "--resume", "--minutes", str(minutes - spent)]
+    print(f"ganvas {shlex.join(arguments)}", flush=True)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "ganvas", *arguments], check=True, env=environment)
+
+
+def measure(entry: Entry, outdir: Path, judge: judges.Judge | None) -> dict[str, Any]:
+    """The figures of one entry: images, minutes, speed, diversity, and the judge's where its classes are the data's."""
+    run = outdir / entry.key
+    model, record = ganvas.load(run), read_records([run])[0]
+    found: dict[str, Any] = {"images": record.images, "minutes": round(record.seconds / 60, 1)}
+    found["diversity"] = evaluate("diversity", str(run), samples=1000)["diversity"]
+    if judge and entry.data == "MNIST":
+        found |= judge.measure(*judges.samples(model, judges.SAMPLES))
+    return found
+
+
+def shown(model: Model) -> Tensor:
+    """Samples of seeds 0 to 63; with labels, a row (of eight) of each class or caption, without the last two of ten."""
+    form = model.abilities()["label"]
+    if form["kind"] == "none":
+        return model.sample_seeds(SEEDS)
+    rows = CAPTIONS if form["kind"] == "caption" else range(8)
+    parts = [model.sample_seeds(SEEDS[8 * k : 8 * k + 8], label=label) for k, label in enumerate(rows)]
+    return torch.cat(parts)
+
+
+def save_grid(images: Tensor, file: Path) -> None:
+    """Write an 8x8 grid as WebP: lossless, or with the highest quality that fits into `LARGEST` bytes."""
+    sheet = grid(images, columns=8)
+    for quality in (None, 90, 80, 70, 60, 50, 40, 30):
+        options = {"lossless": True} if quality is None else {"quality": quality}
+        sheet.save(file, "WEBP", method=6, **options)
+        if file.stat().st_size <= LARGEST:
+            return
+    raise SystemExit(f"{file} has {file.stat().st_size} bytes, more than {LARGEST}.")
+
+
+def misses(found: dict[str, Any]) -> list[str]:
+    """The goals that an entry misses, in words."""
+    if "sure" not in found:
+        return []
+    rows = [("sure", found["sure"] >= SURE), ("least class", found["least_class"] >= LEAST)]
+    return [name for name, reached in [*rows, ("most frequent class", found["most_class"] <= MOST)] if not reached]
+
+
+def row(entry: Entry, found: dict[str, Any]) -> str:
+    """The line of the table."""
+    command = f"`ganvas {shlex.join(entry.arguments(entry.data, f'runs/{entry.key}'))}`"
+    figures = [f"{found['images']:,}", f"{found['minutes']:g}"]
+    if "sure" in found:
+        shares = f"{100 * found['least_class']:.1f} to {100 * found['most_class']:.1f} %"
+        figures += [f"{100 * found['sure']:.1f} %", shares]
+        figures += [f"{found['fd_judge']:.2f}", f"{100 * found['as_asked']:.1f} %" if "as_asked" in found else ""]
+    else:
+        figures += [""] * 4
+    figures.append(f"{found['diversity']:.2f}")
+    return f"| [`{entry.key}`](#{entry.key}) | {command} | {' | '.join(figures)} |"
+
+
+def trained(outdir: Path) -> Iterator[Entry]:
+    """The entries whose run has a model."""
+    return (entry for entry in ENTRIES if (outdir / entry.key / "model").is_dir())
+
+
+def write(outdir: Path, docs: Path) -> None:
+    """Write the page and its grids from what is measured."""
+    (docs / "gallery").mkdir(exist_ok=True)
+    results = {e: json.loads(f.read_text()) for e in ENTRIES if (f := outdir / f"{e.key}.json").is_file()}
+    lines = [PAGE.read_text(encoding="utf-8").format(**json.loads((outdir / "judge.json").read_text()))]
+    lines += ["| | command | images | minutes | sure | classes | FD | as asked | diversity |", "|---" * 9 + "|"]
+    lines += [row(entry, found) for entry, found in results.items()]
+    for entry, found in results.items():
+        save_grid(shown(ganvas.load(outdir / entry.key)), docs / "gallery" / f"{entry.key}.webp")
+        missing = f"Goals not reached: {', '.join(misses(found))}." if misses(found) else ""
+        image = f"![64 samples of {entry.key}](gallery/{entry.key}.webp)"
+        lines += ["", f"## `{entry.key}`", "", image, "", missing]
+    text = "\n".join(lines).replace("\n\n\n", "\n\n").rstrip() + "\n"
+    (docs / "gallery.md").write_text(text, encoding="utf-8")
+
+
+def choose(names: list[str]) -> list[Entry]:
+    """The entries of these names, or all."""
+    if unknown := set(names) - {entry.key for entry in ENTRIES}:
+        raise SystemExit(f"There is no entry {sorted(unknown)[0]!r}. There are: {', '.join(e.key for e in ENTRIES)}.")
+    return [entry for entry in ENTRIES if not names or entry.key in names]
+
+
+def main() -> None:
+    """Run, measure or write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["run", "measure", "write"])
+    parser.add_argument("entries", nargs="*")
+    parser.add_argument("--outdir", type=Path, default=Path("runs/gallery"))
+    parser.add_argument("--minutes", type=float, default=60.0, help="of training, for each entry")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen, mnist, run = choose(asked.entries), DATA / FILES["MNIST"], asked.outdir / "judge"
+    if asked.command == "run":
+        judges.train(str(mnist), run)
+        for entry in chosen:
+            train(entry, asked.outdir, asked.minutes)
+    if asked.command == "measure":
+        share = accuracy(ganvas.load(run), judges.test_images(mnist))
+        (asked.outdir / "judge.json").write_text(json.dumps({"accuracy": 100 * share}))
+        judge = judges.Judge(run, str(mnist))
+        for entry in (e for e in trained(asked.outdir) if e in chosen):
+            found = measure(entry, asked.outdir, judge)
+            (asked.outdir / f"{entry.key}.json").write_text(json.dumps(found))
+            print(entry.key, json.dumps(found), *misses(found), flush=True)
+    if asked.command == "write":
+        write(asked.outdir, DOCS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""Ganvas's recommended recipe beside the usual baselines: equal processor time, equal data, one judge.
+
+    python benchmarks/judge.py train MNIST runs/gallery/judge
+    python benchmarks/peers.py --judge runs/gallery/judge --minutes 3 10 30 --seeds 0 1 2
+    python benchmarks/peers.py --judge runs/gallery/judge --ways ours --minutes 3 --seeds 0
+
+Minutes are processor time of one thread, so that other work on the machine favours no side.  The baselines are written
+here from the papers and the published settings; they learn MNIST padded to 32x32 and are judged on the middle 28x28.
+
+lesson    the networks and the loop of PyTorch's DCGAN lesson (Radford et al. 2015), at 32x32 instead of 64x64: one
+          stage less, a fifth of the work an image, so more images in the time
+wgan_gp   Gulrajani et al. 2017, algorithm 1, on the lesson's networks without batch norm in the critic
+light     a GAN of lightweight-gan's kind (Liu et al. 2021, without its decoder of the discriminator's maps): skip-layer
+          excitation, gated units, hinge loss, DiffAugment, averaged weights
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from judge import PART, SAMPLES, Judge
+
+from ganvas.api import build_trainer, find_recipe, open_source
+from ganvas.augment.diffaugment import DiffAugment
+from ganvas.policy import Policy
+
+DATA = Path(os.environ.get("GANVAS_DATA", Path(__file__).parents[2] / "shared" / "data")) / "mnist"
+NOISE, WIDTH = 100, 64  # the lesson's nz, and its ngf and ndf
+
+
+def lesson_weights(module: nn.Module) -> None:
+    """The lesson's initialisation: N(0, 0.02) for convolutions, N(1, 0.02) for batch norm."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+def lesson_generator() -> nn.Sequential:
+    """Noise (N, 100, 1, 1) to images (N, 1, 32, 32): the lesson's generator without its 4 to 8 pixel stage."""
+    layers: list[nn.Module] = [nn.ConvTranspose2d(NOISE, 4 * WIDTH, 4, bias=False)]
+    for wide, narrow in ((4, 2), (2, 1)):
+        layers += [nn.BatchNorm2d(wide * WIDTH), nn.ReLU(True)]
+        layers += [nn.ConvTranspose2d(wide * WIDTH, narrow * WIDTH, 4, 2, 1, bias=False)]
+    layers += [nn.BatchNorm2d(WIDTH), nn.ReLU(True), nn.ConvTranspose2d(WIDTH, 1, 4, 2, 1, bias=False), nn.Tanh()]
+    return nn.Sequential(*layers).apply(lesson_weights)
+
+
+def lesson_discriminator(norm: bool = True) -> nn.Sequential:
+    """Images (N, 1, 32, 32) to logits (N, 1, 1, 1); the lesson's sigmoid is in the loss."""
+    layers: list[nn.Module] = [nn.Conv2d(1, WIDTH, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
+    for narrow, wide in ((1, 2), (2, 4)):
+        layers += [nn.Conv2d(narrow * WIDTH, wide * WIDTH, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(wide * WIDTH)] * norm + [nn.LeakyReLU(0.2, True)]
+    return nn.Sequential(*layers, nn.Conv2d(4 * WIDTH, 1, 4, bias=False)).apply(lesson_weights)
+
+
+class Lesson:
+    """The DCGAN lesson: batches of 128, Adam at 2e-4 with beta 0.5, real and fake batches apart."""
+
+    batch, lr, betas = 128, 2e-4, (0.5, 0.999)
+
+    def __init__(self) -> None:
+        self.g, self.d = self.networks()
+        self.g_optimizer = torch.optim.Adam(self.g.parameters(), self.lr, self.betas)
+        self.d_optimizer = torch.optim.Adam(self.d.parameters(), self.lr, self.betas)
+
+    def networks(self) -> tuple[nn.Module, nn.Module]:
+        return lesson_generator(), lesson_discriminator()
+
+    def noise(self) -> Tensor:
+        return torch.randn(self.batch, NOISE, 1, 1)
+
+    def step(self, batches: Iterator[Tensor]) -> int:
+        """One step of both players; returns the number of real images."""
+        real, ones = next(batches), torch.ones(self.batch)
+        self.d.zero_grad()
+        F.binary_cross_entropy_with_logits(self.d(real).view(-1), ones).backward()
+        fake = self.g(self.noise())
+        F.binary_cross_entropy_with_logits(self.d(fake.detach()).view(-1), torch.zeros(self.batch)).backward()
+        self.d_optimizer.step()
+        self.g.zero_grad()
+        F.binary_cross_entropy_with_logits(self.d(fake).view(-1), ones).backward()
+        self.g_optimizer.step()
+        return self.batch
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int) -> Tensor:
+        """Images (N, 1, 28, 28); in training mode, as the lesson draws its own."""
+        return self.g(torch.randn(count, NOISE, 1, 1, generator=torch.Generator().manual_seed(seed)))[..., 2:30, 2:30]
+
+
+class WGANGP(Lesson):
+    """WGAN-GP: five critic steps, penalty of 10, Adam at 1e-4 with betas 0 and 0.9, batches of 64."""
+
+    batch, lr, betas = 64, 1e-4, (0.0, 0.9)
+
+    def networks(self) -> tuple[nn.Module, nn.Module]:
+        return lesson_generator(), lesson_discriminator(norm=False)
+
+    def step(self, batches: Iterator[Tensor]) -> int:
+        for _ in range(5):
+            real = next(batches)
+            with torch.no_grad():
+                fake = self.g(self.noise())
+            between = torch.lerp(real, fake, torch.rand(self.batch, 1, 1, 1)).requires_grad_()
+            (slope,) = torch.autograd.grad(self.d(between).sum(), between, create_graph=True)
+            penalty = 10 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+            self.d_optimizer.zero_grad()
+            (self.d(fake).mean() - self.d(real).mean() + penalty).backward()
+            self.d_optimizer.step()
+        self.g_optimizer.zero_grad()
+        (-self.d(self.g(self.noise())).mean()).backward()
+        self.g_optimizer.step()
+        return 5 * self.batch
+
+
+class Gated(nn.Module):
+    """Upsampling, a convolution, batch norm and a gated linear unit: (N, I, h, w) to (N, O, 2h, 2w)."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(inputs, 2 * outputs, 3, padding=1, bias=False), nn.BatchNorm2d(2 * outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.glu(self.norm(self.conv(F.interpolate(x, scale_factor=2.0))), 1)
+
+
+class LightGenerator(nn.Module):
+    """Noise (N, 100, 1, 1) to images (N, 1, 32, 32); the map of 4 pixels scales the channels of that of 16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start = nn.ConvTranspose2d(NOISE, 512, 4, bias=False)
+        self.norm = nn.BatchNorm2d(512)
+        self.to8, self.to16, self.to32 = Gated(256, 128), Gated(128, 64), Gated(64, 32)
+        excite = [nn.AdaptiveAvgPool2d(4), nn.Conv2d(256, 64, 4), nn.SiLU(), nn.Conv2d(64, 64, 1), nn.Sigmoid()]
+        self.excite, self.out = nn.Sequential(*excite), nn.Conv2d(32, 1, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        first = F.glu(self.norm(self.start(z)), 1)
+        return torch.tanh(self.out(self.to32(self.to16(self.to8(first)) * self.excite(first))))
+
+
+class Light(Lesson):
+    """Hinge loss, DiffAugment of all that D sees, Adam at 2e-4, weights averaged at 0.999 a step, batches of 32."""
+
+    batch = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.average = torch.optim.swa_utils.AveragedModel(
+            self.g, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999), use_buffers=True
+        )
+        self.augment = DiffAugment()
+
+    def networks(self) -> tuple[nn.Module, nn.Module]:
+        layers: list[nn.Module] = [nn.Conv2d(1, 32, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for inputs, outputs in ((32, 64), (64, 128)):
+            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+        return LightGenerator(), nn.Sequential(*layers, nn.Conv2d(128, 1, 4))
+
+    def step(self, batches: Iterator[Tensor]) -> int:
+        fake = self.g(self.noise())
+        real, seen = self.d(self.augment(next(batches))), self.d(self.augment(fake.detach()))
+        self.d_optimizer.zero_grad()
+        (F.relu(1 - real).mean() + F.relu(1 + seen).mean()).backward()
+        self.d_optimizer.step()
+        self.g_optimizer.zero_grad()
+        (-self.d(self.augment(fake)).mean()).backward()
+        self.g_optimizer.step()
+        self.average.update_parameters(self.g)
+        return self.batch
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int) -> Tensor:
+        z = torch.randn(count, NOISE, 1, 1, generator=torch.Generator().manual_seed(seed))
+        return self.average.eval()(z)[..., 2:30, 2:30]
+
+
+class Ours:
+    """A recipe as `ganvas train` runs it, as long as this machine computes in the time."""
+
+    def __init__(self, recipe: str, minutes: float, seed: int):
+        data, policy = open_source(str(DATA)), Policy.choose("cpu", "auto", "off")
+        trial = build_trainer(find_recipe(recipe), data, seed=seed, policy=policy)
+        seconds = spend(lambda: trial.advance(), 10.0)
+        planned = find_recipe(recipe)
+        planned.images = max(int(60 * minutes * trial.images / seconds * 0.97), planned.batch)
+        self.trainer = build_trainer(planned, data, seed=seed, policy=policy)
+
+    def step(self, _: Iterator[Tensor]) -> int:
+        before = self.trainer.images
+        self.trainer.advance()
+        return self.trainer.images - before
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int) -> Tensor:
+        with self.trainer.use_average() as task:
+            return task.sample(task.inputs(range(seed, seed + count))).float()
+
+
+PEERS: dict[str, Callable[[], Lesson]] = {"lesson": Lesson, "wgan_gp": WGANGP, "light": Light}
+
+
+def spend(step: Callable[[], Any], seconds: float) -> float:
+    """Repeat a step for so many seconds of processor time; returns those it took."""
+    start = time.process_time()
+    while time.process_time() - start < seconds:
+        step()
+    return time.process_time() - start
+
+
+def batches_of(images: Tensor, size: int, seed: int) -> Iterator[Tensor]:
+    """Shuffled batches of images padded to 32x32, epoch after epoch."""
+    source = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(len(images), generator=source)
+        for part in order[: len(order) // size * size].split(size):
+            yield F.pad(images[part], (2, 2, 2, 2), value=-1.0)
+
+
+def compete(way: str, recipe: str, minutes: float, seed: int, images: Tensor, judge: Judge) -> dict[str, Any]:
+    """Train one way for so many minutes of processor time and measure its samples."""
+    torch.manual_seed(seed)
+    peer = Ours(recipe, minutes, seed) if way == "ours" else PEERS[way]()
+    batches = batches_of(images, getattr(peer, "batch", 32), seed)
+    seen = 0
+
+    def step() -> None:
+        nonlocal seen
+        seen += peer.step(batches)
+
+    spend(step, 60 * minutes)
+    found = judge.measure(peer.sample(PART, k) for k in range(0, SAMPLES, PART))
+    return {"way": recipe if way == "ours" else way, "minutes": minutes, "seed": seed, "images": seen, **found}
+
+
+def main() -> None:
+    """Print one line of JSON for each way, number of minutes and seed; lines that --log has are not repeated."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--judge", type=Path, required=True)
+    parser.add_argument("--ways", nargs="+", default=["ours", *PEERS], choices=["ours", *PEERS])
+    parser.add_argument("--recipe", default="dcgan_small", help="ours")
+    parser.add_argument("--minutes", nargs="+", type=float, default=[3, 10, 30])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--log", type=Path, help="file of the lines, so that a stopped comparison goes on")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    lines = asked.log.read_text().splitlines() if asked.log and asked.log.exists() else []
+    done = {(r["way"], r["minutes"], r["seed"]) for r in map(json.loads, lines)}
+    judge, pixels = Judge(asked.judge, str(DATA)), open_source(str(DATA)).images
+    images = torch.from_numpy(pixels[:]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    for minutes in asked.minutes:
+        for seed in asked.seeds:
+            for way in asked.ways:
+                if (asked.recipe if way == "ours" else way, minutes, seed) in done:
+                    continue
+                line = json.dumps(compete(way, asked.recipe, minutes, seed, images, judge))
+                print(line, flush=True)
+                if asked.log:
+                    with asked.log.open("a") as file:
+                        file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
