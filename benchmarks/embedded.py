@@ -28,12 +28,12 @@ from ganvas.features.extractor import pocket
 from ganvas.imaging.resize import resize
 from ganvas.inference.enhance import Enhancer
 from ganvas.metrics.psnr import psnr
+from ganvas.models.cards import FOLDER, WEIGHT_FILE
 from ganvas.models.foreign import build_network
-from ganvas.models.resolve import EMBEDDED, ImageModel, resolve
+from ganvas.models.resolve import ImageModel, resolve
 from ganvas.policy import Policy
 
 HERE = Path(__file__).parent
-PACKAGE = Path(ganvas.__file__).parent
 NETWORK = {"generator.width": 48, "generator.convolutions": 8}
 TAPS = ["relu1", "relu2", "relu3", "relu4"]
 SETS = ("Set5", "BSD100")
@@ -51,7 +51,7 @@ def train(asked: argparse.Namespace) -> None:
 
 
 def write(asked: argparse.Namespace) -> None:
-    file = PACKAGE / EMBEDDED[f"compact-x{asked.scale}"][0]
+    file = FOLDER / f"x{asked.scale}" / WEIGHT_FILE
     save_network(resolve(asked.run).network, file)
     shutil.copyfile(Path(asked.run) / "log.jsonl", HERE / f"compact_x{asked.scale}.jsonl")
     print(f"{file}: {file.stat().st_size:,} bytes")
@@ -92,7 +92,7 @@ def through(model: ImageModel) -> Enlarge:
 
 
 def measure(asked: argparse.Namespace) -> None:
-    model = asked.model or f"compact-x{asked.scale}"
+    model = asked.model or f"x{asked.scale}"
     ways = {"bicubic": lambda low: resize(low, scale=asked.scale), model: through(resolve(model))}
     for name in SETS:
         made = list(examples(Path(asked.data) / name, asked.scale))

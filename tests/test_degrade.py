@@ -18,7 +18,7 @@ from ganvas.catalog import DEGRADATIONS
 from ganvas.config import Spec
 from ganvas.data.dataset import Facts
 from ganvas.data.degrade import Degradation, RandomStream, camera, kernels, second_order
-from ganvas.data.degrade.base import Chain
+from ganvas.data.degrade.base import Chain, Sometimes
 from ganvas.data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, SensorNoise
 from ganvas.data.degrade.damage import Grey, Holes, Scratches
 from ganvas.data.degrade.second_order import SecondOrder, Stage
@@ -42,6 +42,8 @@ def made(name: str) -> Degradation:
     """One of the catalogue, at its defaults."""
     if name == "chain":
         return Chain(parts=[Spec(LensBlur), Spec(SensorNoise), Spec(Jpeg)])
+    if name == "sometimes":
+        return Sometimes(part=Spec(SensorNoise), share=1.0)
     return DEGRADATIONS[name]()
 
 
@@ -110,11 +112,21 @@ def test_a_degradation_is_written_to_a_config_and_read_again(name: str) -> None:
     from ganvas.config import decode
 
     parts = {"parts": [Spec(SensorNoise), Spec(Jpeg, quality=(20.0, 30.0))]} if name == "chain" else {}
+    parts |= {"part": Spec(SensorNoise)} if name == "sometimes" else {}
     spec = Spec(DEGRADATIONS[name], **parts)
     again = decode(spec.to_dict())
     assert again == spec
     images = scenes(1)
     assert torch.equal(again.build()(images, [3], seed=1), spec.build()(images, [3], seed=1))
+
+
+def test_sometimes_degrades_its_share_and_leaves_the_others() -> None:
+    images = scenes(1).expand(400, -1, -1, -1)
+    result = Sometimes(part=Spec(SensorNoise, sigma=(20.0, 20.0)), share=0.3)(images, range(400), seed=0)
+    changed = (result != images).flatten(1).any(1).double().mean().item()
+    assert abs(changed - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 400)
+    with pytest.raises(UsageError, match="Bicubic changes the size or the channels"):
+        Sometimes(part=Spec(Bicubic))
 
 
 def test_numbers_of_a_place_are_flat_and_of_their_own() -> None:

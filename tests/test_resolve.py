@@ -18,9 +18,10 @@ from ganvas.export.interpolate import interpolate
 from ganvas.export.pth import checkpoint_of, save_network
 from ganvas.imaging.resize import resize
 from ganvas.inference.enhance import for_inference
-from ganvas.models import resolve as resolving
+from ganvas.models import cards
+from ganvas.models.cards import EMBEDDED, pick_embedded
 from ganvas.models.foreign import load_network
-from ganvas.models.resolve import EMBEDDED, pick_embedded, resolve, weight_file
+from ganvas.models.resolve import resolve, weight_file
 from ganvas.policy import Policy
 
 SMALL = {
@@ -55,8 +56,15 @@ def test_a_weight_file(name, tmp_path):
 
 
 def test_the_embedded_models_are_data(tmp_path, monkeypatch):
-    network, file = saved(tmp_path, "compact", "small.safetensors", scale=4)
-    monkeypatch.setattr(resolving, "EMBEDDED", {"small-x4": (str(file), 4, "Small."), "small-x2": ("none", 2, "None.")})
+    facts = {"purpose": "Small.", "commands": ["upscale"], "default_for": "upscale", "license": "", "data": ""}
+    for name, scale in (("small-x4", 4), ("small-x2", 2)):
+        card = {**facts, "training": "", "measured": [], "limits": [], "scale": scale}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.json").write_text(json.dumps(card))
+    network, _ = saved(tmp_path / "small-x4", "compact", "weights.safetensors", scale=4)
+    monkeypatch.setattr(cards, "FOLDER", tmp_path)
+    monkeypatch.setattr(cards, "EMBEDDED", cards.read_cards(tmp_path))
+    monkeypatch.setattr(cards, "NAMES", cards.EMBEDDED)
     assert pick_embedded() == "small-x4"
     assert [pick_embedded(s) for s in (1, 2, 2.1, 4, 7)] == ["small-x2", "small-x2", "small-x4", "small-x4", "small-x4"]
     x = torch.rand(1, 3, 8, 8)
@@ -67,14 +75,7 @@ def test_the_embedded_models_are_data(tmp_path, monkeypatch):
         resolve("smal-x4")
 
 
-def test_the_catalogue_of_embedded_models_holds_together():
-    for name, (file, scale, said) in resolving.EMBEDDED.items():
-        assert name.endswith(f"x{scale}")
-        assert file.endswith(f"x{scale}.safetensors")
-        assert said.endswith(".")
-
-
-@pytest.mark.parametrize("name", EMBEDDED)
+@pytest.mark.parametrize("name", [name for name, card in EMBEDDED.items() if card.default_for == "upscale"])
 def test_the_embedded_models_are_better_than_bicubic(name):
     """A photograph that none of them was trained on, made smaller, and larger again."""
     from skimage.data import chelsea

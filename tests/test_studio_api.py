@@ -35,7 +35,7 @@ from starlette.websockets import WebSocketDisconnect
 
 import ganvas
 from conftest import needed
-from ganvas.api import ApplyOptions, apply, run_holder
+from ganvas.api import EMBEDDED, ApplyOptions, apply, run_holder
 from ganvas.errors import UserError
 from ganvas.studio import security
 from ganvas.studio.jobs import Jobs
@@ -668,7 +668,7 @@ def test_models(explorer, trained, monkeypatch):
     (trained / "models" / "gone.pth").symlink_to(trained / "nothing")
     (trained / "models" / "w.pth").write_bytes(b"x")
     models = explorer.get("/api/models").json()
-    assert {row["name"] for row in models["embedded"]} == {"compact-x2", "compact-x4"}
+    assert {row["name"] for row in models["embedded"]} == set(EMBEDDED)
     assert {row["name"] for row in models["own"]} == {"models/w.pth", "runs/gan", "runs/cgan"}
     assert all(row["sha256"] and row["bytes"] for row in models["public"])
     sentence(explorer.post("/api/models/public/none"), 400)

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from .inference.apply import preview as preview
     from .inference.stylize import stylize as stylize
     from .metrics.modes import coverage as coverage
+    from .models.cards import EMBEDDED as EMBEDDED
+    from .models.cards import NAMES as NAMES
+    from .models.cards import PLAIN as PLAIN
+    from .models.cards import embedded_card as embedded_card
     from .models.folder import model_folder as model_folder
+    from .models.listing import own_models as own_models
     from .models.model import Model as Model
     from .models.model import accuracy as accuracy
     from .models.model import load as load
-    from .models.resolve import EMBEDDED as EMBEDDED
-    from .models.resolve import PLAIN as PLAIN
     from .reporting import report as report
     from .reporting.read import read_records as read_records
     from .run import Run as Run
@@ -52,8 +55,9 @@ HOMES = {
     **dict.fromkeys(["evaluate", "find_metric", "record_evaluation"], "evaluation.evaluate"),
     **dict.fromkeys(["ImagePair", "nearest_images"], "evaluation.nearest"),
     **dict.fromkeys(["grid", "save_walk"], "imaging.grid"),
-    **dict.fromkeys(["EMBEDDED", "PLAIN"], "models.resolve"),
+    **dict.fromkeys(["EMBEDDED", "NAMES", "PLAIN", "embedded_card"], "models.cards"),
     "model_folder": "models.folder",
+    "own_models": "models.listing",
     "weights": "checkpoints.download:",
     **dict.fromkeys(["ApplyOptions", "apply", "preview"], "inference.apply"),
     "stylize": "inference.stylize",

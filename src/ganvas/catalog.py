@@ -123,6 +123,7 @@ NETWORKS = Shelf(
     networks.compact: compact=Compact
     networks.superres_discriminators: vgg_discriminator=VGGDiscriminator unet_discriminator=UNetDiscriminator
     networks.unet: unet_generator=Generator
+    networks.residual_unet: residual_unet=ResidualUNet
     networks.cyclegan: translation_generator=Generator
     networks.patchgan: patch_discriminator=Discriminator
     networks.stargan: stargan_generator=Generator stargan_discriminator=Discriminator
@@ -161,7 +162,7 @@ DEGRADATIONS = Shelf(
     data.degrade.second_order: second_order=SecondOrder stage=Stage
     data.degrade.weather: haze=Haze rain=Rain low_light=LowLight
     data.degrade.damage: grey=Grey holes=Holes scratches=Scratches
-    data.degrade.base: chain=Chain
+    data.degrade.base: chain=Chain sometimes=Sometimes
     """
 )
 

@@ -46,6 +46,14 @@ def say_hidden(built_in: Collection[str], *names: object) -> None:
         say(f"{sentence}.", "yellow")
 
 
+def check_model(name: str, command: str) -> None:
+    """Say if an embedded model hides a path of that name; raises `UsageError` if the command does not take it."""
+    from ..models.cards import NAMES, check_embedded
+
+    say_hidden(NAMES, name)
+    check_embedded(name, command)
+
+
 def print_json(result: dict[str, Any]) -> None:
     """Print the JSON result on stdout, in ASCII where stdout cannot take its text as it is."""
     text = json.dumps(result, ensure_ascii=False)

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from ..paths import user_path
 from .console import JsonFlag, Output, print_json, say, say_hidden
 
 Layout = Annotated[
@@ -27,9 +26,9 @@ def interpolate_weights(
     from ..checkpoints.files import write
     from ..export.interpolate import interpolate
     from ..export.pth import checkpoint_of
-    from ..models.resolve import EMBEDDED
+    from ..models.cards import NAMES
 
-    say_hidden(EMBEDDED, psnr, gan)
+    say_hidden(NAMES, psnr, gan)
     checkpoint = interpolate(checkpoint_of(psnr), checkpoint_of(gan), alpha)
     write(output, checkpoint, layout=layout)
     if as_json:
@@ -50,15 +49,15 @@ def export(
     from ..checkpoints.files import write
     from ..export.folder import export_folder
     from ..export.pth import checkpoint_of
-    from ..models.resolve import EMBEDDED
+    from ..models.cards import NAMES
 
-    say_hidden(EMBEDDED, model)
+    say_hidden(NAMES, model)
     if output.suffix:
         checkpoint = checkpoint_of(model)
         write(output, checkpoint, layout=layout)
         result = {"output": str(output), "network": checkpoint.network, **checkpoint.options}
     else:
-        result = {"output": str(output), "files": export_folder(user_path(model), output)}
+        result = {"output": str(output), "files": export_folder(model, output)}
     if as_json:
         return print_json(result)
     say(f"{model} in {output}")

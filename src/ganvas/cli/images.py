@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .batch import Alpha, BatchConsole, FileArguments, Input, changed_options
-from .console import Device, JsonFlag, Output, say_hidden
+from .console import Device, JsonFlag, Output, say, say_hidden
 from .help import expand_groups, option_group
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def upscale(
 
     Bit depth, colours, transparency and metadata are kept.
     """
-    from ..models.resolve import pick_embedded
+    from ..models.cards import pick_embedded
 
     batch = files.jobs(source, output, alpha)
     _change_images("upscale", batch, model or pick_embedded(result.outscale), None, result, tiles, network, as_json)
@@ -93,10 +93,10 @@ def restore(
     source: Input,
     output: Output,
     *,
-    model: Annotated[str | None, typer.Option(help="Run or weight file. [required]")] = None,
-    mask: Annotated[
-        Path | None, typer.Option(help="With an inpaint model: image, white in holes, or a folder.")
+    model: Annotated[
+        str | None, typer.Option(help="Run, weight file or embedded.", show_default="clean; with --mask, inpaint")
     ] = None,
+    mask: Annotated[Path | None, typer.Option(help="Image, white in holes to fill, or a folder of them.")] = None,
     result: ResultArguments,
     alpha: Alpha = "transparency",
     files: FileArguments,
@@ -104,17 +104,20 @@ def restore(
     network: NetworkArguments,
     as_json: JsonFlag = False,
 ) -> None:
-    """Denoise, deblur, dehaze, colorize or inpaint images.
+    """Denoise, dehaze, brighten, colorize or inpaint images.
 
-    The model decides which; images keep their size, bit depth and metadata.
+    The model decides which (`ganvas list models`); images keep their size, bit depth and metadata.
     """
     from ..errors import UsageError
+    from ..models.cards import pick_restorer
 
-    if model is None:
-        raise UsageError("Missing --model: a run or a weight file.")
     batch = files.jobs(source, output, alpha)
     if mask and (unused := changed_options(result, tiles)):
         raise UsageError(f"--mask changes holes alone; leave {', '.join(unused)} out.")
+    if model is None:
+        card = pick_restorer(masked=mask is not None)
+        model = card.name
+        say(f"Model: {model}. {card.purpose} Others: ganvas list models.")
     _change_images("restore", batch, model, mask, result, tiles, network, as_json)
 
 
@@ -132,7 +135,8 @@ def _change_images(
     from ..inference.batch import own_size, run_jobs
     from ..inference.enhance import EnhanceOptions, Enhancer, Target
     from ..inference.inpaint import Inpainter
-    from ..models.resolve import EMBEDDED, PLAIN, resolve
+    from ..models.cards import NAMES, PLAIN
+    from ..models.resolve import resolve
     from ..policy import Policy, keep_large_buffers
 
     keep_large_buffers(one_heap=True)
@@ -143,7 +147,7 @@ def _change_images(
     )
     options = EnhanceOptions(target, result.strength, result.keep_colours, result.grain, tile, overlap, tiles.wrap)
     policy = Policy.choose(network.device, network.precision)
-    say_hidden([*EMBEDDED, PLAIN], name, result.psnr_model)
+    say_hidden([*NAMES, PLAIN], name, result.psnr_model)
     model = resolve(name, scale=network.model_scale, activation=network.activation, verb=verb)
     base = resolve(result.psnr_model, verb=verb) if result.psnr_model else None
     worker = Inpainter(model, policy, mask) if mask else Enhancer(model, policy, options, base)

@@ -1,16 +1,15 @@
 """The commands that generate images from latents: `sample`, `interpolate`."""
 
 import re
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import Device, JsonFlag, Output, print_json, say
+from .console import Device, JsonFlag, Output, check_model, print_json, say
 
 
 def sample(
-    run: Annotated[Path, typer.Argument(help="Run or model folder.")],
+    run: Annotated[str, typer.Argument(help="Run, model folder, or embedded.")],
     output: Output,
     seeds: Annotated[str, typer.Option(help="Seeds of the latents, as 0-63 or 0,3,9-12.")] = "0-63",
     label: Annotated[str | None, typer.Option(help="Class name or number, condition vector, or caption.")] = None,
@@ -26,6 +25,7 @@ def sample(
     from ..models.model import load
     from .save import save_samples
 
+    check_model(run, "sample")
     check_range("--trunc", trunc, 0, 10)
     numbers = parse_seeds(seeds)
     model = load(run, device=device)
@@ -37,7 +37,7 @@ def sample(
 
 
 def interpolate(
-    run: Annotated[Path, typer.Argument(help="Run or model folder.")],
+    run: Annotated[str, typer.Argument(help="Run, model folder, or embedded.")],
     output: Output,
     seeds: Annotated[str, typer.Option(help="Seeds of the latents on the path, as 0-7 or 0,3,9-12.")] = "0-7",
     steps: Annotated[int | None, typer.Option(help="Images per latent.", show_default="24, or 8 for .png")] = None,
@@ -53,6 +53,7 @@ def interpolate(
     from ..models.model import load
     from .save import save_interpolation
 
+    check_model(run, "sample")
     steps = steps if steps is not None else 8 if output.suffix.lower() == ".png" else 24
     check_range("--steps", steps, 1, 1000)
     check_range("--fps", fps, 1, 240)

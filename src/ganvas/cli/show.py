@@ -1,33 +1,59 @@
 """The commands that list and describe components and recipes: `list`, `show`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .console import JsonFlag, console, plain, print_json, print_table
 
+MODELS = "models"  # the list that is no shelf of the catalogue
+
 
 def list_(
     shelf: Annotated[
-        str | None, typer.Argument(help="One list: recipes, data, losses, penalties, networks, metrics, ...")
+        str | None, typer.Argument(help="One list: recipes, models, data, losses, networks, metrics, ...")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List recipes, losses, networks, data sets and more.
+    """List recipes, models, losses, networks and more.
 
-    Each entry has a name, a summary and a paper.
+    Each entry has a name, a summary and a paper; models have commands and a licence.
     """
     from ..catalog import SHELVES
     from ..describe import entries
     from ..errors import UsageError, did_you_mean
 
-    if shelf is not None and shelf not in SHELVES:
-        raise UsageError(f"There is no list {shelf!r}.{did_you_mean(shelf, SHELVES)} There are: {', '.join(SHELVES)}.")
+    lists = [*SHELVES, MODELS]
+    if shelf == MODELS:
+        return _list_models(as_json)
+    if shelf is not None and shelf not in lists:
+        raise UsageError(f"There is no list {shelf!r}.{did_you_mean(shelf, lists)} There are: {', '.join(lists)}.")
     shelves = {name: entries(name) for name in ([shelf] if shelf else SHELVES)}
     if as_json:
         return print_json({title: [entry._asdict() for entry in rows] for title, rows in shelves.items()})
     for title, rows in shelves.items():
         print_table(title, ["name", "summary", "paper"], [list(entry) for entry in rows])
+
+
+def _list_models(as_json: bool) -> None:
+    """List the embedded models, public weights, and own models below `runs` and `models` of this place."""
+    from ..checkpoints import download
+    from ..models.listing import embedded_rows, own_rows
+
+    embedded, own = embedded_rows(), own_rows((Path("runs"), False), (Path("models"), True))
+    folder = download.folder()
+    public: list[dict[str, Any]] = [
+        {"name": f.name, "purpose": f.what, "here": (folder / f.file).is_file()} for f in download.FILES.values()
+    ]
+    if as_json:
+        return print_json({"embedded": embedded, "public": public, "own": own})
+    rows = [[c["name"], ", ".join(c["commands"]), c["purpose"], c["license"].partition(";")[0]] for c in embedded]
+    print_table("Embedded: --model NAME", ["name", "command", "purpose", "licence"], rows)
+    here = [[p["name"], p["purpose"], "here" if p["here"] else f"ganvas weights fetch {p['name']}"] for p in public]
+    print_table("Public weights", ["name", "purpose", "state"], here)
+    if own:
+        print_table("Own: --model PATH", ["path", "what"], [[o["name"], o["purpose"]] for o in own])
 
 
 def show(

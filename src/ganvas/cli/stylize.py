@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from .batch import BatchConsole, FileArguments, changed_options
-from .console import Device, JsonFlag, Output, say
+from .console import Device, JsonFlag, Output, say, say_hidden
 from .help import expand_groups, option_group
 
 if TYPE_CHECKING:
@@ -120,8 +120,10 @@ def _by_model(
     from ..errors import UsageError
     from ..inference.styles import read_mask
     from ..inference.stylize import NetworkStylizer, load_stylizer
+    from ..models.cards import NAMES
     from ..models.resolve import wrong_kind
 
+    say_hidden(NAMES, file)
     model = load_stylizer(file, options.encoder, device=device)
     if not model.task.translates:
         raise wrong_kind(file, model.task, "stylize")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .batch import Alpha, BatchConsole, FileArguments, Input
-from .console import Device, JsonFlag, Output
+from .console import Device, JsonFlag, Output, check_model
 from .help import expand_groups
 
 Precision = Annotated[str, typer.Option(help="Precision: fp32, bf16 or auto.")]
@@ -41,6 +41,7 @@ def translate(
     batch = files.jobs(source, output, alpha)
     if model is None:
         raise UsageError("Missing --model: a run, a model folder or a weight file.")
+    check_model(model, "translate")
     network = load(model, device=device, precision=precision)  # type: ignore[arg-type]
     if not network.task.translates or network.task.restores:
         raise wrong_kind(model, network.task, "translate")

@@ -5,12 +5,18 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..files import atomic_write
+from ..models.cards import embedded_card
 from ..models.folder import model_folder
+from ..paths import user_path
 
 
-def export_folder(model: Path, output: Path) -> list[str]:
-    """Copy a run's model folder and list its files; raises `UsageError` if there is none or `output` has content."""
-    folder = model_folder(model)
+def export_folder(model: Path | str, output: Path) -> list[str]:
+    """Copy the model folder of a run or of an embedded model and list its files.
+
+    Raises `UsageError` if there is none or `output` has content.
+    """
+    card = embedded_card(model)
+    folder = model_folder(card.locate() if card else user_path(model))
     if folder is None:
         raise UsageError(f"{model} holds no model; a folder is made of a run. Weights go into .pth or .safetensors.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):

@@ -8,9 +8,10 @@ from .. import catalog
 from ..checkpoints.files import Checkpoint, write
 from ..checkpoints.layouts_translation import KNOWN
 from ..errors import UsageError
+from ..models.cards import embedded_card
 from ..models.foreign import read_checkpoint
 from ..models.model import load
-from ..models.resolve import EMBEDDED, kind_of, weight_file
+from ..models.resolve import kind_of, weight_file
 from ..paths import user_path
 
 
@@ -19,7 +20,8 @@ def checkpoint_of(model: Path | str) -> Checkpoint:
 
     Raises `UsageError` if there is no such model, and for a run of another kind, which has no layout.
     """
-    if str(model) in EMBEDDED or not user_path(model, "The model").is_dir():
+    card = embedded_card(model)
+    if not (card.locate() if card else user_path(model, "The model")).is_dir():
         return read_checkpoint(weight_file(model))
     task = load(model, device="cpu", precision="fp32").task
     if not task.restores:

@@ -12,8 +12,9 @@ from PIL import Image
 from ..errors import UsageError, did_you_mean
 from ..features.gram import Perception, choose_network
 from ..imaging.photo import open_photo
+from ..models.cards import check_embedded, pick_embedded, pick_restorer
 from ..models.model import load
-from ..models.resolve import pick_embedded, resolve, wrong_kind
+from ..models.resolve import resolve, wrong_kind
 from ..policy import Policy, pick_device
 from .batch import Change, FileOptions, Job, Outcome, jobs_for, run_jobs
 from .enhance import EnhanceOptions, Enhancer, Target
@@ -76,9 +77,8 @@ def preview(file: Name, longest: int = 4096) -> bytes:
 
 
 def _enhancer(verb: str, options: ApplyOptions) -> Change:
-    name = options.model or (pick_embedded(options.outscale) if verb == "upscale" else None)
-    if name is None:
-        raise UsageError("Restoring needs a model: a run or a weight file.")
+    default = pick_embedded(options.outscale) if verb == "upscale" else None
+    name = options.model or default or pick_restorer(masked=options.mask is not None).name
     policy = Policy.choose(options.device, "auto", "off")
     model = resolve(name, verb=verb)
     if options.mask:
@@ -90,6 +90,7 @@ def _enhancer(verb: str, options: ApplyOptions) -> Change:
 def _translator(verb: str, options: ApplyOptions) -> Change:
     if options.model is None:
         raise UsageError("Translating needs a model: a run, a model folder or a weight file.")
+    check_embedded(options.model, verb)
     model = load(options.model, device=options.device)
     if not model.task.translates or model.task.restores:
         raise wrong_kind(options.model, model.task, verb)

@@ -15,6 +15,7 @@ from ..imaging.channels import luma
 from ..imaging.decode import save_png, to_uint8
 from ..imaging.photo import Photo
 from ..imaging.values import as_given, to_batch
+from ..models.cards import check_embedded
 from ..models.foreign import build_network, read_checkpoint
 from ..models.model import Model, load
 from ..networks.adain import VGG_WIDTHS, NormalisedVGG
@@ -150,6 +151,7 @@ def load_stylizer(
 
     Raises `UsageError` if the files are not a decoder and its encoder.
     """
+    check_embedded(model, "stylize")
     if encoder is None:
         return load(model, device=device, precision=precision)
     decodes, encodes = read_checkpoint(user_path(model)), read_checkpoint(user_path(encoder))
@@ -198,7 +200,7 @@ def stylize(
             gatys = GatysStylizer(together, Perception(network=name), settings, device=pick_device(device))
             result = torch.cat([gatys.stylize(with_channels(image[:, :3], 3)) for image in batch.split(1)])
         else:
-            known = model if isinstance(model, Model) else load(model, device=device)
+            known = model if isinstance(model, Model) else load_stylizer(model, None, device=device)
             area = None if mask is None else (luma(read_image(mask)[:, :3]) + 1) / 2
             stylizer, channels = NetworkStylizer(known, together, alpha, area), known.input_channels()
             if channels != batch.shape[1]:

@@ -14,7 +14,7 @@ from ..config import Spec, accepts, decode, plain
 from ..data.batches import iterate_once
 from ..data.dataset import CHANNEL_NAMES, Dataset
 from ..data.sources import open_source
-from ..errors import UsageError, UserError
+from ..errors import UsageError, UserError, did_you_mean
 from ..imaging.values import as_given, to_batch
 from ..latent.walk import walk, walk_batches
 from ..paths import user_path
@@ -23,6 +23,7 @@ from ..run import read_config, read_weights, saved_facts
 from ..tasks.base import Label, Task
 from ..tasks.label_translation import AppliedLabelTranslation
 from ..tasks.translation import Applied
+from .cards import EMBEDDED, embedded_card
 from .folder import WEIGHTS, model_folder
 from .foreign import build_network, read_checkpoint
 
@@ -212,12 +213,13 @@ def accuracy(model: Model, data: Dataset | str | os.PathLike[str]) -> float:
 def load(
     path: str | os.PathLike[str], *, device: str = "auto", precision: PrecisionName = "auto", trust: Sequence[type] = ()
 ) -> Model:
-    """Load a model from a run, a model folder, or a weight file of another project, on any machine.
+    """Load a model from a run, a model folder, a weight file of another project, or the name of an embedded one.
 
     Its config may name classes of the catalogue, and those of `trust`: your own components.
     Raises `UsageError` if there is none, `UserError` if its files are damaged or name what is not in the catalogue.
     """
-    path, device = user_path(path, "The model"), plain(device)
+    card, device = embedded_card(path), plain(device)
+    path = card.locate() if card else user_path(path, "The model")
     if path.is_file():
         return load_foreign(path, device, precision)
     folder = model_folder(path) or _refuse_folder(path)
@@ -285,7 +287,10 @@ def _refuse_folder(path: Path) -> NoReturn:
     """Raise `UsageError` for a path without a model."""
     if (path / "config.json").is_file():
         raise UsageError(f"{path} holds no model yet; its first snapshot has not been taken.")
-    raise UsageError(f"{path} {'holds no model' if path.exists() else 'does not exist'}; give a run or a model folder.")
+    if path.exists():
+        raise UsageError(f"{path} holds no model; give a run or a model folder.")
+    near, names = did_you_mean(str(path), EMBEDDED), ", ".join(EMBEDDED)
+    raise UsageError(f"{path} does not exist; give a run or a model folder, or an embedded model: {names}.{near}")
 
 
 def _build(config: dict[str, Any], folder: Path, trust: tuple[type, ...]) -> Task:

@@ -6,23 +6,19 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..errors import UsageError, did_you_mean
+from ..errors import UsageError
 from ..game import ImageToImage
 from ..paths import shell_word, user_path
+from .cards import PLAIN, embedded_card, no_model
 from .foreign import build_network, read_checkpoint
 
 if TYPE_CHECKING:
     from ..tasks.base import Task
 
-EMBEDDED: dict[str, tuple[str, int, str]] = {  # name: file beside this module, scale, description
-    "compact-x2": ("compact_x2.safetensors", 2, "Compact x2, trained by the project on photographs."),
-    "compact-x4": ("compact_x4.safetensors", 4, "Compact x4, trained by the project on photographs."),
-}
 COMMANDS = {  # of networks that do not enlarge, for messages
     **dict.fromkeys(("translation_generator", "unet_generator", "stargan_generator"), "translate"),
     **dict.fromkeys(("transformer_net", "adain_decoder"), "stylize"),
 }
-PLAIN = "bicubic"  # no network: the baseline of the others
 
 
 class Unchanged(ImageToImage):
@@ -41,25 +37,12 @@ class ImageModel:
     name: str
 
 
-def pick_embedded(outscale: float | None = None) -> str:
-    """Name the smallest embedded model of at least that scale; the largest for None or where none is large enough."""
-    by_scale = sorted(EMBEDDED, key=lambda name: EMBEDDED[name][1])
-    return next((n for n in by_scale if outscale is not None and outscale <= EMBEDDED[n][1]), by_scale[-1])
-
-
 def weight_file(model: Path | str) -> Path:
     """The file of an embedded model's name, or of a path; raises `UsageError` if there is none."""
-    if str(model) not in EMBEDDED:
-        if not (file := user_path(model, "The model")).exists():
-            names = [*EMBEDDED, PLAIN]
-            near = did_you_mean(str(model), names)
-            raise UsageError(
-                f"There is no model {model}.{near} Give a run, a weight file, or one of {', '.join(names)}."
-            )
-        return file
-    file = Path(__file__).parent / EMBEDDED[str(model)][0]
-    if not file.is_file():
-        raise UsageError(f"This installation lacks the embedded model {model}; give a weight file or a run as --model.")
+    if card := embedded_card(model):
+        return card.locate()
+    if not (file := user_path(model, "The model")).exists():
+        raise no_model(model)
     return file
 
 
@@ -74,9 +57,14 @@ def resolve(
     """
     if str(model) == PLAIN:
         return ImageModel(Unchanged(), 3, PLAIN)
-    if str(model) not in EMBEDDED and (folder := user_path(model, "The model")).is_dir():
-        return _resolve_folder(folder, verb)
-    checkpoint = read_checkpoint(weight_file(model), scale=scale, activation=activation)
+    if card := embedded_card(model):
+        card.check(verb)
+    path = card.locate() if card else user_path(model, "The model")
+    if path.is_dir():
+        return _resolve_folder(path, str(model), verb)
+    if not path.exists():
+        raise no_model(model, verb)
+    checkpoint = read_checkpoint(path, scale=scale, activation=activation)
     network, title = build_network(checkpoint), checkpoint.title
     command = COMMANDS.get(checkpoint.network)
     way_out = f" Use `ganvas {command} --model {model}`." if command else ""
@@ -92,15 +80,15 @@ def resolve(
     return ImageModel(network, int(channels), str(model))
 
 
-def _resolve_folder(folder: Path, verb: str) -> ImageModel:
-    """Load the network of a run or a model folder, which must be a restoration model."""
+def _resolve_folder(folder: Path, name: str, verb: str) -> ImageModel:
+    """Load the network of a run or a model folder, which must be a restoration model; `name` is for messages."""
     from .model import load  # tasks and data, which weight files do without
 
     model = load(folder, device="cpu", precision="fp32")
     if not model.task.restores:
-        raise wrong_kind(folder, model.task, verb)
+        raise wrong_kind(name, model.task, verb)
     assert isinstance(model.task.generator, ImageToImage)
-    return ImageModel(model.task.generator.on_images().eval(), int(model.config["data"]["channels"]), str(folder))
+    return ImageModel(model.task.generator.on_images().eval(), int(model.config["data"]["channels"]), name)
 
 
 def kind_of(task: "Task") -> str:

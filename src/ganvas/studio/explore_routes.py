@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from ..api import Model, UserError, grid, load, save_walk
+from ..api import Model, UserError, embedded_card, grid, load, save_walk
 from .job_routes import jobs_of
 from .jobs import Job, QueueFull
 from .models_routes import model_path
@@ -42,7 +42,8 @@ class Shelf:
 
     def get(self, path: str) -> Model:
         """The model of a run or model folder, for images on the device that is fastest; call it under `lock`."""
-        folder = Path(path)
+        card = embedded_card(path)
+        folder = card.locate() if card else Path(path)
         if not folder.exists():
             raise UserError(f"{path} does not generate images from noise; its page is Enhance.")
         key = (path, max((f.stat().st_mtime_ns for f in folder.glob("model/*")), default=folder.stat().st_mtime_ns))

@@ -1,19 +1,17 @@
 """Routes of Models: embedded, public and own weights, and the addresses by which other screens name a model."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from ..api import EMBEDDED, PLAIN, UserError, model_folder, weights
+from ..api import EMBEDDED, NAMES, PLAIN, UserError, own_models, weights
 from .job_routes import jobs_of
 from .jobs import Job
 from .processes import UPLOADS
 from .security import inside
 
 router = APIRouter(prefix="/api/models", tags=["models"])
-FILES = (".safetensors", ".pth", ".pt", ".bin")
 MOST = 500  # own models that are listed
 BUILT_IN = ("digits", "photos", "ring", "grid", "gaussians", "swissroll", "line")
 
@@ -26,7 +24,11 @@ def place_of(request: Request) -> Any:
 @router.get("")
 def read_models(request: Request) -> dict[str, Any]:
     """Models that come with the package, public weights, and those below the folders of runs and models."""
-    embedded = [{"name": name, "scale": scale, "what": what} for name, (_, scale, what) in EMBEDDED.items()]
+    embedded = [
+        {"name": card.name, "scale": card.scale, "what": card.purpose, "commands": list(card.commands),
+         "license": card.license, "masked": card.masked}
+        for card in EMBEDDED.values()
+    ]  # fmt: skip
     public = [
         {
             "name": file.name, "file": file.file, "bytes": file.size, "sha256": file.sha256, "address": file.address,
@@ -35,7 +37,7 @@ def read_models(request: Request) -> dict[str, Any]:
         for file in weights.FILES.values()
     ]  # fmt: skip
     place = place_of(request)
-    own = [*own_models(place.models, "models"), *own_models(place.runs, "runs")]
+    own = [*own_below(place.models, "models"), *own_below(place.runs, "runs")]
     return {"embedded": embedded, "public": public, "own": own[:MOST], "folder": str(weights.folder())}
 
 
@@ -51,31 +53,17 @@ def fetch(name: str, request: Request) -> dict[str, Any]:
     return jobs_of(request).add(f"fetch {name}", work).as_dict()
 
 
-def own_models(root: Path, title: str) -> list[dict[str, Any]]:
-    """Model folders and weight files two levels below a folder: the name for the API, the kind, the size."""
-    rows: list[dict[str, Any]] = []
-    for folder, inner, files in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        path = Path(folder)
-        depth = len(path.relative_to(root).parts)
-        if depth and model_folder(path):
-            weight = model_folder(path) or path
-            size = sum(file.stat().st_size for file in weight.glob("generator.safetensors"))
-            rows.append({"name": f"{title}/{path.relative_to(root).as_posix()}", "kind": "folder", "bytes": size})
-            inner.clear()
-            continue
-        for file in sorted(files):
-            if file.endswith(FILES) and title == "models" and (path / file).is_file():
-                name = f"{title}/{(path / file).relative_to(root).as_posix()}"
-                rows.append({"name": name, "kind": "file", "bytes": (path / file).stat().st_size})
-        if depth >= 2 or len(rows) >= MOST:
-            inner.clear()
-    return rows
+def own_below(root: Path, title: str) -> list[dict[str, Any]]:
+    """Models below a folder of this server: the name for the API, the kind, the size."""
+    return [
+        {"name": f"{title}/{own.path.relative_to(root).as_posix()}", "kind": own.kind, "bytes": own.bytes}
+        for own in own_models(root, files=title == "models")
+    ]
 
 
 def model_path(request: Request, name: str) -> str:
     """The value of `--model` for a name of this API: embedded, bicubic, or a path below the folders of the server."""
-    if name in EMBEDDED or name == PLAIN:
+    if name in NAMES or name == PLAIN:
         return name
     return below_roots(request, name, f"There is no model {name!r}; names are those of /api/models.")
 

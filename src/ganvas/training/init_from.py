@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from ..catalog import name_of
 from ..config import Recipe, Spec
 from ..errors import UsageError
+from ..models.cards import embedded_card
 from ..models.folder import WEIGHTS, model_folder
+from ..models.foreign import read_checkpoint
 from ..networks.label_inputs import LABEL_SIZED
 from ..networks.virtual_norm import ReferenceBatch
 from ..paths import user_path
@@ -22,7 +24,8 @@ STATEFUL = ("loss", "penalties", "augment", "pool")  # parts of an `Adversary` w
 
 def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str]) -> None:
     """Give a recipe's networks the `written` options of the source's, such as its filter, unless they are set."""
-    file = user_path(source) / "config.json"
+    card = embedded_card(source)
+    file = (card.locate() if card else user_path(source)) / "config.json"
     saved = read_config(file) if os.path.isfile(file) else {}  # False too for a name that no system takes
     theirs = saved.get("task") or saved.get("recipe", {}).get("task", {})
     for part in ("generator", "discriminator"):
@@ -34,12 +37,13 @@ def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str]) -> None:
 
 
 def initialize(task: Task, source: str | os.PathLike[str], *, raw: bool = False) -> list[str]:
-    """Load the weights of a run (both players) or of a model folder (the generator alone) into a task, in place.
+    """Load the weights of a run (both players), a model folder or a weight file (the generator alone) in place.
 
     The generator's are the averaged ones, or with `raw` those it trained with.  Parts sized by the classes keep their
     random weights where the classes differ; every other difference of shape raises `UsageError`.  Returns notices.
     """
-    path = user_path(source, "--init-from")
+    card = embedded_card(source)
+    path = card.locate() if card else user_path(source, "--init-from")
     players = _players(path, raw)
     notices = []
     for name, weights in players.items():
@@ -53,7 +57,7 @@ def initialize(task: Task, source: str | os.PathLike[str], *, raw: bool = False)
 
 
 def _players(path: Path, raw: bool) -> dict[str, dict[str, Tensor]]:
-    """Weights of each player in a run or a model folder."""
+    """Weights of each player in a run, a model folder or a weight file."""
     run = Run(path)
     if run.exists() and run.states():
         state = run.load_state(check=check_networks)["trainer"]
@@ -65,7 +69,9 @@ def _players(path: Path, raw: bool) -> dict[str, dict[str, Tensor]]:
         raise UsageError(f"{path} holds no training state, so there are no raw weights; leave out --init-raw.")
     if folder := model_folder(path):
         return {"generator": read_weights(folder / WEIGHTS)}
-    raise UsageError(f"--init-from takes a run or a model folder; {path} is neither.")
+    if path.is_file():
+        return {"generator": read_checkpoint(path).state}
+    raise UsageError(f"--init-from takes a run, a model folder, a weight file or an embedded model; {path} is neither.")
 
 
 def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -167,6 +167,30 @@ class Chain(Degradation):
         return channels
 
 
+class Sometimes(Degradation):
+    """A degradation that is applied to a share of the images; the others stay as they are."""
+
+    def __init__(
+        self,
+        *,
+        part: Spec,  # a degradation that keeps the size and the channels, such as jpeg
+        share: float = 0.5,  # share of images that are degraded
+    ):
+        if not (isinstance(part, Spec) and issubclass(part.target, Degradation)):
+            raise UsageError(f"{part!r} is no degradation; ganvas list degradations has them.")
+        self.part, self.share = part.build(), check_share(self, "share", share)
+        if self.part.scale != 1 or not self.part.yields_image or self.part.channels(3) != 3:
+            raise UsageError(f"{type(self.part).__name__} changes the size or the channels, so all images need it.")
+
+    def targets(self, images: Tensor) -> Tensor:
+        """Targets of the part."""
+        return self.part.targets(images)
+
+    def degrade(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
+        """Apply the part, or return the image."""
+        return self.part.degrade(image, random, top) if random.happens(self.share) else image
+
+
 def round_to_levels(images: Tensor, top: int) -> Tensor:
     """Round images to steps of 1 / top in [0, 1]."""
     return images.clamp(0, 1).mul_(top).round_().div_(top)

@@ -67,8 +67,8 @@ export async function show(place) {
   function describe() {
     const { verb } = state;
     const own = models.own.map(({ name }) => name);
-    const embedded = models.embedded.map(({ name }) => name);
-    const names = { upscale: [...embedded, "bicubic", ...own], stylize: ["", ...own] }[verb] || own;
+    const embedded = models.embedded.filter(({ commands }) => commands.includes(verb)).map(({ name }) => name);
+    const names = [...({ stylize: [""] }[verb] || []), ...embedded, ...({ upscale: ["bicubic"] }[verb] || []), ...own];
     if (!names.includes(state.model)) state.model = names[0] ?? "";
     const labels = names.map((name) => ({ name, label: name || "none: optimise the image itself" }));
     const choose = (model) => {

@@ -8,8 +8,9 @@ const GAP = 2; // pixels of white around every image of a sheet
 export const show = (place, name) => (name ? explore(place, name) : choose(place));
 
 async function choose(place) {
-  const { own } = await get("/models");
-  const folders = own.filter(({ kind }) => kind === "folder");
+  const { embedded, own } = await get("/models");
+  const generators = embedded.filter(({ commands }) => commands.includes("sample"));
+  const folders = [...generators, ...own.filter(({ kind }) => kind === "folder")];
   place.append(h("h1", {}, "Explore"));
   if (folders.length) {
     const list = folders.map(({ name }) => h("li", {}, h("a", { href: `/explore/${name}` }, name)));

@@ -27,9 +27,10 @@ export async function show(place) {
 
   const sum = ({ sha256 }) => h("details", {}, h("summary", {}, "SHA-256"), h("code", {}, sha256));
   const named = ({ name, kind }) => (kind === "folder" ? h("a", { href: `/explore/${name}` }, name) : name);
+  const sampled = ({ name, commands }) => named({ name, kind: commands.includes("sample") ? "folder" : "" });
   const tables = [
-    table("In the package: Apache-2.0, nothing to fetch", ["name", "what for", "scale"],
-      embedded.map(({ name, what, scale }) => [name, what, `x${scale}`])),
+    table("In the package, nothing to fetch", ["name", "what for", "command", "licence"],
+      embedded.map((model) => [sampled(model), model.what, model.commands.join(", "), model.license])),
     table("Public weights of metrics and style, fetched once under their own licences",
       ["name", "what for", "size", "state"],
       publics.map((file) => [file.name, [file.what, sum(file)], size(file.bytes), state(file)])),

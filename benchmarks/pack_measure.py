@@ -1,0 +1,298 @@
+"""Measure the models of the pack against baselines, on images that they were not trained on.
+
+    python benchmarks/pack_measure.py measure NAME [--write]     figures; --write puts them into the model's card
+    python benchmarks/pack_measure.py table                      the table of docs/models.md, from the cards
+    python benchmarks/pack_measure.py images DOCS NAME...        before and after, docs/models/NAME.webp
+
+Images: Set5 and the first `COUNT` of BSD100 below `GANVAS_DATA` (default ../shared/data), degraded here with fixed
+seeds; digits are judged by a run of `ganvas train classifier` (--classifier).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from pack import DATA, RUNS
+from PIL import Image
+from torch import Tensor
+
+import ganvas
+from ganvas.data.degrade.base import Degradation
+from ganvas.data.degrade.camera import Bicubic, Jpeg, SensorNoise
+from ganvas.data.degrade.damage import Grey, Holes
+from ganvas.data.degrade.weather import Haze, LowLight
+from ganvas.features.extractor import pocket
+from ganvas.features.gram import Perception
+from ganvas.imaging.colour import to_lab
+from ganvas.models.cards import CARD, EMBEDDED, FOLDER
+from ganvas.models.model import accuracy
+from ganvas.models.resolve import resolve
+from ganvas.tasks.fast_style import load_style
+
+COUNT = 20  # images of BSD100
+SEED = 1_000
+TAPS = ["relu1", "relu2", "relu3", "relu4"]
+COMMAND = "python benchmarks/pack_measure.py measure {}"
+Way = Callable[[Tensor], Tensor]  # (1, C, H, W) in [-1, 1] to (1, 3, H, W)
+Row = tuple[str, str, str]  # what, value, baseline
+
+
+def held_out(side: int = 0) -> Iterator[Tensor]:
+    """Colour images (1, 3, H, W) in [-1, 1], whose sides 4 divides; with `side`, their middle."""
+    for name, count in (("Set5", 5), ("BSD100", COUNT)):
+        for file in sorted((DATA / "sr-benchmark" / name / "HR").iterdir())[:count]:
+            array = np.asarray(Image.open(file).convert("RGB"))
+            height, width = (min(n, side or n) // 4 * 4 for n in array.shape[:2])
+            top, left = (array.shape[0] - height) // 2, (array.shape[1] - width) // 2
+            yield tensor(array[top : top + height, left : left + width])
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None].contiguous()
+
+
+def array_of(x: Tensor) -> np.ndarray:
+    """(H, W, C) float64 in [0, 1]."""
+    return ((x[0].double() + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+def from_unit(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).float().permute(2, 0, 1)[None] * 2 - 1
+
+
+def whole_levels(x: Tensor) -> Tensor:
+    return ((x + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
+
+
+def decibels(x: Tensor, y: Tensor) -> float:
+    """PSNR over all colours, of whole levels."""
+    error = (whole_levels(x) - whole_levels(y)).double().square().mean() / 4
+    return float(-10 * torch.log10(error.clamp_min(1e-10)))
+
+
+def distance(x: Tensor, y: Tensor, network: torch.nn.Module) -> float:
+    """Squared difference of maps of the embedded features with length one over the channels (Zhang et al. 2018)."""
+    with torch.inference_mode():
+        a, b = (network.maps(z, TAPS) for z in (x, y))  # type: ignore[operator]
+    unit = torch.nn.functional.normalize
+    return float(sum((unit(a[k]) - unit(b[k])).square().sum(1).mean() for k in TAPS))
+
+
+def model_way(name: str) -> Way:
+    network = resolve(name, verb=EMBEDDED[name].commands[0]).network
+
+    def way(x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return network(x).clamp(-1, 1)
+
+    return way
+
+
+def nl_means(sigma: float) -> Way:
+    """Non-local means of scikit-image that is told the noise, with its documentation's settings."""
+    from skimage.restoration import denoise_nl_means
+
+    options = {"patch_size": 5, "patch_distance": 6, "channel_axis": -1, "fast_mode": True}
+    return lambda x: from_unit(denoise_nl_means(array_of(x), h=0.8 * sigma, sigma=sigma, **options))
+
+
+def variation(sigma: float) -> Way:
+    from skimage.restoration import denoise_tv_chambolle
+
+    return lambda x: from_unit(denoise_tv_chambolle(array_of(x), weight=sigma, channel_axis=-1))
+
+
+def biharmonic(x: Tensor) -> Tensor:
+    from skimage.restoration import inpaint_biharmonic
+
+    return from_unit(inpaint_biharmonic(array_of(x[:, :3]), x[0, 3].numpy() > 0, channel_axis=-1))
+
+
+def dark_channel(x: Tensor) -> Tensor:
+    """Dark channel prior (He, Sun and Tang 2009) with 15x15 patches, omega 0.95, t0 0.1 and a guided filter."""
+    image, pool = (x + 1) / 2, torch.nn.functional.max_pool2d
+    box = torch.nn.functional.avg_pool2d
+
+    def darkest(y: Tensor) -> Tensor:
+        return -pool(-y.amin(1, keepdim=True), 15, 1, 7)
+
+    def mean(y: Tensor) -> Tensor:
+        return box(y, 41, 1, 20, count_include_pad=False)
+
+    dark = darkest(image)
+    brightest = dark.flatten().topk(max(dark.numel() // 1000, 1)).indices
+    air = image.flatten(2)[0, :, brightest].mean(1).view(1, 3, 1, 1)
+    rough, guide = 1 - 0.95 * darkest(image / air), image.mean(1, keepdim=True)
+    slope = (mean(guide * rough) - mean(guide) * mean(rough)) / (mean(guide**2) - mean(guide) ** 2 + 1e-3)
+    offset = mean(rough) - slope * mean(guide)
+    light = (mean(slope) * guide + mean(offset)).clamp(0.1, 1)
+    return ((image - air) / light + air).clamp(0, 1) * 2 - 1
+
+
+def gamma(x: Tensor) -> Tensor:
+    """The power of the levels that brings their mean to 0.45."""
+    unit = ((x + 1) / 2).clamp(1e-4, 1)
+    powers = torch.linspace(0.15, 1.5, 50)
+    means = torch.stack([(unit**p).mean() for p in powers])
+    return unit ** powers[(means - 0.45).abs().argmin()] * 2 - 1
+
+
+def compare(degradation: Degradation, ways: dict[str, Way], side: int = 0) -> dict[str, float]:
+    """Mean PSNR of every way from degraded to good images."""
+    values: dict[str, list[float]] = {name: [] for name in ways}
+    for k, image in enumerate(held_out(side)):
+        source = degradation(image, [k], seed=SEED)
+        for name, way in ways.items():
+            values[name].append(decibels(way(source), image))
+    return {name: float(np.mean(row)) for name, row in values.items()}
+
+
+def as_rows(what: str, results: dict[str, float], unit: str = " dB") -> list[Row]:
+    """The model's figure, first in the results, beside all baselines."""
+    (_, ours), *others = results.items()
+    return [(what, f"{ours:.2f}{unit}", ", ".join(f"{value:.2f}{unit} ({name})" for name, value in others))]
+
+
+def as_it_is(x: Tensor) -> Tensor:
+    return x[:, :3]
+
+
+def measure_clean(name: str) -> list[Row]:
+    ours, rows = model_way(name), []
+    for sigma in (15.0, 25.0, 50.0):
+        unit = sigma / 255
+        ways = {name: ours, "NL-means": nl_means(unit), "TV": variation(unit)}
+        rows += as_rows(f"PSNR, noise of {sigma:g}", compare(SensorNoise(sigma=(sigma, sigma)), ways))
+    for quality in (10.0, 20.0, 40.0):
+        ways = {name: ours, "input": as_it_is}
+        rows += as_rows(f"PSNR, JPEG of quality {quality:g}", compare(Jpeg(quality=(quality, quality)), ways))
+    return rows + as_rows("PSNR to a clean input", compare(Degradation(), {name: ours}))
+
+
+def measure_inpaint(name: str) -> list[Row]:
+    """Strokes and boxes over 5 to 20 % of the middle 128x128 pixels."""
+    network, ways, rows = pocket(), {name: model_way(name), "biharmonic": biharmonic}, []
+    for what, boxes in (("strokes", 0.0), ("boxes", 1.0)):
+        holes, values = Holes(covered=(0.05, 0.2), boxes=boxes), {way: [] for way in ways}
+        for k, image in enumerate(held_out(128)):
+            source = holes(image, [k], seed=SEED)
+            for way, fill in ways.items():
+                result = torch.where(source[:, 3:] > 0, fill(source), image)
+                values[way].append((decibels(result, image), distance(result, image, network)))
+        for column, (title, unit) in enumerate((("PSNR", " dB"), ("distance in the embedded features", ""))):
+            means = {way: float(np.mean([pair[column] for pair in pairs])) for way, pairs in values.items()}
+            rows += as_rows(f"{title}, {what}", means, unit)
+    return rows
+
+
+def measure_colorize(name: str) -> list[Row]:
+    def chroma(x: Tensor) -> Tensor:
+        return to_lab(x)[:, 1:]
+
+    ours, values = model_way(name), {name: [], "grey": []}
+    for image in held_out():
+        grey = Grey()(image, [0], seed=SEED)
+        target = chroma(image)
+        for way, result in ((name, chroma(ours(image))), ("grey", torch.zeros_like(target))):
+            values[way].append(float(-10 * torch.log10((result - target).square().mean() / 4)))
+        assert grey.shape[1] == 1
+    return as_rows("PSNR of the Lab chroma", {way: float(np.mean(row)) for way, row in values.items()})
+
+
+def measure_dehaze(name: str) -> list[Row]:
+    ways = {name: model_way(name), "dark channel": dark_channel, "input": as_it_is}
+    return as_rows("PSNR, synthetic haze", compare(Haze(), ways))
+
+
+def measure_lowlight(name: str) -> list[Row]:
+    ways = {name: model_way(name), "gamma": gamma, "input": as_it_is}
+    return as_rows("PSNR, 1 to 4 stops too dark", compare(LowLight(), ways))
+
+
+def measure_sharp(name: str) -> list[Row]:
+    """PSNR, distance in features, and energy of the finest details beside the truth's."""
+    network, ways = pocket(), {name: model_way(name), "x4": model_way("x4")}
+    values: dict[str, list[tuple[float, ...]]] = {way: [] for way in ways}
+    for image in held_out():
+        low = Bicubic(scale=4, edges="repeat")(image, [0], seed=SEED)
+        for way, enlarge in ways.items():
+            result = whole_levels(enlarge(low))
+            fine = [float((x - torch.nn.functional.avg_pool2d(x, 3, 1, 1)).square().mean()) for x in (result, image)]
+            values[way].append((decibels(result, image), distance(result, image, network), fine[0] / fine[1]))
+    means = {way: np.mean(np.array(rows), 0) for way, rows in values.items()}
+    titles = (("PSNR", " dB"), ("distance in the embedded features (trained through them)", ""),
+              ("energy of fine detail beside the truth's", ""))  # fmt: skip
+    return [row for k, (title, unit) in enumerate(titles)
+            for row in as_rows(title, {way: float(v[k]) for way, v in means.items()}, unit)]  # fmt: skip
+
+
+def measure_paint(name: str) -> list[Row]:
+    """Style loss of painted photographs as a share of that of the photographs, through the features of the training."""
+    style = load_style(str(RUNS / "data" / "styles" / f"{name.removeprefix('paint_')}.png"), 192)
+    perception, model = Perception(style=["relu1", "relu2", "relu3"]), ganvas.load(name, precision="fp32")
+    target, shares = perception(style), []
+    for image in held_out(256):
+        losses = [float(perception.style_loss(perception(x), target)) for x in (model(image), image)]
+        shares.append(losses[0] / losses[1])
+    return [("style loss as a share of the photograph's", f"{100 * np.mean(shares):.0f} %", "100 % (photograph)")]
+
+
+def measure_digits(name: str) -> list[Row]:
+    """Samples that the classifier sees as their label, and of which it is 90 % sure."""
+    judge, model = ganvas.load(RUNS / "judge"), ganvas.load(name)
+    right, sure = [], []
+    for label in range(10):
+        p = judge.predict(model.sample(500, seed=1000 * label, label=label)).softmax(1)
+        right.append(float((p.argmax(1) == label).double().mean()))
+        sure.append(float((p.amax(1) >= 0.9).double().mean()))
+    share = accuracy(judge, f"{DATA}/mnist/t10k-images-idx3-ubyte.gz")
+    note = f"{100 * share:.2f} % (real test digits, by the same classifier)"
+    return [
+        ("samples that show their label", f"{100 * np.mean(right):.2f} %", note),
+        ("least of the ten classes", f"{100 * min(right):.1f} %", ""),
+        ("samples of which the classifier is 90 % sure", f"{100 * np.mean(sure):.1f} %", "85 % (goal)"),
+    ]
+
+
+MEASURES: dict[str, Callable[[str], list[Row]]] = {
+    "clean": measure_clean,
+    "inpaint": measure_inpaint,
+    "colorize": measure_colorize,
+    "dehaze": measure_dehaze,
+    "lowlight": measure_lowlight,
+    "x4_sharp": measure_sharp,
+    "digits": measure_digits,
+    **dict.fromkeys(("paint_ink", "paint_watercolor", "paint_mosaic", "paint_oil"), measure_paint),
+}
+
+
+def measure(asked: argparse.Namespace) -> None:
+    rows = MEASURES[asked.name](asked.name)
+    for what, value, baseline in rows:
+        print(f"{asked.name}: {what}: {value}; {baseline}")
+    if asked.write:
+        file, command = FOLDER / asked.name / CARD, COMMAND.format(asked.name)
+        card = json.loads(file.read_text())
+        keys = ("what", "value", "baseline", "command")
+        card["measured"] = [dict(zip(keys, (*row, command))) for row in rows]
+        file.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    look = commands.add_parser("measure")
+    look.add_argument("name", choices=MEASURES)
+    look.add_argument("--write", action="store_true")
+    look.set_defaults(run_it=measure)
+    asked = parser.parse_args()
+    asked.run_it(asked)
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main()

@@ -1,0 +1,136 @@
+"""The embedded models: every one loads and does what its card says, and nothing else; cards are complete."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ganvas
+from ganvas.errors import UsageError
+from ganvas.models import cards
+from ganvas.models.cards import EMBEDDED, FOLDER
+from ganvas.models.resolve import resolve
+
+PACKAGE = Path(ganvas.__file__).parent
+PROJECT = Path(__file__).parents[1]
+CHANGES = ("upscale", "restore")
+
+
+def use(name: str, command: str) -> torch.Tensor:
+    """What a model makes of a small grey slope, (1, 3, H, W), or of two seeds."""
+    if command == "sample":
+        return ganvas.load(name, device="cpu", precision="fp32").sample(2)
+    slope = torch.linspace(-0.8, 0.8, 40).expand(1, 3, 36, 40).contiguous()
+    if command == "stylize":
+        return ganvas.load(name, device="cpu", precision="fp32")(slope)
+    network = resolve(name, verb=command).network
+    x = torch.cat([slope, -torch.ones_like(slope[:, :1])], 1) if network.masked else slope
+    with torch.inference_mode():
+        return network(x)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_model_does_what_its_card_says(name):
+    card = EMBEDDED[name]
+    result = use(name, card.commands[0])
+    assert torch.isfinite(result).all()
+    if card.commands[0] in CHANGES:
+        assert result.shape[2:] == (36 * card.scale, 40 * card.scale)
+        assert resolve(name, verb=card.commands[0]).network.masked == card.masked
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_card_is_complete(name):
+    card = EMBEDDED[name]
+    assert re.fullmatch(r"[A-Z].*\.", card.purpose)
+    assert {*card.commands} <= {*cards.ORDER}
+    assert all((card.license, card.data, card.training, card.limits, card.measured, card.commands))
+    assert all((row.what and row.value and row.command) for row in card.measured)
+    assert not re.search(
+        r"/(home|root|work|tmp)/", "".join(file.read_text() for file in (FOLDER / name).glob("*.json"))
+    )
+    log = re.search(r"benchmarks/\S+\.jsonl", card.training)
+    assert log is not None
+    assert (PROJECT / log[0]).stat().st_size < 60_000
+    assert card.license.startswith("Apache-2.0") or name in {"digits"}
+
+
+def test_the_package_stays_small():
+    files = [file for file in PACKAGE.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    assert sum(file.stat().st_size for file in files) < 25_000_000
+    assert {file.name for file in FOLDER.glob("*/*")} <= {"card.json", "config.json", *cards.WEIGHT_NAMES}
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "sentence"),
+    [
+        ("digits", "upscale", "digits cannot upscale; embedded models that can: x2, x4"),
+        ("digits", "restore", "It is for `ganvas sample`: Generates handwritten digits"),
+        ("x4", "restore", "x4 cannot restore"),
+        ("compact-x4", "restore", "x4 cannot restore"),
+        ("dgits", "restore", "There is no model dgits. Did you mean 'digits'?"),
+        ("x3", "upscale", "one of x2, x4"),
+    ],
+)
+def test_a_model_is_refused_where_it_cannot_work(name, command, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        resolve(name, verb=command)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("sample x4 -o out.png", "x4 cannot sample; embedded models that can: digits"),
+        ("interpolate x4 -o out.gif", "x4 cannot sample"),
+        ("sample digts -o out.png", "Did you mean 'digits'?"),
+        ("stylize in.png -o out.png --model x2", "x2 cannot stylize"),
+        ("translate -i in.png -o out.png --model digits", "digits cannot translate"),
+        ("restore -i in.png -o out.png --model x2", "x2 cannot restore"),
+        ("list modls", "Did you mean 'models'?"),
+    ],
+)
+def test_commands_refuse_a_model_in_one_sentence(line, sentence, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (24, 24)).save("in.png")
+    code, _, err = command(*line.split())
+    assert (code, sentence in " ".join(err.split())) == (2, True), err
+    assert not Path("out.png").exists()
+
+
+def test_digits_are_sampled_by_label(command, tmp_path):
+    code, out, _ = command("sample", "digits", "--label", "7", "--seeds", "0-3", "-o", tmp_path / "x", "--json")
+    assert (code, json.loads(out)["images"]) == (0, 4)
+    sevens, model = [np.asarray(Image.open(f)) for f in sorted((tmp_path / "x").iterdir())], ganvas.load("digits")
+    expected = model.sample(4, label=7)[:, 0]
+    assert np.abs(np.stack(sevens) / 127.5 - 1 - expected.numpy()).max() < 0.01
+    assert model.class_names == [*"0123456789"]
+
+
+def test_a_folder_of_that_name_is_taken_by_its_path(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("digits").mkdir()
+    code, _, err = command("sample", "digits", "-o", "x.png", "--seeds", "0")
+    assert (code, "./digits" in err) == (0, True)
+    assert "digits holds no model" in command("sample", "./digits", "-o", "y.png")[2]
+    with pytest.raises(UsageError, match="holds no model"):
+        ganvas.load(Path("digits"))
+
+
+def test_the_list_shows_embedded_public_and_own_models(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"resolution": 8, "batch": 8, "images": 8, "device": "cpu", "set": ["generator.width=4"]}
+    ganvas.train("dcgan", data="digits", outdir="runs/mine", **options)
+    code, out, _ = command("list", "models", "--json")
+    lists = json.loads(out)
+    assert code == 0
+    assert [row["name"] for row in lists["embedded"]] == [*EMBEDDED]
+    assert {"inception", "vgg16"} <= {row["name"] for row in lists["public"]}
+    assert lists["own"] == [{"name": "runs/mine", "kind": "folder", "purpose": "dcgan on digits."}]
+    shown = command("list", "models")[1]
+    assert all(name in shown for name in (*EMBEDDED, "runs/mine", "inception"))
