@@ -307,7 +307,7 @@ def test_data_and_options_are_named_below_the_folders(tmp_path, monkeypatch):
             sentence(client.post("/api/runs", json=wish | {"data": data}), 400)
     paths = ["photos", "photos", f"{tmp_path}/data/faces", f"{tmp_path}/runs/uploads/mine"]
     assert [arguments[2] for arguments in started] == paths
-    assert started[0][3:] == ["--eval-images=64", f"--set=style={tmp_path}/data/style.png"]
+    assert started[0][3:] == ["--preset=paper", "--eval-images=64", f"--set=style={tmp_path}/data/style.png"]
 
 
 # Uploads

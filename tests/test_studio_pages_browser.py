@@ -115,6 +115,8 @@ def show_results(page, at, folder):
         page.get_by_label("samples", exact=True).fill("16")
         page.get_by_role("button", name="Measure").click()
         page.locator(".headline").wait_for()
+    elif at.startswith("runs/"):
+        page.get_by_label("Play the snapshots").wait_for()
     elif at.startswith("explore/"):
         page.locator(".cell").nth(23).wait_for()
         page.locator(".cell").first.click()
