@@ -49,18 +49,18 @@ def trained(recipe: Recipe, data: str, folder: Path, seed: int, **options: objec
     return ganvas.train(recipe, data=data, outdir=folder, seed=seed, resume=resume, **options)
 
 
-def points(kind: str, seed: int, folder: Path) -> str:
+def points(kind: str, seed: int, folder: Path, images: int | None) -> str:
     gamma = Spec(Anneal, start=0.01, end=0.0001)
     both = [Spec(cls, gamma=gamma.copy(), every=4, **KINDS[kind]) for cls in (R1, R2)]
-    run = trained(with_penalties(find_recipe("r3gan_points"), both), "grid", folder, seed)
+    run = trained(with_penalties(find_recipe("r3gan_points"), both), "grid", folder, seed, images=images)
     found = coverage(ganvas.load(run.path).sample(10_000).flatten(1).numpy(), *modes("grid"))
     seconds = run.log()[-1]["seconds"]
     return f"{found.modes:2}/25  {100 * (found.high_quality or 0):5.1f} %  KL {found.reverse_kl:.4f}  {seconds:5.0f} s"
 
 
-def digits(kind: str, seed: int, folder: Path) -> str:
+def digits(kind: str, seed: int, folder: Path, images: int | None) -> str:
     recipe = with_penalties(find_recipe("dcgan_small"), [Spec(R1, gamma=0.5, every=8, **KINDS[kind])])
-    run = trained(recipe, str(MNIST), folder, seed, precision="fp32")
+    run = trained(recipe, str(MNIST), folder, seed, images=images, precision="fp32")
     numbers = ganvas.evaluate("fd", str(MNIST), ganvas.load(run.path), samples=5000)
     return f"FD({numbers['features']}) {numbers['fd']:.3f}  {run.log()[-1]['seconds']:5.0f} s"
 
@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--outdir", type=Path, default=Path("runs/penalties"))
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--seeds", nargs="+", type=int)
+    parser.add_argument("--images", type=int, help="length of a run; without it, the recipe's")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--compile", action="store_true", help="speed: torch.compile of the adversarial pass")
@@ -131,7 +132,7 @@ def main() -> None:
         for kind in asked.kinds:
             folder = asked.outdir / f"{asked.what}-{kind.replace(' ', '')}-{seed}"
             folder.parent.mkdir(parents=True, exist_ok=True)
-            print(f"{asked.what} seed {seed}  {kind:12} {measure(kind, seed, folder)}", flush=True)
+            print(f"{asked.what} seed {seed}  {kind:12} {measure(kind, seed, folder, asked.images)}", flush=True)
 
 
 if __name__ == "__main__":

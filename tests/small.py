@@ -26,6 +26,7 @@ SMALL = {
     "generator.blocks": 1,
 }
 NEEDS_MORE = {
+    **{name: {"discriminator.max_width": 16} for name in ("projected", "projected_conditional")},
     "infogan": {"generator.hidden": 8, "discriminator.hidden": 8},
     "semigan": {"discriminator.width": 64},
     "cartoon": {"warmup": 0},

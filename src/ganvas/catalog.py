@@ -54,9 +54,11 @@ RECIPES = Shelf(
     recipes.generation: gan dcgan dcgan_small lsgan hinge dragan realness wgan wgan_gp
     recipes.residual: sngan sagan biggan r3gan
     recipes.stylegan2: stylegan2
+    recipes.few_images: fastgan projected
     recipes.energy: ebgan began
     recipes.conditional: cgan acgan projection r3gan_conditional
     recipes.stylegan2: stylegan2_conditional
+    recipes.few_images: projected_conditional
     recipes.points: gan_points wgan_gp_points sngan_points minibatch_points r3gan_points
     recipes.codes_text_classes: infogan textgan semigan classifier
     recipes.translation: pix2pix cyclegan cut stargan cartoon
@@ -114,6 +116,8 @@ NETWORKS = Shelf(
     networks.biggan: biggan_generator=Generator biggan_discriminator=Discriminator
     networks.r3gan: r3gan_generator=Generator r3gan_discriminator=Discriminator
     networks.stylegan2: stylegan2_generator=Generator stylegan2_discriminator=Discriminator
+    networks.fastgan: fastgan_generator=Generator fastgan_discriminator=Discriminator
+    networks.projected: projected_discriminator=Discriminator
     networks.semigan: noisy_generator=Generator noisy_dense=DenseDiscriminator noisy_convolutional=ConvDiscriminator
     networks.autoencoder: autoencoder=Autoencoder autoencoder_generator=Decoder
     networks.classifier: small_classifier=Classifier

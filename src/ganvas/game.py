@@ -138,6 +138,10 @@ class BaseDiscriminator(nn.Module):
         """The parts that `freeze_d` counts, from the image on."""
         return ()
 
+    def own_terms(self, real: Scores) -> dict[str, Tensor]:
+        """Terms that this network adds to the discriminator's objective, by name, from the scores of real images."""
+        return {}
+
 
 @runtime_checkable
 class StyleBased(Protocol):

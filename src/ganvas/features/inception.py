@@ -5,6 +5,8 @@ of the original evaluation: 1,008 classes, average pools that do not count their
 block.  Layers of a block are data: name, outputs, kernel, stride.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, linear, max_pool2d, relu
@@ -141,8 +143,8 @@ class Inception(nn.Module):
         self.Mixed_7b, self.Mixed_7c = block_e(1280, "average"), block_e(2048, "max")
         self.fc = nn.Linear(2048, CLASSES)
 
-    def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """The maps after each part by the names of the public port: `64`, `192`, `768`, `2048` channels."""
+    def maps(self, x: Tensor, names: Sequence[str] = ("64", "192", "768", "2048")) -> dict[str, Tensor]:
+        """The maps of those names, as the public port's: after the parts of `64`, `192`, `768` and `2048` channels."""
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         maps = {"64": (x := max_pool2d(x, 3, 2))}
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))
@@ -151,7 +153,7 @@ class Inception(nn.Module):
             x = self.get_submodule(f"Mixed_{name}")(x)
         maps["768"] = x
         maps["2048"] = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))
-        return maps
+        return {name: maps[name] for name in names}
 
     def logits(self, x: Tensor) -> Tensor:
         """The logits (N, 1008) of the inception score: without the bias, as in Salimans et al. 2016's code."""

@@ -195,7 +195,7 @@ class Adversary(nn.Module):
         terms |= {f"{name}_real": term for name, term in self._conditioning(real_scores, label)}
         if self.net.head is None or self.net.head.learns_fakes:
             terms |= {f"{name}_fake": term for name, term in self._conditioning(fake_scores, fake_label)}
-        terms |= penalty_terms(self.penalties, match, progress)
+        terms |= self.net.own_terms(real_scores) | penalty_terms(self.penalties, match, progress)
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
         real_scalar, fake_scalar = self.loss.to_scalar(real_logits), self.loss.to_scalar(fake_logits)
         self.augment.observe(real_scalar)
