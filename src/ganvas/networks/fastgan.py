@@ -31,6 +31,12 @@ def leaky() -> nn.Module:
     return nn.LeakyReLU(0.2, inplace=True)
 
 
+def gate(x: Tensor) -> Tensor:
+    """Gated linear unit over channels: (N, 2C, H, W) to (N, C, H, W)."""
+    # along the last dimension of a channels-last map: glu(x, 1) leaves that layout in its backward, measured x 8
+    return glu(x.permute(0, 2, 3, 1), -1).permute(0, 3, 1, 2)
+
+
 class Excitation(nn.Module):
     """Skip-layer excitation: channels of a large map times weights from a small one (Liu et al. 2021, eq. 1).
 
@@ -61,7 +67,7 @@ class Step(nn.Module):
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         x = self.conv(x)
         x = x if self.noise is None else self.noise(x)
-        return glu(self.norm(x, condition), 1)
+        return gate(self.norm(x, condition))
 
 
 class Generator(LabelledGenerator):
@@ -112,7 +118,7 @@ class Generator(LabelledGenerator):
         if self.sphere:
             z = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
         condition = None if self.embed is None else self.embed(label)  # (N, latent)
-        maps = [glu(self.norm(self.start(z[:, :, None, None])), 1)]
+        maps = [gate(self.norm(self.start(z[:, :, None, None])))]
         for k, block in enumerate(self.blocks, 1):
             x = maps[-1]
             for step in block:  # type: ignore[attr-defined]
@@ -221,9 +227,9 @@ class Discriminator(BaseDiscriminator):
         for j, down in enumerate(self.downs, 1):
             h = down(maps[-1])
             maps.append(self.excitations[str(j)](maps[j - 3], h) if str(j) in self.excitations else h)
-        logits, half = [self.logits(self.last(maps[-1]), label)], ()
+        logits, half = [self.logits(self.last(maps[-1]), label)], []
         if self.small is not None:
-            half = (self.small(avg_pool2d(x, 2 ** (self.before + 1))),)
+            half = [self.small(avg_pool2d(x, 2 ** (self.before + 1)))]
             logits.append(self.small_logits(half[0], label))
         features = (*half, *maps[-2:], maps[-1].mean((2, 3)))
         return Scores(torch.cat(logits, 2), features=features)

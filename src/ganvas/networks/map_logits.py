@@ -26,5 +26,5 @@ class MapLogits(nn.Module):
         h = self.conv(x).flatten(2)  # (N, 1 or size, windows)
         if self.embed is None or self.mix is None:
             return h
-        wanted = self.mix(self.embed(label)).to(h.dtype)  # (N, size)
-        return (h * wanted[:, :, None]).sum(1, keepdim=True) * wanted.shape[1] ** -0.5
+        condition = self.mix(self.embed(label)).to(h.dtype)  # (N, size)
+        return (h * condition[:, :, None]).sum(1, keepdim=True) * condition.shape[1] ** -0.5
