@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/play", tags=["play"])
 LARGEST_MESSAGE = 1 << 20  # characters of a message from the page
 MOST_PAGES = 64
 MOST_STEPS = 1000  # of training between two frames
-FRAME_SECONDS = 1 / 40  # of training between two frames, at full speed
+FRAME_SECONDS = 1 / 45  # of training between two frames, at full speed
 LIVE, PAST, SCENE, MIDDLE = 0, 1, 2, 3  # kinds of frames that are sent
 Result = TypeVar("Result")
 
