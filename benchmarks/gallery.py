@@ -31,6 +31,7 @@ import judge as judges
 import ganvas
 from ganvas.api import evaluate, grid, read_records
 from ganvas.models.model import Model, accuracy
+from ganvas.recipes.presets import presets
 from ganvas.run import Run
 
 DATA = Path(os.environ.get("GANVAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -90,7 +91,11 @@ def measure(entry: Entry, outdir: Path, judge: judges.Judge | None) -> dict[str,
     """The figures of one entry: images, minutes, speed, diversity, and the judge's where its classes are the data's."""
     run = outdir / entry.key
     model, record = ganvas.load(run), read_records([run])[0]
-    found: dict[str, Any] = {"images": record.images, "minutes": round(record.seconds / 60, 1)}
+    found: dict[str, Any] = {
+        "images": record.images,
+        "planned": record.planned,
+        "minutes": round(record.seconds / 60, 1),
+    }
     found["diversity"] = evaluate("diversity", str(run), samples=1000)["diversity"]
     if judge and entry.data == "MNIST":
         found |= judge.measure(*judges.samples(model, judges.SAMPLES))
@@ -110,9 +115,9 @@ def shown(model: Model) -> Tensor:
 def save_grid(images: Tensor, file: Path) -> None:
     """Write an 8x8 grid as WebP: lossless, or with the highest quality that fits into `LARGEST` bytes."""
     sheet = grid(images, columns=8)
-    for quality in (None, 90, 80, 70, 60, 50, 40, 30):
+    for quality in (None, 90, 75, 60, 45, 30, 15, 1):
         options = {"lossless": True} if quality is None else {"quality": quality}
-        sheet.save(file, "WEBP", method=6, **options)
+        sheet.save(file, "WEBP", method=4, **options)
         if file.stat().st_size <= LARGEST:
             return
     raise SystemExit(f"{file} has {file.stat().st_size} bytes, more than {LARGEST}.")
@@ -126,9 +131,17 @@ def misses(found: dict[str, Any]) -> list[str]:
     return [name for name, reached in [*rows, ("most frequent class", found["most_class"] <= MOST)] if not reached]
 
 
+def command_of(entry: Entry, found: dict[str, Any]) -> str:
+    """The command of a run, with its length if that is not the preset's."""
+    line = f"ganvas {shlex.join(entry.arguments(entry.data, f'runs/{entry.key}'))}"
+    usual = presets(entry.recipe)[entry.preset].changes.get("images", "").replace("_", "")
+    shorter = "--images" not in line and usual and int(usual) != found["planned"]
+    return f"{line} --images {found['planned']}" if shorter else line
+
+
 def row(entry: Entry, found: dict[str, Any]) -> str:
     """The line of the table."""
-    command = f"`ganvas {shlex.join(entry.arguments(entry.data, f'runs/{entry.key}'))}`"
+    command = f"`{command_of(entry, found)}`"
     figures = [f"{found['images']:,}", f"{found['minutes']:g}"]
     if "sure" in found:
         shares = f"{100 * found['least_class']:.1f} to {100 * found['most_class']:.1f} %"

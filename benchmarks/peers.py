@@ -50,23 +50,29 @@ def lesson_weights(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def lesson_generator() -> nn.Sequential:
-    """Noise (N, 100, 1, 1) to images (N, 1, 32, 32): the lesson's generator without its 4 to 8 pixel stage."""
-    layers: list[nn.Module] = [nn.ConvTranspose2d(NOISE, 4 * WIDTH, 4, bias=False)]
-    for wide, narrow in ((4, 2), (2, 1)):
-        layers += [nn.BatchNorm2d(wide * WIDTH), nn.ReLU(True)]
-        layers += [nn.ConvTranspose2d(wide * WIDTH, narrow * WIDTH, 4, 2, 1, bias=False)]
-    layers += [nn.BatchNorm2d(WIDTH), nn.ReLU(True), nn.ConvTranspose2d(WIDTH, 1, 4, 2, 1, bias=False), nn.Tanh()]
-    return nn.Sequential(*layers).apply(lesson_weights)
+def lesson_widths(side: int) -> list[int]:
+    """Channels of the maps from the image inwards: at 64 pixels the lesson's four, at 32 three."""
+    return [WIDTH << k for k in range(side.bit_length() - 3)]
 
 
-def lesson_discriminator(norm: bool = True) -> nn.Sequential:
-    """Images (N, 1, 32, 32) to logits (N, 1, 1, 1); the lesson's sigmoid is in the loss."""
-    layers: list[nn.Module] = [nn.Conv2d(1, WIDTH, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
-    for narrow, wide in ((1, 2), (2, 4)):
-        layers += [nn.Conv2d(narrow * WIDTH, wide * WIDTH, 4, 2, 1, bias=False)]
-        layers += [nn.BatchNorm2d(wide * WIDTH)] * norm + [nn.LeakyReLU(0.2, True)]
-    return nn.Sequential(*layers, nn.Conv2d(4 * WIDTH, 1, 4, bias=False)).apply(lesson_weights)
+def lesson_generator(side: int = 32, channels: int = 1) -> nn.Sequential:
+    """Noise (N, 100, 1, 1) to images (N, channels, side, side)."""
+    widths = lesson_widths(side)[::-1]
+    layers: list[nn.Module] = [nn.ConvTranspose2d(NOISE, widths[0], 4, bias=False)]
+    for inputs, outputs in zip(widths, [*widths[1:], channels]):
+        layers += [nn.BatchNorm2d(inputs), nn.ReLU(True), nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False)]
+    return nn.Sequential(*layers, nn.Tanh()).apply(lesson_weights)
+
+
+def lesson_discriminator(side: int = 32, channels: int = 1, norm: bool = True) -> nn.Sequential:
+    """Images (N, channels, side, side) to logits (N, 1, 1, 1); the lesson's sigmoid is in the loss."""
+    widths = lesson_widths(side)
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip([channels, *widths], widths):
+        layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False))
+        layers += [nn.BatchNorm2d(outputs)] if norm and inputs != channels else []
+        layers.append(nn.LeakyReLU(0.2, True))
+    return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, bias=False)).apply(lesson_weights)
 
 
 class Lesson:
@@ -264,7 +270,7 @@ def main() -> None:
     lines = asked.log.read_text().splitlines() if asked.log and asked.log.exists() else []
     done = {(r["way"], r["minutes"], r["seed"]) for r in map(json.loads, lines)}
     judge, pixels = Judge(asked.judge, str(DATA)), open_source(str(DATA)).images
-    images = torch.from_numpy(pixels[:]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    images = torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
     for minutes in asked.minutes:
         for seed in asked.seeds:
             for way in asked.ways:
