@@ -4,8 +4,9 @@
     python benchmarks/gallery.py measure               judges what is trained, into OUTDIR/NAME.json
     python benchmarks/gallery.py write                 docs/gallery.md and docs/gallery/NAME.webp
 
-One thread.  Data are read from $GANVAS_DATA (mnist, emoji.zip, faces.zip), by default ../shared/data.  Each run ends by
-the images of its preset or after --minutes of training.  The judge (benchmarks/judge.py) is trained on MNIST first.
+One thread.  Data are read from $GANVAS_DATA (mnist, emoji.zip, faces.zip, cifar10-train.zip), by default
+../shared/data.  Each run ends by the images of its preset or after --minutes of training.
+The judge (benchmarks/judge.py) is trained on MNIST first.
 """
 
 from __future__ import annotations
@@ -63,11 +64,14 @@ class Entry:
         return [*line, *shlex.split(self.options)]
 
 
-FILES = {"MNIST": "mnist", "EMOJI": "emoji.zip", "FACES": "faces.zip"}
+FILES = {"MNIST": "mnist", "EMOJI": "emoji.zip", "FACES": "faces.zip", "CIFAR": "cifar10-train.zip"}
 ENTRIES = [
     *map(Entry, ("gan", "dcgan", "dcgan_small", "lsgan", "hinge", "dragan", "realness", "wgan", "wgan_gp")),
     *map(Entry, ("sngan", "sagan", "biggan", "r3gan", "stylegan2", "ebgan", "began")),
     *map(Entry, ("cgan", "acgan", "projection", "r3gan_conditional", "stylegan2_conditional", "infogan")),
+    Entry("fastgan", "FACES"),
+    Entry("projected", "EMOJI"),
+    Entry("projected_conditional", "CIFAR"),
     Entry("textgan", "EMOJI", "--resolution 32"),
     Entry("dcgan_small", "EMOJI", "--images 200000", name="emoji"),
     Entry("dcgan_small", "FACES", "--images 100000", name="faces"),

@@ -47,6 +47,10 @@ ON_DCGAN = "generator=dcgan_generator(width=32) discriminator=dcgan_discriminato
 R3 = "penalties=[r1(gamma=0.5,every=8),r2(gamma=0.5,every=8)] augment=[] *.lr=1e-3 ema_images=5_000 images=200_000"
 STYLE = "generator.width=16 generator.max_width=64 generator.mapping=2 generator.mixing=0 g_penalties=[] batch=32"
 STYLE_D = "penalties=[r1(gamma=0.5,every=8)] ema_images=5_000 images=150_000"
+PROJECTED = (
+    "generator.width=16 generator.latent=64 discriminator.width=16 discriminator.max_width=64 batch=32 *.lr=5e-4"
+    " ema_images=2_000 ema_ramp=0.1"
+)
 ONE_THREAD = 64  # pixels
 
 TINY = {
@@ -68,6 +72,9 @@ TINY = {
     "ebgan": f"{DCGAN} *.lr=1e-3 loss.margin=0.3 images=150_000 {FALL}",
     "began": "*.width=32 *.batch_norm=true discriminator.error=squared *.lr=5e-4 loss.gamma=1.0 loss.rate=5e-3"
     " images=150_000",
+    "fastgan": "*.width=16 generator.latent=64 batch=16 *.lr=4e-4 ema_images=2_000 images=60_000",
+    "projected": f"{PROJECTED} images=100_000",
+    "projected_conditional": f"{PROJECTED} images=100_000",
     "cgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
     "acgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
     "projection": f"{RESIDUAL} d_steps=1 fakes=1 images=150_000",
@@ -116,6 +123,9 @@ SMALL = {
     "stylegan2": "*.width=16 *.max_width=128 generator.mapping=2 images=1_000_000",
     "ebgan": "*.width=48 *.lr=4e-4 images=500_000",
     "began": "*.width=48 *.lr=2e-4 images=500_000",
+    "fastgan": "*.width=32 generator.latent=128 batch=16 images=300_000",
+    "projected": "generator.width=48 generator.latent=128 discriminator.width=32 discriminator.max_width=128"
+    " images=500_000",
     "cgan": "*.width=48 *.lr=4e-4 images=500_000",
     "acgan": "*.width=48 *.lr=4e-4 images=500_000",
     "projection": "*.width=32 *.growth=4 d_steps=2 images=1_000_000",
@@ -139,6 +149,7 @@ SMALL = {
     "inpaint": "generator.net.width=48 discriminator.width=48 images=500_000",
 }
 ALIKE = {
+    "projected_conditional": "projected",
     "r3gan_conditional": "r3gan",
     "stylegan2_conditional": "stylegan2",
     "srgan": "srresnet",
