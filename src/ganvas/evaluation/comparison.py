@@ -15,10 +15,10 @@ from ..config import accepts, fitting, type_name
 from ..data.dataset import Dataset
 from ..data.sources import parse_resolution
 from ..errors import UsageError, did_you_mean
-from ..features.extractor import Features, Resizer
+from ..features.extractor import NETWORKS, Features, Resizer
 from ..models.model import Model
 from ..policy import Policy
-from .inputs import POINT, SAMPLES, Side, draws, open_side
+from .inputs import POINT, SAMPLES, Side, draws, open_side, trained_through
 
 SideInput = str | os.PathLike[str] | Dataset | Model  # a path, a source, a run; data or a model in memory
 Numbers = dict[str, Any]  # results by name, and the protocol they were measured by
@@ -174,13 +174,34 @@ class Comparison(FilePairs):
         options = {"samples": self.samples, "seed": self.seed, "device": self.device, "cache": self.cache}
         return open_side(where, resolution=size, **options)  # type: ignore[arg-type]
 
-    def network(self, features: FeatureNetwork, *, resizer: Resizer = "own", bf16: bool = False) -> Features:
-        """The feature network of that name, or a module, on the comparison's device."""
+    def network(
+        self, features: FeatureNetwork, *, resizer: Resizer = "own", bf16: bool = False, any: bool = False
+    ) -> Features:
+        """The feature network of that name, or a module, on the comparison's device.
+
+        Raises `UsageError` for the one that a model of the comparison was trained through, unless `any` will do.
+        """
+        if not any and isinstance(features, str):
+            self._refuse_own(features)
         key = (features, resizer, bf16)
         if key not in self.networks:
             device = Policy.choose(self.device, "fp32").device
             self.networks[key] = Features(features, resizer=resizer, device=device, bf16=bf16)
         return self.networks[key]
+
+    def _refuse_own(self, features: str) -> None:
+        """Raise `UsageError` for features which the training of a model made similar: they say nothing about it."""
+        if self._model is None or self._model.model is None:
+            return
+        config = self._model.model.config
+        networks = trained_through(config.get("task") or config.get("recipe", {}).get("task"))
+        if features in networks:
+            others = [name for name in NETWORKS if name not in networks]
+            raise UsageError(
+                f"{self._model.name} was trained through the features of {features}, so they are no measure of it. Take"
+                f" --features {' or '.join(others)} (ganvas weights fetch NAME), or gan_test with a classifier of the"
+                " data, or diversity."
+            )
 
     def features(self, network: Features) -> tuple[Tensor, Tensor]:
         """Features of both sides: (N, D) and (M, D) float32."""

@@ -177,7 +177,7 @@ def memorisation(
     0.5: as near as new images are; 1: copies.
     """
     refusal = "Memorisation needs images that the training never saw: --held-out SOURCE."
-    unseen, network = c.held_out(held_out, refusal), c.network(features, resizer=resizer)
+    unseen, network = c.held_out(held_out, refusal), c.network(features, resizer=resizer, any=True)
     training, samples = c.features(network)
     result = rank_memorisation(samples, training, torch.cat(list(unseen.features(network))))
     nearest = [

@@ -16,6 +16,7 @@ from ..errors import UsageError, did_you_mean
 from ..legacy import EVALUATION_KEYS
 from ..models.model import Model
 from .comparison import Comparison, Metric, Numbers
+from .inputs import trained_through
 
 if TYPE_CHECKING:
     from ..training.trainer import Trainer
@@ -27,6 +28,22 @@ SIGNS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.g
 def watchable() -> dict[str, tuple[str, ...]]:
     """Metrics available while training, with their results; the first decides the best snapshot."""
     return {name: metric.watch for name, metric in METRICS.items() if metric.watch}
+
+
+def suitable_metric(metric: str, task: Any) -> tuple[str, str]:
+    """The metric itself; `fid` and a notice in place of `fd`, if the run of this task is trained through its features.
+
+    `task` is a spec as JSON.  Raises `UsageError` where Inception's weights are missing.
+    """
+    networks = trained_through(task)
+    if metric != "fd" or "pocket" not in networks:
+        return metric, ""
+    if (weights.folder() / weights.FILES["inception"].file).is_file():
+        return "fid", "Evaluated by fid, because the run is trained through pocket, the network of fd."
+    raise UsageError(
+        "This run is trained through the features of pocket, so fd, which looks through them, is no measure of it."
+        " Take --eval-metric fid (ganvas weights fetch inception) or diversity."
+    )
 
 
 @dataclass(frozen=True)
@@ -63,8 +80,9 @@ class Watch:
         stop_when: str | None = None,
         patience: int | None = None,  # evaluations without a new best one
         device: str = "auto",
+        notice: str = "",  # of why this metric is taken
     ):
-        self.dataset, self.every, self.metric = dataset, every, metric
+        self.dataset, self.every, self.metric, self.notice = dataset, every, metric, notice
         self.goal = Goal.read(stop_when) if stop_when else None
         self.function = self._check_metric()
         self.key = self.goal.key if self.goal else self.function.watch[0]  # of the result that decides the best

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..catalog import component
+from ..config import options
 from ..data.batches import iterate_once
 from ..data.cache import OWN, cache_folder
 from ..data.dataset import Dataset
@@ -205,6 +207,21 @@ def check_samples(model: Model, name: str) -> Model:
         make = model.task.next_step.format(run=shell_word(name)).replace("IMAGE", "FOLDER").replace("OUT.png", "OUT")
         raise UsageError(f"{name} makes images of images, so make some and measure those: {make}")
     return model
+
+
+def trained_through(task: Any) -> set[str]:
+    """The feature networks through which a task's generator is trained, by name; `task` is its spec as JSON.
+
+    A discriminator names the option that says which: its class attribute `trained_through`.
+    """
+    if isinstance(task, list):
+        return set().union(*map(trained_through, task))
+    if not isinstance(task, dict):
+        return set()
+    target = component(task["()"]) if isinstance(task.get("()"), str) else None
+    option = getattr(target, "trained_through", "")
+    own = {task.get(option, options(target)[option].default)} if target is not None and option else set()
+    return own.union(*map(trained_through, task.values()))
 
 
 def draws(where: str | os.PathLike[str] | Dataset | Model) -> bool:

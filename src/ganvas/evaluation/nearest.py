@@ -54,7 +54,7 @@ def nearest_images(
         raise UsageError(f"count is at least 1, got {count}.")
     c = Comparison(as_side(a), as_side(b), samples=samples, seed=seed, device=device)
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given their own
-        real, fake, network = c.real, c.fake, c.network(features)
+        real, fake, network = c.real, c.fake, c.network(features, any=True)
         if POINT in (real.resolution, fake.resolution):
             raise UsageError("Points in the plane have no images to compare.")
         theirs, mine = spaced(real.count), spaced(fake.count)

@@ -143,6 +143,7 @@ def _build_session(
     recorder = _open_recorder(request, trainer, dataset, facts, closing)
     if request.resume:
         notices += recorder.resume()
+    notices += [recorder.evaluation.notice] if recorder.evaluation and recorder.evaluation.notice else []
     hidden = [f"{sentence}." for sentence in hidden_by_name(dataset.name, catalog.SOURCES)]
     return Session(recorder, dataset, batches, [*hidden, *notices])
 
@@ -152,7 +153,7 @@ def _open_recorder(
 ) -> Recorder:
     """The recorder of a run, whose folder is made if it is new: after everything that may be refused."""
     policy, group, run = trainer.policy, trainer.group, Run(request.outdir)
-    evaluation = _open_evaluation(request, dataset, policy.device) if request.eval_images else None
+    evaluation = _open_evaluation(request, trainer.recipe, dataset, policy.device) if request.eval_images else None
     config = describe_run(request, trainer.recipe, dataset, facts, policy, group)
     if evaluation:
         group.first(lambda: evaluation.rehearse(trainer, config))
@@ -385,9 +386,10 @@ def _open_data(request: TrainRequest, patch: int, progress: Decoding | None, gro
             group.wait()
 
 
-def _open_evaluation(request: TrainRequest, dataset: Dataset, device: torch.device) -> "Watch":
-    from ..evaluation.during_training import Watch
+def _open_evaluation(request: TrainRequest, recipe: Recipe, dataset: Dataset, device: torch.device) -> "Watch":
+    from ..evaluation.during_training import Watch, suitable_metric
 
-    every, metric, samples = request.eval_images or 0, request.eval_metric or "fd", request.eval_samples or 2000
-    goal, patience, place = request.stop_when, request.patience, device.type
-    return Watch(dataset, every=every, metric=metric, samples=samples, stop_when=goal, patience=patience, device=place)
+    metric, notice = suitable_metric(request.eval_metric or "fd", recipe.task.to_dict())
+    every, samples = request.eval_images or 0, request.eval_samples or 2000
+    end: dict[str, Any] = {"stop_when": request.stop_when, "patience": request.patience}
+    return Watch(dataset, every=every, metric=metric, samples=samples, device=device.type, notice=notice, **end)
