@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import struct
 import threading
 import time
@@ -24,7 +25,7 @@ from ganvas.imaging.photo import Photo, open_photo
 from ganvas.inference import batch as batch
 from ganvas.inference.batch import Batch, FileOptions, Job, jobs_for, run_jobs
 from ganvas.inference.enhance import EnhanceOptions, Enhancer, Target
-from ganvas.models import resolve
+from ganvas.models import cards, resolve
 from ganvas.networks.compact import Compact
 from ganvas.policy import Policy
 
@@ -325,8 +326,12 @@ def test_a_faithful_model_and_precision_reach_the_network(tmp_path, command):
 
 
 def test_upscale_takes_the_embedded_model(tmp_path, monkeypatch, command, model):
-    embedded = {"small-x2": (str(model), 2, "Small."), "small-x4": ("missing.safetensors", 4, "Not there.")}
-    monkeypatch.setattr(resolve, "EMBEDDED", embedded)
+    known = cards.EMBEDDED["x4"]
+    small = {f"small-x{scale}": replace(known, name=f"small-x{scale}", scale=scale) for scale in (2, 4)}
+    (tmp_path / "small-x2").mkdir()
+    shutil.copy(model, tmp_path / "small-x2" / cards.WEIGHT_FILE)  # the other's file is missing
+    for name, value in {"FOLDER": tmp_path, "EMBEDDED": small, "NAMES": small}.items():
+        monkeypatch.setattr(cards, name, value)
     random_image(tmp_path / "a.png", 10, 10)
     arguments = ("-i", tmp_path / "a.png", "-o", tmp_path / "b.png")
     assert command("upscale", *arguments, "--outscale", 1.5)[0] == 0
