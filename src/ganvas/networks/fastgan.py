@@ -20,7 +20,7 @@ from .stylegan2 import Noise
 
 # channels of the generator's maps by their side, in multiples of its width; half of the one before at larger ones
 GENERATOR = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
-DECODER = {16: 128, 32: 64, 64: 64, 128: 32}  # channels of a decoder's maps by their side
+DECODER = {16: 2, 32: 1, 64: 1, 128: 0.5}  # channels of a decoder's maps by their side, in multiples of D's width
 LAST = 8  # side of the discriminator's last map, at powers of two
 LARGEST = 5  # halvings in the discriminator's blocks: of 256 pixels; larger images are halved before
 EXCITED = 512  # side of the largest map that is excited
@@ -150,9 +150,9 @@ class HalveTwice(nn.Module):
 class Decoder(nn.Module):
     """A map (N, C, h, w), pooled to 8x8, to an image (N, channels, 8 2^k, 8 2^k) of k doublings in [-1, 1]."""
 
-    def __init__(self, inputs: int, channels: int, doublings: int):
+    def __init__(self, inputs: int, channels: int, doublings: int, width: int):
         super().__init__()
-        widths = [inputs, *(DECODER[LAST << k] for k in range(1, doublings + 1))]
+        widths = [inputs, *(max(int(width * DECODER[LAST << k]), 1) for k in range(1, doublings + 1))]
         self.steps = nn.Sequential(*(Step(i, o, up=True) for i, o in zip(widths, widths[1:])))
         self.out = spectral(nn.Conv2d(widths[-1], channels, 3, padding=1, bias=False))
 
@@ -199,15 +199,15 @@ class Discriminator(BaseDiscriminator):
         self.last = nn.Sequential(hidden, nn.BatchNorm2d(2 * widths[-1]), leaky())
         self.logits = MapLogits(2 * widths[-1], **facts)
         doublings = halvings((min(*size, 128),) * 2, LAST - 1)
-        decoders = {"whole": Decoder(widths[-1], channels, doublings)}
+        decoders = {"whole": Decoder(widths[-1], channels, doublings, width)}
         self.small: nn.Module | None = None
         if downs > 1:
             first = nn.Sequential(spectral(DownConv(channels, widths[1])), leaky())
             self.small = nn.Sequential(first, *(halve(i, o) for i, o in zip(widths[1:], widths[2:-1])))
             self.small_logits = MapLogits(widths[-2], **facts)
-            decoders["halved"] = Decoder(widths[-2], channels, doublings)
+            decoders["halved"] = Decoder(widths[-2], channels, doublings, width)
         if downs:
-            decoders["quarter"] = Decoder(widths[-2], channels, doublings)
+            decoders["quarter"] = Decoder(widths[-2], channels, doublings, width)
         self.decoders = nn.ModuleDict(decoders if reconstruction else {})
 
     def _stem(self, channels: int, width: int) -> nn.Sequential:
