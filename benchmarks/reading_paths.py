@@ -33,7 +33,7 @@ COMMANDS = {
         SMALL,
         "cli/train training/session recipes/generation tasks/generation tasks/base networks/dcgan"
         " losses/adversarial training/trainer training/players",
-        "game networks/label_inputs networks/strided_conv networks/layers networks/heads",
+        "game networks/label_inputs networks/strided_conv networks/layers networks/heads training/choice",
     ),
     "upscale -i a/0.png -o large.png": (
         [],

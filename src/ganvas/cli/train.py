@@ -124,7 +124,7 @@ def demo(
         console().print(terminal_preview(result["run"]))
     say(
         "\nThese digits are generated. Next, your own images:\n"
-        "         ganvas train dcgan --data FOLDER --outdir runs/mine --images 200000\n"
+        "         ganvas train --data FOLDER --outdir runs/mine --minutes 10\n"
         "         ganvas interpolate " + shell_word(result["run"]) + " -o walk.gif\n"
         "         ganvas list"
     )

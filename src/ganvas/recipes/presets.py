@@ -65,8 +65,8 @@ TINY = {
     "wgan_gp": f"{ON_DCGAN} *.lr=1e-3 d_steps=2 fakes=1 penalties.0.every=4 images=300_000",
     "sngan": f"{RESIDUAL} d_steps=1 fakes=1 images=150_000",
     "sagan": f"{RESIDUAL} *.attention=8 images=100_000 {FALL}",
-    "biggan": "*.width=16 *.growth=4 generator.spectral=false batch=32 d_steps=1 g_optimizer.lr=2e-4"
-    " d_optimizer.lr=8e-4 ema_images=5_000 images=150_000",
+    "biggan": "*.width=16 *.growth=4 generator.spectral=false batch=32 d_steps=1 *.lr=4e-4 ema_images=5_000"
+    " images=150_000",
     "r3gan": f"{ON_DCGAN} {R3}",
     "stylegan2": f"{STYLE} discriminator=dcgan_discriminator(width=32,norm='none') {STYLE_D}",
     "ebgan": f"{DCGAN} *.lr=1e-3 loss.margin=0.3 images=150_000 {FALL}",
