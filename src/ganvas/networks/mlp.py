@@ -140,6 +140,8 @@ class Frequencies(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
+        if not self.factors and self.gain == 1:
+            return flat
         waves = [wave(flat * factor) for factor in self.factors for wave in (torch.sin, torch.cos)]
         return self.gain * torch.cat([flat, *waves], 1)
 

@@ -104,8 +104,8 @@ class Player:
         Raises `Diverged`: at once where looking costs nothing, on a GPU when `check` is next called (the fused
         optimiser skips the step on the device, so that no step waits for it).
         """
-        gradients = [p.grad for p in self.weights if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        gradients = [p.grad for p in self.weights if p.grad is not None] or [torch.zeros_like(total)]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # of one device and type
         finite = norm + total.detach()
         if self.skips_by_itself:
             bad = (~torch.isfinite(finite)).float()

@@ -121,7 +121,7 @@ class Trainer:
             with self.policy.autocast():
                 objective = loss(part, progress)
             whole = objective.total
-            (whole / len(parts)).backward()
+            (whole / len(parts) if len(parts) > 1 else whole).backward()
             total += whole.detach()
             for key, value in {**objective.terms, **objective.stats}.items():
                 self.tally.add(f"{name}/{key}", value)
