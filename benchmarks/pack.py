@@ -80,7 +80,7 @@ TRAININGS: dict[str, Training] = {
     "clean": Training(
         "denoise",
         "photos",
-        16_000,
+        11_000,
         {"generator": unet(48, 96, 128), "degradation": degraded(0.4, 0.7), "terms": "[l1]", "g_optimizer.lr": 5e-4},
         {**RESTORE, "resolution": 96, "seed": 1},
     ),
@@ -94,7 +94,7 @@ TRAININGS: dict[str, Training] = {
     "x4_sharp": Training(
         "srgan",
         "photos",
-        4_000,
+        2_800,
         {
             "generator": "compact(width=48,convolutions=8,init='kaiming')",
             "discriminator.width": 16,
@@ -105,17 +105,17 @@ TRAININGS: dict[str, Training] = {
     "colorize": Training(
         "colorize",
         "half",
-        5_000,
+        4_000,
         {"generator.net": unet(32, 64, 96, 128, blocks=1), "g_optimizer.lr": 5e-4, "discriminator.width": 32},
         RESTORE,
     ),
     "dehaze": Training(
-        "dehaze", "half", 5_000, {"generator": unet(32, 64, 96, 128, blocks=1), "g_optimizer.lr": 5e-4}, RESTORE
+        "dehaze", "half", 4_000, {"generator": unet(32, 64, 96, 128, blocks=1), "g_optimizer.lr": 5e-4}, RESTORE
     ),
     "lowlight": Training(
         "denoise",
         "half",
-        5_000,
+        4_000,
         {
             "generator": unet(32, 64, 96, 128, blocks=1),
             "degradation": "low_light(stops=(1,4))",
@@ -127,13 +127,14 @@ TRAININGS: dict[str, Training] = {
         f"paint_{style}": Training(
             "fast_style",
             "half",
-            3_000,
+            2_400,
             {
                 "style": f"styles/{style}.png",
                 "style_size": 192,
                 "generator.width": 16,
                 "generator.blocks": 3,
-                "g_optimizer.lr": 2e-3,
+                "g_optimizer.lr": 3e-3,
+                "lr_schedule": "cosine(to=0.01)",
                 **changes,
             },
             {"batch": 1, "resolution": 128, "seed": 0},

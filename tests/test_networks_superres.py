@@ -304,3 +304,17 @@ def test_both_can_be_differentiated_twice(network):
     value.backward()
     assert value > 0
     assert all(torch.isfinite(p.grad).all() for p in d.parameters() if p.grad is not None)
+
+
+def test_a_residual_unet_begins_as_the_image_and_has_the_weights_of_its_layers():
+    """By hand for widths 8 and 16: convolutions of 3x3 and 2x2 with bias, one block down, one at the bottom, one up."""
+    network, x = catalog.NETWORKS["residual_unet"](widths=[8, 16], blocks=1), torch.rand(2, 3, 13, 22) * 2 - 1
+    assert torch.equal(network(x), x)
+    first, block, bottom, last = 12 * 8 * 9 + 8, 2 * (8 * 8 * 9 + 8), 2 * (16 * 16 * 9 + 16), 8 * 12 * 9 + 12
+    assert count(network) == first + 2 * block + bottom + (8 * 16 * 4 + 16) + (16 * 8 * 4 + 8) + last
+    chroma = catalog.NETWORKS["residual_unet"](widths=[8], blocks=1, channels=2, source_channels=1)
+    assert (chroma(x[:, :1]) == 0).all()
+    filled(network)
+    wide = (torch.rand(1, 3, 96, 96) * 2 - 1).to(next(network.parameters()).dtype)
+    moved = network(torch.roll(wide, (4, 4), (2, 3)))
+    assert torch.allclose(moved[..., 44:56, 44:56], network(wide)[..., 40:52, 40:52], atol=1e-5)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
 import ganvas
 from ganvas.errors import UsageError
+from ganvas.imaging.photo import open_photo
 from ganvas.models import cards
 from ganvas.models.cards import EMBEDDED, FOLDER
 from ganvas.models.resolve import resolve
@@ -92,6 +94,9 @@ def test_a_model_is_refused_where_it_cannot_work(name, command, sentence):
         ("stylize in.png -o out.png --model x2", "x2 cannot stylize"),
         ("translate -i in.png -o out.png --model digits", "digits cannot translate"),
         ("restore -i in.png -o out.png --model x2", "x2 cannot restore"),
+        ("restore -i in.png -o out.png --mask in.png", "Missing --model"),
+        ("restore -i in.png -o out.png --model clean --mask in.png", "clean takes no --mask"),
+        ("upscale -i in.png -o out.png --model clean", "clean cannot upscale; embedded models that can: x2, x4."),
         ("list modls", "Did you mean 'models'?"),
     ],
 )
@@ -134,3 +139,17 @@ def test_the_list_shows_embedded_public_and_own_models(command, tmp_path, monkey
     assert lists["own"] == [{"name": "runs/mine", "kind": "folder", "purpose": "dcgan on digits."}]
     shown = command("list", "models")[1]
     assert all(name in shown for name in (*EMBEDDED, "runs/mine", "inception"))
+
+
+def test_restore_without_a_model_takes_clean_and_says_so(command, tmp_path):
+    """Transparency and 16 bits are kept: alpha bit for bit, and levels between those of 8 bits."""
+    levels = np.random.default_rng(0).normal(30_000, 3_000, (24, 32, 4)).clip(0, 65_535).astype(np.uint16)
+    levels[..., 3] = np.linspace(20_001, 65_535, 32)
+    tifffile.imwrite(tmp_path / "in.tif", levels, photometric="rgb", extrasamples=["unassalpha"])
+    code, out, err = command("restore", "-i", tmp_path / "in.tif", "-o", tmp_path / "out.tif", "--json")
+    assert (code, json.loads(out)["model"], "Model: clean." in err) == (0, "clean", True)
+    after = open_photo(tmp_path / "out.tif").array
+    assert (after.dtype, after.shape) == (np.uint16, levels.shape)
+    assert np.array_equal(after[..., 3], levels[..., 3])
+    assert after[..., :3].std() < 0.6 * levels[..., :3].std()
+    assert (after[..., :3] % 257).any()

@@ -108,6 +108,7 @@ class ImageToImage(nn.Module):
     scale: int = 1  # side of the output as a multiple of the input's
     masked: bool = False  # the last channel of the input is a mask: 1 in a hole, -1 elsewhere
     colours: bool = False  # gives grey images their colours
+    keeps_alpha: bool = False  # changes colours alone: transparency stays as it is
 
     def on_images(self) -> "ImageToImage":
         """The network for a user's images: itself, unless it reads something else, such as lightness."""

@@ -93,10 +93,10 @@ def restore(
     source: Input,
     output: Output,
     *,
-    model: Annotated[
-        str | None, typer.Option(help="Run, weight file or embedded.", show_default="clean; with --mask, inpaint")
+    model: Annotated[str | None, typer.Option(help="Run, weight file or embedded.", show_default="clean")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="With an inpaint model: image, white in holes, or a folder.")
     ] = None,
-    mask: Annotated[Path | None, typer.Option(help="Image, white in holes to fill, or a folder of them.")] = None,
     result: ResultArguments,
     alpha: Alpha = "transparency",
     files: FileArguments,

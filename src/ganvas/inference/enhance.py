@@ -93,13 +93,14 @@ class Blended(nn.Module):
     ):
         super().__init__()
         (self.network, self.base), self.plane = networks, plane
-        self.channels, self.colours = model.channels, model.network.colours
+        self.channels = model.channels
+        self.keeps_alpha = model.network.colours or model.network.keeps_alpha
         self.strength, self.keep_colours = options.strength, options.keep_colours
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] == self.channels:
             return self.mix(x)
-        if self.colours:  # would colour the transparency, too
+        if self.keeps_alpha:  # as transparency has neither colour nor noise
             return torch.cat([self.mix(x[:, :-1]), x[:, -1:]], 1)
         colour, alpha = x[:, : self.channels], x[:, self.channels :].expand(-1, self.channels, -1, -1)
         y = self.mix(torch.cat([colour, alpha]))  # side by side: where colour is white it becomes what alpha becomes

@@ -106,7 +106,8 @@ def pick_restorer(*, masked: bool = False) -> Card:
     """The embedded model that restores where none is given; with `masked`, the one that fills holes."""
     fits = (card for card in EMBEDDED.values() if card.default_for == "restore" and card.masked == masked)
     if (card := next(fits, None)) is None:
-        raise UsageError("Missing --model: a run or a weight file.")
+        need = "of recipe inpaint, which fills the holes of --mask" if masked else "or a weight file"
+        raise UsageError(f"Missing --model: a run {need}.")
     return card
 
 

@@ -21,6 +21,8 @@ class ResidualUNet(ImageToImage):
     input where there are as many; the last layer begins at zero, so a training begins with the image as it is.
     """
 
+    keeps_alpha = True
+
     def __init__(
         self,
         *,
