@@ -146,7 +146,8 @@ def command_of(entry: Entry, found: dict[str, Any]) -> str:
 def row(entry: Entry, found: dict[str, Any]) -> str:
     """The line of the table."""
     command = f"`{command_of(entry, found)}`"
-    figures = [f"{found['images']:,}", f"{found['minutes']:g}"]
+    stopped = f" of {found['planned']:,}" if found["images"] < found["planned"] else ""
+    figures = [f"{found['images']:,}{stopped}", f"{found['minutes']:g}"]
     if "sure" in found:
         shares = f"{100 * found['least_class']:.1f} to {100 * found['most_class']:.1f} %"
         figures += [f"{100 * found['sure']:.1f} %", shares]
@@ -169,6 +170,8 @@ def write(outdir: Path, docs: Path) -> None:
     lines = [PAGE.read_text(encoding="utf-8").format(**json.loads((outdir / "judge.json").read_text()))]
     lines += ["| | command | images | minutes | sure | classes | FD | as asked | diversity |", "|---" * 9 + "|"]
     lines += [row(entry, found) for entry, found in results.items()]
+    if rest := [f"`{entry.key}`" for entry in ENTRIES if entry not in results]:
+        lines += ["", f"Not trained yet: {', '.join(rest)}."]
     for entry, found in results.items():
         save_grid(shown(ganvas.load(outdir / entry.key)), docs / "gallery" / f"{entry.key}.webp")
         missing = f"Goals not reached: {', '.join(misses(found))}." if misses(found) else ""
@@ -201,7 +204,9 @@ def main() -> None:
             train(entry, asked.outdir, asked.minutes)
     if asked.command == "measure":
         share = accuracy(ganvas.load(run), judges.test_images(mnist))
-        (asked.outdir / "judge.json").write_text(json.dumps({"accuracy": 100 * share}))
+        (asked.outdir / "judge.json").write_text(
+            json.dumps({"accuracy": 100 * share, "images": read_records([run])[0].planned})
+        )
         judge = judges.Judge(run, str(mnist))
         for entry in (e for e in trained(asked.outdir) if e in chosen):
             found = measure(entry, asked.outdir, judge)
