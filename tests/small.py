@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -26,7 +27,11 @@ SMALL = {
     "generator.blocks": 1,
 }
 NEEDS_MORE = {
-    **{name: {"discriminator.max_width": 16} for name in ("projected", "projected_conditional")},
+    **{
+        name: {"discriminator.max_width": 16, "discriminator.smallest": 16, "generator.latent": 8}
+        for name in ("projected", "projected_conditional")
+    },
+    "fastgan": {"generator.latent": 8},
     "infogan": {"generator.hidden": 8, "discriminator.hidden": 8},
     "semigan": {"discriminator.width": 64},
     "cartoon": {"warmup": 0},
@@ -53,9 +58,13 @@ def narrow(name):
     return {path: value for path, value in SMALL.items() if path in known} | NEEDS_MORE.get(name, {})
 
 
+@cache
 def needs(name):
     """What a recipe's task wants to find in a batch."""
-    return catalog.RECIPES[name]().task.build(**facts(name)).needs
+    recipe = catalog.RECIPES[name]()
+    for path, value in narrow(name).items():
+        recipe.set(path, str(value))
+    return recipe.task.build(**facts(name)).needs
 
 
 def source(name, folder: Path):
