@@ -264,13 +264,6 @@ def test_wrong_usage_is_a_sentence(arguments, word, tmp_path, monkeypatch, comma
     assert names(tmp_path) == before, "nothing was written"
 
 
-def test_restore_needs_a_model(tmp_path, command):
-    random_image(tmp_path / "a.png")
-    code, _, err = command("restore", "-i", tmp_path / "a.png", "-o", tmp_path / "b.png")
-    assert code == 2
-    assert "--model" in err
-
-
 def test_restore_keeps_the_size(tmp_path, command):
     save_network(Compact(scale=1, width=4, convolutions=1), tmp_path / "clean.pth")
     random_image(tmp_path / "a.png", 17, 23)

@@ -12,9 +12,9 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, glu, interpolat
 
 from ..game import BaseDiscriminator, Scores
 from .label_inputs import LabelledGenerator, embedding
-from .layers import as_size, check_size, crop_center, halvings
+from .layers import Init, as_size, check_size, crop_center, halvings
 from .map_logits import MapLogits
-from .norms import ConditionalBatchNorm2d, spectral
+from .norms import ConditionalBatchNorm2d, initialise_normalised, spectral
 from .strided_conv import DownConv, UpsampleConv
 from .stylegan2 import Noise
 
@@ -88,6 +88,7 @@ class Generator(LabelledGenerator):
         convolutions: Convolutions = "alternate",  # of a block: two and one in turn, two, or one
         sphere: bool = False,  # divide the noise of an image by its root mean square
         tanh: bool = True,  # squash the output; if not, it has a bias and samples are cut off at -1 and 1
+        init: Init | None = None,  # initialisation of the weights; none: PyTorch's
         **base: Any,
     ):
         super().__init__(latent=latent, label_size=0, **base)
@@ -113,6 +114,7 @@ class Generator(LabelledGenerator):
                 self.excitations[str(k)] = Excitation(widths[k - 4], widths[k])
         self.sphere, self.tanh = sphere, tanh
         self.out = spectral(nn.Conv2d(widths[-1], self.channels, 3, padding=1, bias=not tanh))
+        initialise_normalised(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         if self.sphere:
@@ -184,6 +186,7 @@ class Discriminator(BaseDiscriminator):
         attributes: int = 0,
         width: int = 64,  # an eighth of the channels of the last map; half as many at double the size
         reconstruction: float = 1.0,  # weight of the error of the decoded images; 0: none
+        init: Init | None = None,  # initialisation of the weights; none: PyTorch's
     ):
         super().__init__()
         size, facts = as_size(resolution), {"classes": classes, "attributes": attributes}
@@ -209,6 +212,7 @@ class Discriminator(BaseDiscriminator):
         if downs:
             decoders["quarter"] = Decoder(widths[-2], channels, doublings, width)
         self.decoders = nn.ModuleDict(decoders if reconstruction else {})
+        initialise_normalised(self, init)
 
     def _stem(self, channels: int, width: int) -> nn.Sequential:
         """From the image to a map of at most 256 pixels: a convolution, or one for each halving before the blocks."""

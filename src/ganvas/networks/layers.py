@@ -1,10 +1,11 @@
 """Initialisation by name, and sizes: halvings, padding, cropping."""
 
 import math
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from ..errors import UsageError
 
@@ -46,12 +47,17 @@ def initialise(module: M, init: Init | None) -> M:
         if isinstance(layer, VectorEmbedding) or (isinstance(layer, LINEAR) and is_zero(layer.weight)):
             continue
         if isinstance(layer, LINEAR):
-            WEIGHTS[init](layer.weight)
+            WEIGHTS[init](raw_weight(layer))
         elif isinstance(layer, NORMS) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, 0.02) if init == "normal" else nn.init.ones_(layer.weight)
         if isinstance(layer, LINEAR + NORMS) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
     return module
+
+
+def raw_weight(layer: Any) -> Tensor:
+    """The weight that is trained: of a layer with spectral norm, that before the division."""
+    return layer.parametrizations.weight.original if is_parametrized(layer, "weight") else layer.weight
 
 
 def is_zero(weight: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """Normalisations beyond batch norm: of weights (spectral), by label (conditional), by image."""
 
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from ..policy import full_precision
 from .label_inputs import JoinImage, JoinNoise, embedding
-from .layers import to_float32
+from .layers import Init, initialise, raw_weight, to_float32
 
 M = TypeVar("M", bound=nn.Module)
 ImageNorm = Literal["batch", "instance", "none"]
@@ -31,7 +31,11 @@ class SpectralNorm(nn.Module):
     def __init__(self, weight: Tensor, outputs: int = 0):
         super().__init__()
         self.outputs, self.eps = outputs, 1e-12  # which dimension counts the outputs; smallest divisor
-        matrix = self.matrix(weight.detach())
+        self.begin(weight.detach())
+
+    def begin(self, weight: Tensor) -> None:
+        """Estimate the singular vectors of a weight, from random ones on."""
+        matrix = self.matrix(weight)
         self.register_buffer("u", normalize(torch.randn_like(matrix[:, 0]), dim=0))
         self.register_buffer("v", normalize(torch.randn_like(matrix[0]), dim=0))
         for _ in range(WARM_UP):
@@ -71,6 +75,22 @@ def spectral(module: M) -> M:
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
             outputs = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
             parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight, outputs))
+    return module
+
+
+def initialise_normalised(module: M, init: Init | None) -> M:
+    """Initialise a network whose layers have their spectral norm; returns the module, for None as it is.
+
+    The estimates of the singular vectors begin anew.
+    """
+    if init is None:
+        return module
+    initialise(module, init)
+    layer: Any
+    for layer in module.modules():
+        if parametrize.is_parametrized(layer, "weight"):
+            for norm in layer.parametrizations.weight:
+                norm.begin(raw_weight(layer).detach())
     return module
 
 

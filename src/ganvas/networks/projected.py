@@ -14,9 +14,9 @@ from torch.nn.functional import conv2d, interpolate
 from ..features import extractor
 from ..game import BaseDiscriminator, Scores
 from .fastgan import LAST, leaky
-from .layers import as_size, halvings
+from .layers import Init, as_size, halvings
 from .map_logits import MapLogits
-from .norms import spectral
+from .norms import initialise_normalised, spectral
 
 NetworkName = Literal["pocket", "vgg16", "vgg19", "inception"]
 MAPS: dict[str, dict[str, tuple[int, int]]] = {  # four maps of each network: their channels and strides
@@ -105,6 +105,7 @@ class Discriminator(BaseDiscriminator):
         smallest: int = 0,  # pixels of the shorter side to which smaller images are enlarged; 0: the network's own
         width: int = 64,  # channels of the mixed maps: this, this, twice and 4 times from the largest map on
         max_width: int = 512,  # channels of a small discriminator's last map; half as many at double the size
+        init: Init | None = None,  # initialisation of the small discriminators; none: PyTorch's
     ):
         super().__init__()
         self.network, self.hidden = network, []  # type: ignore[var-annotated]
@@ -119,6 +120,7 @@ class Discriminator(BaseDiscriminator):
             side = max(2 * int(shorter * self.scale) // stride, LAST - 1)
             downs = halvings((side, side), LAST - 1)
             self.parts.append(MapDiscriminator(inputs, downs, max_width, classes, attributes))
+        initialise_normalised(self.parts, init)
 
     def stages(self) -> list[nn.Module]:
         """The parts that `freeze_d` counts: the small discriminators, that of the largest map first."""
