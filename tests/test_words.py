@@ -43,7 +43,6 @@ ALLOWED = {
     "src/ganvas/recipes/generation.py: critic": "Wasserstein",
     "src/ganvas/recipes/translation.py: critic": "Wasserstein",
     "src/ganvas/losses/adversarial.py: critic": "Wasserstein",
-    "docs/recipes.md: critic": "Wasserstein",
 }
 
 
