@@ -268,6 +268,8 @@ class Game {
 
   draw() {
     this.due = 0;
+    if (this.answer) this.send({ kind: "drawn" }); // the next frame comes while this one is drawn
+    this.answer = false;
     const film = this.films[this.edited];
     this.stage.show();
     const aside = !this.playing || this.stage.bend() < 1 || performance.now() - (this.shownAside || 0) > ASIDE;
@@ -279,8 +281,6 @@ class Game {
     }
     const step = String(film.picture.step || 0).padStart(6, "0");
     this.counter.textContent = `${step.slice(0, -3)},${step.slice(-3)}`;
-    if (this.answer) this.send({ kind: "drawn" });
-    this.answer = false;
   }
 
   told(message) {
