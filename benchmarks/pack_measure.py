@@ -5,7 +5,7 @@
     python benchmarks/pack_measure.py images DOCS NAME...        before and after, docs/models/NAME.webp
 
 Images: Set5 and the first `COUNT` of BSD100 below `GANVAS_DATA` (default ../shared/data), degraded here with fixed
-seeds; digits are judged by a run of `ganvas train classifier` (--classifier).
+seeds; digits are judged by `judge` below `GANVAS_PACK`, a run of `ganvas train classifier`.
 """
 
 from __future__ import annotations
