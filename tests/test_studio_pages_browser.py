@@ -6,21 +6,19 @@ import base64
 import hashlib
 import io
 import re
-import threading
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ganvas.api import train
+from studio_pages import PATIENCE, pages, serve
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
-uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
+pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
 
-PATIENCE = 60_000  # milliseconds, on a machine that is busy
 PAGES = ("", "play", "runs", "runs/a", "runs/a&b", "explore", "explore/runs/b", "enhance", "judge", "models")
 
 
@@ -34,42 +32,21 @@ def runs(tmp_path_factory, browser):
 
 @pytest.fixture(scope="module")
 def address(runs, tmp_path_factory):
-    from ganvas.studio.server import create_app, make_place  # needs what the lines above look for
-
-    place = make_place(runs, tmp_path_factory.mktemp("models"), "127.0.0.1", 7950)
-    server = uvicorn.Server(uvicorn.Config(create_app(place), port=place.port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield place.address
-    server.should_exit = True
-    thread.join(10)
+    with serve(runs, tmp_path_factory.mktemp("models"), 7950) as address:
+        yield address
 
 
 @pytest.fixture
 def opened(browser, address):
-    """Open a page; at the end it must not have complained, nor asked another host for anything."""
-    contexts, complaints, asked = [], [], []
+    """Open a page."""
+    with pages(browser, address) as open_page:
 
-    def open_page(at="", width=1440, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(address + at)
-        page.locator("h1").first.wait_for()
-        return page
+        def opened_page(at="", width=1440, **options):
+            page = open_page(at, width, **options)
+            page.locator("h1").first.wait_for()
+            return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("blob:", "data:"))}
-    assert hosts == {urlsplit(address).netloc}
+        yield opened_page
 
 
 def wait(page, condition):

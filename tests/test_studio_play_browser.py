@@ -3,58 +3,29 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
-uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
+from studio_pages import PATIENCE, pages, serve
 
-PATIENCE = 60_000  # milliseconds, on a machine that is busy
+playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
+pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    from ganvas.studio.server import create_app, make_place  # needs what the lines above look for
-
     folder = tmp_path_factory.mktemp("studio")
-    place = make_place(folder, folder, "127.0.0.1", 7890)
-    server = uvicorn.Server(uvicorn.Config(create_app(place), port=place.port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield place.address
-    server.should_exit = True
-    thread.join(10)
+    with serve(folder, folder, 7890) as address:
+        yield address
 
 
 @pytest.fixture
 def opened(browser, address):
-    """Open the screen: a `Screen`; at the end it must not have complained, nor asked another host for anything."""
-    contexts, complaints, asked = [], [], []
-
-    def open_page(width=1440, at="play", **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("websocket", lambda socket: asked.append(socket.url))
-        page.goto(at if at.startswith("http") else address + at)
-        return Screen(page)
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("blob:", "data:"))}
-    assert hosts == {urlsplit(address).netloc}
+    """Open the screen: a `Screen`."""
+    with pages(browser, address) as open_page:
+        yield lambda width=1440, at="play", **options: Screen(open_page(at, width, **options))
 
 
 class Screen:

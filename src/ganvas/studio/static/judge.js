@@ -16,6 +16,7 @@ export async function show(place) {
   const about = quiet();
   const options = row();
   const answer = h("section", { class: "panel", "aria-live": "polite" }, "No answer yet.");
+  const pairs = h("section", { class: "panel", "aria-live": "polite", hidden: true });
 
   function choose(metric) {
     const { sentence, citation, options: names } = metrics.find(({ name }) => name === metric);
@@ -26,23 +27,24 @@ export async function show(place) {
     fill(options, names.filter((name) => COMMON.includes(name)).map((name) => field(name, control(name))));
   }
 
-  async function ask(path, json, show) {
-    fill(answer, "Measuring ...");
+  async function ask(path, json, show, panel) {
+    panel.hidden = false;
+    fill(panel, "Measuring ...");
     try {
       const { id } = await post(path, json);
       const { status, result } = await follow(id, () => {}, ends);
-      fill(answer, status === "done" ? show(result, id) : "Cancelled.");
+      fill(panel, status === "done" ? show(result, id) : "Cancelled.");
     } catch (trouble) {
-      fill(answer, problem(trouble.message));
+      fill(panel, problem(trouble.message));
     }
   }
 
   const given = () => Object.fromEntries(Object.entries(state.options).filter(([, value]) => value !== "")
     .map(([name, value]) => [name, Number.isNaN(Number(value)) ? value : Number(value)]));
-  const measure = () => ask("/judge", { ...state, options: given() }, numbersOf);
+  const measure = () => ask("/judge", { ...state, options: given() }, numbersOf, answer);
   const compare = () => {
     const { samples, seed } = given();
-    return ask("/judge/nearest", { a: state.a, b: state.b, samples, seed }, gallery);
+    return ask("/judge/nearest", { a: state.a, b: state.b, samples, seed }, gallery, pairs);
   };
 
   const choice = row();
@@ -70,7 +72,7 @@ export async function show(place) {
       row(field("Or B by its path, as data/faces", input(add, {}, "onchange")),
         field("or drop images, or a zip", files(send, { accept: "image/*,.zip,.npz" }))),
       about, options, row(button("Measure", measure, { class: "main" }), button("Show nearest images", compare))),
-    answer);
+    answer, pairs);
   if (!own.length) notice("Trained runs appear as sides when the studio is started with --runs DIR.");
   return () => letGo(ends);
 }
