@@ -572,14 +572,14 @@ def test_explore(explorer):
         pixels[query] = answer.content
         assert explorer.get(f"/api/explore/wall/runs/cgan?{query}&columns=2").content == answer.content
     assert len(set(pixels.values())) == len(pixels)
-    for kind, start in (("gif", b"GIF8"), ("png", b"\x89PNG"), ("mp4", b"")):
+    for kind, start in (("gif", b"GIF8"), ("png", b"\x89PNG"), ("mp4", b"ftyp")):
         if kind in abilities["tools"]["path"]:
             answer = explorer.post(f"/api/explore/walk/{kind}/runs/gan", json={"seeds": [1, 2], "steps": 3})
             assert answer.status_code == 202
             job = wait(explorer, answer.json())
             assert job["result"] == {"file": f"walk.{kind}", "frames": 6}
             film = explorer.get(f"/api/jobs/{job['id']}/files/walk.{kind}").content
-            assert film.startswith(start)
+            assert film[4 * (kind == "mp4") :].startswith(start)  # after the size of its first box
             assert len(film) > 100
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import struct
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageSequence
 
 pytest.importorskip("fastapi", reason="the studio needs the extra studio")
 from starlette.testclient import TestClient
@@ -582,6 +584,11 @@ def test_films_as_files(client):
     assert gif.headers["content-type"] == "image/gif"
     assert gif.content[:4] == b"GIF8"
     assert client.post("/api/play/film/png", json=body).content[:4] == b"\x89PNG"
+    av = pytest.importorskip("av")
+    with av.open(io.BytesIO(client.post("/api/play/film/mp4", json=body).content)) as mp4:
+        shown = [frame.to_ndarray(format="rgb24") for frame in mp4.decode(video=0)]
+    assert len(shown) == len(list(ImageSequence.Iterator(Image.open(io.BytesIO(gif.content)))))
+    assert shown[0].std() > 10
     assert "gif, mp4, png" in client.post("/api/play/film/webm", json=body).json()["detail"]
     assert film(SMALL, 4, 2, "png") == film(SMALL, 4, 2, "png")
 

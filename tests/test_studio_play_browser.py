@@ -218,6 +218,23 @@ def test_drawing_and_dots_and_the_bent_grid(opened):
     screen.until(lambda: screen.step == 2)
 
 
+def test_a_finger_draws(opened):
+    screen = opened(390, has_touch=True, reduced_motion="reduce")
+    page = screen.page
+    button = page.get_by_role("button", name="Draw your own data …")
+    if not button.is_visible():
+        page.get_by_text("Settings", exact=True).click()
+    button.tap()
+    drawing = page.locator(".drawing")
+    assert drawing.evaluate("(e) => getComputedStyle(e).touchAction") == "none"  # a finger draws, it does not scroll
+    box = drawing.bounding_box()
+    for share in (0.3, 0.6):
+        page.touchscreen.tap(box["x"] + share * box["width"], box["y"] + share * box["height"])
+    assert int(page.locator("dialog [role=status]").inner_text().split()[0]) >= 2
+    page.get_by_role("button", name="Apply").tap()
+    screen.until(lambda: page.locator("select[name=data]").input_value() == "drawn")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_telephone(opened, scheme):
     screen = opened(390, color_scheme=scheme, has_touch=True, is_mobile=True)
