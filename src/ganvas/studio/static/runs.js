@@ -74,7 +74,8 @@ function card(run, ticked, beside) {
 function facts(run) {
   const { name, state, images, planned } = run;
   if (state === "damaged") return [problem(run.problem)];
-  const speed = run.images_per_second ? `, ${Number(run.images_per_second.toPrecision(3)).toLocaleString("en")} images/s` : "";
+  const rate = Number((run.images_per_second || 0).toPrecision(3)); // three digits, as 1,320
+  const speed = rate ? `, ${rate.toLocaleString("en")} images/s` : "";
   const left = state === "running" && run.seconds_left ? `, ${minutes(run.seconds_left)} left` : "";
   const figure = ([key, value]) => typeof value === "number" && !key.includes("images");
   const measure = Object.entries(run.measure || {}).find(figure);
