@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .inference.apply import apply as apply
     from .inference.apply import preview as preview
     from .inference.stylize import stylize as stylize
+    from .latent.synthesize import synthesize as synthesize
     from .metrics.modes import coverage as coverage
     from .models.cards import EMBEDDED as EMBEDDED
     from .models.cards import NAMES as NAMES
@@ -61,6 +62,7 @@ HOMES = {
     "weights": "checkpoints.download:",
     **dict.fromkeys(["ApplyOptions", "apply", "preview"], "inference.apply"),
     "stylize": "inference.stylize",
+    "synthesize": "latent.synthesize",
     **dict.fromkeys(["Model", "accuracy", "load"], "models.model"),
     "report": "reporting",
     "read_records": "reporting.read",

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..data.batches import iterate_once, split_held_out
 from ..data.dataset import Dataset
-from ..data.sources import open_saved
 from ..errors import UserError
+from ..evaluation.run_data import open_run_data
 from ..features.extractor import Features
 from ..imaging.decode import to_float, to_uint8
 from ..imaging.grid import to_pil
@@ -60,26 +60,8 @@ def find_neighbours(record: Record, device: str = "auto", searched: int = SEARCH
     if model.task.translates or not model.task.draws_images:
         raise NoNeighbours("This model does not generate images from noise, so there are no random samples.")
     samples = to_float(to_uint8(model.sample(COMPARED, seed=FIRST_SEED)))
-    dataset = _data(record)
+    dataset = open_run_data(record.config, record.recipe.patch if record.recipe else 0)
     return _search(samples, dataset, record, Features("pocket", device=model.policy.device), searched), dataset
-
-
-def _data(record: Record) -> Dataset:
-    """The data of the run; raises `NoNeighbours` if they are missing or have changed."""
-    d = record.data
-    source, asked_size = d.get("path") or d.get("source"), d.get("asked_resolution")
-    if not isinstance(source, str) or not source:
-        raise NoNeighbours("The data were passed in Python, so they cannot be read again.")
-    size = (int(asked_size[0]), int(asked_size[1])) if isinstance(asked_size, list) and len(asked_size) == 2 else None
-    try:
-        labels, seed = as_count(d.get("labels_kept")) or None, as_count(record.config.get("seed"))
-        patch, saved = record.recipe.patch if record.recipe else 0, str(d.get("fingerprint"))
-        dataset = open_saved(source, saved, labels, seed, resolution=size, patch=patch)
-    except UserError as problem:
-        raise NoNeighbours(f"The training data cannot be read again: {problem}") from None
-    if dataset.fingerprint != d.get("fingerprint"):
-        raise NoNeighbours(f"The data have changed since the run started ({source}).")
-    return dataset
 
 
 @torch.inference_mode()

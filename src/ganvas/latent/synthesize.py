@@ -1,0 +1,122 @@
+"""`synthesize`: a folder of generated images for training classifiers, filtered by what the options name."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..config import Recipe
+from ..data.cache import file_digest
+from ..data.dataset import Dataset
+from ..data.sources import open_source
+from ..errors import UsageError, UserError
+from ..evaluation.discriminator import load_adversary
+from ..evaluation.run_data import open_run_data
+from ..models.cards import embedded_card
+from ..models.folder import WEIGHTS, model_folder
+from ..models.model import Model, load
+from ..paths import user_path
+from ..run import Run
+from .filters import ByClassifier, ByDiscriminator, Filter, NoCopies
+from .synthesis import Synthesis
+
+PathName = str | os.PathLike[str]
+
+
+def synthesize(
+    run: PathName,
+    output: PathName,
+    *,
+    count: int | None = None,
+    per_class: int | None = None,
+    label: str | None = None,
+    seed: int = 0,
+    trunc: float = 1.0,
+    keep: float | None = None,
+    classifier: PathName | None = None,
+    data: str | None = None,
+    copies: bool = False,
+    resume: bool = False,
+    device: str = "auto",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Write generated images into one sub-folder a class; returns their number and how many samples were refused.
+
+    `count` images in all, or `per_class` of every class, drawn from `seed` on.  `keep` is the share that the run's
+    discriminator accepts (Azadi et al. 2019); `classifier` is a run that has to name the class asked for.  Samples
+    that copy an image of `data` (by default, the run's training data) are refused unless `copies`.  `label` is the
+    condition of every image, of a model whose labels are no classes.  `progress(done, total)` counts images.
+    An interrupted call goes on with `resume`, and the images are those of an uninterrupted one.  Raises `UsageError`
+    for options that the model cannot meet, `UserError` if the filters accept nothing.
+    """
+    model = load(run, device=device)
+    condition = model.read_label(label)
+    work = Synthesis(model, user_path(output, "--output"), seed=seed, trunc=trunc, condition=condition)
+    parts = work.parts(count, per_class)
+    real, notice = (None, "") if copies and keep is None else find_data(run, model, data, needed=keep is not None)
+    with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given their own
+        work.filters = [*build_filters(run, model, real, keep, classifier, copies, device)]
+    settings = {"seed": seed, "trunc": trunc, "keep": keep, "copies": copies, "label": label}
+    settings |= {"model": _digest(run), "classifier": _digest(classifier), "data": real.fingerprint if real else None}
+    work.begin(settings, resume)
+    classes = {part.name: part.count for part in parts if part.name}
+    searched = any(one.name == "copies" for one in work.filters)
+    written = work.write_all(parts, progress)
+    return {"output": str(work.output), "classes": classes, **written, "copies_refused": searched, "notice": notice}
+
+
+def find_data(run: PathName, model: Model, data: str | None, needed: bool) -> tuple[Dataset | None, str]:
+    """The training data of a model, and a sentence if there are none although copies of them are to be refused.
+
+    Raises `UsageError` if they are `needed`.
+    """
+    try:
+        if data is not None:
+            height, width = model.config["data"]["resolution"]
+            return open_source(data, resolution=(height, width)), ""
+        path = user_path(run)
+        if embedded_card(run) or not Run(path).exists():
+            raise UserError("The model is no run, so its training data are not known.")
+        config = Run(path).config()
+        return open_run_data(config, Recipe.from_dict(config["recipe"]).patch), ""
+    except UsageError:
+        raise
+    except UserError as problem:
+        reason = f"{problem} Give --data SOURCE"
+        if needed:
+            raise UsageError(f"--keep calibrates the discriminator on training images. {reason}.") from None
+        return None, f"Copies of training images are not searched: {reason[0].lower()}{reason[1:]}."
+
+
+def build_filters(
+    run: PathName,
+    model: Model,
+    data: Dataset | None,
+    keep: float | None,
+    classifier: PathName | None,
+    copies: bool,
+    device: str,
+) -> list[Filter]:
+    """The filters that options name, the quickest first."""
+    filters: list[Filter] = []
+    if keep is not None:
+        assert data is not None
+        filters.append(ByDiscriminator(load_adversary(str(run), device), model, data, keep))
+    if classifier is not None:
+        if not model.task.conditional or not model.class_names:
+            raise UsageError("--classifier checks the class that was asked for, and this model has no classes.")
+        filters.append(ByClassifier(load(classifier, device=device), model.class_names))
+    if data is not None and not copies:
+        filters.append(NoCopies(data))
+    return filters
+
+
+def _digest(model: PathName | None) -> str | None:
+    """Hash of a model's weights; None without one."""
+    if model is None:
+        return None
+    card = embedded_card(model)
+    path = card.locate() if card else user_path(model)
+    folder = model_folder(path) or path
+    return file_digest(folder / WEIGHTS if folder.is_dir() else folder)
