@@ -17,7 +17,7 @@ $(VENV)/.ok-dev: $(VENV)/.ok
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.ok  ## train a DCGAN on handwritten digits
+demo: $(VENV)/.ok  ## train a DCGAN on handwritten digits, restore a photograph
 	$(BIN)/ganvas demo
 
 studio: $(VENV)/.ok  ## the pages in the browser

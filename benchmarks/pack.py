@@ -84,12 +84,19 @@ TRAININGS: dict[str, Training] = {
         {"generator": unet(48, 96, 128), "degradation": degraded(0.4, 0.7), "terms": "[l1]", "g_optimizer.lr": 5e-4},
         {**RESTORE, "resolution": 96, "seed": 1},
     ),
-    "inpaint": Training(
+    "inpaint": Training(  # learns the difference from a smooth fill
         "inpaint",
         "half",
-        6_000,
-        {"generator.net": unet(32, 64, 96, 128, blocks=1), "g_optimizer.lr": 5e-4, "discriminator.width": 32},
-        {**RESTORE, "resolution": 96},
+        30_000,
+        {
+            "generator.net": unet(32, 64, 96, 128),
+            "generator.sweeps": 8,
+            "degradation": "holes(covered=(0.02,0.3),boxes=0.4)",
+            "discriminator": "none",
+            "d_optimizer": "none",
+            "g_optimizer.lr": 5e-4,
+        },
+        RESTORE,
     ),
     "x4_sharp": Training(
         "srgan",

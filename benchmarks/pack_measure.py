@@ -1,11 +1,13 @@
 """Measure the models of the pack against baselines, on images that they were not trained on.
 
     python benchmarks/pack_measure.py measure NAME [--write]     figures; --write puts them into the model's card
+    python benchmarks/pack_measure.py measure NAME --tuning      on the images that settings are chosen by
     python benchmarks/pack_measure.py table                      the table of docs/models.md, from the cards
     python benchmarks/pack_measure.py images DOCS NAME...        before and after, docs/models/NAME.webp
 
-Images: Set5 and the first `COUNT` of BSD100 below `GANVAS_DATA` (default ../shared/data), degraded here with fixed
-seeds; digits are judged by `judge` below `GANVAS_PACK`, a run of `ganvas train classifier`.
+Images: 20 of BSD100 below `GANVAS_DATA` (default ../shared/data), which neither a training nor a choice of settings has
+seen, degraded here with fixed seeds; settings are chosen by Set5 and the first seven of BSD100.  Digits are judged by
+`judge` below `GANVAS_PACK`, a run of `ganvas train classifier`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pack import DATA, RUNS
+from pack_baselines import Judge, Way, biharmonic, dark_channel, gamma, nl_means, tensor, variation
 from PIL import Image
 from torch import Tensor
 
@@ -28,7 +31,6 @@ from ganvas.data.degrade.base import Degradation
 from ganvas.data.degrade.camera import Bicubic, Jpeg, SensorNoise
 from ganvas.data.degrade.damage import Grey, Holes
 from ganvas.data.degrade.weather import Haze, LowLight
-from ganvas.features.extractor import pocket
 from ganvas.features.gram import Perception
 from ganvas.imaging.colour import to_lab
 from ganvas.models.cards import CARD, EMBEDDED, FOLDER
@@ -36,35 +38,23 @@ from ganvas.models.model import accuracy
 from ganvas.models.resolve import resolve
 from ganvas.tasks.fast_style import load_style
 
-COUNT = 7  # images of BSD100
+HELD_OUT = (("BSD100", slice(7, 27)),)  # set, and which of its images in the order of their names
+TUNING = (("Set5", slice(5)), ("BSD100", slice(7)))
+sets = [*HELD_OUT]  # that `held_out` reads
 SEED = 1_000
-TAPS = ["relu1", "relu2", "relu3", "relu4"]
 COMMAND = "python benchmarks/pack_measure.py measure {}"
-Way = Callable[[Tensor], Tensor]  # (1, C, H, W) in [-1, 1] to (1, 3, H, W)
+FEATURES = "distance in EfficientNet-Lite0's features"
 Row = tuple[str, str, str]  # what, value, baseline
 
 
 def held_out(side: int = 0) -> Iterator[Tensor]:
     """Colour images (1, 3, H, W) in [-1, 1], whose sides 4 divides; with `side`, their middle."""
-    for name, count in (("Set5", 5), ("BSD100", COUNT)):
-        for file in sorted((DATA / "sr-benchmark" / name / "HR").iterdir())[:count]:
+    for name, part in sets:
+        for file in sorted((DATA / "sr-benchmark" / name / "HR").iterdir())[part]:
             array = np.asarray(Image.open(file).convert("RGB"))
             height, width = (min(n, side or n) // 4 * 4 for n in array.shape[:2])
             top, left = (array.shape[0] - height) // 2, (array.shape[1] - width) // 2
             yield tensor(array[top : top + height, left : left + width])
-
-
-def tensor(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(array.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None].contiguous()
-
-
-def array_of(x: Tensor) -> np.ndarray:
-    """(H, W, C) float64 in [0, 1]."""
-    return ((x[0].double() + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
-
-
-def from_unit(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).float().permute(2, 0, 1)[None] * 2 - 1
 
 
 def whole_levels(x: Tensor) -> Tensor:
@@ -77,14 +67,6 @@ def decibels(x: Tensor, y: Tensor) -> float:
     return float(-10 * torch.log10(error.clamp_min(1e-10)))
 
 
-def distance(x: Tensor, y: Tensor, network: torch.nn.Module) -> float:
-    """Squared difference of maps of the embedded features with length one over the channels (Zhang et al. 2018)."""
-    with torch.inference_mode():
-        a, b = (network.maps(z, TAPS) for z in (x, y))  # type: ignore[operator]
-    unit = torch.nn.functional.normalize
-    return float(sum((unit(a[k]) - unit(b[k])).square().sum(1).mean() for k in TAPS))
-
-
 def model_way(name: str) -> Way:
     network = resolve(name, verb=EMBEDDED[name].commands[0]).network
 
@@ -93,55 +75,6 @@ def model_way(name: str) -> Way:
             return network(x).clamp(-1, 1)
 
     return way
-
-
-def nl_means(sigma: float) -> Way:
-    """Non-local means of scikit-image that is told the noise, with its documentation's settings."""
-    from skimage.restoration import denoise_nl_means
-
-    options = {"patch_size": 5, "patch_distance": 6, "channel_axis": -1, "fast_mode": True}
-    return lambda x: from_unit(denoise_nl_means(array_of(x), h=0.8 * sigma, sigma=sigma, **options))
-
-
-def variation(sigma: float) -> Way:
-    from skimage.restoration import denoise_tv_chambolle
-
-    return lambda x: from_unit(denoise_tv_chambolle(array_of(x), weight=sigma, channel_axis=-1))
-
-
-def biharmonic(x: Tensor) -> Tensor:
-    from skimage.restoration import inpaint_biharmonic
-
-    return from_unit(inpaint_biharmonic(array_of(x[:, :3]), x[0, 3].numpy() > 0, channel_axis=-1))
-
-
-def dark_channel(x: Tensor) -> Tensor:
-    """Dark channel prior (He, Sun and Tang 2009) with 15x15 patches, omega 0.95, t0 0.1 and a guided filter."""
-    image, pool = (x + 1) / 2, torch.nn.functional.max_pool2d
-    box = torch.nn.functional.avg_pool2d
-
-    def darkest(y: Tensor) -> Tensor:
-        return -pool(-y.amin(1, keepdim=True), 15, 1, 7)
-
-    def mean(y: Tensor) -> Tensor:
-        return box(y, 41, 1, 20, count_include_pad=False)
-
-    dark = darkest(image)
-    brightest = dark.flatten().topk(max(dark.numel() // 1000, 1)).indices
-    air = image.flatten(2)[0, :, brightest].mean(1).view(1, 3, 1, 1)
-    rough, guide = 1 - 0.95 * darkest(image / air), image.mean(1, keepdim=True)
-    slope = (mean(guide * rough) - mean(guide) * mean(rough)) / (mean(guide**2) - mean(guide) ** 2 + 1e-3)
-    offset = mean(rough) - slope * mean(guide)
-    light = (mean(slope) * guide + mean(offset)).clamp(0.1, 1)
-    return ((image - air) / light + air).clamp(0, 1) * 2 - 1
-
-
-def gamma(x: Tensor) -> Tensor:
-    """The power of the levels that brings their mean to 0.45."""
-    unit = ((x + 1) / 2).clamp(1e-4, 1)
-    powers = torch.linspace(0.15, 1.5, 50)
-    means = torch.stack([(unit**p).mean() for p in powers])
-    return unit ** powers[(means - 0.45).abs().argmin()] * 2 - 1
 
 
 def compare(degradation: Degradation, ways: dict[str, Way], side: int = 0) -> dict[str, float]:
@@ -178,15 +111,15 @@ def measure_clean(name: str) -> list[Row]:
 
 def measure_inpaint(name: str) -> list[Row]:
     """Strokes and boxes over 5 to 20 % of the middle 128x128 pixels."""
-    network, ways, rows = pocket(), {name: model_way(name), "biharmonic": biharmonic}, []
+    judge, ways, rows = Judge(), {name: model_way(name), "biharmonic": biharmonic}, []
     for what, boxes in (("strokes", 0.0), ("boxes", 1.0)):
         holes, values = Holes(covered=(0.05, 0.2), boxes=boxes), {way: [] for way in ways}
         for k, image in enumerate(held_out(128)):
             source = holes(image, [k], seed=SEED)
             for way, fill in ways.items():
                 result = torch.where(source[:, 3:] > 0, fill(source), image)
-                values[way].append((decibels(result, image), distance(result, image, network)))
-        for column, (title, unit) in enumerate((("PSNR", " dB"), ("distance in the embedded features", ""))):
+                values[way].append((decibels(result, image), judge(result, image)))
+        for column, (title, unit) in enumerate((("PSNR", " dB"), (FEATURES, ""))):
             means = {way: float(np.mean([pair[column] for pair in pairs])) for way, pairs in values.items()}
             rows += as_rows(f"{title}, {what}", means, unit)
     return rows
@@ -218,16 +151,16 @@ def measure_lowlight(name: str) -> list[Row]:
 
 def measure_sharp(name: str) -> list[Row]:
     """PSNR, distance in features, and energy of the finest details beside the truth's."""
-    network, ways = pocket(), {name: model_way(name), "x4": model_way("x4")}
+    judge, ways = Judge(), {name: model_way(name), "x4": model_way("x4")}
     values: dict[str, list[tuple[float, ...]]] = {way: [] for way in ways}
     for image in held_out():
         low = Bicubic(scale=4, edges="repeat")(image, [0], seed=SEED)
         for way, enlarge in ways.items():
             result = whole_levels(enlarge(low))
             fine = [float((x - torch.nn.functional.avg_pool2d(x, 3, 1, 1)).square().mean()) for x in (result, image)]
-            values[way].append((decibels(result, image), distance(result, image, network), fine[0] / fine[1]))
+            values[way].append((decibels(result, image), judge(result, image), fine[0] / fine[1]))
     means = {way: np.mean(np.array(rows), 0) for way, rows in values.items()}
-    titles = (("PSNR", " dB"), ("distance in the embedded features (trained through them)", ""),
+    titles = (("PSNR", " dB"), (FEATURES, ""),
               ("energy of fine detail beside the truth's", ""))  # fmt: skip
     return [row for k, (title, unit) in enumerate(titles)
             for row in as_rows(title, {way: float(v[k]) for way, v in means.items()}, unit)]  # fmt: skip
@@ -274,6 +207,7 @@ MEASURES: dict[str, Callable[[str], list[Row]]] = {
 
 
 def measure(asked: argparse.Namespace) -> None:
+    sets[:] = TUNING if asked.tuning else HELD_OUT
     rows = MEASURES[asked.name](asked.name)
     for what, value, baseline in rows:
         print(f"{asked.name}: {what}: {value}; {baseline}")
@@ -357,6 +291,7 @@ def main() -> None:
     look = commands.add_parser("measure")
     look.add_argument("name", choices=MEASURES)
     look.add_argument("--write", action="store_true")
+    look.add_argument("--tuning", action="store_true")
     look.set_defaults(run_it=measure)
     tabulate = commands.add_parser("table")
     tabulate.set_defaults(run_it=table)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -260,11 +261,13 @@ def test_seeds_that_are_none(text):
 
 def test_the_demo_never_writes_over_another_run(tmp_path, monkeypatch, command):
     monkeypatch.setitem(catalog.RECIPES._objects, "dcgan_small", tiny_demo)
-    answers = [json.loads(command("demo", "--outdir", tmp_path / "demo", "--json")[1]) for _ in range(3)]
-    assert [a["run"].rsplit("/")[-1] for a in answers] == ["demo", "demo-2", "demo-3"]
-    code, _, err = command("demo", "--outdir", tmp_path / "shown")
+    answers = [json.loads(command("demo", "--outdir", tmp_path / "demo", "--json")[1]) for _ in range(2)]
+    assert [a["run"].rsplit("/")[-1] for a in answers] == ["demo", "demo-2"]
+    assert all(Path(a["photograph"]) == Path(a["run"]) / "photo.png" for a in answers)
+    code, _, err = command("demo", "--outdir", tmp_path / "demo-2")
     assert code == 0
     assert "ganvas train --data FOLDER" in err
+    assert err.rstrip().endswith((tmp_path / "demo-3" / "report.html").as_uri())  # a line that a terminal opens
 
 
 def tiny_demo():

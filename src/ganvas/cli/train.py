@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -106,16 +107,18 @@ def demo(
     minutes: Annotated[float, Option(help="Time limit in minutes.")] = 2.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train a small DCGAN on handwritten digits in a minute.
+    """Train a DCGAN on digits, and restore a photograph.
 
-    It needs no GPU and no download.
+    It needs no GPU and no download: the digits, the photograph and the model that restores it are part of the
+    installation. Training takes a minute.
     """
     while outdir.exists() and not all(is_left_behind(f.name) for f in outdir.iterdir()):  # never over another run
         outdir = _next_name(outdir)
     say("Training a DCGAN on 1,797 handwritten digits (embedded) ...")
     from ..training.request import TrainRequest
 
-    result = _train(TrainRequest("dcgan_small", "digits", outdir, minutes=minutes), as_json)
+    request = TrainRequest("dcgan_small", "digits", outdir, minutes=minutes)
+    result = _train(request, as_json, _restore_photograph)
     if as_json:
         return
     from .save import terminal_preview
@@ -126,12 +129,29 @@ def demo(
         "\nThese digits are generated. Next, your own images:\n"
         "         ganvas train --data FOLDER --outdir runs/mine --minutes 10\n"
         "         ganvas interpolate " + shell_word(result["run"]) + " -o walk.gif\n"
-        "         ganvas list"
+        "         ganvas restore -i PHOTO -o restored.png\n"
+        "         ganvas list\n"
     )
+    if result["photograph"]:
+        say(f"Photograph, before and after: {result['photograph']}")
+    if result["report"]:
+        say(f"The report, in a browser:     {Path(result['report']).resolve().as_uri()}")
 
 
-def _train(request: "TrainRequest", as_json: bool) -> dict[str, Any]:
-    """Train with a progress bar and print the outcome; returns the JSON answer."""
+def _restore_photograph(result: dict[str, Any]) -> None:
+    """Add `photograph` to a run's answer: the file of the restored example; None after an interrupt or without one."""
+    from ..inference.example import LICENSE, restore_example
+
+    example = None if result["stopped"].startswith("SIG") else restore_example(Path(result["run"]))
+    result["photograph"] = str(example.both) if example else None
+    if example:
+        say(f"Restoring a photograph (a cat; {LICENSE}) with the embedded model {example.model} ...")
+
+
+def _train(
+    request: "TrainRequest", as_json: bool, add: Callable[[dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
+    """Train with a progress bar and print the outcome; returns the JSON answer, to which `add` adds."""
     from ..policy import keep_large_buffers
 
     keep_large_buffers()
@@ -151,10 +171,12 @@ def _train(request: "TrainRequest", as_json: bool) -> dict[str, Any]:
         result = display.result()
         report = session.report(result["stopped"])
         result["report"] = str(report.path) if report else None
+    if first and not as_json:
+        _print_outcome(session, result)
+    if add:
+        add(result)
     if first and as_json:
         print_json(result)
-    elif first:
-        _print_outcome(session, result)
     return result
 
 

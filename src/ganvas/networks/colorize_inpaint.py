@@ -6,6 +6,7 @@ from torch import Tensor
 from ..config import Spec
 from ..game import ImageToImage
 from ..imaging.colour import merge_lab, to_lab
+from ..imaging.fill import diffuse
 from . import unet
 from .layers import to_float32
 
@@ -61,10 +62,14 @@ class Inpainter(ImageToImage):
         resolution: int | tuple[int, int],
         channels: int = 3,
         net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # images with mask to images in [-1, 1]
+        sweeps: int = 0,  # of a diffusion at each scale that fills the holes for the network; 0: they stay mid-grey
     ):
         super().__init__()
+        self.sweeps = sweeps
         self.net = net.build(resolution=resolution, channels=channels, source_channels=channels + 1, scale=1)
 
     def forward(self, x: Tensor) -> Tensor:
         known, hole = to_float32(x[:, :-1]), (to_float32(x[:, -1:]) + 1) / 2
+        if self.sweeps:
+            x = torch.cat([diffuse(known, hole, self.sweeps), to_float32(x[:, -1:])], 1)
         return torch.lerp(known, to_float32(self.net(x)), hole)
