@@ -7,8 +7,10 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import ganvas
@@ -110,8 +112,11 @@ def test_readme_python_runs(tmp_path, monkeypatch):
         return real(*arguments, **{**options, "images": 128, "device": "cpu", "set": small})
 
     monkeypatch.setattr(ganvas, "train", short, raising=False)
+    array = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
+    Image.fromarray(array).save("photo.jpg")
     for code in python_in("README.md"):
-        exec(compile(code, "README.md", "exec"), {})
+        exec(compile(code, "README.md", "exec"), {"array": array})
+    assert Image.open("large.png").size == (40, 40)
     assert (tmp_path / "runs" / "uniform" / "model" / "generator.safetensors").exists()
 
 

@@ -1,4 +1,4 @@
-"""Public API: train, load, evaluate, stylize, report, and what they take and return; imported on first use."""
+"""Public API: train, load, evaluate, enhance, stylize, report, and what they take and return; imported on first use."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .inference.apply import ApplyOptions as ApplyOptions
     from .inference.apply import apply as apply
     from .inference.apply import preview as preview
+    from .inference.enhance_image import enhance as enhance
     from .inference.stylize import stylize as stylize
     from .latent.synthesize import synthesize as synthesize
     from .metrics.modes import coverage as coverage
@@ -61,6 +62,7 @@ HOMES = {
     "own_models": "models.listing",
     "weights": "checkpoints.download:",
     **dict.fromkeys(["ApplyOptions", "apply", "preview"], "inference.apply"),
+    "enhance": "inference.enhance_image",
     "stylize": "inference.stylize",
     "synthesize": "latent.synthesize",
     **dict.fromkeys(["Model", "accuracy", "load"], "models.model"),

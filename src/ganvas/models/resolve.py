@@ -14,6 +14,7 @@ from .foreign import build_network, read_checkpoint
 
 if TYPE_CHECKING:
     from ..tasks.base import Task
+    from .model import Model
 
 COMMANDS = {  # of networks that do not enlarge, for messages
     **dict.fromkeys(("translation_generator", "unet_generator", "stargan_generator"), "translate"),
@@ -84,7 +85,11 @@ def _resolve_folder(folder: Path, name: str, verb: str) -> ImageModel:
     """Load the network of a run or a model folder, which must be a restoration model; `name` is for messages."""
     from .model import load  # tasks and data, which weight files do without
 
-    model = load(folder, device="cpu", precision="fp32")
+    return as_image_model(load(folder, device="cpu", precision="fp32"), name, verb)
+
+
+def as_image_model(model: "Model", name: str, verb: str) -> ImageModel:
+    """The network of a loaded restoration model; raises `UsageError` for another kind, which `verb` does not take."""
     if not model.task.restores:
         raise wrong_kind(name, model.task, verb)
     assert isinstance(model.task.generator, ImageToImage)
