@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ..catalog import name_of
 from ..config import Recipe, Spec
-from ..errors import UsageError
+from ..errors import UsageError, UserError
+from ..game import ImageToImage
 from ..models.cards import embedded_card
 from ..models.folder import WEIGHTS, model_folder
 from ..models.foreign import read_checkpoint
@@ -18,12 +19,29 @@ from ..paths import user_path
 from ..run import Run, read_config, read_weights
 from ..saved import check_networks
 from ..tasks.base import Adversary, Task
+from .init_from_file import fit_file, fit_partly, inherit_options, source_file
 
 STATEFUL = ("loss", "penalties", "augment", "pool")  # parts of an `Adversary` with state of a training
 
 
-def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str]) -> None:
-    """Give a recipe's networks the `written` options of the source's, such as its filter, unless they are set."""
+def recipe_of(source: str | os.PathLike[str]) -> Recipe:
+    """The recipe of a run or a model folder; raises `UserError` for one that does not say it."""
+    if source_file(source):
+        raise UsageError(f"{source} is a weight file and names no recipe: ganvas train RECIPE --init-from {source}.")
+    saved = read_config(user_path(source, "--init-from") / "config.json")
+    if "recipe" not in saved:
+        raise UserError(f"{source} does not say its recipe; name one: ganvas train RECIPE --init-from {source}.")
+    return Recipe.from_dict(saved["recipe"])
+
+
+def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str], *, replace: bool) -> None:
+    """Give a recipe's networks the options that follow from the source.
+
+    These are all of a weight file's network, which with `replace` also replace those that the recipe sets, and the
+    `written` ones of a run's networks, such as a filter, where the recipe does not set them.
+    """
+    if file := source_file(source):
+        return inherit_options(recipe, read_checkpoint(file), replace=replace)
     card = embedded_card(source)
     file = (card.locate() if card else user_path(source)) / "config.json"
     saved = read_config(file) if os.path.isfile(file) else {}  # False too for a name that no system takes
@@ -40,16 +58,24 @@ def initialize(task: Task, source: str | os.PathLike[str], *, raw: bool = False)
     """Load the weights of a run (both players), a model folder or a weight file (the generator alone) in place.
 
     The generator's are the averaged ones, or with `raw` those it trained with.  Parts sized by the classes keep their
-    random weights where the classes differ; every other difference of shape raises `UsageError`.  Returns notices.
+    random weights where the classes differ, and parts sized by the scale where a file or a super-resolution run has
+    another scale; every other difference of shape raises `UsageError`.  Returns notices.
     """
     card = embedded_card(source)
     path = card.locate() if card else user_path(source, "--init-from")
-    players = _players(path, raw)
-    notices = []
+    scale = task.generator.scale if isinstance(task.generator, ImageToImage) else 1
+    if path.is_file() and not raw:
+        players, notices = {}, fit_file(task.generator, str(path), scale)
+    else:
+        players, notices = _players(path, raw), []
     for name, weights in players.items():
         network = task.generator if name == "generator" else task.discriminator
-        fresh = fit(network, weights, f"The {name} of {path}") if network is not None else []
-        if fresh:
+        if network is None:
+            continue
+        if name == "generator" and isinstance(network, ImageToImage) and _scale(path) not in (None, scale):
+            reason = f"{path} (x{_scale(path)}, and this run is x{scale})"
+            notices.append(fit_partly(network, weights, "The generator", reason))
+        elif fresh := fit(network, weights, f"The {name} of {path}"):
             notices.append(f"The {name}'s {', '.join(fresh)} begin anew: other classes.")
     if "discriminator" not in players and task.discriminator is not None:
         notices.append(f"{path} holds a generator alone; the discriminator begins anew.")
@@ -69,9 +95,15 @@ def _players(path: Path, raw: bool) -> dict[str, dict[str, Tensor]]:
         raise UsageError(f"{path} holds no training state, so there are no raw weights; leave out --init-raw.")
     if folder := model_folder(path):
         return {"generator": read_weights(folder / WEIGHTS)}
-    if path.is_file():
-        return {"generator": read_checkpoint(path).state}
     raise UsageError(f"--init-from takes a run, a model folder, a weight file or an embedded model; {path} is neither.")
+
+
+def _scale(path: Path) -> int | None:
+    """The scale of a restoration run or model folder; None if its config.json does not say one."""
+    folder = path if Run(path).exists() else model_folder(path)
+    data = read_config(folder / "config.json").get("data") if folder else None
+    scale = data.get("source_scale") if isinstance(data, dict) else None
+    return scale if isinstance(scale, int) else None
 
 
 def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -20,12 +20,12 @@ from ..errors import UsageError, UserError, did_you_mean
 from ..files import read_json
 from ..paths import hidden_by_name, user_path
 from ..policy import Policy, RandomNumbers, is_out_of_memory, seed_generators
-from ..run import Run, read_config
+from ..run import Run
 from ..tasks.base import Task
 from . import distributed
 from .choice import apply_preset, choose, find_preset, smaller
 from .description import describe_run, model_card
-from .init_from import inherit_defaults, initialize
+from .init_from import inherit_defaults, initialize, recipe_of
 from .interrupts import collect_signals
 from .lock import create_folder, lock_folder
 from .players import Diverged, Group
@@ -297,20 +297,19 @@ def resolve_recipe(request: TrainRequest) -> Recipe:
     """The recipe of a request, with every override applied."""
     recipe, source = request.recipe, request.init_from
     if recipe is None and source is not None:
-        saved = read_config(user_path(source, "--init-from") / "config.json")
-        if "recipe" not in saved:
-            raise UserError(f"{source} does not say its recipe; name one: ganvas train RECIPE --init-from {source}.")
-        recipe = Recipe.from_dict(saved["recipe"])
+        recipe = recipe_of(source)
     recipe, preset = find_recipe(recipe), find_preset(recipe, request.preset)
     apply_preset(recipe, preset)
     if source is not None:
-        inherit_defaults(recipe, source)
+        inherit_defaults(recipe, source, replace=True)
     for name in ("batch", "images", "freeze_d"):
         if (value := getattr(request, name)) is not None:
             recipe.set(name, str(value))
     changes = request.set.items() if isinstance(request.set, Mapping) else [_parse_change(text) for text in request.set]
     for path, value in changes:
         recipe.set(path, value if isinstance(value, str) else repr(value))
+    if source is not None:
+        inherit_defaults(recipe, source, replace=False)
     if request.augment:
         _refuse_d_augment(part.partition("=")[0].strip() for part in request.augment.split(","))
         recipe.transforms = [Spec(catalog.AUGMENT[name], **given) for name, given in parse_transforms(request.augment)]
