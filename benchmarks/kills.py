@@ -36,9 +36,11 @@ class Launcher:
     def __init__(self, folder: Path):
         own = {"GANVAS_CACHE": str(folder / "cache"), "PYTHONPYCACHEPREFIX": str(folder / "pycache")}
         self.environment = {**os.environ, **own, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
+        served = {key: value for key, value in self.environment.items() if key != "PYTHONPYCACHEPREFIX"}
+        served["KILLS_PYCACHE"] = own["PYTHONPYCACHEPREFIX"]  # of the forks alone: not of torch
         self.output, pipe = (folder / f"output-{threading.get_ident()}.txt").open("wb"), subprocess.PIPE
         self.server = subprocess.Popen(
-            [sys.executable, __file__, "--serve"], stdin=pipe, stdout=pipe, stderr=self.output, env=self.environment
+            [sys.executable, __file__, "--serve"], stdin=pipe, stdout=pipe, stderr=self.output, env=served
         )
         self.pid, self.process = 0, None
 
@@ -80,6 +82,7 @@ def serve() -> None:
         pid = os.fork()
         if not pid:
             os.dup2(2, 1)
+            sys.pycache_prefix = os.environ["KILLS_PYCACHE"]
             sys.argv = ["ganvas", *json.loads(line)]
             code = 1
             try:

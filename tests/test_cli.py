@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ import typer.main
 from PIL import Image
 
 import ganvas
+import processes
 from ganvas import catalog
 from ganvas.cli import app
 from ganvas.cli.sample import parse_seeds
@@ -283,7 +282,7 @@ def test_progress_is_readable_without_a_terminal(tmp_path):
     """Piped into a file, the command says what it found and a line at every log; stdout stays empty."""
     arguments = ["train", "dcgan", "--data", "digits", "--outdir", str(tmp_path / "r"), "--resolution", "8"]
     arguments += ["--images", "64", "--batch", "8", "--device", "cpu", "--set", "generator.width=4"]
-    done = subprocess.run([sys.executable, "-m", "ganvas", *arguments], capture_output=True, text=True, timeout=120)
+    done = processes.run("-m", "ganvas", *arguments)
     assert done.returncode == 0
     assert done.stdout == ""
     assert "img/s" in done.stderr

@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+import processes
 from ganvas import catalog
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
@@ -26,9 +26,18 @@ def torchrun(processes, *command):
     return done
 
 
+def together(count, *command):
+    """The processes of a run, with the environment that torchrun gives them."""
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count)}
+    shared["LOCAL_WORLD_SIZE"] = str(count)
+    started = [processes.start(*command, **shared, RANK=str(k), LOCAL_RANK=str(k)) for k in range(count)]
+    for process in started:
+        process.wait()
+    return started
+
+
 def alone(*command):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=240, env=environment)
+    done = processes.run(*command)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 
@@ -56,17 +65,18 @@ def found(tmp_path_factory):
             recipe.set(path, value)
         recipes.append(recipe.to_dict())
     came = {}
-    for processes, launch in ((1, alone), (2, partial(torchrun, 2))):
+    for count in (1, 2):
         out = tmp_path_factory.mktemp("steps") / "out.pt"
-        launch(str(SCRIPT), str(out), json.dumps(recipes), "3")
-        came[processes] = torch.load(out, weights_only=True)
+        for process in together(count, SCRIPT, out, json.dumps(recipes), 3):
+            assert process.returncode == 0, process.stderr[-3000:]
+        came[count] = torch.load(out, weights_only=True)
     return came
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_processes_are_one_with_the_whole_batch(name, found):
     """Only the order of summation differs: gradients, weights, batch statistics and logs."""
-    one, two = (found[processes][NAMES.index(name)] for processes in (1, 2))
+    one, two = (found[count][NAMES.index(name)] for count in (1, 2))
     for player in "gd":
         for a, b in zip(one["gradients"][player], two["gradients"][player]):
             assert (a - b).norm() <= 1e-4 * a.norm() + 1e-7
@@ -89,18 +99,16 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     assert json.loads(first.stdout)["images"] == 64  # one object, from one process
     second = alone(*ganvas("--resume", "--images", "128", "--outdir", str(run), "--json"))
     assert json.loads(second.stdout)["images"] == 128
-    third = torchrun(2, *ganvas("--resume", "--images", "192", "--outdir", str(run), "--json"))
-    assert json.loads(third.stdout)["images"] == 192
+    third, other = together(2, *ganvas("--resume", "--images", "192", "--outdir", str(run), "--json"))
+    assert (third.returncode, other.returncode) == (0, 0), third.stderr[-3000:] + other.stderr[-3000:]
+    assert (json.loads(third.stdout)["images"], other.stdout) == (192, "")
     images = [json.loads(line)["images"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert images == sorted(set(images))
 
 
 def test_a_batch_that_does_not_split_is_a_sentence(tmp_path):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    command += ["--master_addr", "127.0.0.1", "--master_port", str(free_port())]
-    command += ganvas("dcgan", "--data", "digits", "--resolution", "8", "--batch", "9", "--outdir", str(tmp_path / "r"))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
-    assert done.returncode != 0
-    assert "does not split" in done.stderr
+    line = ganvas("dcgan", "--data", "digits", "--resolution", "8", "--batch", "9", "--outdir", str(tmp_path / "r"))
+    first, other = together(2, *line)
+    assert 0 not in (first.returncode, other.returncode)
+    assert "does not split" in first.stderr
     assert not (tmp_path / "r").exists()

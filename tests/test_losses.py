@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -49,6 +50,7 @@ def kl(p, q):
     return np.mean([sum(a * np.log(a / b) for a, b in zip(*rows) if a) for rows in zip(p, q)])
 
 
+@cache
 def anchors(count, n, skew=1.0):
     """RealnessGAN's A1 and A0 for n images: a uniform and a normal variable, moved, clipped and rounded to outcomes."""
     edges = np.array([-np.inf, *(2 * (k + 0.5) / (count - 1) - 1 for k in range(count - 1)), np.inf])

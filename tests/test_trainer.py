@@ -276,7 +276,8 @@ def test_the_skip_on_a_device_is_found_out_when_the_log_is_read():
         t.read()
 
 
-@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
+# in fp32 test_training does it for every recipe through the files of a run
+@pytest.mark.parametrize("bf16", [pytest.param(False, marks=pytest.mark.slow), True], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("name", catalog.RECIPES)
 def test_resume_is_exact(name, bf16):
     recipe = small(name)

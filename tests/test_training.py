@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 import typing
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 import ganvas
+import processes
 from ganvas import api, catalog
 from ganvas.config import FACTS
 from ganvas.data import Dataset
@@ -34,17 +35,29 @@ def tiny(name, folder):
     return {**TINY, "data": source(name, folder), "set": narrow(name)}
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Train a tiny run of 48 images without a stop, once for a recipe and precision: the run and its options."""
+
+    @cache
+    def train(name, precision="fp32"):
+        folder = tmp_path_factory.mktemp("whole")
+        options = {**tiny(name, folder), "precision": precision, "snapshot_images": 24}
+        return ganvas.train(name, outdir=folder / "run", images=48, **options), options
+
+    return train
+
+
 @pytest.mark.parametrize("name", catalog.RECIPES)
-def test_every_recipe_trains_samples_and_loads(name, tmp_path):
-    given = tiny(name, tmp_path)
-    run = ganvas.train(name, outdir=tmp_path / "run", images=64, **given)
+def test_every_recipe_trains_samples_and_loads(name, whole):
+    run, given = whole(name)
     assert {p.name for p in run.path.iterdir()} >= {"config.json", "log.jsonl", "samples", "model", "state"}
     line = run.log()[-1]
     assert {"images", "seconds", "images_per_second"} <= line.keys()
     assert any(key.startswith("g/") for key in line)
     recipe = catalog.RECIPES[name]()
-    assert line["images"] >= 64  # a step of the game draws a batch for each of the critic's
-    assert line["images"] == 64 or recipe.d_steps != 1
+    assert line["images"] >= 48  # a step of the game draws a batch for each of the critic's
+    assert line["images"] == 48 or recipe.d_steps != 1
     model = ganvas.load(run.path, device="cpu", precision="fp32")
     assert model.task.example in (run.model / "README.md").read_text()
     if not model.task.draws_images:
@@ -85,13 +98,12 @@ ELSEWHERE = ["dcgan", "stylegan2", "semigan", "cyclegan", "real_esrgan", "adain"
     ("name", "precision", "workers"),
     [*((name, "fp32", 0) for name in catalog.RECIPES), *((name, "bf16", 2) for name in ELSEWHERE)],
 )
-def test_stopped_and_resumed_is_never_stopped(name, precision, workers, tmp_path):
+def test_stopped_and_resumed_is_never_stopped(name, precision, workers, whole, tmp_path):
     """A run of 48 images, against 24, a new start from the files, perhaps with worker processes, and 24 more.
 
     That every recipe's trainer resumes in bf16 is tested without files in test_trainer.
     """
-    options = {**tiny(name, tmp_path), "precision": precision, "snapshot_images": 24}
-    whole = ganvas.train(name, outdir=tmp_path / "whole", images=48, **options)
+    run, options = whole(name, precision)
     torch.manual_seed(99)
     part = tmp_path / "part"
     session = api.prepare(api.TrainRequest(name, outdir=part, images=48, **options))
@@ -101,30 +113,19 @@ def test_stopped_and_resumed_is_never_stopped(name, precision, workers, tmp_path
     session.close()
     torch.manual_seed(123)
     resumed = ganvas.train(outdir=part, resume=True, device="cpu", workers=workers)
-    assert weights_hash(resumed) == weights_hash(whole)
-    assert [line["images"] for line in resumed.log()] == [line["images"] for line in whole.log()]
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "ganvas", "train", *map(str, arguments)]
+    assert weights_hash(resumed) == weights_hash(run)
+    assert [line["images"] for line in resumed.log()] == [line["images"] for line in run.log()]
 
 
 START = ["dcgan", "--data", "digits", "--resolution", "8", "--batch", "8", "--device", "cpu", "--precision", "fp32"]
 START += ["--set", "generator.width=4", "--set", "discriminator.width=4", "--json"]
 
 
-def start(outdir, images, *more):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    arguments = [*START, "--outdir", outdir, "--images", images, *more]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command(*arguments), stdout=pipe, stderr=pipe, text=True, env=environment)
-
-
 def wait_for_states(outdir, count, process):
     for _ in range(1200):
         if len(list((outdir / "state").glob("*.pt"))) >= count and (outdir / "log.jsonl").exists():
             return
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.stderr
         time.sleep(0.05)
     raise AssertionError("no snapshot appeared")
 
@@ -133,24 +134,24 @@ def wait_for_states(outdir, count, process):
 def unkilled(tmp_path_factory):
     """What the weights are without being killed."""
     outdir = tmp_path_factory.mktemp("unkilled") / "whole"
-    return weights_hash(ganvas.train("dcgan", outdir=outdir, images=4000, **TINY, snapshot_images=4000))
+    return weights_hash(ganvas.train("dcgan", outdir=outdir, images=2400, **TINY, snapshot_images=2400))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_killed_at_any_moment(how, unkilled, tmp_path):
     """The real command, really killed, resumed to the end: the same weights as without."""
     run = tmp_path / "killed"
-    process = start(run, 4000, "--snapshot-images", 160)
+    line = ["train", *START, "--outdir", run, "--images", 2400, "--snapshot-images", 160]
+    process = processes.start("-m", "ganvas", *line)
     wait_for_states(run, 2, process)
     process.send_signal(how)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[how]
+    assert process.wait(60) == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[how]
     reached = max(int(f.stem) for f in (run / "state").glob("*.pt"))
-    assert reached < 4000, "it was too quick for this test"
+    assert reached < 2400, "it was too quick for this test"
     if how != signal.SIGKILL:
-        assert json.loads(out)["stopped"] == how.name
-        assert json.loads(out)["images"] == reached
-    assert weights_hash(ganvas.train(outdir=run, resume=True, device="cpu", images=4000)) == unkilled
+        assert json.loads(process.stdout)["stopped"] == how.name
+        assert json.loads(process.stdout)["images"] == reached
+    assert weights_hash(ganvas.train(outdir=run, resume=True, device="cpu", images=2400)) == unkilled
     assert not list(run.rglob("*.tmp"))
 
 

@@ -171,6 +171,11 @@ class Batches:
         self._check_count(count)
         return self._finish(self._gather(start, count), start)
 
+    def images_at(self, start: int, count: int) -> Tensor:
+        """The images of the batch at a position, as `at` gives them; nothing is degraded for them."""
+        self._check_count(count)
+        return self._transformed(self._gather(start, count), start)[1]["image"]
+
     def held_out_batch(self, count: int) -> dict[str, Any]:
         """Batch of the first `count` held-out images, in the form of `at`."""
         batch = self._read_stored(self.held_out_indices[:count])
@@ -246,7 +251,12 @@ class Batches:
         return {name: as_images(batch[name], array) for name, array in stored.items() if name in batch}
 
     def _finish(self, batch: dict[str, Any], start: int) -> dict[str, Any]:
-        """Move a batch to the device, convert it to [-1, 1], and transform it."""
+        """Move a batch to the device, convert it to [-1, 1], transform and degrade it."""
+        batch, images = self._transformed(batch, start)
+        return {**batch, **self._degrade(images, range(start, start + len(images["image"])))}
+
+    def _transformed(self, batch: dict[str, Any], start: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """A batch on the device, and its images, in [-1, 1] and transformed."""
         for name, value in batch.items():
             if isinstance(value, Tensor):
                 batch[name] = value.to(self.device, non_blocking=True)
@@ -255,8 +265,7 @@ class Batches:
             positions = range(start, start + len(images["image"]))
             images = self.window.crop(images, self.window.random_corners(positions))
         changing = self.transforms or self.dataset.derivation
-        images = self._transform(images, start) if changing else images
-        return {**batch, **self._degrade(images, range(start, start + len(images["image"])))}
+        return batch, self._transform(images, start) if changing else images
 
     def _degrade(self, images: dict[str, Tensor], positions: Sequence[int]) -> dict[str, Tensor]:
         if self.degradation is None:

@@ -139,7 +139,7 @@ class Signals:
         """Clusters of real images, which are read a few at a time."""
         count = min(REFERENCE, len(self.reals))
         parts = range(0, count, self.count)
-        rows = [image_signals.downscale(self.reals.at(k, min(self.count, count - k))["image"]) for k in parts]
+        rows = [image_signals.downscale(self.reals.images_at(k, min(self.count, count - k))) for k in parts]
         return image_signals.Clusters.fit(torch.cat(rows), min(CLUSTERS, -(-count // 8)))
 
 
