@@ -39,6 +39,7 @@ CRITIC = re.compile(r"\bcritics?\b", re.IGNORECASE)  # a discriminator is one on
 ALLOWED = {
     "src/ganvas/data/pairs.py: piles": "inside the fingerprint by which old runs know their data",
     "src/ganvas/networks/stylegan2.py: pictures": "the name of a module in weights of version 0.1.0",
+    "src/ganvas/evaluation/gain.py: verdict": "a key of the result: helps, hurts, or no difference",
     "src/ganvas/networks/mlp.py: critics": "Wasserstein",
     "src/ganvas/recipes/generation.py: critic": "Wasserstein",
     "src/ganvas/recipes/translation.py: critic": "Wasserstein",

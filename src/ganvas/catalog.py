@@ -207,6 +207,7 @@ METRICS = Shelf(
     evaluation.pairwise: psnr ssim ms_ssim lpips
     evaluation.discriminator: discriminator
     evaluation.classifiers: gan_train gan_test accuracy
+    evaluation.gain: gain
     """
 )
 

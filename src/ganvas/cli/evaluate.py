@@ -1,6 +1,7 @@
 """Commands that evaluate: `eval`, `statistics`, `doctor`, `weights`."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from ..catalog import SOURCES
 from ..errors import UsageError, UserError
 from .console import Device, JsonFlag, Output, console, plain, print_json, print_table, say, say_hidden
-from .help import Command, option_group
+from .help import Command, expand_groups, option_group
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Metric
@@ -25,9 +26,22 @@ Resize = Annotated[str, network_option(help="Resizing; own: the authors'; clean:
 Samples = Annotated[int, image_option(help="Images drawn from a run.")]
 Seed = Annotated[int, image_option(help="Seed of a run's samples and of random subsets.")]
 Resolution = Annotated[str | None, image_option(help="Size in pixels, 64 or WIDTHxHEIGHT, for mixed sizes.")]
-HeldOut = Annotated[str | None, option(help="memorisation, discriminator, gan_train: images the training never saw.")]
+HeldOut = Annotated[str | None, option(help="memorisation, discriminator, gan_train, gain: images training never saw.")]
 
 
+@dataclass(frozen=True)
+class ClassifierArguments:
+    """Options of metrics that train classifiers."""
+
+    train_images: Annotated[
+        int, option(help="gan_train, gan_test, gain: images seen by a classifier.", show_default="100000, gain: 20000")
+    ] = 100_000
+    labels: Annotated[int | None, option(help="gain: labelled real images to train on.", show_default="all")] = None
+    repeats: Annotated[int, option(help="gain: trainings of each kind.")] = 3
+    augment: Annotated[str, option(help="gain: the classic augmentation to compare with.")] = "crop,rotate"
+
+
+@expand_groups
 def eval_(
     context: typer.Context,
     metric: Annotated[str, typer.Argument(help="fd, kid, is, prdc, psnr, ...: `ganvas list metrics`.")],
@@ -48,7 +62,8 @@ def eval_(
     k: Annotated[int, option(help="prdc: nearest neighbours.")] = 5,
     held_out: HeldOut = None,
     classifier: Annotated[Path | None, option(help="modes, gan_test: a run that names classes.")] = None,
-    train_images: Annotated[int, option(help="gan_train, gan_test: images the classifier is trained on.")] = 100_000,
+    *,
+    trainings: ClassifierArguments,
     channel: Annotated[str, option(help="psnr, ssim, ms_ssim: rgb or y.")] = "rgb",
     border: Annotated[int, option(help="psnr, ssim, ms_ssim, lpips: pixels cropped from every side.")] = 0,
     scales: Annotated[int, option(help="ms_ssim: number of scales, 1 to 5.")] = 5,

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from ..models.model import accuracy as accuracy_of
 from ..training.session import train
 from .comparison import Comparison, Numbers, Positive, SideInput, metric
 from .inputs import Side
+
+BATCH = 64  # of the recipe `classifier`; smaller data are one batch
 
 
 @metric(more=("gan_train",))
@@ -77,9 +80,11 @@ def training_protocol(train_images: int, side: Side) -> Numbers:
     return {"classifier": "classifier recipe", "train_images": train_images, "training_set": side.protocol}
 
 
-def train_classifier(data: Dataset, c: Comparison, train_images: int, folder: str) -> Model:
-    """A model of the recipe `classifier`, trained on these images."""
-    run = train("classifier", data=data, outdir=Path(folder) / "run", images=train_images, seed=c.seed, device=c.device)
+def train_classifier(data: Dataset, c: Comparison, train_images: int, folder: str, augment: str = "") -> Model:
+    """A model of the recipe `classifier`, trained on these images, augmented if asked for."""
+    options: dict[str, Any] = {"seed": c.seed, "device": c.device, "augment": augment}
+    options |= {"batch": len(data)} if len(data) < BATCH else {}
+    run = train("classifier", data=data, outdir=Path(folder) / "run", images=train_images, **options)
     return load(run.path, device=c.device)
 
 
