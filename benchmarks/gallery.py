@@ -69,6 +69,7 @@ ENTRIES = [
     *map(Entry, ("gan", "dcgan", "dcgan_small", "lsgan", "hinge", "dragan", "realness", "wgan", "wgan_gp")),
     *map(Entry, ("sngan", "sagan", "biggan", "r3gan", "stylegan2", "ebgan", "began")),
     *map(Entry, ("cgan", "acgan", "projection", "r3gan_conditional", "stylegan2_conditional", "infogan")),
+    Entry("gat_small_conditional"),
     Entry("fastgan", "FACES"),
     Entry("projected", "EMOJI"),
     Entry("projected_conditional", "CIFAR"),

@@ -1,10 +1,11 @@
 """R1 and R2 by finite differences against the exact ones: points, digits, and time of a step.
 
     python benchmarks/penalties.py points --outdir RUNS        25 modes of the grid, seeds 0 to 4
-    python benchmarks/penalties.py digits --outdir RUNS        MNIST by `dcgan_small`, seeds 0 to 2
+    python benchmarks/penalties.py digits --outdir RUNS --judge runs/judge    MNIST by `dcgan_small`, seeds 0 to 2
     python benchmarks/penalties.py speed [--compile]           a step of DCGAN and R3GAN, in turn
 
 Runs are resumed where they stand; a finished one is measured again.  MNIST is read from $GANVAS_DATA/mnist.
+The judge is that of benchmarks/judge.py, and is trained first if its folder is empty.
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import judge as judges
 
 import ganvas
 from ganvas.api import find_recipe
@@ -49,20 +55,22 @@ def trained(recipe: Recipe, data: str, folder: Path, seed: int, **options: objec
     return ganvas.train(recipe, data=data, outdir=folder, seed=seed, resume=resume, **options)
 
 
-def points(kind: str, seed: int, folder: Path, images: int | None) -> str:
+def points(kind: str, seed: int, folder: Path, asked: argparse.Namespace) -> str:
     gamma = Spec(Anneal, start=0.01, end=0.0001)
     both = [Spec(cls, gamma=gamma.copy(), every=4, **KINDS[kind]) for cls in (R1, R2)]
-    run = trained(with_penalties(find_recipe("r3gan_points"), both), "grid", folder, seed, images=images)
+    run = trained(with_penalties(find_recipe("r3gan_points"), both), "grid", folder, seed, images=asked.images)
     found = coverage(ganvas.load(run.path).sample(10_000).flatten(1).numpy(), *modes("grid"))
     seconds = run.log()[-1]["seconds"]
     return f"{found.modes:2}/25  {100 * (found.high_quality or 0):5.1f} %  KL {found.reverse_kl:.4f}  {seconds:5.0f} s"
 
 
-def digits(kind: str, seed: int, folder: Path, images: int | None) -> str:
+def digits(kind: str, seed: int, folder: Path, asked: argparse.Namespace) -> str:
     recipe = with_penalties(find_recipe("dcgan_small"), [Spec(R1, gamma=0.5, every=8, **KINDS[kind])])
-    run = trained(recipe, str(MNIST), folder, seed, images=images, precision="fp32")
-    numbers = ganvas.evaluate("fd", str(MNIST), ganvas.load(run.path), samples=5000)
-    return f"FD({numbers['features']}) {numbers['fd']:.3f}  {run.log()[-1]['seconds']:5.0f} s"
+    run = trained(recipe, str(MNIST), folder, seed, images=asked.images, precision="fp32")
+    judges.train(str(MNIST), asked.judge)
+    numbers = judges.Judge(asked.judge, str(MNIST)).measure(*judges.samples(ganvas.load(run.path), judges.SAMPLES))
+    figures = f"FD {numbers['fd_judge']:.2f}  sure {100 * numbers['sure']:.1f} %"
+    return f"{figures}  {run.log()[-1]['seconds']:5.0f} s"
 
 
 class Fixed:
@@ -117,6 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["points", "digits", "speed"])
     parser.add_argument("--outdir", type=Path, default=Path("runs/penalties"))
+    parser.add_argument("--judge", type=Path, default=Path("runs/judge"), help="digits: run of the classifier")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--images", type=int, help="length of a run; without it, the recipe's")
@@ -132,7 +141,7 @@ def main() -> None:
         for kind in asked.kinds:
             folder = asked.outdir / f"{asked.what}-{kind.replace(' ', '')}-{seed}"
             folder.parent.mkdir(parents=True, exist_ok=True)
-            print(f"{asked.what} seed {seed}  {kind:12} {measure(kind, seed, folder, asked.images)}", flush=True)
+            print(f"{asked.what} seed {seed}  {kind:12} {measure(kind, seed, folder, asked)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,13 @@ NEEDS_MORE = {
         for name in ("projected", "projected_conditional")
     },
     "fastgan": {"generator.latent": 8},
+    **{
+        name: {
+            f"{net}.{option}": 2 for net in ("generator", "discriminator") for option in ("depth", "heads", "stages")
+        }
+        | {"discriminator.embed": 8}
+        for name in ("gat_small", "gat_small_conditional")
+    },
     "infogan": {"generator.hidden": 8, "discriminator.hidden": 8},
     "semigan": {"discriminator.width": 64},
     "cartoon": {"warmup": 0},

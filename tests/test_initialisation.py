@@ -25,6 +25,7 @@ SMALL = {
     "hidden": 16,
     "spectral": False,
     "mapping": 1,
+    "heads": 2,
 }
 
 

@@ -55,10 +55,12 @@ RECIPES = Shelf(
     recipes.residual: sngan sagan biggan r3gan
     recipes.stylegan2: stylegan2
     recipes.few_images: fastgan projected
+    recipes.transformer: gat_small
     recipes.energy: ebgan began
     recipes.conditional: cgan acgan projection r3gan_conditional
     recipes.stylegan2: stylegan2_conditional
     recipes.few_images: projected_conditional
+    recipes.transformer: gat_small_conditional
     recipes.points: gan_points wgan_gp_points sngan_points minibatch_points r3gan_points
     recipes.codes_text_classes: infogan textgan semigan classifier
     recipes.translation: pix2pix cyclegan cut stargan cartoon
@@ -118,6 +120,7 @@ NETWORKS = Shelf(
     networks.stylegan2: stylegan2_generator=Generator stylegan2_discriminator=Discriminator
     networks.fastgan: fastgan_generator=Generator fastgan_discriminator=Discriminator
     networks.projected: projected_discriminator=Discriminator
+    networks.gat: gat_generator=Generator gat_discriminator=Discriminator
     networks.semigan: noisy_generator=Generator noisy_dense=DenseDiscriminator noisy_convolutional=ConvDiscriminator
     networks.autoencoder: autoencoder=Autoencoder autoencoder_generator=Decoder
     networks.classifier: small_classifier=Classifier
@@ -186,6 +189,7 @@ SCHEDULES = Shelf(
 TASKS = Shelf(
     """
     tasks.generation: generation=Generation
+    tasks.scale_wise: scale_wise=ScaleWise
     tasks.infogan: infogan_task=InfoGAN
     tasks.text_to_image: text_generation=TextGeneration
     tasks.semi_supervised: semi_supervised=SemiSupervised

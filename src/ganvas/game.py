@@ -99,6 +99,12 @@ class SharedBuffers:
     """Mixin of a module whose own buffers are averaged over all processes after each step of the game."""
 
 
+class WidthAware:
+    """Mixin of a network whose learning rate is the optimiser's times `rate`, so that it fits the network's width."""
+
+    rate: float = 1.0
+
+
 class ImageToImage(nn.Module):
     """Base of networks from images (N, C, H, W) in [-1, 1] to images (N, C', scale H, scale W).
 

@@ -49,8 +49,14 @@ def smoother(setup: Setup) -> str:
     return rate(setup, "d", 0.25) if penalties else "--set penalties=r1(gamma=1)"
 
 
+def clip(setup: Setup) -> str:
+    """Gradients cut off at a norm of 1, or at a tenth of the present limit."""
+    now = setup.get("clip_norm")
+    return f"--set clip_norm={now / 10:g} (now {now:g})" if isinstance(now, int | float) else "--set clip_norm=1.0"
+
+
 def clip_gradients(setup: Setup) -> str:
-    return f"clip gradients with --set clip_norm=1.0, or lower the learning rates with {rates(setup, 0.5)}"
+    return f"clip gradients with {clip(setup)}, or lower the learning rates with {rates(setup, 0.5)}"
 
 
 def strengthen_signal(setup: Setup) -> str:
@@ -132,7 +138,7 @@ def stretch(setup: Setup) -> str:
 
 
 def desaturate(setup: Setup) -> str:
-    return f"lower the generator's learning rate with {rate(setup, 'g', 0.5)}, or clip with --set clip_norm=1.0"
+    return f"lower the generator's learning rate with {rate(setup, 'g', 0.5)}, or clip with {clip(setup)}"
 
 
 def load_faster(setup: Setup) -> str:

@@ -51,6 +51,10 @@ PROJECTED = (
     "generator.width=16 generator.latent=64 discriminator.width=16 discriminator.max_width=64 batch=32 *.lr=5e-4"
     " ema_images=2_000 ema_ramp=0.1"
 )
+GAT = (
+    "*.width=96 *.depth=4 *.heads=4 *.patch=7 *.stages=2 discriminator.embed=64 batch=32 *.lr=1e-4"
+    " penalties=[r1(gamma=0.5,every=8),r2(gamma=0.5,every=8)] ema_images=5_000"
+)
 ONE_THREAD = 64  # pixels
 
 TINY = {
@@ -75,6 +79,8 @@ TINY = {
     "fastgan": "*.width=16 generator.latent=64 batch=16 *.lr=4e-4 ema_images=2_000 images=60_000",
     "projected": f"{PROJECTED} images=100_000",
     "projected_conditional": f"{PROJECTED} images=100_000",
+    "gat_small": f"{GAT} images=150_000",
+    "gat_small_conditional": f"{GAT} images=150_000",
     "cgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
     "acgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
     "projection": f"{RESIDUAL} d_steps=1 fakes=1 images=150_000",
@@ -126,6 +132,8 @@ SMALL = {
     "fastgan": "*.width=32 generator.latent=128 batch=16 images=300_000",
     "projected": "generator.width=48 generator.latent=128 discriminator.width=32 discriminator.max_width=128"
     " images=500_000",
+    "gat_small": "*.width=192 *.depth=6 *.patch=4 *.stages=3 discriminator.embed=256 batch=64 ema_images=20_000"
+    " images=2_000_000",
     "cgan": "*.width=48 *.lr=4e-4 images=500_000",
     "acgan": "*.width=48 *.lr=4e-4 images=500_000",
     "projection": "*.width=32 *.growth=4 d_steps=2 images=1_000_000",
@@ -150,6 +158,7 @@ SMALL = {
 }
 ALIKE = {
     "projected_conditional": "projected",
+    "gat_small_conditional": "gat_small",
     "r3gan_conditional": "r3gan",
     "stylegan2_conditional": "stylegan2",
     "srgan": "srresnet",

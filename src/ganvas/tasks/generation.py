@@ -76,13 +76,13 @@ class Generation(Task):
         self.needs = frozenset({"image", "label"} if conditional else {"image"})
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        real, label = batch["image"], self.label(batch)
+        real, label = self.real(batch), self.label(batch)
         share = progress.share_fakes and self.fakes == 1
         draw = self.make_fakes(batch, share, lambda: self.constrain_and_draw(real, progress, label))
         return self.discriminator.d_loss(real, draw.image, progress, label, draw.label)[0]
 
     def g_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
-        real, label = batch["image"], self.label(batch)
+        real, label = self.real(batch), self.label(batch)
         if self.fakes > 1:
             real = torch.cat([real] * self.fakes)
             label = None if label is None else torch.cat([label] * self.fakes)
@@ -97,13 +97,17 @@ class Generation(Task):
         return Objective({**terms, **penalty_terms(self.g_penalties, match, progress)})
 
     def probe(self, batch: dict[str, Any]) -> Probe:
-        label = self.label(batch)
-        return self.probe_draw(batch["image"], self.draw(batch["image"], Progress(), label), label)
+        real, label = self.real(batch), self.label(batch)
+        return self.probe_draw(real, self.draw(real, Progress(), label), label)
 
     def probe_draw(self, real: Tensor, draw: Draw, label: Tensor | None) -> Probe:
         """Real images, which have `label`, and a draw with their scores."""
         score = self.discriminator.score
         return Probe(real, draw.image, score(real, label), score(draw.image, draw.label))
+
+    def real(self, batch: dict[str, Any]) -> Tensor:
+        """The real images of a batch, as the discriminator is shown them."""
+        return batch["image"]
 
     def label(self, batch: dict[str, Any]) -> Tensor | None:
         """The labels of a batch, real and fake, if conditional.  Fakes take the labels of the real images.

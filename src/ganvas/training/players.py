@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import BaseDiscriminator
+from ..game import BaseDiscriminator, WidthAware
 from ..legacy import current_log_line
 from ..policy import fastest_options, without_dynamo
 
@@ -57,7 +57,8 @@ class Player:
         self.optimizer = plain.build(params=self.weights, **fastest_options(optimizer.target, device))
         if not isinstance(self.optimizer, torch.optim.Optimizer):
             raise UsageError(f"{optimizer.target.__name__} is no optimiser; take adam, adamw, rmsprop or sgd.")
-        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        factor = next((part.rate for part in module.modules() if isinstance(part, WidthAware)), 1.0)
+        self.rates = [group["lr"] * factor for group in self.optimizer.param_groups]
         self.clip_norm = clip_norm
         self.lr_factor = 1.0  # on the learning rate, set by --heal
         self.bad = torch.zeros((), device=device)  # set on a GPU by a step that was skipped
