@@ -116,8 +116,15 @@ TRAININGS: dict[str, Training] = {
         {"generator.net": unet(32, 64, 96, 128, blocks=1), "g_optimizer.lr": 5e-4, "discriminator.width": 32},
         RESTORE,
     ),
-    "dehaze": Training(
+    "dehaze_start": Training(
         "dehaze", "half", 4_000, {"generator": unet(32, 64, 96, 128, blocks=1), "g_optimizer.lr": 5e-4}, RESTORE
+    ),
+    "dehaze": Training(  # from `dehaze_start`, with larger patches, in which haze changes as slowly as in photographs
+        "dehaze",
+        "half",
+        1_200,
+        {"generator": unet(32, 64, 96, 128, blocks=1), "g_optimizer.lr": 3e-4},
+        {"batch": 4, "resolution": 256, "seed": 1},
     ),
     "lowlight": Training(
         "denoise",

@@ -63,6 +63,7 @@ CARDS: dict[str, dict[str, Any]] = {
     "dehaze": restores(
         "Removes haze and fog.",
         "Learnt from synthetic haze, which grows with height in the image.",
+        "On synthetic haze over unseen images the dark channel prior is nearer to the truth by 0.8 dB.",
     ),
     "lowlight": restores(
         "Brightens photographs that are underexposed by 1 to 4 stops, and removes their noise.",

@@ -130,7 +130,7 @@ DRAWINGS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
 }
 STYLES: dict[str, dict[str, Any]] = {  # changes of the training of each
     "ink": {"style_weight": 300.0},
-    "watercolor": {"style_weight": 300.0},
+    "watercolor": {"style_weight": 60.0},
     "mosaic": {"style_weight": 300.0},
     "oil": {"style_weight": 300.0},
 }

@@ -141,6 +141,22 @@ def test_the_list_shows_embedded_public_and_own_models(command, tmp_path, monkey
     assert all(name in shown for name in (*EMBEDDED, "runs/mine", "inception"))
 
 
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_list_says_at_80_columns_what_a_model_is_for(name, command, monkeypatch, tmp_path):
+    """The whole purpose in at most three lines, the licence in one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = command("list", "models")[1].splitlines()
+    first = next(k for k, line in enumerate(lines) if line.split()[:1] == [name])
+    more = next(k for k, line in enumerate(lines[first + 1 :]) if not line.startswith("   ") or not line.strip())
+    words = [word for line in lines[first : first + 1 + more] for word in line.split()]
+    card, license = EMBEDDED[name], re.split(r"[,;(]", EMBEDDED[name].license)[0].strip()
+    assert (more <= 2, max(map(len, lines)) <= 80, lines[first].rstrip().endswith(license)) == (True, True, True)
+    for word in license.split():
+        words.remove(word)
+    assert words == [name, *", ".join(card.commands).split(), *card.purpose.split()]
+
+
 def test_restore_without_a_model_takes_clean_and_says_so(command, tmp_path):
     """Transparency and 16 bits are kept: alpha bit for bit, and levels between those of 8 bits."""
     levels = np.random.default_rng(0).normal(30_000, 3_000, (24, 32, 4)).clip(0, 65_535).astype(np.uint16)

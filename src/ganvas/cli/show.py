@@ -1,5 +1,6 @@
 """The commands that list and describe components and recipes: `list`, `show`."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,12 +49,17 @@ def _list_models(as_json: bool) -> None:
     ]
     if as_json:
         return print_json({"embedded": embedded, "public": public, "own": own})
-    rows = [[c["name"], ", ".join(c["commands"]), c["purpose"], c["license"].partition(";")[0]] for c in embedded]
-    print_table("Embedded: --model NAME", ["name", "command", "purpose", "licence"], rows)
+    rows = [[c["name"], ", ".join(c["commands"]), c["purpose"], _short(c["license"])] for c in embedded]
+    print_table("Embedded: --model NAME (their cards: --json)", ["name", "command", "purpose", "licence"], rows)
     here = [[p["name"], p["purpose"], "here" if p["here"] else f"ganvas weights fetch {p['name']}"] for p in public]
     print_table("Public weights", ["name", "purpose", "state"], here)
     if own:
         print_table("Own: --model PATH", ["path", "what"], [[o["name"], o["purpose"]] for o in own])
+
+
+def _short(license: str) -> str:
+    """The name of a licence without its details: Apache-2.0 of "Apache-2.0 (weights); photographs: ..."."""
+    return re.split(r"[,;(]", license)[0].strip()
 
 
 def show(
