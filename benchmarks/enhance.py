@@ -4,12 +4,14 @@ python benchmarks/enhance.py speed      ganvas against the plain way: float32, N
 python benchmarks/enhance.py photo      a 1024x1024 image through Compact x4 by `ganvas upscale`
 python benchmarks/enhance.py folder     a folder by `ganvas upscale` against the network alone
 python benchmarks/enhance.py large      an image of 100 megapixels x2 by `ganvas upscale`
+python benchmarks/enhance.py film       films of 320x180 x2 by `ganvas upscale` (extra video)
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import resource
 import subprocess
@@ -21,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from ganvas.export.pth import save_network
@@ -144,15 +147,79 @@ def large(folder: Path, side: int, convolutions: int, width: int) -> None:
     print(f"{side}x{side} x2: {seconds:.0f} s, {most:,.0f} MB resident at most; the PNG has {size:,.0f} MB")
 
 
+def write_film(file: Path, seconds: int, size: tuple[int, int] = (320, 180)) -> None:
+    """A film of 25 frames a second that moves over a photograph, with sound."""
+    import av
+    from skimage import data
+
+    photo = Image.fromarray(data.coffee()).resize((2 * size[0], 2 * size[0] * 2 // 3), Image.Resampling.LANCZOS)
+    with av.open(str(file), "w") as out:
+        stream, audio = out.add_stream("libx264", rate=25, options={"crf": "26"}), out.add_stream("aac", rate=44100)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for k in range(25 * seconds):
+            x, y = (round(0.5 * room * (1 + np.sin(k / 40 + turn))) for room, turn in ((size[0], 0), (size[1], 1.5)))
+            frame = av.VideoFrame.from_image(photo.crop((x, y, x + size[0], y + size[1])))
+            out.mux(stream.encode(frame))
+            wave = (8000 * np.sin(np.arange(1764) * (k + 1764) / 3000)).astype(np.int16).repeat(2)[None]
+            samples = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave), format="s16", layout="stereo")
+            samples.sample_rate = 44100
+            out.mux(audio.encode(samples))
+        out.mux([*stream.encode(None), *audio.encode(None)])
+
+
+def packets(file: Path, kind: str) -> list[tuple[float, bytes]]:
+    """Time in seconds and content of each packet of the first stream of a kind."""
+    import av
+
+    with av.open(str(file)) as container:
+        stream = getattr(container.streams, kind)[0]
+        return sorted((float(p.pts * p.time_base), bytes(p)) for p in container.demux(stream) if p.size)
+
+
+def film(folder: Path, weights: str, sheet: Path | None) -> None:
+    """10 and 60 seconds: the memory must be the same."""
+    names = "film", "frames", "seconds", "frames a second", "MB at most", "times differ by", "sound"
+    print(f"| {' | '.join(names)} |", "|---" * len(names) + "|", sep="\n")
+    for length in (10, 60):
+        source, output = folder / f"{length}.mp4", folder / f"{length}.mkv"
+        write_film(source, length)
+        seconds, most = command("upscale", "-i", source, "-o", output, "--model", weights, "--outscale", 2)
+        before, after = packets(source, "video"), packets(output, "video")
+        off = max(abs(a[0] - b[0]) for a, b in zip(before, after, strict=True))
+        sound = [p[1] for p in packets(source, "audio")] == [p[1] for p in packets(output, "audio")]
+        rate = f"{len(after) / seconds:.1f} | {most:,.0f} | {1e6 * off:.1f} µs"
+        print(
+            f"| {length} s | {len(after)} | {seconds:.0f} | {rate} | {'identical' if sound else 'CHANGED'} |",
+            flush=True,
+        )
+    if sheet:
+        compare(folder / "10.mp4", folder / "10.mkv", sheet)
+
+
+def compare(source: Path, output: Path, sheet: Path) -> None:
+    """A frame of a film before, at twice its size, and after, side by side."""
+    import av
+
+    with av.open(str(source)) as before, av.open(str(output)) as after:
+        old, new = (next(itertools.islice(c.decode(video=0), 60, None)).to_image() for c in (before, after))
+    image = Image.new("RGB", (648, 360), "white")
+    box = (0, 0, 320, 360)
+    image.paste(old.resize(new.size, Image.Resampling.BICUBIC).crop(box), (0, 0))
+    image.paste(new.crop(box), (328, 0))
+    image.save(sheet)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "photo", "folder", "large"))
+    parser.add_argument("what", choices=("speed", "photo", "folder", "large", "film"))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--convolutions", type=int, default=16)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--side", type=int)
     parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--model", default="x2", help="of film")
+    parser.add_argument("--sheet", type=Path, help="image of a frame before and after")
     parser.add_argument("--plain-allocator", action="store_true", help="leave glibc's thresholds as they are")
     o = parser.parse_args()
     if not o.plain_allocator:
@@ -164,6 +231,8 @@ def main() -> None:
             photo(Path(name), o.convolutions)
         elif o.what == "folder":
             folder_rate(Path(name), o.count, o.side or 256, o.convolutions)
+        elif o.what == "film":
+            film(Path(name), o.model, o.sheet)
         else:
             large(Path(name), o.side or 10_000, o.convolutions, o.width)
 

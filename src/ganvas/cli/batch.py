@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +15,9 @@ from .help import option_group
 if TYPE_CHECKING:
     from ..inference.batch import Batch, Job, Outcome
 
-option = option_group("Files")
+option, film_option = option_group("Files"), option_group("Films and animations")
 
-Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, or a folder of images.")]
+Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, film, or a folder of images.")]
 
 Alpha = Annotated[
     str,
@@ -38,6 +39,14 @@ class FileArguments:
     ] = None
     quality: Annotated[int, option(help="Quality of JPEG and WebP, 1 to 100.")] = 95
     lossless: Annotated[bool, option("--lossless", help="Write WebP without loss.")] = False
+    start: Annotated[float, film_option(help="Second at which to begin.")] = 0.0
+    frames: Annotated[int | None, film_option(help="Number of frames, for a try.", show_default="all")] = None
+    codec: Annotated[
+        str, film_option(help="Video codec: h264, hevc, vp9, ffv1 (without loss) or auto, by the output's suffix.")
+    ] = "auto"
+    crf: Annotated[
+        int | None, film_option(help="Quality of the codec: smaller is more faithful.", show_default="16 for h264")
+    ] = None
 
     def jobs(self, source: Path, output: Path, alpha: str | None = None) -> Batch:
         """List the jobs of an image or a folder: `inference.batch.jobs_for`."""
@@ -59,12 +68,14 @@ class BatchConsole:
         from rich import progress as rich
 
         self.console, self.batch, self.total = console(), batch, len(batch.jobs)
+        self.steps = batch.frames or self.total  # of the bar: images, or a film's frames
+        self.twentieths, self.began = 0, time.monotonic()
         self.outcomes: list[Outcome] = []
         self.notes: set[str] = set()
         columns = (rich.TextColumn("{task.description}", markup=False), rich.BarColumn(), rich.MofNCompleteColumn())
         times = (rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn())
         self.bar = rich.Progress(*columns, *times, console=self.console, disable=not self.console.is_terminal)
-        self.task = self.bar.add_task("", total=self.total)
+        self.task = self.bar.add_task("", total=self.steps)
 
     def __enter__(self) -> BatchConsole:
         self.bar.start()
@@ -74,14 +85,25 @@ class BatchConsole:
         self.bar.stop()
 
     def progress(self, job: Job, share: float) -> None:
-        """Advance the bar to the share of an image that is done."""
+        """Advance the bar to the share of an image or a film that is done."""
+        if self.batch.frames is not None:
+            return self._show_frames(job, share)
         others = len([o for o in self.outcomes if o.job != job])
         self.bar.update(self.task, completed=others + share, description=self._name(job)[-40:])
+
+    def _show_frames(self, job: Job, share: float) -> None:
+        """Advance the bar by frames; without a terminal, print twenty lines with the time left."""
+        done = round(share * self.steps)
+        self.bar.update(self.task, completed=done, description=self._name(job)[-40:])
+        if not self.console.is_terminal and int(share * 20) > self.twentieths:
+            self.twentieths = int(share * 20)
+            left = round((time.monotonic() - self.began) * (1 - share) / share)
+            say(f"{done}/{self.steps} frames, {left // 60}:{left % 60:02d} left", on=self.console)
 
     def show(self, outcome: Outcome) -> None:
         """Count a finished image and print its failure and its notes, each note once."""
         self.outcomes.append(outcome)
-        self.bar.update(self.task, completed=len(self.outcomes))
+        self.bar.update(self.task, completed=self.steps * len(self.outcomes) / self.total)
         name = self._name(outcome.job)
         if outcome.status == "failed" and self.total > 1:
             say(f"{name}: {outcome.reason}", "red", on=self.bar.console)

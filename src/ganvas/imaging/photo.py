@@ -171,7 +171,7 @@ def _build_photo(array: np.ndarray, metadata: Metadata, notes: list[str], kind: 
         if low < 0 or high > 1:
             levels = (low, high if high > low else low + max(1.0, abs(low)))
             notes = [*notes, f"its values reach from {low:g} to {high:g}, which are read as black and white"]
-    neutral = colours.shape[2] == 1 or _is_neutral(colours)
+    neutral = colours.shape[2] == 1 or is_neutral(colours)
     size = array.shape[1], array.shape[0]
     plane = is_all_clear(array)
     notes = [*notes, ALL_CLEAR] if plane else notes
@@ -197,7 +197,7 @@ def treat_alpha(photo: Photo, alpha: str) -> Photo:
     return photo
 
 
-def _is_neutral(colours: np.ndarray) -> bool:
+def is_neutral(colours: np.ndarray) -> bool:
     """True if red, green and blue are equal everywhere; a colour image differs in its first rows already."""
     bands = (colours[r : r + 256] for r in range(0, len(colours), 256))
     return all((b[..., 0] == b[..., 1]).all() and (b[..., 0] == b[..., 2]).all() for b in bands)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import BadImage, UsageError, UserError, printable
 from ..imaging.decode import SUFFIXES as READ
@@ -19,6 +20,9 @@ from ..imaging.file_kinds import count_kinds
 from ..imaging.photo import Photo, open_photo, treat_alpha
 from ..paths import is_left_behind
 from ..policy import give_back_buffers
+
+if TYPE_CHECKING:
+    from .video import FilmOptions
 
 LARGE = 16_000_000  # pixels: larger images are not read ahead, nor written behind
 
@@ -36,7 +40,24 @@ class FileOptions:
     form: str | None = None  # suffix of a folder's outputs; None: the input's where it can be written, else PNG
     quality: int = 95  # of JPEG and WebP
     lossless: bool = False  # WebP without loss
+    start: float = 0.0  # of a film: seconds before the first frame
+    frames: int | None = None  # of a film: number of frames, None for all
+    codec: str = "auto"  # of a film
+    crf: int | None = None  # of a film's codec
     alpha: str | None = None  # transparency or plane: `imaging.photo.treat_alpha`; None: transparency, not to be chosen
+
+    def film(self) -> "FilmOptions":
+        """The options of a film; raises `UsageError` for values out of range."""
+        from .video import FilmOptions
+
+        return FilmOptions(self.start, self.frames, self.codec, self.crf, self.quality, self.lossless)
+
+    def check_no_film(self, source: Path) -> None:
+        """Raise `UsageError` for options of films with images."""
+        values = {"--start": self.start, "--frames": self.frames, "--crf": self.crf}
+        given = [name for name, value in values.items() if value] + ["--codec"] * (self.codec != "auto")
+        if given:
+            raise UsageError(f"{given[0]} is for films, and {printable(source)} is none; leave it out.")
 
 
 @dataclass(frozen=True)
@@ -57,12 +78,14 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0  # the network's
     large: bool = False
+    frames: int | None = None  # of a film
     problem: Exception | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The outcome as the JSON answer has it."""
         files = {"file": printable(self.job.source), "output": printable(self.job.output), "status": self.status}
-        return {**files, "reason": self.reason, "notes": self.notes, "seconds": round(self.seconds, 3)}
+        frames = {} if self.frames is None else {"frames": self.frames}
+        return {**files, "reason": self.reason, "notes": self.notes, "seconds": round(self.seconds, 3), **frames}
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,7 @@ class Batch:
     other_files: int = 0  # files of the folder that are no images
     other_kinds: str = ""  # sentences on those of a known kind
     options: FileOptions = FileOptions()
+    frames: int | None = None  # of a film, 0 if unknown; None: images
 
 
 def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -> Batch:
@@ -85,9 +109,13 @@ def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -
     if options.form is not None:
         format_of(f"_.{options.form.lower().lstrip('.')}")
     if source.is_dir():
+        options.check_no_film(source)
         return _folder(source, output, options)
     if not source.exists():
         raise UsageError(f"{printable(source)} does not exist; give an image or a folder of images.")
+    if film := _film(source, output, options):
+        return film
+    options.check_no_film(source)
     if output.is_dir() or not output.suffix:
         file = output / _name(source, options.form)
     elif options.form is not None:
@@ -98,6 +126,20 @@ def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -
     if _same(source, file):
         raise UsageError(f"{printable(source)} would be written over itself; give another -o.")
     return Batch(source, output, [Job(source, file)], options=options)
+
+
+def _film(source: Path, output: Path, options: FileOptions) -> Batch | None:
+    """The job of a film or an animation; None for an image."""
+    from .video import check_film, is_film, output_name
+
+    file = output / output_name(source) if output.is_dir() or not output.suffix else output
+    if not is_film(source, file):
+        return None
+    if options.form is not None:
+        raise UsageError(f"--format is for folders of images; the suffix of {printable(output)} is the format.")
+    if _same(source, file):
+        raise UsageError(f"{printable(source)} would be written over itself; give another -o.")
+    return Batch(source, output, [Job(source, file)], options=options, frames=check_film(source, file, options.film()))
 
 
 def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
@@ -190,6 +232,9 @@ def run_jobs(
             yield Outcome(job, "skipped", "exists already")
         else:
             left.append(job)
+    if batch.frames is not None:
+        yield from (_change_film(batch, job, change, progress) for job in left)
+        return
     quality, lossless = batch.options.quality, batch.options.lossless
     writing: deque[tuple[Outcome, Future[list[str]]]] = deque()
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
@@ -211,6 +256,29 @@ def run_jobs(
                 yield _wait(*writing.popleft())
         while writing:
             yield _wait(*writing.popleft())
+
+
+def _change_film(batch: Batch, job: Job, change: Change, progress: Callable[[Job, float], None] | None) -> Outcome:
+    """Change every frame of a film: the outcome."""
+    from .video import change_film
+
+    outcome, start, alpha = Outcome(job, "done"), time.perf_counter(), batch.options.alpha
+
+    def change_frame(photo: Photo) -> Photo:
+        return change(treat_alpha(photo, alpha) if alpha else photo, job.output, lambda share: None)
+
+    def show(done: int, total: int) -> None:
+        if progress:
+            progress(job, done / total)
+
+    try:
+        options, resume = batch.options.film(), batch.options.resume
+        done = change_film(job.source, job.output, change_frame, options, resume=resume, progress=show)
+        outcome.frames, outcome.notes = done
+    except Exception as problem:
+        _fail(outcome, problem)
+    outcome.seconds = time.perf_counter() - start
+    return outcome
 
 
 def _read_ahead(jobs: Sequence[Job], reader: Executor) -> Iterator[tuple[Outcome, list[Photo]]]:
