@@ -96,6 +96,7 @@ WORKS = {
     "gan_train": ("a8", "conditional", "--held-out", "digits", "--samples", 80, "--train-images", 64),
     "gain": ("a8", "conditional", "--held-out", "digits", "--samples", 80, "--train-images", 64, "--repeats", 2),
     "accuracy": ("digits", "classifier"),
+    "ppl": ("run", "--samples", 8),
     "gan_test": ("digits", "conditional", "--classifier", "classifier", "--samples", 20, "--resolution", 8),
 }
 

@@ -210,6 +210,7 @@ METRICS = Shelf(
     evaluation.distribution: fd fid kid is=inception_score prdc memorisation diversity modes
     evaluation.pairwise: psnr ssim ms_ssim lpips
     evaluation.discriminator: discriminator
+    evaluation.path_length: ppl
     evaluation.classifiers: gan_train gan_test accuracy
     evaluation.gain: gain
     """

@@ -161,6 +161,47 @@ class StyleBased(Protocol):
         """Images from styles."""
 
 
+@dataclass(frozen=True)
+class Space:
+    """A latent space of a generator: codes (N, size) float32, from which it draws images (N, C, H, W).
+
+    `draw` takes codes and labels and `encode` maps noise and labels to codes; both keep gradients.  Labels are those
+    that the generator itself takes, None for an unconditional one.
+    """
+
+    size: int  # numbers of a code
+    draw: Callable[[Tensor, Tensor | None], Tensor]
+    encode: Callable[[Tensor, Tensor | None], Tensor] | None = None  # noise (N, latent) to codes; None: they are noise
+    parts: tuple[int, ...] = ()  # numbers of a code that each layer reads, in order; empty: one layer reads all
+    layered: str = ""  # the space in which every layer has a code of this space to itself; empty: there is none
+    weights: Callable[[], list[Tensor]] | None = None  # matrices (O, size) of the layers that read a code
+    centre: Tensor | None = None  # the average code, (size,), to which truncation moves codes; None: that of the noise
+
+
+@runtime_checkable
+class HasSpaces(Protocol):
+    """A generator that names its latent spaces, from the noise `z` to the one with most numbers."""
+
+    def spaces(self) -> dict[str, Space]:
+        """Every latent space by name."""
+
+
+@runtime_checkable
+class HasNoise(Protocol):
+    """A generator that adds noise to its maps; in evaluation the noise is `fixed`, (1, 1, h, w), of each layer."""
+
+    def noise_layers(self) -> list[nn.Module]:
+        """The layers that add noise, in order."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A task whose model also finds the noise of images, in one pass."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents (N, latent) of images (N, C, H, W)."""
+
+
 @runtime_checkable
 class HasMaps(Protocol):
     """A generator whose encoder's maps can be compared."""

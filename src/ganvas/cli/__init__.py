@@ -8,7 +8,7 @@ import typer
 
 from ..errors import UsageError, UserError, printable
 from ..version import __version__
-from . import evaluate, export, images, report, sample, show, studio, stylize, synthesize, train, translate
+from . import evaluate, export, images, latent, report, sample, show, studio, stylize, synthesize, train, translate
 from .console import say
 from .help import Command, Group
 from .streams import lasting_streams
@@ -34,7 +34,14 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Change images": {"restore": images.restore, "translate": translate.translate, "stylize": stylize.stylize},
     "In the browser": {"studio": studio.studio},
-    "Explore latents": {"interpolate": sample.interpolate, "synthesize": synthesize.synthesize},
+    "Explore latents": {
+        "interpolate": sample.interpolate,
+        "project": latent.project,
+        "directions": latent.directions,
+        "edit": latent.edit,
+        "mix": latent.mix,
+        "synthesize": synthesize.synthesize,
+    },
     "Inspect runs and data": {"report": report.report, "doctor": evaluate.doctor, "statistics": evaluate.statistics},
     "Recipes and components": {"list": show.list_, "show": show.show},
     "Weights": {"export": export.export, "interpolate-weights": export.interpolate_weights},

@@ -67,13 +67,14 @@ def eval_(
     channel: Annotated[str, option(help="psnr, ssim, ms_ssim: rgb or y.")] = "rgb",
     border: Annotated[int, option(help="psnr, ssim, ms_ssim, lpips: pixels cropped from every side.")] = 0,
     scales: Annotated[int, option(help="ms_ssim: number of scales, 1 to 5.")] = 5,
+    space: Annotated[str, option(help="ppl: latent space.", show_default="w, or z without styles")] = "",
+    sampling: Annotated[str, option(help="ppl: full (anywhere on a path) or end.")] = "full",
+    epsilon: Annotated[float, option(help="ppl: step, as a share of the path.")] = 1e-4,
+    distance: Annotated[str, option(help="ppl: pocket, vgg16 or pixels.")] = "pocket",
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure images B against images A.
-
-    Every number is printed with its protocol.
-    """
+    """Measure images B against images A."""
     from ..evaluation.evaluate import find_metric
 
     function = find_metric(metric)

@@ -43,6 +43,8 @@ def interpolate(
     steps: Annotated[int | None, typer.Option(help="Images per latent.", show_default="24, or 8 for .png")] = None,
     fps: Annotated[int, typer.Option(help="Images per second of a .gif or .mp4.")] = 24,
     label: Annotated[str | None, typer.Option(help="Class name or number, condition vector, or caption.")] = None,
+    trunc: Annotated[float, typer.Option(help="Scale of the latents; below 1: less variety, fewer failures.")] = 1.0,
+    space: Annotated[str | None, typer.Option(help="Latent space of the path, as w.", show_default="z")] = None,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
@@ -57,8 +59,9 @@ def interpolate(
     steps = steps if steps is not None else 8 if output.suffix.lower() == ".png" else 24
     check_range("--steps", steps, 1, 1000)
     check_range("--fps", fps, 1, 240)
+    check_range("--trunc", trunc, 0, 10)
     model, numbers = load(run, device=device), parse_seeds(seeds)
-    frames = model.walk(numbers, steps=steps, label=model.read_label(label))
+    frames = model.walk(numbers, steps=steps, label=model.read_label(label), trunc=trunc, space=space)
     save_interpolation(frames, output, fps=fps, columns=steps)
     if as_json:
         return print_json({"output": str(output), "frames": len(frames), "seeds": numbers})

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from ..data.dataset import CHANNEL_NAMES, Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, UserError, did_you_mean
 from ..imaging.values import as_given, to_batch
+from ..latent.codes import Codes, codes_of_seeds
+from ..latent.directions import Direction, edit, mix
+from ..latent.spaces import LatentSpace, fingerprint, spaces_of
 from ..latent.walk import walk, walk_batches
 from ..paths import user_path
 from ..policy import Policy, PrecisionName, RandomNumbers, seed_generators
@@ -26,6 +30,9 @@ from ..tasks.translation import Applied
 from .cards import EMBEDDED, embedded_card
 from .folder import WEIGHTS, model_folder
 from .foreign import build_network, read_checkpoint
+
+if TYPE_CHECKING:
+    from ..latent.project import Projection
 
 BATCH = 64
 HALVES = {  # networks of two files that only work together
@@ -156,13 +163,70 @@ class Model:
         for k in range(0, len(seeds), BATCH):
             yield self.generate({**self.task.inputs(seeds[k : k + BATCH], label), "trunc": trunc})
 
-    def walk(self, seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Tensor:
-        """Generate images on a closed path through the seeds: `ganvas.latent.walk.walk`."""
-        return walk(self, check_seeds(seeds), steps=plain(steps), label=plain(label))
+    def walk(self, seeds: Sequence[int], *, steps: int = 24, label: Label = None, **options: Any) -> Tensor:
+        """Generate images on a closed path through the seeds: `ganvas.latent.walk.walk`, with its options."""
+        return walk(self, check_seeds(seeds), steps=plain(steps), label=plain(label), **options)
 
-    def walk_batches(self, seeds: Sequence[int], *, steps: int = 24, label: Label = None) -> Iterator[Tensor]:
+    def walk_batches(
+        self, seeds: Sequence[int], *, steps: int = 24, label: Label = None, **options: Any
+    ) -> Iterator[Tensor]:
         """Generate the images of `walk` a batch at a time."""
-        return walk_batches(self, check_seeds(seeds), steps=plain(steps), label=plain(label))
+        return walk_batches(self, check_seeds(seeds), steps=plain(steps), label=plain(label), **options)
+
+    def codes(self, seeds: int | Sequence[int], *, space: str | None = None, label: Label = None) -> Codes:
+        """The codes of seeds, or of the first `seeds` ones, in the noise or another space."""
+        numbers = range(seeds) if isinstance(seeds, int) else seeds
+        return codes_of_seeds(self, check_seeds(numbers), space=space, label=plain(label))
+
+    def project(self, images: Any, **options: Any) -> "Projection":
+        """The codes whose images are nearest to given ones of the model's size: `ganvas.latent.project.ProjectOptions`.
+
+        Images are (N, C, H, W) in [-1, 1], or as `__call__` takes them.
+        """
+        from ..latent.project import ProjectOptions, project  # features, which sampling does without
+
+        channels = int(self.config["data"]["channels"])
+        return project(self, to_batch(images, channels), ProjectOptions(**options))
+
+    def directions(self, source: str = "sefa", **options: Any) -> list[Direction]:
+        """Directions by `sefa`, `pca` or `labels`, the one with the largest effect first.
+
+        The options are those of `ganvas.latent.discover.discover`.
+        """
+        from ..latent.discover import discover
+
+        return discover(self, source, **options)
+
+    def edit(
+        self, codes: Codes | int | Sequence[int], steps: Sequence[tuple[Direction, float]], layers: Sequence[int] = ()
+    ) -> Tensor:
+        """Images of codes, or of seeds, moved along directions by steps in standard deviations."""
+        return edit(self, self._as_codes(codes), steps, layers)[0]
+
+    def mix(
+        self,
+        rows: Codes | int | Sequence[int],
+        columns: Codes | int | Sequence[int],
+        layers: Sequence[int] = (),
+        *,
+        space: str | None = None,
+    ) -> Tensor:
+        """Images (R, K, C, H, W) of the codes of rows with some layers of those of columns: `ganvas.latent.mix`."""
+        return mix(self, self._as_codes(rows, space), self._as_codes(columns, space), layers)
+
+    def _as_codes(self, given: Codes | int | Sequence[int], space: str | None = None) -> Codes:
+        if isinstance(given, Codes):
+            return given
+        return self.codes([given] if isinstance(given, int) else given, space=space)
+
+    def spaces(self) -> dict[str, LatentSpace]:
+        """The latent spaces by name, from the noise `z` on; raises `UsageError` for a model that is no generator."""
+        return spaces_of(self)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the generator's weights, by which codes and directions know their model."""
+        return fingerprint(self.task.generator.state_dict())
 
     @torch.inference_mode()
     def generate(self, inputs: dict[str, Any]) -> Tensor:

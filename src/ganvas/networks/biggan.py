@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.special import ndtr, ndtri
 
 from ..errors import UsageError
+from ..game import Space
 from . import resnet
 from .label_inputs import embedding
 from .layers import WEIGHTS, Init, as_size
@@ -58,6 +59,38 @@ class Generator(nn.Module):
             embedded = self.embed(label).to(z.dtype)
             parts = [torch.cat([embedded, part], 1) for part in parts]
         return self.body(start, parts)
+
+    def spaces(self) -> dict[str, Space]:
+        """The noise `z` in chunks, one for each layer, and with labels `y`: what the layers read, label included."""
+        z = Space(self.latent, self.forward, parts=tuple(self.sizes), weights=lambda: self._weights(self.sizes))
+        if self.embed is None:
+            return {"z": z}
+        sizes = [self.sizes[0], *(self.embed.weight.shape[-1] + part for part in self.sizes[1:])]
+
+        def encode(z: Tensor, label: Tensor | None) -> Tensor:
+            start, *parts = z.split(self.sizes, 1)
+            embedded = self.embed(label).to(z.dtype)  # type: ignore[misc]
+            return torch.cat([start, *(t for part in parts for t in (embedded, part))], 1)
+
+        def draw(codes: Tensor, label: Tensor | None = None) -> Tensor:
+            start, *parts = codes.split(sizes, 1)
+            return self.body(start, parts)
+
+        y = Space(sum(sizes), draw, encode, tuple(sizes), weights=lambda: self._weights(sizes))
+        return {"z": z, "y": y}
+
+    def _weights(self, sizes: list[int]) -> list[Tensor]:
+        """The matrices of the layers that read a code in chunks, each with zeros for the chunks of others."""
+        rows = [(0, self.body.project.weight)]
+        for k, block in enumerate(self.body.blocks if sizes[-1] else [], 1):
+            tables = [t for norm in (block.norm1, block.norm2) for t in (norm.gain, norm.shift)]
+            rows += [(k, table.weight[:, -sizes[k] :]) for table in tables]
+        padded = []
+        for k, weight in rows:
+            whole = weight.new_zeros(len(weight), sum(sizes))
+            whole[:, sum(sizes[:k]) : sum(sizes[: k + 1])] = weight
+            padded.append(whole)
+        return padded
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
         """Images of truncated latents."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Spec
+from ..game import Space
 from . import dcgan
 from .heads import Plain
 from .label_inputs import LabelledDiscriminator, LabelledGenerator
@@ -49,6 +50,11 @@ class Generator(dcgan.Generator):
         self.body = dcgan.upward(widths, self.channels, norms)
         self.reference = ReferenceBatch(reference, (self.latent,), **self.facts) if norm == "virtual" else None
         initialise(self, init)
+
+    def spaces(self) -> dict[str, Space]:
+        """The noise `z`, and with labels `y`, unless virtual batch norm has labels of its own to embed."""
+        spaces = super().spaces()
+        return spaces if self.reference is None else {"z": spaces["z"]}
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         lead = 0 if self.reference is None else self.reference.size

@@ -4,11 +4,14 @@ A label is a class (N,) int64 or a vector (N, D) float32; with neither `classes`
 unconditional.
 """
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..game import BaseDiscriminator, Head
+from ..game import BaseDiscriminator, Head, Space
 from .layers import VectorEmbedding, as_size
 
 LABEL_SIZED = ("embed", "classify")  # names of every part whose shape follows from the labels; --init-from relies on it
@@ -22,6 +25,12 @@ def embedding(classes: int, attributes: int, size: int) -> nn.Module:
     if not classes and not attributes:
         raise UsageError("This network is asked for by label, but the data have no labels.")
     return nn.Embedding(classes, size) if classes else VectorEmbedding(attributes, size)
+
+
+class Embedded(NamedTuple):
+    """A label that is embedded already: (N, size)."""
+
+    vector: Tensor
 
 
 class JoinNoise(nn.Module):
@@ -40,8 +49,11 @@ class JoinNoise(nn.Module):
         if isinstance(self.embed, nn.Embedding):  # as long as a one-hot vector: longer ones drown the noise
             self.embed.weight.data *= size**-0.5
 
-    def forward(self, z: Tensor, label: Tensor | None) -> Tensor:
-        return z if self.embed is None else torch.cat([z, self.embed(label).to(z.dtype)], 1)
+    def forward(self, z: Tensor, label: Any) -> Tensor:
+        if self.embed is None:
+            return z
+        vector = label.vector if isinstance(label, Embedded) else self.embed(label)
+        return torch.cat([z, vector.to(z.dtype)], 1)
 
 
 class JoinImage(nn.Module):
@@ -83,6 +95,30 @@ class LabelledGenerator(nn.Module):
         self.facts = {"classes": classes, "attributes": attributes}
         self.join = JoinNoise(classes, attributes, label_size)
         self.inputs = latent + self.join.size
+
+    def spaces(self) -> dict[str, Space]:
+        """The noise `z`, and with labels `y`: the noise and the embedded label."""
+
+        def draw(codes: Tensor, label: Tensor | None = None) -> Tensor:
+            return self(codes[:, : self.latent], Embedded(codes[:, self.latent :]))
+
+        read = first_weight(self, self.inputs)
+        columns = None if read is None else lambda: [read()[:, : self.latent]]
+        z = Space(self.latent, self.forward, weights=columns)
+        if not self.join.size:
+            return {"z": z}
+        return {"z": z, "y": Space(self.inputs, draw, self.join, weights=read and (lambda: [read()]))}
+
+
+def first_weight(network: nn.Module, inputs: int) -> Callable[[], Tensor] | None:
+    """The matrix (O, inputs) of the layer that reads vectors (N, inputs); None if there is no such layer."""
+    for name, layer in network.named_modules():
+        if name.startswith("join") or not isinstance(layer, (nn.Linear, nn.ConvTranspose2d)):
+            continue
+        across = isinstance(layer, nn.ConvTranspose2d)
+        if layer.weight.shape[0 if across else 1] == inputs:
+            return lambda: layer.weight.flatten(1).t() if across else layer.weight
+    return None
 
 
 class LabelledDiscriminator(BaseDiscriminator):

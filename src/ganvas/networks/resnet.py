@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from ..config import Spec
-from ..game import Scores
+from ..game import Scores, Space
 from .attention import SelfAttention
 from .heads import Plain
 from .label_inputs import LabelledDiscriminator
@@ -155,6 +155,10 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return self.body(z, [label] * len(self.body.blocks))
+
+    def spaces(self) -> dict[str, Space]:
+        """The noise `z` alone: labels only scale and shift maps."""
+        return {"z": Space(self.latent, self.forward, weights=lambda: [self.body.project.weight])}
 
 
 class Discriminator(LabelledDiscriminator):

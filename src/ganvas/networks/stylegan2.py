@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear, no
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Scores, SharedBuffers
+from ..game import Scores, SharedBuffers, Space
 from .blur_resample import Blur, Downsample, Upsample
 from .heads import Plain
 from .label_inputs import LabelledDiscriminator, embedding
@@ -251,6 +251,32 @@ class Generator(nn.Module, SharedBuffers):  # the average style is averaged over
                 image = part if image is None else self.enlarge(image) + part
         assert image is not None
         return crop_center(image, self.resolution)
+
+    def spaces(self) -> dict[str, Space]:
+        """The noise `z`, the style `w`, and `w+`: a style for every layer."""
+        every, size = len(self.layers) + 1, len(self.average)
+
+        def same(w: Tensor, label: Tensor | None = None) -> Tensor:
+            return self.synthesis(w[:, None].expand(-1, every, -1))
+
+        def each(w: Tensor, label: Tensor | None = None) -> Tensor:
+            return self.synthesis(w.unflatten(1, (every, -1)))
+
+        def affine() -> list[Tensor]:
+            return [m.style.weight for m in self.modules() if isinstance(m, Modulated)]
+
+        def spread(z: Tensor, label: Tensor | None) -> Tensor:
+            return self.map(z, label).repeat(1, every)
+
+        return {
+            "z": Space(self.latent, self.forward, weights=lambda: [self.map.layers[0].weight[:, : self.latent]]),
+            "w": Space(size, same, self.map, layered="w+", weights=affine, centre=self.average),
+            "w+": Space(every * size, each, spread, (size,) * every, centre=self.average.repeat(every)),
+        }
+
+    def noise_layers(self) -> list[nn.Module]:
+        """The layers that add noise, from the smallest map on."""
+        return [layer.noise for layer in self.layers]
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
         """Images from styles nearer to the average one: average + trunc (w - average)."""

@@ -10,7 +10,7 @@ from ..augment import Chain
 from ..catalog import name_of
 from ..config import Spec, options
 from ..errors import UsageError, did_you_mean
-from ..game import BaseDiscriminator, Draw, Match, Objective, Probe, Progress, Scores
+from ..game import BaseDiscriminator, Draw, Match, Objective, Probe, Progress, Scores, Space
 from ..policy import full_precision
 from .image_pool import Pool
 
@@ -114,6 +114,14 @@ class Task(nn.Module):
     def label_form(self) -> dict[str, Any]:
         """The label that `sample` takes, as JSON: its kind (none, class, vector, code, caption) and sizes."""
         return {"kind": "none"}
+
+    def spaces(self) -> dict[str, Space]:
+        """The latent spaces of the generator by name; none for a task that does not generate from noise."""
+        return {}
+
+    def condition(self, inputs: dict[str, Any]) -> Tensor | None:
+        """The labels of `inputs` as the generator takes them; None without."""
+        return inputs.get("label")
 
     @property
     def maker(self) -> Any:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..config import Spec, options
 from ..errors import UsageError
-from ..game import Draw, Objective, Probe, Progress, Truncates
+from ..game import Draw, HasSpaces, Objective, Probe, Progress, Space, Truncates
 from .base import Adversary, Label, Task, build_penalties, penalty_terms
 
 
@@ -164,6 +164,9 @@ class Generation(Task):
         if self.attributes:
             return parse_floats(text)
         return super().read_label(text, names)
+
+    def spaces(self) -> dict[str, Space]:
+        return self.maker.spaces() if isinstance(self.maker, HasSpaces) else {"z": Space(self.maker.latent, self.maker)}
 
     def sample(self, inputs: dict[str, Any]) -> Tensor:
         return self.truncated(inputs["z"], inputs.get("label"), inputs.get("trunc", 1.0))

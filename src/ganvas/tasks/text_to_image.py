@@ -112,9 +112,11 @@ class TextGeneration(Generation):
             raise UsageError(f"The label of this model is a caption, got {label!r}.")
         return {"z": self.latents(seeds), "text": [(label or "").strip()] * len(seeds)}
 
+    def condition(self, inputs: dict[str, Any]) -> Tensor:
+        return self.generator["text"](inputs["text"])  # type: ignore[index,no-any-return]
+
     def sample(self, inputs: dict[str, Any]) -> Tensor:
-        text = self.generator["text"](inputs["text"])  # type: ignore[index]
-        return self.truncated(inputs["z"], text, inputs.get("trunc", 1.0))
+        return self.truncated(inputs["z"], self.condition(inputs), inputs.get("trunc", 1.0))
 
 
 def mismatch_captions(captions: Sequence[str]) -> tuple[Tensor, int]:
