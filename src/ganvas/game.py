@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -190,7 +190,7 @@ class HasSpaces(Protocol):
 class HasNoise(Protocol):
     """A generator that adds noise to its maps; in evaluation the noise is `fixed`, (1, 1, h, w), of each layer."""
 
-    def noise_layers(self) -> list[nn.Module]:
+    def noise_layers(self) -> Sequence[Any]:
         """The layers that add noise, in order."""
 
 

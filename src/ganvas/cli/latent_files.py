@@ -165,7 +165,7 @@ def difference_of(model: Model, text: str, space: str | None) -> Direction:
         for note in notes:
             say(note, "yellow")
         sides.append(codes)
-    return difference(model, *sides, name=f"{places[0].stem}-{places[1].stem}")
+    return difference(model, sides[0], sides[1], name=f"{places[0].stem}-{places[1].stem}")
 
 
 def save_directions(model: Model, rows: Sequence[Direction], folder: Path, seeds: range) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from ..latent.walk import slerp_pairs
 from .comparison import Comparison, Numbers, metric
 
 BATCH = 32
-PIXELS = "pixels"  # mean squared difference of images in [-1, 1], without a network
+Distance = Callable[[Tensor, Tensor], Tensor]  # images pair by pair to (N,)
 REST = 0.01  # share of the values left out at either end, as in the authors' code
 
 
@@ -38,7 +38,7 @@ def ppl(
         raise UsageError(f"--epsilon is more than 0 and at most 0.1, got {epsilon}.")
     styles = next((name for name, one in model.spaces().items() if one.space.layered), "z")
     place = find_space(model, space, styles)
-    measure = _pixels if distance == PIXELS else PerceptualDistance(distance)
+    measure: Distance = _pixels if distance == "pixels" else PerceptualDistance(distance)
     pairs = pairs_on_paths(place, c.samples, c.seed, sampling, epsilon)
     values = torch.cat([_lengths(place, measure, epsilon, *pair) for pair in pairs])
     low, high = values.quantile(REST), values.quantile(1 - REST)
@@ -67,7 +67,7 @@ def pairs_on_paths(
 
 def _lengths(
     space: LatentSpace,
-    measure: Callable[[Tensor, Tensor], Tensor],
+    measure: Distance,
     epsilon: float,
     a: Tensor,
     b: Tensor,
@@ -79,4 +79,5 @@ def _lengths(
 
 
 def _pixels(a: Tensor, b: Tensor) -> Tensor:
+    """The mean squared difference of images in [-1, 1]."""
     return (a - b).square().mean((1, 2, 3))

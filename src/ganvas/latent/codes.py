@@ -114,7 +114,7 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], meta: Meta) -> None
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix.lower() == ".npz":
             with part.open("wb") as stream:
-                np.savez(stream, **{k: v.numpy() for k, v in tensors.items()}, ganvas=np.array(text))
+                np.savez(stream, **{k: v.numpy() for k, v in tensors.items()}, ganvas=np.array(text))  # type: ignore[arg-type]
         else:
             save_file({k: v.contiguous() for k, v in tensors.items()}, str(part), {"ganvas": text})
 

@@ -145,7 +145,8 @@ def separators(
             raise UsageError(f"There is no class {unknown[0]!r}; there are {', '.join(names)}.")
         if len(classes) != 2:
             raise UsageError(f"--classes takes two classes as 3,8, got {len(classes)}.")
-        pairs = [("-".join(classes), *(labels == names.index(name) for name in classes))]
+        a, b = (labels == names.index(name) for name in classes)
+        pairs = [("-".join(classes), a, b)]
     else:
         pairs = [(name, labels == k, labels != k) for k, name in enumerate(names)]
     rows = []

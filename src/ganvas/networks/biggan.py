@@ -1,5 +1,6 @@
 """BigGAN's networks for small images (Brock, Donahue and Simonyan 2019): label and noise condition every block."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,6 +46,7 @@ class Generator(nn.Module):
             raise UsageError(f"latent is {latent}, but this generator splits it into {stages + 1} parts.")
         self.sizes = [latent - stages * part, *[part] * stages]
         labelled = bool(classes or attributes)
+        self.label_size = label_size
         self.embed = embedding(classes, attributes, label_size) if labelled else None
         shape = {"width": width, "growth": growth, "attention": attention}
         condition = {"vector": part + label_size * labelled}
@@ -65,11 +67,12 @@ class Generator(nn.Module):
         z = Space(self.latent, self.forward, parts=tuple(self.sizes), weights=lambda: self._weights(self.sizes))
         if self.embed is None:
             return {"z": z}
-        sizes = [self.sizes[0], *(self.embed.weight.shape[-1] + part for part in self.sizes[1:])]
+        sizes = [self.sizes[0], *(self.label_size + part for part in self.sizes[1:])]
 
         def encode(z: Tensor, label: Tensor | None) -> Tensor:
             start, *parts = z.split(self.sizes, 1)
-            embedded = self.embed(label).to(z.dtype)  # type: ignore[misc]
+            assert self.embed is not None
+            embedded = self.embed(label).to(z.dtype)
             return torch.cat([start, *(t for part in parts for t in (embedded, part))], 1)
 
         def draw(codes: Tensor, label: Tensor | None = None) -> Tensor:
@@ -79,10 +82,11 @@ class Generator(nn.Module):
         y = Space(sum(sizes), draw, encode, tuple(sizes), weights=lambda: self._weights(sizes))
         return {"z": z, "y": y}
 
-    def _weights(self, sizes: list[int]) -> list[Tensor]:
+    def _weights(self, sizes: Sequence[int]) -> list[Tensor]:
         """The matrices of the layers that read a code in chunks, each with zeros for the chunks of others."""
-        rows = [(0, self.body.project.weight)]
-        for k, block in enumerate(self.body.blocks if sizes[-1] else [], 1):
+        rows: list[tuple[int, Tensor]] = [(0, self.body.project.weight)]
+        blocks: Any = self.body.blocks if sizes[-1] else []
+        for k, block in enumerate(blocks, 1):
             tables = [t for norm in (block.norm1, block.norm2) for t in (norm.gain, norm.shift)]
             rows += [(k, table.weight[:, -sizes[k] :]) for table in tables]
         padded = []

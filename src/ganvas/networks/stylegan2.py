@@ -5,6 +5,7 @@ Adam moves each of them at the same relative speed; the mapping network's are a 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -268,15 +269,18 @@ class Generator(nn.Module, SharedBuffers):  # the average style is averaged over
         def spread(z: Tensor, label: Tensor | None) -> Tensor:
             return self.map(z, label).repeat(1, every)
 
+        def first() -> list[Tensor]:
+            return [layer.weight[:, : self.latent] for layer in self.map.layers[:1] if isinstance(layer, EqualLinear)]
+
         return {
-            "z": Space(self.latent, self.forward, weights=lambda: [self.map.layers[0].weight[:, : self.latent]]),
+            "z": Space(self.latent, self.forward, weights=first),
             "w": Space(size, same, self.map, layered="w+", weights=affine, centre=self.average),
             "w+": Space(every * size, each, spread, (size,) * every, centre=self.average.repeat(every)),
         }
 
-    def noise_layers(self) -> list[nn.Module]:
+    def noise_layers(self) -> Sequence[Any]:
         """The layers that add noise, from the smallest map on."""
-        return [layer.noise for layer in self.layers]
+        return [layer.noise for layer in self.layers if isinstance(layer, Layer)]
 
     def truncated(self, z: Tensor, label: Tensor | None, trunc: float) -> Tensor:
         """Images from styles nearer to the average one: average + trunc (w - average)."""
