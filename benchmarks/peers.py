@@ -17,6 +17,7 @@ light     a GAN of lightweight-gan's kind (Liu et al. 2021, without its decoder 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -35,6 +36,7 @@ from judge import PART, SAMPLES, Judge
 
 from ganvas.api import build_trainer, find_recipe, open_source
 from ganvas.augment.diffaugment import DiffAugment
+from ganvas.config import Recipe
 from ganvas.policy import Policy
 
 DATA = Path(os.environ.get("GANVAS_DATA", Path(__file__).parents[2] / "shared" / "data")) / "mnist"
@@ -198,14 +200,24 @@ class Light(Lesson):
         return self.average.eval()(z)[..., 2:30, 2:30]
 
 
+def changed(recipe: str) -> Recipe:
+    """A recipe named as `NAME path=value ...`."""
+    name, *changes = recipe.split()
+    found = find_recipe(name)
+    for change in changes:
+        path, _, value = change.partition("=")
+        found.set(path, value)
+    return found
+
+
 class Ours:
     """A recipe as `ganvas train` runs it, as long as this machine computes in the time."""
 
     def __init__(self, recipe: str, minutes: float, seed: int):
         data, policy = open_source(str(DATA)), Policy.choose("cpu", "auto", "off")
-        trial = build_trainer(find_recipe(recipe), data, seed=seed, policy=policy)
+        trial = build_trainer(changed(recipe), data, seed=seed, policy=policy)
         seconds = spend(lambda: trial.advance(), 10.0)
-        planned = find_recipe(recipe)
+        planned = changed(recipe)
         planned.images = max(int(60 * minutes * trial.images / seconds * 0.97), planned.batch)
         self.trainer = build_trainer(planned, data, seed=seed, policy=policy)
 
@@ -240,20 +252,30 @@ def batches_of(images: Tensor, size: int, seed: int) -> Iterator[Tensor]:
             yield F.pad(images[part], (2, 2, 2, 2), value=-1.0)
 
 
-def compete(way: str, recipe: str, minutes: float, seed: int, images: Tensor, judge: Judge) -> dict[str, Any]:
-    """Train one way for so many minutes of processor time and measure its samples."""
+def compete(
+    way: str, recipe: str, minutes: list[float], seed: int, images: Tensor, judge: Judge
+) -> Iterator[dict[str, Any]]:
+    """Train one way and measure its samples after each of these minutes of processor time, the shortest first.
+
+    A baseline goes on from one number of minutes to the next: its rates are constant.  A recipe of ours, whose
+    schedules know the end, is trained from the beginning for each.
+    """
     torch.manual_seed(seed)
-    peer = Ours(recipe, minutes, seed) if way == "ours" else PEERS[way]()
-    batches = batches_of(images, getattr(peer, "batch", 32), seed)
-    seen = 0
+    if way == "ours" and len(minutes) > 1:
+        for each in minutes:
+            yield from compete(way, recipe, [each], seed, images, judge)
+        return
+    peer = Ours(recipe, minutes[0], seed) if way == "ours" else PEERS[way]()
+    batches, seen, spent = batches_of(images, getattr(peer, "batch", 32), seed), 0, 0.0
 
     def step() -> None:
         nonlocal seen
         seen += peer.step(batches)
 
-    spend(step, 60 * minutes)
-    found = judge.measure(peer.sample(PART, k) for k in range(0, SAMPLES, PART))
-    return {"way": recipe if way == "ours" else way, "minutes": minutes, "seed": seed, "images": seen, **found}
+    for each in sorted(minutes):
+        spent += spend(step, 60 * each - spent)
+        found = judge.measure(peer.sample(PART, k) for k in range(0, SAMPLES, PART))
+        yield {"way": recipe if way == "ours" else way, "minutes": each, "seed": seed, "images": seen, **found}
 
 
 def main() -> None:
@@ -261,7 +283,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--judge", type=Path, required=True)
     parser.add_argument("--ways", nargs="+", default=["ours", *PEERS], choices=["ours", *PEERS])
-    parser.add_argument("--recipe", default="dcgan_small", help="ours")
+    parser.add_argument("--recipe", default="dcgan_small", help="ours: 'NAME path=value ...'")
     parser.add_argument("--minutes", nargs="+", type=float, default=[3, 10, 30])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--log", type=Path, help="file of the lines, so that a stopped comparison goes on")
@@ -271,16 +293,14 @@ def main() -> None:
     done = {(r["way"], r["minutes"], r["seed"]) for r in map(json.loads, lines)}
     judge, pixels = Judge(asked.judge, str(DATA)), open_source(str(DATA)).images
     images = torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
-    for minutes in asked.minutes:
-        for seed in asked.seeds:
-            for way in asked.ways:
-                if (asked.recipe if way == "ours" else way, minutes, seed) in done:
-                    continue
-                line = json.dumps(compete(way, asked.recipe, minutes, seed, images, judge))
-                print(line, flush=True)
-                if asked.log:
-                    with asked.log.open("a") as file:
-                        file.write(line + "\n")
+    for seed, way in itertools.product(asked.seeds, asked.ways):
+        name = asked.recipe if way == "ours" else way
+        left = [minutes for minutes in asked.minutes if (name, minutes, seed) not in done]
+        for found in compete(way, asked.recipe, left, seed, images, judge):
+            print(json.dumps(found), flush=True)
+            if asked.log:
+                with asked.log.open("a") as file:
+                    file.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

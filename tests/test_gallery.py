@@ -89,6 +89,60 @@ def test_the_command_says_how_long_it_trained(scripts):
     assert gallery.command_of(entry, {"planned": 5000}) == f"{line} --images 5000"
 
 
+def test_processor_time_adds_up_over_the_sessions_of_an_entry(scripts, tmp_path, monkeypatch):
+    gallery = scripts[0]
+    entry = next(e for e in gallery.ENTRIES if e.key == "wgan")
+    child = ["import time", "while time.process_time() < 0.3: pass"]
+    real = gallery.subprocess.run
+    monkeypatch.setattr(
+        gallery.subprocess, "run", lambda line, **how: real([sys.executable, "-c", "\n".join(child)], **how)
+    )
+    gallery.train(entry, tmp_path, minutes=1.0)
+    once = gallery.processor_seconds(entry, tmp_path)
+    gallery.train(entry, tmp_path, minutes=1.0)
+    assert 0.25 < once < 2
+    assert gallery.processor_seconds(entry, tmp_path) > once + 0.25
+
+
+def test_a_baseline_goes_on_and_a_recipe_begins_again(scripts, monkeypatch):
+    """Two numbers of minutes: one run of a baseline, measured twice; two runs of ours, each planned for its length."""
+    peers = scripts[2]
+    planned = []
+
+    class Peer:
+        batch = 4
+
+        def __init__(self, *asked):
+            planned.append(asked)
+
+        def step(self, batches):
+            return 4
+
+        def sample(self, count, seed):
+            return torch.zeros(1)
+
+    class Everything:
+        @staticmethod
+        def measure(parts):
+            return {"parts": len(list(parts))}
+
+    monkeypatch.setattr(peers, "Ours", Peer)
+    monkeypatch.setitem(peers.PEERS, "lesson", Peer)
+    monkeypatch.setattr(peers, "spend", lambda step, seconds: [step() for _ in range(round(seconds))] and seconds)
+    found = {
+        way: list(peers.compete(way, "dcgan", [2, 1], 0, torch.zeros(8, 1, 28, 28), Everything))
+        for way in ("lesson", "ours")
+    }
+    assert planned == [(), ("dcgan", 2, 0), ("dcgan", 1, 0)]
+    assert [(r["minutes"], r["images"]) for r in found["lesson"]] == [(1, 240), (2, 480)]
+    assert [(r["way"], r["minutes"], r["images"]) for r in found["ours"]] == [("dcgan", 2, 480), ("dcgan", 1, 240)]
+
+
+def test_a_recipe_of_ours_takes_changes(scripts):
+    recipe = scripts[2].changed("dcgan_small conditional=true batch=7")
+    assert (recipe.batch, recipe.task.get("conditional")) == (7, True)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_grid_is_small(scripts, tmp_path, channels):
     coarse = torch.rand(64, channels, 16, 16) * 2 - 1
