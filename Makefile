@@ -5,7 +5,7 @@ BIN      := $(VENV)/bin
 PIP_ARGS ?=
 JOBS     ?= 2  # test processes, of one thread each
 
-.PHONY: demo studio test test-slow lint lint-pages types check clean
+.PHONY: demo studio test test-slow test-reach lint lint-pages types check clean
 
 $(VENV)/.ok: pyproject.toml constraints.txt
 	$(PY) -m venv $(VENV)
@@ -29,6 +29,9 @@ test: $(VENV)/.ok-dev  ## the default suite
 
 test-slow: $(VENV)/.ok-dev  ## what takes minutes
 	$(BIN)/python -m pytest -q -m slow --timeout 3600
+
+test-reach: $(VENV)/.ok-dev  ## other formats and frameworks, every recipe of the catalogue
+	$(BIN)/python -m pytest -q tests/test_export_*.py -n $(JOBS) --timeout 900
 
 lint: $(VENV)/.ok-dev  ## Python; and the pages, where npm is
 	$(BIN)/ruff check .

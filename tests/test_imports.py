@@ -15,7 +15,18 @@ import processes
 
 # Packages that take time to import; everything else is small.
 HEAVY = {"PIL", "av", "kornia", "numpy", "pandas", "pydicom", "rich", "safetensors", "scipy", "skimage", "sklearn"}
-HEAVY |= {"sympy", "tensorboard", "tifffile", "torch", "torch._dynamo", "torch._inductor", "typer"}
+HEAVY |= {
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "sympy",
+    "tensorboard",
+    "tifffile",
+    "torch",
+    "torch._dynamo",
+    "torch._inductor",
+    "typer",
+}
 CORE = {"torch", "numpy", "PIL", "safetensors"}
 SMALL = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--device", "cpu", "--precision", "fp32"]
 

@@ -1,9 +1,11 @@
 """The commands about weights of image models: interpolation, and export for other tools."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from .console import JsonFlag, Output, print_json, say, say_hidden
 
 Layout = Annotated[
@@ -40,12 +42,18 @@ def export(
     model: Annotated[str, typer.Argument(metavar="RUN", help="Run, model folder, weight file, or embedded.")],
     output: Output,
     layout: Layout = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision: .onnx.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Export a model to a weight file or a folder.
+    """Export a model to a weight file, an ONNX file or a folder.
 
-    A .pth or .safetensors file has the layout that other tools load; a folder has weights, config and card.
+    A .pth or .safetensors file has the layout that other tools load; an .onnx file (extra: pip install 'ganvas[onnx]')
+    runs without PyTorch; a folder has weights, config and card.
     """
+    if output.suffix == ".onnx":
+        return _export_onnx(model, output, layout, fp16, as_json)
+    if fp16:
+        raise UsageError("--fp16 is for .onnx files.")
     from ..checkpoints.files import write
     from ..export.folder import export_folder
     from ..export.pth import checkpoint_of
@@ -61,3 +69,24 @@ def export(
     if as_json:
         return print_json(result)
     say(f"{model} in {output}")
+
+
+def _export_onnx(model: str, output: Path, layout: str | None, fp16: bool, as_json: bool) -> None:
+    from ..export.onnx import check_packages, export_onnx
+
+    if layout is not None:
+        raise UsageError("--layout is for weight files (.pth, .safetensors); an .onnx file has one.")
+    check_packages()
+    from ..models.cards import NAMES
+
+    say_hidden(NAMES, model)
+    result = export_onnx(model, output, fp16=fp16)
+    if as_json:
+        return print_json(result)
+    say(f"{model} in {output}: ONNX, opset {result['opset']}, {result['precision']}, {result['bytes'] / 1e6:.1f} MB")
+    for kind in ("inputs", "outputs"):
+        tensors = ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in result[kind].items())
+        say(f"{kind.capitalize():<8} {tensors}")
+    for note in result["notes"]:
+        say(note)
+    say(f"Largest difference from PyTorch: {result['difference']:.1e} of the range")

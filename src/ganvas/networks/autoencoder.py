@@ -62,7 +62,7 @@ class Decoder(LabelledGenerator):
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        h = self.project(self.join(z, label)).view(len(z), *self.base, -1).permute(0, 3, 1, 2)  # (N, C, h, w)
+        h = self.project(self.join(z, label)).view(z.shape[0], *self.base, -1).permute(0, 3, 1, 2)  # (N, C, h, w)
         return crop_center(torch.tanh(self.body(h)), self.resolution)
 
 

@@ -73,7 +73,7 @@ class Generator(LabelledGenerator):
         initialise(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        h = self.project(self.join(z, label)).view(len(z), *self.base, -1)  # (N, h, w, C): channels-last as it is
+        h = self.project(self.join(z, label)).view(z.shape[0], *self.base, -1)  # (N, h, w, C): channels-last as it is
         image = torch.tanh(self.body(h.permute(0, 3, 1, 2)))  # (N, channels, >= H, >= W)
         return crop_center(image, self.resolution)
 

@@ -62,7 +62,7 @@ class Generator(dcgan.Generator):
             z, label = self.reference(z, label)
         z = self.join(z, label)
         z = z if self.hidden is None else self.hidden(z)
-        h = self.project(z).view(len(z), *self.base, -1)  # (N, h, w, C)
+        h = self.project(z).view(z.shape[0], *self.base, -1)  # (N, h, w, C)
         image = torch.tanh(self.body(h.permute(0, 3, 1, 2))[lead:])
         return crop_center(image, self.resolution)
 

@@ -71,7 +71,7 @@ class JoinImage(nn.Module):
     def forward(self, x: Tensor, label: Tensor | None) -> Tensor:
         if self.embed is None:
             return x
-        return torch.cat([x, self.embed(label).view(len(x), 1, *self.resolution).to(x.dtype)], 1)
+        return torch.cat([x, self.embed(label).view(x.shape[0], 1, *self.resolution).to(x.dtype)], 1)
 
 
 class LabelledGenerator(nn.Module):

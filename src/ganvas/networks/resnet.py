@@ -118,7 +118,7 @@ class Upward(nn.Module):
         self.out = nn.Conv2d(widths[-1], channels, 3, padding=1)
 
     def forward(self, z: Tensor, conditions: Sequence[Tensor | None]) -> Tensor:
-        h = self.project(z).view(len(z), *self.base, -1).permute(0, 3, 1, 2)  # (N, C, h, w), channels-last as it is
+        h = self.project(z).view(z.shape[0], *self.base, -1).permute(0, 3, 1, 2)  # (N, C, h, w), channels-last as it is
         for block, condition in zip(self.blocks, conditions):
             h = block(h, condition)
         image = self.out(relu(self.norm(h), inplace=True))

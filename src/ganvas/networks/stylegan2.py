@@ -244,7 +244,7 @@ class Generator(nn.Module, SharedBuffers):  # the average style is averaged over
 
     def synthesis(self, w: Tensor) -> Tensor:
         """Styles (N, layers + 1, style) to images."""
-        h, image = self.start.expand(len(w), -1, -1, -1), None
+        h, image = self.start.expand(w.shape[0], -1, -1, -1), None
         for k, layer in enumerate(self.layers):
             h = layer(h, w[:, k])
             if k % 2 == 0:  # the last convolution of its size

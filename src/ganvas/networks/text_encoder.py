@@ -33,7 +33,10 @@ class ByteEncoder(nn.Module):
         initialise(self, init)
 
     def forward(self, captions: Sequence[str]) -> Tensor:
-        tokens = self.tokens(captions).to(self.embed.weight.device)  # (N, L)
+        return self.encode(self.tokens(captions).to(self.embed.weight.device))
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """The vectors (N, size) of tokens (N, L), as `tokens` gives them."""
         there = (tokens > 0)[:, None]  # (N, 1, L)
         h = self.embed(tokens).transpose(1, 2)  # (N, C, L)
         for layer in self.layers:
