@@ -275,7 +275,7 @@ def test_resume_alone_keeps_every_option(started):
     options, request = options_of(started.path)
     assert options == KEPT
     assert (request.hold_out, request.seed, request.minutes) == (5, 3, None)
-    assert set(KEPT) | {"tensorboard"} == {*EVALUATION, *MAY_CHANGE}
+    assert set(KEPT) | {"tensorboard", "eval_data"} == {*EVALUATION, *MAY_CHANGE}
 
 
 def test_what_may_change_changes_and_stays_changed(started, tmp_path):

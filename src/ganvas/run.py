@@ -40,6 +40,7 @@ class Run:
         self.config_file, self.log_file = self.path / "config.json", self.path / "log.jsonl"
         self.evaluation_file = self.path / "evaluation.jsonl"
         self.samples, self.model = self.path / "samples", self.path / "model"
+        self.validation = self.path / "validation"  # sheets of the last and the best paired evaluation
         self.best = self.path / "best"  # the model that measured best while it trained, if it was measured
 
     def check_new(self) -> None:
@@ -98,10 +99,13 @@ class Run:
     def save_grid(self, sheet: Image.Image, images: int) -> Path:
         """Write the sample grid of a snapshot."""
         file = self.samples / f"{images:012d}.png"
-        self.samples.mkdir(exist_ok=True)
-        with atomic_write(file) as temporary:
-            sheet.save(temporary, "PNG")
+        _save_png(sheet, file)
         return file
+
+    def save_validation(self, sheet: Image.Image, best: bool) -> None:
+        """Write the sheet of a paired evaluation as `validation/last.png`, and as `best.png` if it is the best."""
+        for name in ("last", "best") if best else ("last",):
+            _save_png(sheet, self.validation / f"{name}.png")
 
     def log(self) -> list[dict[str, Any]]:
         """Every whole line of the log."""
@@ -193,6 +197,12 @@ class Run:
         weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
         with atomic_write(folder / "generator.safetensors") as temporary:
             save_file(weights, str(temporary))
+
+
+def _save_png(sheet: Image.Image, file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    with atomic_write(file) as temporary:
+        sheet.save(temporary, "PNG")
 
 
 def _append_line(file: Path, line: Mapping[str, Any]) -> None:

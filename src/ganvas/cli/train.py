@@ -37,11 +37,16 @@ Compile = Annotated[
     str | None, speed_option("--compile", help="Use of torch.compile: auto, on or off.", show_default="auto")
 ]
 EvalMetric = Annotated[
-    str | None, eval_option(help="Metric of evaluations, from `ganvas list metrics`.", show_default="fd")
+    str | None, eval_option(help="Metric of evaluations, from `ganvas list metrics`.", show_default="fd; psnr of pairs")
+]
+EvalData = Annotated[
+    str | None, eval_option(help="Held-out pairs, source=DIR,target=DIR.", show_default="the training data")
 ]
 Augment = Annotated[str, data_option(help="Data augmentation, as flip,rotate=10,noise=0.05.", show_default="none")]
 SnapshotImages = Annotated[int | None, log_option(help="Real images between snapshots.", show_default="--images / 20")]
-EvalImages = Annotated[int | None, eval_option(help="Real images between evaluations.", show_default="no evaluation")]
+EvalImages = Annotated[
+    int | None, eval_option(help="Real images between evaluations.", show_default="none; of pairs by cost")
+]
 Patience = Annotated[int | None, eval_option(help="Evaluations without progress until the end.", show_default="none")]
 
 
@@ -74,9 +79,12 @@ class TrainArguments:
     resume: Annotated[bool, Option("--resume", help="Continue the run in --outdir, if there is one.")] = False
     snapshot_images: SnapshotImages = None
     eval_images: EvalImages = None
+    eval_data: EvalData = None
     eval_metric: EvalMetric = None
     eval_samples: Annotated[int | None, eval_option(help="Samples per evaluation.", show_default="2000")] = None
-    stop_when: Annotated[str | None, eval_option(help="Goal that ends the run: 'fd<12'.", show_default="none")] = None
+    stop_when: Annotated[
+        str | None, eval_option(help="Goal that ends the run: 'fd<12', 'psnr>30'.", show_default="none")
+    ] = None
     patience: Patience = None
     workers: Annotated[int | None, data_option(help="Processes that load data in advance.", show_default="0")] = None
     tensorboard: TensorBoard = None
@@ -89,9 +97,9 @@ def train(arguments: TrainArguments, as_json: JsonFlag = False) -> None:
     Without RECIPE one is chosen for the data and the machine, and named.
 
     Stop with Ctrl-C, continue with --resume: the same line starts a run and continues it. A resumed run keeps its
-    options; these may change: --images, --minutes, --snapshot-images, --eval-images, --eval-metric, --eval-samples,
-    --stop-when (none drops it), --patience, --heal, --tensorboard, --workers, --device, --compile. Anything else is
-    refused.
+    options; these may change: --images, --minutes, --snapshot-images, --eval-images, --eval-data, --eval-metric,
+    --eval-samples, --stop-when (none drops it), --patience, --heal, --tensorboard, --workers, --device, --compile.
+    Anything else is refused.
     """
     from ..errors import UsageError
     from ..training.request import TrainRequest

@@ -108,11 +108,11 @@ def _open_patches(window: tuple[int, int], options: SourceOptions) -> Dataset | 
     """Open a folder, a zip, or a pair of them for random crops; None for any other source."""
     name, pair = options.name, re.fullmatch(PAIR, options.name, re.DOTALL)
     if pair:
-        return open_paired_patches(_open_tree(pair[1], options), _open_tree(pair[2], options), window, options)
+        return open_paired_patches(open_pair_tree(pair[1], options), open_pair_tree(pair[2], options), window, options)
     path = user_path(_split_levels(name)[1], "--data")
     if not (path.is_dir() and not is_idx(path)) and not (path.is_file() and path.suffix.lower() == ".zip"):
         return None
-    return open_patches(_open_tree(name, options), window, options)
+    return open_patches(open_pair_tree(name, options), window, options)
 
 
 def _open_part(name: str, options: SourceOptions) -> Dataset:
@@ -157,7 +157,7 @@ def _open_levels(options: SourceOptions, *_: str) -> Dataset:
     return _open_path(_find_path(name), replace(options, levels=levels))
 
 
-def _open_tree(name: str, options: SourceOptions) -> Tree:
+def open_pair_tree(name: str, options: SourceOptions) -> Tree:
     """Open a folder or a zip as a tree of files."""
     levels, base = _split_levels(name)
     path = user_path(base, "--data")
@@ -175,8 +175,8 @@ COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the op
     (LEVELS, _open_levels),
     (r"stacked:(?:(\d+):)?(.+)", lambda o, n, base: open_stacked(_open_part(base, o), o, count=int(n or COUNT))),
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
-    (r"(AB|BA):(.+)", lambda o, order, path: open_halves(_open_tree(path, o), o, swapped=order == "BA")),
-    (PAIR, lambda o, source, target: open_pairs(_open_tree(source, o), _open_tree(target, o), o)),
+    (r"(AB|BA):(.+)", lambda o, order, path: open_halves(open_pair_tree(path, o), o, swapped=order == "BA")),
+    (PAIR, lambda o, source, target: open_pairs(open_pair_tree(source, o), open_pair_tree(target, o), o)),
     (r"a=(.+),b=(.+)", _open_unpaired),
 ]
 

@@ -1,7 +1,7 @@
 """Comparison: two sides to measure.  Metric: a function of a comparison, whose options are its signature."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from inspect import Parameter, signature
@@ -109,6 +109,13 @@ class FilePairs:
 
     a: SideInput
     b: SideInput | None = None
+
+
+@dataclass
+class ImagePairs(FilePairs):
+    """Pairs of images in memory: (name, A, B), each (1, C, H, W) float64 in [0, 255]."""
+
+    images: Iterable[tuple[str, Tensor, Tensor]] = ()
 
 
 @dataclass

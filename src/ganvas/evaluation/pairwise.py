@@ -14,7 +14,7 @@ from ..metrics import psnr as pixels
 from ..metrics import ssim as structure
 from ..metrics.psnr import Channel
 from ..paths import user_path
-from .comparison import FilePairs, Natural, Numbers, Positive, metric
+from .comparison import FilePairs, ImagePairs, Natural, Numbers, Positive, metric
 from .matching import Pair, levels, pairs
 
 PairMetric = Callable[[Tensor, Tensor], Tensor]  # images (1, C, H, W) in [0, 255] to one number
@@ -93,6 +93,8 @@ def mean(values: dict[str, float]) -> float:
 
 def per_image(c: FilePairs, measure: PairMetric) -> dict[str, float]:
     """The metric of every pair by name; raises `UsageError` for images that differ in size or channels."""
+    if isinstance(c, ImagePairs):
+        return {name: float(measure(a, b)) for name, a, b in c.images}
     if c.b is None or not all(isinstance(side, str | Path) for side in (c.a, c.b)):
         raise UsageError("This measure compares two folders of images (or two images): give A and B.")
     a, b = (user_path(str(side)) for side in (c.a, c.b))

@@ -14,6 +14,7 @@ from .plot import brief
 from .read import Record
 from .samples import timeline
 from .tables import format_duration, heading, side_by_side
+from .validation import validation
 
 
 def build_page(records: Sequence[Record], searched: int, device: str) -> tuple[bytes, list[str]]:
@@ -39,6 +40,7 @@ def sections(
         ("samples", "Samples", snapshots),
         ("doctor", "Doctor", _findings(records)),
         ("metrics", "Metrics", metrics(records)),
+        *([("validation", "Validation", sheets)] if (sheets := validation(records)) else []),
         ("curves", "Curves", curves(records)),
         ("neighbours", "Nearest training images", near),
         ("recipe", "Recipe", tables.recipe(records)),

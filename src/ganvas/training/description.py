@@ -43,9 +43,16 @@ def _session_options(request: TrainRequest) -> dict[str, Any]:
     """The part of config.json that may change when a run is resumed."""
     return {
         "heal": request.heal,
-        "evaluation": {k: getattr(request, k) for k in EVALUATION} if request.eval_images else None,
+        "evaluation": _evaluation(request) if request.eval_images or request.eval_data else None,
         "options": {k: getattr(request, k) for k in MAY_CHANGE if k != "heal"},
     }
+
+
+def _evaluation(request: TrainRequest) -> dict[str, Any]:
+    """The options of the evaluation; pairs by their absolute paths, so that the run resumes from any folder."""
+    pairs = None if request.eval_data is None else absolute_source(request.eval_data)
+    options = {k: getattr(request, k) for k in EVALUATION} | {"eval_data": pairs}
+    return {k: v for k, v in options.items() if k != "eval_data" or v is not None}
 
 
 def _config(

@@ -29,7 +29,7 @@ from .trainer import Trainer
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from ..evaluation.during_training import Watch
+    from ..evaluation.during_training import Evaluation
 
 MAX_DIVERGENCES = 3
 MAX_HEALS = 3  # times that a run returns to a state with lower learning rates
@@ -97,7 +97,7 @@ class Recorder:
         request: TrainRequest,
         config: dict[str, Any],  # of the run
         card: str,  # the model's README, with a place for {images}
-        evaluation: "Watch | None" = None,
+        evaluation: "Evaluation | None" = None,
     ):
         self.run, self.trainer, self.request, self.config = run, trainer, request, config
         self.card, self.evaluation, recipe = card, evaluation, trainer.recipe
@@ -175,7 +175,7 @@ class Recorder:
             self.run.append_log(line)
         return Logged(line, tuple(findings))
 
-    def evaluate(self, evaluation: "Watch") -> Evaluated:
+    def evaluate(self, evaluation: "Evaluation") -> Evaluated:
         """Measure the averaged generator, append the numbers to the run, and save the best one as RUN/best."""
         start, trainer, event = time.perf_counter(), self.trainer, Evaluated({}, False)
         trainer.check()
@@ -188,9 +188,16 @@ class Recorder:
             self.run.append_evaluation(event.numbers)
             if best:
                 self._save_model(self.run.best)
+            if sheet := evaluation.sheet():
+                self.run.save_validation(sheet, best)
 
         trainer.group.first(measure)
-        self.since += time.perf_counter() - start  # the speed in the log is that of training
+        cost = time.perf_counter() - start
+        self.since += cost  # the speed in the log is that of training
+        if not evaluation.every:
+            times = torch.tensor([self.seconds / trainer.images, cost])
+            trainer.group.average([times])  # so that all processes choose alike
+            evaluation.choose_interval(trainer.recipe.images, float(times[0]) * trainer.recipe.images, float(times[1]))
         return event
 
     def snapshot(self) -> Snapshot:

@@ -17,8 +17,8 @@ LARGEST_SEED = 2**63 - 1
 
 
 DEFAULTS: dict[str, Any] = {"device": "auto", "compile": "auto", "heal": False, "init_raw": False, "workers": 0}
-DEFAULTS |= {"tensorboard": False, "eval_metric": "fd", "eval_samples": 2000}
-EVALUATION = ("eval_images", "eval_metric", "eval_samples", "stop_when", "patience")
+DEFAULTS |= {"tensorboard": False, "eval_samples": 2000}
+EVALUATION = ("eval_images", "eval_data", "eval_metric", "eval_samples", "stop_when", "patience")
 MAY_CHANGE = ("snapshot_images", "heal", "tensorboard", "workers", "device", "compile")  # as EVALUATION, on resuming
 
 
@@ -45,6 +45,7 @@ class TrainOptions(TypedDict, total=False):
     resume: bool
     snapshot_images: int | None
     eval_images: int | None
+    eval_data: str | None
     eval_metric: str | None
     eval_samples: int | None
     stop_when: str | None
@@ -80,8 +81,9 @@ class TrainRequest:
     freeze_d: int | None = None  # stages of the discriminator to freeze
     resume: bool = False  # continue the run in outdir if there is one
     snapshot_images: int | None = None  # images between snapshots
-    eval_images: int | None = None  # images between evaluations; None: no evaluation
-    eval_metric: str | None = None
+    eval_images: int | None = None  # images between evaluations; None: none, or of pairs, by their cost
+    eval_data: str | None = None  # held-out pairs: source=DIR,target=DIR or AB:DIR; None: the training data
+    eval_metric: str | None = None  # None: psnr of pairs, otherwise fd
     eval_samples: int | None = None
     stop_when: str | None = None  # a goal, as fd<12; "none" drops that of a run to resume
     patience: int | None = None  # evaluations without a better one until the end
@@ -128,13 +130,17 @@ def check_numbers(request: TrainRequest) -> None:
 
 def with_defaults(request: TrainRequest) -> TrainRequest:
     """Fill in `DEFAULTS`; raises `UsageError` for an option that would have no effect without another."""
-    for needed, names in (("eval_images", EVALUATION[1:]), ("init_from", ("init_raw",))):
+    evaluated = request.eval_images is not None or request.eval_data is not None
+    for effective, names, way_out in (
+        (evaluated, EVALUATION[2:], "--eval-images N, the images between evaluations, or --eval-data"),
+        (request.init_from is not None, ("init_raw",), "--init-from RUN"),
+    ):
         for name in names:
-            if getattr(request, needed) is None and getattr(request, name) not in (None, False, "none"):
-                way_out = "--eval-images N, the images between evaluations" if "eval" in needed else "--init-from RUN"
+            if not effective and getattr(request, name) not in (None, False, "none"):
                 raise UsageError(f"--{name.replace('_', '-')} has no effect by itself: give {way_out}.")
     goal = None if request.stop_when == "none" else request.stop_when
-    missing = {name: value for name, value in DEFAULTS.items() if getattr(request, name) is None}
+    defaults = {**DEFAULTS, "eval_metric": "fd" if request.eval_data is None else "psnr"}
+    missing = {name: value for name, value in defaults.items() if getattr(request, name) is None}
     return replace(request, **missing, stop_when=goal)
 
 

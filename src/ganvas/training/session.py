@@ -7,8 +7,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-import torch
-
 from .. import catalog
 from ..config import Recipe, Spec
 from ..data.batches import Batches
@@ -25,6 +23,7 @@ from ..tasks.base import Task
 from . import distributed
 from .choice import apply_preset, choose, find_preset, smaller
 from .description import describe_run, model_card
+from .evaluation import open_evaluation
 from .init_from import inherit_defaults, initialize, recipe_of
 from .interrupts import collect_signals
 from .lock import create_folder, lock_folder
@@ -35,7 +34,6 @@ from .request import TrainOptions, TrainRequest, check_numbers, check_sizes, wit
 from .trainer import Trainer
 
 if TYPE_CHECKING:
-    from ..evaluation.during_training import Watch
     from ..reporting import Report
 
 NEIGHBOURS_AFTER = 60.0  # seconds of training, after which a report looks for neighbours by itself
@@ -153,7 +151,7 @@ def _open_recorder(
 ) -> Recorder:
     """The recorder of a run, whose folder is made if it is new: after everything that may be refused."""
     policy, group, run = trainer.policy, trainer.group, Run(request.outdir)
-    evaluation = _open_evaluation(request, trainer.recipe, dataset, policy.device) if request.eval_images else None
+    evaluation = open_evaluation(request, trainer.recipe, dataset, policy.device)
     config = describe_run(request, trainer.recipe, dataset, facts, policy, group)
     if evaluation:
         group.first(lambda: evaluation.rehearse(trainer, config))
@@ -250,7 +248,7 @@ class Session:
             if recorder.request.heal and (trouble := recorder.doctor.first_curable(logged.findings)):
                 yield Notice(recorder.heal(trouble))
                 return
-        if recorder.evaluation and crossed(before, now, recorder.evaluation.every):
+        if recorder.evaluation and recorder.evaluation.due(before, now, recorder.log_images):
             yield recorder.evaluate(recorder.evaluation)
         if crossed(before, now, recorder.snapshot_images) and now < self.trainer.recipe.images:
             yield recorder.snapshot()
@@ -383,12 +381,3 @@ def _open_data(request: TrainRequest, patch: int, progress: Decoding | None, gro
     finally:
         if not group.rank:
             group.wait()
-
-
-def _open_evaluation(request: TrainRequest, recipe: Recipe, dataset: Dataset, device: torch.device) -> "Watch":
-    from ..evaluation.during_training import Watch, suitable_metric
-
-    metric, notice = suitable_metric(request.eval_metric or "fd", recipe.task.to_dict())
-    every, samples = request.eval_images or 0, request.eval_samples or 2000
-    end: dict[str, Any] = {"stop_when": request.stop_when, "patience": request.patience}
-    return Watch(dataset, every=every, metric=metric, samples=samples, device=device.type, notice=notice, **end)
