@@ -27,7 +27,7 @@ class PairFiles:
         if not files:
             raise UserError(f"{name} holds no pairs of images.")
         self.names = [file.rpartition(".")[0] for file in files]
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._decoded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -35,12 +35,12 @@ class PairFiles:
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Source and target (H, W, C) in their own depth and channels; raises `BadImage` for a damaged file."""
-        if index in self._kept:
-            return self._kept[index]
+        if index in self._decoded:
+            return self._decoded[index]
         pair = _read(self.source, index), _read(self.target, index)
         size = sum(array.nbytes for array in pair)
         if self._bytes + size <= IN_MEMORY:
-            self._kept[index], self._bytes = pair, self._bytes + size
+            self._decoded[index], self._bytes = pair, self._bytes + size
         return pair
 
 

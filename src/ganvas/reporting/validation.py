@@ -19,13 +19,13 @@ def validation(records: Sequence[Record]) -> Safe | None:
     parts = [(k, sheet) for k, record in enumerate(records) for sheet in _sheets(record)]
     if not parts:
         return None
-    shown: list[Safe | str | None] = [
+    content: list[Safe | str | None] = [
         tag("p", "Each row: source, result, original (crops of held-out pairs).", class_="quiet")
     ]
     for k, _ in enumerate(records):
         sheets = [sheet for run, sheet in parts if run == k]
-        shown += [heading(k, records), tag("div", *sheets, class_="shots many")] if sheets else []
-    return join(shown)
+        content += [heading(k, records), tag("div", *sheets, class_="shots many")] if sheets else []
+    return join(content)
 
 
 def _sheets(record: Record) -> list[Safe]:
