@@ -15,6 +15,7 @@ from PIL import Image
 import ganvas
 from ganvas.errors import UsageError
 from ganvas.imaging.photo import open_photo
+from ganvas.inference.apply import ApplyOptions, apply
 from ganvas.models import cards
 from ganvas.models.cards import EMBEDDED, FOLDER
 from ganvas.models.resolve import resolve
@@ -157,15 +158,35 @@ def test_the_list_says_at_80_columns_what_a_model_is_for(name, command, monkeypa
     assert words == [name, *", ".join(card.commands).split(), *card.purpose.split()]
 
 
-def test_restore_without_a_model_takes_clean_and_says_so(command, tmp_path):
-    """Transparency and 16 bits are kept: alpha bit for bit, and levels between those of 8 bits."""
+def deep_and_transparent(file: Path) -> np.ndarray:
+    """Write noise of 16 bits with alpha (24, 32, 4) as TIFF, and return it."""
     levels = np.random.default_rng(0).normal(30_000, 3_000, (24, 32, 4)).clip(0, 65_535).astype(np.uint16)
     levels[..., 3] = np.linspace(20_001, 65_535, 32)
-    tifffile.imwrite(tmp_path / "in.tif", levels, photometric="rgb", extrasamples=["unassalpha"])
+    tifffile.imwrite(file, levels, photometric="rgb", extrasamples=["unassalpha"])
+    return levels
+
+
+@pytest.mark.parametrize("name", [n for n, c in EMBEDDED.items() if c.commands[0] != "sample" and not c.masked])
+def test_transparency_and_16_bits_are_kept(name, tmp_path):
+    """Levels between those of 8 bits; alpha bit for bit, or enlarged without going beyond its levels by much."""
+    levels, card = deep_and_transparent(tmp_path / "in.tif"), EMBEDDED[name]
+    (outcome,) = apply(card.commands[0], tmp_path / "in.tif", tmp_path / "out.tif", ApplyOptions(model=name))
+    assert outcome.status == "done"
+    after = open_photo(tmp_path / "out.tif").array
+    assert (after.dtype, after.shape) == (np.uint16, (24 * card.scale, 32 * card.scale, 4))
+    assert (after[..., :3] % 257).any()
+    if card.scale == 1:
+        assert np.array_equal(after[..., 3], levels[..., 3])
+    assert np.abs(after[:: card.scale, :: card.scale, 3].astype(int) - levels[..., 3]).max() < 1_500
+
+
+def test_restore_without_a_model_takes_clean_and_says_so(command, tmp_path):
+    """Transparency and 16 bits are kept: alpha bit for bit, and levels between those of 8 bits."""
+    levels = deep_and_transparent(tmp_path / "in.tif")
     code, out, err = command("restore", "-i", tmp_path / "in.tif", "-o", tmp_path / "out.tif", "--json")
     assert (code, json.loads(out)["model"], "Model: clean." in err) == (0, "clean", True)
     after = open_photo(tmp_path / "out.tif").array
     assert (after.dtype, after.shape) == (np.uint16, levels.shape)
     assert np.array_equal(after[..., 3], levels[..., 3])
-    assert after[..., :3].std() < 0.6 * levels[..., :3].std()
     assert (after[..., :3] % 257).any()
+    assert after[..., :3].std() < 0.6 * levels[..., :3].std()
