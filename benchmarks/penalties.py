@@ -102,7 +102,7 @@ def speed(asked: argparse.Namespace) -> None:
     small = [f"{side}.width=32" for side in ("generator", "discriminator")]
     cases = [("dcgan_small", 32, [], (R1,)), ("dcgan_small", 64, [], (R1,)), ("r3gan", 32, small, (R1, R2))]
     for name, side, options, penalties in cases:
-        for precision in ("fp32", "bf16"):
+        for precision in asked.precisions:
             for every in (1, 8):
                 trainers = []
                 for kind in SPEED:
@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="length of a run; without it, the recipe's")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
     parser.add_argument("--compile", action="store_true", help="speed: torch.compile of the adversarial pass")
     asked = parser.parse_args()
     torch.set_num_threads(1)

@@ -677,6 +677,22 @@ def test_models(explorer, trained, monkeypatch):
 # Runs
 
 
+def test_presets_of_recipes_and_their_options(client, monkeypatch):
+    for device, usual in (("cpu", "tiny"), ("cuda", "paper")):
+        monkeypatch.setattr("ganvas.studio.runs_routes.pick_device", lambda device=device: torch.device(device))
+        recipes = {entry["name"]: entry for entry in client.get("/api/runs/recipes").json()["recipes"]}
+        assert (recipes["dcgan"]["presets"], recipes["dcgan"]["preset"]) == (["tiny", "small", "paper"], usual)
+        assert (recipes["gan_points"]["presets"], recipes["gan_points"]["preset"]) == (["paper"], "paper")
+    widths = []
+    for preset in ("", "?preset=tiny", "?preset=paper"):
+        options = {option["path"]: option["value"] for option in client.get(f"/api/runs/recipes/dcgan{preset}").json()}
+        widths.append(options["generator.width"])
+    assert widths == [64, 32, 64]
+    sentence(client.get("/api/runs/recipes/dcgan?preset=huge"), 400)
+    right = {"name": "a", "recipe": "gan_points", "data": "grid"}
+    sentence(client.post("/api/runs", json=right | {"preset": "tiny"}), 400)
+
+
 def test_runs_that_cannot_start_are_refused(client, tmp_path):
     right = {"name": "a", "recipe": "gan", "data": "digits"}
     (tmp_path / "runs" / "old").mkdir()

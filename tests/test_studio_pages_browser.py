@@ -193,6 +193,12 @@ def test_a_run_starts_from_the_form_and_its_card_appears(opened, runs):
     page.get_by_text("Start a run").click()
     page.get_by_label("Name").fill("from the page")
     assert page.get_by_label("Recipe").locator("option").count() > 10
+    page.get_by_label("Recipe").select_option("dcgan")
+    page.get_by_text("Options of the recipe").click()
+    for preset, width in (("paper", "64"), ("tiny", "32")):
+        page.get_by_label(re.compile("^Preset")).select_option(preset)
+        page.locator(f"input[placeholder='{width}']").first.wait_for()
+    page.get_by_label("Recipe").select_option("dcgan_small")
     page.get_by_label("Length in real images").fill("64")
     page.get_by_label("Images per step").fill("32")
     page.get_by_role("button", name="Start", exact=True).click()

@@ -16,9 +16,12 @@ from pydantic import Field
 from ..api import UserError, find_recipe, read_records
 from ..catalog import RECIPES
 from ..describe import describe, entry
+from ..policy import pick_device
+from ..recipes.presets import presets
 from ..reporting import neighbours
 from ..reporting.html import join
 from ..reporting.page import sections
+from ..training.choice import apply_preset, find_preset
 from .job_routes import jobs_of
 from .jobs import Job, finite
 from .models_routes import below_roots, data_path, list_data, place_of, roots
@@ -42,7 +45,7 @@ class Start(Strict):
     images: Annotated[int, Field(ge=1)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
     resolution: Text = ""
-    preset: Text = "paper"  # the options of `/recipes/NAME` are the published ones
+    preset: Text = "paper"
     batch: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
     hold_out: Annotated[int, Field(ge=0)] | None = None
@@ -65,16 +68,24 @@ def read_runs(request: Request) -> dict[str, Any]:
 
 @router.get("/recipes")
 def read_recipes(request: Request) -> dict[str, Any]:
-    """The recipes with their sentences, and the names of data."""
-    return {"recipes": [entry("recipes", name)._asdict() for name in RECIPES], "data": list_data(request)}
+    """The recipes with their sentences, their presets and the one that fits this machine, and the names of data."""
+    usual = "tiny" if pick_device().type == "cpu" else "paper"
+    sizes = {name: list(presets(name)) for name in RECIPES}
+    recipes = [
+        {**entry("recipes", name)._asdict(), "presets": known, "preset": usual if usual in known else "paper"}
+        for name, known in sizes.items()
+    ]
+    return {"recipes": recipes, "data": list_data(request)}
 
 
 @router.get("/recipes/{name}")
-def read_recipe(name: str) -> list[dict[str, Any]]:
-    """Every option of a recipe with its value, type and meaning."""
+def read_recipe(name: str, preset: Text = "paper") -> list[dict[str, Any]]:
+    """Every option of a recipe with its value in a preset, type and meaning."""
     if name not in RECIPES:
         raise UserError(f"There is no recipe {name!r}.")
-    return [vars(option) for option in describe(find_recipe(name))]
+    recipe = find_recipe(name)
+    apply_preset(recipe, find_preset(name, preset))
+    return [vars(option) for option in describe(recipe)]
 
 
 @router.post("", status_code=202)
@@ -82,6 +93,7 @@ def start(request: Request, wish: Start) -> dict[str, Any]:
     """Start a run in a process of its own."""
     if wish.recipe not in RECIPES:
         raise UserError(f"There is no recipe {wish.recipe!r}.")
+    find_preset(wish.recipe, wish.preset)
     arguments = [wish.recipe, "--data", data_path(request, wish.data)]
     for option in ("images", "minutes", "resolution", "preset", "batch", "seed", "hold_out", "eval_images"):
         if (value := getattr(wish, option)) not in (None, ""):

@@ -140,13 +140,16 @@ async function starter() {
   const wish = { name, recipe: "dcgan_small", data: data[0], options: {} };
   const about = quiet();
   const more = h("details");
+  const size = h("div");
   const put = (key) => (value) => { wish[key] = value; };
   const source = input(put("data"), { value: wish.data, list: "sources" });
 
-  async function choose(recipe) {
-    Object.assign(wish, { recipe, options: {} });
-    about.textContent = recipes.find(({ name: one }) => one === recipe).sentence;
-    const every = await get(`/runs/recipes/${recipe}`);
+  async function choose(recipe, chosen) {
+    const { sentence, presets, preset } = recipes.find(({ name: one }) => one === recipe);
+    Object.assign(wish, { recipe, preset: chosen || preset, options: {} });
+    about.textContent = sentence;
+    fill(size, field("Preset", select(presets, wish.preset, (value) => choose(recipe, value))));
+    const every = await get(`/runs/recipes/${recipe}?preset=${wish.preset}`);
     const simple = every.filter(({ value }) => value === null || typeof value !== "object");
     fill(more, h("summary", {}, "Options of the recipe"), h("div", { class: "columns" }, simple.map(option)));
   }
@@ -157,7 +160,7 @@ async function starter() {
       else delete wish.options[path];
     };
     const words = type === "bool" ? ["true", "false"] : [...type.matchAll(/'(\w+)'/g)].map(([, word]) => word);
-    const first = { name: "", label: `${usual ?? "none"} (the recipe's)` };
+    const first = { name: "", label: `${usual ?? "none"} (the preset's)` };
     const text = () => input(change, { placeholder: String(usual ?? "none") }, "onchange");
     return field(path, words.length > 1 ? select([first, ...words], "", change) : text(), meaning);
   }
@@ -184,7 +187,7 @@ async function starter() {
     h("datalist", { id: "sources" }, ...data.map((one) => h("option", { value: one }))),
     h("div", { class: "columns" },
       field("Name", input(put("name"), { value: wish.name, required: true })),
-      field("Recipe", select(recipes, wish.recipe, choose)),
+      field("Recipe", select(recipes, wish.recipe, choose)), size,
       field("Data: built in, or a path as data/faces", source),
       field("Or drop images, or a zip", files(send, { accept: "image/*,.zip,.npz" })),
       FIELDS.map(([key, text, properties]) => field(text, input(put(key), properties))),
