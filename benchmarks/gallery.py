@@ -68,9 +68,14 @@ class Entry:
 
 
 FILES = {"MNIST": "mnist", "EMOJI": "emoji.zip", "FACES": "faces.zip", "CIFAR": "cifar10-train.zip"}
+DENSE = (  # of dcgan_small with fully connected layers, after 100,000 images, by a judge that had seen half as many
+    "`dcgan_small`'s networks with layers of 512 units and 62 latents: 81.0 % after 164 s",
+    "the same with 256 and 128 units and 32 latents: 80.0 % after 127 s",
+)
 ENTRIES = [
-    *map(Entry, ("gan", "dcgan")),
-    Entry("dcgan_small", options="--images 100000"),
+    Entry("gan"),
+    Entry("dcgan", tried=("`dcgan_small`: below", *DENSE)),
+    Entry("dcgan_small", options="--images 100000", tried=("three minutes, 224,032 images: 67.7 %", *DENSE)),
     *map(Entry, ("lsgan", "hinge", "dragan", "realness", "wgan", "wgan_gp")),
     *map(Entry, ("sngan", "sagan", "biggan", "r3gan", "stylegan2", "ebgan", "began")),
     *map(Entry, ("cgan", "acgan", "projection", "r3gan_conditional", "stylegan2_conditional", "infogan")),
