@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from .data.toy import modes as modes
     from .data.toy import points_dataset as points_dataset
     from .errors import UserError as UserError
+    from .evaluation.cluster import cluster as cluster
     from .evaluation.evaluate import evaluate as evaluate
     from .evaluation.evaluate import find_metric as find_metric
     from .evaluation.evaluate import record_evaluation as record_evaluation
+    from .evaluation.export_features import export_features as export_features
     from .evaluation.nearest import ImagePair as ImagePair
     from .evaluation.nearest import nearest_images as nearest_images
+    from .evaluation.probe import probe as probe
     from .imaging.grid import grid as grid
     from .imaging.grid import save_walk as save_walk
     from .inference.apply import ApplyOptions as ApplyOptions
@@ -56,6 +59,9 @@ HOMES = {
     "UserError": "errors",
     **dict.fromkeys(["evaluate", "find_metric", "record_evaluation"], "evaluation.evaluate"),
     **dict.fromkeys(["ImagePair", "nearest_images"], "evaluation.nearest"),
+    "cluster": "evaluation.cluster",
+    "export_features": "evaluation.export_features",
+    "probe": "evaluation.probe",
     **dict.fromkeys(["grid", "save_walk"], "imaging.grid"),
     **dict.fromkeys(["EMBEDDED", "NAMES", "PLAIN", "embedded_card"], "models.cards"),
     "model_folder": "models.folder",

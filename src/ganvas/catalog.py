@@ -230,6 +230,7 @@ SOURCES: dict[str, str] = {  # of data, as `--data` names them
     "idx": "IDX files of MNIST, or a folder that holds them; labels are read from the files beside them.",
     "levels": "levels:LOW:HIGH:PATH: images whose values LOW and HIGH are black and white, as masks of 0 and 1.",
     "stacked": "stacked:SOURCE: three images of a grey source as R, G and B (Stacked MNIST: 1,000 modes).",
+    "mix": "mix:A=3,B=1: several sources by weight; mix:labels:A=1,B=1: the source is the label.",
     "pairs": "source=DIR,target=DIR: two folders or zips with files of equal names; for pix2pix.",
     "halves": "AB:DIR or BA:DIR: images that hold two side by side; the left (or right) one is the source.",
     "derived": "edges:SOURCE (or grey, blur, mask, regions): images with sources computed from them.",

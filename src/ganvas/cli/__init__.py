@@ -9,6 +9,8 @@ import typer
 from ..errors import UsageError, UserError, printable
 from ..version import __version__
 from . import evaluate, export, images, latent, report, sample, show, studio, stylize, synthesize, train, translate
+=======
+from . import evaluate, export, features, images, report, sample, show, studio, stylize, synthesize, train, translate
 from .console import say
 from .help import Command, Group
 from .streams import lasting_streams
@@ -42,6 +44,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "mix": latent.mix,
         "synthesize": synthesize.synthesize,
     },
+    "Features of images": {"features": features.features, "cluster": features.cluster, "probe": features.probe},
     "Inspect runs and data": {"report": report.report, "doctor": evaluate.doctor, "statistics": evaluate.statistics},
     "Recipes and components": {"list": show.list_, "show": show.show},
     "Weights": {"export": export.export, "interpolate-weights": export.interpolate_weights},

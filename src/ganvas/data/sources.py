@@ -21,6 +21,7 @@ from .dataset import DERIVED_CHANNELS, Dataset
 from .files import Folder, Tree, Zip
 from .folder import open_tree
 from .idx import is_idx, open_idx
+from .mixture import MIX, open_mixture, parse_mixture
 from .pairs import combine_fingerprints, combine_unpaired, open_halves, open_pairs
 from .patches import open_paired_patches, open_patches
 from .stacked_mnist import COUNT, open_stacked
@@ -174,6 +175,7 @@ PAIR = r"source=(.+),target=(.+)"
 COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the options and the groups of the pattern
     (LEVELS, _open_levels),
     (r"stacked:(?:(\d+):)?(.+)", lambda o, n, base: open_stacked(_open_part(base, o), o, count=int(n or COUNT))),
+    (MIX, lambda o, by_source, parts: open_mixture(o, by_source, parts, _open_part)),
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
     (r"(AB|BA):(.+)", lambda o, order, path: open_halves(open_pair_tree(path, o), o, swapped=order == "BA")),
     (PAIR, lambda o, source, target: open_pairs(open_pair_tree(source, o), open_pair_tree(target, o), o)),
@@ -185,6 +187,9 @@ def absolute_source(name: str) -> str | None:
     """Name of the same source with absolute paths; None for a built-in source."""
     if not name or name in SOURCES:
         return None
+    if mixture := re.fullmatch(MIX, name, re.DOTALL):
+        weighted = parse_mixture(name, mixture[2])
+        return f"mix:{mixture[1] or ''}" + ",".join(f"{absolute_source(s) or s}={w:g}" for s, w in weighted)
     for pattern, _ in COMBINATIONS:
         match = re.fullmatch(pattern, name, re.DOTALL)
         if match:

@@ -48,13 +48,18 @@ def discriminator(
     }
 
 
-def load_adversary(path: str, device: str) -> Adversary:
-    """The newest discriminator of a run; raises `UsageError` for a run without one."""
+def load_task(path: str) -> Task:
+    """The task of a run with the newest weights of both players."""
     run = Run.open(path)
     config = run.config()
-    recipe = Recipe.from_dict(config["recipe"])
-    task: Task = recipe.task.build(**saved_facts(config))
+    task: Task = Recipe.from_dict(config["recipe"]).task.build(**saved_facts(config))
     task.load_state_dict(run.load_state()["trainer"]["task"])
+    return task
+
+
+def load_adversary(path: str, device: str) -> Adversary:
+    """The newest discriminator of a run; raises `UsageError` for a run without one."""
+    task = load_task(path)
     if not isinstance(task.discriminator, Adversary):
         raise UsageError(f"{Path(path)} has no discriminator; give a run that was trained with one.")
     task.discriminator.augment = Chain(())  # images are scored as they are

@@ -128,6 +128,10 @@ class Task(nn.Module):
         """The network that makes images: the generator, or a part of it."""
         return self.generator
 
+    def feature_network(self) -> BaseDiscriminator | None:
+        """The network whose stages give features of images: the discriminator; None without one."""
+        return self.discriminator.net if isinstance(self.discriminator, Adversary) else None
+
     def adversarial(self) -> Iterator[nn.Module]:
         """The networks of the adversarial pass, which may be compiled; penalties go around them."""
         yield self.maker

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from ..config import Spec
 from ..errors import UsageError
-from ..game import Objective, Progress
+from ..game import BaseDiscriminator, Objective, Progress
 from .base import Label, Task
 
 
@@ -50,6 +50,9 @@ class Classification(Task):
 
     def logits(self, images: Tensor) -> Tensor:
         return self.generator(images).label_logits
+
+    def feature_network(self) -> BaseDiscriminator | None:
+        return self.generator if isinstance(self.generator, BaseDiscriminator) else None
 
     def inputs(self, seeds: Sequence[int], label: Label = None) -> dict[str, Any]:
         raise UsageError("This model names the classes of images; it makes none. In Python: model.classify(images).")

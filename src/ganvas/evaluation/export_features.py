@@ -1,0 +1,61 @@
+"""Features of images in an .npz, written a batch at a time."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+from ..files import atomic_write, explain_failure
+from ..paths import user_path
+from .representation import open_representation
+
+
+def export_features(
+    source: Any,
+    output: Any,
+    *,
+    of: str = "pocket",
+    last: bool = False,
+    resolution: str | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Write the features of all images of a source to an .npz; returns their number and width.
+
+    It holds `features` (N, D) float32, `labels` (N,) int64 with `class_names` where there are classes, and `protocol`,
+    JSON.  Memory does not grow with the number of images.  Raises `UsageError` as `open_representation` does.
+    """
+    output = user_path(output, "--output")
+    if output.suffix.lower() != ".npz":
+        raise UsageError(f"--output takes an .npz for features, not {output.name}.")
+    network = open_representation(of, last=last, device=device)
+    data = network.open(source, resolution)
+    protocol = {**network.features.protocol, "data": data.name, "images": len(data)}
+    protocol |= {"layers": "last" if last else "all, max-pooled to 4x4"} if network.resolution else {}
+    arrays = {"protocol": np.array(json.dumps(protocol))}
+    if data.labels is not None:
+        arrays |= {"labels": data.labels, "class_names": np.array(data.class_names)}
+    with explain_failure(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(output) as temporary:
+            width = _write(temporary, network.parts(data), len(data), arrays)
+    return {"output": str(output), "images": len(data), "width": width, **protocol}
+
+
+def _write(file: Path, parts: Any, count: int, arrays: dict[str, np.ndarray]) -> int:
+    """Write parts (N, D) as the array `features` of `count` rows, and other arrays; returns D."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        with archive.open("features.npy", "w", force_zip64=True) as member:
+            width = 0
+            for part in parts:
+                if not width:
+                    width = part.shape[1]
+                    header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
+                    np.lib.format.write_array_header_1_0(member, header)
+                member.write(np.ascontiguousarray(part.numpy(), "<f4").data)
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.save(member, values, allow_pickle=False)
+    return width
