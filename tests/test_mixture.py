@@ -60,8 +60,8 @@ def test_classes_are_matched_by_name(tmp_path):
 
 def test_channels_and_bits_are_those_of_the_richest(tmp_path):
     a, b = (
-        write(tmp_path / "a.npz", 3, value=255),
-        write(tmp_path / "b.npz", 3, channels=3, dtype=np.uint16, value=4000),
+        write(tmp_path / "a.npz", 3, channels=3, value=255),
+        write(tmp_path / "b.npz", 3, dtype=np.uint16, value=4000),
     )
     data = open_source(f"mix:{a}=1,{b}=1")
     assert (data.images.shape[3], data.images.dtype) == (3, np.uint16)

@@ -8,9 +8,21 @@ import typer
 
 from ..errors import UsageError, UserError, printable
 from ..version import __version__
-from . import evaluate, export, images, latent, report, sample, show, studio, stylize, synthesize, train, translate
-=======
-from . import evaluate, export, features, images, report, sample, show, studio, stylize, synthesize, train, translate
+from . import (
+    evaluate,
+    export,
+    features,
+    images,
+    latent,
+    report,
+    sample,
+    show,
+    studio,
+    stylize,
+    synthesize,
+    train,
+    translate,
+)
 from .console import say
 from .help import Command, Group
 from .streams import lasting_streams

@@ -26,7 +26,7 @@ def parse_mixture(name: str, text: str) -> list[tuple[str, float]]:
 
 
 def counts_of(sizes: Sequence[int], weights: Sequence[float], name: str) -> list[int]:
-    """How many images of each source a mixture holds: every image once at least, in the ratio of the weights.
+    """The number of images of each source: every image at least once, in the ratio of the weights.
 
     Raises `UsageError` for weights so unequal that the data would grow more than twenty times.
     """

@@ -24,7 +24,7 @@ from ..paths import user_path
 from .representation import Representation, open_representation
 
 COMPONENTS = 64  # principal components that are clustered
-SHOWN = 16  # images of a cluster on the sheet
+ROW = 16  # images of a cluster on the sheet
 Method = Literal["kmeans", "hdbscan"]
 
 
@@ -138,13 +138,13 @@ def write_sheet(file: Path, data: Dataset, numbers: np.ndarray, distance: np.nda
     rows = []
     for one in np.unique(numbers[numbers >= 0]):
         own = np.flatnonzero(numbers == one)
-        nearest = own[np.argsort(distance[own], kind="stable")[:SHOWN]]
-        images = torch.cat([batch["image"] for batch in iterate_once(data.subset(nearest), SHOWN)])
-        blank = torch.ones(SHOWN - len(images), *images.shape[1:])
+        nearest = own[np.argsort(distance[own], kind="stable")[:ROW]]
+        images = torch.cat([batch["image"] for batch in iterate_once(data.subset(nearest), ROW)])
+        blank = torch.ones(ROW - len(images), *images.shape[1:])
         rows.append(torch.cat([images, blank]))
     if rows:
         with atomic_write(file) as temporary:
-            grid(torch.cat(rows), SHOWN).save(temporary, "PNG")
+            grid(torch.cat(rows), ROW).save(temporary, "PNG")
 
 
 def link(source: Path, folder: Path, names: Sequence[str], numbers: np.ndarray) -> None:
