@@ -26,6 +26,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory):
     """Nothing that a test prepares lands in the user's cache; subprocesses inherit it."""
     before = os.environ.get("GANVAS_CACHE")
     os.environ["GANVAS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["HF_HUB_OFFLINE"] = "1"  # a missing model a/b is not looked for on the Hub
     yield
     if before is None:
         del os.environ["GANVAS_CACHE"]

@@ -59,7 +59,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Features of images": {"features": features.features, "cluster": features.cluster, "probe": features.probe},
     "Inspect runs and data": {"report": report.report, "doctor": evaluate.doctor, "statistics": evaluate.statistics},
     "Recipes and components": {"list": show.list_, "show": show.show},
-    "Weights": {"export": export.export, "interpolate-weights": export.interpolate_weights},
+    "Weights": {"export": export.export, "push": export.push, "interpolate-weights": export.interpolate_weights},
 }
 for heading, commands in COMMANDS.items():
     for name, function in commands.items():

@@ -71,6 +71,32 @@ def export(
     say(f"{model} in {output}")
 
 
+def push(
+    model: Annotated[str, typer.Argument(metavar="RUN", help="Run or model folder.")],
+    name: Annotated[str, typer.Argument(metavar="USER/NAME", help="Name on the Hub.")],
+    license: Annotated[str, typer.Option(help="License of the weights, as the Hub writes it: apache-2.0.")] = "unknown",
+    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Upload a model to the Hugging Face Hub.
+
+    With its card: license, tags, measures with their protocols, images. Needs the extra: pip install 'ganvas[hub]', and
+    a token (hf auth login, or HF_TOKEN). HF_ENDPOINT names another Hub. ganvas.load("USER/NAME") loads it.
+    """
+    from ..models.hub import import_hub, require_answer
+
+    import_hub()
+    require_answer()
+    from ..export import hub
+
+    result = hub.push(model, name, license=license, private=private)
+    if as_json:
+        return print_json(result)
+    say(f"{model} in {result['url']}: {', '.join(result['files'])}")
+    if license == "unknown":
+        say("The card's license is unknown: give --license.", "yellow")
+
+
 def _export_onnx(model: str, output: Path, layout: str | None, fp16: bool, as_json: bool) -> None:
     from ..export.onnx import check_packages, export_onnx
 

@@ -14,7 +14,7 @@ from ..errors import UsageError, UserError
 from ..evaluation.discriminator import load_adversary
 from ..evaluation.run_data import open_run_data
 from ..models.cards import embedded_card
-from ..models.folder import WEIGHTS, model_folder
+from ..models.folder import model_folder, weights_of
 from ..models.model import Model, load
 from ..paths import user_path
 from ..run import Run
@@ -119,4 +119,4 @@ def _digest(model: PathName | None) -> str | None:
     card = embedded_card(model)
     path = card.locate() if card else user_path(model)
     folder = model_folder(path) or path
-    return file_digest(folder / WEIGHTS if folder.is_dir() else folder)
+    return file_digest(weights_of(folder) if folder.is_dir() else folder)

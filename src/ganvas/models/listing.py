@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import UserError
 from ..files import read_json
 from .cards import EMBEDDED
-from .folder import WEIGHTS, model_folder
+from .folder import model_folder, weights_of
 
 FILES = (".safetensors", ".pth", ".pt", ".bin")
 MOST = 500  # own models that are listed
@@ -31,7 +31,7 @@ def own_models(root: Path, *, files: bool = True) -> list[OwnModel]:
         path = Path(folder)
         depth = len(path.relative_to(root).parts)
         if depth and (weights := model_folder(path)):
-            rows.append(OwnModel(path, "folder", (weights / WEIGHTS).stat().st_size))
+            rows.append(OwnModel(path, "folder", weights_of(weights).stat().st_size))
             inner.clear()
             continue
         for name in sorted(names) if files else ():

@@ -28,8 +28,9 @@ from ..tasks.base import Label, Task
 from ..tasks.label_translation import AppliedLabelTranslation
 from ..tasks.translation import Applied
 from .cards import EMBEDDED, embedded_card
-from .folder import WEIGHTS, model_folder
+from .folder import model_folder, weights_of
 from .foreign import build_network, read_checkpoint
+from .hub import fetch, is_hub_name
 
 if TYPE_CHECKING:
     from ..latent.project import Projection
@@ -228,6 +229,12 @@ class Model:
         """A hash of the generator's weights, by which codes and directions know their model."""
         return fingerprint(self.task.generator.state_dict())
 
+    def save_pretrained(self, folder: str | os.PathLike[str], *, license: str = "unknown") -> list[str]:
+        """Write the model as the Hugging Face Hub keeps it; `ganvas.export.hub.save_pretrained`."""
+        from ..export.hub import save_pretrained
+
+        return save_pretrained(self, Path(folder), license=license)
+
     @torch.inference_mode()
     def generate(self, inputs: dict[str, Any]) -> Tensor:
         """Generate images on the CPU from the task's `inputs`."""
@@ -279,10 +286,13 @@ def load(
 ) -> Model:
     """Load a model from a run, a model folder, a weight file of another project, or the name of an embedded one.
 
+    A text `user/name` that is no path here is a model of the Hugging Face Hub (extra: `ganvas[hub]`).
     Its config may name classes of the catalogue, and those of `trust`: your own components.
     Raises `UsageError` if there is none, `UserError` if its files are damaged or name what is not in the catalogue.
     """
     card, device = embedded_card(path), plain(device)
+    if is_hub_name(path):
+        path = fetch(str(path))
     path = card.locate() if card else user_path(path, "The model")
     if path.is_file():
         return load_foreign(path, device, precision)
@@ -293,7 +303,7 @@ def load(
     policy = Policy.choose(device, precision).for_resolution(_resolution(config), precision)
     with torch.random.fork_rng(devices=[]):  # the random weights are only places for those in the file
         task = _build(config, folder, tuple(trust))
-    weights = read_weights(folder / WEIGHTS)
+    weights = read_weights(weights_of(folder))
     try:
         task.generator.load_state_dict(weights)
     except RuntimeError as problem:

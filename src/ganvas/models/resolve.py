@@ -11,6 +11,7 @@ from ..game import ImageToImage
 from ..paths import shell_word, user_path
 from .cards import PLAIN, embedded_card, no_model
 from .foreign import build_network, read_checkpoint
+from .hub import fetch, is_hub_name
 
 if TYPE_CHECKING:
     from ..tasks.base import Task
@@ -60,7 +61,7 @@ def resolve(
         return ImageModel(Unchanged(), 3, PLAIN)
     if card := embedded_card(model):
         card.check(verb)
-    path = card.locate() if card else user_path(model, "The model")
+    path = card.locate() if card else fetch(str(model)) if is_hub_name(model) else user_path(model, "The model")
     if path.is_dir():
         return _resolve_folder(path, str(model), verb)
     if not path.exists():

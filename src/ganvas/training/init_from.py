@@ -11,7 +11,7 @@ from ..config import Recipe, Spec
 from ..errors import UsageError, UserError
 from ..game import ImageToImage
 from ..models.cards import embedded_card
-from ..models.folder import WEIGHTS, model_folder
+from ..models.folder import model_folder, weights_of
 from ..models.foreign import read_checkpoint
 from ..networks.label_inputs import LABEL_SIZED
 from ..networks.virtual_norm import ReferenceBatch
@@ -94,7 +94,7 @@ def _players(path: Path, raw: bool) -> dict[str, dict[str, Tensor]]:
     if raw:
         raise UsageError(f"{path} holds no training state, so there are no raw weights; leave out --init-raw.")
     if folder := model_folder(path):
-        return {"generator": read_weights(folder / WEIGHTS)}
+        return {"generator": read_weights(weights_of(folder))}
     raise UsageError(f"--init-from takes a run, a model folder, a weight file or an embedded model; {path} is neither.")
 
 
