@@ -22,6 +22,7 @@ SMALL = {
     "discriminator.cardinality": 2,
     "discriminator.head.width": 8,
     "classifier.width": 4,
+    "encoder.width": 4,
     "text.width": 8,
     "text.size": 8,
     "generator.blocks": 1,

@@ -62,7 +62,7 @@ RECIPES = Shelf(
     recipes.few_images: projected_conditional
     recipes.transformer: gat_small_conditional
     recipes.points: gan_points wgan_gp_points sngan_points minibatch_points r3gan_points
-    recipes.codes_text_classes: infogan textgan semigan classifier
+    recipes.codes_text_classes: infogan bigan textgan semigan classifier
     recipes.translation: pix2pix cyclegan cut stargan cartoon
     recipes.style_transfer: fast_style adain
     recipes.restoration: srresnet srgan esrgan_psnr esrgan real_esrgan compact denoise deblur dejpeg dehaze
@@ -124,6 +124,7 @@ NETWORKS = Shelf(
     networks.semigan: noisy_generator=Generator noisy_dense=DenseDiscriminator noisy_convolutional=ConvDiscriminator
     networks.autoencoder: autoencoder=Autoencoder autoencoder_generator=Decoder
     networks.classifier: small_classifier=Classifier
+    networks.encoder: image_encoder=Encoder
     networks.text_encoder: byte_encoder=ByteEncoder
     networks.srresnet: srresnet=SRResNet msrresnet=MSRResNet
     networks.rrdb: rrdb=RRDBNet
@@ -191,6 +192,7 @@ TASKS = Shelf(
     tasks.generation: generation=Generation
     tasks.scale_wise: scale_wise=ScaleWise
     tasks.infogan: infogan_task=InfoGAN
+    tasks.bigan: bigan_task=BiGAN
     tasks.text_to_image: text_generation=TextGeneration
     tasks.semi_supervised: semi_supervised=SemiSupervised
     tasks.classification: classification=Classification

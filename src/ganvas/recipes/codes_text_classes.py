@@ -1,4 +1,4 @@
-"""Recipes of InfoGAN, text to image, semi-supervised learning and classification."""
+"""Recipes of InfoGAN, BiGAN, text to image, semi-supervised learning and classification."""
 
 from torch.optim import Adam
 
@@ -9,9 +9,11 @@ from ..networks import dcgan_variants
 from ..networks import semigan as noisy
 from ..networks.class_and_code_heads import Classes, InfoHead
 from ..networks.classifier import Classifier
+from ..networks.encoder import Encoder
 from ..networks.heads import Joint
 from ..networks.text_encoder import ByteEncoder
 from ..schedule import Cosine, Linear
+from ..tasks.bigan import BiGAN
 from ..tasks.classification import Classification
 from ..tasks.infogan import InfoGAN
 from ..tasks.semi_supervised import SemiSupervised
@@ -52,6 +54,27 @@ def infogan() -> Recipe:
         d_optimizer=Spec(Adam, lr=2e-4, betas=(0.5, 0.999)),
         batch=128,
         images=640_000,
+    )
+
+
+def bigan() -> Recipe:
+    """BiGAN: an encoder beside the generator, and a discriminator of images with their codes (Donahue et al. 2017).
+
+    With the paper's 50 numbers of uniform noise, Adam and batches of 128, on DCGAN's networks; code and image meet in
+    one hidden layer.  The encoder gives features and, in one pass, the code of an image (`ganvas project`).
+    """
+    return Recipe(
+        task=Spec(
+            BiGAN,
+            generator=Spec(convolutional.Generator, latent=50),
+            discriminator=Spec(convolutional.Discriminator, head=Spec(Joint)),
+            encoder=Spec(Encoder),
+            loss=Spec(NonSaturating),
+            prior="uniform",
+        ),
+        **both(Spec(Adam, lr=2e-4, betas=(0.5, 0.999))),
+        batch=128,
+        images=2_000_000,
     )
 
 

@@ -95,6 +95,7 @@ TINY = {
     "stylegan2_conditional": f"{STYLE} discriminator=dcgan_discriminator(width=32,norm='none',head=projection)"
     f" {STYLE_D}",
     "infogan": "*.width=32 *.hidden=512 batch=64 images=300_000",
+    "bigan": f"{DCGAN} encoder.width=32 *.lr=1e-3 images=150_000 {FALL}",
     "textgan": f"{DCGAN} *.lr=1e-3 text.width=64 images=150_000 {FALL}",
     "pix2pix": "*.width=32 discriminator.field=34 batch=16 images=16_000",
     "cyclegan": "*.width=16 generator.blocks=3 discriminator.field=34 batch=4 *.lr=4e-4 images=30_000",
@@ -145,6 +146,7 @@ SMALL = {
     "acgan": "*.width=48 *.lr=4e-4 images=500_000",
     "projection": "*.width=32 *.growth=4 d_steps=2 images=1_000_000",
     "infogan": "*.width=48 *.hidden=768 batch=64 images=500_000",
+    "bigan": "*.width=48 encoder.width=48 *.lr=4e-4 images=500_000",
     "textgan": "*.width=48 *.lr=4e-4 images=1_000_000",
     "pix2pix": "*.width=48 batch=4 images=60_000",
     "cyclegan": "*.width=32 generator.blocks=6 images=120_000",
