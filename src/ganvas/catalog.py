@@ -168,6 +168,10 @@ DEGRADATIONS = Shelf(
     data.degrade.camera: bicubic=Bicubic lens_blur=LensBlur motion_blur=MotionBlur sensor_noise=SensorNoise
         jpeg=Jpeg
     data.degrade.second_order: second_order=SecondOrder stage=Stage
+    data.degrade.sampling: resample=Resample aliasing=Aliasing interlacing=Interlacing ringing=Ringing
+    data.degrade.codecs: video_codec=VideoCodec webp=WebP avif=Avif chroma_subsampling=ChromaSubsampling
+    data.degrade.tones: banding=Banding ordered_dither=OrderedDither error_diffusion=ErrorDiffusion halftone=Halftone
+        screentone=Screentone
     data.degrade.weather: haze=Haze rain=Rain low_light=LowLight
     data.degrade.damage: grey=Grey holes=Holes scratches=Scratches
     data.degrade.base: chain=Chain sometimes=Sometimes
