@@ -86,6 +86,9 @@ TERMS = Shelf(
     losses.pixel: l1=L1 mse=MSE charbonnier=Charbonnier
     losses.perceptual: perceptual=Perceptual
     losses.pixel: total_variation=TotalVariation ldl=LDL colour=Colour
+    losses.frequency: fft=FFT focal_frequency=FocalFrequency
+    losses.similarity: ms_ssim=MSSSIM dists=DISTS downscale_consistency=DownscaleConsistency
+    losses.hsluv: hsluv=HSLuv
     """
 )
 
@@ -181,13 +184,14 @@ DEGRADATIONS = Shelf(
 OPTIMIZERS = Shelf(
     """
     torch.optim: adam=Adam adamw=AdamW rmsprop=RMSprop sgd=SGD
+    training.schedule_free: schedule_free_adamw=ScheduleFreeAdamW
     """
 )
 
 SCHEDULES = Shelf(
     """
     schedule: constant=Constant linear=Linear cosine=Cosine anneal=Anneal inverse=Inverse long_starts=LongStarts
-        steps=Steps
+        steps=Steps warmup=Warmup pause_ahead=PauseAhead
     """
 )
 

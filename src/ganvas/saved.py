@@ -72,6 +72,7 @@ def check_state(state: Mapping[str, Any]) -> None:
     for name, part, kind in (
         *(("tally.sums", tally["sums"], Tensor), ("tally.counts", tally["counts"], int)),
         ("ease", trainer.get("ease", {}), float),
+        ("rule", trainer.get("rule", {}), float),
     ):
         _check_values(f"trainer.{name}", part, kind)
     if tally["sums"].keys() != tally["counts"].keys():

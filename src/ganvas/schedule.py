@@ -39,7 +39,78 @@ class Anneal:
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * t)) / 2
 
 
-class LongStarts:
+class StepRule:
+    """Base of rules for the number of discriminator updates in each step of the game."""
+
+    def steps(self, step: int) -> int:
+        """Discriminator updates in the step of the game with that number, from 0."""
+        raise NotImplementedError
+
+    def observe(self, loss: float) -> None:
+        """Take note of the generator's adversarial loss after its update; only where `observes`."""
+
+    observes = False  # it follows the generator's loss
+
+    def state_dict(self) -> dict[str, float]:
+        """Everything that changes during training."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Continue from `state_dict`."""
+
+
+class FixedSteps(StepRule):
+    """A fixed number of discriminator updates for all steps."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def steps(self, step: int) -> int:
+        return self.count
+
+
+class PauseAhead(StepRule):
+    """No discriminator update while the generator falls behind: while its adversarial loss is above its running mean.
+
+    Above by more than `margin` times the mean's size (adaptive D of neosr and traiNNer).  The mean keeps `decay` of
+    itself in every step; the discriminator never rests longer than `longest` steps.
+    """
+
+    observes = True
+
+    def __init__(
+        self,
+        *,
+        usual: int = 1,  # discriminator steps of any other step
+        margin: float = 0.02,  # share of the mean by which the loss may exceed it
+        decay: float = 0.999,  # of the running mean, for each step of the generator
+        longest: int = 1000,  # most steps of the game without the discriminator
+    ):
+        if usual < 1 or longest < 1 or not margin >= 0 or not 0 < decay < 1:
+            raise ValueError(
+                "PauseAhead needs usual and longest of at least 1, margin of at least 0, decay from 0 to 1"
+            )
+        self.usual, self.margin, self.decay, self.longest = usual, margin, decay, longest
+        self.mean, self.loss, self.seen, self.rested = 0.0, 0.0, 0.0, 0.0
+
+    def steps(self, step: int) -> int:
+        behind = self.seen > 0 and self.loss > self.mean + self.margin * abs(self.mean)
+        return 0 if behind and self.rested < self.longest else self.usual
+
+    def observe(self, loss: float) -> None:
+        self.rested = self.rested + 1 if self.steps(0) == 0 else 0.0
+        self.mean = loss if not self.seen else self.decay * self.mean + (1 - self.decay) * loss
+        self.loss, self.seen = loss, 1.0
+
+    def state_dict(self) -> dict[str, float]:
+        return {name: float(getattr(self, name)) for name in ("mean", "loss", "seen", "rested")}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class LongStarts(StepRule):
     """Discriminator steps per generator step: many in the first steps of a run and at intervals.
 
     The defaults are those of the authors' code (Arjovsky et al. 2017).
@@ -58,7 +129,6 @@ class LongStarts:
         self.usual, self.long, self.first, self.every = usual, long, first, every
 
     def steps(self, step: int) -> int:
-        """Discriminator updates in the step of the game with that number, from 0."""
         return self.long if step < self.first or step % self.every == 0 else self.usual
 
 
@@ -70,12 +140,12 @@ def as_schedule(option: float | Spec) -> Callable[[float], float]:
     return lambda fraction: float(option)
 
 
-def per_step(option: int | Spec) -> Callable[[int], int]:
-    """Convert a number of updates or a rule of a recipe to a function of the step of the game, from 0."""
+def per_step(option: int | Spec) -> StepRule:
+    """Convert a number of updates or a rule of a recipe to a rule."""
     if isinstance(option, Spec):
-        rule: LongStarts = option.build()
-        return rule.steps
-    return lambda step: option
+        rule: StepRule = option.build()
+        return rule
+    return FixedSteps(option)
 
 
 class Linear:
@@ -148,3 +218,26 @@ class Inverse:
 
     def __call__(self, fraction: float) -> float:
         return 1.0 / (1.0 + self.falls * fraction)
+
+
+class Warmup:
+    """Warm-up: a straight line from 0 to 1 over the first `share` of the run, times another schedule.
+
+    The first step, at share 0, takes `start` of the rate, so that it is not lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        share: float = 0.02,  # of the run, over which the rate rises
+        start: float = 0.01,  # the first factor
+        then: Spec | None = None,  # schedule of the whole run; none: constant
+    ):
+        if not 0 < share <= 1 or not 0 <= start <= 1:
+            raise ValueError(f"a warm-up needs a share and a start from 0 to 1, got {share} and {start}")
+        self.share, self.start = share, start
+        self.then: Callable[[float], float] = then.build() if then else Constant()
+
+    def __call__(self, fraction: float) -> float:
+        rise = min(fraction / self.share, 1.0)
+        return (self.start + (1 - self.start) * rise) * self.then(fraction)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config import Spec
+from ..config import Recipe, Spec
 from ..errors import UsageError
-from ..game import BaseDiscriminator, WidthAware
+from ..game import BaseDiscriminator, Objective, Progress, WidthAware
 from ..legacy import current_log_line
 from ..policy import fastest_options, without_dynamo
 
@@ -118,6 +118,11 @@ class Player:
         self.optimizer.step()
         return norm
 
+    def evaluation_points(self, weights: list[Tensor]) -> list[Tensor]:
+        """The weights of the player to evaluate: those themselves, or an average that its optimiser keeps."""
+        at = getattr(self.optimizer, "evaluation_point", None)
+        return weights if at is None else [at(p) for p in weights]
+
     def check(self) -> None:
         if self.bad.item():
             raise Diverged
@@ -181,3 +186,18 @@ def without_gradient(player: Player | None) -> Iterator[None]:
         yield
     finally:
         player.freeze(False)
+
+
+def progress_at(recipe: Recipe, images: int, step: int, d_steps: int, group: Group) -> Progress:
+    """The state of a run before a step with so many discriminator updates."""
+    once = (recipe.accumulate, d_steps, recipe.g_steps) == (1, 1, 1)
+    share_fakes = once and images >= recipe.d_warmup_images
+    return Progress(images, recipe.images, step, share_fakes, group.rank, group.world)
+
+
+def adversarial_loss(objective: Objective, group: Group) -> float:
+    """The generator's adversarial loss, the mean over processes, read from the device."""
+    terms = [term.detach() for name, term in objective.terms.items() if name.startswith("adversarial")]
+    value = torch.stack(terms).sum() if terms else objective.total.detach()
+    group.average([value])
+    return float(value)

@@ -12,9 +12,9 @@ from ..game import Progress
 from ..policy import Policy, is_out_of_memory
 from ..schedule import per_step
 from ..tasks.base import Task
-from .players import Group
+from .players import Group, progress_at
 from .recorder import to_device
-from .trainer import Batch, progress_at
+from .trainer import Batch
 
 OUT_OF_MEMORY = (
     "The device ran out of memory at a batch of {}. Try a smaller --batch, or the same in parts: --set accumulate=2."
@@ -52,7 +52,7 @@ def _check_gradients(players: Task, recipe: Recipe, batch: Batch, group: Group) 
     the generator, all sides of a hinge may be flat on four images, and a term may be switched on only later in a run.
     So a player is refused if its gradients are missing or zero now, and also at the end of the run with other weights.
     """
-    d_steps = per_step(recipe.d_steps)(0)
+    d_steps = per_step(recipe.d_steps).steps(0)
     untrained = _untrained(players, batch, progress_at(recipe, 0, 0, d_steps, group))
     if untrained:
         with torch.no_grad():

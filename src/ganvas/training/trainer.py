@@ -17,7 +17,7 @@ from ..policy import Policy
 from ..schedule import as_schedule, per_step
 from ..tasks.base import Task
 from .players import Diverged as Diverged
-from .players import Group, Player, Tally, freeze_stages, without_gradient
+from .players import Group, Player, Tally, adversarial_loss, freeze_stages, progress_at, without_gradient
 
 Batch = dict[str, Any]
 
@@ -68,7 +68,7 @@ class Trainer:
     @property
     def d_steps(self) -> int:
         """Number of discriminator updates in the current step of the game."""
-        return self.d_rule(self.step)
+        return self.d_rule.steps(self.step)
 
     def __iter__(self) -> Iterator[Progress]:
         while self.images < self.recipe.images:
@@ -127,6 +127,8 @@ class Trainer:
                 self.tally.add(f"{name}/{key}", value)
         self.group.average([p.grad for p in player.weights if p.grad is not None] + [total])
         self.tally.add(f"{name}/gradient_norm", player.step(total))
+        if name == "g" and self.d and self.d_rule.observes:
+            self.d_rule.observe(adversarial_loss(objective, self.group))
 
     @torch.no_grad()
     def _average(self, images: int) -> None:
@@ -134,7 +136,7 @@ class Trainer:
         half_life = min(self.half_life(self.progress.fraction), self.recipe.ema_ramp * self.images)
         keep = 0.5 ** (images / half_life) if half_life > 0 else 0.0
         ours, theirs = self.averaged
-        torch._foreach_lerp_(ours, theirs, 1 - keep)
+        torch._foreach_lerp_(ours, self.g.evaluation_points(theirs), 1 - keep)
         if self.has_buffers:
             for a, b in zip(self.average.buffers(), self.task.generator.buffers()):
                 a.copy_(b)
@@ -189,6 +191,7 @@ class Trainer:
         if self.policy.device.type == "cuda":
             rng["cuda"] = torch.cuda.get_rng_state(self.policy.device)
         counters = {"images": self.images, "step": self.step, "rng": rng, "tally": self.tally.state_dict()}
+        counters["rule"] = self.d_rule.state_dict()
         counters["ease"] = {name: player.lr_factor for name, player in self.players.items()}
         return {**counters, **{name: part.state_dict() for name, part in self._parts.items()}}
 
@@ -202,6 +205,7 @@ class Trainer:
         for name, player in self.players.items():
             player.load_optimizer(state[name])
             player.lr_factor = state.get("ease", {}).get(name, 1.0)
+        self.d_rule.load_state_dict(state.get("rule", {}))
         torch.set_rng_state(state["rng"]["cpu"].cpu())
         if "cuda" in state["rng"] and self.policy.device.type == "cuda":
             torch.cuda.set_rng_state(state["rng"]["cuda"].cpu(), self.policy.device)
@@ -210,10 +214,3 @@ class Trainer:
         self.stream, self.tally = None, Tally(state.get("tally"), self.policy.device)
         for player in self.players.values():
             player.bad.zero_()
-
-
-def progress_at(recipe: Recipe, images: int, step: int, d_steps: int, group: Group) -> Progress:
-    """The state of a run before a step with so many discriminator updates."""
-    once = (recipe.accumulate, d_steps, recipe.g_steps) == (1, 1, 1)
-    share_fakes = once and images >= recipe.d_warmup_images
-    return Progress(images, recipe.images, step, share_fakes, group.rank, group.world)
