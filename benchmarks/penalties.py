@@ -42,6 +42,7 @@ KINDS = {  # options of the penalties by name of the row
     "sigma 0.1": {"approximate": True, "sigma": 0.1},
 }
 SPEED = ("exact", "sigma 0.01")
+CASES = {"dcgan_small-32": [], "dcgan_small-64": [], "r3gan-32": ["generator.width=32", "discriminator.width=32"]}
 
 
 def with_penalties(recipe: Recipe, penalties: list[Spec]) -> Recipe:
@@ -99,9 +100,9 @@ def seconds_of(trainer: Trainer, count: int) -> float:
 
 def speed(asked: argparse.Namespace) -> None:
     print("processor seconds of a step by the penalty, and exact : approximate")
-    small = [f"{side}.width=32" for side in ("generator", "discriminator")]
-    cases = [("dcgan_small", 32, [], (R1,)), ("dcgan_small", 64, [], (R1,)), ("r3gan", 32, small, (R1, R2))]
-    for name, side, options, penalties in cases:
+    for case in asked.cases:
+        (name, _, pixels), options = case.partition("-"), CASES[case]
+        side, penalties = int(pixels), (R1, R2) if name == "r3gan" else (R1,)
         for precision in asked.precisions:
             for every in (1, 8):
                 trainers = []
@@ -132,6 +133,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES), help="speed: recipe-pixels")
     parser.add_argument("--compile", action="store_true", help="speed: torch.compile of the adversarial pass")
     asked = parser.parse_args()
     torch.set_num_threads(1)

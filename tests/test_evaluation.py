@@ -86,6 +86,7 @@ WORKS = {
     "is": ("run", "--samples", 30, "--splits", 3),
     "prdc": ("a", "b", "--k", 3),
     "memorisation": ("a", "run", "--held-out", "b", "--samples", 20, "--resolution", 8),
+    "swd": ("a", "b"),
     "diversity": ("a",),
     "modes": ("ring", "points", "--samples", 200),
     "modes by a classifier": ("run", "--classifier", "classifier", "--samples", 30),

@@ -218,6 +218,7 @@ TASKS = Shelf(
 METRICS = Shelf(
     """
     evaluation.distribution: fd fid kid is=inception_score prdc memorisation diversity modes
+    evaluation.patches: swd
     evaluation.pairwise: psnr ssim ms_ssim lpips
     evaluation.discriminator: discriminator
     evaluation.path_length: ppl

@@ -206,8 +206,8 @@ class Comparison(FilePairs):
             others = [name for name in NETWORKS if name not in networks]
             raise UsageError(
                 f"{self._model.name} was trained through the features of {features}, so they are no measure of it. Take"
-                f" --features {' or '.join(others)} (ganvas weights fetch NAME), or gan_test with a classifier of the"
-                " data, or diversity."
+                f" swd or diversity, which need no network, --features {' or '.join(others)} (ganvas weights fetch"
+                " NAME), or gan_test with a classifier of the data."
             )
 
     def features(self, network: Features) -> tuple[Tensor, Tensor]:

@@ -38,19 +38,15 @@ def paired() -> list[str]:
 
 
 def suitable_metric(metric: str, task: Any) -> tuple[str, str]:
-    """The metric itself; `fid` and a notice in place of `fd`, if the run of this task is trained through its features.
+    """The metric itself; another and a notice in place of `fd`, if the run is trained through its network.
 
-    `task` is a spec as JSON.  Raises `UsageError` where Inception's weights are missing.
+    That is `fid` where Inception's weights are here, otherwise `swd`, which needs no network.  `task` is a spec as
+    JSON.
     """
-    networks = trained_through(task)
-    if metric != "fd" or "pocket" not in networks:
+    if metric != "fd" or "pocket" not in trained_through(task):
         return metric, ""
-    if (weights.folder() / weights.FILES["inception"].file).is_file():
-        return "fid", "Evaluated by fid, because the run is trained through pocket, the network of fd."
-    raise UsageError(
-        "This run is trained through the features of pocket, so fd, which looks through them, is no measure of it."
-        " Take --eval-metric fid (ganvas weights fetch inception) or diversity."
-    )
+    other = "fid" if (weights.folder() / weights.FILES["inception"].file).is_file() else "swd"
+    return other, f"Evaluated by {other}, because the run is trained through pocket, the network of fd."
 
 
 @dataclass(frozen=True)
