@@ -275,7 +275,7 @@ def test_resume_alone_keeps_every_option(started):
     options, request = options_of(started.path)
     assert options == KEPT
     assert (request.hold_out, request.seed, request.minutes) == (5, 3, None)
-    assert set(KEPT) | {"tensorboard", "eval_data"} == {*EVALUATION, *MAY_CHANGE}
+    assert set(KEPT) | {"log", "eval_data"} == {*EVALUATION, *MAY_CHANGE}
 
 
 def test_what_may_change_changes_and_stays_changed(started, tmp_path):
@@ -333,8 +333,8 @@ def test_an_option_without_effect_is_refused(given, said, tmp_path):
 @pytest.mark.parametrize("resumes", [False, True])
 def test_tensorboard_without_its_package_leaves_no_folder(resumes, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UserError, match="--tensorboard needs the package"):
-        prepare(tmp_path / "r", tensorboard=True, resume=resumes)
+    with pytest.raises(UserError, match="--log tensorboard needs the package tensorboard"):
+        prepare(tmp_path / "r", log="tensorboard", resume=resumes)
     assert not (tmp_path / "r").exists()
 
 
@@ -419,11 +419,11 @@ def test_a_state_of_an_old_version_keeps_its_best(tmp_path, scripted):
 
 def test_tensorboard_is_kept_and_has_each_step_once(tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    session = prepare(tmp_path / "r", images=48, snapshot_images=16, tensorboard=True)
+    session = prepare(tmp_path / "r", images=48, snapshot_images=16, log="tensorboard")
     for event in session:
         if isinstance(event, Stepped) and event.progress.images == 24:  # logged, and not in a state
             session.recorder.log()
-            session.recorder.board.flush()
+            session.recorder.logs.open["tensorboard"].writer.flush()
             break
     session.close()
     resume(tmp_path / "r")

@@ -400,7 +400,7 @@ def test_a_model_folder_travels_alone(tmp_path):
 
 def test_tensorboard_hears_what_the_log_says(tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=64, tensorboard=True, **TINY)
+    run = ganvas.train("dcgan", outdir=tmp_path / "r", images=64, log="tensorboard", **TINY)
     events = reader.EventAccumulator(str(run.path / "tensorboard")).Reload()
     scalars = [(e.step, e.value) for e in events.Scalars("d/adversarial")]
     assert scalars == [(line["images"], pytest.approx(line["d/adversarial"], rel=1e-6)) for line in run.log()]

@@ -32,7 +32,9 @@ HoldOut = Annotated[int | None, data_option(help="Images kept out of training, f
 Heal = Annotated[
     bool | None, log_option("--heal/--no-heal", help="On trouble, return to a snapshot and train more gently.")
 ]
-TensorBoard = Annotated[bool | None, log_option("--tensorboard/--no-tensorboard", help="Also log for TensorBoard.")]
+Log = Annotated[
+    str | None, log_option(help="More logs: tensorboard, wandb, mlflow, trackio, by commas.", show_default="none")
+]
 Compile = Annotated[
     str | None, speed_option("--compile", help="Use of torch.compile: auto, on or off.", show_default="auto")
 ]
@@ -87,7 +89,7 @@ class TrainArguments:
     ] = None
     patience: Patience = None
     workers: Annotated[int | None, data_option(help="Processes that load data in advance.", show_default="0")] = None
-    tensorboard: TensorBoard = None
+    log: Log = None
 
 
 @expand_groups
@@ -98,7 +100,7 @@ def train(arguments: TrainArguments, as_json: JsonFlag = False) -> None:
 
     Stop with Ctrl-C, continue with --resume: the same line starts a run and continues it. A resumed run keeps its
     options; these may change: --images, --minutes, --snapshot-images, --eval-images, --eval-data, --eval-metric,
-    --eval-samples, --stop-when (none drops it), --patience, --heal, --tensorboard, --workers, --device, --compile.
+    --eval-samples, --stop-when (none drops it), --patience, --heal, --log, --workers, --device, --compile.
     Anything else is refused.
     """
     from ..errors import UsageError

@@ -23,12 +23,11 @@ from ..policy import seed_generators
 from ..run import Run
 from ..saved import check_state
 from ..version import __version__
+from .loggers import Loggers, logger_names
 from .request import TrainRequest
 from .trainer import Trainer
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-
     from ..evaluation.during_training import Evaluation
 
 MAX_DIVERGENCES = 3
@@ -109,14 +108,13 @@ class Recorder:
         self.divergences = self.heals = 0
         self.saved_at = -1  # images at the last snapshot, on every process alike
         self.seconds = 0.0  # of training, over all sessions of the run
-        self.board: SummaryWriter | None = None
+        self.logs: Loggers | None = None
         self.restart_clock()
 
-    def open_board(self) -> None:
-        """Log for TensorBoard from here on, if requested; it drops what a killed process logged after this state."""
-        if self.request.tensorboard and self.writes and not self.board:
-            place, images = str(self.run.path / "tensorboard"), self.trainer.images
-            self.board = import_summary_writer()(place, purge_step=images + 1 if images else None)
+    def open_logs(self) -> None:
+        """Log for other tools from here on, if requested."""
+        if (names := logger_names(self.request.log)) and self.writes and not self.logs:
+            self.logs = Loggers(names, self.run.path, self.config, self.trainer.images)
 
     def restart_clock(self) -> None:
         """Measure the speed from here on."""
@@ -165,9 +163,8 @@ class Recorder:
         line |= {"rollbacks": self.divergences} if self.divergences else {}
         if terms.get("g/gradient_norm") and "d/gradient_norm" in terms:
             line["diagnostics/gradient_ratio"] = terms["d/gradient_norm"] / terms["g/gradient_norm"]
-        if self.board:
-            for name in line.keys() - {"images"}:
-                self.board.add_scalar(name, line[name], self.trainer.images)
+        if self.logs:
+            self.logs.scalars({k: v for k, v in line.items() if k != "images"}, self.trainer.images)
         findings = self.doctor.add(line)
         if findings:
             line["findings"] = [asdict(finding) for finding in findings]
@@ -186,6 +183,8 @@ class Recorder:
                 numbers, best = evaluation.look(Model(task, trainer.policy, self.model_config))
             event = Evaluated({"metric": evaluation.metric, "trained_images": trainer.images, **numbers}, best)
             self.run.append_evaluation(event.numbers)
+            if self.logs:
+                self.logs.scalars(numbers, trainer.images, prefix="evaluation/")
             if best:
                 self._save_model(self.run.best)
             if sheet := evaluation.sheet():
@@ -216,8 +215,8 @@ class Recorder:
         if trainer.task.draws_images:
             sheet = grid(self.sample())
             self.run.save_grid(sheet, images)
-            if self.board:
-                self.board.add_image("samples", np.asarray(sheet), images, dataformats="HWC")
+            if self.logs:
+                self.logs.image("samples", np.asarray(sheet), images)
         self._save_model(self.run.model)
         counters = {"retries": self.divergences, "seconds": self.seconds, "heals": self.heals}
         parts = {name: part.state_dict() if part else None for name, part in self._parts.items()}
@@ -311,15 +310,6 @@ class Recorder:
     def _lower_rates(self, factors: Mapping[str, float]) -> None:
         for name in factors.keys() & self.trainer.players.keys():
             self.trainer.players[name].lr_factor *= factors[name]
-
-
-def import_summary_writer() -> "type[SummaryWriter]":
-    """TensorBoard's writer; raises `UserError` without its package."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except Exception:
-        raise UserError("--tensorboard needs the package tensorboard: pip install 'ganvas[tensorboard]'.") from None
-    return SummaryWriter
 
 
 def to_device(value: Any, device: torch.device) -> Any:

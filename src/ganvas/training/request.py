@@ -17,9 +17,9 @@ LARGEST_SEED = 2**63 - 1
 
 
 DEFAULTS: dict[str, Any] = {"device": "auto", "compile": "auto", "heal": False, "init_raw": False, "workers": 0}
-DEFAULTS |= {"tensorboard": False, "eval_samples": 2000}
+DEFAULTS |= {"eval_samples": 2000}
 EVALUATION = ("eval_images", "eval_data", "eval_metric", "eval_samples", "stop_when", "patience")
-MAY_CHANGE = ("snapshot_images", "heal", "tensorboard", "workers", "device", "compile")  # as EVALUATION, on resuming
+MAY_CHANGE = ("snapshot_images", "heal", "log", "workers", "device", "compile")  # as EVALUATION, on resuming
 
 
 class TrainOptions(TypedDict, total=False):
@@ -51,7 +51,7 @@ class TrainOptions(TypedDict, total=False):
     stop_when: str | None
     patience: int | None
     workers: int | None
-    tensorboard: bool | None
+    log: str | None
     cache: Path | None
 
 
@@ -88,7 +88,7 @@ class TrainRequest:
     stop_when: str | None = None  # a goal, as fd<12; "none" drops that of a run to resume
     patience: int | None = None  # evaluations without a better one until the end
     workers: int | None = None  # processes that load data in advance
-    tensorboard: bool | None = None
+    log: str | None = None  # other logs beside log.jsonl: tensorboard,wandb,mlflow,trackio; none drops those of the run
     cache: Path | None = None
 
     def __post_init__(self) -> None:
@@ -139,9 +139,10 @@ def with_defaults(request: TrainRequest) -> TrainRequest:
             if not effective and getattr(request, name) not in (None, False, "none"):
                 raise UsageError(f"--{name.replace('_', '-')} has no effect by itself: give {way_out}.")
     goal = None if request.stop_when == "none" else request.stop_when
+    logs = None if request.log in ("none", "") else request.log
     defaults = {**DEFAULTS, "eval_metric": "fd" if request.eval_data is None else "psnr"}
     missing = {name: value for name, value in defaults.items() if getattr(request, name) is None}
-    return replace(request, **missing, stop_when=goal)
+    return replace(request, **missing, stop_when=goal, log=logs)
 
 
 def check_sizes(recipe: Recipe, images: int, world: int) -> None:

@@ -28,6 +28,7 @@ def complete_from_run(request: TrainRequest) -> TrainRequest:
     recipe, data = _resolve_saved_recipe(request, config), config["data"]
     _refuse_changes(request, config)
     saved = {"heal": config.get("heal"), **config.get("options", {}), **(config.get("evaluation") or {})}
+    saved.setdefault("log", "tensorboard" if saved.get("tensorboard") else None)  # an option of earlier versions
     unchanged: dict[str, Any] = {k: saved.get(k) for k in (*EVALUATION, *MAY_CHANGE) if getattr(request, k) is None}
     return replace(
         request,

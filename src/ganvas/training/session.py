@@ -27,8 +27,9 @@ from .evaluation import open_evaluation
 from .init_from import inherit_defaults, initialize, recipe_of
 from .interrupts import collect_signals
 from .lock import create_folder, lock_folder
+from .loggers import import_logger, logger_names
 from .players import Diverged, Group
-from .recorder import Event, Finished, Notice, Recorder, Stepped, import_summary_writer
+from .recorder import Event, Finished, Notice, Recorder, Stepped
 from .rehearsal import OUT_OF_MEMORY, rehearse
 from .request import TrainOptions, TrainRequest, check_numbers, check_sizes, with_defaults
 from .trainer import Trainer
@@ -86,8 +87,8 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
         raise UsageError("Missing --data: training needs data, a FOLDER or one of `ganvas list data`.")
     request, chosen = choose(with_defaults(request), lambda: _open_data(request, 0, progress, Group()))
     recipe = resolve_recipe(request)
-    if request.tensorboard:
-        import_summary_writer()
+    for name in logger_names(request.log):
+        import_logger(name)
     device, precision, compiled = request.device or "auto", request.precision or "auto", request.compile or "auto"
     policy = Policy.choose(device, precision, compiled, recipe.images)
     group = distributed.Processes(distributed.local_device(policy.device)) if distributed.under_torchrun() else Group()
@@ -208,7 +209,7 @@ class Session:
     def _events(self) -> Generator[Event]:
         recorder, self.started = self.recorder, time.perf_counter()
         recorder.restart_clock()
-        recorder.open_board()
+        recorder.open_logs()
         with collect_signals() as received:
             try:
                 yield from self._train(received)
@@ -216,8 +217,8 @@ class Session:
                 if is_out_of_memory(problem):
                     raise UserError(OUT_OF_MEMORY.format(self.trainer.recipe.batch)) from None
                 raise
-        if recorder.board:
-            recorder.board.close()
+        if recorder.logs:
+            recorder.logs.close()
 
     def _train(self, received: list[str]) -> Iterator[Event]:
         """One step of the game after another, and what is due after each, until there is a reason to stop."""
@@ -245,6 +246,7 @@ class Session:
         if crossed(before, now, recorder.log_images):
             logged = recorder.log()
             yield logged
+            yield from map(Notice, recorder.logs.take_notices() if recorder.logs else [])
             if recorder.request.heal and (trouble := recorder.doctor.first_curable(logged.findings)):
                 yield Notice(recorder.heal(trouble))
                 return
