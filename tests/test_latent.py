@@ -126,11 +126,12 @@ def test_every_space_draws_what_the_seed_draws(name):
         assert point.requires_grad
 
 
-def test_the_truncated_code_draws_the_truncated_image():
-    model = untrained("stylegan2")
-    codes = model.spaces()["w"].of_seeds([3, 4], trunc=0.5)
-    same = model.sample_seeds([3, 4], trunc=0.5)
-    assert torch.allclose(model.spaces()["w"].draw(codes), same, atol=1e-6)
+@pytest.mark.parametrize(("name", "space"), [("stylegan2", "w"), ("biggan", "y"), ("dcgan", "z"), ("cgan", "y")])
+def test_the_truncated_code_draws_the_truncated_image(name, space):
+    model = untrained(name)
+    codes = model.codes([3, 4], space=space, trunc=0.5)
+    assert torch.allclose(codes.draw(model), model.sample_seeds([3, 4], trunc=0.5), atol=1e-5)
+    assert not torch.allclose(codes.draw(model), model.sample_seeds([3, 4]), atol=1e-3)
 
 
 @pytest.mark.parametrize("source", ["sefa", "pca"])

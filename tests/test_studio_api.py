@@ -583,6 +583,34 @@ def test_explore(explorer):
             assert len(film) > 100
 
 
+def test_explore_moves_mixes_and_projects(explorer):
+    tools = explorer.get("/api/explore/abilities/runs/gan").json()["tools"]
+    assert tools["directions"] == {"names": [f"sefa{k}" for k in range(6)], "reach": 3}
+    assert tools["mix"] == {"spaces": ["z"]}
+    rows = explorer.get("/api/explore/directions/runs/gan").json()
+    assert [row["name"] for row in rows] == tools["directions"]["names"]
+    wall = "/api/explore/wall/runs/gan?seeds=0-3"
+    still = explorer.get(wall).content
+    assert explorer.get(f"{wall}&moves=sefa0=0").content == still
+    walls = {explorer.get(f"{wall}&moves={m}").content for m in ("sefa0=2", "sefa0=-2", "sefa1=2", "sefa0=2,sefa1=2")}
+    assert len({*walls, still}) == 5
+    for moves in ("sefa99=1", "sefa0=x", "sefa0=99", "sefa0"):
+        sentence(explorer.get(f"{wall}&moves={moves}"), 400)
+    answer = explorer.get("/api/explore/mix/runs/cgan?rows=0-1&columns=2-4&label=3")
+    with Image.open(io.BytesIO(answer.content)) as table:
+        assert table.width > table.height
+    sentence(explorer.get("/api/explore/mix/runs/gan?rows=0-31&columns=0-31"), 400)
+    photo = {"image": ("a.png", png((20, 10)), "image/png")}
+    job = wait(explorer, explorer.post("/api/explore/project/runs/gan", files=photo, data={"steps": 3}).json())
+    assert {"psnr", "lpips", "notes"} <= job["result"].keys()
+    assert explorer.get(f"/api/jobs/{job['id']}/files/projected.png").content[:4] == b"\x89PNG"
+    broken = {"image": ("a.png", b"no image", "image/png")}
+    assert (
+        "a.png"
+        in wait(explorer, explorer.post("/api/explore/project/runs/gan", files=broken).json(), "failed")["problem"]
+    )
+
+
 def test_explore_refuses(explorer):
     wall = "/api/explore/wall/runs/cgan"
     for seeds in ("", "-1", "a", "0-64", "3-1", "1,,2", "9" * 30, "0x1", "\u0663"):

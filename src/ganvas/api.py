@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from .inference.apply import preview as preview
     from .inference.enhance_image import enhance as enhance
     from .inference.stylize import stylize as stylize
+    from .latent.codes import Codes as Codes
+    from .latent.directions import Direction as Direction
+    from .latent.directions import mixing_space as mixing_space
+    from .latent.discover import sefa_names as sefa_names
+    from .latent.photos import read_photos as read_photos
     from .latent.synthesize import synthesize as synthesize
     from .metrics.modes import coverage as coverage
     from .models.cards import EMBEDDED as EMBEDDED
@@ -63,6 +68,10 @@ HOMES = {
     "export_features": "evaluation.export_features",
     "probe": "evaluation.probe",
     **dict.fromkeys(["grid", "save_walk"], "imaging.grid"),
+    "Codes": "latent.codes",
+    **dict.fromkeys(["Direction", "mixing_space"], "latent.directions"),
+    "sefa_names": "latent.discover",
+    "read_photos": "latent.photos",
     **dict.fromkeys(["EMBEDDED", "NAMES", "PLAIN", "embedded_card"], "models.cards"),
     "model_folder": "models.folder",
     "own_models": "models.listing",

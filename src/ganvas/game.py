@@ -161,6 +161,14 @@ class StyleBased(Protocol):
         """Images from styles."""
 
 
+@runtime_checkable
+class TruncatesNoise(Protocol):
+    """A generator that maps noise to truncated noise of its own kind."""
+
+    def truncate(self, z: Tensor, trunc: float) -> Tensor:
+        """Truncated noise (N, latent)."""
+
+
 @dataclass(frozen=True)
 class Space:
     """A latent space of a generator: codes (N, size) float32, from which it draws images (N, C, H, W).

@@ -132,6 +132,7 @@ def edit(
     ] = None,
     layers: Layers = None,
     label: LabelOption = None,
+    trunc: Annotated[float, typer.Option(help="Scale of the latents of seeds; below 1: less variety.")] = 1.0,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
@@ -142,15 +143,18 @@ def edit(
     from ..errors import UsageError
     from ..latent.codes import SUFFIXES
     from ..latent.directions import edit as move
+    from ..latent.directions import mixing_space
     from ..models.model import load
     from .save import save_samples
 
     check_model(run, "sample")
+    check_range("--trunc", trunc, 0, 10)
     if (code is None) == (seed is None):
         raise UsageError("Give either --code FILE or --seed N.")
     model = load(run, device=device)
-    codes = read_codes(model, seed, code, label)
     steps = [read_step(text) for text in direction or []]
+    space = steps[0][0].check(model).name if steps else mixing_space(model)
+    codes = read_codes(model, seed, code, label, space, trunc)
     images, moved = move(model, codes, steps, parse_layers(layers))
     if output.suffix.lower() in SUFFIXES:
         moved.save(output)
@@ -210,13 +214,15 @@ def read_side(model: "Model", text: str, label: str | None, space: str) -> "Code
     return read_codes(model, None, Path(text), label, space)
 
 
-def read_codes(model: "Model", seeds: str | None, file: Path | None, label: str | None, space: str = "z") -> "Codes":
+def read_codes(
+    model: "Model", seeds: str | None, file: Path | None, label: str | None, space: str, trunc: float = 1.0
+) -> "Codes":
     """The codes of seeds, or those in a file, which have labels already."""
     from ..errors import UsageError
     from ..latent.codes import Codes
 
     if file is None:
-        return model.codes(parse_seeds(seeds or ""), space=space, label=model.read_label(label))
+        return model.codes(parse_seeds(seeds or ""), space=space, label=model.read_label(label), trunc=trunc)
     if label is not None:
         raise UsageError("--label goes with seeds: codes in a file have their labels.")
     return Codes.read(file)

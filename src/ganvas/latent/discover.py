@@ -60,6 +60,12 @@ def _space_for(model: "Model", source: str, name: str | None, classifier: "Model
     return find_space(model, name, styles)
 
 
+def sefa_names(model: "Model", count: int) -> list[str]:
+    """The names of the directions that `sefa` gives; none for a generator whose weights it cannot read."""
+    space = _space_for(model, "sefa", None, None)
+    return [f"sefa{k}" for k in range(min(count, space.size))] if space.space.weights else []
+
+
 def sefa(space: LatentSpace, codes: Tensor, count: int) -> list[Direction]:
     """Directions that change the first layers' outputs most: eigenvectors of A^T A (Shen and Zhou 2021, equation 4).
 

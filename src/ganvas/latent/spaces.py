@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError, did_you_mean
-from ..game import Space
+from ..game import Space, TruncatesNoise
 from ..policy import full_precision
 from ..tasks.base import Label
 
@@ -56,7 +56,9 @@ class LatentSpace:
         """Codes of seeds; `trunc` < 1 moves them to the space's centre, or else the noise to its own."""
         z, labels = self.model.task.inputs(seeds, label)["z"], self.labels(seeds, label)
         if self.space.centre is None:
-            return self.encode(z * trunc, labels)
+            maker = self.model.task.maker
+            own = trunc != 1 and isinstance(maker, TruncatesNoise)
+            return self.encode(maker.truncate(z, trunc) if own else z * trunc, labels)
         codes, centre = self.encode(z, labels), self.space.centre.float().cpu()
         return codes if trunc == 1 else centre + trunc * (codes - centre)
 

@@ -174,20 +174,23 @@ class Model:
         """Generate the images of `walk` a batch at a time."""
         return walk_batches(self, check_seeds(seeds), steps=plain(steps), label=plain(label), **options)
 
-    def codes(self, seeds: int | Sequence[int], *, space: str | None = None, label: Label = None) -> Codes:
+    def codes(
+        self, seeds: int | Sequence[int], *, space: str | None = None, label: Label = None, trunc: float = 1.0
+    ) -> Codes:
         """The codes of seeds, or of the first `seeds` ones, in the noise or another space."""
         numbers = range(seeds) if isinstance(seeds, int) else seeds
-        return codes_of_seeds(self, check_seeds(numbers), space=space, label=plain(label))
+        return codes_of_seeds(self, check_seeds(numbers), space=space, label=plain(label), trunc=trunc)
 
     def project(self, images: Any, **options: Any) -> "Projection":
         """The codes whose images are nearest to given ones of the model's size: `ganvas.latent.project.ProjectOptions`.
 
-        Images are (N, C, H, W) in [-1, 1], or as `__call__` takes them.
+        Images are (N, C, H, W) in [-1, 1], or as `__call__` takes them; `progress` is called with the steps done and
+        the images after them.
         """
         from ..latent.project import ProjectOptions, project  # features, which sampling does without
 
-        channels = int(self.config["data"]["channels"])
-        return project(self, to_batch(images, channels), ProjectOptions(**options))
+        channels, progress = int(self.config["data"]["channels"]), options.pop("progress", None)
+        return project(self, to_batch(images, channels), ProjectOptions(**options), progress=progress)
 
     def directions(self, source: str = "sefa", **options: Any) -> list[Direction]:
         """Directions by `sefa`, `pca` or `labels`, the one with the largest effect first.

@@ -1,6 +1,6 @@
 // Explore: what a trained generator makes: a wall of seeds, sliders, a path as a film.
-import { call, download, follow, get, letGo, post } from "./api.js";
-import { button, field, fill, h, input, notice, quiet, row, select } from "./dom.js";
+import { call, download, follow, get, letGo, post, upload } from "./api.js";
+import { button, field, files, fill, h, input, notice, quiet, row, select } from "./dom.js";
 
 const COUNT = 24;
 const GAP = 2; // pixels of white around every image of a sheet
@@ -22,7 +22,7 @@ async function choose(place) {
 
 async function explore(place, name) {
   const able = await get(`/explore/abilities/${name}`);
-  const state = { first: 0, trunc: 1, label: "", kept: [], film: "gif", pending: false, again: false };
+  const state = { first: 0, trunc: 1, label: "", kept: [], film: "gif", moves: {}, pending: false, again: false };
   const ends = [];
   const columns = Math.max(2, Math.min(8, Math.floor(Math.min(innerWidth, 1000) / 110)));
   const wall = h("div", { class: "wall", role: "group", "aria-label": "Seeds" });
@@ -31,8 +31,10 @@ async function explore(place, name) {
   const hint = quiet("A click on an image keeps its seed; two or more make a film.");
   const line = h("code", { class: "command" });
 
-  const query = (seeds, wide) =>
-    `/explore/wall/${name}?${new URLSearchParams({ seeds, label: state.label, trunc: state.trunc, columns: wide })}`;
+  const { moves } = state;
+  const moved = () => Object.keys(moves).filter((key) => Number(moves[key])).map((key) => `${key}=${moves[key]}`);
+  const query = (seeds, columns) => `/explore/wall/${name}?${new URLSearchParams(
+    { seeds, label: state.label, trunc: state.trunc, columns, moves: moved().join() })}`;
 
   // One picture of all seeds is asked for at a time; while it is on its way only the newest wish is remembered.
   async function redraw() {
@@ -89,7 +91,10 @@ async function explore(place, name) {
     const seeds = state.kept.length ? state.kept.join(",") : `${state.first}-${state.first + COUNT - 1}`;
     const label = state.label && ` --label '${state.label.replaceAll("'", "'\\''")}'`;
     const trunc = Number(state.trunc) === 1 ? "" : ` --trunc ${state.trunc}`;
-    return `ganvas sample ${name} -o samples.png --seeds ${seeds}${label}${trunc}`;
+    const steps = moved().map((move) => ` --direction dirs/${move}`).join("");
+    const [verb, file, seed] = steps ? ["edit", "edited", "--seed"] : ["sample", "samples", "--seeds"];
+    const first = steps && `ganvas directions ${name} -o dirs && `;
+    return `${first}ganvas ${verb} ${name} -o ${file}.png ${seed} ${seeds}${label}${trunc}${steps}`;
   }
 
   async function film() {
@@ -100,17 +105,30 @@ async function explore(place, name) {
     if (result.file) download(await (await call(`/jobs/${id}/files/${result.file}`)).blob(), result.file);
   }
 
+  const figure = h("figure", {});
+  const image = (src, alt) => fill(figure, h("img", { src, alt }), h("figcaption", {}, alt));
+
+  async function project([file]) {
+    const form = new FormData();
+    form.append("image", file);
+    const { id } = await upload(`/explore/project/${name}`, form);
+    const { result } = await follow(id, () => {}, ends);
+    image(`/api/jobs/${id}/files/${result.file}`, `Your image, and the nearest: ${result.psnr.toFixed(1)} dB`);
+  }
+
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Progress of the film" });
   const path = button("Film of a path through the kept seeds", film, { disabled: true });
-  const change = (name) => (value) => {
-    state[name] = value;
-    redraw();
-  };
+  const change = (name) => (value) => { state[name] = value; redraw(); };
   const turn = (by) => () => change("first")(Math.max(0, state.first + by));
   // One entry a tool that a model may have; the panel shows those that the API names, with what it says of them.
   const tools = {
     truncation: ([min, max]) => field("Truncation: 1 as trained; less: fewer failures, less variety",
       input(change("trunc"), { type: "range", min, max, step: 0.01, value: 1 })),
+    directions: ({ names, reach }) => names.map((key) => field(`Direction ${key}`, input(
+      (value) => { moves[key] = value; redraw(); }, { type: "range", min: -reach, max: reach, step: 0.1, value: 0 }))),
+    mix: () => row(button("Mix the kept seeds", () => image(`/api/explore/mix/${name}?${new URLSearchParams(
+      { rows: state.kept.join(), columns: state.kept.join(), label: state.label })}`, "Mixtures of the kept seeds"))),
+    project: () => field("Find an image of yours", files(project, { multiple: false })),
     path: (kinds) => row(path, field("as", select(kinds, state.film, (kind) => { state.film = kind; })), bar),
   };
   const panel = Object.entries(able.tools).map(([tool, facts]) => tools[tool]?.(facts));
@@ -120,7 +138,7 @@ async function explore(place, name) {
     h("h1", {}, name),
     quiet(`${able.task}, ${able.width}x${able.height}, trained on ${able.images.toLocaleString()} images`),
     h("div", { class: "columns" }, wall, controls),
-    h("h2", {}, "Kept"), kept, hint, quiet("The command that makes them again:"), line);
+    h("h2", {}, "Kept"), kept, hint, figure, quiet("The command that makes them again:"), line);
   await redraw();
   return () => letGo(ends);
 }
@@ -138,10 +156,7 @@ function label(able, change) {
   return values.map((_, k) => {
     const category = k < categories.length;
     const bounds = category ? { max: categories[k] - 1, step: 1 } : { max: 1, step: 0.05 };
-    const put = (value) => {
-      values[k] = value;
-      change(values.join(","));
-    };
+    const put = (value) => { values[k] = value; change(values.join(",")); };
     const range = { type: "range", min: kind === "code" && !category ? -1 : 0, ...bounds, value: 0 };
     return field(`${category ? "Category" : "Number"} ${k + 1}`, input(put, range));
   });
