@@ -121,18 +121,35 @@ def directions(
     print_json(answer) if as_json else show_directions(answer)
 
 
+@dataclass(frozen=True)
+class CodeArguments:
+    """Options that give codes: a file, or seeds."""
+
+    code: Annotated[Path | None, typer.Option(help="File of codes, as `ganvas project` writes.")] = None
+    seed: Annotated[str | None, typer.Option(help="Seeds in place of codes, as 7 or 0-15.")] = None
+    label: LabelOption = None
+    trunc: Annotated[float, typer.Option(help="Scale of the latents of seeds; below 1: less variety.")] = 1.0
+
+    def read(self, model: "Model", space: str) -> "Codes":
+        """The codes, those of seeds in this space."""
+        from ..errors import UsageError
+
+        check_range("--trunc", self.trunc, 0, 10)
+        if (self.code is None) == (self.seed is None):
+            raise UsageError("Give either --code FILE or --seed N.")
+        return read_codes(model, self.seed, self.code, self.label, space, self.trunc)
+
+
+@expand_groups
 def edit(
     run: Run,
     output: Output,
-    code: Annotated[Path | None, typer.Option(help="File of codes, as `ganvas project` writes.")] = None,
-    seed: Annotated[str | None, typer.Option(help="Seeds in place of codes, as 7 or 0-15.")] = None,
+    given: CodeArguments,
     direction: Annotated[
         list[str] | None,
         typer.Option(help="FILE=STEP: a direction and its step in standard deviations; repeatable."),
     ] = None,
     layers: Layers = None,
-    label: LabelOption = None,
-    trunc: Annotated[float, typer.Option(help="Scale of the latents of seeds; below 1: less variety.")] = 1.0,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
@@ -140,7 +157,6 @@ def edit(
 
     The output is an image or a grid (.png), a folder of PNGs, or codes (.safetensors).
     """
-    from ..errors import UsageError
     from ..latent.codes import SUFFIXES
     from ..latent.directions import edit as move
     from ..latent.directions import mixing_space
@@ -148,20 +164,16 @@ def edit(
     from .save import save_samples
 
     check_model(run, "sample")
-    check_range("--trunc", trunc, 0, 10)
-    if (code is None) == (seed is None):
-        raise UsageError("Give either --code FILE or --seed N.")
     model = load(run, device=device)
     steps = [read_step(text) for text in direction or []]
     space = steps[0][0].check(model).name if steps else mixing_space(model)
-    codes = read_codes(model, seed, code, label, space, trunc)
+    codes = given.read(model, space)
     images, moved = move(model, codes, steps, parse_layers(layers))
     if output.suffix.lower() in SUFFIXES:
         moved.save(output)
         files = [str(output)]
     else:
-        numbers = parse_seeds(seed) if seed else list(range(len(codes)))
-        files = save_samples(iter([images]), numbers, output)
+        files = save_samples(iter([images]), parse_seeds(given.seed or f"0-{len(codes) - 1}"), output)
     if as_json:
         return print_json({"output": str(output), "images": len(images), "files": files, "space": moved.space})
     say(f"{len(images)} images in {output}")

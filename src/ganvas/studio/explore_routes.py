@@ -181,7 +181,7 @@ async def draw_mixtures(
             codes = [
                 model.codes(seeds, space=mixing_space(model), label=model.read_label(label or None)) for seeds in sides
             ]
-            table, (first, second) = model.mix(*codes), (side.draw(model) for side in codes)
+            table, (first, second) = model.mix(codes[0], codes[1]), (side.draw(model) for side in codes)
         lines = [torch.cat([torch.ones_like(second[:1]), second])]
         lines += [torch.cat([one[None], line]) for one, line in zip(first, table)]
         return as_png(torch.cat(lines), len(second) + 1)
