@@ -71,6 +71,15 @@ FILES = {
             "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
             "the five linear layers of LPIPS over VGG-16",
         ),
+        PublicFile(
+            "yunet",
+            "face_detection_yunet_2023mar.onnx",
+            "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/"
+            "face_detection_yunet_2023mar.onnx",
+            232_589,
+            "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+            "YuNet, the face detector of restore --faces",
+        ),
     )
 }
 

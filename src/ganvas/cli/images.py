@@ -12,8 +12,13 @@ from .help import expand_groups, option_group
 
 if TYPE_CHECKING:
     from ..inference.batch import Batch
+    from ..inference.faces import FaceRestorer
+    from ..inference.inpaint import Inpainter
+    from ..models.resolve import ImageModel
+    from ..policy import Policy
 
 size_option, blend_option = option_group("Size"), option_group("Blending")
+place_option = option_group("Parts of an image")
 tile_option, weight_option = option_group("Tiles"), option_group("Weight files")
 
 
@@ -63,6 +68,37 @@ class NetworkArguments:
     ] = None
 
 
+@dataclass(frozen=True)
+class PlaceArguments:
+    """Options for the parts of an image that are changed."""
+
+    mask: Annotated[Path | None, place_option(help="Inpaint: image, white in holes, or a folder of them.")] = None
+    faces: Annotated[bool, place_option("--faces", help="Restore faces alone, by a model of aligned faces.")] = False
+    face_size: Annotated[int, place_option(help="Pixels a side of the crops that a face model takes.")] = 512
+
+    def check(self, model: str | None, result: ResultArguments, tiles: TileArguments) -> None:
+        """Raise `UsageError` for options that have no effect on parts of an image, and for faces without a model."""
+        from ..errors import UsageError
+
+        if self.mask and self.faces:
+            raise UsageError("Give --mask or --faces, not both.")
+        name = "--mask changes holes" if self.mask else "--faces changes faces" if self.faces else ""
+        unused = changed_options(result, tiles) if name else []
+        if unused := [option for option in unused if not (self.faces and option == "--strength")]:
+            raise UsageError(f"{name} alone; leave {', '.join(unused)} out.")
+        if self.faces and model is None:
+            raise UsageError("--faces needs --model: a restoration run, or a weight file, for aligned faces.")
+
+    def changer(self, model: "ImageModel", policy: "Policy", strength: float) -> "Inpainter | FaceRestorer | None":
+        """The worker for the parts that the options name; None for whole images."""
+        from ..inference.faces import FaceRestorer
+        from ..inference.inpaint import Inpainter
+
+        if self.faces:
+            return FaceRestorer(model, policy, size=self.face_size, strength=strength)
+        return Inpainter(model, policy, self.mask) if self.mask else None
+
+
 @expand_groups
 def upscale(
     source: Input,
@@ -85,7 +121,9 @@ def upscale(
     from ..models.cards import pick_embedded
 
     batch = files.jobs(source, output, alpha)
-    _change_images("upscale", batch, model or pick_embedded(result.outscale), None, result, tiles, network, as_json)
+    _change_images(
+        "upscale", batch, model or pick_embedded(result.outscale), PlaceArguments(), result, tiles, network, as_json
+    )
 
 
 @expand_groups
@@ -94,9 +132,7 @@ def restore(
     output: Output,
     *,
     model: Annotated[str | None, typer.Option(help="Run, weight file or embedded.", show_default="clean")] = None,
-    mask: Annotated[
-        Path | None, typer.Option(help="With an inpaint model: image, white in holes, or a folder.")
-    ] = None,
+    places: PlaceArguments,
     result: ResultArguments,
     alpha: Alpha = "transparency",
     files: FileArguments,
@@ -108,33 +144,30 @@ def restore(
 
     The model decides which (`ganvas list models`); images keep their size, bit depth and metadata.
     """
-    from ..errors import UsageError
     from ..models.cards import pick_restorer
 
     batch = files.jobs(source, output, alpha)
-    if mask and (unused := changed_options(result, tiles)):
-        raise UsageError(f"--mask changes holes alone; leave {', '.join(unused)} out.")
+    places.check(model, result, tiles)
     if model is None:
-        card = pick_restorer(masked=mask is not None)
+        card = pick_restorer(masked=places.mask is not None)
         model = card.name
         say(f"Model: {model}. {card.purpose} Others: ganvas list models.")
-    _change_images("restore", batch, model, mask, result, tiles, network, as_json)
+    _change_images("restore", batch, model, places, result, tiles, network, as_json)
 
 
 def _change_images(
     verb: str,
     batch: "Batch",
     name: str,
-    mask: Path | None,
+    places: PlaceArguments,
     result: ResultArguments,
     tiles: TileArguments,
     network: NetworkArguments,
     as_json: bool,
 ) -> None:
-    """Enhance every image of a batch or, with a mask, fill its holes."""
+    """Enhance every image of a batch, or the places in it."""
     from ..inference.batch import own_size, run_jobs
     from ..inference.enhance import EnhanceOptions, Enhancer, Target
-    from ..inference.inpaint import Inpainter
     from ..models.cards import NAMES, PLAIN
     from ..models.resolve import resolve
     from ..policy import Policy, keep_large_buffers
@@ -150,7 +183,7 @@ def _change_images(
     say_hidden([*NAMES, PLAIN], name, result.psnr_model)
     model = resolve(name, scale=network.model_scale, activation=network.activation, verb=verb)
     base = resolve(result.psnr_model, verb=verb) if result.psnr_model else None
-    worker = Inpainter(model, policy, mask) if mask else Enhancer(model, policy, options, base)
+    worker = places.changer(model, policy, result.strength) or Enhancer(model, policy, options, base)
     size = worker.size if isinstance(worker, Enhancer) else own_size
     with BatchConsole(batch) as display:
         for outcome in run_jobs(batch, worker.change, display.progress, size):

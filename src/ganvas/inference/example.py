@@ -34,9 +34,8 @@ def restore_example(folder: Path) -> Example | None:
         return None
     image = torch.from_numpy(array.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
     noisy = SensorNoise(sigma=(SIGMA, SIGMA))(image, [0], seed=0)[0].permute(1, 2, 0)
-    example = Example(
-        *(folder / name for name in ("photo.jpg", "photo_restored.png", "photo.png")), pick_restorer().name
-    )
+    before, after, both = (folder / name for name in ("photo.jpg", "photo_restored.png", "photo.png"))
+    example = Example(before, after, both, pick_restorer().name)
     levels = ((noisy + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).contiguous().numpy()
     with atomic_write(example.before) as temporary:
         Image.fromarray(levels).save(temporary, "JPEG", quality=QUALITY)

@@ -161,7 +161,7 @@ class Generator(LabelledGenerator, WidthAware):
         self.to_patches = nn.ModuleList(ToPatches(width, self.channels * patch**2) for _ in range(stages))
         for part in [*self.blocks, *self.to_patches]:
             xavier(part)
-            nn.init.xavier_uniform_(part.style.weight, gain=SMALL)  # type: ignore[union-attr]
+            nn.init.xavier_uniform_(part.style.weight, gain=SMALL)
         initialise_slow(self, init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:

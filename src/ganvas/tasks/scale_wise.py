@@ -86,7 +86,7 @@ class ScaleWise(Generation):
     def misalignment(self, stages: Tensor) -> Tensor:
         """The mean over the stages before the last of their squared difference from it, which has no gradient."""
         *others, last = stages.chunk(self.count, 1)
-        factors = self.discriminator.net.factors  # type: ignore[union-attr]
+        factors = self.discriminator.net.factors
         errors = [mse_loss(pool(x, f), pool(last.detach(), f)) for x, f in zip(others, factors)]  # type: ignore[arg-type]
         return torch.stack(errors).mean() if errors else last.new_zeros(())
 

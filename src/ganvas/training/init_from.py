@@ -43,8 +43,8 @@ def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str], *, replace:
     if file := source_file(source):
         return inherit_options(recipe, read_checkpoint(file), replace=replace)
     card = embedded_card(source)
-    file = (card.locate() if card else user_path(source)) / "config.json"
-    saved = read_config(file) if os.path.isfile(file) else {}  # False too for a name that no system takes
+    config = (card.locate() if card else user_path(source)) / "config.json"
+    saved = read_config(config) if os.path.isfile(config) else {}  # False too for a name that no system takes
     theirs = saved.get("task") or saved.get("recipe", {}).get("task", {})
     for part in ("generator", "discriminator"):
         ours, other = recipe.task.kwargs.get(part), theirs.get(part)
