@@ -45,7 +45,7 @@ def export(
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision: .onnx.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Export a model to a weight file, an ONNX file or a folder.
+    """Export a model: weight file, ONNX or folder.
 
     A .pth or .safetensors file has the layout that other tools load; an .onnx file (extra: pip install 'ganvas[onnx]')
     runs without PyTorch; a folder has weights, config and card.

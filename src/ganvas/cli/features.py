@@ -20,7 +20,7 @@ def features(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Write the features of images by a discriminator or a feature network.
+    """Write what a discriminator sees in images.
 
     The .npz holds features (N, D), labels and the protocol.
     """
@@ -76,7 +76,7 @@ def probe(
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure features by the accuracy of a linear classifier.
+    """Measure features by a linear classifier.
 
     Beside it: pixels, the embedded features, and a classifier from scratch.
     """
