@@ -164,7 +164,13 @@ D_AUGMENT = Shelf(  # differentiable augmentations applied to everything the dis
     """
 )
 
-AUGMENT = Shelf(TRANSFORMS, D_AUGMENT)
+MIXTURES = Shelf(  # of the pairs of a batch
+    """
+    data.mixing: mixup=Mixup cutmix=CutMix cutblur=CutBlur
+    """
+)
+
+AUGMENT = Shelf(TRANSFORMS, MIXTURES, D_AUGMENT)
 
 DEGRADATIONS = Shelf(
     """

@@ -15,6 +15,7 @@ from ..errors import UsageError
 from .dataset import Dataset
 from .degrade.base import Degradation
 from .derived_sources import DERIVATIONS
+from .mixing import PairMix, mix_pairs
 from .random_window import Window
 from .storage import as_images, as_indexable, select_rows
 from .transforms import Transform
@@ -96,13 +97,15 @@ class Batches:
         *,
         seed: int,
         device: torch.device | str = "cpu",
-        transforms: Sequence[Change] = (),
+        transforms: Sequence[Change | PairMix] = (),
         workers: int = 0,
         needs: Collection[str] = (),
         hold_out: int = 0,
         degradation: Degradation | None = None,
     ):
-        self.dataset, self.seed, self.transforms = dataset, seed & MASK, tuple(transforms)
+        self.dataset, self.seed = dataset, seed & MASK
+        self.mixtures = tuple(t for t in transforms if isinstance(t, PairMix))
+        self.transforms = tuple(t for t in transforms if not isinstance(t, PairMix))
         self.device, self.workers = torch.device(device), workers
         self.captions, self.labels = dataset.captions, _label_tensor(dataset)
         self.degradation = None if dataset.facts.source_channels else degradation
@@ -134,6 +137,9 @@ class Batches:
             "source": self.dataset.paired or bool(self.dataset.derivation or self.degradation),
             "other": self.dataset.sources is not None,
         }
+        if self.mixtures and not ("source" in needs and available["source"]):
+            name = type(self.mixtures[0]).__name__.lower()
+            raise UsageError(f"{name} mixes pairs of a source and a target, and this recipe has none; leave it out.")
         for need in sorted(needs):
             if not available.get(need, True):
                 raise UsageError(MISSING[need])
@@ -251,9 +257,10 @@ class Batches:
         return {name: as_images(batch[name], array) for name, array in stored.items() if name in batch}
 
     def _finish(self, batch: dict[str, Any], start: int) -> dict[str, Any]:
-        """Move a batch to the device, convert it to [-1, 1], transform and degrade it."""
+        """Move a batch to the device, convert it to [-1, 1], transform, degrade and mix it."""
         batch, images = self._transformed(batch, start)
-        return {**batch, **self._degrade(images, range(start, start + len(images["image"])))}
+        images = self._degrade(images, range(start, start + len(images["image"])))
+        return {**batch, **mix_pairs(images, self.mixtures, self.seed, start)}
 
     def _transformed(self, batch: dict[str, Any], start: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """A batch on the device, and its images, in [-1, 1] and transformed."""
@@ -330,7 +337,10 @@ class Batches:
         Conversion alone stays in this process, since integers are four times smaller to send than floats; so does all
         work on an accelerator.
         """
-        return bool(self.transforms or self.dataset.derivation or self.degradation) and self.device.type == "cpu"
+        return (
+            bool(self.transforms or self.mixtures or self.dataset.derivation or self.degradation)
+            and self.device.type == "cpu"
+        )
 
     def close(self) -> None:
         """End the worker processes of unfinished streams."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..catalog import TRANSFORMS
+from ..catalog import MIXTURES, TRANSFORMS, Shelf
 from ..config import options
 from ..errors import UsageError, did_you_mean
 from .dataset import Facts
@@ -155,14 +155,14 @@ def parse_transforms(text: str) -> list[tuple[str, dict[str, Any]]]:
 
     Raises `UsageError` for an unknown name, or a value that is not a number or out of range.
     """
-    chosen = []
+    chosen, changes = [], Shelf(TRANSFORMS, MIXTURES)
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, given, values = item.partition("=")
-        if name not in TRANSFORMS:
+        if name not in changes:
             raise UsageError(
-                f"There is no transform {name!r}.{did_you_mean(name, TRANSFORMS)} There are: {', '.join(TRANSFORMS)}."
+                f"There is no transform {name!r}.{did_you_mean(name, changes)} There are: {', '.join(changes)}."
             )
-        target: type = TRANSFORMS[name]
+        target: type = changes[name]
         known = list(options(target))
         try:
             numbers = [float(v) for v in values.split(":")] if given else []

@@ -1,5 +1,6 @@
 """Restoration: degraded images to good ones (super-resolution, denoising, colour, inpainting)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ class Restoration(Translation):
     """
 
     restores = True
+    files = ("teacher",)
 
     def __init__(
         self,
@@ -31,6 +33,8 @@ class Restoration(Translation):
         loss: Spec | None = None,  # adversarial loss of both players, with a discriminator
         penalties: list[Spec] = [],  # penalties of the discriminator
         augment: list[Spec] = [],  # augmentations of everything the discriminator sees
+        teacher: str | None = None,  # weight file, run or model folder to distil: its images are a second target
+        teacher_terms: list[Spec] = [],  # distances from the teacher's images; none: `terms`
         resolution: tuple[int, int],
         channels: int = 3,
         source_channels: int = 0,
@@ -42,6 +46,10 @@ class Restoration(Translation):
         self.terms = nn.ModuleList(term.build() for term in terms)
         if not terms:
             raise UsageError("Missing terms: image terms to minimise, such as terms=[l1].")
+        if teacher_terms and teacher is None:
+            raise UsageError("teacher_terms are distances from the images of a teacher: --set teacher=FILE.")
+        self.teacher, self.teacher_terms = teacher, nn.ModuleList(term.build() for term in teacher_terms)
+        self.teach: Callable[[Tensor], Tensor] | None = None  # the teacher; set by the session, None in a model
         if discriminator is not None:
             if loss is None:
                 raise UsageError(
@@ -56,6 +64,12 @@ class Restoration(Translation):
         target = batch.get("target", batch["image"])
         averaged = self._average_image(batch["source"]) if any(term.uses_average for term in self.terms) else None
         terms = named_terms(self.terms, (term(fake, target, averaged) for term in self.terms))
+        if self.teach is not None:
+            with torch.no_grad():
+                lesson = self.teach(batch["source"])
+            distances = self.teacher_terms or self.terms
+            values = named_terms(distances, (term(fake, lesson, averaged) for term in distances))
+            terms |= {f"teacher_{name}": value for name, value in values.items()}
         if isinstance(self.discriminator, Adversary):
             terms |= self.discriminator.g_loss(Draw(fake), batch["image"], progress)[0]
         with torch.no_grad():

@@ -32,6 +32,7 @@ from .players import Diverged, Group
 from .recorder import Event, Finished, Notice, Recorder, Stepped
 from .rehearsal import OUT_OF_MEMORY, rehearse
 from .request import TrainOptions, TrainRequest, check_numbers, check_sizes, with_defaults
+from .teacher import open_teacher
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def _build_session(
     check_sizes(recipe, len(dataset) - (request.hold_out or 0), group.world)
     facts = data_facts(dataset, recipe)
     task = build_task(recipe, facts, seed, policy)
+    open_teacher(task, facts, policy)
     batches = Batches(
         dataset,
         seed=seed,
