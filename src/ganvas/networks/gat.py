@@ -122,7 +122,7 @@ class ToPatches(nn.Module):
 
 
 class Generator(LabelledGenerator, WidthAware):
-    """GAT's generator: noise (N, latent) to images (N, channels, H, W), about [-1, 1] and not squashed.
+    """GAT's generator: noise (N, latent) to images (N, channels, H, W), about [-1, 1] and not squashed unless `tanh`.
 
     Hyun et al. 2026.  Tokens begin as their fixed position embedding; noise and label enter as a style.  `stages`
     gives the image after each part of the blocks, the last of which is the image.
@@ -143,13 +143,14 @@ class Generator(LabelledGenerator, WidthAware):
         patch: int = 2,  # pixels a side of a token
         ratio: float = 4.0,  # weights of a block's perceptron, as two layers of this multiple of the width have
         stages: int = STAGES,  # images on the way, the last one included; the discriminator's must be as many
+        tanh: bool = False,  # squash the images of all stages
         init: Init | None = None,  # initialisation of the weights; none: as published
         **base: Any,
     ):
         super().__init__(latent=latent, label_size=0, **base)
         check_size(self.resolution, "GAT needs images", "recipe `gan`")
         check_parts(width, heads, depth, stages)
-        self.patch, self.count, self.rate = patch, stages, TUNED / width
+        self.patch, self.count, self.rate, self.tanh = patch, stages, TUNED / width, tanh
         self.grid = patches_of(self.resolution, patch)
         places = grid(*self.grid)
         cosine, sine = rotation(places, width // heads)
@@ -181,7 +182,7 @@ class Generator(LabelledGenerator, WidthAware):
             if k == self.ends[len(images)]:
                 image = self.unfold(self.to_patches[len(images)](x, style))
                 images.append(images[-1] + image if images else image)
-        return images
+        return [torch.tanh(image) for image in images] if self.tanh else images
 
     def unfold(self, tokens: Tensor) -> Tensor:
         """Pixels of patches (N, T, C patch patch) to images (N, C, H, W)."""
