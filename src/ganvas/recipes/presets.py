@@ -144,8 +144,8 @@ SMALL = {
     "fastgan": "*.width=32 generator.latent=128 batch=16 images=300_000",
     "projected": "generator.width=48 generator.latent=128 discriminator.width=32 discriminator.max_width=128"
     " images=500_000",
-    "gat_small": "*.width=192 *.depth=6 *.patch=4 *.stages=3 generator.tanh=true discriminator.embed=256 batch=64 *.lr=7e-5"
-    " penalties=[r1(gamma=1,every=4),r2(gamma=1,every=4)] ema_images=20_000 images=2_000_000",
+    "gat_small": "*.width=192 *.depth=6 *.patch=4 *.stages=3 generator.tanh=true discriminator.embed=256 batch=64"
+    " *.lr=7e-5 penalties=[r1(gamma=1,every=4),r2(gamma=1,every=4)] ema_images=20_000 images=2_000_000",
     "cgan": "*.width=48 *.lr=4e-4 images=500_000",
     "acgan": "*.width=48 *.lr=4e-4 images=500_000",
     "projection": "*.width=32 *.growth=4 d_steps=2 images=1_000_000",
