@@ -95,7 +95,7 @@ def test_a_model_is_refused_where_it_cannot_work(name, command, sentence):
         ("stylize in.png -o out.png --model x2", "x2 cannot stylize"),
         ("translate -i in.png -o out.png --model digits", "digits cannot translate"),
         ("restore -i in.png -o out.png --model x2", "x2 cannot restore"),
-        ("restore -i in.png -o out.png --mask in.png", "Missing --model"),
+        ("restore -i in.png -o out.png --model inpaint", "--mask"),
         ("restore -i in.png -o out.png --model clean --mask in.png", "clean takes no --mask"),
         ("upscale -i in.png -o out.png --model clean", "clean cannot upscale; embedded models that can: x2, x4."),
         ("list modls", "Did you mean 'models'?"),
@@ -190,3 +190,28 @@ def test_restore_without_a_model_takes_clean_and_says_so(command, tmp_path):
     assert np.array_equal(after[..., 3], levels[..., 3])
     assert (after[..., :3] % 257).any()
     assert after[..., :3].std() < 0.6 * levels[..., :3].std()
+
+
+def test_restore_with_a_mask_fills_by_inpaint_and_says_so(command, tmp_path):
+    """An image of 16 bits with alpha, wider than what the network sees: only the scratch changes, to the slope."""
+    y, x = np.mgrid[:40, :600]
+    levels = np.stack([20_000 + 50 * x, 30_000 - 20 * x, 25_000 + 100 * y, 65_535 - 10 * x], 2).astype(np.uint16)
+    hole = np.abs(x - y - 300) < 4
+    damaged = np.where(hole[..., None], np.uint16([65_535, 0, 65_535, 0]), levels)
+    damaged[..., 3] = levels[..., 3]
+    tifffile.imwrite(tmp_path / "in.tif", damaged, photometric="rgb", extrasamples=["unassalpha"])
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    options = ["-i", tmp_path / "in.tif", "-o", tmp_path / "out.tif", "--mask", tmp_path / "mask.png"]
+    code, out, err = command("restore", *options, "--json")
+    assert (code, json.loads(out)["model"], "Model: inpaint." in err) == (0, "inpaint", True)
+    after = open_photo(tmp_path / "out.tif").array
+    assert np.array_equal(after[~hole], levels[~hole])
+    assert np.abs(after[hole].astype(int) - levels[hole]).max() < 4_000
+
+
+def test_without_embedded_models_a_restorer_is_asked_for(monkeypatch):
+    monkeypatch.setattr(cards, "EMBEDDED", {})
+    with pytest.raises(UsageError, match="Missing --model: a run of recipe inpaint"):
+        cards.pick_restorer(masked=True)
+    with pytest.raises(UsageError, match="Missing --model: a run or a weight file"):
+        cards.pick_restorer()

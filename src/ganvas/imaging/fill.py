@@ -12,7 +12,7 @@ def diffuse(image: Tensor, hole: Tensor, sweeps: int = 8) -> Tensor:
     pixels at half the sides, filled there in turn, begin `sweeps` of Jacobi's iteration at each size.  Known pixels
     stay exactly.  An image without known pixels becomes 0.
     """
-    if min(image.shape[2:]) == 1 or not (hole > 0).any():
+    if min(image.shape[2:]) == 1:
         return _sweep(torch.where(hole > 0, _mean(image, hole), image), hole, sweeps)
     known = (hole <= 0).to(image)
     share = F.avg_pool2d(known, 2, ceil_mode=True, count_include_pad=False)
@@ -31,7 +31,7 @@ def _mean(image: Tensor, hole: Tensor) -> Tensor:
 def _sweep(image: Tensor, hole: Tensor, sweeps: int) -> Tensor:
     """Replace pixels in holes by the mean of their four neighbours, `sweeps` times; borders are repeated."""
     inside = hole > 0
-    for _ in range(sweeps if inside.any() else 0):
+    for _ in range(sweeps):
         p = F.pad(image, (1, 1, 1, 1), mode="replicate")
         mean = (p[..., :-2, 1:-1] + p[..., 2:, 1:-1] + p[..., 1:-1, :-2] + p[..., 1:-1, 2:]) / 4
         image = torch.where(inside, mean, image)
