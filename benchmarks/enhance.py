@@ -1,6 +1,7 @@
 """How fast images are enlarged, and in how much memory.
 
 python benchmarks/enhance.py speed      ganvas against the plain way: float32, NCHW, eager, the whole image at once
+python benchmarks/enhance.py engines    ganvas by each engine, the plain way, ncnn
 python benchmarks/enhance.py photo      a 1024x1024 image through Compact x4 by `ganvas upscale`
 python benchmarks/enhance.py folder     a folder by `ganvas upscale` against the network alone
 python benchmarks/enhance.py large      an image of 100 megapixels x2 by `ganvas upscale`
@@ -211,7 +212,7 @@ def compare(source: Path, output: Path, sheet: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "photo", "folder", "large", "film"))
+    parser.add_argument("what", choices=("speed", "engines", "photo", "folder", "large", "film"))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--convolutions", type=int, default=16)
@@ -227,6 +228,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         if o.what == "speed":
             speed(o.rounds, o.threads)
+        elif o.what == "engines":
+            from engines import engines
+
+            engines(networks(), scene, o.rounds, o.threads)
         elif o.what == "photo":
             photo(Path(name), o.convolutions)
         elif o.what == "folder":

@@ -171,3 +171,83 @@ def bilinear(x, scale):
         return rows
 
     return matrix(x.shape[2]) @ x @ matrix(x.shape[3]).t()
+
+
+# --- SPAN ---------------------------------------------------------------------------------------------------
+
+
+def span_shapes(*, channels=3, width=8, scale=4):
+    branches = {}
+    for name, inputs in {
+        "conv_1": channels,
+        "conv_2": width,
+        **{f"block_{k}.c{j}_r": width for k in range(1, 7) for j in (1, 2, 3)},
+    }.items():
+        branches |= {f"{name}.sk": (width, inputs, 1), f"{name}.conv.0": (2 * inputs, inputs, 1)}
+        branches |= {f"{name}.conv.1": (2 * width, 2 * inputs, 3), f"{name}.conv.2": (width, 2 * width, 1)}
+        branches[f"{name}.eval_conv"] = (width, inputs, 3)
+    return {**branches, "conv_cat": (width, 4 * width, 1), "upsampler.0": (channels * scale**2, width, 3)}
+
+
+def span_branches(state, name, x):
+    """The branches one after another: the border that the 3x3 convolution sees has been through the first 1x1 one."""
+    wide = conv(state, f"{name}.conv.0", F.pad(x, (1, 1, 1, 1)))
+    wide = F.conv2d(wide, state[f"{name}.conv.1.weight"], state[f"{name}.conv.1.bias"])
+    return conv(state, f"{name}.conv.2", wide) + conv(state, f"{name}.sk", x)
+
+
+def span(state, x, *, scale=4, norm=False):
+    if norm:
+        x = (x - torch.tensor([0.4488, 0.4371, 0.4040], dtype=x.dtype)[:, None, None]) * 255
+    h = first = span_branches(state, "conv_1", x)
+    outs, inner = [], []
+    for k in range(1, 7):
+        one = span_branches(state, f"block_{k}.c1_r", h)
+        two = span_branches(state, f"block_{k}.c2_r", one * torch.sigmoid(one))
+        three = span_branches(state, f"block_{k}.c3_r", two * torch.sigmoid(two))
+        h = (three + h) * (torch.sigmoid(three) - 0.5)
+        outs.append(h)
+        inner.append(one)
+    h = conv(state, "conv_cat", torch.cat([first, span_branches(state, "conv_2", h), outs[0], inner[5]], 1))
+    return F.pixel_shuffle(conv(state, "upsampler.0", h), scale)
+
+
+# --- RealPLKSR ----------------------------------------------------------------------------------------------
+
+
+def realplksr_shapes(*, channels=3, width=8, blocks=2, kernel=5, part=2, scale=4, attention=True):
+    shapes = {"feats.0": (width, channels, 3), f"feats.{blocks + 2}": (channels * scale**2, width, 3)}
+    for k in range(1, blocks + 1):
+        shapes |= {f"feats.{k}.channel_mixer.0": (2 * width, width, 3)}
+        shapes |= {f"feats.{k}.channel_mixer.2": (width, 2 * width, 3), f"feats.{k}.lk.conv": (part, part, kernel)}
+        shapes |= {f"feats.{k}.attn.f.0": (width, width, 3)} if attention else {}
+        shapes |= {f"feats.{k}.refine": (width, width, 1)}
+    return shapes
+
+
+def realplksr_tensors(**options):
+    state = tensors(realplksr_shapes(**options))
+    for k in range(1, options.get("blocks", 2) + 1):
+        for kind in ("weight", "bias"):
+            state[f"feats.{k}.norm.{kind}"] = torch.rand(
+                options.get("width", 8), generator=torch.Generator().manual_seed(k)
+            )
+    return state
+
+
+def realplksr(state, x, *, blocks=2, scale=4, attention=True, groups=4):
+    h = conv(state, "feats.0", x)
+    for k in range(1, blocks + 1):
+        y = conv(state, f"feats.{k}.channel_mixer.0", h)
+        y = conv(state, f"feats.{k}.channel_mixer.2", y * torch.tanh(torch.log1p(torch.exp(y))))
+        part = state[f"feats.{k}.lk.conv.weight"].shape[0]
+        y = torch.cat([conv(state, f"feats.{k}.lk.conv", y[:, :part]), y[:, part:]], 1)
+        y = y * torch.sigmoid(conv(state, f"feats.{k}.attn.f.0", y)) if attention else y
+        y = conv(state, f"feats.{k}.refine", y)
+        grouped = y.reshape(len(y), groups, -1)
+        centred = grouped - grouped.mean(2, keepdim=True)
+        y = (centred / (centred.square().mean(2, keepdim=True) + 1e-5).sqrt()).reshape(y.shape)
+        y = y * state[f"feats.{k}.norm.weight"][:, None, None] + state[f"feats.{k}.norm.bias"][:, None, None]
+        h = h + y
+    every = x.repeat_interleave(scale**2, 1)
+    return F.pixel_shuffle(conv(state, f"feats.{blocks + 2}", h) + every, scale)

@@ -47,7 +47,10 @@ NEEDS_MORE = {
     "fast_style": {"style_size": 80},
     "colorize": {"generator.net.width": 4, "generator.net.depth": 2},
     "inpaint": {"generator.net.width": 4, "generator.net.depth": 2},
-    **{name: {"degradation.scale": 2} for name in ("srresnet", "srgan", "esrgan_psnr", "esrgan", "real_esrgan")},
+    **{
+        name: {"degradation.scale": 2} for name in ("srresnet", "srgan", "esrgan_psnr", "esrgan", "real_esrgan", "span")
+    },
+    "realplksr": {"degradation.scale": 2, "generator.kernel": 3},
     "compact": {"generator.convolutions": 1, "degradation.scale": 2},
 }  # rectifiers a quarter as wide, three times: fewer all die
 FACTS = {"resolution": (8, 8), "channels": 1, "classes": 3}

@@ -22,6 +22,8 @@ NETWORKS = {  # by catalogue name: options of a small one, and a recipe that tra
     "rrdb": ({"width": 8, "growth": 4, "blocks": 2}, "esrgan_psnr"),
     "compact": ({"width": 8, "convolutions": 3}, "compact"),
     "msrresnet": ({"width": 8, "blocks": 2, "scale": 4}, "face_sr"),
+    "span": ({"width": 8}, "span"),
+    "realplksr": ({"width": 8, "blocks": 1, "kernel": 5}, "realplksr"),
     "srresnet": ({"width": 8, "blocks": 2}, "srresnet"),
     "translation_generator": ({"width": 4, "blocks": 2}, "cyclegan"),
     "unet_generator": ({"resolution": 16, "width": 4}, "pix2pix"),

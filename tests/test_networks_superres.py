@@ -17,7 +17,9 @@ from ganvas.losses.gradient_penalties import R1
 from ganvas.networks import superres_base as enlarge
 from ganvas.networks import superres_discriminators as critics
 from ganvas.networks.compact import Compact
+from ganvas.networks.realplksr import RealPLKSR
 from ganvas.networks.rrdb import RRDBNet
+from ganvas.networks.span import SPAN, Conv3XC
 from ganvas.networks.srresnet import MSRResNet, SRResNet
 from ganvas.networks.superres_discriminators import UNetDiscriminator, VGGDiscriminator
 
@@ -27,6 +29,8 @@ GENERATORS = {
     "msrresnet": {"width": 8, "blocks": 2},
     "rrdb": {"width": 8, "growth": 4, "blocks": 1},
     "compact": {"width": 8, "convolutions": 2},
+    "span": {"width": 8},
+    "realplksr": {"width": 8, "blocks": 1, "kernel": 5},
 }
 
 
@@ -62,6 +66,8 @@ def agree(network, expected, x):
         (MSRResNet, {"scale": 3}, 1_554_499),
         (Compact, {}, 621_424),
         (Compact, {"convolutions": 32}, 1_213_296),  # realesr-general-x4v3
+        (RealPLKSR, {}, 7_389_680),
+        (RealPLKSR, {"scale": 2}, 7_368_908),
         (SRResNet, {}, 1_547_350),  # counted from figure 4: 9x9 ends, 16 blocks, one slope a PReLU
         (UNetDiscriminator, {}, 4_376_897),
         (VGGDiscriminator, {"resolution": 96}, 23_563_649),  # counted from figure 4
@@ -80,6 +86,51 @@ def plain_unet():
         return UNetDiscriminator()
     finally:
         critics.spectral = kept
+
+
+@pytest.mark.parametrize(("width", "scale", "merged"), [(48, 4, 426_288), (52, 4, 498_208), (48, 2, 410_700)])
+def test_span_has_the_published_count_once_its_branches_are_merged(width, scale, merged):
+    network = SPAN(width=width, scale=scale)
+    numbers = sum(v.numel() for k, v in network.state_dict().items() if "sk." not in k and ".conv." not in k)
+    assert numbers == merged + network.no_norm.numel()
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_span_is_the_published_network(norm):
+    network, x = filled(SPAN(width=8, norm=norm)), random_image()
+    agree(network, published.span(network.state_dict(), x, norm=norm), x)
+
+
+def test_the_branches_of_span_are_trained_and_written_merged():
+    """Gradients reach every branch as through the branches themselves; `eval_conv` follows them when it is saved."""
+    conv = Conv3XC(3, 4).double()
+    x = random_image()
+    state = {f"c.{k}": v for k, v in conv.named_parameters()}
+    ours = torch.autograd.grad(conv(x).square().sum(), list(state.values()))
+    theirs = torch.autograd.grad(published.span_branches(state, "c", x).square().sum(), list(state.values()))
+    for a, b in zip(ours, theirs):
+        torch.testing.assert_close(a, b)
+    with torch.no_grad():
+        conv.sk.bias += 1
+    saved = conv.state_dict()
+    y = F.conv2d(x, saved["eval_conv.weight"], saved["eval_conv.bias"], padding=1)
+    torch.testing.assert_close(y, conv(x))
+
+
+def test_realplksr_is_the_published_network():
+    network, x = filled(RealPLKSR(width=8, blocks=2, kernel=5)), random_image()
+    agree(network, published.realplksr(network.state_dict(), x), x)
+
+
+@pytest.mark.parametrize("options", [{"kernel": 4}, {"part": 100}, {"groups": 3}])
+def test_realplksr_refuses_what_it_cannot_be(options):
+    with pytest.raises(UsageError, match="kernel is odd"):
+        RealPLKSR(**options)
+
+
+def test_spans_mean_colour_is_that_of_rgb():
+    with pytest.raises(UsageError, match="these images have 1"):
+        SPAN(channels=1, norm=True)
 
 
 @pytest.mark.parametrize("name", GENERATORS)

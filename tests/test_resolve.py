@@ -130,7 +130,7 @@ def test_a_command_refuses_a_run_of_another_kind(verb, kind, sentence, runs, tmp
 
 
 @pytest.mark.parametrize("kind", ["dcgan", "cyclegan", "classifier"])
-@pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "x.onnx"])
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
 def test_a_run_without_a_layout_is_exported_as_a_folder(kind, name, runs, tmp_path, command):
     code, _, err = command("export", runs[kind], "-o", tmp_path / name)
     assert code == 2
@@ -168,7 +168,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, monkeypatch, command):
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
     code, _, err = command("export", "evil.pth", "-o", "out.safetensors")
     assert code == 1
-    assert "running code" in err
+    assert "could run code" in err
     assert [f.name for f in tmp_path.iterdir()] == ["evil.pth"]
 
 

@@ -25,22 +25,24 @@ SMALL = {
     "rrdb x2": ("rrdb", {"width": 8, "growth": 4, "blocks": 1, "scale": 2}),
     "rrdb x1": ("rrdb", {"width": 8, "growth": 4, "blocks": 1, "scale": 1}),
     "compact x4": ("compact", {"width": 8, "convolutions": 3}),
+    "span x2": ("span", {"width": 8, "scale": 2}),
     "compact x3 relu": ("compact", {"width": 8, "convolutions": 3, "scale": 3, "activation": "relu"}),
     "compact x1 leakyrelu": ("compact", {"width": 8, "convolutions": 2, "scale": 1, "activation": "leakyrelu"}),
 }
 
 
-def loud(network):
+def loud(network, gain=1.0):
     """A network whose weights are large enough for far pixels to matter."""
     for p in network.parameters():
         if p.ndim > 1:
-            nn.init.normal_(p, 0, (2 / p[0].numel()) ** 0.5)
+            nn.init.normal_(p, 0, gain * (2 / p[0].numel()) ** 0.5)
     return network.eval().requires_grad_(False)
 
 
 def made(name, **more):
     kind, options = SMALL[name]
-    return loud(catalog.NETWORKS[kind](**{**options, **more}))
+    gain = 0.6 if kind == "span" else 1.0  # whose attention squares its maps, six times
+    return loud(catalog.NETWORKS[kind](**{**options, **more}), gain)
 
 
 def random_image(height, width, channels=3):
@@ -58,6 +60,7 @@ def random_image(height, width, channels=3):
         ("rrdb", {}, 349),  # 1 + 23 * 15 + 1 of radius 1, then 1 / 2 and 3 / 4, and nearest neighbours
         ("rrdb", {"blocks": 6}, 94),
         ("msrresnet", {}, 35),
+        ("span", {}, 21),  # 1 + 3 in each of six blocks + 1 + 1
     ],
 )
 def test_radii_by_hand(kind, options, radius):

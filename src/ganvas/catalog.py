@@ -65,8 +65,8 @@ RECIPES = Shelf(
     recipes.codes_text_classes: infogan bigan textgan semigan classifier
     recipes.translation: pix2pix cyclegan cut stargan cartoon
     recipes.style_transfer: fast_style adain
-    recipes.restoration: srresnet srgan esrgan_psnr esrgan real_esrgan compact denoise deblur dejpeg dehaze
-        colorize inpaint face_sr
+    recipes.restoration: srresnet srgan esrgan_psnr esrgan real_esrgan compact span realplksr denoise deblur dejpeg
+        dehaze colorize inpaint face_sr
     """
 )
 
@@ -132,6 +132,8 @@ NETWORKS = Shelf(
     networks.srresnet: srresnet=SRResNet msrresnet=MSRResNet
     networks.rrdb: rrdb=RRDBNet
     networks.compact: compact=Compact
+    networks.span: span=SPAN
+    networks.realplksr: realplksr=RealPLKSR
     networks.superres_discriminators: vgg_discriminator=VGGDiscriminator unet_discriminator=UNetDiscriminator
     networks.unet: unet_generator=Generator
     networks.residual_unet: residual_unet=ResidualUNet

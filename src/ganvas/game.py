@@ -115,6 +115,9 @@ class ImageToImage(nn.Module):
     masked: bool = False  # the last channel of the input is a mask: 1 in a hole, -1 elsewhere
     colours: bool = False  # gives grey images their colours
     keeps_alpha: bool = False  # changes colours alone: transparency stays as it is
+    tileable: bool = False  # tiles may be blended where the network looks at the whole image, or its reach is unknown
+    multiple: int = 1  # tiles begin at multiples of it, where that does not follow from the network's operations
+    float32_only: bool = False  # its code is of another package, and may not work in another format
 
     def on_images(self) -> "ImageToImage":
         """The network for a user's images: itself, unless it reads something else, such as lightness."""

@@ -6,6 +6,7 @@
 import re
 import warnings
 import zipfile
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,9 @@ from ..files import atomic_write, text_name
 from ..imaging.file_kinds import ARCHIVE, ARRAYS, HDF5, NCNN, kind_of_file
 from ..paths import user_path
 from .layouts import SCALES, Layout, Options
+from .layouts_stylegan2 import as_ours
 from .layouts_translation import KNOWN
+from .pickles import read_generator
 from .unread_networks import name_network
 
 State = dict[str, Tensor]
@@ -34,6 +37,8 @@ PLAYERS = ("generator_ema.", "generator.", "netG.")  # of files that hold more t
 ACTIVATIONS = ("prelu", "relu", "leakyrelu")
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 MAX_BYTES = 4_000_000_000  # a larger file is not opened
+TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j"  # of a file by `torch.save` before archives
+AVERAGE_STYLE = "latent_avg"  # lies beside the generator in rosinality's files
 BARE = (  # layouts without a wrapper
     *("old", "middle", "cyclegan", "cyclegan_dropout", "pix2pix", "stargan"),
     *("pytorch", "adain", "vgg_normalised"),
@@ -60,17 +65,25 @@ class Unfit(UserError):
 
 
 def read_tensors(file: Path) -> tuple[State, dict[str, Any]]:
-    """Read the named tensors of a weight file (.pth of any age, or .safetensors), and the options that it notes.
+    """Read the named tensors of a weight file, and the options that it notes.
+
+    It is a .pth of any age, .safetensors, or a .pkl or .pt of a StyleGAN2 generator.
 
     Raises `UsageError` if there is no file, `UserError` if it is damaged or holds code, `Unfit` if it has no weights.
     """
     content, notes = _content(file)
-    state = _unwrap(content)
+    state = as_ours(_unwrap(content))
     try:
         _check(state, file.stat().st_size)
     except Unfit as problem:
         raise unfit(file, state, problem) from None
     return state, notes
+
+
+def read_raw(file: Path) -> dict[str, Any]:
+    """The named tensors of a weight file as they are, of any type, for a network of another package."""
+    content, _ = _content(file)
+    return dict(_unwrap(content))
 
 
 def unfit(file: Path, state: State, problem: Unfit) -> Unfit:
@@ -99,7 +112,10 @@ def _content(file: Path) -> tuple[Any, dict[str, Any]]:
             _refuse_archive(file)
         elif start[:1] != b"\x80":
             raise UserError(_name_content(file))
-        with warnings.catch_warnings(action="ignore"):  # about pickles of other ages
+        elif TORCH_MAGIC not in start:
+            return read_generator(file), {}
+        # rosinality's training writes its arguments beside the weights; warnings are about pickles of other ages
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals([Namespace]):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except UserError:
         raise
@@ -175,9 +191,10 @@ def _unwrap(content: Any) -> State:
             return {}
         nested = {k: v for k, v in content.items() if isinstance(v, Mapping) and k != NOTE}
         inner = next((k for k in WRAPPERS if k in nested), next(iter(nested)) if len(nested) == 1 else None)
-        if inner is None or any(isinstance(v, Tensor) for v in content.values()):
+        if inner is None or any(isinstance(v, Tensor) for k, v in content.items() if k != AVERAGE_STYLE):
             break
-        content = nested[inner]
+        average = {AVERAGE_STYLE: content[AVERAGE_STYLE]} if AVERAGE_STYLE in content else {}
+        content = {**nested[inner], **average}
     state = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
     bare = {re.sub(r"^(module\.|_orig_mod\.)+", "", k): v for k, v in state.items()}
     for player in PLAYERS:

@@ -121,6 +121,32 @@ def compact_infer(shapes: Shapes) -> Options:
     }
 
 
+def span_infer(shapes: Shapes) -> Options:
+    """Infer SPAN's options; published files without the mean colour hold `no_norm`."""
+    channels = size(shapes, "conv_1.sk.weight", 1, 3)
+    return {
+        "channels": channels,
+        "scale": max(1, math.isqrt(size(shapes, "upsampler.0.weight", 0, 16 * channels) // channels)),
+        "width": size(shapes, "conv_1.sk.weight", 0, 48),
+        "norm": "no_norm" not in shapes,
+    }
+
+
+def realplksr_infer(shapes: Shapes) -> Options:
+    """Infer RealPLKSR's options; files do not say the groups of its norm."""
+    channels, width = size(shapes, "feats.0.weight", 1, 3), size(shapes, "feats.0.weight", 0, 64)
+    last = min(max(numbers(shapes, r"feats\.(\d+)\.weight"), default=30), len(shapes))
+    return {
+        "channels": channels,
+        "scale": max(1, math.isqrt(size(shapes, f"feats.{last}.weight", 0, 16 * channels) // channels)),
+        "width": width,
+        "blocks": max(0, last - 2),
+        "kernel": size(shapes, "feats.1.lk.conv.weight", 2, 17),
+        "part": size(shapes, "feats.1.lk.conv.weight", 0, max(width // 4, 1)),
+        "attention": "feats.1.attn.f.0.weight" in shapes,
+    }
+
+
 def resnet_infer(first: str, block: str, up: str) -> Callable[[Shapes], Options]:
     """A function that infers a residual network's options; the arguments are names in the file, `{}` is a number.
 
@@ -166,6 +192,8 @@ LAYOUTS = (
     Layout("compact", "compact", "Compact (SRVGGNetCompact)", "body.0.weight", compact_infer, same_name),
     Layout("basicsr", "msrresnet", "MSRResNet in BasicSR's layout", "conv_first.weight", basicsr, same_name),
     Layout("mmagic", "msrresnet", "MSRResNet in MMagic's layout", "conv_first.weight", mmagic, mmagic_name),
+    Layout("span", "span", "SPAN", "conv_1.sk.weight", span_infer, same_name),
+    Layout("realplksr", "realplksr", "RealPLKSR", "feats.1.channel_mixer.0.weight", realplksr_infer, same_name),
     Layout("ganvas", "srresnet", "SRResNet in ganvas' own layout", "first.0.weight", srresnet, same_name),
 )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from .layouts import LAYOUTS, Layout, Options, Shapes, numbered, numbers, same_name, size
 from .layouts_style import STATISTICS, STYLE
+from .layouts_stylegan2 import STYLEGAN2
 
 DEEPEST = 14  # most halvings of a U-Net
 
@@ -148,4 +149,4 @@ TRANSLATION = (
 )
 
 
-KNOWN = (*LAYOUTS, *TRANSLATION, *STYLE)
+KNOWN = (*LAYOUTS, *TRANSLATION, *STYLE, *STYLEGAN2)

@@ -19,9 +19,8 @@ NETWORKS: tuple[tuple[str, str, str], ...] = (  # title, what to do, patterns th
     ("NAFNet, a network for restoration", ELSEWHERE, r"(encoders|middle_blks)\.\d+\.(\d+\.)?(beta|sca\.1)"),
     ("RCAN, a network for super-resolution", ELSEWHERE, r"body\.\d+\.body\.\d+\.body\.\d+\.conv_du|rcab.*attention"),
     ("EDSR, a network for super-resolution", ELSEWHERE, r"^(model\.)?head\.0\.weight$ ^(model\.)?tail\.0\.0\.weight$"),
-    ("SPAN, a network for super-resolution", ELSEWHERE, r"block_\d\.c1_r\.|conv_1\.eval_conv\."),
     ("OmniSR, a network for super-resolution", ELSEWHERE, r"residual_layer\.\d+\.residual_layer\."),
-    ("PLKSR, a network for super-resolution", ELSEWHERE, r"feats\.\d+\.(lk|plk)\."),
+    ("PLKSR, a network for super-resolution", ELSEWHERE, r"\.(channe_mixer|layer_norm)\.|to_img\.(offset|init_pos)"),
     ("waifu2x's CUnet or Real-CUGAN", ELSEWHERE, r"^unet1\.conv1\.conv\.0\.weight$"),
     ("GFPGAN, a network for faces", FACES, r"stylegan_decoder\.|toRGB\.\d"),
     ("CodeFormer, a network for faces", FACES, r"quantize\.embedding\.weight ft_layers|idx_pred_layer"),
@@ -41,7 +40,9 @@ NETWORKS: tuple[tuple[str, str, str], ...] = (  # title, what to do, patterns th
     ("SPADE's generator", TRAINED, r"head_0\.norm_0\.mlp_(shared|gamma)"),
     ("MUNIT's generator", TRAINED, r"enc_content\.model\.|gen_a\.enc"),
     ("U-GAT-IT's generator", TRAINED, r"gap_fc\.weight|DownBlock\.1\."),
-    ("StyleGAN2's generator in rosinality's layout", FACES, r"^style\.1\.weight$ convs\.0\.conv\.modulation"),
+    ("StyleGAN3's generator", FACES, r"^synthesis\.input\.(freqs|transform)$"),
+    ("a StyleGAN2 generator of another design", FACES, r"^style\.1\.weight$ convs\.0\.conv\.modulation"),
+    ("a StyleGAN2 generator of another design", FACES, r"^mapping\.fc0\.weight$ ^synthesis\.b4\."),
     ("a network of vision and language (CLIP)", FACES, r"visual\.transformer\.resblocks|text_model\.encoder"),
 )
 

@@ -12,8 +12,10 @@ from .help import expand_groups, option_group
 
 if TYPE_CHECKING:
     from ..inference.batch import Batch
+    from ..inference.enhance import EnhanceOptions, Enhancer
     from ..inference.faces import FaceRestorer
     from ..inference.inpaint import Inpainter
+    from ..inference.side_by_side import SideBySide
     from ..models.resolve import ImageModel
     from ..policy import Policy
 
@@ -38,6 +40,9 @@ class ResultArguments:
     keep_colours: Annotated[
         bool, blend_option("--keep-colours", help="Keep the broad colours and brightness of the input.")
     ] = False
+    tta: Annotated[
+        bool, blend_option("--tta", help="Average the eight flips and turns of the image, in eight times the time.")
+    ] = False
     grain: Annotated[float, blend_option(help="Standard deviation of noise to add, in levels of 255.")] = 0.0
 
 
@@ -61,6 +66,7 @@ class NetworkArguments:
 
     device: Device = "auto"
     precision: Annotated[str, typer.Option(help="Precision: auto, fp32 or bf16.")] = "auto"
+    engine: Annotated[str, typer.Option(help="Engine: auto, torch, openvino or onnxruntime.")] = "auto"
     model_scale: Annotated[int | None, weight_option(help="Scale of a weight file.", show_default="detected")] = None
     activation: Annotated[
         str | None,
@@ -75,6 +81,11 @@ class PlaceArguments:
     mask: Annotated[Path | None, place_option(help="Inpaint: image, white in holes, or a folder of them.")] = None
     faces: Annotated[bool, place_option("--faces", help="Restore faces alone, by a model of aligned faces.")] = False
     face_size: Annotated[int, place_option(help="Pixels a side of the crops that a face model takes.")] = 512
+
+    @property
+    def names_parts(self) -> bool:
+        """True if parts of an image are changed, not the whole."""
+        return self.mask is not None or self.faces
 
     def check(self, model: str | None, result: ResultArguments, tiles: TileArguments) -> None:
         """Raise `UsageError` for options that have no effect on parts of an image, and for faces without a model."""
@@ -105,7 +116,8 @@ def upscale(
     output: Output,
     *,
     model: Annotated[
-        str | None, typer.Option(help="Run, weight file, embedded or bicubic.", show_default="embedded")
+        str | None,
+        typer.Option(help="Run, weight file, embedded or bicubic; a,b: side by side.", show_default="embedded"),
     ] = None,
     result: ResultArguments,
     alpha: Alpha = "transparency",
@@ -131,7 +143,9 @@ def restore(
     source: Input,
     output: Output,
     *,
-    model: Annotated[str | None, typer.Option(help="Run, weight file or embedded.", show_default="clean")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Run, weight file or embedded; a,b: side by side.", show_default="clean")
+    ] = None,
     places: PlaceArguments,
     result: ResultArguments,
     alpha: Alpha = "transparency",
@@ -167,29 +181,71 @@ def _change_images(
 ) -> None:
     """Enhance every image of a batch, or the places in it."""
     from ..inference.batch import own_size, run_jobs
-    from ..inference.enhance import EnhanceOptions, Enhancer, Target
+    from ..inference.engines import choose_engine, convert
+    from ..inference.enhance import Enhancer
+    from ..inference.side_by_side import SideBySide
     from ..models.cards import NAMES, PLAIN
-    from ..models.resolve import resolve
+    from ..models.resolve import split_models
     from ..policy import Policy, keep_large_buffers
 
     keep_large_buffers(one_heap=True)
-    target = Target(result.outscale, result.width, result.height)
-    tile, overlap = (
-        _parse_pixels("--tile", tiles.tile, "auto", 16),
-        _parse_pixels("--overlap", tiles.overlap, "exact", 0),
-    )
-    options = EnhanceOptions(target, result.strength, result.keep_colours, result.grain, tile, overlap, tiles.wrap)
+    options = _enhance_options(result, tiles)
     policy = Policy.choose(network.device, network.precision)
     say_hidden([*NAMES, PLAIN], name, result.psnr_model)
-    model = resolve(name, scale=network.model_scale, activation=network.activation, verb=verb)
-    base = resolve(result.psnr_model, verb=verb) if result.psnr_model else None
-    worker = places.changer(model, policy, result.strength) or Enhancer(model, policy, options, base)
-    size = worker.size if isinstance(worker, Enhancer) else own_size
+    engine = "torch" if places.names_parts else choose_engine(network.engine, policy)
+    models = [convert(_resolve(one, network, verb), engine) for one in split_models(name)]
+    base = _resolve(result.psnr_model, NetworkArguments(), verb) if result.psnr_model else None
+    worker = _choose_worker(models, base, places, policy, options)
+    size = worker.size if isinstance(worker, (Enhancer, SideBySide)) else own_size
     with BatchConsole(batch) as display:
         for outcome in run_jobs(batch, worker.change, display.progress, size):
             display.show(outcome)
-    about = {"model": model.name, "scale": worker.scale}
-    display.finish({**about, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
+    about = {"model": name, "scale": worker.scale, "architecture": ", ".join(m.architecture for m in models)}
+    about |= {"loader": ", ".join(dict.fromkeys(m.loader for m in models)), "tta": result.tta}
+    precision = policy.precision if engine == "torch" else "fp32"
+    about |= {"engine": engine, "device": str(policy.device), "precision": precision}
+    display.finish(about, as_json=as_json)
+
+
+def _enhance_options(result: ResultArguments, tiles: TileArguments) -> "EnhanceOptions":
+    """The options of an `Enhancer`; raises `UsageError` for values out of range."""
+    from ..inference.enhance import EnhanceOptions, Target
+
+    target = Target(result.outscale, result.width, result.height)
+    look = (result.strength, result.keep_colours, result.grain)
+    tile = _parse_pixels("--tile", tiles.tile, "auto", 16)
+    overlap = _parse_pixels("--overlap", tiles.overlap, "exact", 0)
+    return EnhanceOptions(target, *look, tile, overlap, tiles.wrap, result.tta)
+
+
+def _choose_worker(
+    models: "list[ImageModel]",
+    base: "ImageModel | None",
+    places: PlaceArguments,
+    policy: "Policy",
+    options: "EnhanceOptions",
+) -> "Enhancer | Inpainter | FaceRestorer | SideBySide":
+    """The change of the images or of parts of them: by one model, or by several side by side."""
+    from ..errors import UsageError
+    from ..inference.enhance import Enhancer
+    from ..inference.side_by_side import SideBySide
+
+    if len(models) == 1:
+        return places.changer(models[0], policy, options.strength) or Enhancer(models[0], policy, options, base)
+    if places.names_parts or base:
+        name = "psnr-model" if base else "mask" if places.mask else "faces"
+        raise UsageError(f"--{name} takes one --model, and these are {len(models)}.")
+    return SideBySide(models, policy, options)
+
+
+def _resolve(name: str, network: NetworkArguments, verb: str) -> "ImageModel":
+    """Load a model, and say which package built one that is not built here."""
+    from ..models.resolve import OWN_LOADER, resolve
+
+    model = resolve(name, scale=network.model_scale, activation=network.activation, verb=verb)
+    if model.loader != OWN_LOADER:
+        say(f"{name}: {model.architecture}, x{model.network.scale}, read by {model.loader}.")
+    return model
 
 
 def _parse_pixels(name: str, text: str, word: str, least: int) -> int | None:

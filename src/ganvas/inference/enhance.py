@@ -4,7 +4,7 @@ import copy
 import math
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ..imaging.resize import resize, resize_bands
 from ..models.resolve import PLAIN, ImageModel
 from ..policy import Policy, give_back_buffers
 from .batch import Share
-from .tiling import Source, Tiler, as_slice
+from .tiling import Source, Tiler, TileRules, as_slice
 
 IN_MEMORY = 256 << 20  # bytes: a larger result lies in a file until it is saved
 BROAD = 15  # pixels: structures of that width are colour, not detail
@@ -69,6 +69,7 @@ class EnhanceOptions:
     tile: int | None = None  # side of a tile in pixels, 0 for the whole image, None for what fits into memory
     overlap: int | None = 64  # largest tile overlap in pixels that is computed exactly, None for no limit
     wrap: bool = False  # the image is a texture that repeats
+    tta: bool = False  # the average over the eight flips and turns of the image
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -162,6 +163,7 @@ class Enhancer:
         options: EnhanceOptions = EnhanceOptions(),
         base: ImageModel | None = None,
     ):
+        policy = replace(policy, bf16=policy.bf16 and not model.network.float32_only)
         self.model, self.policy, self.options = model, policy, options
         self._check(base)
         base = base if options.strength < 1 else None
@@ -172,7 +174,9 @@ class Enhancer:
         def tiler(alpha: int, plane: bool = False) -> Tiler:
             fast, exact = (Blended(model, networks, options, plane).eval() for networks in placed)
             channels, tile, overlap = model.channels + alpha, options.tile, options.overlap
-            return Tiler(fast, policy, channels, tile=tile, overlap=overlap, fallback=exact)
+            about = TileRules(model.network.scale, model.network.multiple, model.network.tileable)
+            tta = options.tta
+            return Tiler(fast, policy, channels, tile=tile, overlap=overlap, fallback=exact, rules=about, tta=tta)
 
         self.tilers = {alpha: tiler(alpha) for alpha in (0, 1)}  # by number of alpha channels
         self.plane_tiler = cache(partial(tiler, 1, plane=True))  # which few images need

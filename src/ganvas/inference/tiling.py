@@ -6,7 +6,7 @@ are blended and the error is measured; a network with a global operation is give
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..policy import Policy, free_memory, is_out_of_memory
 from .receptive_field import ReceptiveField, trace_receptive_field
 
 BLEND_MARGIN = 32  # pixels of margin where the exact one is too large
+UNTRACED_BYTES = 30_000.0  # of temporaries for a pixel, where they are unknown: a transformer of 180 channels
 MIN_TILE = 16  # pixels: if a tile of this side does not fit into memory, the image fails
 MIN_MEMORY, MAX_MEMORY = 64 << 20, 512 << 20  # bytes of temporaries; the maximum is for the CPU
 Box = tuple[int, int, int, int]  # top, bottom, left, right, in pixels of the input
@@ -106,11 +107,43 @@ def fade_weights(start: int, stop: int, length: int, half: int, scale: Fraction)
     return first, last, torch.minimum(up, down).clamp(0, 1)
 
 
+def average_turns(network: nn.Module, x: Tensor) -> Tensor:
+    """Mean of a network's images of the eight flips and turns of x (N, C, H, W), each turned back.
+
+    Lim et al. 2017, section 3.4: the self-ensemble.
+    """
+    total: Tensor | None = None
+    for turns in range(4):
+        for flipped in (False, True):
+            turned = x.rot90(turns, (2, 3))
+            y = network((turned.flip(3) if flipped else turned).contiguous(memory_format=torch.channels_last))
+            y = (y.flip(3) if flipped else y).rot90(-turns, (2, 3))
+            total = y.clone() if total is None else total.add_(y)
+    assert total is not None
+    return total.div_(8)
+
+
+@dataclass(frozen=True)
+class TileRules:
+    """Facts about a network that tiling needs where its operations do not show them."""
+
+    scale: int = 1  # side of the output as a multiple of the input's
+    multiple: int = 1  # tiles begin at multiples of it
+    tileable: bool = False  # tiles may be blended though the network looks at the whole image
+
+    def complete(self, field: ReceptiveField) -> ReceptiveField:
+        """The field with the rules: all that is known of a network that cannot be traced."""
+        if field.is_global and not field.bytes_per_pixel:
+            field = replace(field, scale=Fraction(self.scale), bytes_per_pixel=UNTRACED_BYTES)
+        return replace(field, multiple=math.lcm(field.multiple, self.multiple))
+
+
 class Tiler:
     """A network applied to images of any size, tile by tile.
 
     `tile` is the side of a tile in pixels of the input, 0 for the whole image, None for what fits into memory;
-    `overlap` is the largest margin that is computed exactly, None for no limit; `fallback` is the network in float32.
+    `overlap` is the largest margin that is computed exactly, None for no limit; `fallback` is the network in float32;
+    `tta` averages the images of the eight flips and turns of a tile.
     """
 
     def __init__(
@@ -122,10 +155,13 @@ class Tiler:
         tile: int | None = None,
         overlap: int | None = 64,
         fallback: nn.Module | None = None,
+        rules: TileRules = TileRules(),
+        tta: bool = False,
     ):
-        self.network, self.policy, self.tile, self.overlap = network, policy, tile, overlap
+        self.network, self.policy, self.tile, self.overlap, self.tta = network, policy, tile, overlap, tta
         self.exact = fallback or network  # in float32, for where bf16 is not finite
-        self.field: ReceptiveField = trace_receptive_field(self.exact, channels)
+        self.field: ReceptiveField = rules.complete(trace_receptive_field(self.exact, channels))
+        self.tileable = rules.tileable or not self.field.is_global
         self.bf16, self.limit = policy.bf16, math.inf  # both shrink after a failure, and stay so
         self.measured = False  # the error at a seam
         self.notes: list[str] = []
@@ -156,16 +192,22 @@ class Tiler:
     def grid_for(self, source: Source) -> Grid:
         """Choose the tiles of an image."""
         f, (height, width) = self.field, source.size
-        exact = self.overlap is None or f.radius <= self.overlap
+        exact = not f.is_global and (self.overlap is None or f.radius <= self.overlap)
         margin = _round_up(f.radius if exact else BLEND_MARGIN, f.multiple)
-        if f.is_global or self.tile == 0:
-            return Grid((0, height), (0, width), margin if source.wrap else 0, 0)
+        if self.tile == 0 or not self.tileable or (f.is_global and self._fits(height * width)):
+            return Grid((0, height), (0, width), margin if source.wrap and not f.is_global else 0, 0)
         fade = 0 if exact else margin
         if self.tile is None:
             return choose_grid(source.size, margin, fade, f.multiple, min(self.limit, self.pixels_per_tile(margin)))
         side = max(self.tile, fade + f.multiple)
-        edges = [tile_edges(n, max(round(n / side), 1), f.multiple) for n in source.size]
+        counts = (n // side if fade else round(n / side) for n in source.size)  # fades must not meet
+        edges = [tile_edges(n, max(count, 1), f.multiple) for n, count in zip(source.size, counts)]
         return Grid(edges[0], edges[1], margin, fade)
+
+    def _fits(self, pixels: int) -> bool:
+        """True if an image is computed at once: no tile size is given, and it takes a third of the memory at most."""
+        needed = pixels * self.field.bytes_per_pixel
+        return self.tile is None and pixels <= self.limit and needed <= free_memory(self.policy.device) // 3
 
     def pixels_per_tile(self, margin: int) -> float:
         """Pixels that a tile may have, margin included, by the free memory and no more than is of use.
@@ -225,7 +267,7 @@ class Tiler:
 
     def _can_split(self, box: Box) -> bool:
         longest = max(box[1] - box[0], box[3] - box[2])
-        return not self.field.is_global and self.tile != 0 and longest >= 2 * max(MIN_TILE, self.field.multiple)
+        return self.tileable and self.tile != 0 and longest >= 2 * max(MIN_TILE, self.field.multiple)
 
     def _shrink(self, box: Box, margin: int) -> None:
         """Halve the size of tiles from now on; raises `UserError` if they are the smallest already."""
@@ -234,8 +276,8 @@ class Tiler:
             torch.cuda.empty_cache()
         if not self._can_split(box):
             f = self.field
-            whole = f", which this network needs to see at once ({f.global_operation})" if f.is_global else ""
-            way_out = "let --tile be auto" if self.tile == 0 and not f.is_global else "scale the image down"
+            whole = "" if self.tileable else f", which this network needs to see at once ({f.global_operation})"
+            way_out = "let --tile be auto" if self.tile == 0 and self.tileable else "scale the image down"
             raise UserError(f"There is too little memory for {size} pixels{whole}; {way_out}.")
         if self.limit == math.inf:
             self.notes.append(f"tiles of {size} pixels did not fit into memory and were halved")
@@ -260,26 +302,32 @@ class Tiler:
         x = x.to(self.policy.device, torch.float32).contiguous(memory_format=torch.channels_last)
         if self.bf16:
             with self.policy.autocast():
-                out = self.network(x)
+                out = self._apply(self.network, x)
             if torch.isfinite(out).all():
                 return out
             self.bf16 = False
             self.notes.append("bf16 was not finite, so float32 is used")
-        out = self.exact(x)
+        out = self._apply(self.exact, x)
         if not torch.isfinite(out).all():
             raise UserError("The network's numbers are not finite, even in float32; its weights, or the image, are.")
+        return out
+
+    def _apply(self, network: nn.Module, x: Tensor) -> Tensor:
+        """Images of x by a network, or with `tta` the mean over its flips and turns."""
+        out: Tensor = average_turns(network, x) if self.tta else network(x)
         return out
 
     def _add_notes(self, grid: Grid, source: Source) -> None:
         """Note that the whole image is processed at once, or the error of blended tiles."""
         f = self.field
-        if f.is_global:
+        if f.is_global and grid.tiles == 1:
             self.notes.append(f"the network looks at the whole image ({f.global_operation}), so it is not tiled")
         elif grid.fade and grid.tiles > 1 and not self.measured:
             self.measured = True
             off = np.abs(127.5 * self.seam_error(grid, source))
+            sees = f"the whole image ({f.global_operation})" if f.is_global else f"{f.radius} pixels around"
             self.notes.append(
-                f"the network sees {f.radius} pixels around; tiles see {grid.margin} and blend. Against seeing twice as"
+                f"the network sees {sees}; tiles see {grid.margin} and blend. Against seeing twice as"
                 f" far, a seam is off by {np.sqrt(np.square(off).mean()):.2f} of 255 levels, {off.max():.2f} at most"
             )
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..catalog import NETWORKS
 from ..checkpoints.files import ACTIVATIONS, Checkpoint
 from .recognise import build_blank, read
 
@@ -31,6 +32,9 @@ def read_checkpoint(file: Path | str, *, scale: int | None = None, activation: s
 def build_network(checkpoint: Checkpoint) -> nn.Module:
     """Build the network of a checkpoint with its weights, in evaluation mode and frozen."""
     network = build_blank(checkpoint.network, checkpoint.options)
+    if dict(network.named_buffers()).keys() - network.state_dict().keys():
+        with torch.random.fork_rng(devices=[]):  # fixed filters, which no file holds, are computed
+            network = NETWORKS[checkpoint.network](**checkpoint.options)
     network.load_state_dict(checkpoint.state, assign=True)
     return network.eval().requires_grad_(False)
 

@@ -16,6 +16,7 @@ from ..data.batches import iterate_once
 from ..data.dataset import CHANNEL_NAMES, Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, UserError, did_you_mean
+from ..game import StyleBased
 from ..imaging.values import as_given, to_batch
 from ..latent.codes import Codes, codes_of_seeds
 from ..latent.directions import Direction, edit, mix
@@ -25,6 +26,7 @@ from ..paths import user_path
 from ..policy import Policy, PrecisionName, RandomNumbers, seed_generators
 from ..run import read_config, read_weights, saved_facts
 from ..tasks.base import Label, Task
+from ..tasks.generation import AppliedGeneration
 from ..tasks.label_translation import AppliedLabelTranslation
 from ..tasks.translation import Applied
 from .cards import EMBEDDED, embedded_card
@@ -317,17 +319,21 @@ def load(
 
 
 def load_foreign(file: Path, device: str, precision: PrecisionName) -> Model:
-    """Load an image-to-image network of another project; raises `UserError` for a file that holds none."""
+    """Load an image-to-image network or a generator of another project; raises `UserError` for other files."""
     checkpoint = read_checkpoint(file)
     if checkpoint.network in HALVES:
         raise UsageError(f"{file} {HALVES[checkpoint.network]}.")
-    policy = Policy.choose(device, precision)
-    channels = checkpoint.options["channels"]
-    data = {"channels": channels, "source_channels": checkpoint.options.get("source_channels", channels)}
-    attributes, network = checkpoint.options.get("attributes"), build_network(checkpoint)
-    task: Task = AppliedLabelTranslation(network, attributes) if attributes else Applied(network)
+    policy, options, network = Policy.choose(device, precision), checkpoint.options, build_network(checkpoint)
+    channels, attributes = options["channels"], options.get("attributes")
+    data: dict[str, Any] = {"channels": channels, "class_names": []}
+    if isinstance(network, StyleBased):
+        data |= {"resolution": list(options["resolution"]), "classes": options["classes"]}
+        task: Task = AppliedGeneration(network, options["classes"])
+    else:
+        data["source_channels"] = options.get("source_channels", channels)
+        task = AppliedLabelTranslation(network, attributes) if attributes else Applied(network)
     policy.place(task)
-    return Model(task.eval().requires_grad_(False), policy, {"data": {**data, "class_names": []}})
+    return Model(task.eval().requires_grad_(False), policy, {"data": data})
 
 
 @contextmanager

@@ -1,25 +1,31 @@
 """Resolve `--model` to a network from images to images: an embedded model, a run, a model folder, a weight file."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from ..checkpoints.files import Unfit, read_raw
 from ..errors import UsageError
 from ..game import ImageToImage
 from ..paths import shell_word, user_path
 from .cards import PLAIN, embedded_card, no_model
+from .extras import Foreign, Known, read_by_extra
 from .foreign import build_network, read_checkpoint
 from .hub import fetch, is_hub_name
+from .onnx_file import read_onnx
 
 if TYPE_CHECKING:
     from ..tasks.base import Task
     from .model import Model
 
+OWN_LOADER = "ganvas"
 COMMANDS = {  # of networks that do not enlarge, for messages
-    **dict.fromkeys(("translation_generator", "unet_generator", "stargan_generator"), "translate"),
-    **dict.fromkeys(("transformer_net", "adain_decoder"), "stylize"),
+    **dict.fromkeys(("translation_generator", "unet_generator", "stargan_generator"), "translate --model"),
+    **dict.fromkeys(("transformer_net", "adain_decoder"), "stylize --model"),
+    "stylegan2_generator": "sample",
 }
 
 
@@ -37,6 +43,8 @@ class ImageModel:
     network: ImageToImage  # in evaluation mode and frozen, float32: (N, channels, H, W) in [-1, 1] to images
     channels: int  # of its input images
     name: str
+    architecture: str = ""  # of a weight file
+    loader: str = OWN_LOADER  # what built the network: ganvas, or the package of an extra
 
 
 def weight_file(model: Path | str) -> Path:
@@ -46,6 +54,13 @@ def weight_file(model: Path | str) -> Path:
     if not (file := user_path(model, "The model")).exists():
         raise no_model(model)
     return file
+
+
+def split_models(names: str) -> list[str]:
+    """The names in `a,b`; a path with a comma that exists is one."""
+    if "," not in names or os.path.exists(names):
+        return [names]
+    return [name for part in names.split(",") if (name := part.strip())]
 
 
 def resolve(
@@ -66,10 +81,15 @@ def resolve(
         return _resolve_folder(path, str(model), verb)
     if not path.exists():
         raise no_model(model, verb)
-    checkpoint = read_checkpoint(path, scale=scale, activation=activation)
+    if path.suffix.lower() == ".onnx":
+        return _foreign(read_onnx(path), "onnxruntime", str(model), verb)
+    try:
+        checkpoint = read_checkpoint(path, scale=scale, activation=activation)
+    except Unfit as problem:
+        return _foreign(*read_by_extra(path, read_raw(path), problem), str(model), verb)
     network, title = build_network(checkpoint), checkpoint.title
     command = COMMANDS.get(checkpoint.network)
-    way_out = f" Use `ganvas {command} --model {model}`." if command else ""
+    way_out = f" Use `ganvas {command} {model}`." if command else ""
     if not isinstance(network, ImageToImage):
         raise UsageError(f"{model} ({title}) needs more than an image or gives none; it cannot be used here.{way_out}")
     if verb == "upscale" and command:
@@ -79,7 +99,17 @@ def resolve(
     if outputs != channels:
         needs = f"{verb} is for networks from grey to grey or from RGB to RGB."
         raise UsageError(f"{model} ({title}) takes {channels} channel(s) and gives {outputs}; {needs}")
-    return ImageModel(network, int(channels), str(model))
+    return ImageModel(network, int(channels), str(model), title)
+
+
+def _foreign(known: Known, loader: str, name: str, verb: str) -> ImageModel:
+    """The model of a network that another package runs; raises `UsageError` for one that changes the channels."""
+    if known.inputs != known.outputs:
+        raise UsageError(
+            f"{name} ({known.architecture}) takes {known.inputs} channel(s) and gives {known.outputs}; {verb} is for"
+            " networks from grey to grey or from RGB to RGB."
+        )
+    return ImageModel(Foreign(known).eval().requires_grad_(False), known.inputs, name, known.architecture, loader)
 
 
 def _resolve_folder(folder: Path, name: str, verb: str) -> ImageModel:

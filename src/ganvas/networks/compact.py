@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -54,5 +55,8 @@ class Compact(ImageToImage):
     def forward(self, x: Tensor) -> Tensor:
         maps = to_float32(self.body(to_unit(x))).mul_(2)  # (N, channels scale^2, H, W)
         # 2 (maps + to_unit(x)) - 1, before the pixels are moved: the largest maps of the network are touched once
-        maps.unflatten(1, (-1, self.scale**2)).add_(x[:, :, None])
+        squares = maps.unflatten(1, (-1, self.scale**2))
+        if torch.jit.is_tracing():  # for engines that do not write into parts of a map
+            return F.pixel_shuffle((squares + x[:, :, None]).flatten(1, 2), self.scale)
+        squares.add_(x[:, :, None])
         return F.pixel_shuffle(maps, self.scale)

@@ -115,6 +115,9 @@ TINY = {
     " images=20_000",
     "real_esrgan": "generator.width=32 generator.growth=16 generator.blocks=2 discriminator.width=32 *.lr=4e-4 batch=16"
     " patch=96 images=30_000",
+    "span": "generator.width=24 g_optimizer.lr=1e-3 batch=16 patch=96 images=60_000",
+    "realplksr": "generator.width=32 generator.blocks=4 generator.kernel=9 g_optimizer.lr=1e-3 batch=16 patch=64"
+    " images=40_000",
     "denoise": "generator.width=32 generator.blocks=4 g_optimizer.lr=1e-3 patch=48 images=60_000",
     "deblur": "generator.width=32 generator.growth=16 generator.blocks=2 g_optimizer.lr=1e-3 patch=64 images=40_000",
     "dejpeg": "generator.width=32 generator.blocks=4 g_optimizer.lr=1e-3 patch=48 images=60_000",
@@ -161,6 +164,8 @@ SMALL = {
     "esrgan_psnr": "generator.width=48 generator.growth=24 generator.blocks=6 images=1_000_000",
     "real_esrgan": "generator.width=48 generator.growth=24 generator.blocks=6 discriminator.width=48 batch=16"
     " patch=128 images=1_000_000",
+    "span": "batch=16 patch=192 images=2_000_000",
+    "realplksr": "generator.width=48 generator.blocks=12 generator.kernel=13 batch=16 patch=192 images=1_000_000",
     "denoise": "generator.width=48 generator.blocks=8 images=1_000_000",
     "deblur": "generator.width=48 generator.growth=24 generator.blocks=4 patch=128 images=500_000",
     "dejpeg": "generator.width=48 generator.blocks=8 images=1_000_000",

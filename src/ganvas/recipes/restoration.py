@@ -24,7 +24,9 @@ from ..losses.wrappers import Weighted
 from ..networks import colorize_inpaint as wrappers
 from ..networks import compact as compacts
 from ..networks import patchgan as patch
+from ..networks import realplksr as plksr
 from ..networks import rrdb
+from ..networks import span as spans
 from ..networks import srresnet as residual
 from ..networks import superres_discriminators as superres
 from ..schedule import Cosine, Steps
@@ -112,6 +114,20 @@ def compact() -> Recipe:
     """A small, fast network with L1 alone, as the embedded models (network: Wang et al. 2021)."""
     network = Spec(compacts.Compact, init="kaiming")
     return _pixels(network, Spec(Bicubic, scale=4), lr=1e-3, images=2_000_000)
+
+
+def span() -> Recipe:
+    """SPAN: fast super-resolution by 4, L1 alone (Wan et al. 2024)."""
+    steps = Spec(Steps, at=[0.2, 0.4, 0.6, 0.8], factor=0.5)
+    more: dict[str, Any] = {"images": 64_000_000, "batch": 64, "lr_schedule": steps}
+    return _pixels(Spec(spans.SPAN), Spec(Bicubic, scale=4), side=256, lr=5e-4, **more)
+
+
+def realplksr() -> Recipe:
+    """RealPLKSR with L1 alone; with a discriminator: `real_esrgan --set generator=realplksr` (Lee et al. 2024)."""
+    steps = Spec(Steps, at=[0.22, 0.45, 0.67, 0.89], factor=0.5)
+    more: dict[str, Any] = {"images": 28_800_000, "batch": 64, "lr_schedule": steps}
+    return _pixels(Spec(plksr.RealPLKSR), Spec(Bicubic, scale=4), side=384, **more)
 
 
 def denoise() -> Recipe:

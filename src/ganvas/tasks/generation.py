@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import Spec, options
 from ..errors import UsageError
@@ -184,6 +184,19 @@ class Generation(Task):
         else:
             images = self.maker(z * trunc, label)
         return torch.as_tensor(images).clamp(-1, 1)  # not every generator ends in tanh
+
+
+class AppliedGeneration(Generation):
+    """A trained generator (N, latent) to images without losses, such as one of another project.
+
+    With `classes` it takes labels (N,) int64.
+    """
+
+    def __init__(self, network: nn.Module, classes: int = 0):
+        Task.__init__(self)
+        self.generator, self.classes, self.attributes = network, classes, 0
+        self.prior, self.conditional = "normal", bool(classes)
+        self.needs = frozenset({"image", "label"} if classes else {"image"})
 
 
 def check_length(name: str, vectors: Tensor, size: int) -> None:

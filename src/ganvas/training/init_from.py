@@ -40,8 +40,8 @@ def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str], *, replace:
     These are all of a weight file's network, which with `replace` also replace those that the recipe sets, and the
     `written` ones of a run's networks, such as a filter, where the recipe does not set them.
     """
-    if file := source_file(source):
-        return inherit_options(recipe, read_checkpoint(file), replace=replace)
+    if weights := source_file(source):
+        return inherit_options(recipe, read_checkpoint(weights), replace=replace)
     card = embedded_card(source)
     config = (card.locate() if card else user_path(source)) / "config.json"
     saved = read_config(config) if os.path.isfile(config) else {}  # False too for a name that no system takes
