@@ -51,11 +51,11 @@ FAST = f"batch=32 *.lr=2e-3 {NO_MOMENTUM} ema_images=4_000 {FALL}"
 DENSE = f"generator={G_DENSE} discriminator={D_DENSE} *.width=32 {FAST}"
 DENSE_SPECTRAL = f"generator={G_DENSE} discriminator={D_SPECTRAL} *.width=32 {FAST}"
 G_PLAIN = "generator=dcgan_generator(latent=64) generator.width=32"  # by label a dense one may draw one image a class
+LONG = "ema_images=8_000 lr_schedule=linear(begin=0.4,to=0.02) images=180_000"
 LAZY_R1 = "penalties=[r1(gamma=0.5,every=8)]"
-R3_FAST = "penalties=[r1(gamma=0.5,every=8),r2(gamma=0.5,every=8)] augment=[]"
+R3 = "penalties=[r1(gamma=0.5,every=8),r2(gamma=0.5,every=8)] augment=[]"
 # R3GAN's blocks and StyleGAN2's discriminator take 3 to 10 times as long a step as DCGAN's bodies of this width.
 ON_DCGAN = "generator=dcgan_generator(width=32) discriminator=dcgan_discriminator(width=32,norm='none') batch=32"
-R3 = f"{R3_FAST} *.lr=1e-3 ema_images=5_000 images=200_000"
 STYLE = "generator.width=16 generator.max_width=64 generator.mapping=2 generator.mixing=0 g_penalties=[] batch=32"
 STYLE_D = "penalties=[r1(gamma=0.5,every=8)] ema_images=5_000 images=150_000"
 PROJECTED = (
@@ -82,7 +82,7 @@ TINY = {
     "sagan": f"{RESIDUAL} *.attention=8 images=100_000 {FALL}",
     "biggan": "*.width=16 *.growth=4 generator.spectral=false batch=32 d_steps=1 *.lr=4e-4 ema_images=5_000"
     " images=150_000",
-    "r3gan": f"{ON_DCGAN} {R3}",
+    "r3gan": f"{DENSE} {R3} {LONG}",
     "stylegan2": f"{STYLE} discriminator=dcgan_discriminator(width=32,norm='none') {STYLE_D}",
     "ebgan": f"{DCGAN} *.lr=1e-3 loss.margin=0.3 images=150_000 {FALL}",
     "began": "*.width=32 *.batch_norm=true discriminator.error=squared *.lr=5e-4 loss.gamma=1.0 loss.rate=5e-3"
@@ -95,7 +95,7 @@ TINY = {
     "cgan": f"{DENSE} {LAZY_R1} discriminator.join=true images=60_000",
     "acgan": f"{DENSE} {G_PLAIN} {LAZY_R1} discriminator.head=auxiliary_classifier images=40_000",
     "projection": f"{DENSE_SPECTRAL} {G_PLAIN} discriminator.head=projection d_steps=1 fakes=1 *.lr=1e-3 images=60_000",
-    "r3gan_conditional": f"{DENSE} {G_PLAIN} {R3_FAST} discriminator.head=projection images=50_000",
+    "r3gan_conditional": f"{DENSE} {G_PLAIN} {R3} discriminator.head=projection images=50_000",
     "stylegan2_conditional": f"{STYLE} discriminator=dcgan_discriminator(width=32,norm='none',head=projection)"
     f" {STYLE_D}",
     "infogan": "*.width=32 *.hidden=512 batch=64 images=300_000",
