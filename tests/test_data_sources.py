@@ -258,7 +258,7 @@ def test_archives_with_labels(tmp_path: Path) -> None:
 
 WRONG_ARRAYS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "objects": ({"images": np.array([{}, {}])}, "cannot be read as an array of numbers: it holds Python objects"),
-    "wrong shape": ({"images": np.zeros((3, 9, 9, 2))}, "shape (3, 9, 9, 2); images are"),
+    "wrong shape": ({"images": np.zeros((3, 66, 67, 65), np.uint8)}, "shape (3, 66, 67, 65); images are"),
     "nothing": ({"images": np.zeros((0, 9, 9))}, "shape (0, 9, 9)"),
     "wrong range": ({"images": np.full((3, 9, 9), 300.0)}, "float64 from 300 to 300; images are uint8"),
     "not numbers": ({"images": np.full((3, 9, 9), np.nan)}, "float64 from nan to nan"),

@@ -387,7 +387,7 @@ def test_a_plain_module_restores(photographs, tmp_path):
     run = ganvas.train(recipe, data=str(photographs), resolution=16, outdir=tmp_path / "run", set=changes, **QUICK)
     model, x = ganvas.load(run.path, device="cpu", precision="fp32", trust=[Repeat]), torch.rand(1, 4, 8, 8)
     assert model.task.next_step.startswith("ganvas upscale")
-    assert torch.equal(model.task.image_of(x), x)
+    assert torch.equal(model.task.image_of(x, 4), x)
     assert model(Image.open(photographs / "0.png")).size == (160, 128)
 
 

@@ -189,7 +189,7 @@ def test_data_in_memory(images, shape):
         (np.where(LEVELS == 0, np.nan, -0.5), "from nan to nan"),
         (LEVELS.astype(str), "<U3"),
         (LEVELS[0, 0], r"got \(8, 3\)"),
-        (np.zeros((2, 8, 8, 5), np.uint8), r"got \(2, 8, 8, 5\)"),
+        (np.zeros((2, 65, 66, 67), np.uint8), r"got \(2, 65, 66, 67\)"),
         (LEVELS[:0], r"got \(0, 8, 8, 3\)"),
         ([LEVELS[0], LEVELS[0, :4]], r"one shape, got \(4, 8, 3\) and \(8, 8, 3\)"),
         ({"images": LEVELS}, "got dict"),

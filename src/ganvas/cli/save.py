@@ -49,6 +49,8 @@ def _save_folder(batches: Iterator[Tensor], seeds: Sequence[int], output: Path) 
     for images in batches:
         if is_points(images):
             raise UsageError("Points are not images: write them as .npz, or as a scatter plot (.png).")
+        if images.shape[1] not in (1, 3, 4):
+            raise UsageError(f"A PNG has no {images.shape[1]} channels: write the samples as .npz.")
         output.mkdir(parents=True, exist_ok=True)
         for image in to_pil_images(images):
             with atomic_write(next(left)) as temporary:
@@ -89,7 +91,7 @@ def terminal_preview(run: str) -> Any:
 
     images = to_uint8(load(run, device="cpu", precision="fp32").sample(PREVIEW))
     row = np.concatenate(list(images[:, ::2, ::2]), axis=1)
-    row = np.repeat(row, 3, axis=2) if row.shape[2] == 1 else row[..., :3]
+    row = np.repeat(row[..., :1], 3, axis=2) if row.shape[2] < 3 else row[..., :3]
     text = Text()
     for upper, lower in zip(row[::2].tolist(), row[1::2].tolist()):
         for (r, g, b), (x, y, z) in zip(upper, lower):

@@ -22,6 +22,7 @@ from .cache import (
 )
 from .dataset import Dataset, index_classes, keeps_negative
 from .labels import arrange_labels, explain_negative
+from .memory import CHANNELS, MOST_CHANNELS, channel_axis
 
 IMAGE_KEYS = ("images", "image", "x", "x_train", "data", "arr_0", "points")
 LABEL_KEYS = ("labels", "label", "y", "y_train", "targets")
@@ -49,8 +50,9 @@ def write_images(
 def open_arrays(path: Path, options: SourceOptions) -> Dataset:
     """Open an .npy, or an .npz with `images` and optional `labels`, as a data set.
 
-    Images are (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (grey), or numbers read by their range; (N, 2)
-    floats in [-1, 1] are points in the plane.  Labels are (N,) classes or (N, D) floats, where NaN means unlabelled.
+    Images are (N, H, W), (N, H, W, C) or (N, C, H, W) of 1 to 64 channels; uint8, uint16 (grey), or numbers read by
+    their range; (N, 2) floats in [-1, 1] are points in the plane.  Labels are (N,) classes or (N, D) floats, where NaN
+    means unlabelled.
     """
     if _declared_shape(path)[1:] == (2,):
         return _open_points(path, options)
@@ -116,14 +118,17 @@ def _channels_last(images: np.ndarray | None, path: Path) -> tuple[np.ndarray, l
     assert images is not None
     if images.size and images.ndim == 3:
         return images[..., None], []
-    if images.size and images.ndim == 4 and images.shape[3] in (1, 3, 4):
-        return images, []
-    if images.size and images.ndim == 4 and images.shape[1] in (1, 3, 4):
-        return images.transpose(0, 2, 3, 1), ["the array is read as (N, C, H, W)"]
-    raise UserError(
-        f"{path} holds an array of shape {images.shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W)"
-        " with 1, 3 or 4 channels, and points (N, 2) floats."
-    )
+    axis = channel_axis(images.shape) if images.size and images.ndim == 4 else None
+    if axis is None:
+        raise UserError(
+            f"{path} holds an array of shape {images.shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W)"
+            f" with 1 to {MOST_CHANNELS} channels, and points (N, 2) floats."
+        )
+    count = images.shape[axis]
+    which = "" if count in CHANNELS else f" of {count} channels"
+    if axis == 3:
+        return images, [f"the array is read as (N, H, W, C){which}"] if which else []
+    return images.transpose(0, 2, 3, 1), [f"the array is read as (N, C, H, W){which}"]
 
 
 def _conversion(images: np.ndarray, path: Path, levels: Levels | None) -> tuple[type, Conversion, list[str]]:

@@ -20,12 +20,19 @@ CHANNEL_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 LISTED = 12  # largest number of classes and reasons listed in a summary
 
 
+def channel_name(count: int) -> str:
+    """The name of a number of channels; of others than grey, RGB and RGBA, with those that are displayed."""
+    if count in CHANNEL_NAMES:
+        return CHANNEL_NAMES[count]
+    return f"{count} (displayed: {'the first' if count == 2 else 'the first three, as RGB'})"
+
+
 @dataclass(frozen=True)
 class Facts:
     """Properties of the data that networks are built for."""
 
     resolution: tuple[int, int]  # (height, width); (1, 1) for points
-    channels: int  # 1, 3 or 4; 2 for points
+    channels: int  # 1 to 64 (1 grey, 3 RGB, 4 RGBA); 2 for points
     classes: int  # 0 without labels
     kind: Literal["images", "points"] = "images"
     attributes: int = 0  # length of labels that are vectors
@@ -153,7 +160,7 @@ class Dataset:
         if self.facts.kind == "points":
             rows = [("points", f"{len(self):,} in 2 dimensions")]
         else:
-            colours = CHANNEL_NAMES[self.facts.channels]
+            colours = channel_name(self.facts.channels)
             rows = [
                 ("images", f"{len(self):,}"),
                 ("size", f"{width}x{height}{' of each' if self.window else ''}"),
@@ -173,7 +180,7 @@ class Dataset:
         return rows + [("note", note) for note in self.notes]
 
     def _describe_sources(self) -> str:
-        colours = CHANNEL_NAMES[self.facts.source_channels]
+        colours = channel_name(self.facts.source_channels)
         if self.derivation:
             return f"{self.derivation} of the images, {colours}"
         count = 0 if self.sources is None else len(self.sources)

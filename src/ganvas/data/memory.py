@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import UsageError
 
-CHANNELS = (1, 3, 4)
+CHANNELS = (1, 3, 4)  # of usual images
+MOST_CHANNELS = 64
 WAY_OUT = "give uint8 levels, or floats in [-1, 1]: x * 2 - 1 of [0, 1], x / 127.5 - 1 of levels"
 
 
@@ -38,10 +39,29 @@ def as_levels(images: Any) -> np.ndarray:
     if array.dtype.kind == "f" and array.shape[1:] in ((2,), (1, 1, 2)):
         return array.astype(np.float32, copy=False).reshape(-1, 1, 1, 2)
     shape, array = array.shape, array[..., None] if array.ndim == 3 else array
-    first, last = (array.ndim == 4 and array.shape[k] in CHANNELS for k in (1, 3))
-    if not array.size or not (first or last):
-        raise UsageError(f"Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1, 3 or 4 channels, got {shape}.")
-    return _round(array.transpose(0, 2, 3, 1) if first and (channels_first or not last) else array)
+    axis = channel_axis(array.shape, channels_first) if array.ndim == 4 and array.size else None
+    if axis is None:
+        raise UsageError(f"Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 64 channels, got {shape}.")
+    return _round(array.transpose(0, 2, 3, 1) if axis == 1 else array)
+
+
+def channel_axis(shape: Sequence[int], channels_first: bool = False) -> int | None:
+    """The axis of the channels of (N, H, W, C) or (N, C, H, W): 3 or 1; None if neither has 1 to 64 entries.
+
+    Grey, RGB and RGBA decide, then squares, then the smaller one; the last axis where both are alike, or the first
+    for tensors.
+    """
+    ends = (1, 3) if channels_first else (3, 1)
+    sides = {1: (shape[2], shape[3]), 3: (shape[1], shape[2])}
+    possible = [axis for axis in ends if 1 <= shape[axis] <= MOST_CHANNELS]
+    for usual in (
+        [axis for axis in possible if shape[axis] in CHANNELS],
+        [axis for axis in possible if sides[axis][0] == sides[axis][1]],
+        [axis for axis in possible if shape[axis] == min(shape[1], shape[3])],
+    ):
+        if usual:
+            return usual[0]
+    return None
 
 
 def _round(array: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..errors import UsageError
 from .dataset import Facts
 
+PAIR = ("image", "source", "target")  # what is mixed of a batch
 MIXED = 0x4D1  # beside the seed of a run
 
 
@@ -79,7 +80,7 @@ class CutBlur(PairMix):
             raise UsageError(
                 f"cutblur puts targets into sources, and these have {target.shape[0]} and {source.shape[0]} channels."
             )
-        small = torch.nn.functional.adaptive_avg_pool2d(target, source.shape[1:])
+        small = torch.nn.functional.adaptive_avg_pool2d(target, (source.shape[1], source.shape[2]))
         box = draw_box(images, share**0.5, random)
         inside = random.random() < 0.5
         return {"source": paste(source, small, box) if inside else paste(small, source, box)}
@@ -87,7 +88,7 @@ class CutBlur(PairMix):
 
 def mix_pairs(images: dict[str, Tensor], mixtures: Sequence[PairMix], seed: int, start: int) -> dict[str, Tensor]:
     """Mix the pairs of a batch by numbers that follow from its seed and position alone."""
-    pairs = {name: images[name] for name in ("image", "source", "target") if mixtures and name in images}
+    pairs = {name: batch for name, batch in images.items() if mixtures and name in PAIR}
     random = np.random.default_rng([seed, start, MIXED])
     for mixture in mixtures:
         pairs = mixture.mix(pairs, random)

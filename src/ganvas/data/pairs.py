@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..imaging.decode import BadImage, read_image
 from .annotations import summarize_skipped
 from .cache import SourceOptions
-from .dataset import CHANNEL_NAMES, Dataset, fingerprint
+from .dataset import Dataset, channel_name, fingerprint
 from .files import Tree, is_image
 from .folder import Survey, open_tree, survey
 from .names import align_names
@@ -169,7 +169,7 @@ def combine_unpaired(source: Dataset, target: Dataset, *, name: str) -> Dataset:
             f"{name}: unpaired sets are images, and {source.name} or {target.name} is points; give folders of images."
         )
     if source.facts.channels != target.facts.channels:
-        kinds = [f"{side.name} {CHANNEL_NAMES[side.facts.channels]}" for side in (source, target)]
+        kinds = [f"{side.name} {channel_name(side.facts.channels)}" for side in (source, target)]
         raise UserError(f"{name}: both sets need the same channels, and these are {' and '.join(kinds)}; convert one.")
     skipped = [*source.skipped, *target.skipped]
     notes = [*target.notes, *(f"first set: {note}" for note in source.notes)]

@@ -22,7 +22,9 @@ def is_points(images: Tensor) -> bool:
 
 
 def to_pil(pixels: np.ndarray) -> Image.Image:
-    """Convert (H, W, C) uint8 with 1, 3 or 4 channels to a Pillow image of mode L, RGB or RGBA."""
+    """Convert (H, W, C) uint8 to a Pillow image: L, RGB or RGBA; of 2 channels the first, of more the first three."""
+    if pixels.shape[-1] not in (1, 3, 4):
+        pixels = np.ascontiguousarray(pixels[..., : 1 if pixels.shape[-1] == 2 else 3])
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 

@@ -32,8 +32,10 @@ def to_batch(images: Any, channels: int = 0) -> Tensor:
     else:
         array = upright_array(images) if isinstance(images, Image.Image) else np.asarray(images)
     whole = {2: array[None, ..., None], 3: array[None], 4: array}.get(array.ndim)
-    if whole is None or array.dtype != np.uint8 or whole.shape[3] not in (1, 3, 4):
+    if whole is None or array.dtype != np.uint8 or whole.shape[3] not in (1, 3, 4, channels):
         raise UsageError(f"An image is {KINDS}, got {array.dtype} {array.shape}{range_text(array)}.")
+    if channels not in (0, 1, 3, 4, whole.shape[3]):
+        raise UsageError(f"The model takes images of {channels} channels, and these have {whole.shape[3]}.")
     return to_float(np.stack([to_channels(image, channels or whole.shape[3]) for image in whole]))
 
 

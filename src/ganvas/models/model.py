@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -92,10 +93,15 @@ class Model:
         if not self.task.translates:
             use = "sample(n)" if self.task.draws_images else "classify(images)"
             raise UsageError(f"This model does not translate images; use model.{use}.")
-        if not isinstance(images, Tensor):
+        if not isinstance(images, Tensor) and not self._takes_stack(images):
             self.check_channels()
         batch = to_batch(images, self.input_channels(back))
         return as_given(self.apply(batch, label=label, back=back, noise=noise), images)
+
+    def _takes_stack(self, images: Any) -> bool:
+        """True for an array (..., H, W, C) of the model's channels, where these are not grey, RGB or RGBA."""
+        array, inputs = isinstance(images, np.ndarray), self.input_channels()
+        return array and images.ndim > 2 and images.shape[-1] == inputs and inputs not in CHANNEL_NAMES
 
     def input_channels(self, back: bool = False) -> int:
         """Channels of the images that this model translates."""
@@ -109,7 +115,7 @@ class Model:
             kind = "; it predicts the colours of a grey image in L*a*b*" if (inputs, outputs) == (1, 2) else ""
             raise UsageError(
                 f"This model takes {inputs} channel(s) and gives {outputs}{kind}. Images have 1 (grey), 3 (RGB) or 4"
-                " (RGBA); in Python it can be applied to a tensor: model(x)."
+                " (RGBA); in Python it can be applied to an array (H, W, C) or a tensor: model(x)."
             )
 
     def translate(self, images: Tensor, *, label: Label = None, back: bool = False, noise: int | None = None) -> Tensor:

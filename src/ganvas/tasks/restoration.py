@@ -87,10 +87,10 @@ class Restoration(Translation):
     def panel(self, inputs: dict[str, Any]) -> Tensor:
         """The degraded image, with its pixels repeated where it is smaller, the restored one, and the good one."""
         size = inputs["image"].shape[2:]
-        source = interpolate(self.image_of(inputs[self.source]), size=size)
+        source = interpolate(self.image_of(inputs[self.source], inputs["image"].shape[1]), size=size)
         return side_by_side(source, self.sample(inputs), inputs["image"])
 
-    def image_of(self, source: Tensor) -> Tensor:
-        """The image channels of a source, without the mask of holes."""
+    def image_of(self, source: Tensor, channels: int) -> Tensor:
+        """The image channels of a source of images of so many, without the mask of holes."""
         masked = isinstance(self.generator, ImageToImage) and self.generator.masked
-        return source[:, :-1] if masked or source.shape[1] in (2, 5) else source
+        return source[:, :-1] if masked or source.shape[1] == channels + 1 else source

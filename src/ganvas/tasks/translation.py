@@ -72,7 +72,13 @@ class Applied(Translation):
 
 
 def side_by_side(*images: Tensor) -> Tensor:
-    """Images (N, C, H, W) of any channels as strips (N, the most channels, H, sum of W)."""
+    """Images (N, C, H, W) of any channels as strips (N, the most channels, H, sum of W).
+
+    Where some have other channels than grey, RGB and RGBA, unlike the others, the first three of each are displayed.
+    """
+    counts = {p.shape[1] for p in images}
+    if len(counts) > 1 and not counts <= {1, 3, 4}:
+        images = tuple(p[:, : 3 if p.shape[1] > 2 else 1] for p in images)
     most = max(p.shape[1] for p in images)
     return torch.cat([add_channels(p.float(), most) for p in images], 3)
 

@@ -77,10 +77,11 @@ class Degradation:
     """
 
     scale = 1  # factor by which the result is smaller
+    any_channels = False  # it also takes other images than grey, RGB and RGBA
     yields_image = True  # the result has the channels of an image and no mask
 
     def __call__(self, images: Tensor, positions: Sequence[int], *, seed: int, top: int = 255) -> Tensor:
-        """Degrade images (N, C, H, W) in [-1, 1], C = 1, 3 or 4, to (N, C', H / scale, W / scale) in [-1, 1].
+        """Degrade images (N, C, H, W) in [-1, 1], to (N, C', H / scale, W / scale) in [-1, 1].
 
         `positions` are those of the images in the endless order of the data.  The result has whole levels up to `top`,
         255 or 65535, as stored images have.  Transparency is only scaled.
@@ -108,7 +109,7 @@ class Degradation:
 
     def _degrade_one(self, image: Tensor, random: RandomStream, top: int) -> Tensor:
         unit = image.add(1).div(2)
-        degraded = self.degrade(unit[:, :3], random, top)
+        degraded = self.degrade(unit[:, :3] if image.shape[1] == 4 else unit, random, top)
         if image.shape[1] == 4:
             alpha = unit[:, 3:] if self.scale == 1 else resize(unit[:, 3:], scale=1 / self.scale)
             degraded = torch.cat([degraded, alpha], 1)
@@ -127,6 +128,11 @@ class Degradation:
         if facts.kind != "images":
             raise UsageError(
                 f"{type(self).__name__} degrades images, and the data are points; give a folder or photos."
+            )
+        if facts.channels not in (1, 3, 4) and not self.any_channels:
+            raise UsageError(
+                f"{type(self).__name__} degrades grey, RGB and RGBA images, and these have {facts.channels} channels;"
+                " blur, noise and bicubic take any number."
             )
         self.channels(facts.channels)
         height, width = facts.resolution
@@ -147,6 +153,7 @@ class Chain(Degradation):
         self.parts: list[Degradation] = [part.build() for part in parts]
         self.scale = math.prod(part.scale for part in self.parts)
         self.yields_image = all(part.yields_image for part in self.parts)
+        self.any_channels = all(part.any_channels for part in self.parts)
 
     def targets(self, images: Tensor) -> Tensor:
         """Targets of the first part, which sees the good image."""
@@ -179,6 +186,7 @@ class Sometimes(Degradation):
         if not (isinstance(part, Spec) and issubclass(part.target, Degradation)):
             raise UsageError(f"{part!r} is no degradation; ganvas list degradations has them.")
         self.part, self.share = part.build(), check_share(self, "share", share)
+        self.any_channels = self.part.any_channels
         if self.part.scale != 1 or not self.part.yields_image or self.part.channels(3) != 3:
             raise UsageError(f"{type(self.part).__name__} changes the size or the channels, so all images need it.")
 

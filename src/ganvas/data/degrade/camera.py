@@ -22,6 +22,8 @@ SMALLEST, LARGEST = 7, 21  # taps a side of a kernel, odd
 class Bicubic(Degradation):
     """Downscaling by MATLAB's antialiased bicubic, as in published super-resolution (Keys 1981)."""
 
+    any_channels = True
+
     def __init__(
         self,
         *,
@@ -39,6 +41,8 @@ class Bicubic(Degradation):
 
 class LensBlur(Degradation):
     """Blur by a Gaussian, generalised Gaussian, plateau or sinc kernel, drawn for each image (Wang et al. 2021)."""
+
+    any_channels = True
 
     def __init__(
         self,
@@ -89,6 +93,8 @@ def draw_exponent(random: RandomStream, beta: Range) -> float:
 class MotionBlur(Degradation):
     """Blur along the bent path of a moving camera."""
 
+    any_channels = True
+
     def __init__(
         self,
         *,
@@ -112,6 +118,8 @@ class MotionBlur(Degradation):
 
 class SensorNoise(Degradation):
     """Gaussian noise, or Poisson noise that grows with brightness; independent in each colour, or grey."""
+
+    any_channels = True
 
     def __init__(
         self,
@@ -138,7 +146,7 @@ def poisson_noise(image: Tensor, grey: bool, random: RandomStream) -> Tensor:
 
     White counts as many photons as the image has distinct 8-bit levels, rounded up to a power of two.
     """
-    light = luma(image) if grey else image
+    light = (luma(image) if image.shape[1] in (1, 3) else image.mean(1, keepdim=True)) if grey else image
     light = light.clamp(0, 1).mul(255).round().div(255)
     full = 2.0 ** math.ceil(math.log2(len(torch.unique(light))))
     return random.poisson(light * full) / full - light
