@@ -22,6 +22,7 @@ from . import (
     synthesize,
     train,
     translate,
+    tune,
 )
 from .console import say
 from .help import Command, Group
@@ -59,6 +60,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Features of images": {"features": features.features, "cluster": features.cluster, "probe": features.probe},
     "Inspect runs and data": {"report": report.report, "doctor": evaluate.doctor, "statistics": evaluate.statistics},
     "Recipes and components": {"list": show.list_, "show": show.show},
+    "Many runs": {"tune": tune.tune},
     "Weights": {"export": export.export, "push": export.push, "interpolate-weights": export.interpolate_weights},
 }
 for heading, commands in COMMANDS.items():

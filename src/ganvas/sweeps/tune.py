@@ -1,0 +1,243 @@
+"""Find better options of a recipe: every trial is a run, chosen by Optuna, kept in a study that many workers share."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import Recipe
+from ..data.dataset import Dataset
+from ..errors import UsageError, UserError
+from ..evaluation.evaluate import evaluate, find_metric
+from ..files import explain_failure, write_json
+from ..paths import user_path
+from ..run import Run
+from ..training.choice import apply_preset, find_preset
+from ..training.lock import run_holder
+from ..training.recorder import Evaluated
+from ..training.session import find_recipe, train
+from .space import Range, defaults_in, read_space
+
+CHECKS = 5  # evaluations of a trial while it trains, by which poor ones are ended
+YOUNG = 60.0  # seconds in which another worker's new trial may not have begun its run
+FIRST_SEED = 1_000_000  # of the samples that are measured, far from those seen while training
+
+
+class Pruned(Exception):
+    """The trial is worse than others were at that point."""
+
+
+@dataclass
+class Tuning:
+    """One worker of a study: it draws trials, trains and measures them."""
+
+    study: Any
+    recipe: str | Recipe
+    data: str | Dataset
+    outdir: Path
+    ranges: list[Range]
+    metric: str
+    samples: int
+    images: int | None
+    minutes: float | None
+    seed: int
+    options: dict[str, Any]  # of `train`, the same for all trials
+    notify: Callable[[str], None]
+
+    def run(self, trials: int) -> None:
+        """Take trials until the study has as many; first those that a killed worker left behind."""
+        from optuna.trial import Trial
+
+        for old in [t for t in self.study.get_trials(deepcopy=False) if t.state.name == "RUNNING" and self.left(t)]:
+            self.take(Trial(self.study, old._trial_id), resume=True)
+        while self.active() < trials:
+            trial = self.study.ask({one.path: one.distribution() for one in self.ranges})
+            trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
+            if self.active(before=trial.number) >= trials:  # another worker was faster
+                self.study.tell(trial, state=state("FAIL"))
+                return
+            self.take(trial)
+
+    def active(self, before: int | None = None) -> int:
+        """Trials that are done or at work, of those numbered below `before`."""
+        trials = self.study.get_trials(deepcopy=False)
+        return sum(counts(t) and (before is None or t.number < before) for t in trials)
+
+    def left(self, trial: Any) -> bool:
+        """True for a trial whose worker is no more."""
+        host, _, pid = str(trial.user_attrs.get("worker", "")).rpartition(":")
+        if run_holder(self.folder(trial.number)) is not None:
+            return False
+        if host == socket.gethostname():
+            return not alive(int(pid))
+        begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+        return not host and time.time() - begun > YOUNG
+
+    def folder(self, number: int) -> Path:
+        """The run of a trial."""
+        return self.outdir / "trials" / f"{number:04d}"
+
+    def take(self, trial: Any, resume: bool = False) -> None:
+        """Train and measure one trial, and tell the study."""
+        if len(trial.params) < len(self.ranges):  # its worker was killed while it drew them
+            self.study.tell(trial, state=state("FAIL"))
+            return
+        self.notify(f"Trial {trial.number}: {describe_values(trial.params)}")
+        try:
+            value = self.measure(trial, resume)
+        except Pruned:
+            self.study.tell(trial, state=state("PRUNED"))
+            return self.notify(f"Trial {trial.number}: ended early, worse than the median of the others")
+        except UserError as problem:
+            trial.set_user_attr("error", str(problem))
+            self.study.tell(trial, state=state("FAIL"))
+            return self.notify(f"Trial {trial.number} failed: {problem}")
+        self.study.tell(trial, value)
+        self.notify(f"Trial {trial.number}: {self.metric} {value:.4g}")
+
+    def measure(self, trial: Any, resume: bool) -> float:
+        """Train a trial's run, or the rest of it, and measure it; raises `Pruned`."""
+
+        def watch(event: object) -> None:
+            if isinstance(event, Evaluated):
+                trial.report(float(event.numbers[self.metric]), int(event.numbers.get("trained_images", 0)))
+                if trial.should_prune():
+                    raise Pruned
+
+        folder = self.folder(trial.number)
+        begins = not (resume and Run(folder).exists())
+        options: dict[str, Any] = {"images": self.images, "minutes": self.minutes, "resume": not begins}
+        if begins:
+            values = {**dict(self.options.get("set", {})), **trial.params}
+            options = {**self.options, **options, "seed": self.seed, "set": values}
+            if self.images:  # by minutes the length is not known before
+                every = max(self.images // CHECKS, 1)
+                options |= {"eval_images": every, "eval_metric": self.metric, "eval_samples": min(self.samples, 1000)}
+        run = train(self.recipe if begins else None, data=self.data, outdir=folder, on_event=watch, **options)
+        numbers = evaluate(self.metric, self.data, str(run.path), samples=self.samples, seed=FIRST_SEED)
+        return float(numbers[self.metric])
+
+
+def tune(
+    recipe: str | Recipe,
+    *,
+    data: str | Dataset,
+    outdir: str | os.PathLike[str],
+    trials: int = 20,
+    images: int | None = None,
+    minutes: float | None = None,
+    metric: str = "fd",
+    space: Sequence[str] = (),
+    samples: int = 2000,
+    seed: int = 0,
+    storage: str | None = None,
+    notify: Callable[[str], None] = lambda sentence: None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Find options of a recipe with which it trains better, by `trials` runs of `images` or `minutes` each.
+
+    `space` are ranges as `g_optimizer.lr=log(1e-4,1e-2)`, by default `tune_space`; the first trial has the recipe's
+    own values.  The study is `outdir/study.db`, or in `storage`, any database of Optuna's, which several workers may
+    share; a killed call goes on where it stopped.  Returns the best trial, its options and the number of trials.
+    `options` are those of `train`.  Raises `UsageError` for a space, a metric or a study that does not fit.
+    """
+    optuna = import_optuna()
+    if (images is None) == (minutes is None):
+        raise UsageError("Give the length of a trial: --images or --minutes.")
+    if trials < 1:
+        raise UsageError(f"--trials must be at least 1, got {trials}.")
+    name, built = (recipe, find_recipe(recipe)) if isinstance(recipe, str) else ("a recipe", recipe.copy())
+    apply_preset(built, find_preset(recipe, options.get("preset")))
+    for path, value in dict(options.get("set", {})).items():
+        built.set(path, str(value))
+    ranges = read_space(built, space)
+    place = user_path(outdir, "--outdir")
+    with explain_failure(place):
+        (place / "trials").mkdir(parents=True, exist_ok=True)
+    settings: dict[str, Any] = {"recipe": str(name), "metric": metric, "space": [str(one) for one in ranges]}
+    settings |= {"data": str(data) if isinstance(data, str) else data.fingerprint, "images": images, "minutes": minutes}
+    study = open_study(optuna, storage or f"sqlite:///{place / 'study.db'}", metric, seed, settings)
+    if not study.get_trials(deepcopy=False) and (own := defaults_in(built, ranges)):
+        study.enqueue_trial(own)
+    fixed = (study, recipe, data, place, ranges, metric, samples, images, minutes, seed, options, notify)
+    Tuning(*fixed).run(trials)
+    return summarise(study, place, settings)
+
+
+def import_optuna() -> Any:
+    """Optuna; raises `UsageError` with the way to install it."""
+    try:
+        import optuna
+    except ImportError as problem:
+        raise UsageError(f'Tuning takes Optuna: pip install "ganvas[tune]" ({problem}).') from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def open_study(optuna: Any, storage: str, metric: str, seed: int, settings: dict[str, Any]) -> Any:
+    """The study in a storage, new or of the same settings; raises `UsageError` for another one."""
+    direction = "minimize" if metric in find_metric(metric).less else "maximize"
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=CHECKS)
+    try:
+        storing = {"storage": storage, "study_name": "ganvas", "load_if_exists": True}
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=CHECKS)
+        study = optuna.create_study(direction=direction, sampler=sampler, pruner=pruner, **storing)
+    except Exception as problem:  # of SQLAlchemy, of its drivers, of Optuna
+        raise UserError(f"The study in {storage} cannot be opened: {str(problem).splitlines()[0]}.") from None
+    before = study.user_attrs.get("settings")
+    if before is None:
+        study.set_user_attr("settings", settings)
+    elif changed := next((key for key in settings if before.get(key) != settings[key]), None):
+        both = f"{changed} {before.get(changed)!r}, and now it is {settings[changed]!r}"
+        raise UsageError(f"The study is of {both}; give a new --outdir.")
+    return study
+
+
+def state(name: str) -> Any:
+    """A state of a trial in Optuna."""
+    return import_optuna().trial.TrialState[name]
+
+
+def counts(trial: Any) -> bool:
+    """True for a trial that is done, at work, or failed for a reason of its own; not for one that was given back."""
+    return trial.state.name in ("RUNNING", "COMPLETE", "PRUNED") or "error" in trial.user_attrs
+
+
+def describe_values(values: dict[str, Any]) -> str:
+    """Options with their values, in one line."""
+    return ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items())
+
+
+def alive(pid: int) -> bool:
+    """True if a process of this machine lives."""
+    try:
+        os.kill(pid, 0)
+    except OSError as problem:
+        return not isinstance(problem, ProcessLookupError)
+    return True
+
+
+def summarise(study: Any, outdir: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The result of a study; writes the config of its best run to best.json, and the page report.html."""
+    from .page import write_page
+
+    trials = [t for t in study.get_trials(deepcopy=False) if counts(t)]
+    complete = [t for t in trials if t.state.name == "COMPLETE"]
+    if not complete:
+        raise UserError("No trial could be measured; see the trials' own messages.")
+    best = study.best_trial
+    folder = outdir / "trials" / f"{best.number:04d}"
+    write_json(outdir / "best.json", Run(folder).config())
+    report = write_page(outdir / "report.html", study, settings)
+    ends = {name.lower(): sum(t.state.name == name for t in trials) for name in ("COMPLETE", "PRUNED", "FAIL")}
+    return {
+        "trials": len(trials),
+        **ends,
+        "metric": settings["metric"],
+        "best": {"trial": best.number, "value": best.value, "set": best.params, "run": str(folder)},
+        "recipe": str(outdir / "best.json"),
+        "report": str(report),
+    }
