@@ -73,8 +73,8 @@ class Tuning:
             return False
         if host == socket.gethostname():
             return not alive(int(pid))
-        begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-        return not host and time.time() - begun > YOUNG
+        start = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+        return not host and time.time() - start > YOUNG
 
     def folder(self, number: int) -> Path:
         """The run of a trial."""
@@ -145,14 +145,8 @@ def tune(
     `options` are those of `train`.  Raises `UsageError` for a space, a metric or a study that does not fit.
     """
     optuna = import_optuna()
-    if (images is None) == (minutes is None):
-        raise UsageError("Give the length of a trial: --images or --minutes.")
-    if trials < 1:
-        raise UsageError(f"--trials must be at least 1, got {trials}.")
-    name, built = (recipe, find_recipe(recipe)) if isinstance(recipe, str) else ("a recipe", recipe.copy())
-    apply_preset(built, find_preset(recipe, options.get("preset")))
-    for path, value in dict(options.get("set", {})).items():
-        built.set(path, str(value))
+    check_numbers(trials, images, minutes)
+    name, built = built_recipe(recipe, options)
     ranges = read_space(built, space)
     place = user_path(outdir, "--outdir")
     with explain_failure(place):
@@ -165,6 +159,23 @@ def tune(
     fixed = (study, recipe, data, place, ranges, metric, samples, images, minutes, seed, options, notify)
     Tuning(*fixed).run(trials)
     return summarise(study, place, settings)
+
+
+def check_numbers(trials: int, images: int | None, minutes: float | None) -> None:
+    """Raise `UsageError` for no trials, or for none or two lengths of a trial."""
+    if (images is None) == (minutes is None):
+        raise UsageError("Give the length of a trial: --images or --minutes.")
+    if trials < 1:
+        raise UsageError(f"--trials must be at least 1, got {trials}.")
+
+
+def built_recipe(recipe: str | Recipe, options: dict[str, Any]) -> tuple[str, Recipe]:
+    """The name of a recipe, and a copy with the preset and the options that all trials have."""
+    name, built = (recipe, find_recipe(recipe)) if isinstance(recipe, str) else ("a recipe", recipe.copy())
+    apply_preset(built, find_preset(recipe, options.get("preset")))
+    for path, value in dict(options.get("set", {})).items():
+        built.set(path, str(value))
+    return name, built
 
 
 def import_optuna() -> Any:
