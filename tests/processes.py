@@ -75,8 +75,8 @@ def warm(modules: Sequence[str]) -> tuple[subprocess.Popen, Path]:
     process = subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True, env=environment)
 
     def end():
-        process.stdin.close()
-        process.wait(20)
+        process.kill()
+        process.wait()
         shutil.rmtree(place, ignore_errors=True)
 
     atexit.register(end)

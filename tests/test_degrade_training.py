@@ -39,6 +39,8 @@ def test_a_batch_holds_what_is_given_what_is_wanted_and_the_image_itself() -> No
     assert torch.equal(batch["source"], expected["source"])
     assert torch.equal(batch["target"], expected["target"])
     assert not torch.equal(batch["target"], batch["image"])
+    flipped = batches(what, transforms=[Flip()])
+    assert torch.equal(flipped.images_at(6, 4), flipped.at(6, 4)["image"])  # undegraded, of the same draws
     stored = data.dataset.images[batch["index"].numpy()].astype(np.float32).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(batch["image"].numpy(), stored / 127.5 - 1, atol=1e-6)
 

@@ -186,8 +186,8 @@ def rename_axes(proto: Any, called: Signature) -> None:
                 first = not k or called.images[:1] == (value.name,)
                 names.setdefault(axis.dim_param, side if first else f"{value.name}_{side}")
     for k, axis in enumerate(proto.graph.output[0].type.tensor_type.shape.dim):
-        if re.fullmatch(r"u\d+", axis.dim_param):  # computed where the graph runs, such as a side that is padded
-            names[axis.dim_param] = f"{called.output}_{AXES.get(k, 'length')}"
+        if axis.dim_param and not re.fullmatch(r"(\d+\*)?s\d+", axis.dim_param):  # such as a side padded and cropped
+            axis.dim_param = f"{called.output}_{AXES.get(k, 'length')}"
     everything = [*proto.graph.input, *proto.graph.output, *proto.graph.value_info]
     for axis in (axis for value in everything for axis in value.type.tensor_type.shape.dim):
         if axis.dim_param:

@@ -6,6 +6,7 @@ with zeros, so a network converts its input and output, and its weights stay tho
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,9 +39,10 @@ def reflect_to_multiple(x: Tensor, multiple: int) -> Tensor:
     An image too small for reflection is padded by repeating the last row or column.
     """
     below, right = (-side % multiple for side in x.shape[2:])
-    if not below and not right:
+    exported = torch.compiler.is_exporting()  # its graph holds for every size that reflection allows
+    if not exported and not below and not right:
         return x
-    mirrored = below < x.shape[2] and right < x.shape[3]
+    mirrored = exported or (below < x.shape[2] and right < x.shape[3])
     return F.pad(x, (0, right, 0, below), mode="reflect" if mirrored else "replicate")
 
 

@@ -64,7 +64,7 @@ class WandB:
         self.run.log({name: self.tool.Image(pixels), "images": images})
 
     def close(self) -> None:
-        self.run.finish(quiet=True)
+        self.run.finish()
 
 
 class MLflow:
