@@ -191,7 +191,10 @@ RECOMMENDED = [  # the data, the recipe, an option that goes with it
     (Shape(400, classes=40, each=10), "dcgan_small", None),  # faces in folders
     (Shape(6_000, classes=2, each=900), "dcgan_small", "conditional=true"),
     (Shape(500_000, classes=1_000, each=500), "dcgan_small", "images=200_000"),  # too many classes
-    (Shape(3_545), "dcgan_small", None),  # emoji
+    (Shape(3_545, colours=True), "dcgan_small", None),  # emoji
+    (Shape(3_545, colours=True, minutes=3), "dcgan_small", "images=200_000"),
+    (Shape(3_545, colours=True, minutes=30), "dcgan_small", None),
+    (Shape(400, minutes=3), "dcgan_small", None),  # grey faces
     (Shape(20_000), "dcgan_small", "images=200_000"),
     (Shape(800, sources="paired"), "pix2pix", None),
     (Shape(800, sources="paired", scale=4), "compact", None),
@@ -244,6 +247,24 @@ def test_train_without_a_recipe(tmp_path, command):
     code, out, err = command(*line, "--images", 16)
     assert code == 0, err
     assert json.loads(out)["images"] == 16
+
+
+@pytest.mark.parametrize(
+    ("minutes", "more", "size"),
+    [
+        (3, {}, (32, 32)),
+        (30, {}, None),
+        (None, {}, None),
+        (3, {"resolution": 48}, (48, 48)),
+        (3, {"preset": "paper"}, None),
+    ],
+)
+def test_colour_images_and_a_few_minutes(minutes, more, size, monkeypatch):
+    monkeypatch.setattr(choice, "pick_device", lambda _: torch.device("cpu"))
+    request = TrainRequest(None, "photos", "x", minutes=minutes, preset=more.pop("preset", choice.AUTO), **more)
+    chosen, notices = choice.choose(request, lambda: open_source("photos", resolution=(64, 64)))
+    assert chosen.size == size
+    assert ("Images are reduced to 32x32" in notices[0]) == (size == (32, 32))
 
 
 def test_several_processes_need_a_recipe(monkeypatch):

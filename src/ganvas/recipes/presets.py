@@ -140,15 +140,15 @@ SMALL = {
     "sagan": "*.width=32 *.growth=4 images=1_000_000",
     "biggan": "*.width=32 *.growth=4 d_steps=1 images=1_000_000",
     "r3gan": "*.width=32 *.growth=4 *.blocks=1 *.cardinality=4 penalties.0.every=4 penalties.1.every=4 *.lr=4e-4"
-    " images=1_000_000",
-    "stylegan2": "*.width=16 *.max_width=128 generator.mapping=2 images=1_000_000",
+    " images=400_000",
+    "stylegan2": "*.width=16 *.max_width=128 generator.mapping=2 images=400_000",
     "ebgan": "*.width=48 *.lr=4e-4 images=500_000",
     "began": "*.width=48 *.lr=2e-4 images=500_000",
-    "fastgan": "*.width=32 generator.latent=128 batch=16 images=300_000",
+    "fastgan": "*.width=32 generator.latent=128 batch=16 images=150_000",
     "projected": "generator.width=48 generator.latent=128 discriminator.width=32 discriminator.max_width=128"
-    " images=500_000",
-    "gat_small": "*.width=192 *.depth=6 *.patch=4 *.stages=3 generator.tanh=true discriminator.embed=256 batch=64"
-    " *.lr=7e-5 penalties=[r1(gamma=1,every=4),r2(gamma=1,every=4)] ema_images=20_000 images=2_000_000",
+    " images=200_000",
+    "gat_small": "*.width=128 *.depth=6 *.heads=4 *.patch=7 *.stages=3 generator.tanh=true discriminator.embed=256"
+    " batch=32 *.lr=5e-5 penalties=[r1(gamma=1,every=8),r2(gamma=1,every=8)] ema_images=10_000 images=300_000",
     "cgan": "*.width=48 *.lr=4e-4 images=500_000",
     "acgan": "*.width=48 *.lr=4e-4 images=500_000",
     "projection": "*.width=32 *.growth=4 d_steps=2 images=1_000_000",

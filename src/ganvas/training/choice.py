@@ -31,11 +31,16 @@ def choose(request: TrainRequest, open_data: Callable[[], Dataset]) -> tuple[Tra
     if under_torchrun():
         raise UsageError("Missing RECIPE: name one to train with several processes.")
     dataset = open_data()
-    rule = recommend(shape_of(dataset))
+    shape = shape_of(dataset)
+    rule = recommend(shape if request.minutes is None else replace(shape, minutes=request.minutes))
     user, preset = request.set, AUTO if request.preset is None else request.preset
     request, notices = with_preset(replace(request, recipe=rule.recipe, preset=preset, set=()))
     changes = [change.partition("=") for change in rule.changes]
     both = {**{k: v for k, _, v in changes}, **user} if isinstance(user, Mapping) else [*rule.changes, *user]
+    size = limited(request, dataset.facts.resolution, rule.largest) if request.preset == "tiny" else None
+    if size is not None:
+        request = replace(request, resolution=size)
+        notices = [f"Images are reduced to {size[1]}x{size[0]}; --resolution takes another size.", *notices]
     return replace(request, set=both), [" ".join([describe_choice(rule, dataset), *notices])]
 
 
@@ -50,6 +55,7 @@ def shape_of(dataset: Dataset) -> Shape:
         sources="none" if not facts.source_channels else "paired" if paired else "unpaired",
         scale=facts.scale,
         classes=facts.classes,
+        colours=facts.kind == "images" and facts.channels >= 3,
         each=int(np.bincount(labels, minlength=facts.classes).min()) if facts.classes else 0,
     )
 
@@ -113,7 +119,12 @@ def apply_preset(recipe: Recipe, preset: Preset) -> None:
 
 def smaller(request: TrainRequest, size: tuple[int, int]) -> tuple[int, int] | None:
     """The (height, width) to which its preset limits images of `size`; None where they stay as they are."""
-    longest, largest = max(size), find_preset(request.recipe, request.preset).largest
+    return limited(request, size, find_preset(request.recipe, request.preset).largest)
+
+
+def limited(request: TrainRequest, size: tuple[int, int], largest: int | None) -> tuple[int, int] | None:
+    """The (height, width) of images of `size` whose longest side is limited; None where they stay as they are."""
+    longest = max(size)
     if request.size is not None or isinstance(request.data, Dataset) or largest is None or longest <= largest:
         return None
     height, width = (max(round(side * largest / longest), SMALLEST) for side in size)
