@@ -21,7 +21,7 @@ from ganvas.latent.codes import Codes
 from ganvas.latent.directions import Direction, edit, move
 from ganvas.latent.discover import difference, discover
 from ganvas.latent.noise import noise_penalty
-from ganvas.latent.project import ProjectOptions, project
+from ganvas.latent.project import Descent, ProjectOptions, Resemblance, project
 from ganvas.latent.tune import tune
 from ganvas.models.model import Model
 from ganvas.policy import Policy
@@ -245,6 +245,15 @@ def test_own_images_are_projected_exactly(planted):
     assert torch.equal(result.codes.draw(planted), result.images)
     assert max(result.random_psnr) < min(result.psnr)
     assert result.codes.space == "z"
+
+
+def test_the_code_of_the_lowest_loss_is_the_result(planted):
+    space, targets = planted.spaces()["z"], torch.zeros(2, 1, SIDE, SIDE)
+    descent = Descent(space, Resemblance(targets, "pixel"), torch.zeros(2, 6), None, torch.tensor([0, 1]), 0)
+    for value, losses in ((1.0, [3.0, 1.0]), (2.0, [2.0, 4.0]), (3.0, [5.0, 0.5])):
+        descent.moving = [torch.full((2, 6), value)]
+        descent._remember(torch.tensor(losses))
+    assert descent.best[0][:, 0].tolist() == [2.0, 3.0]
 
 
 def test_styles_and_noise_are_projected():

@@ -8,6 +8,8 @@ from torch.nn.functional import softplus
 
 import ganvas
 from ganvas.catalog import RECIPES
+from ganvas.errors import UsageError
+from ganvas.evaluation.representation import open_representation
 from ganvas.game import Encodes, Progress
 from small import FACTS, narrow
 
@@ -45,13 +47,27 @@ def test_gradients_reach_who_learns(task):
         assert all(p.grad is not None and p.grad.any() for p in task.generator[part].parameters() if p.ndim > 1), part
 
 
-def test_the_code_of_the_encoder_is_a_start(tmp_path):
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
     small = ["generator.width=4", "discriminator.width=4", "encoder.width=4"]
     options = {"resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32", "set": small}
-    run = ganvas.train("bigan", data="digits", outdir=tmp_path / "run", images=16, **options)
+    return ganvas.train("bigan", data="digits", outdir=tmp_path_factory.mktemp("bigan") / "run", images=16, **options)
+
+
+def test_its_discriminator_does_not_score_images_alone(run):
+    with pytest.raises(UsageError, match="scores images with their codes"):
+        ganvas.evaluate("discriminator", "digits", str(run.path), held_out="digits", samples=8, resolution=8)
+
+
+def test_the_code_of_the_encoder_is_a_start(run):
     model = ganvas.load(run.path, device="cpu", precision="fp32")
     assert isinstance(model.task, Encodes)
     images = model.sample(2, seed=3)
     result = model.project(images, steps=0, starts=1)
     assert torch.allclose(result.codes.values, model.task.encode(images), atol=1e-5)
     assert torch.equal(result.images, result.codes.draw(model))
+    seen = open_representation(str(run.path), device="cpu").features(images)  # of the encoder, at each stage
+    maps = [images]
+    for stage in model.task.generator["encoder"].body:
+        maps.append(stage(maps[-1].clone()))
+    assert torch.allclose(seen, maps[-1].flatten(1), atol=1e-5)  # 8x8 images have one stage, of 4x4 places

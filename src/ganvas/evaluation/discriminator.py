@@ -58,10 +58,12 @@ def load_task(path: str) -> Task:
 
 
 def load_adversary(path: str, device: str) -> Adversary:
-    """The newest discriminator of a run; raises `UsageError` for a run without one."""
+    """The newest discriminator of a run; `UsageError` for one that needs more than images, or none."""
     task = load_task(path)
     if not isinstance(task.discriminator, Adversary):
         raise UsageError(f"{Path(path)} has no discriminator; give a run that was trained with one.")
+    if beside := task.scores_beside:
+        raise UsageError(f"The discriminator of {Path(path)} scores images with their {beside}, not images alone.")
     task.discriminator.augment = Chain(())  # images are scored as they are
     return Policy.choose(device, "fp32").place(task.discriminator.eval())  # type: ignore[return-value]
 

@@ -5,7 +5,7 @@ import math
 from torch import Tensor, nn
 
 from .dcgan import NORMS, Norm, downward, widths_for
-from .layers import Init, as_size, initialise
+from .layers import Init, as_size, initialise, stages_of
 
 
 class Encoder(nn.Module):
@@ -29,5 +29,9 @@ class Encoder(nn.Module):
         self.read = nn.Linear(widths[-1] * math.prod(side >> len(widths) for side in size), outputs)
         initialise(self, init)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def stages(self) -> list[nn.Module]:
+        """The parts with features, from the image on: a convolution and what follows it."""
+        return stages_of(self.body)
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         return self.read(self.body(x).permute(0, 2, 3, 1).flatten(1))

@@ -35,6 +35,7 @@ class Task(nn.Module):
     needs_label = False  # `translate` needs a target label
     needs_style = False  # it takes style images: a `Restyling`
     conditional = False  # `sample` takes a label
+    scores_beside = ""  # the input of the discriminator beside images and classes: captions, or codes
     smallest_style = 1  # smallest side of a style image in pixels
     next_step = "ganvas sample {run} -o samples.png --seeds 0-63"  # the command for a finished run
     grid_images = 64  # in the grid of a snapshot

@@ -19,6 +19,7 @@ class BiGAN(Generation):
     with real and fake exchanged, the paper's inverse objective (section 4).
     """
 
+    scores_beside = "codes"
     decides = frozenset({"conditional", "fakes", "pool", "classes", "attributes", "unlabelled"})
 
     def __init__(
@@ -49,6 +50,9 @@ class BiGAN(Generation):
     def encode(self, images: Tensor) -> Tensor:
         """Codes (N, latent) of images (N, C, H, W) in [-1, 1]."""
         return self.generator["encoder"](images)  # type: ignore[index]
+
+    def feature_network(self) -> Any:
+        return self.generator["encoder"]  # type: ignore[index]
 
     def d_loss(self, batch: dict[str, Any], progress: Progress) -> Objective:
         real = batch["image"]

@@ -26,6 +26,7 @@ class TextGeneration(Generation):
     """
 
     needs = frozenset({"image", "text"})
+    scores_beside = "captions"
     example = 'images = model.sample(16, seed=0, label="a caption")  # (16, C, H, W) in [-1, 1]'
     decides = frozenset({"conditional", "fakes", "pool", "classes", "attributes", "unlabelled"})
 
