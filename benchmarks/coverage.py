@@ -49,7 +49,7 @@ SMALL = {  # options of a small one, as the modules name them
     "HAT": {**WINDOWS, "upscale": 4, "window_size": 8},
     "RGT": {**GROUPS, "split_size": [8, 16]},
     "DRCT": {**WINDOWS, "upscale": 4, "upsampler": "pixelshuffle", "window_size": 8},
-    "ATD": {**WINDOWS, "upscale": 4, "upsampler": "pixelshuffle", "category_size": 64},
+    "ATD": {**WINDOWS, "upscale": 4, "upsampler": "pixelshuffle"},
     "MoSR": {"n_block": 3},
 }
 PLACES = {  # of the modules: spandrel, resselt
@@ -137,7 +137,8 @@ def check(name: str, package: str, folder: Path) -> tuple[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
+    parser.add_argument("names", nargs="*", help="architectures; all by default")
+    names = parser.parse_args().names or list(MODELS)
     torch.set_num_threads(1)
     package = next((p for p in ("resselt", "spandrel") if importlib.util.find_spec(p)), None)
     if package is None:
@@ -145,7 +146,7 @@ def main() -> None:
     declare_torchvision()
     loaded, rows = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for name, count in MODELS.items():
+        for name, count in ((name, MODELS[name]) for name in names):
             try:
                 by, result = check(name, package, Path(folder)) if name in SMALL else ("-", "films, not images")
             except RuntimeError as problem:

@@ -207,7 +207,7 @@ def span(state, x, *, scale=4, norm=False):
         three = span_branches(state, f"block_{k}.c3_r", two * torch.sigmoid(two))
         h = (three + h) * (torch.sigmoid(three) - 0.5)
         outs.append(h)
-        inner.append(one)
+        inner.append(one * torch.sigmoid(one))  # the published code activates it in place
     h = conv(state, "conv_cat", torch.cat([first, span_branches(state, "conv_2", h), outs[0], inner[5]], 1))
     return F.pixel_shuffle(conv(state, "upsampler.0", h), scale)
 

@@ -66,9 +66,9 @@ class SPAB(nn.Module):
         self.c1_r, self.c2_r, self.c3_r = (Conv3XC(width, width) for _ in range(3))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The block's maps and those after the first convolution."""
-        first = self.c1_r(x)
-        last = self.c3_r(F.silu(self.c2_r(F.silu(first))))
+        """The block's maps and those after the first convolution and its activation, as in the published code."""
+        first = F.silu(self.c1_r(x))
+        last = self.c3_r(F.silu(self.c2_r(first)))
         return (last + x) * (torch.sigmoid(last) - 0.5), first
 
 
