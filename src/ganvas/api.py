@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .evaluation.probe import probe as probe
     from .imaging.grid import grid as grid
     from .imaging.grid import save_walk as save_walk
+    from .imaging.provenance import GENERATED as GENERATED
+    from .imaging.provenance import png_mark as png_mark
     from .inference.apply import ApplyOptions as ApplyOptions
     from .inference.apply import apply as apply
     from .inference.apply import preview as preview
@@ -72,6 +74,7 @@ HOMES = {
     **dict.fromkeys(["Direction", "mixing_space"], "latent.directions"),
     "sefa_names": "latent.discover",
     "read_photos": "latent.photos",
+    **dict.fromkeys(["GENERATED", "png_mark"], "imaging.provenance"),
     **dict.fromkeys(["EMBEDDED", "NAMES", "PLAIN", "embedded_card"], "models.cards"),
     "model_folder": "models.folder",
     "own_models": "models.listing",

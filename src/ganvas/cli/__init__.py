@@ -17,6 +17,7 @@ from . import (
     report,
     sample,
     show,
+    sign,
     studio,
     stylize,
     synthesize,
@@ -47,7 +48,12 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "upscale": images.upscale,
         "eval": evaluate.eval_,
     },
-    "Change images": {"restore": images.restore, "translate": translate.translate, "stylize": stylize.stylize},
+    "Change images": {
+        "restore": images.restore,
+        "translate": translate.translate,
+        "stylize": stylize.stylize,
+        "sign": sign.sign,
+    },
     "In the browser": {"studio": studio.studio},
     "Explore latents": {
         "interpolate": sample.interpolate,

@@ -39,6 +39,9 @@ class FileArguments:
     ] = None
     quality: Annotated[int, option(help="Quality of JPEG and WebP, 1 to 100.")] = 95
     lossless: Annotated[bool, option("--lossless", help="Write WebP without loss.")] = False
+    no_provenance: Annotated[
+        bool, option("--no-provenance", help="Do not write into the result that a model changed the image.")
+    ] = False
     start: Annotated[float, film_option(help="Second at which to begin.")] = 0.0
     frames: Annotated[int | None, film_option(help="Number of frames, for a try.", show_default="all")] = None
     codec: Annotated[

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or mps.")]
+NoProvenance = Annotated[
+    bool, typer.Option("--no-provenance", help="Do not write into the images that a model made them.")
+]
 Output = Annotated[Path, typer.Option("-o", "--output", help="File or folder to write.")]
 
 # What steers a terminal, turns the direction of what follows, or is no text; names of files may hold it.

@@ -180,6 +180,7 @@ def _change_images(
     as_json: bool,
 ) -> None:
     """Enhance every image of a batch, or the places in it."""
+    from ..imaging.provenance import COMPOSITE
     from ..inference.batch import own_size, run_jobs
     from ..inference.engines import choose_engine, convert
     from ..inference.enhance import Enhancer
@@ -198,7 +199,7 @@ def _change_images(
     worker = _choose_worker(models, base, places, policy, options)
     size = worker.size if isinstance(worker, (Enhancer, SideBySide)) else own_size
     with BatchConsole(batch) as display:
-        for outcome in run_jobs(batch, worker.change, display.progress, size):
+        for outcome in run_jobs(batch, worker.change, display.progress, size, None if name == PLAIN else COMPOSITE):
             display.show(outcome)
     about = {"model": name, "scale": worker.scale, "architecture": ", ".join(m.architecture for m in models)}
     about |= {"loader": ", ".join(dict.fromkeys(m.loader for m in models)), "tta": result.tta}

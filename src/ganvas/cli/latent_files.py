@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..files import atomic_write, write_json
 from ..imaging.decode import save_png, to_uint8
 from ..imaging.grid import grid, save_walk
+from ..imaging.provenance import COMPOSITE, png_mark
 from ..latent.codes import SUFFIXES
 from ..latent.directions import Direction, row
 from ..latent.discover import difference
@@ -71,7 +72,7 @@ class ProjectionFiles:
 def save_sheet(images: Tensor, file: Path, columns: int) -> None:
     """Write a grid of images as PNG."""
     with atomic_write(file) as part:
-        grid(images, columns).save(part, "PNG")
+        grid(images, columns).save(part, "PNG", **png_mark(COMPOSITE))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .console import Device, JsonFlag, Output, check_model, print_json, say
+from .console import Device, JsonFlag, NoProvenance, Output, check_model, print_json, say
 
 
 def sample(
@@ -15,6 +15,7 @@ def sample(
     label: Annotated[str | None, typer.Option(help="Class name or number, condition vector, or caption.")] = None,
     trunc: Annotated[float, typer.Option(help="Scale of the latents; below 1: less variety, fewer failures.")] = 1.0,
     grid: Annotated[int | None, typer.Option(help="Columns of the grid.", show_default="square")] = None,
+    no_provenance: NoProvenance = False,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
@@ -22,6 +23,7 @@ def sample(
 
     The output is a grid (.png), a folder of PNGs, or an archive (.npz).
     """
+    from ..imaging.provenance import GENERATED
     from ..models.model import load
     from .save import save_samples
 
@@ -30,7 +32,7 @@ def sample(
     numbers = parse_seeds(seeds)
     model = load(run, device=device)
     batches = model.sample_batches(numbers, label=model.read_label(label), trunc=trunc)
-    files = save_samples(batches, numbers, output, grid)
+    files = save_samples(batches, numbers, output, grid, None if no_provenance else GENERATED)
     if as_json:
         return print_json({"output": str(output), "images": len(numbers), "files": files})
     say(f"{len(numbers)} images in {output}")
@@ -45,6 +47,7 @@ def interpolate(
     label: Annotated[str | None, typer.Option(help="Class name or number, condition vector, or caption.")] = None,
     trunc: Annotated[float, typer.Option(help="Scale of the latents; below 1: less variety, fewer failures.")] = 1.0,
     space: Annotated[str | None, typer.Option(help="Latent space of the path, as w.", show_default="z")] = None,
+    no_provenance: NoProvenance = False,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
@@ -52,6 +55,7 @@ def interpolate(
 
     The output is rows of images (.png), an animation (.gif) or a video (.mp4).
     """
+    from ..imaging.provenance import GENERATED
     from ..models.model import load
     from .save import save_interpolation
 
@@ -62,7 +66,8 @@ def interpolate(
     check_range("--trunc", trunc, 0, 10)
     model, numbers = load(run, device=device), parse_seeds(seeds)
     frames = model.walk(numbers, steps=steps, label=model.read_label(label), trunc=trunc, space=space)
-    save_interpolation(frames, output, fps=fps, columns=steps)
+    mark = None if no_provenance else GENERATED
+    save_interpolation(frames, output, fps=fps, columns=steps, source_type=mark)
     if as_json:
         return print_json({"output": str(output), "frames": len(frames), "seeds": numbers})
     say(f"{len(frames)} images in {output}")

@@ -14,17 +14,22 @@ from ..errors import UsageError, UserError
 from ..files import atomic_write
 from ..imaging.decode import to_uint8
 from ..imaging.grid import grid, is_points, save_walk, to_pil_images
+from ..imaging.provenance import GENERATED, png_mark
 from ..models.model import load
 
 PREVIEW = 8  # images in the terminal
 
 
 def save_samples(
-    batches: Iterator[Tensor], seeds: Sequence[int], output: Path, columns: int | None = None
+    batches: Iterator[Tensor],
+    seeds: Sequence[int],
+    output: Path,
+    columns: int | None = None,
+    source_type: str | None = GENERATED,
 ) -> list[str]:
     """Write a grid (.png), an archive (.npz) or, without a suffix, a folder of PNGs; returns the files.
 
-    Only a grid needs all images at once.
+    Only a grid needs all images at once.  `source_type` is what PNGs say of themselves: `imaging.provenance`.
     """
     if columns is not None and columns < 1:
         raise UsageError(f"--grid must be at least 1 column, got {columns}.")
@@ -32,11 +37,11 @@ def save_samples(
         raise UsageError(f"Samples are written as .png (a grid), .npz or a folder, not {output.suffix}.")
     try:
         if not output.suffix:
-            return _save_folder(batches, seeds, output)
+            return _save_folder(batches, seeds, output, source_type)
         output.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(output) as temporary, temporary.open("wb") as file:
             if output.suffix.lower() == ".png":
-                grid(torch.cat([*batches]), columns).save(file, "PNG")
+                grid(torch.cat([*batches]), columns).save(file, "PNG", **png_mark(source_type))
             else:
                 _save_archive(batches, seeds, file)
     except OSError as problem:
@@ -44,7 +49,7 @@ def save_samples(
     return [str(output)]
 
 
-def _save_folder(batches: Iterator[Tensor], seeds: Sequence[int], output: Path) -> list[str]:
+def _save_folder(batches: Iterator[Tensor], seeds: Sequence[int], output: Path, source_type: str | None) -> list[str]:
     left = iter(files := [output / f"seed{seed:06d}.png" for seed in seeds])
     for images in batches:
         if is_points(images):
@@ -54,7 +59,7 @@ def _save_folder(batches: Iterator[Tensor], seeds: Sequence[int], output: Path) 
         output.mkdir(parents=True, exist_ok=True)
         for image in to_pil_images(images):
             with atomic_write(next(left)) as temporary:
-                image.save(temporary, "PNG")
+                image.save(temporary, "PNG", **png_mark(source_type))
     return [str(f) for f in files]
 
 
@@ -72,15 +77,17 @@ def _save_archive(batches: Iterator[Tensor], seeds: Sequence[int], file: BinaryI
             np.save(member, np.array(seeds))
 
 
-def save_interpolation(frames: Tensor, output: Path, *, fps: int, columns: int) -> None:
+def save_interpolation(
+    frames: Tensor, output: Path, *, fps: int, columns: int, source_type: str | None = GENERATED
+) -> None:
     """Write an interpolation: rows of images (.png), an animation (.gif) or a video (.mp4)."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if output.suffix.lower() == ".png":
             with atomic_write(output) as temporary:
-                grid(frames, columns).save(temporary, "PNG")
+                grid(frames, columns).save(temporary, "PNG", **png_mark(source_type))
         else:
-            save_walk([grid(frame[None]) for frame in frames], output, fps)
+            save_walk([grid(frame[None]) for frame in frames], output, fps, source_type)
     except OSError as problem:
         raise UserError(f"{output} could not be written: {problem.strerror or problem}.") from None
 

@@ -77,6 +77,7 @@ def stylize(
 
     Bit depth, transparency and metadata are kept.
     """
+    from ..imaging.provenance import COMPOSITE
     from ..inference.batch import run_jobs
     from ..inference.styles import read_styles
     from ..policy import keep_large_buffers
@@ -91,7 +92,7 @@ def stylize(
     else:
         stylizer, about = _by_model(styles, method, model, options, device)
     with BatchConsole(batch) as display:
-        for outcome in run_jobs(batch, stylizer.change, display.progress):
+        for outcome in run_jobs(batch, stylizer.change, display.progress, source_type=COMPOSITE):
             display.show(outcome)
     display.finish(about, as_json=as_json)
 

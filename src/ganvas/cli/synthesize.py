@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .console import Device, JsonFlag, Output, check_model, console, print_json, say
+from .console import Device, JsonFlag, NoProvenance, Output, check_model, console, print_json, say
 from .help import expand_groups, option_group
 
 option, filter_option = option_group("Images"), option_group("Samples that are refused")
@@ -42,6 +42,7 @@ def synthesize(
     images: ImageArguments,
     filters: FilterArguments,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted command stopped.")] = False,
+    no_provenance: NoProvenance = False,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
@@ -60,6 +61,7 @@ def synthesize(
     columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, console=console(), disable=not console().is_terminal) as bar:
         task, options = bar.add_task(""), {**vars(images), **vars(filters), "resume": resume, "device": device}
+        options["provenance"] = not no_provenance
         result = write(
             run, output, **options, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )

@@ -31,6 +31,7 @@ def translate(
     Images have any size; bit depth, transparency and metadata are kept.
     """
     from ..errors import UsageError
+    from ..imaging.provenance import COMPOSITE
     from ..inference.batch import run_jobs
     from ..inference.translate import Translator
     from ..models.model import load
@@ -45,10 +46,9 @@ def translate(
     network = load(model, device=device, precision=precision)  # type: ignore[arg-type]
     if not network.task.translates or network.task.restores:
         raise wrong_kind(model, network.task, "translate")
-    translator = Translator(network, network.read_label(label), back, noise)
-    translator.check()
+    (translator := Translator(network, network.read_label(label), back, noise)).check()
     with BatchConsole(batch) as display:
-        for outcome in run_jobs(batch, translator.change, display.progress):
+        for outcome in run_jobs(batch, translator.change, display.progress, source_type=COMPOSITE):
             display.show(outcome)
-    policy = network.policy
-    display.finish({"model": model, "device": str(policy.device), "precision": policy.precision}, as_json=as_json)
+    about = {"device": str(network.policy.device), "precision": network.policy.precision}
+    display.finish({"model": model, **about}, as_json=as_json)

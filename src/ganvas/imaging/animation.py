@@ -15,6 +15,7 @@ from ..files import atomic_write
 from .decode import to_8bit, to_channels
 from .film import FilmInfo, Frame
 from .grid import to_pil
+from .provenance import mark_xmp, png_mark
 
 ANIMATED = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 MILLISECOND = Fraction(1, 1000)
@@ -99,6 +100,7 @@ def save_animation(
     *,
     quality: int,
     lossless: bool,
+    source_type: str | None = None,
 ) -> list[str]:
     """Write frames (H, W, C) with their times in units of `base` as GIF, WebP or APNG; returns notes.
 
@@ -112,12 +114,14 @@ def save_animation(
     images = (to_pil(_for_image(array)) for array in frames)
     with atomic_write(output) as part, part.open("wb") as file:
         if form == "WEBP":
-            _write_webp(file, images, durations, 1 if loop is None else loop, quality=quality, lossless=lossless)
+            xmp = mark_xmp(None, source_type) if source_type else None
+            _write_webp(file, images, durations, loop, xmp, quality=quality, lossless=lossless)
             return []
         first = next(images)
         options: dict[str, Any] = {"duration": durations if len(durations) > 1 else durations[0]}
         if loop is not None or form == "PNG":
             options["loop"] = 1 if loop is None else loop
+        options |= png_mark(source_type) if form == "PNG" else {}
         if form == "GIF":
             options["disposal"] = 2 if first.mode == "RGBA" else 1
         first.save(file, form, save_all=True, append_images=list(images), **options)
@@ -125,7 +129,14 @@ def save_animation(
 
 
 def _write_webp(
-    file: BinaryIO, images: Iterable[Image.Image], durations: Sequence[int], loop: int, *, quality: int, lossless: bool
+    file: BinaryIO,
+    images: Iterable[Image.Image],
+    durations: Sequence[int],
+    loop: int | None,
+    xmp: bytes | None,
+    *,
+    quality: int,
+    lossless: bool,
 ) -> None:
     """Write an animation of whole frames, one at a time (RFC 9649): Pillow 13 drops alpha and merges equal frames."""
     file.write(bytes(12))
@@ -136,13 +147,18 @@ def _write_webp(
         chunks = [(name, data) for name, data in _webp_chunks(buffer.getvalue()) if name in (b"ALPH", b"VP8 ", b"VP8L")]
         if not k:
             size = image.size
-            file.write(_webp_chunk(b"VP8X", bytes(10)) + _webp_chunk(b"ANIM", struct.pack("<IH", 0, loop)))
+            file.write(
+                _webp_chunk(b"VP8X", bytes(10))
+                + _webp_chunk(b"ANIM", struct.pack("<IH", 0, 1 if loop is None else loop))
+            )
         clear = clear or image.has_transparency_data
         place = bytes(6) + _three(size[0] - 1) + _three(size[1] - 1) + _three(duration) + b"\x02"  # not blended
         file.write(_webp_chunk(b"ANMF", place + b"".join(_webp_chunk(*chunk) for chunk in chunks)))
+    if xmp:
+        file.write(_webp_chunk(b"XMP ", xmp))
     length = file.tell()
     file.seek(0)
-    flags = 0x02 | 0x10 * clear
+    flags = 0x02 | 0x10 * clear | 0x04 * bool(xmp)
     file.write(struct.pack("<4sI4s", b"RIFF", length - 8, b"WEBP"))
     file.write(_webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + _three(size[0] - 1) + _three(size[1] - 1)))
 

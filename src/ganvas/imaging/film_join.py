@@ -13,6 +13,7 @@ from ..errors import UsageError, UserError, did_you_mean, printable
 from ..files import atomic_write
 from . import matroska
 from .film import CODECS, FilmReader, load_av, reason_of
+from .provenance import mark_mp4
 
 MILLISECOND, MICROSECOND = Fraction(1, 1000), Fraction(1, 1_000_000)
 BIT_EXACT = {"fflags": "+bitexact"}  # no random identifiers: a resumed run writes the same file
@@ -101,11 +102,18 @@ class Part:
 
 
 def join_film(
-    reader: FilmReader | None, parts: Sequence[Part], base: Fraction, output: Path, *, cut: bool = False
+    reader: FilmReader | None,
+    parts: Sequence[Part],
+    base: Fraction,
+    output: Path,
+    *,
+    cut: bool = False,
+    source_type: str | None = None,
 ) -> list[str]:
     """Write a film from its parts and the streams that are copied from its source; returns notes.
 
-    With `cut`, only what accompanies the frames is copied, and the film begins at zero.
+    With `cut`, only what accompanies the frames is copied, and the film begins at zero.  `source_type` is what the film
+    says of itself: `imaging.provenance`.
     """
     av, form = load_av(), FORMATS[output.suffix.lower()]
     copied = streams_to_copy(reader, output) if reader else Copied([], [])
@@ -119,8 +127,7 @@ def join_film(
             ):
                 video = _add_video(out, first.streams.video[0], reader, base)
                 others = {s.index: _add_copy(out, s, clock) for s in copied.streams}
-                if reader:
-                    _copy_tags(reader.container, out, chapters=not cut)
+                _copy_tags(reader, out, form, cut, source_type)
                 packets = [_new_packets(parts, base, video)]
                 if reader and others:
                     end = sum(parts[-1].times[-1]) * base
@@ -129,6 +136,8 @@ def join_film(
                     clock.set(packet, index)
                     out.mux(packet)
             clock.finish(temporary)
+            if form.muxer in ("mp4", "mov"):
+                mark_mp4(temporary, source_type)
     except av.FFmpegError as problem:
         raise UserError(f"{printable(output)} could not be written: {reason_of(problem)}.") from None
     return [*copied.notes, *clock.notes]
@@ -272,8 +281,11 @@ def _own_tags(tags: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in tags.items() if name.lower() not in OWN_TAGS and not name.startswith("_")}
 
 
-def _copy_tags(source: Any, out: Any, *, chapters: bool) -> None:
-    """Copy the tags and the chapters of a file."""
-    out.metadata.update(_own_tags(source.metadata))
-    if chapters and (marks := source.chapters()):
+def _copy_tags(reader: FilmReader | None, out: Any, form: FilmFormat, cut: bool, source_type: str | None) -> None:
+    """Copy the tags and, of a whole film, the chapters, and say in Matroska what the film is."""
+    if reader:
+        out.metadata.update(_own_tags(reader.container.metadata))
+    if reader and not cut and (marks := reader.container.chapters()):
         out.set_chapters(marks)
+    if source_type and form.muxer in ("matroska", "webm"):
+        out.metadata["DIGITAL_SOURCE_TYPE"] = source_type

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import UsageError, UserError
 from ..files import atomic_write
 from .decode import to_uint8
+from .provenance import mark_mp4, png_mark
 
 GAP = 2  # pixels between the images of a grid
 READABLE = 64  # pixels: smaller images are enlarged by whole factors to about this size
@@ -70,37 +71,42 @@ def scatter(points: Tensor, size: int = 512) -> Image.Image:
     return sheet.resize((size, size), Image.Resampling.LANCZOS)
 
 
-def save_walk(frames: Sequence[Image.Image], file: Path, fps: int = 24) -> None:
-    """Write frames as a strip (.png), an animation (.gif) or a film (.mp4, needs the extra `video`)."""
+def save_walk(frames: Sequence[Image.Image], file: Path, fps: int = 24, source_type: str | None = None) -> None:
+    """Write frames as a strip (.png), an animation (.gif) or a film (.mp4, needs the extra `video`).
+
+    `source_type` is what a strip or a film says of itself: `imaging.provenance`.
+    """
     kind = file.suffix.lower()
     if kind == ".png":
         sheet = Image.new("RGB", (sum(f.width for f in frames), frames[0].height), "white")
         for k, frame in enumerate(frames):
             sheet.paste(frame, (k * frames[0].width, 0))
         with atomic_write(file) as part:
-            sheet.save(part, "PNG")
+            sheet.save(part, "PNG", **png_mark(source_type))
     elif kind == ".gif":
         with atomic_write(file) as part:
             options = {"save_all": True, "append_images": frames[1:], "duration": round(1000 / fps), "loop": 0}
             frames[0].save(part, "GIF", **options)
     elif kind == ".mp4":
-        _save_film(frames, file, fps)
+        _save_film(frames, file, fps, source_type)
     else:
         raise UsageError(f"A walk is written as .png, .gif or .mp4, not {file.suffix or 'without a suffix'}.")
 
 
-def _save_film(frames: Sequence[Image.Image], file: Path, fps: int) -> None:
+def _save_film(frames: Sequence[Image.Image], file: Path, fps: int, source_type: str | None) -> None:
     try:
         import av
     except Exception:
         raise UserError("Films need the package av: pip install 'ganvas[video]'; .gif works without it.") from None
     width, height = (side + side % 2 for side in frames[0].size)  # H.264 takes even sizes only
-    with atomic_write(file) as part, av.open(str(part), "w", format="mp4") as film:
-        stream = film.add_stream("libx264", rate=fps)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "16"}
-        for frame in frames:
-            sheet = Image.new("RGB", (width, height), "white")
-            sheet.paste(frame)
-            film.mux(stream.encode(av.VideoFrame.from_image(sheet)))
-        film.mux(stream.encode())
+    with atomic_write(file) as part:
+        with av.open(str(part), "w", format="mp4") as film:
+            stream = film.add_stream("libx264", rate=fps)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.options = {"crf": "16"}
+            for frame in frames:
+                sheet = Image.new("RGB", (width, height), "white")
+                sheet.paste(frame)
+                film.mux(stream.encode(av.VideoFrame.from_image(sheet)))
+            film.mux(stream.encode())
+        mark_mp4(part, source_type)

@@ -77,6 +77,11 @@ def clean_xmp(raw: bytes, *, turned: bool) -> tuple[bytes | None, list[str]]:
     return raw, [note.replace("regions is", "regions are") for note in dict.fromkeys(notes) if note]
 
 
+def parses(raw: bytes) -> bool:
+    """True for a packet that can be read as XML, without entities of its own."""
+    return _parse(raw) is not None
+
+
 def rescale_xmp(raw: bytes, before: Size, after: Size) -> bytes | None:
     """Scale properties in pixels from one size of the image to another; numbers that are none are removed.
 

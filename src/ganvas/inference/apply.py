@@ -12,7 +12,8 @@ from PIL import Image
 from ..errors import UsageError, did_you_mean
 from ..features.gram import Perception, choose_network
 from ..imaging.photo import open_photo
-from ..models.cards import check_embedded, pick_embedded, pick_restorer
+from ..imaging.provenance import COMPOSITE
+from ..models.cards import PLAIN, check_embedded, pick_embedded, pick_restorer
 from ..models.model import load
 from ..models.resolve import resolve, wrong_kind
 from ..policy import Policy, pick_device
@@ -43,6 +44,7 @@ class ApplyOptions:
     device: str = "auto"
     form: str | None = None  # format of the outputs of a folder; None: the input's
     quality: int = 95  # of JPEG and WebP
+    no_provenance: bool = False  # do not write that a model changed the image
 
 
 def apply(
@@ -60,8 +62,10 @@ def apply(
     makers = {"upscale": _enhancer, "restore": _enhancer, "translate": _translator, "stylize": _stylizer}
     if verb not in makers:
         raise UsageError(f"{verb!r} is none of {', '.join(makers)}.{did_you_mean(verb, makers)}")
-    batch = jobs_for(Path(source), Path(output), FileOptions(form=options.form, quality=options.quality))
-    return list(run_jobs(batch, makers[verb](verb, options), progress))
+    file_options = FileOptions(form=options.form, quality=options.quality, no_provenance=options.no_provenance)
+    batch = jobs_for(Path(source), Path(output), file_options)
+    source_type = None if options.model == PLAIN else COMPOSITE
+    return list(run_jobs(batch, makers[verb](verb, options), progress, source_type=source_type))
 
 
 def preview(file: Name, longest: int = 4096) -> bytes:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from ..imaging.encode import SUFFIXES as WRITTEN
 from ..imaging.encode import check_quality, check_size, format_of, save
 from ..imaging.file_kinds import count_kinds
 from ..imaging.photo import Photo, open_photo, treat_alpha
+from ..imaging.provenance import mark_photo
 from ..paths import is_left_behind
 from ..policy import give_back_buffers
 
@@ -44,13 +46,15 @@ class FileOptions:
     frames: int | None = None  # of a film: number of frames, None for all
     codec: str = "auto"  # of a film
     crf: int | None = None  # of a film's codec
+    no_provenance: bool = False  # do not write that a model changed the image
     alpha: str | None = None  # transparency or plane: `imaging.photo.treat_alpha`; None: transparency, not to be chosen
 
-    def film(self) -> "FilmOptions":
+    def film(self, source_type: str | None = None) -> "FilmOptions":
         """The options of a film; raises `UsageError` for values out of range."""
         from .video import FilmOptions
 
-        return FilmOptions(self.start, self.frames, self.codec, self.crf, self.quality, self.lossless)
+        values = self.start, self.frames, self.codec, self.crf, self.quality, self.lossless
+        return FilmOptions(*values, None if self.no_provenance else source_type)
 
     def check_no_film(self, source: Path) -> None:
         """Raise `UsageError` for options of films with images."""
@@ -219,23 +223,25 @@ def own_size(photo: Photo) -> tuple[int, int]:
 
 
 def run_jobs(
-    batch: Batch, change: Change, progress: Callable[[Job, float], None] | None = None, size: Size = own_size
+    batch: Batch,
+    change: Change,
+    progress: Callable[[Job, float], None] | None = None,
+    size: Size = own_size,
+    source_type: str | None = None,
 ) -> Iterator[Outcome]:
     """Change every image; a job that fails does not stop the others.  An image is written whole or not at all.
 
     Outcomes come in the order in which they are known.  `progress` is called with the share of a job that is done;
     `size` gives the result's, which is refused before the change where the output's format does not hold it.
+    `source_type` is what the results say of themselves (`imaging.provenance`), unless the options say no.
     """
-    left = []
-    for job in batch.jobs:
-        if batch.options.resume and _is_up_to_date(job):
-            yield Outcome(job, "skipped", "exists already")
-        else:
-            left.append(job)
+    ready = {job for job in batch.jobs if batch.options.resume and _is_up_to_date(job)}
+    yield from (Outcome(job, "skipped", "exists already") for job in batch.jobs if job in ready)
+    left = [job for job in batch.jobs if job not in ready]
     if batch.frames is not None:
-        yield from (_change_film(batch, job, change, progress) for job in left)
+        yield from (_change_film(batch, job, change, progress, source_type) for job in left)
         return
-    quality, lossless = batch.options.quality, batch.options.lossless
+    write = partial(_save, batch.options, None if batch.options.no_provenance else source_type)
     writing: deque[tuple[Outcome, Future[list[str]]]] = deque()
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
         for outcome, photos in _read_ahead(left, reader):
@@ -249,8 +255,7 @@ def run_jobs(
                 continue
             if outcome.large:
                 give_back_buffers()  # the source's
-            file = outcome.job.output
-            writing.append((outcome, writer.submit(save, result, file, quality=quality, lossless=lossless)))
+            writing.append((outcome, writer.submit(write, result, outcome.job.output)))
             del result
             while writing and outcome.large:
                 yield _wait(*writing.popleft())
@@ -258,7 +263,19 @@ def run_jobs(
             yield _wait(*writing.popleft())
 
 
-def _change_film(batch: Batch, job: Job, change: Change, progress: Callable[[Job, float], None] | None) -> Outcome:
+def _save(options: FileOptions, source_type: str | None, photo: Photo, file: Path) -> list[str]:
+    """Write a result with its mark; returns notes."""
+    photo = mark_photo(photo, file, source_type)
+    return save(photo, file, quality=options.quality, lossless=options.lossless)
+
+
+def _change_film(
+    batch: Batch,
+    job: Job,
+    change: Change,
+    progress: Callable[[Job, float], None] | None,
+    source_type: str | None,
+) -> Outcome:
     """Change every frame of a film: the outcome."""
     from .video import change_film
 
@@ -272,7 +289,7 @@ def _change_film(batch: Batch, job: Job, change: Change, progress: Callable[[Job
             progress(job, done / total)
 
     try:
-        options, resume = batch.options.film(), batch.options.resume
+        options, resume = batch.options.film(source_type), batch.options.resume
         done = change_film(job.source, job.output, change_frame, options, resume=resume, progress=show)
         outcome.frames, outcome.notes = done
     except Exception as problem:

@@ -43,6 +43,7 @@ class FilmOptions:
     crf: int | None = None  # of lossy codecs: smaller is more faithful; None: the codec's default
     quality: int = 95  # of animated WebP
     lossless: bool = False
+    source_type: str | None = None  # what the result says of itself: `imaging.provenance`
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < 1e7:
@@ -130,7 +131,8 @@ class FilmParts:
     def join(self, parts: Sequence[Part], reader: Reader, output: Path) -> list[str]:
         """Join parts with the source's other streams."""
         film = reader if isinstance(reader, FilmReader) else None
-        return join_film(film, parts, reader.info.time_base, output, cut=self.options.cut)
+        source_type, cut = self.options.source_type, self.options.cut
+        return join_film(film, parts, reader.info.time_base, output, cut=cut, source_type=source_type)
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ class ImageParts:
             loop = 0
         quality, lossless = self.options.quality, self.options.lossless
         base = reader.info.time_base
-        return save_animation(frames, times, base, output, loop, quality=quality, lossless=lossless)
+        options = {"quality": quality, "lossless": lossless, "source_type": self.options.source_type}
+        return save_animation(frames, times, base, output, loop, **options)
 
 
 class Workshop:

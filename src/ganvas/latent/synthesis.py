@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import UsageError, UserError
 from ..files import atomic_write, explain_failure, read_json, write_json
 from ..imaging.grid import is_points, to_pil_images
+from ..imaging.provenance import GENERATED, png_mark
 from ..models.model import Model
 from .filters import Filter
 
@@ -43,6 +44,7 @@ class Synthesis:
     seed: int = 0
     trunc: float = 1.0
     condition: Any = None  # a label for all images, of a model whose labels are no classes
+    source_type: str | None = GENERATED  # what the images say of themselves
 
     def parts(self, count: int | None, per_class: int | None) -> list[Part]:
         """The classes with the number of images of each; `UsageError` for numbers that the model cannot meet."""
@@ -111,7 +113,7 @@ class Synthesis:
                 with explain_failure(part.folder):
                     part.folder.mkdir(exist_ok=True)
                     with atomic_write(part.folder / f"{seed:08d}.png") as temporary:
-                        image.save(temporary, "PNG")
+                        image.save(temporary, "PNG", **png_mark(self.source_type))
                 done, accepted = done + 1, accepted + 1
             in_a_row = 0 if accepted else in_a_row + BATCH
             if in_a_row >= PATIENCE:

@@ -13,6 +13,7 @@ from ..data.sources import open_source
 from ..errors import UsageError, UserError
 from ..evaluation.discriminator import load_adversary
 from ..evaluation.run_data import open_run_data
+from ..imaging.provenance import GENERATED
 from ..models.cards import embedded_card
 from ..models.folder import model_folder, weights_of
 from ..models.model import Model, load
@@ -38,6 +39,7 @@ def synthesize(
     data: str | None = None,
     copies: bool = False,
     resume: bool = False,
+    provenance: bool = True,
     device: str = "auto",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
@@ -46,13 +48,13 @@ def synthesize(
     `count` images in all, or `per_class` of every class, drawn from `seed` on.  `keep` is the share that the run's
     discriminator accepts (Azadi et al. 2019); `classifier` is a run that has to name the class asked for.  Samples
     that copy an image of `data` (by default, the run's training data) are refused unless `copies`.  `label` is the
-    condition of every image, of a model whose labels are no classes.  `progress(done, total)` counts images.
-    An interrupted call goes on with `resume`, and the images are those of an uninterrupted one.  Raises `UsageError`
-    for options that the model cannot meet, `UserError` if the filters accept nothing.
+    condition of every image, of a model whose labels are no classes.  `provenance`: each says that a model made it.
+    `progress(done, total)` counts images.  An interrupted call goes on with `resume`, and the images are those of an
+    uninterrupted one.  Raises `UsageError` for impossible options, `UserError` if the filters accept nothing.
     """
     model = load(run, device=device)
-    condition = model.read_label(label)
-    work = Synthesis(model, user_path(output, "--output"), seed=seed, trunc=trunc, condition=condition)
+    options = {"condition": model.read_label(label), "source_type": GENERATED if provenance else None}
+    work = Synthesis(model, user_path(output, "--output"), seed=seed, trunc=trunc, **options)
     parts = work.parts(count, per_class)
     real, notice = (None, "") if copies and keep is None else find_data(run, model, data, needed=keep is not None)
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given their own
@@ -60,10 +62,9 @@ def synthesize(
     settings = {"seed": seed, "trunc": trunc, "keep": keep, "copies": copies, "label": label}
     settings |= {"model": _digest(run), "classifier": _digest(classifier), "data": real.fingerprint if real else None}
     work.begin(settings, resume)
-    classes = {part.name: part.count for part in parts if part.name}
+    result = {"output": str(work.output), "classes": {part.name: part.count for part in parts if part.name}}
     searched = any(one.name == "copies" for one in work.filters)
-    written = work.write_all(parts, progress)
-    return {"output": str(work.output), "classes": classes, **written, "copies_refused": searched, "notice": notice}
+    return {**result, **work.write_all(parts, progress), "copies_refused": searched, "notice": notice}
 
 
 def find_data(run: PathName, model: Model, data: str | None, needed: bool) -> tuple[Dataset | None, str]:

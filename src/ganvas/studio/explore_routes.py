@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..api import (
+    GENERATED,
     Direction,
     Model,
     UserError,
@@ -24,6 +25,7 @@ from ..api import (
     grid,
     load,
     mixing_space,
+    png_mark,
     read_photos,
     save_walk,
     sefa_names,
@@ -232,7 +234,7 @@ async def draw_walk(kind: str, name: str, walk: Walk, request: Request) -> dict[
         for image in film(path, walk):
             frames.append(image)
             job.report(0.9 * len(frames) / count)
-        save_walk(frames, job.folder / f"walk.{kind}", walk.fps)
+        save_walk(frames, job.folder / f"walk.{kind}", walk.fps, GENERATED)
         return {"file": f"walk.{kind}", "frames": count}
 
     return jobs_of(request).add(f"film of {name}", work).as_dict()
@@ -267,7 +269,7 @@ def read_moves(text: str) -> dict[str, float]:
 def as_png(images: Tensor, columns: int | None) -> bytes:
     """A grid of images as the content of a PNG."""
     buffer = io.BytesIO()
-    grid(images, columns).save(buffer, "PNG", compress_level=1)
+    grid(images, columns).save(buffer, "PNG", compress_level=1, **png_mark(GENERATED))
     return buffer.getvalue()
 
 
