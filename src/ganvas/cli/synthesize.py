@@ -57,7 +57,7 @@ def synthesize(
 
     check_model(run, "sample")
     check_range("--trunc", images.trunc, 0, 10)
-    check_range("--seed", images.seed, 0, 1 << 48)
+    check_range("--seed", images.seed, 0, 2_000_000_000)
     columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, console=console(), disable=not console().is_terminal) as bar:
         task, options = bar.add_task(""), {**vars(images), **vars(filters), "resume": resume, "device": device}

@@ -34,8 +34,8 @@ def mark_xmp(raw: bytes | None, source_type: str) -> bytes | None:
     Everything else in it stays.  What a model made alone is still so after another one changed it.
     """
     if not raw:
-        about = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}">'
-        packet = f"{about}{_description(source_type, '')}</rdf:RDF></x:xmpmeta>"
+        opening = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}">'
+        packet = f"{opening}{_description(source_type, '')}</rdf:RDF></x:xmpmeta>"
         return f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{packet}<?xpacket end="w"?>'.encode()
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raw = raw.decode("utf-16", "replace").encode()

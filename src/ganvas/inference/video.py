@@ -156,7 +156,7 @@ class ImageParts:
             loop = 0
         quality, lossless = self.options.quality, self.options.lossless
         base = reader.info.time_base
-        options = {"quality": quality, "lossless": lossless, "source_type": self.options.source_type}
+        options: dict[str, Any] = {"quality": quality, "lossless": lossless, "source_type": self.options.source_type}
         return save_animation(frames, times, base, output, loop, **options)
 
 

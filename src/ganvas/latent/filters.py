@@ -20,7 +20,7 @@ STREAM = 0xD15C  # random stream of the rejection
 SIDE = 16  # pixels a side at which copies are searched
 COPY = 1 / 3  # of the distance to the second nearest training image
 BLOCK = 8192  # training images compared at once
-DRAWN = 1 << 40  # first seed of the samples for calibration, far from those that are written
+DRAWN = 3_000_000_000  # first seed of the samples for calibration, far from those that are written, below 2^32
 
 
 class Filter(Protocol):

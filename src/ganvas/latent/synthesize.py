@@ -53,7 +53,7 @@ def synthesize(
     uninterrupted one.  Raises `UsageError` for impossible options, `UserError` if the filters accept nothing.
     """
     model = load(run, device=device)
-    options = {"condition": model.read_label(label), "source_type": GENERATED if provenance else None}
+    options: dict[str, Any] = {"condition": model.read_label(label), "source_type": GENERATED if provenance else None}
     work = Synthesis(model, user_path(output, "--output"), seed=seed, trunc=trunc, **options)
     parts = work.parts(count, per_class)
     real, notice = (None, "") if copies and keep is None else find_data(run, model, data, needed=keep is not None)
