@@ -518,7 +518,7 @@ def test_weights_can_be_listed(command, tmp_path, monkeypatch):
     monkeypatch.setenv("GANVAS_CACHE", str(tmp_path))
     code, out, _ = command("weights", "list", "--json")
     assert code == 0
-    assert [f["name"] for f in json.loads(out)["files"]] == ["inception", "vgg16", "vgg19", "lpips"]
+    assert [f["name"] for f in json.loads(out)["files"]] == ["inception", "vgg16", "vgg19", "lpips", "yunet"]
     assert not any(f["available"] for f in json.loads(out)["files"])
     code, out, _ = command("weights", "list")
     assert code == 0

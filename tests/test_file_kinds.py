@@ -227,7 +227,6 @@ def zipped(*names: str) -> bytes:
 MODELS = {
     "x4.param": (b"7767517\n3 3\nInput data 0 1 data\n", "ncnn", ".pth"),
     "x4.bin": (b"\x47\x6b\x30\x01" + bytes(range(64)), "ncnn", ".pth"),
-    "net.onnx": (b"\x08\x07\x12\x07pytorch\x1a\x051.13", "ONNX", ".pth"),
     "net.h5": (b"\x89HDF\r\n\x1a\n" + bytes(16), "HDF5", ".pth"),
     "net.tflite": (b"\x1c\0\0\0TFL3" + bytes(16), "TensorFlow Lite", ".pth"),
     "net.gguf": (b"GGUF\3\0\0\0", "GGUF", ".pth"),
@@ -272,9 +271,19 @@ def test_a_truncated_download_is_said_in_plain_words(suffix: str, share: float, 
     assert not INNER.search(str(refused.value).replace(str(file), ""))
 
 
+def test_an_onnx_network_is_named(tmp_path: Path) -> None:
+    """`--model` opens one through onnxruntime; what ganvas loads and trains on is a weight file."""
+    file = tmp_path / "net.onnx"
+    file.write_bytes(b"\x08\x07\x12\x07pytorch\x1a\x051.13")
+    with pytest.raises(UserError, match="is no ONNX file that onnxruntime opens"):
+        resolve(file)
+    with pytest.raises(UserError, match=r"an ONNX network: give the \.pth or \.safetensors"):
+        load(file)
+
+
 def test_a_pickle_of_another_tool_is_not_called_damaged(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(pickle.dumps({"G_ema": np.float64(1)}, 2))
-    with pytest.raises(UserError, match="holds more than weights"):
+    with pytest.raises(UserError, match="is a pickle without a generator"):
         read(tmp_path / "a.pkl")
 
 

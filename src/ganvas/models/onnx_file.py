@@ -56,9 +56,8 @@ def open_session(file: Path | bytes, threads: int = 0) -> Any:
         )
     except Exception as problem:
         name = "The network" if isinstance(file, bytes) else file
-        raise UserError(
-            f"{name} is no ONNX file that onnxruntime opens: {str(problem).splitlines()[0][:200]}."
-        ) from None
+        reason = str(problem).splitlines()[0].rpartition(":")[2].strip(" .")[:200]  # after codes and the path
+        raise UserError(f"{name} is no ONNX file that onnxruntime opens: {reason}.") from None
 
 
 class Runner:
