@@ -175,7 +175,7 @@ class Generator(LabelledGenerator, WidthAware):
     def synthesis(self, style: Tensor) -> list[Tensor]:
         """The images of all stages from styles (N, width)."""
         style = silu(style)
-        x = self.start.expand(len(style), -1, -1).to(style.dtype)
+        x = self.start.expand(style.shape[0], -1, -1).to(style.dtype)
         images: list[Tensor] = []
         for k, block in enumerate(self.blocks, 1):
             x = block(x, style, self.cosine, self.sine)
@@ -296,7 +296,7 @@ class Discriminator(BaseDiscriminator, WidthAware):
         parts = []
         for image, factor, first in zip(images, self.factors, self.first):
             maps = self.read(pad_to_multiple(pool(image, factor), self.patch)).flatten(2).transpose(1, 2)
-            parts += [first.to(maps.dtype).expand(len(x), 1, -1), maps]
+            parts += [first.to(maps.dtype).expand(x.shape[0], 1, -1), maps]
         return torch.cat(parts, 1) + self.place.to(x.dtype)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Scores:
