@@ -70,9 +70,10 @@ def test_channels_and_bits_are_those_of_the_richest(tmp_path):
 
 
 def test_sizes_follow_the_first_or_the_option(tmp_path):
-    a = write(tmp_path / "a.npz", 3)
-    assert open_source(f"mix:{a}=1,photos=1").facts.resolution == (8, 8)
-    assert open_source(f"mix:{a}=1,photos=1", resolution=(16, 16)).facts.resolution == (16, 16)
+    a, b = write(tmp_path / "a.npz", 3), tmp_path / "b.npz"
+    np.savez(b, images=np.zeros((3, 12, 12, 1), np.uint8))
+    assert open_source(f"mix:{a}=1,{b}=1").facts.resolution == (8, 8)
+    assert open_source(f"mix:{a}=1,{b}=1", resolution=(16, 16)).facts.resolution == (16, 16)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,8 @@ def test_separable_features_are_read():
 
 
 def test_a_probe_beside_pixels_and_training_from_scratch(run):
-    result = probe("digits", of=str(run), labels=40, repeats=2, train_images=128, device="cpu")
+    data = open_source("digits", resolution=(16, 16)).subset(range(400))
+    result = probe(data, of=str(run), labels=40, repeats=2, train_images=64, device="cpu")
     assert {"probe", "pixels", "pocket", "scratch"} <= result.keys()
     assert result["pixels"] > 0.6
     assert all(result[f"{name}_low"] <= result[name] <= result[f"{name}_high"] for name in ("probe", "pixels"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import ganvas
+from ganvas.data.sources import open_source
 from ganvas.errors import UsageError
 from ganvas.evaluation.during_training import suitable_metric
 from ganvas.evaluation.inputs import trained_through
@@ -32,7 +33,8 @@ def test_measures_through_its_own_network_are_refused(metric, run):
 
 def test_others_measure_it(run):
     """Memorisation asks whether samples are copies, which no training makes small."""
-    assert ganvas.evaluate("memorisation", "digits", run.path, samples=8, held_out="digits")["memorisation"] >= 0
+    digits = open_source("digits", resolution=(8, 8)).subset(range(100))
+    assert ganvas.evaluate("memorisation", digits, run.path, samples=8, held_out=digits)["memorisation"] >= 0
 
 
 def test_the_option_says_which_network():
@@ -50,7 +52,9 @@ def test_evaluation_during_training_takes_another_metric(tmp_path, monkeypatch):
     assert suitable_metric("fd", task)[0] == "swd"
     assert suitable_metric("diversity", task) == ("diversity", "")
     options = {"resolution": 8, "batch": 8, "device": "cpu", "set": narrow("projected")}
-    run = ganvas.train("projected", data="digits", outdir=tmp_path / "run", images=16, eval_images=8, **options)
+    run = ganvas.train(
+        "projected", data="digits", outdir=tmp_path / "run", images=16, eval_images=16, eval_samples=32, **options
+    )
     assert run.evaluations()[-1]["swd"] > 0
     from ganvas.checkpoints.download import FILES, folder
 
