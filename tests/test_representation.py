@@ -78,6 +78,8 @@ def test_a_run_gives_features_of_its_own_size(run, tmp_path, command):
 
 
 def test_features_are_refused_in_a_sentence(run, tmp_path):
+    with pytest.raises(UserError, match="is a model folder, which has no discriminator"):
+        open_representation(str(run / "model"))
     with pytest.raises(UserError, match="is neither a run nor a feature network"):
         open_representation("poket")
     colour = Dataset(np.zeros((4, 16, 16, 3), np.uint8))

@@ -177,6 +177,14 @@ def test_options_that_cannot_be_met(run, tmp_path, options, sentence):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_without_its_discriminator_cannot_reject(run, tmp_path):
+    for model in (run / "model", "digits"):
+        with pytest.raises(ganvas.UserError, match="is a model without its discriminator"):
+            synthesize(model, tmp_path / "out", count=5, keep=0.5, data="digits", device="cpu")
+    result = synthesize(run / "model", tmp_path / "out", count=10, device="cpu")
+    assert (result["images"], "training data are not known" in result["notice"]) == (10, True)
+
+
 def test_folders_of_others_are_left_alone(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/a.txt").write_text("x")

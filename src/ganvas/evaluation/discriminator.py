@@ -52,6 +52,8 @@ def load_task(path: str) -> Task:
     """The task of a run with the newest weights of both players."""
     run = Run.open(path)
     config = run.config()
+    if "recipe" not in config:
+        raise UsageError(f"{run.path} is a model folder, which has no discriminator; give the run it is of.")
     task: Task = Recipe.from_dict(config["recipe"]).task.build(**saved_facts(config))
     task.load_state_dict(run.load_state()["trainer"]["task"])
     return task

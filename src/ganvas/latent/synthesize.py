@@ -76,10 +76,9 @@ def find_data(run: PathName, model: Model, data: str | None, needed: bool) -> tu
         if data is not None:
             height, width = model.config["data"]["resolution"]
             return open_source(data, resolution=(height, width)), ""
-        path = user_path(run)
-        if embedded_card(run) or not Run(path).exists():
+        if not is_run(run):
             raise UserError("The model is no run, so its training data are not known.")
-        config = Run(path).config()
+        config = Run(user_path(run)).config()
         return open_run_data(config, Recipe.from_dict(config["recipe"]).patch), ""
     except UsageError:
         raise
@@ -88,6 +87,11 @@ def find_data(run: PathName, model: Model, data: str | None, needed: bool) -> tu
         if needed:
             raise UsageError(f"--keep calibrates the discriminator on training images. {reason}.") from None
         return None, f"Copies of training images are not searched: {reason[0].lower()}{reason[1:]}."
+
+
+def is_run(model: PathName) -> bool:
+    """True for the folder of a run; a model folder has a config.json, too, but no training state."""
+    return embedded_card(model) is None and bool(Run(user_path(model)).states())
 
 
 def build_filters(
@@ -102,6 +106,8 @@ def build_filters(
     """The filters that options name, the quickest first."""
     filters: list[Filter] = []
     if keep is not None:
+        if not is_run(run):
+            raise UsageError(f"--keep takes a run; {run} is a model without its discriminator.")
         assert data is not None
         filters.append(ByDiscriminator(load_adversary(str(run), device), model, data, keep))
     if classifier is not None:
