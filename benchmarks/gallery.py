@@ -76,7 +76,7 @@ ENTRIES = [
     Entry("gan"),
     Entry("dcgan", tried=("`dcgan_small`: below", *DENSE)),
     Entry("dcgan_small", options="--images 100000", tried=("three minutes, 224,032 images: 67.7 %", *DENSE)),
-    *map(Entry, ("lsgan", "hinge", "dragan", "realness", "wgan", "wgan_gp")),
+    *map(Entry, ("keras_dcgan", "lsgan", "hinge", "dragan", "realness", "wgan", "wgan_gp")),
     *map(Entry, ("sngan", "sagan", "biggan")),
     Entry("r3gan", tried=("DCGAN's networks of 32 channels, 60,000 images: 53.5 % by an earlier judge",)),
     *map(Entry, ("stylegan2", "ebgan", "began")),

@@ -51,7 +51,7 @@ def _read(table: str) -> dict[str, str]:
 
 RECIPES = Shelf(
     """
-    recipes.generation: gan dcgan dcgan_small lsgan hinge dragan realness wgan wgan_gp
+    recipes.generation: gan dcgan dcgan_small keras_dcgan lsgan hinge dragan realness wgan wgan_gp
     recipes.residual: sngan sagan biggan r3gan
     recipes.stylegan2: stylegan2
     recipes.few_images: fastgan projected
@@ -115,6 +115,7 @@ NETWORKS = Shelf(
     """
     networks.dcgan: dcgan_generator=Generator dcgan_discriminator=Discriminator
     networks.dcgan_variants: dcgan_variant_generator=Generator dcgan_variant_discriminator=Discriminator
+    networks.keras_dcgan: keras_dcgan_generator=Generator keras_dcgan_discriminator=Discriminator
     networks.mlp: mlp_generator=Generator mlp_discriminator=Discriminator
         mlp_leaky_discriminator=LeakyDiscriminator
     networks.resnet: resnet_generator=Generator resnet_discriminator=Discriminator

@@ -9,13 +9,16 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from ..errors import UsageError
 
-Init = Literal["normal", "kaiming", "he", "xavier", "glorot", "orthogonal"]  # he, glorot: the same by their authors
+Init = Literal[  # he, glorot: the same by their authors
+    "normal", "kaiming", "he", "xavier", "glorot", "xavier_uniform", "orthogonal"
+]
 
 M = TypeVar("M", bound=nn.Module)
 WEIGHTS = {
     "normal": lambda w: nn.init.normal_(w, 0.0, 0.02),  # Radford et al. 2015
     "kaiming": lambda w: nn.init.kaiming_normal_(w, a=0.2),  # He et al. 2015, for LeakyReLU 0.2
     "xavier": nn.init.xavier_normal_,  # Glorot and Bengio 2010
+    "xavier_uniform": nn.init.xavier_uniform_,  # the default of Keras
     "orthogonal": nn.init.orthogonal_,  # Saxe et al. 2014
 }
 WEIGHTS |= {"he": WEIGHTS["kaiming"], "glorot": WEIGHTS["xavier"]}

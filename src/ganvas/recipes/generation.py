@@ -8,6 +8,7 @@ from ..losses.gradient_penalties import DRAGAN, R1, GradientPenalty
 from ..losses.realness import Realness
 from ..losses.weight_penalties import WeightClipping
 from ..networks import dcgan as convolutional
+from ..networks import keras_dcgan as keras_networks
 from ..networks import mlp, resnet
 from ..networks.heads import Plain
 from ..schedule import Linear, LongStarts
@@ -71,6 +72,24 @@ def dcgan_small() -> Recipe:
         images=60_000,
         lr_schedule=Spec(Linear, begin=0.5, to=0.1),
         ema_images=4_000.0,
+    )
+
+
+def keras_dcgan() -> Recipe:
+    """The DCGAN of TensorFlow's lesson, its networks and its settings: 5x5 convolutions, LeakyReLU, dropout.
+
+    tensorflow.org, "Deep Convolutional Generative Adversarial Network": 50 epochs of MNIST; Radford et al. 2015.
+    """
+    return Recipe(
+        task=Spec(
+            Generation,
+            generator=Spec(keras_networks.Generator),
+            discriminator=Spec(keras_networks.Discriminator),
+            loss=Spec(NonSaturating),
+        ),
+        **both(Spec(Adam, lr=1e-4, eps=1e-7)),
+        batch=256,
+        images=3_000_000,
     )
 
 
