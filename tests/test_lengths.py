@@ -13,6 +13,7 @@ from ganvas.errors import UsageError, UserError
 from ganvas.imaging.photo import open_photo
 from ganvas.inference.enhance import Enhancer
 from ganvas.inference.inpaint import Inpainter
+from ganvas.inference.region import Region
 from ganvas.inference.styles import Styles
 from ganvas.inference.stylize import NetworkStylizer
 from ganvas.inference.translate import Translator
@@ -156,7 +157,7 @@ def test_networks_of_other_channels_before_the_first_image(tmp_path):
     with pytest.raises(UsageError, match="takes images of 5 channels, and these have 1 or 3"):
         Enhancer(ImageModel(network, 5, "net"), PLACE)
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
-    holes = Inpainter(ImageModel(Holes(resolution=16, channels=1), 1, "grey"), PLACE, tmp_path / "a.png")
+    holes = Inpainter(ImageModel(Holes(resolution=16, channels=1), 1, "grey"), PLACE, Region(tmp_path / "a.png"))
     with pytest.raises(UserError, match="grey is for grey images, and this one has colours"):
         holes.photo(open_photo(tmp_path / "a.png"), np.ones((16, 16), bool))
 

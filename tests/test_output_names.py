@@ -113,13 +113,12 @@ def test_a_bmp_ends_at_four_gigabytes():
 
 
 def test_masks_are_found_by_the_names_of_the_images(tmp_path):
-    from ganvas.inference.inpaint import Inpainter
+    from ganvas.inference.region import Region
 
     masks, size = tmp_path / "masks", (8, 8)
     draw(masks / "a.png", (255, 255, 255))
-    worker = Inpainter.__new__(Inpainter)
-    worker.masks = masks
+    region = Region(masks)
     for output in ("a", "a.jpg", "a.avif"):  # stems of results of a.png, a.jpg and a.avif
-        assert worker.read_mask(output, size).all()
+        assert region.read(output, size).all()
     draw(masks / "a.jpg.png", (0, 0, 0))
-    assert [worker.read_mask(output, size).any() for output in ("a", "a.jpg")] == [True, False]
+    assert [region.read(output, size).any() for output in ("a", "a.jpg")] == [True, False]

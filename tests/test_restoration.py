@@ -21,6 +21,7 @@ from ganvas.game import BaseDiscriminator, ImageToImage, Progress, Scores
 from ganvas.imaging.colour import to_lab
 from ganvas.inference.enhance import Enhancer, as_photo
 from ganvas.inference.inpaint import Inpainter
+from ganvas.inference.region import Region
 from ganvas.losses.adversarial import NonSaturating
 from ganvas.losses.pixel import L1, LDL, MSE
 from ganvas.losses.wrappers import Weighted
@@ -285,8 +286,8 @@ def test_only_holes_change(channels, dtype, tmp_path):
     mask = np.zeros((300, 310), np.uint8)
     mask[10:20, 30:33] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    inpainter = Inpainter(ImageModel(White(), 3, "test"), CPU, tmp_path / "mask.png")
-    made = inpainter.photo(as_photo(array), inpainter.read_mask("a", (300, 310))).array
+    inpainter = Inpainter(ImageModel(White(), 3, "test"), CPU, Region(tmp_path / "mask.png"))
+    made = inpainter.photo(as_photo(array), inpainter.region.read("a", (300, 310))).array
     assert np.array_equal(made[mask == 0], array[mask == 0])
     assert (made[mask > 0] == top).all()
     assert made.dtype == dtype
@@ -300,7 +301,7 @@ def test_whatever_the_network_does_outside_is_not_taken(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
     hole = np.zeros((40, 40), bool)
     hole[3:6, 30:38] = True
-    made = Inpainter(ImageModel(Everything(), 3, "test"), CPU, tmp_path).photo(as_photo(array), hole).array
+    made = Inpainter(ImageModel(Everything(), 3, "test"), CPU, Region(tmp_path)).photo(as_photo(array), hole).array
     assert np.array_equal(made[~hole], array[~hole])
     assert (made[hole] == 128).all()  # mid-grey, turned round
 
@@ -317,8 +318,8 @@ def test_the_network_sees_the_hole_and_what_is_around_it(tmp_path):
     mask[300:310, 300:500] = 255
     Image.fromarray(mask).save(tmp_path / "m.png")
     array = np.full((600, 700, 3), 255, np.uint8)
-    inpainter = Inpainter(ImageModel(Looking(), 3, "test"), CPU, tmp_path)
-    inpainter.photo(as_photo(array), inpainter.read_mask("m", (600, 700)))
+    inpainter = Inpainter(ImageModel(Looking(), 3, "test"), CPU, Region(tmp_path))
+    inpainter.photo(as_photo(array), inpainter.region.read("m", (600, 700)))
     assert seen[0].shape == (1, 4, 10 + 2 * 128, 600)
     hole = seen[0][:, 3:] > 0
     assert hole.sum() == 2000
@@ -328,13 +329,13 @@ def test_the_network_sees_the_hole_and_what_is_around_it(tmp_path):
 
 def test_masks_that_do_not_fit_are_refused(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
-    inpainter = Inpainter(ImageModel(White(), 3, "test"), CPU, tmp_path)
+    inpainter = Inpainter(ImageModel(White(), 3, "test"), CPU, Region(tmp_path))
     with pytest.raises(ganvas.errors.UserError, match="is 8x8 and the image 9x8"):
-        inpainter.read_mask("a", (8, 9))
+        inpainter.region.read("a", (8, 9))
     with pytest.raises(ganvas.errors.UserError, match="no mask b.png"):
-        inpainter.read_mask("b", (8, 8))
+        inpainter.region.read("b", (8, 8))
     with pytest.raises(UsageError, match="takes no --mask"):
-        Inpainter(ImageModel(Larger(), 3, "test"), CPU, tmp_path)
+        Inpainter(ImageModel(Larger(), 3, "test"), CPU, Region(tmp_path))
     with pytest.raises(UsageError, match="fills holes"):
         Enhancer(ImageModel(White(), 3, "test"), CPU)
 

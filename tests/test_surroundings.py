@@ -27,7 +27,7 @@ from ganvas.data.sources import open_saved, open_source
 from ganvas.errors import UsageError, UserError
 from ganvas.files import read_json, write_json
 from ganvas.inference.batch import FileOptions, jobs_for
-from ganvas.inference.inpaint import Inpainter
+from ganvas.inference.region import Region
 from ganvas.paths import cache_root, hidden_by_name, is_left_behind, shell_word, user_path
 from ganvas.run import Run
 from ganvas.training.request import TrainRequest
@@ -125,9 +125,7 @@ def test_an_editors_copy_is_no_mask(tmp_path):
     grey = Image.fromarray(np.eye(16, dtype=np.uint8) * 255)
     grey.save(tmp_path / "a.png")
     (tmp_path / "a.bmp~").write_bytes(b"half of an image")
-    reader = object.__new__(Inpainter)
-    reader.masks = tmp_path
-    assert reader.read_mask("a", (16, 16)).sum() == 16
+    assert Region(tmp_path).read("a", (16, 16)).sum() == 16
 
 
 # --- names -------------------------------------------------------------------------------------------------

@@ -10,10 +10,24 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import Model, Recipe, Run, Spec, UserError, enhance, evaluate, load, report, stylize, synthesize, train
+    from .api import (
+        Model,
+        Recipe,
+        Run,
+        Spec,
+        UserError,
+        enhance,
+        evaluate,
+        load,
+        remove,
+        report,
+        stylize,
+        synthesize,
+        train,
+    )
 
 __all__ = ["Model", "Recipe", "Run", "Spec", "UserError", "__version__"]
-__all__ += ["enhance", "evaluate", "load", "report", "stylize", "synthesize", "train"]
+__all__ += ["enhance", "evaluate", "load", "remove", "report", "stylize", "synthesize", "train"]
 
 
 def __getattr__(name: str) -> Any:

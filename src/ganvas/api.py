@@ -1,4 +1,4 @@
-"""Public API: train, load, evaluate, enhance, stylize, report, and what they take and return; imported on first use."""
+"""Public API: train, load, evaluate, enhance, edit, stylize, report; imported on first use."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .inference.apply import ApplyOptions as ApplyOptions
     from .inference.apply import apply as apply
     from .inference.apply import preview as preview
+    from .inference.edit_image import remove as remove
     from .inference.enhance_image import enhance as enhance
     from .inference.stylize import stylize as stylize
     from .latent.codes import Codes as Codes
@@ -81,6 +82,7 @@ HOMES = {
     "weights": "checkpoints.download:",
     **dict.fromkeys(["ApplyOptions", "apply", "preview"], "inference.apply"),
     "enhance": "inference.enhance_image",
+    "remove": "inference.edit_image",
     "stylize": "inference.stylize",
     "synthesize": "latent.synthesize",
     **dict.fromkeys(["Model", "accuracy", "load"], "models.model"),

@@ -14,6 +14,7 @@ from . import (
     features,
     images,
     latent,
+    regions,
     report,
     sample,
     show,
@@ -50,6 +51,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Change images": {
         "restore": images.restore,
+        "remove": regions.remove,
         "translate": translate.translate,
         "stylize": stylize.stylize,
         "sign": sign.sign,

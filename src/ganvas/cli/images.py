@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..inference.enhance import EnhanceOptions, Enhancer
     from ..inference.faces import FaceRestorer
     from ..inference.inpaint import Inpainter
+    from ..inference.region import Region
     from ..inference.side_by_side import SideBySide
     from ..models.resolve import ImageModel
     from ..policy import Policy
@@ -79,21 +80,28 @@ class PlaceArguments:
     """Options for the parts of an image that are changed."""
 
     mask: Annotated[Path | None, place_option(help="Inpaint: image, white in holes, or a folder of them.")] = None
+    box: Annotated[str | None, place_option(help="Inpaint: X,Y,WIDTH,HEIGHT in pixels instead of a mask.")] = None
     faces: Annotated[bool, place_option("--faces", help="Restore faces alone, by a model of aligned faces.")] = False
     face_size: Annotated[int, place_option(help="Pixels a side of the crops that a face model takes.")] = 512
 
     @property
     def names_parts(self) -> bool:
         """True if parts of an image are changed, not the whole."""
-        return self.mask is not None or self.faces
+        return self.masked or self.faces
+
+    @property
+    def masked(self) -> bool:
+        """True if holes are filled."""
+        return self.mask is not None or self.box is not None
 
     def check(self, model: str | None, result: ResultArguments, tiles: TileArguments) -> None:
         """Raise `UsageError` for options that have no effect on parts of an image, and for faces without a model."""
         from ..errors import UsageError
 
-        if self.mask and self.faces:
-            raise UsageError("Give --mask or --faces, not both.")
-        name = "--mask changes holes" if self.mask else "--faces changes faces" if self.faces else ""
+        option = "--mask" if self.mask else "--box"
+        if self.masked and self.faces:
+            raise UsageError(f"Give {option} or --faces, not both.")
+        name = f"{option} changes holes" if self.masked else "--faces changes faces" if self.faces else ""
         unused = changed_options(result, tiles) if name else []
         if unused := [option for option in unused if not (self.faces and option == "--strength")]:
             raise UsageError(f"{name} alone; leave {', '.join(unused)} out.")
@@ -107,7 +115,13 @@ class PlaceArguments:
 
         if self.faces:
             return FaceRestorer(model, policy, size=self.face_size, strength=strength)
-        return Inpainter(model, policy, self.mask) if self.mask else None
+        return Inpainter(model, policy, self.region()) if self.masked else None
+
+    def region(self) -> "Region":
+        """The places of the mask or the box."""
+        from ..inference.region import Box, Region
+
+        return Region(self.mask, Box.parse(self.box) if self.box else None)
 
 
 @expand_groups
@@ -133,7 +147,7 @@ def upscale(
     from ..models.cards import pick_embedded
 
     batch = files.jobs(source, output, alpha)
-    _change_images(
+    change_images(
         "upscale", batch, model or pick_embedded(result.outscale), PlaceArguments(), result, tiles, network, as_json
     )
 
@@ -163,13 +177,13 @@ def restore(
     batch = files.jobs(source, output, alpha)
     places.check(model, result, tiles)
     if model is None:
-        card = pick_restorer(masked=places.mask is not None)
+        card = pick_restorer(masked=places.masked)
         model = card.name
         say(f"Model: {model}. {card.purpose} Others: ganvas list models.")
-    _change_images("restore", batch, model, places, result, tiles, network, as_json)
+    change_images("restore", batch, model, places, result, tiles, network, as_json)
 
 
-def _change_images(
+def change_images(
     verb: str,
     batch: "Batch",
     name: str,
@@ -234,7 +248,7 @@ def _choose_worker(
     if len(models) == 1:
         return places.changer(models[0], policy, options.strength) or Enhancer(models[0], policy, options, base)
     if places.names_parts or base:
-        name = "psnr-model" if base else "mask" if places.mask else "faces"
+        name = "psnr-model" if base else "mask" if places.masked else "faces"
         raise UsageError(f"--{name} takes one --model, and these are {len(models)}.")
     return SideBySide(models, policy, options)
 

@@ -21,6 +21,7 @@ from .batch import Change, FileOptions, Job, Outcome, jobs_for, run_jobs
 from .enhance import EnhanceOptions, Enhancer, Target
 from .gatys import GatysOptions
 from .inpaint import Inpainter
+from .region import Region
 from .styles import read_styles
 from .stylize import GatysStylizer, NetworkStylizer, load_stylizer
 from .translate import Translator
@@ -86,7 +87,7 @@ def _enhancer(verb: str, options: ApplyOptions) -> Change:
     policy = Policy.choose(options.device, "auto", "off")
     model = resolve(name, verb=verb)
     if options.mask:
-        return Inpainter(model, policy, options.mask).change
+        return Inpainter(model, policy, Region(options.mask)).change
     choices = EnhanceOptions(target=Target(options.outscale, None, None), strength=options.strength)
     return Enhancer(model, policy, choices).change
 

@@ -43,10 +43,10 @@ def enhance(
     """
     outscale, strength, tile, device = plain(outscale), plain(strength), plain(tile), plain(device)
     options = EnhanceOptions(Target(outscale), strength, tile=tile)
-    prepared = _prepare(image)
+    prepared = prepare(image)
     enhancer = Enhancer(_find(model, outscale), Policy.choose(device, precision, "off"), options)
     if isinstance(prepared, Photo):
-        return _as_pil(enhancer.photo(prepared))
+        return as_pil(enhancer.photo(prepared))
     if isinstance(prepared, np.ndarray) and prepared.ndim == 4:
         return np.stack([enhancer(one, outscale=outscale) for one in prepared])
     return enhancer(prepared, outscale=outscale)
@@ -64,7 +64,7 @@ def _find(model: str | os.PathLike[str] | Model | None, outscale: float | None) 
     return resolve(name if isinstance(name, str) else Path(name), verb="upscale" if enlarges else "restore")
 
 
-def _prepare(image: Any) -> "Photo | Image.Image | np.ndarray | Tensor":
+def prepare(image: Any) -> "Photo | Image.Image | np.ndarray | Tensor":
     """An image as `Enhancer` takes it; raises `UsageError` for other types, shapes and ranges."""
     if isinstance(image, (str, os.PathLike)):
         return open_photo(user_path(image, "The image"))
@@ -89,7 +89,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image)
 
 
-def _as_pil(photo: Photo) -> Image.Image:
+def as_pil(photo: Photo) -> Image.Image:
     """A photo as a PIL image: 8 bits, or 16 of a grey image without alpha."""
     array, (low, high) = photo.array, photo.levels
     if array.dtype == np.uint16 and array.shape[2] == 1:
