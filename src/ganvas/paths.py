@@ -1,5 +1,6 @@
 """Paths as users give them, the folder of what is kept between runs, and what systems leave in folders."""
 
+import hashlib
 import os
 import re
 import shlex
@@ -42,15 +43,21 @@ def user_path(given: str | os.PathLike[str], option: str = "The path") -> Path:
     return path
 
 
-def refuse_address(given: str | os.PathLike[str], option: str = "The path") -> None:
-    """Raise `UsageError` for an address such as `s3://bucket/images`, which `Path` would shorten to `s3:/bucket`."""
+def as_address(given: str | os.PathLike[str]) -> str | None:
+    """The address `s3://bucket/run` that a text, or the `Path` made of it, stands for; None for a path."""
     slashes = "/" if isinstance(given, Path) else "//"
     match = re.match(rf"([A-Za-z][A-Za-z0-9+.-]+):{slashes}/*(.*)", os.fspath(given), re.DOTALL)
-    if match is None:
+    return None if match is None else f"{match[1].lower()}://{match[2]}"
+
+
+def refuse_address(given: str | os.PathLike[str], option: str = "The path") -> None:
+    """Raise `UsageError` for an address such as `s3://bucket/images`, which `Path` would shorten to `s3:/bucket`."""
+    address = as_address(given)
+    if address is None:
         return
-    scheme, rest = match[1], printable(match[2])
+    scheme, _, rest = printable(address).partition("://")
     way_out = "download it first, or upload the result afterwards, and give a path on this machine"
-    if scheme.lower() == "file":
+    if scheme == "file":
         way_out = f"write the path: /{rest}"
     raise UsageError(f"{option} {scheme}://{rest} is an address, and ganvas reads and writes files; {way_out}.")
 
@@ -81,6 +88,13 @@ def cache_root(cache: str | os.PathLike[str] | None = None) -> Path:
     if home.is_absolute() and (os.path.isdir(usual) or _can_be_made(usual)):
         return usual
     return _temporary_cache()
+
+
+def local_folder(address: str, cache: str | os.PathLike[str] | None = None) -> Path:
+    """Folder in the cache where the run of an address is written: its last name, and a hash of the address."""
+    whole = address.rstrip("/")
+    digest = hashlib.blake2b(whole.encode(errors="surrogateescape"), digest_size=4).hexdigest()
+    return cache_root(cache) / "runs" / f"{whole.rpartition('/')[2]}-{digest}"
 
 
 def _can_be_made(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from ..paths import refuse_address, user_path
 
 FREE_TEXT = {"label", "set"}  # a caption may hold an address
+REMOTE = {("train", "outdir")}  # options that take addresses, by their commands
 WIDEST = 26  # characters of a name beside its help; a longer name has a line of its own
 
 # `ctx: Any` below is click's Context, which newer versions of typer bring along under another name.
@@ -99,7 +100,7 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Expand `~` in paths and refuse addresses, in every argument and option but free text."""
         for param in self.params:
-            if param.name not in FREE_TEXT:
+            if param.name not in FREE_TEXT and (self.name, param.name) not in REMOTE:
                 option = max(param.opts, key=len) if param.opts[0][:1] == "-" else str(param.metavar or param.name)
                 ctx.params[param.name] = _user_value(ctx.params.get(param.name), option)
         return super().invoke(ctx)

@@ -41,6 +41,11 @@ def reading_bar() -> Iterator[Decoding]:
         yield update
 
 
+def place_of(session: Session) -> str:
+    """Folder of a run, or the address of its mirror."""
+    return session.mirror.address if session.mirror else str(session.run.path)
+
+
 class Display(contextlib.AbstractContextManager["Display"]):
     """Events of a session on a console: a live bar on a terminal, elsewhere about twenty lines."""
 
@@ -65,7 +70,7 @@ class Display(contextlib.AbstractContextManager["Display"]):
         place = f"{trainer.policy.device}, {trainer.policy.precision}, batch {trainer.recipe.batch}"
         if trainer.group.world > 1:
             place += f", {trainer.group.world} processes"
-        table.add_row("training", plain(f"{self.total:,} images on {place}, into {session.run.path}"))
+        table.add_row("training", plain(f"{self.total:,} images on {place}, into {place_of(session)}"))
         self.console.print(table)
         for sentence in session.notices:
             say(sentence, "yellow", on=self.console)
@@ -118,7 +123,7 @@ class Display(contextlib.AbstractContextManager["Display"]):
             "evaluation": next(iter(run.evaluations()[::-1]), None),
             "grid": self.grid or str(newest or ""),
             "weights_sha256": weights_hash(run),
-        }
+        } | ({"mirror": session.mirror.address} if session.mirror else {})
 
 
 def summary(line: dict[str, Any]) -> str:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 Recipe = Annotated[str | None, Argument(help="Name from `ganvas list recipes`, or a saved config.json; else chosen.")]
 Data = Annotated[str | None, Option(help="Folder, zip, IDX or .npz file, or name from `ganvas list data`.")]
-Outdir = Annotated[Path | None, Option(help="Folder of the run: new or empty, or a run to --resume. [required]")]
+Outdir = Annotated[
+    Path | None, Option(help="Folder of the run, or s3://bucket/run: new or empty, or a run to --resume. [required]")
+]
 Resolution = Annotated[str | None, data_option(help="Size in pixels: 64 or WIDTHxHEIGHT.", show_default="the data's")]
 Preset = Annotated[
     str | None, Option(help="Sizes of the recipe: tiny, small or paper.", show_default="tiny without a GPU")
@@ -192,16 +194,21 @@ def _train(
 
 def _print_outcome(session: "Session", result: dict[str, Any]) -> None:
     """Print the files of a run, and the next command."""
+    from .progress import place_of
+
     run = result["run"]
     if result["grid"]:
         say(f"Samples: {result['grid']}\nNext:    {session.trainer.task.next_step.format(run=shell_word(run))}")
     else:
         say(f"Model:   {run}/model; its README.md shows how to use it in Python")
     say(f"Report:  {result['report'] or session.notices[-1]}")
+    if session.mirror:
+        say(f"Mirror:  {place_of(session)}")
     since = session.recorder.evaluation.since if session.recorder.evaluation else 0
     beyond = {"goal": " --stop-when none", "patience": f" --patience {2 * since}"}
     if result["stopped"] != "done":
-        say(f"         ganvas train --resume --outdir {shell_word(run)}{beyond.get(result['stopped'], '')}")
+        place, more = shell_word(place_of(session)), beyond.get(result["stopped"], "")
+        say(f"         ganvas train --resume --outdir {place}{more}")
 
 
 def _next_name(folder: Path) -> Path:

@@ -30,7 +30,7 @@ def describe_run(
     """
     if not request.resume:
         return _config(request, recipe, dataset, facts, policy, group)
-    config = Run(request.outdir).config()
+    config = Run(request.folder).config()
     if config["data"]["fingerprint"] != dataset.fingerprint:
         raise UsageError(
             f"The data have changed since {request.outdir} was started ({config['data']['source']});"

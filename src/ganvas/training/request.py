@@ -11,7 +11,7 @@ from ..config import Recipe, Spec, accepts, fitting, plain, type_name
 from ..data.dataset import Dataset
 from ..data.sources import parse_resolution
 from ..errors import UsageError
-from ..paths import user_path
+from ..paths import as_address, local_folder, user_path
 
 LARGEST_SEED = 2**63 - 1
 
@@ -102,8 +102,20 @@ class TrainRequest:
             setattr(self, name, value)
         self.set = plain(dict(self.set)) if isinstance(self.set, Mapping) else self.set
         for name in ("outdir", "init_from", "cache"):
-            if (path := getattr(self, name)) is not None:
+            if (path := getattr(self, name)) is not None and (name != "outdir" or self.address is None):
                 setattr(self, name, user_path(path, f"--{name.replace('_', '-')}"))
+        self.outdir = self.address or self.outdir
+
+    @property
+    def address(self) -> str | None:
+        """Address at which the run is mirrored, as s3://bucket/run; None for a run in a folder."""
+        address = as_address(self.outdir)
+        return None if address is None or address.startswith("file:") else address
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run: `outdir`, or where a run is written that is mirrored at an address."""
+        return local_folder(self.address, self.cache) if self.address else Path(self.outdir)
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -20,7 +20,7 @@ def complete_from_run(request: TrainRequest) -> TrainRequest:
     Everything may be repeated as it was first given.  The data are compared by their fingerprint, not by their path.
     `EVALUATION` and `MAY_CHANGE`, the length and options of one session (minutes, cache) may be others.
     """
-    config = Run.open(request.outdir).config()
+    config = Run.open(request.folder).config()
     if not {"recipe_name", "recipe", "data", "seed", "precision"} <= config.keys():
         raise UsageError(f"{request.outdir}/config.json was not written by ganvas train; it cannot be resumed.")
     if missing := sorted({"source", "fingerprint", "resolution"} - config["data"].keys()):

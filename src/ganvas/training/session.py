@@ -28,8 +28,9 @@ from .init_from import inherit_defaults, initialize, recipe_of
 from .interrupts import collect_signals
 from .lock import create_folder, lock_folder
 from .loggers import import_logger, logger_names
+from .mirror import Mirror, open_mirror
 from .players import Diverged, Group
-from .recorder import Event, Finished, Notice, Recorder, Stepped
+from .recorder import Event, Finished, Notice, Recorder, Snapshot, Stepped
 from .rehearsal import OUT_OF_MEMORY, rehearse
 from .request import TrainOptions, TrainRequest, check_numbers, check_sizes, with_defaults
 from .teacher import open_teacher
@@ -73,7 +74,7 @@ def train(
 def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session":
     """Check a request, open its data and set up the run folder; trains nothing yet.  Raises `UserError`."""
     check_numbers(request)
-    run = Run(request.outdir)
+    run, mirror = Run(request.folder), open_mirror(request.address, request.folder, request.resume)
     if request.resume and request.data is request.init_from is None and not run.exists():
         problem = "is not a run of ganvas (no config.json)" if run.path.exists() else "does not exist"
         raise UsageError(f"{run.path} {problem}; to begin one there, give --data, and RECIPE or none.")
@@ -95,6 +96,7 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
     group = distributed.Processes(distributed.local_device(policy.device)) if distributed.under_torchrun() else Group()
     with contextlib.ExitStack() as closing:  # what it holds is closed here after a refusal, else by the session
         closing.callback(group.close)
+        closing.callback(mirror.close if mirror else int)
         if request.resume:
             group.first(lambda: lock_folder(run, closing))
         dataset = _open_data(request, recipe.patch, progress, group)
@@ -104,7 +106,9 @@ def prepare(request: TrainRequest, progress: Decoding | None = None) -> "Session
         policy = policy.for_resolution(dataset.facts.resolution, precision)
         with (random := RandomNumbers(policy.device)):
             session = _build_session(request, recipe, dataset, policy, group, closing)
-        session.random, session.closing, session.notices = random, closing.pop_all(), [*chosen, *session.notices]
+        chosen += mirror.begin(group) if mirror else []
+        session.mirror, session.random, session.closing = mirror, random, closing.pop_all()
+        session.notices = [*chosen, *session.notices]
         return session
 
 
@@ -133,7 +137,7 @@ def _build_session(
     )
     task.examples = lambda places: batches.preview(places)  # a function, because copies of a task share it
     notices: list[str] = []
-    if request.init_from is not None and not (request.resume and Run(request.outdir).states()):
+    if request.init_from is not None and not (request.resume and Run(request.folder).states()):
         notices = initialize(task, request.init_from, raw=bool(request.init_raw))
     if recipe.sync_batch_norm and group.world > 1:
         distributed.synchronise_batch_norm(task)
@@ -153,7 +157,7 @@ def _open_recorder(
     request: TrainRequest, trainer: Trainer, dataset: Dataset, facts: dict[str, Any], closing: contextlib.ExitStack
 ) -> Recorder:
     """The recorder of a run, whose folder is made if it is new: after everything that may be refused."""
-    policy, group, run = trainer.policy, trainer.group, Run(request.outdir)
+    policy, group, run = trainer.policy, trainer.group, Run(request.folder)
     evaluation = open_evaluation(request, trainer.recipe, dataset, policy.device)
     config = describe_run(request, trainer.recipe, dataset, facts, policy, group)
     if evaluation:
@@ -194,6 +198,7 @@ class Session:
         self.run, self.trainer = recorder.run, recorder.trainer
         self.signals, self.closing = recorder.signals, contextlib.ExitStack()
         self.random = RandomNumbers(self.trainer.policy.device)
+        self.mirror: Mirror | None = None
 
     def __iter__(self) -> Iterator[Event]:
         """The events of the run; between them the global random numbers are the caller's."""
@@ -214,7 +219,10 @@ class Session:
         recorder.open_logs()
         with collect_signals() as received:
             try:
-                yield from self._train(received)
+                for event in self._train(received):
+                    yield event
+                    if self.mirror and isinstance(event, Snapshot):
+                        yield from map(Notice, self.mirror.send(self.trainer.group))
             except RuntimeError as problem:
                 if is_out_of_memory(problem):
                     raise UserError(OUT_OF_MEMORY.format(self.trainer.recipe.batch)) from None
@@ -267,7 +275,7 @@ class Session:
         return received[0] if received else evaluation or "minutes"
 
     def report(self, reason: str = "done") -> "Report | None":
-        """Write RUN/report.html, if this process writes; one that cannot be written ends no training.
+        """Write RUN/report.html, if this process writes, and mirror the run; a failed report ends no training.
 
         Nearest neighbours are searched where that takes a small part of the time of training, and not after a signal:
         `reason` is why training stopped.
@@ -283,6 +291,9 @@ class Session:
         except UserError as problem:
             self.notices.append(str(problem))
             return None
+        finally:
+            if self.mirror:
+                self.mirror.complete()
 
     def close(self) -> None:
         """Stop the processes that load data, release the folder, and leave the group."""
@@ -378,7 +389,7 @@ def _open_data(request: TrainRequest, patch: int, progress: Decoding | None, gro
         return request.data if labels is None else request.data.keep_labels(labels, seed)
     if group.rank:
         group.wait()
-    saved = Run(request.outdir).config()["data"].get("fingerprint") if request.resume else None
+    saved = Run(request.folder).config()["data"].get("fingerprint") if request.resume else None
     options = {"resolution": request.size, "patch": patch, "cache": request.cache, "progress": progress}
     try:
         return open_saved(str(request.data), saved, labels, seed, **options)

@@ -1,0 +1,190 @@
+"""Files at addresses (s3://, gs://, https://, whatever fsspec reads), by their names below one of them."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import UsageError, UserError, printable
+
+T = TypeVar("T")
+
+SECONDS = 10.0  # within which an address has to answer for the first time
+S3_OPTIONS = {"connect_timeout": 3, "read_timeout": 60, "retries": {"max_attempts": 2}}
+NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "TokenRetrievalError"}
+SILENT = {"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError", "ConnectionClosedError"}
+SILENT |= {"FSTimeoutError", "ClientConnectorDNSError", "gaierror"}
+
+
+def open_system(address: str) -> tuple[Any, str]:
+    """The file system of an address, by fsspec, and the path in it; raises `UserError` without the package it needs."""
+    import fsspec
+
+    scheme = address.partition("://")[0]
+    options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
+    if scheme in ("s3", "s3a"):
+        options["config_kwargs"] = S3_OPTIONS
+    try:
+        system, path = fsspec.core.url_to_fs(address, **options)
+    except ImportError:
+        extra = "'ganvas[remote]'" if scheme in ("s3", "s3a", "http", "https") else _package(scheme)
+        raise UserError(f"{scheme}:// needs a package that is not installed: pip install {extra}.") from None
+    except ValueError:
+        raise UsageError(f"{printable(address)}: {scheme}:// is no kind of address that fsspec knows.") from None
+    return system, str(path).rstrip("/")
+
+
+def _package(scheme: str) -> str:
+    from fsspec.registry import known_implementations
+
+    module = str(known_implementations.get(scheme, {}).get("class", scheme))
+    return module.partition(".")[0]
+
+
+@contextlib.contextmanager
+def explain_remote(address: str) -> Iterator[None]:
+    """Raise `UserError` with a sentence where an address cannot be read or written."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as problem:  # of any file system, and of the libraries below it
+        raise UserError(f"{printable(address)} {_reason(problem)}") from problem
+
+
+def _reason(problem: BaseException) -> str:
+    chain: list[BaseException] = []
+    link: BaseException | None = problem
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    names = {type(link).__name__ for link in chain}
+    if names & NO_CREDENTIALS:
+        way_out = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in as the tools of that storage ask"
+        return f"cannot be opened: credentials are missing; {way_out}."
+    if names & SILENT or isinstance(problem, TimeoutError):
+        return (
+            "does not answer; look at the connection, the name, and AWS_ENDPOINT_URL where the storage is not Amazon's."
+        )
+    if isinstance(problem, PermissionError):
+        return "cannot be opened: these credentials are not allowed to."
+    if isinstance(problem, FileNotFoundError):
+        return "does not exist; make the bucket, or write its name as it is."
+    lines = str(problem).strip().splitlines()
+    return f"failed: {(lines[0] if lines else type(problem).__name__).rstrip('.')}."
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """The result of `work`, or `TimeoutError` after so many seconds; then its thread is left alone."""
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as problem:  # raised in the caller's thread
+            failures.append(problem)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failures:
+        raise failures[0]
+    if not results:
+        raise TimeoutError
+    return results[0]
+
+
+class Store:
+    """Files below an address, by their names relative to it, with forward slashes.
+
+    Raises `UserError` with a sentence for everything that a storage may answer, or not.
+    """
+
+    def __init__(self, address: str):
+        self.address = address.rstrip("/")
+        with explain_remote(self.address):
+            self.system, self.root = within(SECONDS, lambda: open_system(self.address))
+
+    def sizes(self) -> dict[str, int]:
+        """Size in bytes of every file, by name; names that lead out of a folder are left out."""
+        with explain_remote(self.address):
+            listed = within(6 * SECONDS, self._find)
+        names = {path[len(self.root) :].strip("/"): facts for path, facts in listed.items()}
+        return {name: int(facts.get("size") or 0) for name, facts in sorted(names.items()) if is_inside(name)}
+
+    def _find(self) -> dict[str, Any]:
+        try:
+            listed: dict[str, Any] = self.system.find(self.root, detail=True)
+        except FileNotFoundError:
+            if self.root.strip("/").count("/"):  # a folder that nothing lies in
+                self.system.ls(self.root.strip("/").partition("/")[0])
+            return {}
+        return listed
+
+    def path(self, name: str) -> str:
+        """The path of a file in its file system."""
+        return f"{self.root}/{name}"
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a small file; None if there is none."""
+        with explain_remote(f"{self.address}/{name}"):
+            try:
+                return bytes(within(SECONDS, lambda: self.system.cat_file(self.path(name))))
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file."""
+        with explain_remote(f"{self.address}/{name}"):
+            self.system.pipe_file(self.path(name), content)
+
+    def send(self, names: Iterable[str], folder: Path) -> None:
+        """Write files of a folder, one after another in this order."""
+        for name in names:
+            with explain_remote(f"{self.address}/{name}"):
+                if "memory" not in self.system.protocol and not self._puts_whole():
+                    self.system.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
+                    self.system.put_file(str(folder / name), self.path(f"{name}.part"))
+                    self.system.mv(self.path(f"{name}.part"), self.path(name))
+                else:
+                    self.system.put_file(str(folder / name), self.path(name))
+
+    def _puts_whole(self) -> bool:
+        """True for object storage, where a file appears whole or not at all."""
+        protocol = self.system.protocol
+        return bool(
+            {"s3", "gs", "gcs", "abfs", "az", "oss", "oci"} & {*([protocol] if isinstance(protocol, str) else protocol)}
+        )
+
+    def fetch(self, names: Iterable[str], folder: Path) -> None:
+        """Read files into a folder."""
+        for name in names:
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with explain_remote(f"{self.address}/{name}"):
+                self.system.get_file(self.path(name), str(place))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files that may be there."""
+        for name in names:
+            with explain_remote(f"{self.address}/{name}"), contextlib.suppress(FileNotFoundError):
+                self.system.rm_file(self.path(name))
+
+
+def is_inside(name: str) -> bool:
+    """True for a relative name that stays inside its folder."""
+    parts = name.replace("\\", "/").split("/")
+    return bool(name) and not name.startswith("/") and ".." not in parts and "" not in parts and ":" not in parts[0]
+
+
+def scheme_of(address: str) -> str:
+    """`s3` of `s3://bucket/run`."""
+    return address.partition("://")[0]
+
+
+def last_part(address: str) -> str:
+    """The last name in an address, as a file's or a folder's."""
+    return os.path.basename(address.partition("?")[0].rstrip("/")) or "data"
