@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import UsageError, UserError, did_you_mean
 from ..files import atomic_write, text_name
-from ..imaging.file_kinds import ARCHIVE, ARRAYS, HDF5, NCNN, kind_of_file
+from ..imaging.file_kinds import ARCHIVE, ARRAYS, HDF5, NCNN, SAFETENSORS, TORCH, kind_of_file
 from ..paths import user_path
 from .layouts import SCALES, Layout, Options
 from .layouts_stylegan2 import as_ours
@@ -136,8 +136,9 @@ def _name_content(file: Path) -> str:
     kind = kind_of_file(file)
     if kind is None and file.suffix == ".bin" and any(file.parent.glob("*.param")):
         kind = NCNN
+    other = kind not in (None, TORCH, SAFETENSORS)  # those by the suffix alone
     return f"{file} is neither a PyTorch file nor safetensors" + (
-        f", but {kind.name}: {kind.way_out}." if kind else "."
+        f", but {kind.name}: {kind.way_out}." if kind and other else "."
     )
 
 

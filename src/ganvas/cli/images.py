@@ -9,6 +9,7 @@ import typer
 from .batch import Alpha, BatchConsole, FileArguments, Input, changed_options
 from .console import Device, JsonFlag, Output, say, say_hidden
 from .help import expand_groups, option_group
+from .library import Choice, ModelsFolder, check_name
 
 if TYPE_CHECKING:
     from ..inference.batch import Batch
@@ -68,6 +69,7 @@ class NetworkArguments:
     device: Device = "auto"
     precision: Annotated[str, typer.Option(help="Precision: auto, fp32 or bf16.")] = "auto"
     engine: Annotated[str, typer.Option(help="Engine: auto, torch, openvino or onnxruntime.")] = "auto"
+    models: ModelsFolder = None
     model_scale: Annotated[int | None, weight_option(help="Scale of a weight file.", show_default="detected")] = None
     activation: Annotated[
         str | None,
@@ -147,6 +149,7 @@ def upscale(
     from ..models.cards import pick_embedded
 
     batch = files.jobs(source, output, alpha)
+    check_name(network.models, model)
     change_images(
         "upscale", batch, model or pick_embedded(result.outscale), PlaceArguments(), result, tiles, network, as_json
     )
@@ -176,6 +179,7 @@ def restore(
 
     batch = files.jobs(source, output, alpha)
     places.check(model, result, tiles)
+    check_name(network.models, model)
     if model is None:
         card = pick_restorer(masked=places.masked)
         model = card.name
@@ -200,16 +204,16 @@ def change_images(
     from ..inference.enhance import Enhancer
     from ..inference.side_by_side import SideBySide
     from ..models.cards import NAMES, PLAIN
-    from ..models.resolve import split_models
     from ..policy import Policy, keep_large_buffers
 
     keep_large_buffers(one_heap=True)
     options = _enhance_options(result, tiles)
     policy = Policy.choose(network.device, network.precision)
+    choice = Choice(network.models)
     say_hidden([*NAMES, PLAIN], name, result.psnr_model)
     engine = "torch" if places.names_parts else choose_engine(network.engine, policy)
-    models = [convert(_resolve(one, network, verb), engine) for one in split_models(name)]
-    base = _resolve(result.psnr_model, NetworkArguments(), verb) if result.psnr_model else None
+    models = [convert(_resolve(one, choice, network, verb), engine) for one in choice.split(name)]
+    base = _resolve(result.psnr_model, choice, NetworkArguments(), verb) if result.psnr_model else None
     worker = _choose_worker(models, base, places, policy, options)
     size = worker.size if isinstance(worker, (Enhancer, SideBySide)) else own_size
     with BatchConsole(batch) as display:
@@ -219,7 +223,7 @@ def change_images(
     about |= {"loader": ", ".join(dict.fromkeys(m.loader for m in models)), "tta": result.tta}
     precision = policy.precision if engine == "torch" else "fp32"
     about |= {"engine": engine, "device": str(policy.device), "precision": precision}
-    display.finish(about, as_json=as_json)
+    display.finish(about | choice.as_json(), as_json=as_json)
 
 
 def _enhance_options(result: ResultArguments, tiles: TileArguments) -> "EnhanceOptions":
@@ -253,11 +257,12 @@ def _choose_worker(
     return SideBySide(models, policy, options)
 
 
-def _resolve(name: str, network: NetworkArguments, verb: str) -> "ImageModel":
+def _resolve(name: str, choice: Choice, network: NetworkArguments, verb: str) -> "ImageModel":
     """Load a model, and say which package built one that is not built here."""
     from ..models.resolve import OWN_LOADER, resolve
 
-    model = resolve(name, scale=network.model_scale, activation=network.activation, verb=verb)
+    path, scale = choice.locate(name)
+    model = resolve(path, scale=network.model_scale or scale, activation=network.activation, verb=verb)
     if model.loader != OWN_LOADER:
         say(f"{name}: {model.architecture}, x{model.network.scale}, read by {model.loader}.")
     return model

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from .console import JsonFlag, console, plain, print_json, print_table
+from .library import list_library
 
 MODELS = "models"  # the list that is no shelf of the catalogue
 
@@ -15,6 +16,7 @@ def list_(
     shelf: Annotated[
         str | None, typer.Argument(help="One list: recipes, models, data, losses, networks, metrics, ...")
     ] = None,
+    models: Annotated[Path | None, typer.Option(help="With models: a folder of models; lists those instead.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List recipes, models, losses, networks and more.
@@ -26,8 +28,10 @@ def list_(
     from ..errors import UsageError, did_you_mean
 
     lists = [*SHELVES, MODELS]
+    if models is not None and shelf != MODELS:
+        raise UsageError(f"--models lists models: ganvas list models --models {models}")
     if shelf == MODELS:
-        return _list_models(as_json)
+        return list_library(models, as_json) if models else _list_models(as_json)
     if shelf is not None and shelf not in lists:
         raise UsageError(f"There is no list {shelf!r}.{did_you_mean(shelf, lists)} There are: {', '.join(lists)}.")
     shelves = {name: entries(name) for name in ([shelf] if shelf else SHELVES)}

@@ -1,12 +1,16 @@
 """The command of image-to-image translation: `translate`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .batch import Alpha, BatchConsole, FileArguments, Input
 from .console import Device, JsonFlag, Output, check_model
 from .help import expand_groups
+from .library import Choice, ModelsFolder, check_name
+
+if TYPE_CHECKING:
+    from ..models.model import Model
 
 Precision = Annotated[str, typer.Option(help="Precision: fp32, bf16 or auto.")]
 
@@ -22,6 +26,7 @@ def translate(
     noise: Annotated[int | None, typer.Option(help="Seed of dropout; without it, dropout is off.")] = None,
     alpha: Alpha = "transparency",
     files: FileArguments,
+    models: ModelsFolder = None,
     device: Device = "auto",
     precision: Precision = "fp32",
     as_json: JsonFlag = False,
@@ -30,25 +35,34 @@ def translate(
 
     Images have any size; bit depth, transparency and metadata are kept.
     """
-    from ..errors import UsageError
     from ..imaging.provenance import COMPOSITE
     from ..inference.batch import run_jobs
     from ..inference.translate import Translator
-    from ..models.model import load
-    from ..models.resolve import wrong_kind
     from ..policy import keep_large_buffers
 
     keep_large_buffers(one_heap=True)
     batch = files.jobs(source, output, alpha)
-    if model is None:
-        raise UsageError("Missing --model: a run, a model folder or a weight file.")
-    check_model(model, "translate")
-    network = load(model, device=device, precision=precision)  # type: ignore[arg-type]
-    if not network.task.translates or network.task.restores:
-        raise wrong_kind(model, network.task, "translate")
+    network = _load(model, choice := Choice(models), device, precision)
     (translator := Translator(network, network.read_label(label), back, noise)).check()
     with BatchConsole(batch) as display:
         for outcome in run_jobs(batch, translator.change, display.progress, source_type=COMPOSITE):
             display.show(outcome)
     about = {"device": str(network.policy.device), "precision": network.policy.precision}
-    display.finish({"model": model, **about}, as_json=as_json)
+    display.finish({"model": model, **about, **choice.as_json()}, as_json=as_json)
+
+
+def _load(model: str | None, choice: Choice, device: str, precision: str) -> "Model":
+    """Load a translation model; raises `UsageError` for another kind."""
+    from ..errors import UsageError
+    from ..models.model import load
+    from ..models.resolve import wrong_kind
+
+    check_name(choice.folder, model)
+    if model is None:
+        raise UsageError("Missing --model: a run, a model folder or a weight file.")
+    path, _ = choice.locate(model)
+    check_model(path, "translate")
+    network = load(path, device=device, precision=precision)  # type: ignore[arg-type]
+    if not network.task.translates or network.task.restores:
+        raise wrong_kind(model, network.task, "translate")
+    return network

@@ -1,24 +1,25 @@
 """A model in the layout of the Hugging Face Hub: config.json, model.safetensors, a card with images; and its upload."""
 
-import hashlib
+import datetime
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.download import digest
 from ..errors import UsageError, UserError
 from ..files import atomic_write, write_json
 from ..imaging.grid import grid
 from ..models.folder import HUB_WEIGHTS
 from ..models.hub import NAME, endpoint, first_line, import_hub, require_answer
 from ..models.model import Model, load
+from ..models.open_model_db import ARCHITECTURES, OPEN_MODEL_DB, Entry, Resource
 from ..paths import user_path
 from ..run import Run
 from ..version import __version__
 from .pth import as_checkpoint
 
 PIPELINES = {"restoration": "image-to-image", "translation": "image-to-image", "classification": "image-classification"}
-OPEN_MODEL_DB = "openmodeldb.json"
 IMAGES = "samples.png"
 
 
@@ -44,7 +45,8 @@ def save_pretrained(
         save_file(weights, part / HUB_WEIGHTS, {"format": "pt"})
         images = _save_images(model, run, part)
         if model.task.restores and hasattr(model.task.generator, "scale"):
-            write_json(part / OPEN_MODEL_DB, open_model_db(model, part / HUB_WEIGHTS, name=name, license=license))
+            entry = open_model_db(model, part / HUB_WEIGHTS, name=name, license=license)
+            write_json(part / OPEN_MODEL_DB, entry.as_json())
         text = card(model, run, name=name, license=license, images=images)
         (part / "README.md").write_text(text, encoding="utf-8")
     return sorted(file.name for file in output.iterdir())
@@ -116,27 +118,25 @@ def pipeline_of(model: Model) -> str:
     return PIPELINES[kind]
 
 
-def open_model_db(model: Model, weights: Path, *, name: str, license: str) -> dict[str, Any]:
-    """A restoration model's entry as OpenModelDB's files have it."""
+def open_model_db(model: Model, weights: Path, *, name: str, license: str) -> Entry:
+    """A restoration model's entry of OpenModelDB."""
     network: Any = model.task.generator
     channels = int(model.config["data"]["channels"])
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    resource = {"platform": "pytorch", "type": "safetensors", "size": weights.stat().st_size, "sha256": digest}
     author, _, title = name.rpartition("/")
-    return {
-        "name": title or weights.parent.name,
-        "author": author,
-        "license": None if license == "unknown" else license,
-        "tags": ["general-upscaler" if network.scale > 1 else "restoration"],
-        "description": f"Trained with ganvas {__version__} on {model.config.get('images', 0):,} images.",
-        "architecture": as_checkpoint(network).network,
-        "size": [],
-        "scale": network.scale,
-        "inputChannels": channels,
-        "outputChannels": channels,
-        "resources": [{**resource, "urls": [f"{endpoint()}/{name}/resolve/main/{HUB_WEIGHTS}"] if author else []}],
-        "images": [],
-    }
+    urls = (f"{endpoint()}/{name}/resolve/main/{HUB_WEIGHTS}",) if author else ()
+    architecture = as_checkpoint(network).network
+    return Entry(
+        title or weights.parent.name,
+        ARCHITECTURES.get(architecture, architecture),
+        int(network.scale),
+        (Resource("pytorch", "safetensors", weights.stat().st_size, digest(weights), urls),),
+        author=author,
+        license=None if license == "unknown" else license,
+        tags=("general-upscaler" if network.scale > 1 else "restoration",),
+        description=f"Trained with ganvas {__version__} on {model.config.get('images', 0):,} images.",
+        date=datetime.date.today().isoformat(),
+        channels=(channels, channels),
+    )
 
 
 def _save_images(model: Model, run: Run | None, folder: Path) -> str | None:

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..imaging.photo import Photo, open_photo
 from ..imaging.values import check_range, range_text
 from ..models.cards import PLAIN, embedded_card, no_model, pick_embedded
+from ..models.library import Library
 from ..models.model import Model
 from ..models.resolve import ImageModel, as_image_model, resolve
 from ..paths import user_path
@@ -26,6 +27,7 @@ def enhance(
     image: Any,
     *,
     model: str | os.PathLike[str] | Model | None = None,
+    models: str | os.PathLike[str] | None = None,
     outscale: float | None = None,
     strength: float = 1.0,
     tile: int | None = None,
@@ -36,7 +38,8 @@ def enhance(
 
     Images are files, PIL images, (H, W), (H, W, C) or (N, H, W, C) uint8 or uint16, or tensors (N, C, H, W) in
     [-1, 1].  `model` is a run, a model folder, a weight file, an embedded model or a loaded `Model`; None: the
-    embedded x4, or x2 for an `outscale` up to 2.  `strength` is the share of the model, from 0 to 1; `tile` the side
+    embedded x4, or x2 for an `outscale` up to 2.  With `models`, a folder of models, it is a name in that folder
+    (`ganvas list models --models DIR`).  `strength` is the share of the model, from 0 to 1; `tile` the side
     of a tile in pixels, 0: the whole image, None: what fits into memory.  A PIL image has 8 bits (grey: 8 or 16);
     `ganvas.api.apply` reads and writes files in their depth with their metadata.  Raises `UsageError` for other
     images and models, `BadImage` for a damaged file.
@@ -44,12 +47,25 @@ def enhance(
     outscale, strength, tile, device = plain(outscale), plain(strength), plain(tile), plain(device)
     options = EnhanceOptions(Target(outscale), strength, tile=tile)
     prepared = prepare(image)
+    if models is not None:
+        model = _locate(models, model)
     enhancer = Enhancer(_find(model, outscale), Policy.choose(device, precision, "off"), options)
     if isinstance(prepared, Photo):
         return as_pil(enhancer.photo(prepared))
     if isinstance(prepared, np.ndarray) and prepared.ndim == 4:
         return np.stack([enhancer(one, outscale=outscale) for one in prepared])
     return enhancer(prepared, outscale=outscale)
+
+
+def _locate(folder: str | os.PathLike[str], name: Any) -> str:
+    """The path of a model by its name in a folder, verified by its entry; an embedded model's name stays."""
+    if not isinstance(name, str):
+        raise UsageError(f"With models=, model is the name of a model in that folder, got {name!r}.")
+    chosen = Library(os.fspath(folder)).locate(name)
+    if chosen is None:
+        return name
+    chosen.verify()
+    return str(chosen.path)
 
 
 def _find(model: str | os.PathLike[str] | Model | None, outscale: float | None) -> ImageModel:

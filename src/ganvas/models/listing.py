@@ -10,7 +10,7 @@ from ..files import read_json
 from .cards import EMBEDDED
 from .folder import model_folder, weights_of
 
-FILES = (".safetensors", ".pth", ".pt", ".bin")
+FILES = (".safetensors", ".pth", ".pt", ".bin", ".onnx")
 MOST = 500  # own models that are listed
 
 
@@ -35,7 +35,7 @@ def own_models(root: Path, *, files: bool = True) -> list[OwnModel]:
             inner.clear()
             continue
         for name in sorted(names) if files else ():
-            if name.endswith(FILES) and (path / name).is_file():
+            if name.lower().endswith(FILES) and (path / name).is_file():
                 rows.append(OwnModel(path / name, "file", (path / name).stat().st_size))
         if depth >= 2 or len(rows) >= MOST:
             inner.clear()
