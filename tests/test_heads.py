@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import leaky_relu
 
 from ganvas.errors import UsageError
-from ganvas.networks.heads import AuxiliaryClassifier, Joint, Plain, Projection
+from ganvas.networks.heads import AuxiliaryClassifier, Contrastive, Joint, Plain, Projection
 
 FEATURES, CLASSES = 5, 3
 
@@ -49,7 +49,7 @@ def test_projection_of_several_outputs_is_one_equation_each(h):
     torch.testing.assert_close(head(h, LABEL).logits, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("cls", [Plain, Projection, AuxiliaryClassifier, Joint])
+@pytest.mark.parametrize("cls", [Plain, Projection, Contrastive, AuxiliaryClassifier, Joint])
 def test_heads_have_as_many_outputs_as_the_loss_needs(h, cls):
     scores = cls(features=FEATURES, classes=CLASSES, outputs=7).double()(h, LABEL)
     assert scores.logits.shape == (4, 7)
@@ -75,6 +75,23 @@ def test_the_auxiliary_classifier_applies_softmax_once(h, weight):
     assert term.item() == pytest.approx(-weight * chosen.log().mean().item(), rel=1e-6)
     with pytest.raises(UsageError, match="needs data with classes"):
         AuxiliaryClassifier(features=FEATURES)
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_the_contrastive_term_is_equation_4(h, vectors):
+    """-log of exp(cos(f, v_i) / t) over the sum for all v_j whose label is another (Zhang et al. 2021)."""
+    head = Contrastive(features=FEATURES, **({"attributes": 2} if vectors else {"classes": CLASSES}),
+                       temperature=0.3, weight=0.7).double()  # fmt: skip
+    y = torch.tensor([[1.0, 0.5], [0.0, 2.0], [-1.0, 0.0], [1.0, 0.5]], dtype=torch.float64) if vectors else LABEL
+    scores = head(h, y)
+    torch.testing.assert_close(scores.logits[:, 0], (head.embed(y) * h).sum(1) + head.score(h)[:, 0])
+    unit = [v / v.norm() for v in head.embed(y)]
+    likeness = [[(x / x.norm() @ v / 0.3).exp() for v in unit] for x in h]
+    others = [[0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3], [1, 2, 3]]  # the first and the last have the same label
+    terms = [-(row[i] / sum(row[j] for j in others[i])).log() for i, row in enumerate(likeness)]
+    assert head.loss(scores, y)["contrast"].item() == pytest.approx(0.7 * sum(terms).item() / 4, rel=1e-5)
+    with pytest.raises(UsageError, match="temperature must be more than 0, got 0"):
+        Contrastive(features=FEATURES, classes=CLASSES, temperature=0)
 
 
 def test_joint_reads_features_and_label_together(h):

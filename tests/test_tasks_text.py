@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from ganvas.game import Progress
 from ganvas.losses.adversarial import NonSaturating
 from ganvas.networks import dcgan
 from ganvas.networks.heads import Joint, Projection
+from ganvas.networks.label_inputs import Embedded
 from ganvas.networks.text_encoder import ByteEncoder
 from ganvas.tasks.text_to_image import TextGeneration, mismatch_captions
 from small import FACTS, narrow, source
@@ -208,6 +210,19 @@ def test_each_player_has_its_encoder():
     assert set(t.generator.keys()) == {"images", "text"}
 
 
+def test_the_generator_takes_vectors_of_the_length_asked_for():
+    g = dcgan.Generator(width=4, latent=5, label_size=6, label_norm=2, resolution=8, attributes=3)
+    y, z = torch.randn(4, 3), torch.randn(4, 5)
+    joined = g.join(z, y)
+    assert torch.equal(joined[:, :5], z)
+    expected = 2 * g.join.embed(y) / g.join.embed(y).square().sum(1, keepdim=True).sqrt()
+    torch.testing.assert_close(joined[:, 5:], expected)
+    space = g.eval().spaces()["y"]
+    torch.testing.assert_close(space.draw(3 * joined), g(3 * z, Embedded(3 * joined[:, 5:])))  # a code is as it is
+    with pytest.raises(UsageError, match="label_norm must be 0 or more, got -1"):
+        dcgan.Generator(label_norm=-1, resolution=8, attributes=3)
+
+
 def test_any_text_encoder_will_do():
     t = task(text=Spec(Length))
     b = batch(*FOUR)
@@ -234,7 +249,9 @@ def test_images_are_asked_for_with_a_caption(tmp_path, monkeypatch, capsys):
     assert model.walk([0, 1], steps=2, label="a dark square").shape == (4, 1, 8, 8)
     with pytest.raises(UsageError, match="is a caption, got 3"):
         model.sample(1, label=3)
-    words = ["sample", run.path, "-o", tmp_path / "x.npz", "--seeds", "0-2", "--label", "a dark square", "--json"]
+    with pytest.raises(UsageError, match=r"The caption 'r\\udcffd' has bytes that are not UTF-8"):
+        model.sample(1, label=os.fsdecode(b"r\xffd"))  # as Python reads the bytes of a command line
+    words = ["sample", run.path, "-o", tmp_path / "x.npz", "--seeds", "0-2", "--caption", "a dark square", "--json"]
     monkeypatch.setattr("sys.argv", ["ganvas", *map(str, words), "--device", "cpu"])
     with pytest.raises(SystemExit) as end:
         cli.main()

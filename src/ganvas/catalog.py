@@ -105,7 +105,8 @@ PENALTIES = Shelf(
 
 HEADS = Shelf(
     """
-    networks.heads: plain=Plain projection=Projection auxiliary_classifier=AuxiliaryClassifier joint=Joint
+    networks.heads: plain=Plain projection=Projection contrastive=Contrastive
+        auxiliary_classifier=AuxiliaryClassifier joint=Joint
     networks.minibatch_heads: minibatch_discrimination=MinibatchDiscrimination minibatch_stddev=MinibatchStddev
     networks.class_and_code_heads: info=InfoHead classes=Classes
     """

@@ -9,7 +9,7 @@ import typer
 
 from .console import Device, JsonFlag, Output, check_model, print_json, say
 from .help import expand_groups
-from .sample import check_range, parse_seeds
+from .sample import LabelOption, check_range, parse_seeds
 
 if TYPE_CHECKING:
     from ..latent.codes import Codes
@@ -21,7 +21,6 @@ Space = Annotated[str | None, typer.Option(help="Latent space: z, y, w or w+.", 
 Layers = Annotated[
     str | None, typer.Option(help="Layers that the change reaches, as 4-7; the first is 0.", show_default="all")
 ]
-LabelOption = Annotated[str | None, typer.Option(help="Class name or number, condition vector, or caption.")]
 
 
 @dataclass(frozen=True)

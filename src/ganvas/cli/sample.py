@@ -7,12 +7,16 @@ import typer
 
 from .console import Device, JsonFlag, NoProvenance, Output, check_model, print_json, say
 
+LabelOption = Annotated[
+    str | None, typer.Option("--label", "--caption", help="Class name or number, condition vector, or caption.")
+]
+
 
 def sample(
     run: Annotated[str, typer.Argument(help="Run, model folder, or embedded.")],
     output: Output,
     seeds: Annotated[str, typer.Option(help="Seeds of the latents, as 0-63 or 0,3,9-12.")] = "0-63",
-    label: Annotated[str | None, typer.Option(help="Class name or number, condition vector, or caption.")] = None,
+    label: LabelOption = None,
     trunc: Annotated[float, typer.Option(help="Scale of the latents; below 1: less variety, fewer failures.")] = 1.0,
     grid: Annotated[int | None, typer.Option(help="Columns of the grid.", show_default="square")] = None,
     no_provenance: NoProvenance = False,
@@ -44,7 +48,7 @@ def interpolate(
     seeds: Annotated[str, typer.Option(help="Seeds of the latents on the path, as 0-7 or 0,3,9-12.")] = "0-7",
     steps: Annotated[int | None, typer.Option(help="Images per latent.", show_default="24, or 8 for .png")] = None,
     fps: Annotated[int, typer.Option(help="Images per second of a .gif or .mp4.")] = 24,
-    label: Annotated[str | None, typer.Option(help="Class name or number, condition vector, or caption.")] = None,
+    label: LabelOption = None,
     trunc: Annotated[float, typer.Option(help="Scale of the latents; below 1: less variety, fewer failures.")] = 1.0,
     space: Annotated[str | None, typer.Option(help="Latent space of the path, as w.", show_default="z")] = None,
     no_provenance: NoProvenance = False,

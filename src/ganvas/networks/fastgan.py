@@ -78,7 +78,7 @@ class Generator(LabelledGenerator):
     embedding sets scale and shift of every batch norm but the first, as Projected GAN's.
     """
 
-    decides = frozenset({"label_size"})
+    decides = frozenset({"label_size", "label_norm"})
 
     def __init__(
         self,

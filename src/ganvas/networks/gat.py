@@ -128,7 +128,7 @@ class Generator(LabelledGenerator, WidthAware):
     gives the image after each part of the blocks, the last of which is the image.
     """
 
-    decides = frozenset({"label_size"})
+    decides = frozenset({"label_size", "label_norm"})
     cosine: Tensor
     sine: Tensor
     start: Tensor

@@ -5,7 +5,7 @@ A head is the whole of a conditioning method: its layers, and the terms that it 
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
 from ..errors import UsageError
 from ..game import Scores
@@ -50,6 +50,42 @@ class Projection(Plain):
         embedded = self.embed(label).unflatten(1, (-1, h.shape[1]))  # (N, K, F)
         inner = (embedded * h[:, None]).sum(2)
         return Scores(self.score(h) + inner, features=(h,))
+
+
+class Contrastive(Projection):
+    """Projection with a contrastive term: an image's own label against those of the batch (Zhang et al. 2021, eq. 4).
+
+    -log softmax of cos(features, label embedding) / temperature over the labels of the batch, at the image's own;
+    labels equal to it are no other ones.  Feature and embedding are those of the projection, as in LAFITE (Zhou et al.
+    2022).  The discriminator minimises the term for real images alone, the generator for fakes.
+    """
+
+    learns_fakes = False
+
+    def __init__(
+        self,
+        *,
+        features: int,
+        classes: int = 0,
+        attributes: int = 0,
+        outputs: int = 1,
+        bias: bool = True,
+        temperature: float = 0.2,  # of the softmax; a smaller one separates labels that are nearly alike
+        weight: float = 1.0,  # of the contrastive term
+    ):
+        super().__init__(features=features, classes=classes, attributes=attributes, outputs=outputs, bias=bias)
+        if temperature <= 0:
+            raise UsageError(f"temperature must be more than 0, got {temperature:g}.")
+        self.temperature, self.weight = temperature, weight
+
+    def loss(self, scores: Scores, label: Tensor) -> dict[str, Tensor]:
+        h = scores.features[-1]
+        embedded = self.embed(label).unflatten(1, (-1, h.shape[1])).mean(1)  # (N, F)
+        cosines = normalize(h.float(), dim=1) @ normalize(embedded.float(), dim=1).t()  # (N, N): image, label
+        rows = label if label.ndim > 1 else label[:, None]
+        equal = (rows[:, None] == rows[None]).all(2) & ~torch.eye(len(h), dtype=torch.bool, device=h.device)
+        logits = (cosines / self.temperature).masked_fill(equal, -torch.inf)
+        return {"contrast": self.weight * cross_entropy(logits, torch.arange(len(h), device=h.device))}
 
 
 class AuxiliaryClassifier(Plain):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from ..errors import UsageError
 from ..game import BaseDiscriminator, Head, Space
@@ -38,11 +39,15 @@ class JoinNoise(nn.Module):
 
     `size` is that of the embedding: 0 for an unconditional network.  A vector is one more part of the noise, and its
     map is initialised as every layer: larger, InfoGAN's codes agreed with fewer digits (79 % instead of 90 %).
+    With `norm`, embeddings are scaled to that length: learnt ones of captions grow until images no longer depend on the
+    noise (on MNIST to 12, where the noise of 64 numbers has 8).
     """
 
-    def __init__(self, classes: int, attributes: int, size: int):
+    def __init__(self, classes: int, attributes: int, size: int, norm: float = 0.0):
         super().__init__()
-        self.size = size if classes or attributes else 0
+        if norm < 0:
+            raise UsageError(f"label_norm must be 0 or more, got {norm:g}.")
+        self.norm, self.size = norm, size if classes or attributes else 0
         self.embed: nn.Module | None = None
         if self.size:
             self.embed = nn.Embedding(classes, size) if classes else nn.Linear(attributes, size)
@@ -53,6 +58,8 @@ class JoinNoise(nn.Module):
         if self.embed is None:
             return z
         vector = label.vector if isinstance(label, Embedded) else self.embed(label)
+        if self.norm and not isinstance(label, Embedded):
+            vector = self.norm * normalize(vector.float(), dim=1)
         return torch.cat([z, vector.to(z.dtype)], 1)
 
 
@@ -89,11 +96,12 @@ class LabelledGenerator(nn.Module):
         attributes: int = 0,
         latent: int = 100,  # size of the noise
         label_size: int = 50,  # size of the label embedding beside the noise, if there are labels
+        label_norm: float = 0.0,  # length that label embeddings are scaled to; 0: not scaled
     ):
         super().__init__()
         self.latent, self.resolution, self.channels = latent, as_size(resolution), channels
         self.facts = {"classes": classes, "attributes": attributes}
-        self.join = JoinNoise(classes, attributes, label_size)
+        self.join = JoinNoise(classes, attributes, label_size, label_norm)
         self.inputs = latent + self.join.size
 
     def spaces(self) -> dict[str, Space]:

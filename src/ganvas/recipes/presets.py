@@ -101,7 +101,8 @@ TINY = {
     f" {STYLE_D}",
     "infogan": "*.width=32 *.hidden=512 batch=64 images=300_000",
     "bigan": f"{DCGAN} encoder.width=32 *.lr=1e-3 images=150_000 {FALL}",
-    "textgan": f"{DCGAN} *.lr=1e-3 text.width=64 images=150_000 {FALL}",
+    "textgan": f"{DENSE} {G_PLAIN} {LAZY_R1} discriminator.head=contrastive generator.label_norm=1 text.width=32"
+    " images=60_000",
     "pix2pix": "*.width=32 discriminator.field=34 batch=16 images=16_000",
     "cyclegan": "*.width=16 generator.blocks=3 discriminator.field=34 batch=4 *.lr=4e-4 images=30_000",
     "cut": "*.width=16 generator.blocks=3 discriminator.field=34 batch=4 *.lr=4e-4 images=30_000",

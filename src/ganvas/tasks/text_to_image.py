@@ -111,6 +111,8 @@ class TextGeneration(Generation):
         """One latent per seed, and the caption, empty without a label."""
         if not isinstance(label, (str, type(None))):
             raise UsageError(f"The label of this model is a caption, got {label!r}.")
+        if any("\ud800" <= c <= "\udfff" for c in label or ""):  # Python's stand-ins for bytes of a command line
+            raise UsageError(f"The caption {label!r} has bytes that are not UTF-8; write it in UTF-8.")
         return {"z": self.latents(seeds), "text": [(label or "").strip()] * len(seeds)}
 
     def condition(self, inputs: dict[str, Any]) -> Tensor:
