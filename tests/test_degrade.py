@@ -21,6 +21,7 @@ from ganvas.data.degrade import Degradation, RandomStream, camera, kernels, seco
 from ganvas.data.degrade.base import Chain, Sometimes
 from ganvas.data.degrade.camera import Bicubic, Jpeg, LensBlur, MotionBlur, SensorNoise
 from ganvas.data.degrade.damage import Grey, Holes, Scratches
+from ganvas.data.degrade.guided import GuidedHoles
 from ganvas.data.degrade.second_order import SecondOrder, Stage
 from ganvas.data.degrade.weather import Haze, LowLight, Rain
 from ganvas.errors import UsageError
@@ -78,7 +79,7 @@ def test_shapes_levels_and_range(name: str, top: int, channels: int) -> None:
     try:
         expected = what.channels(channels)
     except UsageError:
-        assert (name, channels) in [("grey", 1), ("grey", 4), ("holes", 4)]
+        assert (name, channels) in [("grey", 1), ("grey", 4), ("holes", 4), ("guided_holes", 4)]
         return
     before = images.clone()
     out = what(images, [0, 1], seed=1, top=top)
@@ -457,6 +458,26 @@ def test_grey_keeps_the_lightness_from_which_colour_is_predicted() -> None:
     assert torch.equal(target, images)
     again = merge_lab(source, to_lab(target)[:, 1:])  # a network that predicts chroma without fault
     assert (again - images).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_guides_lie_in_holes_and_are_the_images(share: float) -> None:
+    """Painted colours are means of squares of 8 pixels of the image, lines are on its edges; both in the hole alone."""
+    images = scenes(6, 3, 48, 64)
+    images[:, :, :, 40:] = 1.0
+    images[:, :, :, :40] = -0.5
+    out = GuidedHoles(colours=share, lines=share)(images, range(6), seed=2)
+    image, colours, painted, lines, hole = out.split([3, 3, 1, 1, 1], 1)
+    assert torch.equal(hole, Holes()(images, range(6), seed=2)[:, 3:])
+    assert torch.equal(image, Holes()(images, range(6), seed=2)[:, :3])
+    assert (painted[hole < 0] == -1).all()
+    assert (lines[hole < 0] == -1).all()
+    here = (painted > 0).expand_as(colours)
+    assert (colours[~here].abs() < 0.01).all()
+    torch.testing.assert_close(colours[here], images[here], atol=0.01, rtol=0)  # 40 is a multiple of 8
+    at = (lines > 0).nonzero()[:, 3].unique().tolist()
+    assert at in ([[39], [40], [39, 40]] if share else [[]])
+    assert bool(here.any()) == bool(share)
 
 
 @pytest.mark.parametrize("boxes", [0.0, 1.0])

@@ -1,4 +1,4 @@
-"""Regions of images: their parts, removal, and what is refused."""
+"""Regions of images: their parts, removal, what is put into them, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ import torch
 from PIL import Image
 
 import ganvas
-from ganvas.errors import UserError
+from ganvas.errors import UsageError, UserError
+from ganvas.game import ImageToImage
+from ganvas.imaging.guide import CELL as SQUARE
+from ganvas.imaging.photo import Photo
 from ganvas.inference.edit_image import as_region
+from ganvas.inference.edit_region import Content, EditOptions, RegionEditor
+from ganvas.inference.inpaint import Inpainter
+from ganvas.inference.overlay import Overlay
 from ganvas.inference.region import BLOCK, CELL, MARGIN, Box, Region, split_region
+from ganvas.models.resolve import ImageModel
 
 Y, X = np.mgrid[:40, :60]
 SLOPE = np.stack([3 * X + 20, 2 * Y + 60, 120 - X + Y], 2).astype(np.uint8)  # which a fill continues
@@ -142,3 +149,158 @@ def test_masks_of_other_types_are_refused():
         ganvas.remove(SCRATCHED, mask=HOLE, box=(1, 2, 3, 4))
     with pytest.raises(UserError, match="marks nothing"):
         Region(np.zeros((4, 4), bool)).read("", (4, 4))
+
+
+# --- something put into a region ------------------------------------------------------------------------------
+
+
+class Follows(ImageToImage):
+    """Draws the painted colours, black on lines, and white where nothing is given."""
+
+    masked, guide = True, 5
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x)
+        image = torch.where(x[:, 6:7] > 0, x[:, 3:6], torch.ones_like(x[:, :3]))
+        return torch.where(x[:, 8:] > 0, torch.where(x[:, 7:8] > 0, -torch.ones_like(image), image), x[:, :3])
+
+
+def editor(options, network=None):
+    model = ImageModel(network or Follows(), 3, "test")
+    return RegionEditor(
+        Region(HOLE), options, Inpainter(model, ganvas.policy.Policy.choose("cpu", "fp32"), Region(HOLE))
+    )
+
+
+def photo(array):
+    return Photo(np.ascontiguousarray(array), neutral=array.shape[2] < 3)
+
+
+def test_a_reference_is_blended_without_a_network(files, command):
+    """A slope that is brighter everywhere takes the level of its surroundings, and pasted it keeps its own."""
+    Image.fromarray(SLOPE + np.uint8(30)).save(files / "bright.png")
+    line = ["edit-region", "-i", files / "a.png", "-o", files / "b.png", "--mask", files / "m.png", "--json"]
+    code, out, _ = command(*line, "--reference", files / "bright.png")
+    answer = json.loads(out)
+    assert (code, answer["method"], len(answer["files"][0]["notes"])) == (0, "blend", 1)
+    assert answer["files"][0]["notes"][0].endswith("blended along its gradients, pixel on pixel")
+    assert np.abs(np.asarray(Image.open(files / "b.png")).astype(int) - SLOPE).max() <= 1
+    pasted = ganvas.edit_region(SCRATCHED, reference=SLOPE + np.uint8(30), mask=HOLE, blend=False)
+    assert np.array_equal(pasted, np.where(HOLE[..., None], SLOPE + np.uint8(30), SLOPE))
+
+
+@pytest.mark.parametrize(("fit", "size"), [("cover", (12, 24)), ("contain", (6, 12))])
+def test_a_reference_is_scaled_to_the_region(fit, size):
+    """Of 30x60 pixels over a box of 12x12: its middle covers it, or all of it is contained."""
+    places = Box(20, 10, 12, 12).mark((40, 60))
+    wide = photo(np.stack([4 * np.mgrid[:30, :60][1]] * 3, 2).astype(np.uint8))
+    laid = Overlay.lay(wide, places, 3, fit)
+    assert laid.colour.shape[2:] == (size[0], 12)
+    assert (laid.top, laid.left) == (10 + (12 - size[0]) // 2, 20)
+    ramp = (laid.colour[0, 0].mean(0) + 1) * 127.5
+    ends = (15, 45) if fit == "cover" else (0, 60)  # columns of the reference that are seen
+    step = (ends[1] - ends[0]) / 12
+    assert ramp[0] == pytest.approx(4 * (ends[0] + step / 2 - 0.5), abs=1.5)
+    assert ramp[-1] == pytest.approx(4 * (ends[1] - step / 2 - 0.5), abs=1.5)
+
+
+def test_paint_is_laid_and_the_rest_is_filled():
+    """Soft paint keeps its alpha, unpainted places are the inpainter's, and the image's depth and alpha stay."""
+    paint = np.zeros((40, 60, 4), np.uint8)
+    paint[15:19, 30:34] = (200, 0, 0, 255)
+    deep = np.concatenate([SCRATCHED, np.full((40, 60, 1), 200, np.uint8)], 2).astype(np.uint16) * 257
+    network = Follows()
+    network.guide = 0
+    network.forward = lambda x: torch.where(x[:, 3:] > 0, 0.0, x[:, :3])
+    result = editor(EditOptions(paint=photo(paint)), network).photo(Photo(deep, (0, 65535), False), HOLE)
+    painted = HOLE & (paint[..., 3] > 0)
+    assert result.array.dtype == np.uint16
+    assert np.array_equal(result.array[~HOLE], deep[~HOLE])
+    assert np.abs(result.array[painted][:, :3].astype(int) - (200 * 257, 0, 0)).max() < 400
+    assert np.array_equal(result.array[..., 3], deep[..., 3])
+    assert any("filled by test" in note for note in result.notes)
+
+
+def test_a_guided_network_sees_colours_and_lines_in_the_region_alone():
+    step = np.where((X < 33)[..., None], np.uint8([250, 20, 20]), np.uint8([20, 20, 250]))
+    change = editor(EditOptions(reference=photo(step)))
+    result = change.photo(photo(SCRATCHED), HOLE)
+    (x,) = change.inpainter.model.network.seen
+    hole = x[0, 8] > 0
+    assert torch.equal(hole, torch.from_numpy(HOLE))
+    assert torch.equal(x[0, 6] > 0, hole)  # all of it is painted
+    assert not (x[0, 7] > 0)[~hole].any()
+    assert {*np.argwhere((x[0, 7] > 0).numpy())[:, 1].tolist()} in ({32}, {33}, {32, 33})  # the edge of the step
+    assert not x[0, 3:6, ~hole].any()
+    assert change.method == "guided"
+    assert np.array_equal(result.array[~HOLE], SLOPE[~HOLE])
+    assert (result.array[18, 28] == (250, 20, 20)).all()  # squares of one colour, away from the step
+
+
+def test_guides_of_paint_and_sketch():
+    """Squares of one colour where it is painted; lines are the dark pixels of the sketch."""
+    paint, sketch = np.zeros((40, 60, 4), np.uint8), np.full((40, 60), 255, np.uint8)
+    paint[:, :30] = (100, 150, 200, 255)
+    sketch[20] = 0
+    laid = Overlay.lay(photo(paint), np.ones((40, 60), bool), 3)
+    guide = Content(None, laid, sketch < 128).guide(slice(8, 24), slice(22, 38), 3)
+    assert guide.shape == (1, 5, 16, 16)
+    levels = (guide[0, :3, :, : SQUARE - 1] + 1) * 127.5
+    assert torch.allclose(levels, torch.tensor([100.0, 150, 200])[:, None, None].expand_as(levels), atol=0.1)
+    assert torch.equal(guide[0, 3] > 0, (torch.arange(16) < 8).expand(16, 16))
+    assert torch.equal((guide[0, 4] > 0).nonzero()[:, 0].unique(), torch.tensor([12]))
+
+
+def test_colours_come_into_a_grey_image_of_three_channels_alone():
+    grey = np.full((40, 60, 3), 90, np.uint8)
+    red = photo(np.full((40, 60, 3), (200, 0, 0), np.uint8))
+    options = EditOptions(reference=red, blend=False)
+    coloured = editor(options).photo(Photo(grey), HOLE)  # the guided network paints it
+    assert (coloured.array[18, 33] == (200, 0, 0)).all()
+    network = Follows()
+    network.guide = 0
+    single = editor(options, network).photo(Photo(grey[..., :1].copy()), HOLE)
+    assert single.array.shape == (40, 60, 1)
+    assert (single.array[18, 33], single.notes[0]) == (60, "it is grey, and so is what is put into it")
+
+
+NOT_PUT = {
+    "nothing": ({}, "Missing content: --reference IMAGE"),
+    "a fit that is none": ({"reference": SLOPE, "fit": "stretch"}, "--fit is cover or contain, got 'stretch'"),
+    "mixed paint": ({"paint": SLOPE, "mixed": True}, "--mixed blends a reference"),
+    "a sketch without a guided model": ({"sketch": SLOPE}, "inpaint does not follow lines; --sketch takes a --model"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_PUT)
+def test_content_that_does_not_fit_is_refused(case):
+    options, sentence = NOT_PUT[case]
+    with pytest.raises(UsageError, match=sentence):
+        ganvas.edit_region(SCRATCHED, mask=HOLE, **options)
+
+
+def test_files_of_content_that_do_not_exist_are_refused(files, command):
+    code, _, err = command("edit-region", "-i", files / "a.png", "-o", "b.png", "--box", "1,1,5,5", "--paint", "no.png")
+    assert (code, "--paint no.png does not exist" in err) == (2, True)
+    sketch = photo(np.zeros((5, 5, 3), np.uint8))
+    with pytest.raises(UserError, match="The sketch is 5x5 and the image 60x40"):
+        editor(EditOptions(sketch=sketch)).photo(photo(SCRATCHED), HOLE)
+
+
+def test_the_recipe_learns_from_guided_holes(tmp_path, command):
+    """A run of a few images is a model of `edit-region`, which takes a sketch, and of `remove`."""
+    small = {"degradation": "guided_holes", "generator.net.width": 4, "generator.net.depth": 2, "discriminator": "none"}
+    options = {"resolution": 16, "images": 4, "batch": 2, "device": "cpu", "precision": "fp32"}
+    data = np.stack([SLOPE[:32, :32], SLOPE[8:, 20:52]] * 2)
+    run = ganvas.train("inpaint", data=data, outdir=tmp_path / "run", set=small, **options)
+    assert run.config()["data"]["source_channels"] == 9
+    for name, array in (("a", SCRATCHED), ("s", np.where(X == 33, 0, 255).astype(np.uint8))):
+        Image.fromarray(array).save(tmp_path / f"{name}.png")
+    line = ["-i", tmp_path / "a.png", "-o", tmp_path / "b.png", "--box", "20,10,16,16", "--model", run.path, "--json"]
+    code, out, _ = command("edit-region", *line, "--sketch", tmp_path / "s.png")
+    assert (code, json.loads(out)["method"]) == (0, "guided")
+    assert command("remove", *line)[0] == 0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = ["Model", "Recipe", "Run", "Spec", "UserError", "__version__"]
-__all__ += ["enhance", "evaluate", "load", "remove", "report", "stylize", "synthesize", "train"]
+__all__ += ["edit_region", "enhance", "evaluate", "load", "remove", "report", "stylize", "synthesize", "train"]
 
 
 def __getattr__(name: str) -> Any:

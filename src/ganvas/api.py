@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .inference.apply import ApplyOptions as ApplyOptions
     from .inference.apply import apply as apply
     from .inference.apply import preview as preview
+    from .inference.edit_image import edit_region as edit_region
     from .inference.edit_image import remove as remove
     from .inference.enhance_image import enhance as enhance
     from .inference.stylize import stylize as stylize
@@ -82,7 +83,7 @@ HOMES = {
     "weights": "checkpoints.download:",
     **dict.fromkeys(["ApplyOptions", "apply", "preview"], "inference.apply"),
     "enhance": "inference.enhance_image",
-    "remove": "inference.edit_image",
+    **dict.fromkeys(["edit_region", "remove"], "inference.edit_image"),
     "stylize": "inference.stylize",
     "synthesize": "latent.synthesize",
     **dict.fromkeys(["Model", "accuracy", "load"], "models.model"),

@@ -187,6 +187,7 @@ DEGRADATIONS = Shelf(
         screentone=Screentone
     data.degrade.weather: haze=Haze rain=Rain low_light=LowLight
     data.degrade.damage: grey=Grey holes=Holes scratches=Scratches
+    data.degrade.guided: guided_holes=GuidedHoles
     data.degrade.base: chain=Chain sometimes=Sometimes
     """
 )

@@ -113,6 +113,7 @@ class ImageToImage(nn.Module):
 
     scale: int = 1  # side of the output as a multiple of the input's
     masked: bool = False  # the last channel of the input is a mask: 1 in a hole, -1 elsewhere
+    guide: int = 0  # channels of a guide between the image and the mask: `imaging.guide`
     colours: bool = False  # gives grey images their colours
     keeps_alpha: bool = False  # changes colours alone: transparency stays as it is
     tileable: bool = False  # tiles may be blended where the network looks at the whole image, or its reach is unknown

@@ -52,6 +52,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Change images": {
         "restore": images.restore,
         "remove": regions.remove,
+        "edit-region": regions.edit_region,
         "translate": translate.translate,
         "stylize": stylize.stylize,
         "sign": sign.sign,

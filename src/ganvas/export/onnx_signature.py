@@ -45,7 +45,7 @@ def signature(model: Model) -> Signature:
     if task.restores:
         network: ImageToImage = task.generator.on_images()
         task.on_images = network
-        channels = int(model.config["data"]["channels"]) + network.masked
+        channels = int(model.config["data"]["channels"]) + network.guide + network.masked
         return _translation(lambda x: network(x).clamp(-1, 1), model, channels)
     label = task.target_labels(2, 0) if task.needs_label else None
     channels = model.input_channels()

@@ -1,4 +1,4 @@
-"""A region of an image changed in one call: `ganvas.remove`."""
+"""A region of an image changed in one call: `ganvas.remove`, `ganvas.edit_region`."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,12 +18,11 @@ from ..models.model import Model
 from ..models.resolve import ImageModel, as_image_model, resolve
 from ..paths import user_path
 from ..policy import Policy, PrecisionName
+from .edit_region import EditOptions, RegionEditor
 from .enhance import as_photo
 from .enhance_image import as_pil, prepare
 from .inpaint import Inpainter
 from .region import Box, Region, bright_places
-
-Size = tuple[int, int]  # height, width
 
 
 def remove(
@@ -45,6 +44,56 @@ def remove(
     region = as_region(mask, box)
     inpainter = Inpainter(find_inpainter(model), Policy.choose(plain(device), precision, "off"), region)
     return change_region(image, region, inpainter.photo)
+
+
+def edit_region(
+    image: Any,
+    *,
+    reference: Any = None,
+    paint: Any = None,
+    sketch: Any = None,
+    mask: Any = None,
+    box: Sequence[int] | None = None,
+    fit: str = "cover",
+    blend: bool | None = None,
+    mixed: bool = False,
+    model: str | os.PathLike[str] | Model | None = None,
+    device: str = "auto",
+    precision: PrecisionName = "auto",
+) -> Any:
+    """Put a reference or painted colours into a region of an image; the result has the type of the input.
+
+    Images, masks and boxes are those of `ganvas.remove`.  A model trained on `guided_holes` draws the region after the
+    `reference`, the opaque pixels of `paint` and the dark lines of `sketch`.  Without one the reference is laid over
+    the region, scaled by `fit` (cover or contain) or pixel on pixel if it is as large as the image, and blended along
+    its gradients (Perez et al. 2003): `blend` None blends opaque references, `mixed` keeps the larger gradients of
+    both images.  `model` fills what nothing covers.  Raises `UsageError` for options that do not go together.
+    """
+    region = as_region(mask, box)
+    images = [None if one is None else as_one_photo(one) for one in (reference, paint, sketch)]
+    options = EditOptions(*images, fit=fit, blend=blend, mixed=mixed)
+    network, policy = find_inpainter(model, "edit-region"), Policy.choose(plain(device), precision, "off")
+    editor = RegionEditor(region, options, Inpainter(network, policy, region))
+    return change_region(image, region, editor.photo)
+
+
+def as_one_photo(image: Any) -> Photo:
+    """One image as a photo: a file, a PIL image, an array (H, W) or (H, W, C), or a tensor (1, C, H, W)."""
+    if isinstance(image, (str, os.PathLike)):
+        return open_photo(user_path(image, "The image"))
+    given = prepare(image)
+    if isinstance(given, Tensor):
+        array = ((given + 1) / 2)[0].permute(1, 2, 0).numpy()
+    else:
+        array = np.asarray(as_plain_mode(given) if isinstance(given, Image.Image) else given)
+    return as_photo(np.atleast_3d(array[0] if array.ndim == 4 else array))
+
+
+def as_plain_mode(image: Image.Image) -> Image.Image:
+    """A PIL image of grey or RGB, with or without alpha."""
+    if image.mode in ("L", "LA", "RGB", "RGBA", "I;16"):
+        return image
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 def find_inpainter(model: str | os.PathLike[str] | Model | None, verb: str = "remove") -> ImageModel:
@@ -94,9 +143,7 @@ def change_region(image: Any, region: Region, change: Callable[[Photo, np.ndarra
     if isinstance(given, Tensor):
         return torch.stack([_change_tensor(one, changed, region) for one in given])
     if isinstance(given, Image.Image):
-        if given.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
-            given = given.convert("RGBA" if given.has_transparency_data else "RGB")
-        return Image.fromarray(changed(np.asarray(given)))
+        return Image.fromarray(changed(np.asarray(as_plain_mode(given))))
     return np.stack([changed(one) for one in given]) if given.ndim == 4 else changed(given)
 
 

@@ -39,7 +39,7 @@ class Converted(ImageToImage):
     def __init__(self, network: ImageToImage, run: Run):
         super().__init__()
         self.network, self.run = network, run
-        for name in ("scale", "masked", "colours", "keeps_alpha", "tileable", "multiple"):
+        for name in ("scale", "masked", "guide", "colours", "keeps_alpha", "tileable", "multiple"):
             setattr(self, name, getattr(network, name))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,17 +1,22 @@
 """Fill holes in an image with a network: scratches, stains, unwanted objects."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import UsageError, UserError
+from ..imaging.guide import blank_guide
 from ..imaging.photo import Photo, Planes
 from ..models.resolve import ImageModel
 from ..policy import Policy, is_out_of_memory
 from .batch import Share
 from .region import Part, Region, split_region
+
+Guide = Callable[[slice, slice, int], Tensor]  # of rows, columns and channels: a guide (1, channels + 2, h, w)
 
 UNCHANGED = "its mask marks nothing, so it stays as it is"
 
@@ -35,10 +40,11 @@ class Inpainter:
         """Fill the holes of an image that will be written to `output`: `inference.batch.Change`."""
         return self.photo(photo, self.region.read(output.stem, photo.array.shape[:2]), progress)
 
-    def photo(self, photo: Photo, hole: np.ndarray, progress: Share | None = None) -> Photo:
+    def photo(self, photo: Photo, hole: np.ndarray, progress: Share | None = None, guide: Guide | None = None) -> Photo:
         """Fill the holes (H, W) bool of an image, one part after the other; an image without holes gets a note.
 
-        Raises `UserError` for colours and a grey model, too little memory, or an image that is all hole.
+        `guide` is what a guided network follows.  Raises `UserError` for colours and a grey model, too little memory,
+        or an image that is all hole.
         """
         if self.model.channels == 1 and not photo.neutral:
             raise UserError(f"{self.model.name} is for grey images, and this one has colours; take another model.")
@@ -49,18 +55,23 @@ class Inpainter:
             return replace(photo, notes=[*photo.notes, UNCHANGED])
         left, result = hole.copy(), photo.with_array(photo.array.copy())
         for k, part in enumerate(parts):
-            pixels, at = self._fill(result, part, left[part.rows, part.columns]), part.inside
+            pixels, at = self._fill(result, part, left[part.rows, part.columns], guide), part.inside
             result.array[part.rows, part.columns][at] = pixels[at]
             left[part.rows, part.columns][at] = False  # the next parts continue from this one
             if progress:
                 progress((k + 1) / len(parts))
         return result
 
-    def _fill(self, photo: Photo, part: Part, hole: np.ndarray) -> np.ndarray:
+    def _fill(self, photo: Photo, part: Part, hole: np.ndarray, guide: Guide | None) -> np.ndarray:
         """Fill the holes around a part: (h, w, C) in the image's levels."""
         mask = torch.from_numpy(hole.astype(np.float32))[None, None]
         planes = photo.planes(part.rows, part.columns, self.model.channels)
-        x = torch.cat([planes.colour * (1 - mask), mask * 2 - 1], 1).to(self.policy.device)
+        inputs = [planes.colour * (1 - mask), mask * 2 - 1]
+        if self.model.network.guide:
+            blank = blank_guide(self.model.channels, hole.shape)
+            given = guide(part.rows, part.columns, self.model.channels) if guide else blank
+            inputs.insert(1, torch.where(mask > 0, given, blank))
+        x = torch.cat(inputs, 1).to(self.policy.device)
         try:
             with torch.inference_mode(), self.policy.autocast():
                 y = self.network(x).float().cpu()

@@ -51,7 +51,8 @@ class ColorizerOnImages(ImageToImage):
 class Inpainter(ImageToImage):
     """Inpainter: images with a mask (N, channels + 1, H, W) to images without holes (Yu et al. 2019, section 3).
 
-    The mask is the last channel: 1 in a hole, -1 elsewhere.  Pixels outside the holes are kept exactly.
+    The mask is the last channel: 1 in a hole, -1 elsewhere.  Pixels outside the holes are kept exactly.  More source
+    channels are a guide between the image and the mask: `imaging.guide`.
     """
 
     masked = True
@@ -61,15 +62,18 @@ class Inpainter(ImageToImage):
         *,
         resolution: int | tuple[int, int],
         channels: int = 3,
+        source_channels: int = 0,
         net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # images with mask to images in [-1, 1]
         sweeps: int = 0,  # of a diffusion at each scale that fills the holes for the network; 0: they stay mid-grey
     ):
         super().__init__()
-        self.sweeps = sweeps
-        self.net = net.build(resolution=resolution, channels=channels, source_channels=channels + 1, scale=1)
+        self.sweeps, self.channels = sweeps, channels
+        self.guide = max(source_channels - channels - 1, 0)
+        inputs = channels + self.guide + 1
+        self.net = net.build(resolution=resolution, channels=channels, source_channels=inputs, scale=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        known, hole = to_float32(x[:, :-1]), (to_float32(x[:, -1:]) + 1) / 2
+        known, hole = to_float32(x[:, : self.channels]), (to_float32(x[:, -1:]) + 1) / 2
         if self.sweeps:
-            x = torch.cat([diffuse(known, hole, self.sweeps), to_float32(x[:, -1:])], 1)
+            x = torch.cat([diffuse(known, hole, self.sweeps), to_float32(x[:, self.channels :])], 1)
         return torch.lerp(known, to_float32(self.net(x)), hole)

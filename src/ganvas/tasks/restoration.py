@@ -91,6 +91,6 @@ class Restoration(Translation):
         return side_by_side(source, self.sample(inputs), inputs["image"])
 
     def image_of(self, source: Tensor, channels: int) -> Tensor:
-        """The image channels of a source of images of so many, without the mask of holes."""
+        """The image channels of a source of images of so many, without the guide and the mask of holes."""
         masked = isinstance(self.generator, ImageToImage) and self.generator.masked
-        return source[:, :-1] if masked or source.shape[1] == channels + 1 else source
+        return source[:, :channels] if masked or source.shape[1] == channels + 1 else source
