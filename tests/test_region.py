@@ -20,10 +20,12 @@ from ganvas.inference.inpaint import Inpainter
 from ganvas.inference.overlay import Overlay
 from ganvas.inference.region import BLOCK, CELL, MARGIN, Box, Region, split_region
 from ganvas.models.resolve import ImageModel
+from ganvas.policy import Policy
 
 Y, X = np.mgrid[:40, :60]
 SLOPE = np.stack([3 * X + 20, 2 * Y + 60, 120 - X + Y], 2).astype(np.uint8)  # which a fill continues
 HOLE = (Y - 18) ** 2 + (X - 33) ** 2 < 40
+CPU = Policy.choose("cpu", "fp32")
 SCRATCHED = np.where(HOLE[..., None], np.uint8(255), SLOPE)
 
 
@@ -81,6 +83,24 @@ def test_remove_fills_the_region_alone(files, command):
     assert command("restore", "-i", files / "a.png", "-o", files / "c.png", "--box", ",".join(map(str, box)))[0] == 0
     assert np.array_equal(with_box, np.asarray(Image.open(files / "c.png")))
     assert np.abs(with_box.astype(int) - SLOPE).max() < 16
+
+
+def test_parts_continue_from_those_before(monkeypatch):
+    """A line in parts of 8 pixels: a part sees the pixels of earlier parts as they were filled, others as holes."""
+    for name, value in (("CELL", 8), ("BLOCK", 1), ("MARGIN", (16, 16))):
+        monkeypatch.setattr(f"ganvas.inference.region.{name}", value)
+    network = Follows()
+    network.guide = 0
+    network.forward = lambda x: network.seen.append(x) or torch.ones_like(x[:, :3])
+    line = (Y == 20) & (X > 3) & (X < 50)
+    inpainter = Inpainter(ImageModel(network, 3, "test"), CPU, Region(line))
+    assert (inpainter.photo(photo(SLOPE), line).array[line] == 255).all()
+    assert len(network.seen) == 7
+    for k, x in enumerate(network.seen):
+        first = max(8 * k - 16, 0) if k else 0  # of the columns that are seen
+        filled, hole = (x[0, :3, 16] == 1).all(0), x[0, 3, 16] > 0
+        assert torch.equal(filled.nonzero()[:, 0] + first, torch.arange(max(first, 4), max(8 * k, 4)))
+        assert torch.equal(hole.nonzero()[:, 0] + first, torch.arange(max(8 * k, 4), min(8 * k + 24, 50)))
 
 
 def test_tensors_and_stacks_keep_what_is_outside():

@@ -22,7 +22,7 @@ GREY = "it is grey, and so is what is put into it"
 
 @dataclass(frozen=True)
 class EditOptions:
-    """What is put into a region; raises `UsageError` for nothing, or an unknown fit."""
+    """Content of a region, and how it is put there; raises `UsageError` for nothing, or an unknown fit."""
 
     reference: Photo | None = None  # an image, or a cut-out of one
     paint: Photo | None = None  # colours where it is opaque
@@ -138,7 +138,7 @@ class RegionEditor:
 
 @dataclass(frozen=True)
 class Content:
-    """What is put into a region, as the guide of a network."""
+    """Content of a region, as the guide of a network."""
 
     reference: Overlay | None
     paint: Overlay | None

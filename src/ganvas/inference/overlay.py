@@ -67,7 +67,7 @@ class Overlay:
         return colour, alpha, known
 
     def places(self, size: tuple[int, int]) -> np.ndarray:
-        """Where the overlay is opaque in an image of (height, width), (H, W) bool."""
+        """The opaque places in an image of (height, width), (H, W) bool."""
         return self.window(slice(0, size[0]), slice(0, size[1]))[1][0, 0].numpy() >= OPAQUE
 
 
