@@ -133,7 +133,7 @@ REFUSED = {
     "a model without masks": (
         "--box 1,2,3,4 --model clean",
         2,
-        "clean cannot remove; embedded models that can: inpaint",
+        "clean takes no --mask; it changes the whole image",
     ),
 }
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,7 +56,7 @@ class ContentArguments:
         for name, file in files.items():
             if file is not None and not file.is_file():
                 raise UsageError(f"--{name} {printable(file)} does not exist; give an image.")
-        images = {name: None if file is None else open_photo(file) for name, file in files.items()}
+        images: dict[str, Any] = {name: None if file is None else open_photo(file) for name, file in files.items()}
         return EditOptions(**images, fit=self.fit, blend=self.blend, mixed=self.mixed)
 
 
@@ -87,7 +87,7 @@ def remove(
     if model is None:
         model = pick_restorer(masked=True).name
         say(f"Model: {model}.")
-    change_images("remove", batch, model, places, ResultArguments(), TileArguments(), network, as_json)
+    change_images("restore", batch, model, places, ResultArguments(), TileArguments(), network, as_json)
 
 
 @expand_groups
@@ -121,7 +121,7 @@ def edit_region(
     keep_large_buffers(one_heap=True)
     batch, region = files.jobs(source, output, alpha), PlaceArguments(mask, box).region()
     region.check()
-    network, policy = find_inpainter(model, "edit-region"), Policy.choose(device, precision)
+    network, policy = find_inpainter(model), Policy.choose(device, precision)
     editor = RegionEditor(region, what.read(), Inpainter(network, policy, region))
     with BatchConsole(batch) as display:
         for outcome in run_jobs(batch, editor.change, display.progress, source_type=COMPOSITE):

@@ -91,7 +91,7 @@ def _levels(region: np.ndarray) -> list[_Level]:
         levels.append(_Level(region, np.maximum(_neighbours(np.ones(region.shape)), 1)))
         if max(region.shape) <= 2:
             break
-        region = _fours(region, "edge").all((1, 3))
+        region = np.asarray(_fours(region, "edge").all((1, 3)))
     return levels
 
 

@@ -70,9 +70,10 @@ def edit_region(
     both images.  `model` fills what nothing covers.  Raises `UsageError` for options that do not go together.
     """
     region = as_region(mask, box)
-    images = [None if one is None else as_one_photo(one) for one in (reference, paint, sketch)]
-    options = EditOptions(*images, fit=fit, blend=blend, mixed=mixed)
-    network, policy = find_inpainter(model, "edit-region"), Policy.choose(plain(device), precision, "off")
+    given = {"reference": reference, "paint": paint, "sketch": sketch}
+    images: dict[str, Any] = {name: None if one is None else as_one_photo(one) for name, one in given.items()}
+    options = EditOptions(**images, fit=fit, blend=blend, mixed=mixed)
+    network, policy = find_inpainter(model), Policy.choose(plain(device), precision, "off")
     editor = RegionEditor(region, options, Inpainter(network, policy, region))
     return change_region(image, region, editor.photo)
 
@@ -96,11 +97,12 @@ def as_plain_mode(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def find_inpainter(model: str | os.PathLike[str] | Model | None, verb: str = "remove") -> ImageModel:
+def find_inpainter(model: str | os.PathLike[str] | Model | None) -> ImageModel:
     """The network of a model that fills holes; the embedded one for None."""
     if isinstance(model, Model):
-        return as_image_model(model, "The model", verb)
-    return resolve(pick_restorer(masked=True).name if model is None else model, verb=verb)
+        return as_image_model(model, "The model", "restore")
+    name = pick_restorer(masked=True).name if model is None else model
+    return resolve(name if isinstance(name, str) else Path(name), verb="restore")
 
 
 def as_region(mask: Any, box: Sequence[int] | None) -> Region:

@@ -81,10 +81,9 @@ class RegionEditor:
             return photo
         photo = self._match_colours(photo)
         channels, fit = (1 if photo.array.shape[2] < 3 else 3), self.options.fit
-        given = [None if one is None else Overlay.lay(one, region, channels, fit) for one in self._images()]
-        if self.guided:
-            return self._draw(photo, region, *given, progress)
-        return self._compose(photo, region, *given, progress)
+        reference, paint = (None if one is None else Overlay.lay(one, region, channels, fit) for one in self._images())
+        work = self._draw if self.guided else self._compose
+        return work(photo, region, reference, paint, progress)
 
     def _compose(
         self,

@@ -46,11 +46,12 @@ class Overlay:
         factors = tall / height, wide / width
         factor = max(factors) if fit == "cover" else min(factors)
         size = max(round(height * factor), 1), max(round(width * factor), 1)
-        cut = tuple(_middle(n, round(m / factor)) for n, m in ((height, tall), (width, wide)))  # what will be seen
-        planes, size = given.planes(*cut, channels), (min(size[0], tall), min(size[1], wide))
-        layers = [resize(x, size).clamp(-1, 1) for x in (planes.colour, planes.alpha) if x is not None]
+        down, across = _middle(height, round(tall / factor)), _middle(width, round(wide / factor))  # that are seen
+        planes, size = given.planes(down, across, channels), (min(size[0], tall), min(size[1], wide))
+        opacity = None if planes.alpha is None else resize(planes.alpha, size).clamp(-1, 1)
+        seen = Planes(resize(planes.colour, size).clamp(-1, 1), opacity, planes.plane)
         place = box[0] + (tall - size[0]) // 2, box[2] + (wide - size[1]) // 2
-        return cls(*place, *_straight(Planes(*layers, plane=planes.plane)), f"scaled to {size[1]}x{size[0]}")
+        return cls(*place, *_straight(seen), f"scaled to {size[1]}x{size[0]}")
 
     def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor, np.ndarray]:
         """Colours (1, C, h, w), alpha (1, 1, h, w) and where both are known (h, w) in rows and columns of the image."""

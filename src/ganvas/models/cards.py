@@ -13,7 +13,7 @@ from .folder import WEIGHTS
 FOLDER = Path(__file__).parent / "embedded"
 CARD, WEIGHT_FILE = "card.json", "weights.safetensors"
 WEIGHT_NAMES = (WEIGHT_FILE, WEIGHTS)
-ORDER = ("upscale", "restore", "remove", "edit-region", "stylize", "sample")  # of the commands in lists
+ORDER = ("upscale", "restore", "stylize", "sample")  # of the commands in lists
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Card:
 
     name: str
     purpose: str  # one sentence
-    commands: tuple[str, ...]  # that take the model, of `ORDER`
+    commands: tuple[str, ...]  # that take the model: upscale, restore, stylize or sample
     license: str
     data: str  # training images, with their licences
     training: str  # recipe, images, minutes
