@@ -108,7 +108,9 @@ def test_a_grey_network_takes_grey_and_refuses_colour():
 
 def test_a_network_of_other_channels_is_refused():
     with pytest.raises(UsageError, match="4 channels"):
-        enhancer(repeating(channels=4))
+        enhancer(repeating(channels=4)).check_channels()  # as the commands do before they begin
+    with pytest.raises(UsageError, match="4 channels"):
+        enhancer(repeating(channels=4)).photo(as_photo(noise(9, 9, 3)))
 
 
 @pytest.mark.parametrize("channels", [2, 4])

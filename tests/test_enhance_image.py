@@ -87,8 +87,9 @@ def test_a_phone_photograph_is_turned_upright(tmp_path):
     ("image", "options", "sentence"),
     [
         (levels(4, 4) / 255.0, {}, "got float64 .4, 4. from 0"),
-        (levels(4, 4, 5), {}, r"got uint8 .4, 4, 5."),
-        (torch.rand(3, 8, 8), {}, r"\(N, 1, 3 or 4, H, W\), got \(3, 8, 8\)"),
+        (levels(4, 4, 5), {}, "takes 3 channels, and this image has 5"),
+        (levels(4, 4, 65), {}, r"An image has 1 to 64 channels, the last axis, got \(4, 4, 65\)"),
+        (torch.rand(3, 8, 8), {}, r"\(N, C, H, W\), C from 1 to 64, got \(3, 8, 8\)"),
         (torch.rand(1, 3, 8, 8), {}, "x \\* 2 - 1 converts those"),
         (levels(4, 4), {"model": "claen"}, "no model claen. Did you mean 'clean'"),
         (levels(4, 4), {"model": "digits"}, "digits cannot restore"),

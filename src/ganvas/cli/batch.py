@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 option, film_option = option_group("Files"), option_group("Films and animations")
 
-Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, film, or a folder of images.")]
+Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, film, stack (.npy, .tif), or a folder.")]
 
 Alpha = Annotated[
     str,
@@ -42,6 +42,10 @@ class FileArguments:
     no_provenance: Annotated[
         bool, option("--no-provenance", help="Do not write into the result that a model changed the image.")
     ] = False
+    pages: Annotated[
+        str | None,
+        option(help="Pages of a TIFF or an array: images, or channels of one.", show_default="by the model"),
+    ] = None
     start: Annotated[float, film_option(help="Second at which to begin.")] = 0.0
     frames: Annotated[int | None, film_option(help="Number of frames, for a try.", show_default="all")] = None
     codec: Annotated[

@@ -215,9 +215,12 @@ def change_images(
     models = [convert(_resolve(one, choice, network, verb), engine) for one in choice.split(name)]
     base = _resolve(result.psnr_model, choice, NetworkArguments(), verb) if result.psnr_model else None
     worker = _choose_worker(models, base, places, policy, options)
+    if isinstance(worker, Enhancer) and not batch.stack:
+        worker.check_channels()
     size = worker.size if isinstance(worker, (Enhancer, SideBySide)) else own_size
+    mark = None if name == PLAIN else COMPOSITE
     with BatchConsole(batch) as display:
-        for outcome in run_jobs(batch, worker.change, display.progress, size, None if name == PLAIN else COMPOSITE):
+        for outcome in run_jobs(batch, worker.change, display.progress, size, mark, models[0].channels):
             display.show(outcome)
     about = {"model": name, "scale": worker.scale, "architecture": ", ".join(m.architecture for m in models)}
     about |= {"loader": ", ".join(dict.fromkeys(m.loader for m in models)), "tta": result.tta}

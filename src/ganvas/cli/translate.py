@@ -43,9 +43,10 @@ def translate(
     keep_large_buffers(one_heap=True)
     batch = files.jobs(source, output, alpha)
     network = _load(model, choice := Choice(models), device, precision)
-    (translator := Translator(network, network.read_label(label), back, noise)).check()
+    (translator := Translator(network, network.read_label(label), back, noise)).check(batch.stack)
     with BatchConsole(batch) as display:
-        for outcome in run_jobs(batch, translator.change, display.progress, source_type=COMPOSITE):
+        channels = network.input_channels(back)
+        for outcome in run_jobs(batch, translator.change, display.progress, source_type=COMPOSITE, channels=channels):
             display.show(outcome)
     about = {"device": str(network.policy.device), "precision": network.policy.precision}
     display.finish({"model": model, **about, **choice.as_json()}, as_json=as_json)

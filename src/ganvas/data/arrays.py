@@ -9,7 +9,7 @@ import numpy as np
 from ..archives import explain_damage, open_npz
 from ..errors import UsageError, UserError
 from ..imaging.decode import scale_and_crop, to_8bit, whiten_hidden
-from ..imaging.levels import Levels, stretch
+from ..imaging.levels import Levels, stretch, usual_range
 from .cache import (
     OWN,
     Annotations,
@@ -145,16 +145,13 @@ def _conversion(images: np.ndarray, path: Path, levels: Levels | None) -> tuple[
     kind, low, high = images.dtype.kind, 0.0, 0.0
     if kind in "iufb":
         low, high = float(images.min()), float(images.max())
-    numbers = f"numbers from {low:g} to {high:g} are read as"
-    if kind in "iu" and low >= 0 and high <= 255:
-        return np.uint8, lambda p: p.astype(np.uint8), [f"{numbers} levels from 0 to 255"]
-    if kind in "fb" and low >= 0 and high <= 1:
-        return np.uint8, lambda p: _round_levels(p.astype(np.float64) * 255), [f"{numbers} [0, 1] and kept with 8 bits"]
-    if kind == "f" and low >= -1 and high <= 1:
-        notes = [f"{numbers} [-1, 1] and kept with 8 bits"]
-        return np.uint8, lambda p: _round_levels((p.astype(np.float64) + 1) * 127.5), notes
-    if kind == "f" and low >= 0 and 2 <= high <= 255:
-        return np.uint8, _round_levels, [f"{numbers} levels from 0 to 255"]
+    if reach := usual_range(kind, low, high):
+        name = "levels from 0 to 255" if reach[1] == 255 else f"[{reach[0]:g}, 1] and kept with 8 bits"
+        black, step = reach[0], 255 / (reach[1] - reach[0])
+        note = f"numbers from {low:g} to {high:g} are read as {name}"
+        if reach[1] == 255:
+            return np.uint8, _round_levels, [note]
+        return np.uint8, lambda p: _round_levels((p.astype(np.float64) - black) * step), [note]
     content = f"{images.dtype} from {low:g} to {high:g}" if kind in "iufb" else str(images.dtype)
     raise UserError(
         f"{path} holds {content}; images are uint8, uint16, or numbers in [0, 1] or [-1, 1]; for others"

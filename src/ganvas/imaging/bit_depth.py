@@ -213,9 +213,25 @@ class TiffPage:
         return unmultiply_levels(array) if self.alpha and self.extra[0] == 1 else array
 
 
+def read_samples(page: Any, stream: BinaryIO, max_pixels: int) -> np.ndarray:
+    """Decode a page with all its samples to (H, W, C) of any type of number; raises `BadImage`.
+
+    Grey whose 0 is white is turned over.
+    """
+    if page.photometric not in (0, 1, 2) or page.dtype is None or page.dtype.kind not in "iuf":
+        raise BadImage(f"has {page.samplesperpixel} channels of {page.dtype}, which are no levels")
+    array = _read_page(page, stream, max_pixels, page.dtype.newbyteorder("="))
+    if page.photometric == 0 and array.dtype.kind == "u":
+        array = np.iinfo(array.dtype).max - array
+    return array
+
+
 @quiet_log("tifffile")
-def _read_page(page: Any, stream: BinaryIO, max_pixels: int) -> np.ndarray:
-    """Decode a page to (H, W, C) after checking its declared size and the unpacked size of its strips."""
+def _read_page(page: Any, stream: BinaryIO, max_pixels: int, dtype: Any = None) -> np.ndarray:
+    """Decode a page to (H, W, C) after checking its declared size and the unpacked size of its strips.
+
+    Floating-point numbers become float32 unless `dtype` is given.
+    """
     height, width = page.imagelength, page.imagewidth
     check_pixel_limit(width * max(page.samplesperpixel // 4, 1), height, max_pixels)
     if int(page.compression) in DEFLATE:
@@ -237,6 +253,5 @@ def _read_page(page: Any, stream: BinaryIO, max_pixels: int) -> np.ndarray:
         raise BadImage(f"is packed with {name}; TIFFs of such numbers are read plain or with deflate") from None
     array = array.reshape(-1, height, width) if page.planarconfig == 2 else array.reshape(height, width, -1)
     array = np.moveaxis(array, 0, -1) if page.planarconfig == 2 else array
-    return np.ascontiguousarray(
-        array.astype(np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("="), copy=False)
-    )
+    own = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    return np.ascontiguousarray(array.astype(dtype or own, copy=False))

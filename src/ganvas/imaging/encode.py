@@ -1,5 +1,6 @@
 """Writing of images: formats, what each can hold, and conversion to what it can."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,7 +12,7 @@ from ..errors import UsageError, did_you_mean, printable
 from ..files import atomic_write
 from ..paths import user_path
 from .decode import to_channels
-from .encode_bands import write_png, write_tiff
+from .encode_bands import Page, write_png, write_tiff
 from .file_kinds import FILM, FRAMES, kind_of_name
 from .metadata import (
     Metadata,
@@ -100,10 +101,27 @@ def save(photo: Photo, file: Path | str, *, quality: int = 95, lossless: bool = 
         if form.name == "PNG":
             write_png(out, array, metadata)
         elif form.name == "TIFF":
-            notes += write_tiff(out, array, metadata)
+            notes += write_tiff(out, [(array, metadata, photo.bands)])
         else:
             notes += _write_by_pillow(out, array, metadata, form, quality, lossless)
     return notes
+
+
+def save_pages(photos: Iterable[Photo], file: Path) -> list[str]:
+    """Write images as the pages of a TIFF, one at a time; notes and errors as `save`."""
+    form, notes = format_of(file), list[str]()
+
+    def pages() -> Iterator[Page]:
+        for photo in photos:
+            height, width = photo.array.shape[:2]
+            array, metadata, losses = _fit_format(photo, form)
+            metadata, left = with_size(metadata, width, height)
+            notes.extend([*losses, *left])
+            yield array, metadata, photo.bands
+
+    with atomic_write(file) as part, part.open("wb") as out:
+        notes += write_tiff(out, pages())
+    return list(dict.fromkeys(notes))
 
 
 def _fit_format(photo: Photo, form: Format) -> tuple[np.ndarray, Metadata, list[str]]:

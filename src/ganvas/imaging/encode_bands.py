@@ -5,7 +5,7 @@ Pillow writes neither 16-bit colour nor 16-bit grey with alpha, and needs the wh
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -15,6 +15,7 @@ from .exif import BYTES, LONG, SHORT, Directory, Entry, directory_bytes, numbers
 from .metadata import Metadata, exif_bytes, fit_texts, resolution_tags
 from .png_chunks import SIGNATURE, Chunk
 
+Page = tuple[np.ndarray, Metadata, bool]  # of a TIFF: pixels, metadata, and whether the channels are bands
 BAND = 8 << 20  # bytes of pixels processed at once
 PNG_COLOUR = {1: 0, 2: 4, 3: 2, 4: 6}  # colour type by channels (PNG 3rd edition, table 9)
 LAST = (1 << 32) - (1 << 24)  # largest offset of a TIFF's last strip: offsets have 32 bits
@@ -96,44 +97,56 @@ def _byte_size(rows: np.ndarray) -> np.ndarray:
     return np.minimum(rows, np.uint8(0) - rows).sum(1, dtype=np.int64)
 
 
-def write_tiff(out: BinaryIO, array: np.ndarray, metadata: Metadata, *, level: int = 6) -> list[str]:
-    """Write (H, W, C) uint8, uint16 or float32 with 1 to 4 channels as TIFF 6.0 in strips of deflate.
+def write_tiff(out: BinaryIO, pages: Iterable[Page], *, level: int = 6) -> list[str]:
+    """Write pages (H, W, C) uint8, uint16 or float32 as TIFF 6.0 in strips of deflate, one after the other.
 
-    Integers are stored as differences from the left (predictor 2).  Returns notes on texts without a place; raises
-    `UsageError` for files above 4 GB.
+    Integers are stored as differences from the left (predictor 2).  More than 4 channels are bands.  Returns notes on
+    texts without a place; raises `UsageError` for files above 4 GB.
     """
+    start, notes, link = out.tell(), list[str](), 4  # link: position of the offset of the next directory
+    out.write(struct.pack("<2sHI", b"II", 42, 0))
+    for array, metadata, banded in pages:
+        metadata, _, lost = fit_texts(metadata, "TIFF")
+        notes += lost
+        at = out.tell() - start
+        after = _write_page(out, start, array, metadata, banded, level)
+        out.seek(start + link)
+        out.write(struct.pack("<I", at))
+        out.seek(0, 2)
+        link = after
+    return list(dict.fromkeys(notes))
+
+
+def _write_page(out: BinaryIO, start: int, array: np.ndarray, metadata: Metadata, banded: bool, level: int) -> int:
+    """Write a page at the end; returns the position of the offset of the next one, counted from `start`."""
     height, width, channels = array.shape
-    start, rows = out.tell(), max(1, BAND // 8 // (width * channels * array.itemsize))
+    at, rows = out.tell() - start, max(1, BAND // 8 // (width * channels * array.itemsize))
     strips = -(-height // rows)
-    metadata, _, notes = fit_texts(metadata, "TIFF")
-    directory = _build_directory(array, metadata, rows)
-    room = len(_with_strips(directory, [0] * strips, [0] * strips))  # the tags stand before the pixels
-    out.write(struct.pack("<2sHI", b"II", 42, 8) + bytes(room))
+    directory = _build_directory(array, metadata, rows, banded)
+    room = len(_with_strips(directory, [0] * strips, [0] * strips, at))  # the tags stand before the pixels
+    out.write(bytes(room))
     offsets, counts = [], []
     for band in bands(array, rows):
         if array.dtype.kind == "u":
             band = np.diff(band, axis=1, prepend=np.zeros_like(band[:, :1]))
         data = zlib.compress(band.astype(band.dtype.newbyteorder("<"), copy=False).tobytes(), level)
-        offsets.append(out.tell() - start - 8 - room)
+        offsets.append(out.tell() - start)
         counts.append(len(data))
         out.write(data + b"\0" * (len(data) % 2))
         if out.tell() - start > LAST:
             raise UsageError(f"An image of {width}x{height} is too large for TIFF, which ends at 4 GB; save it as PNG.")
-    out.seek(start + 8)
-    out.write(_with_strips(directory, offsets, counts))
-    out.seek(0, 2)
-    return notes
+    out.seek(start + at)
+    tags = _with_strips(directory, offsets, counts, at)
+    out.write(tags)
+    return at + 2 + 12 * int.from_bytes(tags[:2], "little")
 
 
-def _with_strips(directory: Directory, offsets: list[int], counts: list[int]) -> bytes:
-    """Tags as bytes for position 8 of the file; offsets of the strips count from the end of these bytes."""
-    empty = numbers(LONG, *[0] * len(offsets))
-    room = len(directory_bytes({**directory, 273: empty, 279: empty})) + 8
-    places = numbers(LONG, *[room + offset for offset in offsets])
-    return directory_bytes({**directory, 273: places, 279: numbers(LONG, *counts)})
+def _with_strips(directory: Directory, offsets: list[int], counts: list[int], at: int) -> bytes:
+    """Tags as bytes for a position of the file."""
+    return directory_bytes({**directory, 273: numbers(LONG, *offsets), 279: numbers(LONG, *counts)}, at)
 
 
-def _build_directory(array: np.ndarray, metadata: Metadata, rows: int) -> Directory:
+def _build_directory(array: np.ndarray, metadata: Metadata, rows: int, banded: bool) -> Directory:
     """Tags of a TIFF without those of the strips' positions."""
     height, width, channels = array.shape
     whole = array.dtype.kind == "u"
@@ -144,7 +157,9 @@ def _build_directory(array: np.ndarray, metadata: Metadata, rows: int) -> Direct
         **{262: numbers(SHORT, 2 if channels > 2 else 1), 277: numbers(SHORT, channels), 284: numbers(SHORT, 1)},
         **{317: numbers(SHORT, 2 if whole else 1), 339: numbers(SHORT, *[1 if whole else 3] * channels)},
     }
-    if channels in (2, 4):
+    if banded and channels != 3:
+        directory |= {262: numbers(SHORT, 1), 338: numbers(SHORT, *[0] * (channels - 1))} if channels > 1 else {}
+    elif channels in (2, 4):
         directory[338] = numbers(SHORT, 2)  # alpha by which the colours are not multiplied
     if metadata.dpi:
         directory |= resolution_tags(metadata.dpi)

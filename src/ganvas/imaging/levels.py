@@ -11,6 +11,20 @@ DEPTHS = (1, 255, 1023, 4095, 16383)  # white of masks and of 8 to 14 bits in 16
 Levels = tuple[float, float]  # values that become black and white
 
 
+def usual_range(kind: str, low: float, high: float) -> Levels | None:
+    """Black and white of numbers from `low` to `high` of a NumPy kind that is not uint8 or uint16; None: not sure.
+
+    [0, 1] and [-1, 1] of floats, and levels from 0 to 255.
+    """
+    if kind in "iu" and low >= 0 and high <= 255:
+        return 0.0, 255.0
+    if kind in "fb" and low >= 0 and high <= 1:
+        return 0.0, 1.0
+    if kind == "f" and low >= -1 and high <= 1:
+        return -1.0, 1.0
+    return (0.0, 255.0) if kind == "f" and low >= 0 and 2 <= high <= 255 else None
+
+
 def stretch(array: np.ndarray, levels: Levels) -> np.ndarray:
     """Scale colours (..., C) so that `levels` become black and white: uint8 to uint8, all others to uint16.
 

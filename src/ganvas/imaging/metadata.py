@@ -84,7 +84,7 @@ def check_profile(icc: Any, channels: int) -> tuple[bytes | None, list[str]]:
         return None, []
     if len(icc) < 132 or icc[36:40] != b"acsp":
         return None, ["its colour profile is damaged and left behind"]
-    if icc[16:20] != SPACES[channels]:
+    if icc[16:20] != SPACES.get(channels):
         return None, [f"its colour profile is for {icc[16:20].decode('latin-1').strip()} and left behind"]
     return icc, []
 

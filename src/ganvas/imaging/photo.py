@@ -53,11 +53,12 @@ class Photo:
     notes: list[str] = field(default_factory=list)  # conversions that the file needed, one sentence each
     kind: str = ""  # Pillow's name of the file's format
     plane: bool = False  # alpha is a plane of data: colours are neither multiplied nor divided by it
+    bands: bool = False  # 1 to 64 channels of any meaning, none of them transparency
 
     @property
     def alpha(self) -> bool:
         """True if the last channel is transparency."""
-        return self.array.shape[2] in (2, 4)
+        return not self.bands and self.array.shape[2] in (2, 4)
 
     @property
     def top(self) -> float:
@@ -77,6 +78,8 @@ class Photo:
         low, high = self.levels
         colour = values[:, :present].sub(low).mul(1 / (high - low)).float()
         cover = values[:, present:].mul(1 / self.top).clamp_(0, 1).float() if self.alpha else None
+        if self.bands:
+            return Planes(colour * 2 - 1)
         if channels == 1 and present == 3:
             colour = colour[:, :1] if self.neutral else luma(colour)
         elif channels == 3 and present == 1:
@@ -94,7 +97,7 @@ class Photo:
         """
         wide = torch.float64 if self.array.dtype == np.float32 else torch.float32
         colour = planes.colour.detach().to(wide).cpu()[0]
-        if colour.shape[0] == 3 and self.neutral:
+        if colour.shape[0] == 3 and self.neutral and not self.bands:
             colour = colour.mean(0, keepdim=True)
         count = self.array.shape[2] - self.alpha
         colour = colour if colour.shape[0] == count else colour[:1].expand(count, -1, -1)
@@ -176,6 +179,13 @@ def _build_photo(array: np.ndarray, metadata: Metadata, notes: list[str], kind: 
     plane = is_all_clear(array)
     notes = [*notes, ALL_CLEAR] if plane else notes
     return Photo(array, levels, neutral, replace(metadata, size=size), notes, kind, plane)
+
+
+def as_photo(array: np.ndarray) -> Photo:
+    """Make an image of (H, W, C) uint8, uint16, or float32 in [0, 1]."""
+    colours = array[..., :3] if array.shape[2] > 2 else array[..., :1]
+    neutral = bool((colours == colours[..., :1]).all())
+    return Photo(array, (0.0, Photo(array).top), neutral, plane=is_all_clear(array))
 
 
 def is_all_clear(array: np.ndarray) -> bool:

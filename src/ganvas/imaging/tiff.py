@@ -1,7 +1,7 @@
 """TIFF directories: which page holds the image, and tags that Pillow misreads put right."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 import numpy as np
@@ -22,20 +22,36 @@ READ_TAGS = (SUBFILE, OLD_SUBFILE, PHOTOMETRIC, SUB_DIRECTORIES, DNG_VERSION)
 Directory = dict[int, tuple[int, ...]]
 
 
+def walk_directories(stream: IO[bytes], most: int = MOST) -> Iterator[tuple[int, Directory]]:
+    """Yield the offset and the `READ_TAGS` tags of each page of a TIFF, at most so many; a damaged end is left out."""
+    start = stream.tell()
+    head = stream.read(16)
+    order, big = "<" if head[:2] == b"II" else ">", head[2:4] in (b"+\0", b"\0+")
+    offset = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0]
+    seen: set[int] = set()
+    while offset and offset not in seen and len(seen) < most:
+        seen.add(offset)
+        try:
+            tags, following = _read_directory(stream, start, offset, order, big)
+        except (struct.error, OverflowError):
+            break
+        yield offset, tags
+        offset = following
+
+
 def read_directories(stream: IO[bytes]) -> tuple[list[Directory], list[Directory]]:
     """Read the `READ_TAGS` tags of a TIFF's pages, and of the directories inside them."""
     start = stream.tell()
     head = stream.read(16)
     order, big = "<" if head[:2] == b"II" else ">", head[2:4] in (b"+\0", b"\0+")
-    offset = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)[0]
+    stream.seek(start)
     pages: list[Directory] = []
     inner: list[Directory] = []
-    seen: set[int] = set()
-    while offset and offset not in seen and len(pages) + len(inner) < MOST:
-        seen.add(offset)
+    for _, tags in walk_directories(stream):
+        if len(pages) + len(inner) >= MOST:
+            break
+        pages.append(tags)
         try:
-            tags, offset = _read_directory(stream, start, offset, order, big)
-            pages.append(tags)
             for place in tags.get(SUB_DIRECTORIES, ()):
                 inner.append(_read_directory(stream, start, place, order, big)[0])
         except (struct.error, OverflowError):
@@ -64,7 +80,7 @@ def _read_directory(stream: IO[bytes], start: int, offset: int, order: str, big:
     return tags, struct.unpack_from(order + word, raw, count * size)[0]
 
 
-def _is_full(tags: Directory) -> bool:
+def is_full(tags: Directory) -> bool:
     """False for a reduced image (a thumbnail) and for a mask (TIFF 6.0, tags 254 and 255)."""
     return not tags.get(SUBFILE, (0,))[0] & 5 and tags.get(OLD_SUBFILE, (1,))[0] != 2
 
@@ -79,8 +95,8 @@ def choose_page(stream: IO[bytes]) -> tuple[int, bool]:
         raise BadImage(f"is a raw photograph (DNG): {DEVELOP}")
     if any(tags.get(PHOTOMETRIC, (0,))[0] in RAW for tags in pages + inner):
         raise BadImage(f"is a raw photograph: {DEVELOP}")
-    full = [k for k, tags in enumerate(pages) if _is_full(tags)]
-    if not full and any(_is_full(tags) for tags in inner):
+    full = [k for k, tags in enumerate(pages) if is_full(tags)]
+    if not full and any(is_full(tags) for tags in inner):
         raise BadImage("holds a thumbnail, and its image in a directory that is not read: save it as a plain TIFF")
     return (full or [0])[0], len(full) > 1
 

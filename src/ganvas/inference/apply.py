@@ -89,7 +89,9 @@ def _enhancer(verb: str, options: ApplyOptions) -> Change:
     if options.mask:
         return Inpainter(model, policy, Region(options.mask)).change
     choices = EnhanceOptions(target=Target(options.outscale, None, None), strength=options.strength)
-    return Enhancer(model, policy, choices).change
+    enhancer = Enhancer(model, policy, choices)
+    enhancer.check_channels()
+    return enhancer.change
 
 
 def _translator(verb: str, options: ApplyOptions) -> Change:

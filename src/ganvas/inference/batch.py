@@ -22,6 +22,7 @@ from ..imaging.photo import Photo, open_photo, treat_alpha
 from ..imaging.provenance import mark_photo
 from ..paths import is_left_behind
 from ..policy import give_back_buffers
+from .whole_files import find_whole, work_on
 
 if TYPE_CHECKING:
     from .video import FilmOptions
@@ -47,6 +48,7 @@ class FileOptions:
     codec: str = "auto"  # of a film
     crf: int | None = None  # of a film's codec
     no_provenance: bool = False  # do not write that a model changed the image
+    pages: str | None = None  # of a stack: `inference.stacks.PAGES`
     alpha: str | None = None  # transparency or plane: `imaging.photo.treat_alpha`; None: transparency, not to be chosen
 
     def film(self, source_type: str | None = None) -> "FilmOptions":
@@ -103,6 +105,7 @@ class Batch:
     other_kinds: str = ""  # sentences on those of a known kind
     options: FileOptions = FileOptions()
     frames: int | None = None  # of a film, 0 if unknown; None: images
+    stack: bool = False  # an array or a TIFF of several pages: `inference.stacks`
 
 
 def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -> Batch:
@@ -117,8 +120,11 @@ def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -
         return _folder(source, output, options)
     if not source.exists():
         raise UsageError(f"{printable(source)} does not exist; give an image or a folder of images.")
-    if film := _film(source, output, options):
-        return film
+    if whole := find_whole(source, output, options):
+        if _same(source, whole.output):
+            raise UsageError(f"{printable(source)} would be written over itself; give another -o.")
+        jobs = [Job(source, whole.output)]
+        return Batch(source, output, jobs, options=options, frames=whole.frames, stack=whole.stack)
     options.check_no_film(source)
     if output.is_dir() or not output.suffix:
         file = output / _name(source, options.form)
@@ -130,20 +136,6 @@ def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -
     if _same(source, file):
         raise UsageError(f"{printable(source)} would be written over itself; give another -o.")
     return Batch(source, output, [Job(source, file)], options=options)
-
-
-def _film(source: Path, output: Path, options: FileOptions) -> Batch | None:
-    """The job of a film or an animation; None for an image."""
-    from .video import check_film, is_film, output_name
-
-    file = output / output_name(source) if output.is_dir() or not output.suffix else output
-    if not is_film(source, file):
-        return None
-    if options.form is not None:
-        raise UsageError(f"--format is for folders of images; the suffix of {printable(output)} is the format.")
-    if _same(source, file):
-        raise UsageError(f"{printable(source)} would be written over itself; give another -o.")
-    return Batch(source, output, [Job(source, file)], options=options, frames=check_film(source, file, options.film()))
 
 
 def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
@@ -228,18 +220,19 @@ def run_jobs(
     progress: Callable[[Job, float], None] | None = None,
     size: Size = own_size,
     source_type: str | None = None,
+    channels: int = 3,
 ) -> Iterator[Outcome]:
     """Change every image; a job that fails does not stop the others.  An image is written whole or not at all.
 
-    Outcomes come in the order in which they are known.  `progress` is called with the share of a job that is done;
-    `size` gives the result's, which is refused before the change where the output's format does not hold it.
-    `source_type` is what the results say of themselves (`imaging.provenance`), unless the options say no.
+    Outcomes come in the order in which they are known.  `progress` is called with the share of a job that is done,
+    `size` gives the result's, which is refused before where its format does not hold it.  `source_type` is what results
+    say of themselves (`imaging.provenance`), unless the options say no, `channels` those of the input, for a stack.
     """
     ready = {job for job in batch.jobs if batch.options.resume and _is_up_to_date(job)}
     yield from (Outcome(job, "skipped", "exists already") for job in batch.jobs if job in ready)
     left = [job for job in batch.jobs if job not in ready]
-    if batch.frames is not None:
-        yield from (_change_film(batch, job, change, progress, source_type) for job in left)
+    if work := work_on(batch, change, progress, source_type, channels):
+        yield from (_change_whole(job, work) for job in left)
         return
     write = partial(_save, batch.options, None if batch.options.no_provenance else source_type)
     writing: deque[tuple[Outcome, Future[list[str]]]] = deque()
@@ -269,29 +262,11 @@ def _save(options: FileOptions, source_type: str | None, photo: Photo, file: Pat
     return save(photo, file, quality=options.quality, lossless=options.lossless)
 
 
-def _change_film(
-    batch: Batch,
-    job: Job,
-    change: Change,
-    progress: Callable[[Job, float], None] | None,
-    source_type: str | None,
-) -> Outcome:
-    """Change every frame of a film: the outcome."""
-    from .video import change_film
-
-    outcome, start, alpha = Outcome(job, "done"), time.perf_counter(), batch.options.alpha
-
-    def change_frame(photo: Photo) -> Photo:
-        return change(treat_alpha(photo, alpha) if alpha else photo, job.output, lambda share: None)
-
-    def show(done: int, total: int) -> None:
-        if progress:
-            progress(job, done / total)
-
+def _change_whole(job: Job, work: Callable[[Outcome], None]) -> Outcome:
+    """Change a file of many images: the outcome."""
+    outcome, start = Outcome(job, "done"), time.perf_counter()
     try:
-        options, resume = batch.options.film(source_type), batch.options.resume
-        done = change_film(job.source, job.output, change_frame, options, resume=resume, progress=show)
-        outcome.frames, outcome.notes = done
+        work(outcome)
     except Exception as problem:
         _fail(outcome, problem)
     outcome.seconds = time.perf_counter() - start

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from ..errors import UsageError, UserError
 from ..imaging.channels import keep_extremes
-from ..imaging.photo import Photo, Planes, is_all_clear
+from ..imaging.photo import Photo, Planes
+from ..imaging.photo import as_photo as as_photo
 from ..imaging.resize import resize, resize_bands
 from ..models.resolve import PLAIN, ImageModel
 from ..policy import Policy, give_back_buffers
@@ -193,10 +194,17 @@ class Enhancer:
             )
         if model.network.masked:
             raise UsageError(f"{model.name} fills holes; give their places: ganvas restore --mask MASK.")
-        if model.channels not in (1, 3):
-            raise UsageError(f"{model.name} takes images of {model.channels} channels, and these have 1 or 3.")
         if self.options.keep_colours and model.network.colours:
             raise UsageError(f"{model.name} changes the colours; leave --keep-colours out.")
+
+    def check_channels(self) -> None:
+        """Raise `UsageError` for a network that takes other channels than images have, which arrays and TIFFs may."""
+        channels = self.model.channels
+        if channels not in (1, 3):
+            raise UsageError(
+                f"{self.model.name} takes images of {channels} channels, and these have 1 or 3; stacks of {channels}"
+                " are given as -i STACK.npy or STACK.tif."
+            )
 
     @property
     def scale(self) -> float:
@@ -220,6 +228,11 @@ class Enhancer:
         A large result lies in an unnamed file in `scratch` until it is let go.  Raises `UserError` for an image with
         colours and a network for grey, too little memory or space, or a network whose numbers are not finite.
         """
+        present = photo.array.shape[2]
+        if photo.bands and present != self.model.channels:
+            raise UserError(f"{self.model.name} takes {self.model.channels} channels, and this image has {present}.")
+        if not photo.bands:
+            self.check_channels()
         if self.model.channels == 1 and not photo.neutral:
             raise UserError(f"{self.model.name} is for grey images, and this one has colours; take another model.")
         photo = photo.in_colour() if self.model.network.colours else photo
@@ -273,6 +286,9 @@ class Enhancer:
         """Enhance a PIL image, an array (H, W) or (H, W, C), or a tensor (N, C, H, W) in [-1, 1]; the type is kept."""
         target = Target(outscale)
         if isinstance(image, Tensor):
+            channels = self.model.channels
+            if image.shape[1] not in (channels, channels + (channels in (1, 3))):
+                raise UsageError(f"{self.model.name} takes {channels} channels, and this tensor has {image.shape[1]}.")
             out = self.tilers[int(image.shape[1] != self.model.channels)](image, wrap=self.options.wrap)
             size = target.of(image.shape[2], image.shape[3], self.scale)
             out, random = out if out.shape[2:] == size else resize(out, size), np.random.default_rng(0)
@@ -281,15 +297,11 @@ class Enhancer:
             if image.mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
                 image = image.convert("RGBA" if image.has_transparency_data else "RGB")
             return Image.fromarray(self(np.asarray(image), outscale=outscale))
-        result = self.photo(as_photo(image.reshape(*image.shape[:2], -1)), target).array
+        whole = image.reshape(*image.shape[:2], -1)
+        bands = whole.shape[2] > 4 or (whole.shape[2] == self.model.channels and self.model.channels not in (1, 3))
+        photo = Photo(whole, (0.0, Photo(whole).top), False, bands=True) if bands else as_photo(whole)
+        result = self.photo(photo, target).array
         return result if image.ndim == 3 else result[..., 0]
-
-
-def as_photo(array: np.ndarray) -> Photo:
-    """Make an image of (H, W, C) uint8, uint16, or float32 in [0, 1]."""
-    colours = array[..., :3] if array.shape[2] > 2 else array[..., :1]
-    neutral = bool((colours == colours[..., :1]).all())
-    return Photo(array, (0.0, Photo(array).top), neutral, plane=is_all_clear(array))
 
 
 class Canvas:

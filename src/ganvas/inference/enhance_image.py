@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..config import plain
+from ..data.memory import MOST_CHANNELS
 from ..errors import UsageError
 from ..imaging.photo import Photo, open_photo
 from ..imaging.values import check_range, range_text
@@ -37,16 +38,17 @@ def enhance(
     """Upscale or restore an image of any size; the result has the type of the input, a file's is a PIL image.
 
     Images are files, PIL images, (H, W), (H, W, C) or (N, H, W, C) uint8 or uint16, or tensors (N, C, H, W) in
-    [-1, 1].  `model` is a run, a model folder, a weight file, an embedded model or a loaded `Model`; None: the
-    embedded x4, or x2 for an `outscale` up to 2.  With `models`, a folder of models, it is a name in that folder
-    (`ganvas list models --models DIR`).  `strength` is the share of the model, from 0 to 1; `tile` the side
+    [-1, 1]; for a model of other channels than 1 and 3, arrays and tensors of these, up to 64.  `model` is a run, a
+    model folder, a weight file, an embedded model or a loaded `Model`; None: the embedded x4, or x2 for an `outscale`
+    up to 2.  With `models`, a folder of models, it is a name in that folder (`ganvas list models --models DIR`).
+    `strength` is the share of the model, from 0 to 1; `tile` the side
     of a tile in pixels, 0: the whole image, None: what fits into memory.  A PIL image has 8 bits (grey: 8 or 16);
     `ganvas.api.apply` reads and writes files in their depth with their metadata.  Raises `UsageError` for other
     images and models, `BadImage` for a damaged file.
     """
     outscale, strength, tile, device = plain(outscale), plain(strength), plain(tile), plain(device)
     options = EnhanceOptions(Target(outscale), strength, tile=tile)
-    prepared = prepare(image)
+    prepared = prepare(image, MOST_CHANNELS)
     if models is not None:
         model = _locate(models, model)
     enhancer = Enhancer(_find(model, outscale), Policy.choose(device, precision, "off"), options)
@@ -80,19 +82,22 @@ def _find(model: str | os.PathLike[str] | Model | None, outscale: float | None) 
     return resolve(name if isinstance(name, str) else Path(name), verb="upscale" if enlarges else "restore")
 
 
-def prepare(image: Any) -> "Photo | Image.Image | np.ndarray | Tensor":
-    """An image as `Enhancer` takes it; raises `UsageError` for other types, shapes and ranges."""
+def prepare(image: Any, most: int = 4) -> "Photo | Image.Image | np.ndarray | Tensor":
+    """An image of up to `most` channels as `Enhancer` takes it; raises `UsageError` for any other."""
     if isinstance(image, (str, os.PathLike)):
         return open_photo(user_path(image, "The image"))
     if isinstance(image, Image.Image):
         return _upright(image)
     if isinstance(image, Tensor):
-        if image.ndim != 4 or image.shape[1] not in (1, 3, 4):
-            raise UsageError(f"An image in a tensor is (N, 1, 3 or 4, H, W), got {tuple(image.shape)}.")
+        if image.ndim != 4 or (image.shape[1] > most if most > 4 else image.shape[1] not in (1, 3, 4)):
+            counts = f"C from 1 to {most}" if most > 4 else "C 1, 3 or 4"
+            raise UsageError(f"An image in a tensor is (N, C, H, W), {counts}, got {tuple(image.shape)}.")
         return check_range(image).float().cpu()
     array = np.asarray(image)
     channels = array.shape[-1] if array.ndim > 2 else 1
-    if array.ndim not in (2, 3, 4) or not array.size or array.dtype not in (np.uint8, np.uint16) or channels > 4:
+    if channels > most and array.ndim < 5:
+        raise UsageError(f"An image has 1 to {most} channels, the last axis, got {array.shape}.")
+    if array.ndim not in (2, 3, 4) or not array.size or array.dtype not in (np.uint8, np.uint16):
         raise UsageError(f"An image is {KINDS}, got {array.dtype} {array.shape}{range_text(array)}.")
     return array
 

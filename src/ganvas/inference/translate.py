@@ -29,9 +29,13 @@ class Translator:
     back: bool = False  # the inverse direction of a model that has both
     noise: int | None = None  # seed with which dropout stays on
 
-    def check(self) -> None:
-        """Raise `UsageError` unless the model translates in that direction to that label."""
-        self.model.check_channels()
+    def check(self, stack: bool = False) -> None:
+        """Raise `UsageError` unless the model translates in that direction to that label.
+
+        A `stack` may have any channels.
+        """
+        if not stack:
+            self.model.check_channels()
         self._translate(torch.zeros(1, self.model.input_channels(self.back), 16, 16))
 
     def change(self, photo: Photo, output: Path | None = None, progress: Share | None = None) -> Photo:
@@ -48,9 +52,11 @@ def transform_photo(photo: Photo, channels: int, change: Callable[[Tensor], Tens
     Transparency is the result's (C = 4) or else the photo's own, whose hidden pixels are white for `change`.  The
     whole image is passed at once, because the receptive field of such networks is all of it.
     """
+    if photo.bands and photo.array.shape[2] != channels:
+        raise UserError(f"The model takes {channels} channels, and this image has {photo.array.shape[2]}.")
     planes = photo.planes(channels=1 if channels == 1 else 3)
     colour, alpha = straight_planes(planes)
-    if channels == 4:
+    if channels == 4 and not photo.bands:
         colour = torch.cat([colour, torch.ones_like(colour[:, :1]) if alpha is None else alpha], 1)
     try:
         result = change(colour)
@@ -59,7 +65,9 @@ def transform_photo(photo: Photo, channels: int, change: Callable[[Tensor], Tens
             raise
         size = "x".join(map(str, photo.array.shape[1::-1]))
         raise UserError(f"{size} pixels need more memory than there is; make the image smaller.") from None
-    if result.shape[1] == 4:
+    if photo.bands:
+        colour = result
+    elif result.shape[1] == 4:
         source = torch.ones_like(colour[:, :1]) if alpha is None else alpha
         colour, alpha = result[:, :3], keep_extremes(result[:, 3:], match_size(source, result), NEAR)
     else:
@@ -85,12 +93,14 @@ def to_photo(photo: Photo, colour: Tensor, alpha: Tensor | None) -> Photo:
     """Convert (1, 1 or 3, H, W) in [-1, 1], with or without alpha, to a photo with `photo`'s depth and metadata."""
     channels = colour.shape[1] + (alpha is not None)
     blank = np.empty((*colour.shape[2:], channels), photo.array.dtype)
-    frame = replace(photo, array=blank, neutral=colour.shape[1] == 1)
+    frame = replace(photo, array=blank, neutral=colour.shape[1] == 1, bands=photo.bands or channels > 4)
     if alpha is not None and not photo.plane:
         colour = ((colour + 1) / 2) * ((alpha + 1) / 2) * 2 - 1
     result = frame.with_array(frame.pixels(Planes(colour, alpha)))
     coloured = photo.array.shape[2] > 2
-    if photo.metadata.icc and coloured != (colour.shape[1] == 3):  # a profile is of grey or of colours
+    if (
+        photo.metadata.icc and not photo.bands and coloured != (colour.shape[1] == 3)
+    ):  # a profile is of grey or of colours
         note = f"its colour profile is left behind, because the model makes {GAMUT[colour.shape[1]]}"
         result = replace(result, metadata=replace(photo.metadata, icc=None), notes=[*photo.notes, note])
     return result

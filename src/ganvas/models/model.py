@@ -115,7 +115,7 @@ class Model:
             kind = "; it predicts the colours of a grey image in L*a*b*" if (inputs, outputs) == (1, 2) else ""
             raise UsageError(
                 f"This model takes {inputs} channel(s) and gives {outputs}{kind}. Images have 1 (grey), 3 (RGB) or 4"
-                " (RGBA); in Python it can be applied to an array (H, W, C) or a tensor: model(x)."
+                " (RGBA); stacks are given as -i STACK.npy or STACK.tif, in Python as an array or a tensor: model(x)."
             )
 
     def translate(self, images: Tensor, *, label: Label = None, back: bool = False, noise: int | None = None) -> Tensor:
