@@ -162,7 +162,7 @@ def sheet(model: Model, file: Path) -> None:
     """A row of eight seeds for each of eight captions."""
     texts = [describe(7, *w, "en") for w in ((LOW, LOW), (LOW, HIGH), (HIGH, LOW), (HIGH, HIGH))]
     texts += [describe(2, MIDDLE, MIDDLE, "en"), describe(8, HIGH, LOW, "de"), describe(4, LOW, MIDDLE, "de"), "Drei"]
-    grid(torch.cat([model.sample(8, seed=0, label=text) for text in texts]), columns=8).save(file)
+    grid(torch.cat([model.sample(8, seed=0, label=text) for text in texts]), columns=8).save(file, lossless=True)
     print("\n".join(texts))
 
 
