@@ -120,7 +120,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     learn = commands.add_parser("train")
     learn.add_argument("encoder", type=Path)
-    learn.add_argument("--epochs", type=int, default=30)
+    learn.add_argument("--epochs", type=int, default=12)
     look = commands.add_parser("measure")
     look.add_argument("run", type=Path)
     look.add_argument("encoder", type=Path)
