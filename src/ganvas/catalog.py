@@ -254,6 +254,7 @@ SOURCES: dict[str, str] = {  # of data, as `--data` names them
     "stacked": "stacked:SOURCE: three images of a grey source as R, G and B (Stacked MNIST: 1,000 modes).",
     "mix": "mix:A=3,B=1: several sources by weight; mix:labels:A=1,B=1: the source is the label.",
     "pairs": "source=DIR,target=DIR: two folders or zips with files of equal names; for pix2pix.",
+    "image_mask": "image=DIR,mask=DIR: images and masks of equal names, which are generated together.",
     "halves": "AB:DIR or BA:DIR: images that hold two side by side; the left (or right) one is the source.",
     "derived": "edges:SOURCE (or grey, blur, mask, regions): images with sources computed from them.",
     "unpaired": "a=SOURCE,b=SOURCE: two unpaired image sets; for cyclegan, cut and cartoon.",

@@ -258,6 +258,11 @@ def read_config(file: Path) -> dict[str, Any]:
     return config
 
 
+def has_mask(config: Mapping[str, Any]) -> bool:
+    """True if the last channel of the images of a config.json is a mask."""
+    return bool(config["data"].get("mask"))
+
+
 def saved_facts(config: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of the data in a config.json, as components take them."""
     values = {name: config["data"].get(name) for name in FACTS}

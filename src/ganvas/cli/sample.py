@@ -29,6 +29,7 @@ def sample(
     """
     from ..imaging.provenance import GENERATED
     from ..models.model import load
+    from ..run import has_mask
     from .save import save_samples
 
     check_model(run, "sample")
@@ -36,7 +37,7 @@ def sample(
     numbers = parse_seeds(seeds)
     model = load(run, device=device)
     batches = model.sample_batches(numbers, label=model.read_label(label), trunc=trunc)
-    files = save_samples(batches, numbers, output, grid, None if no_provenance else GENERATED)
+    files = save_samples(batches, numbers, output, grid, None if no_provenance else GENERATED, has_mask(model.config))
     if as_json:
         return print_json({"output": str(output), "images": len(numbers), "files": files})
     say(f"{len(numbers)} images in {output}")

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import UsageError, UserError
 from ..files import atomic_write
 from ..imaging.decode import to_uint8
-from ..imaging.grid import grid, is_points, save_walk, to_pil_images
+from ..imaging.grid import beside_mask, grid, is_points, save_walk, split_mask, to_pil_images
 from ..imaging.provenance import GENERATED, png_mark
 from ..models.model import load
 
@@ -26,10 +26,12 @@ def save_samples(
     output: Path,
     columns: int | None = None,
     source_type: str | None = GENERATED,
+    mask: bool = False,
 ) -> list[str]:
     """Write a grid (.png), an archive (.npz) or, without a suffix, a folder of PNGs; returns the files.
 
-    Only a grid needs all images at once.  `source_type` is what PNGs say of themselves: `imaging.provenance`.
+    Only a grid needs all images at once.  `source_type` is what PNGs say of themselves: `imaging.provenance`.  With
+    `mask` the last channel is a mask: beside the image in a grid; in a folder both are below `images` and `masks`.
     """
     if columns is not None and columns < 1:
         raise UsageError(f"--grid must be at least 1 column, got {columns}.")
@@ -37,11 +39,12 @@ def save_samples(
         raise UsageError(f"Samples are written as .png (a grid), .npz or a folder, not {output.suffix}.")
     try:
         if not output.suffix:
-            return _save_folder(batches, seeds, output, source_type)
+            return (_save_pairs if mask else _save_folder)(batches, seeds, output, source_type)
         output.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(output) as temporary, temporary.open("wb") as file:
             if output.suffix.lower() == ".png":
-                grid(torch.cat([*batches]), columns).save(file, "PNG", **png_mark(source_type))
+                images = torch.cat([*batches])
+                grid(beside_mask(images) if mask else images, columns).save(file, "PNG", **png_mark(source_type))
             else:
                 _save_archive(batches, seeds, file)
     except OSError as problem:
@@ -61,6 +64,17 @@ def _save_folder(batches: Iterator[Tensor], seeds: Sequence[int], output: Path, 
             with atomic_write(next(left)) as temporary:
                 image.save(temporary, "PNG", **png_mark(source_type))
     return [str(f) for f in files]
+
+
+def _save_pairs(batches: Iterator[Tensor], seeds: Sequence[int], output: Path, source_type: str | None) -> list[str]:
+    """Write images and their masks; returns the files of the images, then those of the masks."""
+    images, masks, done = list[str](), list[str](), 0
+    for batch in batches:
+        part = seeds[done : done + len(batch)]
+        for kind, files, some in zip(("images", "masks"), (images, masks), split_mask(batch)):
+            files += _save_folder(iter([some]), part, output / kind, source_type)
+        done += len(batch)
+    return [*images, *masks]
 
 
 def _save_archive(batches: Iterator[Tensor], seeds: Sequence[int], file: BinaryIO) -> None:

@@ -127,7 +127,7 @@ class Batches:
         self._source_rows = None if dataset.sources is None else self._load_into_memory(dataset.sources)
         for transform in self.transforms:
             if isinstance(transform, Transform):
-                transform.check(dataset.facts)
+                transform.check(dataset.facts, dataset.mask)
 
     def _check_needs(self, needs: Collection[str]) -> None:
         available = {

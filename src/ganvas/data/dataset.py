@@ -59,6 +59,7 @@ class Dataset:
     sources: np.ndarray | None = None  # (N or M, H, W, C): inputs of translation or restoration
     paired: bool = False  # source i belongs to image i
     derivation: str = ""  # a name in `DERIVED_CHANNELS`: sources are computed from the images
+    mask: bool = False  # the last channel is a mask that belongs to the image
     window: tuple[int, int] | None = None  # (height, width) of random crops that are trained on; None: whole images
 
     def __post_init__(self) -> None:
@@ -160,7 +161,7 @@ class Dataset:
         if self.facts.kind == "points":
             rows = [("points", f"{len(self):,} in 2 dimensions")]
         else:
-            colours = channel_name(self.facts.channels)
+            colours = f"{channel_name(self.facts.channels - self.mask)}{' and a mask' * self.mask}"
             rows = [
                 ("images", f"{len(self):,}"),
                 ("size", f"{width}x{height}{' of each' if self.window else ''}"),

@@ -68,11 +68,15 @@ def open_pairs(source: Tree, target: Tree, options: SourceOptions) -> Dataset:
 
     Raises `UserError` with the names of files without a partner, or with one of another shape.
     """
-    files = match_pairs(source, target, options.name)
+    return _open_aligned(*select_pairs(source, target, options.name), options)
+
+
+def select_pairs(source: Tree, target: Tree, name: str) -> tuple[FileSelection, FileSelection]:
+    """The files of both sides that belong together, in order; raises `UserError` as `open_pairs`."""
+    files = match_pairs(source, target, name)
     surveys = survey(source, [s for s, _ in files]), survey(target, [t for _, t in files])
-    check_aspects(*surveys, files, options.name)
-    sides = FileSelection(source, [s for s, _ in files]), FileSelection(target, [t for _, t in files])
-    return _open_aligned(*sides, options)
+    check_aspects(*surveys, files, name)
+    return FileSelection(source, [s for s, _ in files]), FileSelection(target, [t for _, t in files])
 
 
 def open_halves(tree: Tree, options: SourceOptions, *, swapped: bool = False) -> Dataset:
@@ -124,7 +128,14 @@ def check_aspects(source: Survey, target: Survey, files: list[tuple[str, str]], 
 
 
 def _open_aligned(source: FileSelection, target: FileSelection, options: SourceOptions) -> Dataset:
-    """Open both sides at one size; pairs with an unusable image are left out."""
+    left, right, notes, skipped = open_sides(source, target, options)
+    return combine("pairs", left, replace(right, paired=True), options.name, notes, skipped)
+
+
+def open_sides(
+    source: FileSelection, target: FileSelection, options: SourceOptions
+) -> tuple[Dataset, Dataset, list[str], list[tuple[str, str]]]:
+    """Open both sides at one size, with their notes and skipped files; pairs with an unusable image are left out."""
     name, right = options.name, open_tree(target, options)
     left = open_tree(source, replace(options, resolution=right.facts.resolution))
     lost = [{file for file, _ in side.skipped} for side in (left, right)]
@@ -135,7 +146,7 @@ def _open_aligned(source: FileSelection, target: FileSelection, options: SourceO
     left, right = _keep_paired(left, source.files, complete), _keep_paired(right, target.files, complete)
     skipped = sorted({*left.skipped, *right.skipped})
     notes = [*dict.fromkeys([*right.notes, *(f"sources: {note}" for note in left.notes)])]
-    return combine("pairs", left, replace(right, paired=True), name, notes, skipped)
+    return left, right, notes, skipped
 
 
 def _keep_paired(side: Dataset, files: Sequence[str], complete: Sequence[bool]) -> Dataset:

@@ -21,6 +21,7 @@ from .dataset import DERIVED_CHANNELS, Dataset
 from .files import Folder, Tree, Zip
 from .folder import open_tree
 from .idx import is_idx, open_idx
+from .masks import open_with_masks
 from .mixture import MIX, open_mixture, parse_mixture
 from .pairs import combine_fingerprints, combine_unpaired, open_halves, open_pairs
 from .patches import open_paired_patches, open_patches
@@ -179,6 +180,7 @@ COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the op
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
     (r"(AB|BA):(.+)", lambda o, order, path: open_halves(open_pair_tree(path, o), o, swapped=order == "BA")),
     (PAIR, lambda o, source, target: open_pairs(open_pair_tree(source, o), open_pair_tree(target, o), o)),
+    (r"image=(.+),mask=(.+)", lambda o, *both: open_with_masks(*(open_pair_tree(one, o) for one in both), o)),
     (r"a=(.+),b=(.+)", _open_unpaired),
 ]
 

@@ -28,11 +28,18 @@ class Transform:
         """Transform images; the result may leave [-1, 1]."""
         raise NotImplementedError
 
-    def check(self, facts: Facts) -> None:
-        """Raise `UsageError` for data that cannot be transformed."""
+    hides_colours = False  # of RGBA images, where they become transparent
+
+    def check(self, facts: Facts, mask: bool = False) -> None:
+        """Raise `UsageError` for data that cannot be transformed; `mask`: the last channel is no transparency."""
         if facts.kind != "images":
             raise UsageError(
                 f"The transform {type(self).__name__.lower()} is for images, and the data are points; leave it out."
+            )
+        if mask and facts.channels == 4 and self.hides_colours:
+            raise UsageError(
+                f"The transform {type(self).__name__.lower()} takes a fourth channel for transparency, and here it is"
+                " a mask; flip, turn and crop keep both."
             )
 
 
@@ -61,6 +68,8 @@ class Turn(Transform):
 class Rotate(Transform):
     """Rotation about the centre by a random angle, with reflected corners."""
 
+    hides_colours = True
+
     def __init__(self, *, degrees: float = 10.0):  # largest angle in either direction, in degrees
         self.degrees = _check_range("rotate", "degrees", degrees, 0, 180)
 
@@ -73,6 +82,8 @@ class Rotate(Transform):
 
 class Scale(Transform):
     """Scaling about the centre by a random factor, with reflected edges."""
+
+    hides_colours = True
 
     def __init__(
         self,

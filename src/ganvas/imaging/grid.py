@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -51,6 +52,18 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
         place = (GAP + k % columns * cell_w, GAP + k // columns * cell_h)
         sheet.paste(one.convert("RGB"), place, one.getchannel("A") if one.mode == "RGBA" else None)
     return sheet
+
+
+def split_mask(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Split images whose last channel is a mask: images (N, C - 1, H, W) and masks (N, 1, H, W) of -1 and 1."""
+    mask = images[:, -1:]
+    return images[:, :-1], (mask > 0).to(mask) * 2 - 1
+
+
+def beside_mask(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) whose last channel is a mask as (N, C - 1, H, 2 W): the image and, to its right, the mask."""
+    colours, mask = split_mask(images)
+    return torch.cat([colours, mask.expand_as(colours)], 3)
 
 
 def _columns(n: int, aspect: float) -> int:

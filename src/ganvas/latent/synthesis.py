@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..errors import UsageError, UserError
 from ..files import atomic_write, explain_failure, read_json, write_json
-from ..imaging.grid import is_points, to_pil_images
+from ..imaging.grid import is_points, split_mask, to_pil_images
 from ..imaging.provenance import GENERATED, png_mark
 from ..models.model import Model
+from ..run import has_mask
 from .filters import Filter
 
 MANIFEST = ".synthesis.json"  # hidden, so that the folder is data and nothing else
+IMAGES, MASKS = "images", "masks"  # folders of a model that generates both
 BATCH = 64
 PATIENCE = 4096  # samples of a class refused in a row, after which it ends
 IMAGE = re.compile(r"(\d+)\.png")
@@ -53,13 +57,14 @@ class Synthesis:
         if (given := count or per_class or 0) < 1:
             raise UsageError(f"The number of images must be at least 1, got {given}.")
         names = self.model.class_names if self.model.task.conditional and self.condition is None else []
+        base = self.output / IMAGES if has_mask(self.model.config) else self.output
         if not names:
             if count is None:
                 raise UsageError("This model has no classes to divide images among: give --count.")
-            return [Part(self.output, None, count, "")]
+            return [Part(base, None, count, "")]
         folders, total = folder_names(names), len(names)
         counts = [per_class or given // total + (k < given % total) for k in range(total)]
-        return [Part(self.output / f, k, n, name) for k, (f, n, name) in enumerate(zip(folders, counts, names))]
+        return [Part(base / f, k, n, name) for k, (f, n, name) in enumerate(zip(folders, counts, names))]
 
     def begin(self, settings: dict[str, Any], resume: bool) -> None:
         """Create the folder, or go on in one of these settings; raises `UsageError` for any other folder with files."""
@@ -110,10 +115,7 @@ class Synthesis:
             for seed, image in self._accepted(seeds, part.label, refused):
                 if done == part.count:
                     break
-                with explain_failure(part.folder):
-                    part.folder.mkdir(exist_ok=True)
-                    with atomic_write(part.folder / f"{seed:08d}.png") as temporary:
-                        image.save(temporary, "PNG", **png_mark(self.source_type))
+                self._save(part, seed, image)
                 done, accepted = done + 1, accepted + 1
             in_a_row = 0 if accepted else in_a_row + BATCH
             if in_a_row >= PATIENCE:
@@ -121,8 +123,21 @@ class Synthesis:
             progress(accepted)
         return done - before
 
-    def _accepted(self, seeds: range, label: int | None, refused: Counter[str]) -> Iterator[tuple[int, Any]]:
-        """The seeds of a batch that pass every filter, each with its image."""
+    def _save(self, part: Part, seed: int, image: Tensor) -> None:
+        """Write an image (C, H, W); of one with a mask the mask first: an interruption leaves none without."""
+        layers = [(part.folder, image[None])]
+        if has_mask(self.model.config):
+            colours, mask = split_mask(image[None])
+            masks = self.output / MASKS / part.folder.relative_to(self.output / IMAGES)
+            layers = [(masks, mask), (part.folder, colours)]
+        for folder, layer in layers:
+            with explain_failure(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                with atomic_write(folder / f"{seed:08d}.png") as temporary:
+                    to_pil_images(layer)[0].save(temporary, "PNG", **png_mark(self.source_type))
+
+    def _accepted(self, seeds: range, label: int | None, refused: Counter[str]) -> Iterator[tuple[int, Tensor]]:
+        """The seeds of a batch that pass every filter, each with its image (C, H, W)."""
         images = self.model.sample_seeds(seeds, label=self.condition if label is None else label, trunc=self.trunc)
         if is_points(images):
             raise UsageError("Points are not images; `ganvas sample` writes them as .npz.")
@@ -136,7 +151,7 @@ class Synthesis:
             )
             if not numbers:
                 return
-        yield from zip(numbers, to_pil_images(images))
+        yield from zip(numbers, images)
 
 
 def refusal(part: Part, count: int, refused: Counter[str]) -> str:

@@ -71,6 +71,7 @@ def _config(
             "fingerprint": dataset.fingerprint,
             "class_names": list(dataset.class_names),
             **{k: encode(v) for k, v in facts.items()},
+            **({"mask": True} if dataset.mask else {}),
             "labels_kept": request.labels,
             "held_out": request.hold_out,
         },

@@ -17,10 +17,10 @@ from ..doctor import Doctor, Finding
 from ..doctor.signals import Signals
 from ..errors import UserError
 from ..game import Progress
-from ..imaging.grid import grid
+from ..imaging.grid import beside_mask, grid
 from ..models.model import Model
 from ..policy import seed_generators
-from ..run import Run
+from ..run import Run, has_mask
 from ..saved import check_state
 from ..version import __version__
 from .loggers import Loggers, logger_names
@@ -213,7 +213,8 @@ class Recorder:
         """Write the grid (where there are images), the model and the state."""
         trainer, images = self.trainer, self.trainer.images
         if trainer.task.draws_images:
-            sheet = grid(self.sample())
+            samples = self.sample()
+            sheet = grid(beside_mask(samples) if has_mask(self.model_config) else samples)
             self.run.save_grid(sheet, images)
             if self.logs:
                 self.logs.image("samples", np.asarray(sheet), images)
