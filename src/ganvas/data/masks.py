@@ -29,11 +29,16 @@ def open_with_masks(image: Tree, mask: Tree, options: SourceOptions) -> Dataset:
         )
     top = np.iinfo(images.images.dtype).max
     joined = np.concatenate([images.images, inside.astype(images.images.dtype) * top], 3)
-    share = f"masks: {inside.mean():.1%} of the pixels are inside"
-    notes = [note for note in notes if not note.startswith("sources: the brightest level")]
-    combined = combine_fingerprints("masks", masks, images)
-    about = {"name": options.name, "notes": [*notes, share], "skipped": skipped, "fingerprint": combined}
-    return replace(images, images=joined, mask=True, **about)
+    notes = [note.replace("sources: ", "masks: ", 1) for note in notes]
+    return replace(
+        images,
+        images=joined,
+        mask=True,
+        name=options.name,
+        notes=[*notes, f"masks: {inside.mean():.1%} of the pixels are inside"],
+        skipped=skipped,
+        fingerprint=combine_fingerprints("masks", masks, images),
+    )
 
 
 def _inside(masks: np.ndarray) -> np.ndarray:

@@ -159,6 +159,10 @@ def _open_levels(options: SourceOptions, *_: str) -> Dataset:
     return _open_path(_find_path(name), replace(options, levels=levels))
 
 
+def _open_with_masks(options: SourceOptions, image: str, mask: str) -> Dataset:
+    return open_with_masks(open_pair_tree(image, options), open_pair_tree(mask, options), options)
+
+
 def open_pair_tree(name: str, options: SourceOptions) -> Tree:
     """Open a folder or a zip as a tree of files."""
     levels, base = _split_levels(name)
@@ -180,7 +184,7 @@ COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the op
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
     (r"(AB|BA):(.+)", lambda o, order, path: open_halves(open_pair_tree(path, o), o, swapped=order == "BA")),
     (PAIR, lambda o, source, target: open_pairs(open_pair_tree(source, o), open_pair_tree(target, o), o)),
-    (r"image=(.+),mask=(.+)", lambda o, *both: open_with_masks(*(open_pair_tree(one, o) for one in both), o)),
+    (r"image=(.+),mask=(.+)", _open_with_masks),
     (r"a=(.+),b=(.+)", _open_unpaired),
 ]
 
