@@ -31,7 +31,7 @@ test-slow: $(VENV)/.ok-dev  ## what takes minutes
 	$(BIN)/python -m pytest -q -m slow --timeout 3600
 
 test-reach: $(VENV)/.ok-dev  ## other formats and frameworks, every recipe of the catalogue
-	$(BIN)/python -m pytest -q tests/test_export_*.py tests/test_mirror.py -n $(JOBS) --timeout 900
+	$(BIN)/python -m pytest -q tests/test_export_*.py tests/test_mirror.py tests/test_data_remote.py tests/test_data_parquet.py -n $(JOBS) --timeout 900
 
 lint: $(VENV)/.ok-dev  ## Python; and the pages, where npm is
 	$(BIN)/ruff check .

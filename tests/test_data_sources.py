@@ -136,12 +136,12 @@ def test_wrong_resolutions_are_refused(given: str) -> None:
 def test_what_is_no_source_is_refused_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no data source, folder or file 'digit'. Did you mean 'digits'\?"):
         open_source("digit")
-    for name in ("", "no/such/folder", "hf:cifar10", "a=x,b=y"):
+    for name in ("", "no/such/folder", "a=x,b=y"):
         with pytest.raises(UsageError, match="digits, photos, ring, .* swissroll, line, a folder of images, a zip"):
             open_source(name)
-    (tmp_path / "x.tar").write_bytes(b"")
+    (tmp_path / "x.bin").write_bytes(b"")
     with pytest.raises(UsageError, match="not a data source; --data takes"):
-        open_source(str(tmp_path / "x.tar"))
+        open_source(str(tmp_path / "x.bin"))
 
 
 def test_every_source_says_what_it_is() -> None:

@@ -324,8 +324,6 @@ def test_a_built_in_name_that_is_also_a_folder_is_said(pics, command):
     ("line", "option"),
     [
         ("train dcgan --data pics --outdir file:///masks", "--outdir"),
-        ("train dcgan --data gs://bucket/pics --outdir run", "--data"),
-        ("train dcgan --data source=pics,target=https://a.org/b --outdir run", "--data"),
         ("train dcgan --data grey:hf://data/x --outdir run", "--data"),
         ("train dcgan --data pics --outdir run --init-from hf://me/model", "--init-from"),
         ("train https://a.org/config.json --data pics --outdir run", "recipe"),
@@ -363,7 +361,6 @@ def test_an_address_is_no_path(pics, command, line, option):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda a: ganvas.train("dcgan", data=a, outdir="run"),
         lambda a: ganvas.train("dcgan", data="digits", outdir="run", cache=a),
         lambda a: ganvas.load(a),
         lambda a: ganvas.Run(a),

@@ -83,7 +83,7 @@ def push(
     With its card: license, tags, measures with their protocols, images. Needs the extra: pip install 'ganvas[hub]', and
     a token (hf auth login, or HF_TOKEN). HF_ENDPOINT names another Hub. ganvas.load("USER/NAME") loads it.
     """
-    from ..models.hub import import_hub, require_answer
+    from ..checkpoints.hub import import_hub, require_answer
 
     import_hub()
     require_answer()

@@ -15,7 +15,12 @@ from typer.core import TyperCommand, TyperGroup
 from ..paths import refuse_address, user_path
 
 FREE_TEXT = {"label", "set"}  # a caption may hold an address
-REMOTE = {("train", "outdir")}  # options that take addresses, by their commands
+REMOTE = {
+    ("train", "outdir"),
+    ("train", "data"),
+    ("train", "eval_data"),
+    ("tune", "data"),
+}  # options that take addresses, by their commands
 WIDEST = 26  # characters of a name beside its help; a longer name has a line of its own
 
 # `ctx: Any` below is click's Context, which newer versions of typer bring along under another name.

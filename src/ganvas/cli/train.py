@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..training.session import Session
 
 Recipe = Annotated[str | None, Argument(help="Name from `ganvas list recipes`, or a saved config.json; else chosen.")]
-Data = Annotated[str | None, Option(help="Folder, zip, IDX or .npz file, or name from `ganvas list data`.")]
+Data = Annotated[str | None, Option(help="Folder, zip, tar, .npz, hf:NAME, s3://..., or name from `ganvas list data`.")]
 Outdir = Annotated[
     Path | None, Option(help="Folder of the run, or s3://bucket/run: new or empty, or a run to --resume. [required]")
 ]

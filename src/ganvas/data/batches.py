@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from ..errors import UsageError
+from ..errors import UsageError, UserError
 from .dataset import Dataset
 from .degrade.base import Degradation
 from .derived_sources import DERIVATIONS
 from .mixing import PairMix, mix_pairs
+from .order import MASK, Order
 from .random_window import Window
 from .storage import as_images, as_indexable, select_rows
+from .streamed import Streamed, ahead
 from .transforms import Transform
 
 Change = Callable[[Tensor], Tensor]  # a `Transform` or any function of images
 
 IN_MEMORY = 512 << 20  # bytes: a data set up to this size is held as one tensor
 ON_DEVICE = 0.25  # share of an accelerator's free memory available to a data set
-MASK = (1 << 64) - 1
 
 PREVIEW_SEED = 0x5EE  # seed of the order of previews
 HELD_OUT = 0x8E1D  # added to the seed for the choice of held-out images
@@ -47,38 +48,6 @@ MISSING = {
     "other": "This recipe needs two unpaired image sets: --data a=DIR,b=DIR.",
     "text": "This recipe needs captions, and the data have none; name a text for each image in a metadata.csv.",
 }
-
-
-class Order:
-    """Endless order of `count` items by random access: one permutation per epoch.
-
-    Epoch e is drawn from Philox(seed, e); position p belongs to epoch p // count.
-    """
-
-    def __init__(self, count: int, seed: int):
-        self.count, self.seed = count, seed & MASK
-        self._epochs: dict[int, np.ndarray] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_epochs": {}}
-
-    def indices(self, start: int, count: int) -> np.ndarray:
-        """Items at positions start to start + count: (count,) int64."""
-        out, done = np.empty(count, np.int64), 0
-        while done < count:
-            epoch, offset = divmod(start + done, self.count)
-            part = self._epoch(epoch)[offset : offset + count - done]
-            out[done : done + len(part)] = part
-            done += len(part)
-        return out
-
-    def _epoch(self, epoch: int) -> np.ndarray:
-        if epoch not in self._epochs:
-            # sorting raw bits: unlike Generator.permutation, they are the same in every version of NumPy
-            bits = np.random.Philox(key=np.array([self.seed, epoch], np.uint64)).random_raw(self.count)
-            self._epochs = {e: o for e, o in self._epochs.items() if e == epoch - 1}
-            self._epochs[epoch] = np.argsort(bits, kind="stable")
-        return self._epochs[epoch]
 
 
 class Batches:
@@ -114,9 +83,9 @@ class Batches:
         self._check_needs(needs)
         self.held_out = hold_out
         self.held_out_indices, self.train_indices = split_held_out(len(dataset), hold_out, seed)
-        self.order = Order(len(self.train_indices), seed)
+        self.order = self._order_of(self.train_indices, seed)
         self.labelled = np.intersect1d(dataset.labelled, self.train_indices) if "labelled" in needs else None
-        self.labelled_order = None if self.labelled is None else Order(len(self.labelled), seed + LABELLED)
+        self.labelled_order = None if self.labelled is None else self._order_of(self.labelled, seed + LABELLED)
         self.others: Order | None = None
         if "other" in needs and dataset.sources is not None:
             self.other_held_out, self.other_train = split_held_out(len(dataset.sources), hold_out, seed + OTHER)
@@ -128,6 +97,11 @@ class Batches:
         for transform in self.transforms:
             if isinstance(transform, Transform):
                 transform.check(dataset.facts, dataset.mask)
+
+    def _order_of(self, indices: np.ndarray, seed: int) -> Order:
+        """The order of some of the images, which lie in shards or not."""
+        shards = self.dataset.shards
+        return Order(len(indices), seed, None if shards is None else shards[indices])
 
     def _check_needs(self, needs: Collection[str]) -> None:
         available = {
@@ -146,6 +120,8 @@ class Batches:
 
     def _load_into_memory(self, images: np.ndarray) -> Tensor | None:
         """Load all images into one tensor (N, H * W * C), where indexing is fastest; None if they are too large."""
+        if isinstance(images, Streamed):
+            return None
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             if images.nbytes > ON_DEVICE * free:
@@ -312,9 +288,17 @@ class Batches:
         if self.workers and not (self._rows is not None and self.device.type == "cuda"):
             running = self._with_workers(starts, count)
         else:
-            running = (self.at(start, count) for start in starts)
+            running = self._in_this_process(starts, count)
         self._running = [*self._running[-8:], running]
         return running
+
+    def _in_this_process(self, starts: Iterable[int], count: int) -> Generator[dict[str, Any]]:
+        """Batches made here; of streamed images the next ones are read by a thread meanwhile."""
+        if not isinstance(self.dataset.images, Streamed):
+            yield from (self.at(start, count) for start in starts)
+        else:
+            for start, batch in ahead(lambda start: self._gather(start, count), starts):
+                yield self._finish(batch, start)
 
     def _with_workers(self, starts: Iterable[int], count: int) -> Iterator[dict[str, Any]]:
         loader = DataLoader(
@@ -328,6 +312,8 @@ class Batches:
             multiprocessing_context="fork" if sys.platform == "linux" else None,  # shares the memory-mapped images
         )
         for start, batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
             yield batch if self.complete_in_worker else self._finish(batch, start)
 
     @property
@@ -362,14 +348,17 @@ def split_held_out(count: int, hold_out: int, seed: int) -> tuple[np.ndarray, np
     return shuffled[:hold_out], np.sort(shuffled[hold_out:])
 
 
-class _Positions(TorchDataset[tuple[int, dict[str, Any]]]):
+class _Positions(TorchDataset[tuple[int, dict[str, Any] | UserError]]):
     """Batches by position, as a worker process makes them."""
 
     def __init__(self, batches: Batches, count: int):
         self.batches, self.count = batches, count
 
-    def __getitem__(self, start: int) -> tuple[int, dict[str, Any]]:
-        batch = self.batches._gather(start, self.count)
+    def __getitem__(self, start: int) -> tuple[int, dict[str, Any] | UserError]:
+        try:
+            batch = self.batches._gather(start, self.count)
+        except UserError as problem:  # of an image that is streamed; a worker would wrap it
+            return start, problem
         return start, self.batches._finish(batch, start) if self.batches.complete_in_worker else batch
 
 

@@ -61,6 +61,7 @@ class Dataset:
     derivation: str = ""  # a name in `DERIVED_CHANNELS`: sources are computed from the images
     mask: bool = False  # the last channel is a mask that belongs to the image
     window: tuple[int, int] | None = None  # (height, width) of random crops that are trained on; None: whole images
+    shards: np.ndarray | None = None  # (N,) int32: the shard of each image, where an epoch takes some at a time
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.vectors is not None:
@@ -128,6 +129,7 @@ class Dataset:
             labels=None if self.labels is None else self.labels[where],
             vectors=None if self.vectors is None else self.vectors[where],
             captions=None if self.captions is None else [self.captions[i] for i in chosen],
+            shards=None if self.shards is None else self.shards[where],
             sources=self.sources[where] if self.sources is not None and self.paired else self.sources,
             fingerprint=self._derived_fingerprint(chosen),
         )

@@ -1,9 +1,10 @@
 """Data sets from folders and zips of images, scaled to one size and converted to one number of channels."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from ..imaging.decode import (
     to_channels,
     whiten_hidden,
 )
+from ..imaging.levels import Levels
 from .annotations import AnnotatedFiles, annotate_files, select_usable, summarize_skipped
 from .cache import Annotations, ArrayWriter, SourceOptions, choose_resolution, content_key, load_or_build, map_in_order
 from .dataset import Dataset
@@ -41,20 +43,38 @@ class Survey:
     bad: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
 
     @property
+    def count(self) -> int:
+        """Number of images with a readable header."""
+        return self.sizes.total()
+
+    def add(self, file: str, outcome: "tuple[Header, bool] | str", levels: Levels | None) -> bool:
+        """Count an image by what `look_at` says of it; returns False for one that cannot be used."""
+        if isinstance(outcome, str):
+            self.bad.append((file, outcome))
+            return False
+        header, transparent = outcome
+        self.sizes[header.size] += 1
+        numbers = header.floats and levels is not None
+        self.grey += (header.grey or numbers) and not transparent
+        self.transparent += transparent
+        self.deep += header.bits == 16 or numbers
+        return True
+
+    @property
     def channels(self) -> int:
         """1 if all are grey, 4 if at least half are transparent somewhere, else 3."""
-        if self.grey == len(self.files) and not self.transparent:
+        if self.grey == self.count and not self.transparent:
             return 1
-        return 4 if 2 * self.transparent >= len(self.files) else 3
+        return 4 if 2 * self.transparent >= self.count else 3
 
     @property
     def dtype(self) -> type:
         """uint16 if every image has 16 bits, else uint8."""
-        return np.uint16 if self.deep == len(self.files) else np.uint8
+        return np.uint16 if self.deep == self.count else np.uint8
 
     def notes(self) -> list[str]:
         """Notes on images that need conversion."""
-        count, opaque, notes = len(self.files), len(self.files) - self.transparent, []
+        count, opaque, notes = self.count, self.count - self.transparent, []
         if self.channels == 3 and self.grey:
             notes.append(f"{self.grey:,} of {count:,} images are grey and become RGB")
         if self.channels == 3 and self.transparent:
@@ -73,11 +93,15 @@ def open_tree(tree: Tree, options: SourceOptions, metadata: str | None = None) -
     usable.
     """
     layout = annotate_files(tree, metadata)
+    return open_layout(tree, layout, options, tree.digest(None if options.earlier else layout.files))
+
+
+def open_layout(tree: Tree, layout: AnnotatedFiles, options: SourceOptions, digest: str) -> Dataset:
+    """Open images with their labels and captions as one data set; `digest` is a hash of their files."""
     labels = None if layout.labels is None else layout.labels.tolist()
     others = layout.skipped if options.earlier else []  # are no part of the data, so they may come and go
     content: list[Any] = [labels, layout.class_names, layout.captions, layout.notes, others]
     content += [more for more in (layout.vectors, tree.levels) if more is not None]
-    digest = tree.digest(None if options.earlier else layout.files)
     key = content_key("files", digest, layout.files, options.resolution, content)
     dataset = load_or_build(key, lambda file: _build_array(file, tree, layout, options), options)
     now = set(layout.skipped)
@@ -120,7 +144,17 @@ def load_image(
     """Read a file as (H, W, channels) of a dtype, scaled to `size` if given, with notes; a reason if that fails."""
     try:
         with tree.open(file) as stream:
-            image = read_image(stream, levels=tree.levels)
+            return decode_as(stream, channels, dtype, size, tree.levels)
+    except BadImage as e:
+        return e.reason
+
+
+def decode_as(
+    stream: BinaryIO, channels: int, dtype: type, size: tuple[int, int] | None, levels: Levels | None
+) -> tuple[np.ndarray, list[str]] | str:
+    """Decode an open file as `load_image` does."""
+    try:
+        image = read_image(stream, levels=levels)
     except BadImage as e:
         return e.reason + (WAY_OUT if e.reason.startswith("holds ") else "")
     array = image.array if dtype == np.uint16 else to_8bit(image.array)
@@ -132,31 +166,25 @@ def _unusable_error(name: str, bad: list[tuple[str, str]]) -> UserError:
     return UserError(f"{name}: none of its {len(bad):,} images can be used: {summarize_skipped(bad)}.")
 
 
+def look_at(opening: Callable[[], BinaryIO]) -> tuple[Header, bool] | str:
+    """Header of an image, and True if it is transparent somewhere; or the reason for which it cannot be used."""
+    try:
+        with opening() as stream:
+            header = read_header(stream)
+            if min(header.size) < TINY:
+                return f"is {header.size[1]}x{header.size[0]}, smaller than {TINY}x{TINY}"
+            stream.seek(0)
+            return header, header.alpha and is_transparent(read_image(stream).array)
+    except BadImage as e:
+        return e.reason
+
+
 def survey(tree: Tree, files: list[str]) -> Survey:
     """Read every header; images that declare transparency are decoded to check if it is used."""
-
-    def look(file: str) -> tuple[Header, bool] | str:
-        try:
-            with tree.open(file) as stream:
-                header = read_header(stream)
-                if min(header.size) < TINY:
-                    return f"is {header.size[1]}x{header.size[0]}, smaller than {TINY}x{TINY}"
-                stream.seek(0)
-                return header, header.alpha and is_transparent(read_image(stream).array)
-        except BadImage as e:
-            return e.reason
-
     result = Survey()
-    for file, outcome in zip(files, map_in_order(look, files)):
-        if isinstance(outcome, str):
-            result.bad.append((file, outcome))
-            continue
-        header, transparent = outcome
-        result.files.append(file)
-        result.sizes[header.size] += 1
-        result.size_of[file] = header.size
-        numbers = header.floats and tree.levels is not None
-        result.grey += (header.grey or numbers) and not transparent
-        result.transparent += transparent
-        result.deep += header.bits == 16 or numbers
+    outcomes = map_in_order(lambda file: look_at(lambda: tree.open(file)), files)
+    for file, outcome in zip(files, outcomes):
+        if result.add(file, outcome, tree.levels) and not isinstance(outcome, str):
+            result.files.append(file)
+            result.size_of[file] = outcome[0].size
     return result

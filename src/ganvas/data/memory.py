@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
+from .streamed import Streamed
 
 CHANNELS = (1, 3, 4)  # of usual images
 MOST_CHANNELS = 64
@@ -34,6 +35,8 @@ def as_levels(images: Any) -> np.ndarray:
     From (N, H, W), (N, H, W, C) or (N, C, H, W) in an array, a tensor or a list, whole levels or floats in [-1, 1],
     which are rounded to 8 bits; from (N, 2) floats for points.  Raises `UsageError` for other shapes and ranges.
     """
+    if isinstance(images, Streamed):
+        return images  # type: ignore[return-value]
     channels_first = hasattr(images, "detach")
     array = as_array(images)
     if array.dtype.kind == "f" and array.shape[1:] in ((2,), (1, 1, 2)):

@@ -26,6 +26,8 @@ def open_system(address: str) -> tuple[Any, str]:
     options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
     if scheme in ("s3", "s3a"):
         options["config_kwargs"] = S3_OPTIONS
+    if scheme in ("http", "https"):
+        options["client_kwargs"] = {"timeout": _http_times()}
     try:
         system, path = fsspec.core.url_to_fs(address, **options)
     except ImportError:
@@ -34,6 +36,15 @@ def open_system(address: str) -> tuple[Any, str]:
     except ValueError:
         raise UsageError(f"{printable(address)}: {scheme}:// is no kind of address that fsspec knows.") from None
     return system, str(path).rstrip("/")
+
+
+def _http_times() -> Any:
+    """Time limits of a download: to connect and to wait for bytes, none for the whole."""
+    try:
+        import aiohttp
+    except ImportError:
+        return None
+    return aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
 
 
 def _package(scheme: str) -> str:
@@ -64,7 +75,7 @@ def _reason(problem: BaseException) -> str:
     if names & NO_CREDENTIALS:
         way_out = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in as the tools of that storage ask"
         return f"cannot be opened: credentials are missing; {way_out}."
-    if names & SILENT or isinstance(problem, TimeoutError):
+    if names & SILENT or any(isinstance(link, TimeoutError) for link in chain):
         return (
             "does not answer; look at the connection, the name, and AWS_ENDPOINT_URL where the storage is not Amazon's."
         )
@@ -162,16 +173,58 @@ class Store:
     def fetch(self, names: Iterable[str], folder: Path) -> None:
         """Read files into a folder."""
         for name in names:
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with explain_remote(f"{self.address}/{name}"):
-                self.system.get_file(self.path(name), str(place))
+            self.fetch_to(name, folder / name)
+
+    def fetch_to(self, name: str, place: Path) -> None:
+        """Read one file, or with an empty name the file of the address itself."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with explain_remote(f"{self.address}/{name}".rstrip("/")):
+            self.system.get_file(self.path(name) if name else self.root, str(place))
+
+    def versions(self) -> tuple[bool, dict[str, list[Any]]]:
+        """Size and version of each file by name, and True if the address is that of a single file."""
+        with explain_remote(self.address):
+            facts = within(SECONDS, lambda: self.system.info(self.root))
+            if facts["type"] != "directory":
+                return True, {last_part(self.address): _version(facts)}
+            listed = within(6 * SECONDS, self._find)
+        names = {path[len(self.root) :].strip("/"): _version(facts) for path, facts in sorted(listed.items())}
+        return False, {name: version for name, version in names.items() if is_inside(name)}
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files that may be there."""
         for name in names:
             with explain_remote(f"{self.address}/{name}"), contextlib.suppress(FileNotFoundError):
                 self.system.rm_file(self.path(name))
+
+
+def _version(facts: dict[str, Any]) -> list[Any]:
+    """Size of a file, and what its storage changes with its content."""
+    keys = (
+        "ETag",
+        "etag",
+        "generation",
+        "content_md5",
+        "Content-MD5",
+        "LastModified",
+        "mtime",
+        "created",
+        "last-modified",
+    )
+    return [int(facts.get("size") or 0), str(next((facts[key] for key in keys if facts.get(key)), ""))]
+
+
+def stores_of(addresses: list[str]) -> list[list[Any]]:
+    """Size and version of the file at each address; raises `UserError` for one that is not there."""
+    stores: dict[str, Store] = {}
+    versions = []
+    for address in addresses:
+        above = address.rpartition("/")[0]
+        store = stores.setdefault(above, Store(above))
+        with explain_remote(address):
+            facts = store.system.info(store.path(last_part(address)))
+        versions.append(_version(facts))
+    return versions
 
 
 def is_inside(name: str) -> bool:

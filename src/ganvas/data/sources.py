@@ -13,18 +13,24 @@ from ..catalog import SOURCES
 from ..errors import UsageError, UserError, did_you_mean
 from ..imaging.file_kinds import IMAGE, kind_of_file
 from ..imaging.levels import Levels
-from ..paths import user_path
+from ..paths import as_address, user_path
 from .arrays import open_arrays
 from .builtin import open_digits, open_photos
 from .cache import OWN, SMALLEST, Progress, SourceOptions
+from .containers import conversion
 from .dataset import DERIVED_CHANNELS, Dataset
-from .files import Folder, Tree, Zip
+from .fetched import RemoteShards, fetch_source
+from .files import Folder, Tree, Zip, is_image
 from .folder import open_tree
+from .hub import HUB, fetch_data
 from .idx import is_idx, open_idx
 from .masks import open_with_masks
 from .mixture import MIX, open_mixture, parse_mixture
 from .pairs import combine_fingerprints, combine_unpaired, open_halves, open_pairs
+from .parquet import open_parquet
 from .patches import open_paired_patches, open_patches
+from .shard_index import LocalShards, open_shards
+from .shards import BRACES, choose_split, expand_braces
 from .stacked_mnist import COUNT, open_stacked
 from .tables import SUFFIXES as TABLES
 from .toy import CURVES, MIXTURES, open_toy
@@ -37,8 +43,10 @@ BUILT_IN: dict[str, Callable[[tuple[int, int] | None], Dataset]] = {
     "photos": open_photos,
     **{name: partial(open_toy, name) for name in (*MIXTURES, *CURVES)},
 }
-_WORKS = f"--data takes {', '.join(BUILT_IN)}, a folder of images, a zip, MNIST's IDX files, an .npz or .npy,"
-_WORKS += f" or a table of labels beside images ({', '.join(TABLES)})"
+_WORKS = f"--data takes {', '.join(BUILT_IN)}, a folder of images, a zip, tar shards, parquet, MNIST's IDX files,"
+_WORKS += (
+    f" an .npz or .npy, an address (s3://, https://), hf:NAME, or a table of labels beside images ({', '.join(TABLES)})"
+)
 
 
 def parse_resolution(text: str | int | tuple[int, int]) -> tuple[int, int]:
@@ -88,7 +96,7 @@ def open_source(
         match = re.fullmatch(pattern, name, re.DOTALL)
         if match:
             return opener(options, *match.groups())
-    return _open_path(_find_path(name), options)
+    return _open_named(name, options)
 
 
 def open_saved(name: str, fingerprint: str | None, labels: int | None, seed: int, **options: Any) -> Dataset:
@@ -111,7 +119,7 @@ def _open_patches(window: tuple[int, int], options: SourceOptions) -> Dataset | 
     name, pair = options.name, re.fullmatch(PAIR, options.name, re.DOTALL)
     if pair:
         return open_paired_patches(open_pair_tree(pair[1], options), open_pair_tree(pair[2], options), window, options)
-    path = user_path(_split_levels(name)[1], "--data")
+    path = _local_path(_split_levels(name)[1], options)
     if not (path.is_dir() and not is_idx(path)) and not (path.is_file() and path.suffix.lower() == ".zip"):
         return None
     return open_patches(open_pair_tree(name, options), window, options)
@@ -156,7 +164,7 @@ def _open_levels(options: SourceOptions, *_: str) -> Dataset:
     levels, name = _split_levels(options.name)
     if name in BUILT_IN or any(re.fullmatch(pattern, name, re.DOTALL) for pattern, _ in COMBINATIONS):
         raise UsageError(f"{options.name}: levels:LOW:HIGH: stands directly before a folder, an archive or an array.")
-    return _open_path(_find_path(name), replace(options, levels=levels))
+    return _open_named(name, replace(options, levels=levels))
 
 
 def _open_with_masks(options: SourceOptions, image: str, mask: str) -> Dataset:
@@ -166,7 +174,7 @@ def _open_with_masks(options: SourceOptions, image: str, mask: str) -> Dataset:
 def open_pair_tree(name: str, options: SourceOptions) -> Tree:
     """Open a folder or a zip as a tree of files."""
     levels, base = _split_levels(name)
-    path = user_path(base, "--data")
+    path = _local_path(base, options)
     if path.is_dir():
         return Folder(path, levels, options.earlier)
     if path.is_file() and path.suffix.lower() == ".zip":
@@ -179,6 +187,7 @@ LEVELS = rf"levels:{NUMBER}:{NUMBER}:(.+)"
 PAIR = r"source=(.+),target=(.+)"
 COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the options and the groups of the pattern
     (LEVELS, _open_levels),
+    (HUB, lambda o, name, split: _open_hub(o, name, split)),
     (r"stacked:(?:(\d+):)?(.+)", lambda o, n, base: open_stacked(_open_part(base, o), o, count=int(n or COUNT))),
     (MIX, lambda o, by_source, parts: open_mixture(o, by_source, parts, _open_part)),
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
@@ -193,6 +202,8 @@ def absolute_source(name: str) -> str | None:
     """Name of the same source with absolute paths; None for a built-in source."""
     if not name or name in SOURCES:
         return None
+    if as_address(name) or re.fullmatch(HUB, name):
+        return name
     if mixture := re.fullmatch(MIX, name, re.DOTALL):
         weighted = parse_mixture(name, mixture[2])
         return f"mix:{mixture[1] or ''}" + ",".join(f"{absolute_source(s) or s}={w:g}" for s, w in weighted)
@@ -207,27 +218,87 @@ def absolute_source(name: str) -> str | None:
     return os.path.abspath(os.path.expanduser(name))
 
 
-def _find_path(name: str) -> Path:
+def _is_remote(name: str) -> bool:
+    address = as_address(name)
+    return address is not None and not address.startswith(("file:", "hf:"))
+
+
+def _local_path(name: str, options: SourceOptions) -> Path:
+    """The path of a file or folder, of one at an address that in the cache."""
+    if _is_remote(name):
+        return fetch_source(name, options.cache)[0]
+    return user_path(name, "--data")
+
+
+def _open_named(name: str, options: SourceOptions) -> Dataset:
+    """Open a source that is no combination: a path, an address, or several shards by braces."""
+    if _is_remote(name):
+        return _open_remote(name, options)
+    if BRACES.search(name) and not os.path.exists(name):
+        return open_shards(LocalShards([user_path(part, "--data") for part in expand_braces(name)]), options)
     path = user_path(name, "--data")
     if not name or not path.exists():
         near = did_you_mean(name, list(BUILT_IN))
         raise UsageError(f"There is no data source, folder or file {name!r}.{near} {_WORKS}.")
-    return path
+    return _open_path(path, options)
+
+
+def _open_remote(address: str, options: SourceOptions) -> Dataset:
+    """Open an address: tar shards where they are, anything else from the cache."""
+    if BRACES.search(address) or address.lower().endswith(".tar"):
+        return open_shards(RemoteShards(expand_braces(address), options.cache), options)
+    path, notes = fetch_source(address, options.cache)
+    dataset = _open_path(path, options)
+    dataset.notes = [*notes, *dataset.notes]
+    return dataset
+
+
+def _open_hub(options: SourceOptions, name: str, split: str | None) -> Dataset:
+    folder, files, notes = fetch_data(name, split or "")
+    paths = [folder / file for file in files]
+    if files[0].lower().endswith(".parquet"):
+        return open_parquet(paths, options, notes)
+    if files[0].lower().endswith(".tar"):
+        return open_shards(LocalShards(paths), options, notes)
+    if len(files) == 1 and files[0].lower().endswith(".zip"):
+        return _open_path(paths[0], options)
+    return open_tree(Folder(folder, options.levels), options)
+
+
+def _open_folder(path: Path, options: SourceOptions) -> Dataset:
+    """Open a folder: of images, or else of parquet files or tar shards."""
+    tree = Folder(path, options.levels, options.earlier)
+    if not any(map(is_image, tree.files)):
+        for suffix, opener in (
+            (".parquet", open_parquet),
+            (".tar", lambda paths, *o: open_shards(LocalShards(paths), *o)),
+        ):
+            if files := [file for file in tree.files if file.lower().endswith(suffix)]:
+                files, notes = choose_split(files, "", options.name)
+                return opener([path / file for file in files], options, notes)
+        if way_out := conversion(tree.files, path):
+            raise UserError(way_out)
+    return open_tree(tree, options)
 
 
 def _open_path(path: Path, options: SourceOptions) -> Dataset:
     suffix = path.suffix.lower()
     if path.is_dir():
-        tree = Folder(path, options.levels, options.earlier)
-        return open_idx(path, options) if is_idx(path) else open_tree(tree, options)
+        return open_idx(path, options) if is_idx(path) else _open_folder(path, options)
     if is_idx(path):
         return open_idx(path, options)
     if suffix in (".npy", ".npz"):
         return open_arrays(path, options)
     if suffix == ".zip":
         return open_tree(Zip(path, options.levels, options.earlier), options)
+    if suffix == ".tar":
+        return open_shards(LocalShards([path]), options)
+    if suffix == ".parquet":
+        return open_parquet([path], options)
     if suffix in TABLES:
         return open_tree(Folder(path.parent, options.levels, options.earlier), options, path.name)
+    if way_out := conversion([path.name], path.parent):
+        raise UsageError(way_out)
     kind = kind_of_file(path)
     known_as = f" It is {kind.name}: {kind.way_out}." if kind and kind is not IMAGE else ""
     raise UsageError(f"{options.name} is not a data source; {_WORKS}.{known_as}")

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .streamed import Streamed
+
 
 def as_indexable(rows: Tensor) -> Tensor:
     """View rows of integers so that PyTorch can index them: torch.uint16 as int16, since it has few operators."""
@@ -28,7 +30,9 @@ def select_rows(images: np.ndarray, resident: Tensor | None, indices: np.ndarray
 
 
 def _read_rows(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Read rows (count, H * W * C) of a large file in their order on the disk."""
+    """Read rows (count, H * W * C) of a large file, or of streamed images, in their order on the disk."""
+    if isinstance(images, Streamed):
+        return images[indices].reshape(len(indices), -1)
     rows = images.reshape(len(images), -1)
     out = np.empty((len(indices), rows.shape[1]), rows.dtype)
     for place in np.argsort(indices):

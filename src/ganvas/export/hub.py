@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.download import digest
+from ..checkpoints.hub import endpoint, first_line, import_hub, require_answer
 from ..errors import UsageError, UserError
 from ..files import atomic_write, write_json
 from ..imaging.grid import grid
 from ..models.folder import HUB_WEIGHTS
-from ..models.hub import NAME, endpoint, first_line, import_hub, require_answer
+from ..models.hub import NAME
 from ..models.model import Model, load
 from ..models.open_model_db import ARCHITECTURES, OPEN_MODEL_DB, Entry, Resource
 from ..paths import user_path

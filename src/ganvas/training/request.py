@@ -9,6 +9,7 @@ from typing import Any, TypedDict, get_type_hints
 
 from ..config import Recipe, Spec, accepts, fitting, plain, type_name
 from ..data.dataset import Dataset
+from ..data.parquet import is_rows, open_datasets
 from ..data.sources import parse_resolution
 from ..errors import UsageError
 from ..paths import as_address, local_folder, user_path
@@ -94,7 +95,8 @@ class TrainRequest:
     def __post_init__(self) -> None:
         """Make values of NumPy, PyTorch and pathlib plain; raises `UsageError` for other types, and for addresses."""
         if not isinstance(self.data, (str, Dataset, os.PathLike, type(None))):
-            self.data = Dataset(self.data)
+            rows = is_rows(self.data)
+            self.data = open_datasets(self.data, self.size, self.cache) if rows else Dataset(self.data)
         for name, annotation in get_type_hints(TrainRequest).items():
             value = fitting(annotation, getattr(self, name))
             if not accepts(annotation, value):
