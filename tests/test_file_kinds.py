@@ -227,10 +227,10 @@ def zipped(*names: str) -> bytes:
 MODELS = {
     "x4.param": (b"7767517\n3 3\nInput data 0 1 data\n", "ncnn", ".pth"),
     "x4.bin": (b"\x47\x6b\x30\x01" + bytes(range(64)), "ncnn", ".pth"),
-    "net.h5": (b"\x89HDF\r\n\x1a\n" + bytes(16), "HDF5", ".pth"),
+    "net.h5": (b"\x89HDF\r\n\x1a\n" + bytes(16), "HDF5", "download"),
     "net.tflite": (b"\x1c\0\0\0TFL3" + bytes(16), "TensorFlow Lite", ".pth"),
     "net.gguf": (b"GGUF\3\0\0\0", "GGUF", ".pth"),
-    "net.keras": (zipped("metadata.json", "config.json", "model.weights.h5"), "Keras", ".pth"),
+    "net.keras": (zipped("metadata.json", "config.json", "model.weights.h5"), "Keras", "download"),
     "script.pt": (zipped("m/code/__torch__.py", "m/data.pkl", "m/constants.pkl"), "TorchScript", "state_dict"),
     "page.pth": (b"<!doctype html><title>Sign in</title>", "web page", "download"),
     "error.pth": (b'<?xml version="1.0"?><Error/>', "XML", "download"),

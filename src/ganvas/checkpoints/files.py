@@ -10,7 +10,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -55,6 +55,7 @@ class Checkpoint:
     state: State  # tensors in float32, by our names
     title: str = ""  # of the layout of the file
     unsure: frozenset[str] = field(default_factory=frozenset)  # options that are a guess
+    prior: Literal["normal", "uniform"] = "normal"  # distribution of a generator's noise
 
 
 class Unfit(UserError):

@@ -45,11 +45,14 @@ def export(
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision: .onnx.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Export a model: weight file, ONNX or folder.
+    """Export a model: weight file, ONNX, Keras or folder.
 
     A .pth or .safetensors file has the layout that other tools load; an .onnx file (extra: pip install 'ganvas[onnx]')
-    runs without PyTorch; a folder has weights, config and card.
+    runs without PyTorch; a .keras file (extra: 'ganvas[keras]'), of a DCGAN or a fully connected GAN, trains on in
+    Keras; a folder has weights, config and card.
     """
+    if output.suffix == ".keras":
+        return _export_keras(model, output, layout, fp16, as_json)
     if output.suffix == ".onnx":
         return _export_onnx(model, output, layout, fp16, as_json)
     if fp16:
@@ -116,3 +119,23 @@ def _export_onnx(model: str, output: Path, layout: str | None, fp16: bool, as_js
     for note in result["notes"]:
         say(note)
     say(f"Largest difference from PyTorch: {result['difference']:.1e} of the range")
+
+
+def _export_keras(model: str, output: Path, layout: str | None, fp16: bool, as_json: bool) -> None:
+    from ..export.keras import export_keras, import_keras
+
+    if layout is not None or fp16:
+        raise UsageError(f"{'--fp16' if fp16 else '--layout'} is not for .keras files, which have one form.")
+    import_keras()
+    from ..models.cards import NAMES
+
+    say_hidden(NAMES, model)
+    result = export_keras(model, output)
+    if as_json:
+        return print_json(result)
+    for name, part in (("Generator", result), ("Discriminator", result["discriminator"])):
+        if part is not None:
+            difference = f"largest difference from PyTorch {part['difference']:.1e} of the range"
+            say(f"{name:<14} {part['output']}: {part['parameters']:,} numbers, {difference}")
+    for note in result["notes"]:
+        say(note)

@@ -9,6 +9,9 @@ from torch import nn
 
 from ..catalog import NETWORKS
 from ..checkpoints.files import ACTIVATIONS, Checkpoint
+from ..checkpoints.keras_files import is_keras
+from ..paths import user_path
+from .keras_networks import read_keras_network
 from .recognise import build_blank, read
 
 
@@ -21,10 +24,13 @@ def load_network(file: Path | str, *, scale: int | None = None, activation: str 
 
 
 def read_checkpoint(file: Path | str, *, scale: int | None = None, activation: str | None = None) -> Checkpoint:
-    """Read a weight file and infer the activation of a Compact that does not say it.
+    """Read a weight file, or one of Keras, and infer the activation of a Compact that does not say it.
 
     `scale` and `activation` are what the file may leave open; errors as `recognise.read`.
     """
+    path = user_path(file, "The model")
+    if path.is_file() and is_keras(path):
+        return read_keras_network(path)
     checkpoint = read(file, scale=scale, activation=activation)
     return infer_activation(checkpoint) if "activation" in checkpoint.unsure else checkpoint
 

@@ -17,12 +17,13 @@ from ..data.batches import iterate_once
 from ..data.dataset import CHANNEL_NAMES, Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, UserError, did_you_mean
-from ..game import StyleBased
+from ..game import BaseDiscriminator, StyleBased
 from ..imaging.values import as_given, to_batch
 from ..latent.codes import Codes, codes_of_seeds
 from ..latent.directions import Direction, edit, mix
 from ..latent.spaces import LatentSpace, fingerprint, spaces_of
 from ..latent.walk import walk, walk_batches
+from ..networks.label_inputs import LabelledGenerator
 from ..paths import user_path
 from ..policy import Policy, PrecisionName, RandomNumbers, seed_generators
 from ..run import read_config, read_weights, saved_facts
@@ -332,9 +333,11 @@ def load_foreign(file: Path, device: str, precision: PrecisionName) -> Model:
     policy, options, network = Policy.choose(device, precision), checkpoint.options, build_network(checkpoint)
     channels, attributes = options["channels"], options.get("attributes")
     data: dict[str, Any] = {"channels": channels, "class_names": []}
-    if isinstance(network, StyleBased):
-        data |= {"resolution": list(options["resolution"]), "classes": options["classes"]}
-        task: Task = AppliedGeneration(network, options["classes"])
+    if isinstance(network, BaseDiscriminator):
+        raise UsageError(f"{file} is {checkpoint.title}; train --init-from takes it beside its generator.")
+    if isinstance(network, (StyleBased, LabelledGenerator)):
+        data |= {"resolution": list(options["resolution"]), "classes": options.get("classes", 0)}
+        task: Task = AppliedGeneration(network, data["classes"], attributes or 0, prior=checkpoint.prior)
     else:
         data["source_channels"] = options.get("source_channels", channels)
         task = AppliedLabelTranslation(network, attributes) if attributes else Applied(network)

@@ -25,7 +25,8 @@ OWN_LOADER = "ganvas"
 COMMANDS = {  # of networks that do not enlarge, for messages
     **dict.fromkeys(("translation_generator", "unet_generator", "stargan_generator"), "translate --model"),
     **dict.fromkeys(("transformer_net", "adain_decoder"), "stylize --model"),
-    "stylegan2_generator": "sample",
+    **dict.fromkeys(("stylegan2_generator", "dcgan_generator", "dcgan_variant_generator"), "sample"),
+    **dict.fromkeys(("keras_dcgan_generator", "mlp_generator"), "sample"),
 }
 
 

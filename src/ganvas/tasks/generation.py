@@ -21,6 +21,9 @@ def uniform(*shape: int, **options: Any) -> Tensor:
 PRIORS: dict[str, Callable[..., Tensor]] = {"normal": torch.randn, "uniform": uniform}
 
 
+Prior = Literal["normal", "uniform"]
+
+
 def check_labelled(classes: int, attributes: int, unlabelled: int) -> None:
     """Raise `UsageError` for data on which a conditional recipe cannot train."""
     if not classes and not attributes:
@@ -189,14 +192,14 @@ class Generation(Task):
 class AppliedGeneration(Generation):
     """A trained generator (N, latent) to images without losses, such as one of another project.
 
-    With `classes` it takes labels (N,) int64.
+    With `classes` it takes labels (N,) int64, with `attributes` vectors (N, attributes).
     """
 
-    def __init__(self, network: nn.Module, classes: int = 0):
+    def __init__(self, network: nn.Module, classes: int = 0, attributes: int = 0, *, prior: Prior = "normal"):
         Task.__init__(self)
-        self.generator, self.classes, self.attributes = network, classes, 0
-        self.prior, self.conditional = "normal", bool(classes)
-        self.needs = frozenset({"image", "label"} if classes else {"image"})
+        self.generator, self.classes, self.attributes = network, classes, attributes
+        self.prior, self.conditional = prior, bool(classes or attributes)
+        self.needs = frozenset({"image", "label"} if self.conditional else {"image"})
 
 
 def check_length(name: str, vectors: Tensor, size: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..catalog import name_of
+from ..checkpoints.keras_files import is_keras
 from ..config import Recipe, Spec
 from ..errors import UsageError, UserError
 from ..game import ImageToImage
@@ -19,7 +20,7 @@ from ..paths import user_path
 from ..run import Run, read_config, read_weights
 from ..saved import check_networks
 from ..tasks.base import Adversary, Task
-from .init_from_file import fit_file, fit_partly, inherit_options, source_file
+from .init_from_file import files_of_players, fit_file, fit_keras, fit_partly, inherit_options, source_file
 
 STATEFUL = ("loss", "penalties", "augment", "pool")  # parts of an `Adversary` with state of a training
 
@@ -41,7 +42,9 @@ def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str], *, replace:
     `written` ones of a run's networks, such as a filter, where the recipe does not set them.
     """
     if weights := source_file(source):
-        return inherit_options(recipe, read_checkpoint(weights), replace=replace)
+        for player, file in files_of_players(weights).items():
+            inherit_options(recipe, read_checkpoint(file), replace=replace, player=player)
+        return
     card = embedded_card(source)
     config = (card.locate() if card else user_path(source)) / "config.json"
     saved = read_config(config) if os.path.isfile(config) else {}  # False too for a name that no system takes
@@ -57,6 +60,8 @@ def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str], *, replace:
 def initialize(task: Task, source: str | os.PathLike[str], *, raw: bool = False) -> list[str]:
     """Load the weights of a run (both players), a model folder or a weight file (the generator alone) in place.
 
+    A file of Keras brings the discriminator that lies beside it.
+
     The generator's are the averaged ones, or with `raw` those it trained with.  Parts sized by the classes keep their
     random weights where the classes differ, and parts sized by the scale where a file or a super-resolution run has
     another scale; every other difference of shape raises `UsageError`.  Returns notices.
@@ -64,6 +69,8 @@ def initialize(task: Task, source: str | os.PathLike[str], *, raw: bool = False)
     card = embedded_card(source)
     path = card.locate() if card else user_path(source, "--init-from")
     scale = task.generator.scale if isinstance(task.generator, ImageToImage) else 1
+    if path.is_file() and is_keras(path) and not raw:
+        return fit_keras(task.generator, task.discriminator, files_of_players(str(path)))
     if path.is_file() and not raw:
         players, notices = {}, fit_file(task.generator, str(path), scale)
     else:

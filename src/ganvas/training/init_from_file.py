@@ -2,18 +2,22 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from ..catalog import name_of
 from ..checkpoints.files import Checkpoint
+from ..checkpoints.keras_files import is_keras
 from ..config import BY_THE_DATA, Recipe, Spec, options
 from ..errors import UsageError
 from ..models.cards import embedded_card
 from ..models.foreign import read_checkpoint
+from ..models.keras_networks import discriminator_beside, weights_for
 from ..paths import user_path
+from ..tasks.base import Adversary
 
-DECIDED = {*BY_THE_DATA, "scale"}  # options of a network that follow from the data and the degradation
+DECIDED = {*BY_THE_DATA, "scale", "head"}  # options of a network that follow from the data and the degradation
 LEAST = 0.5  # share of a generator's numbers that have to come from the source
 
 
@@ -24,12 +28,20 @@ def source_file(source: str | os.PathLike[str]) -> str | None:
     return str(path) if os.path.isfile(path) else None  # False too for a name that no system takes
 
 
-def inherit_options(recipe: Recipe, checkpoint: Checkpoint, *, replace: bool) -> None:
+def files_of_players(file: str) -> dict[str, str]:
+    """The weight files of both players: the generator's, and of a file of Keras the discriminator's that is beside."""
+    beside = discriminator_beside(Path(file))
+    both = is_keras(Path(file)) and beside.is_file()
+    return {"generator": file, **({"discriminator": str(beside)} if both else {})}
+
+
+def inherit_options(recipe: Recipe, checkpoint: Checkpoint, *, replace: bool, player: str = "generator") -> None:
     """Give a recipe's generator the options of a file's network, if it is of the same class.
 
-    With `replace` those that the recipe sets are replaced, otherwise they stay.
+    With `replace` those that the recipe sets are replaced, otherwise they stay; the head is always the recipe's.
+    `player` may be the discriminator instead.
     """
-    ours = recipe.task.kwargs.get("generator")
+    ours = recipe.task.kwargs.get(player)
     if not isinstance(ours, Spec) or name_of(ours.target) != checkpoint.network:
         return
     for name, value in checkpoint.options.items():
@@ -55,6 +67,22 @@ def fit_file(generator: nn.Module, file: str, scale: int) -> list[str]:
     theirs = checkpoint.options.get("scale", scale)
     reason = "" if theirs == scale else f" (x{theirs}, and this run is x{scale})"
     return [fit_partly(generator, checkpoint.state, owner, f"{file}{reason}"), *notices]
+
+
+def fit_keras(generator: nn.Module, discriminator: nn.Module | None, files: Mapping[str, str]) -> list[str]:
+    """Load the weights of Keras' files into both players, in place; returns notices.
+
+    Raises `UsageError` for files of other networks: what differs.
+    """
+    generator.load_state_dict(weights_for(generator, Path(files["generator"]), "the recipe's generator"))
+    if not isinstance(discriminator, Adversary):
+        return []
+    if "discriminator" not in files:
+        file = Path(files["generator"])
+        return [f"{file} is a generator, and there is no {discriminator_beside(file)}; the discriminator begins anew."]
+    file = Path(files["discriminator"])
+    discriminator.net.load_state_dict(weights_for(discriminator.net, file, "the recipe's discriminator"))
+    return [f"The discriminator is that of {file}."]
 
 
 def fit_partly(network: nn.Module, weights: Mapping[str, Tensor], owner: str, source: str) -> str:
