@@ -3,9 +3,11 @@ PY       ?= $(shell command -v python3.11 || command -v python3)
 VENV     ?= .venv
 BIN      := $(VENV)/bin
 PIP_ARGS ?=
+KERAS_VENV ?= .venv-keras
+TENSORFLOW ?= tensorflow-cpu==2.21.0  # elsewhere than on Linux: TENSORFLOW=tensorflow==2.21.0
 JOBS     ?= 2  # test processes, of one thread each
 
-.PHONY: demo studio test test-slow test-reach lint lint-pages types check clean
+.PHONY: demo studio test test-slow test-reach test-keras lint lint-pages types check clean
 
 $(VENV)/.ok: pyproject.toml constraints.txt
 	$(PY) -m venv $(VENV)
@@ -33,6 +35,16 @@ test-slow: $(VENV)/.ok-dev  ## what takes minutes
 test-reach: $(VENV)/.ok-dev  ## other formats and frameworks, every recipe of the catalogue
 	$(BIN)/python -m pytest -q tests/test_export_*.py tests/test_mirror.py tests/test_data_remote.py tests/test_data_parquet.py -n $(JOBS) --timeout 900
 
+$(KERAS_VENV)/.ok: $(VENV)/.ok-dev
+	$(PY) -m venv $(KERAS_VENV)
+	$(KERAS_VENV)/bin/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS) $(TENSORFLOW)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > "$$($(KERAS_VENV)/bin/python -c \
+	    "import sysconfig; print(sysconfig.get_path('purelib'))")/ganvas-and-torch.pth"
+	@touch $@
+
+test-keras: $(KERAS_VENV)/.ok  ## Keras on TensorFlow itself, in an environment of 1.6 GB of its own
+	PYTHONPATH=src $(KERAS_VENV)/bin/python -m pytest -q -s tests/tensorflow_keras.py --timeout 900
+
 lint: $(VENV)/.ok-dev  ## Python; and the pages, where npm is
 	$(BIN)/ruff check .
 	@if command -v npm >/dev/null; then $(MAKE) -s lint-pages; \
@@ -51,4 +63,4 @@ types: $(VENV)/.ok-dev
 check: lint types test
 
 clean:
-	rm -rf $(VENV) node_modules build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(KERAS_VENV) node_modules build .mypy_cache .ruff_cache .pytest_cache

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -334,6 +335,47 @@ def test_weights_of_keras_2_load(tmp_path):
     assert expected.items() <= checkpoint.options.items()
     np.testing.assert_array_equal(checkpoint.state["project.0.weight"].numpy(), np.abs(numbers(6, 32)).T)
     assert ganvas.load(tmp_path / "g.h5", **TINY).sample(2).shape == (2, 1, 8, 8)
+
+
+CHECKPOINT = Path(__file__).parent / "data" / "tensorflow_lesson" / "ckpt-1.index"  # written by TensorFlow 2.21
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_a_checkpoint_of_tensorflow_has_the_weights_that_keras_wrote_beside_it(player):
+    """`tf.train.Checkpoint`, as the lesson saves its training after some steps."""
+    checkpoint = read_keras_network(CHECKPOINT, player)
+    truth = read_keras_network(CHECKPOINT.with_name(f"{player}.weights.h5"))
+    assert checkpoint.network == truth.network == f"keras_dcgan_{player}"
+    assert checkpoint.options == truth.options
+    assert checkpoint.state.keys() == truth.state.keys()
+    assert all(torch.equal(checkpoint.state[k], v) for k, v in truth.state.items())
+
+
+def test_a_run_begins_with_a_checkpoint(tmp_path):
+    recipe = find_recipe("keras_dcgan")
+    inherit_defaults(recipe, CHECKPOINT, replace=False)
+    task = recipe.task.build(resolution=(8, 8), channels=1)
+    assert initialize(task, CHECKPOINT) == [f"The discriminator is that of {CHECKPOINT}."]
+    assert torch.equal(
+        task.discriminator.net.head.score.bias, read_keras_network(CHECKPOINT, "discriminator").state["head.score.bias"]
+    )
+    images = ganvas.load(CHECKPOINT, **TINY).sample(2)
+    torch.testing.assert_close(task.eval().sample({"z": ganvas.load(CHECKPOINT).task.inputs(range(2))["z"]}), images)
+
+
+def test_checkpoints_that_cannot_be_read(tmp_path):
+    index, data = (CHECKPOINT.with_suffix(s).read_bytes() for s in (".index", ".data-00000-of-00001"))
+    file = tmp_path / "ckpt-1.index"
+    file.write_bytes(index)
+    with pytest.raises(UserError, match="is damaged, or its .data file beside it"):
+        ganvas.load(file)
+    file.with_suffix(".data-00000-of-00001").write_bytes(data[:5000])
+    with pytest.raises(UserError, match="is damaged, or its .data file beside it"):
+        ganvas.load(file)
+    file.write_bytes(index.replace(b"generator", b"converter"))
+    file.with_suffix(".data-00000-of-00001").write_bytes(data)
+    with pytest.raises(UserError, match="and no generator with its weights"):
+        ganvas.load(file)
 
 
 # --- what is refused ---------------------------------------------------------------------------------------

@@ -9,9 +9,8 @@ from torch import nn
 
 from ..catalog import NETWORKS
 from ..checkpoints.files import ACTIVATIONS, Checkpoint
-from ..checkpoints.keras_files import is_keras
 from ..paths import user_path
-from .keras_networks import read_keras_network
+from .keras_networks import is_of_keras, read_keras_network
 from .recognise import build_blank, read
 
 
@@ -29,7 +28,7 @@ def read_checkpoint(file: Path | str, *, scale: int | None = None, activation: s
     `scale` and `activation` are what the file may leave open; errors as `recognise.read`.
     """
     path = user_path(file, "The model")
-    if path.is_file() and is_keras(path):
+    if path.is_file() and is_of_keras(path):
         return read_keras_network(path)
     checkpoint = read(file, scale=scale, activation=activation)
     return infer_activation(checkpoint) if "activation" in checkpoint.unsure else checkpoint

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from .. import catalog
 from ..checkpoints.files import Checkpoint, Unfit
-from ..checkpoints.keras_files import read_keras
+from ..checkpoints.keras_files import KerasFile, is_keras, read_keras
+from ..checkpoints.tensorflow_checkpoints import is_checkpoint, read_player
 from ..errors import UsageError
 from . import keras_options
 from .keras_rows import Row, file_rows, network_rows
@@ -70,12 +71,22 @@ class Fit:
         return f"The nearest is {title}: the file {verb} {', '.join(map(str, more[:3]))} at the end."
 
 
-def read_keras_network(file: Path) -> Checkpoint:
-    """The network of a file of Keras with its weights.
+def is_of_keras(file: Path) -> bool:
+    """True for a model or weights of Keras, and for the index of a checkpoint of TensorFlow."""
+    return is_keras(file) or is_checkpoint(file)
+
+
+def _content(file: Path, player: str) -> KerasFile:
+    """The layers of a file; of a checkpoint, which holds both players, those of one."""
+    return read_player(file, player) if is_checkpoint(file) else read_keras(file)
+
+
+def read_keras_network(file: Path, player: str = "generator") -> Checkpoint:
+    """The network of a file of Keras with its weights; `player` is the one that is read of a checkpoint of both.
 
     Raises `UserError` for a file that cannot be read, `Unfit` for one of another architecture: what differs.
     """
-    content = read_keras(file)
+    content = _content(file, player)
     fits = []
     for network, (_, infer) in TITLES.items():
         rows = file_rows(content)
@@ -124,8 +135,10 @@ def _checkpoint(file: Path, fit: Fit, prior: Prior) -> Checkpoint:
 def discriminator_beside(generator: Path) -> Path:
     """The file of the discriminator of a generator's file.
 
-    It is `discriminator.keras` of `generator.keras`, else `m.discriminator.keras` of `m.keras`.
+    It is `discriminator.keras` of `generator.keras`, else `m.discriminator.keras` of `m.keras`; a checkpoint has both.
     """
+    if generator.suffix == ".index":
+        return generator
     name = generator.name
     if "generator" in name:
         return generator.with_name(name.replace("generator", "discriminator"))
@@ -133,17 +146,17 @@ def discriminator_beside(generator: Path) -> Path:
     return generator.with_name(f"{stem}.discriminator.{suffixes}")
 
 
-def weights_for(network: nn.Module, file: Path, owner: str) -> dict[str, Tensor]:
-    """The weights of a file for a network of ours, whose options are known.
+def weights_for(network: nn.Module, file: Path, player: str) -> dict[str, Tensor]:
+    """The weights of a file for a player of a recipe, whose options are known.
 
     Raises `UserError` for a file that cannot be read, `UsageError` for another network: what differs.
     """
-    content = read_keras(file)
+    content, owner = _content(file, player), f"the recipe's {player}"
     expected = network_rows(chain_of(network), network, complete=content.complete)
     name = catalog.name_of(type(network))
     fit = Fit(name, {}, in_order(file_rows(content), expected), expected, network.state_dict())
     if not fit.exact:
-        other = read_keras_network(file)  # which says what it is, or what differs from every network
+        other = read_keras_network(file, player)  # which says what it is, or what differs from every network
         if other.network == name:
             raise UsageError(f"{file} is not {owner}. {fit.difference()}")
         raise UsageError(f"{file} is {other.title} ({other.network}), and {owner} is {name}; take another recipe.")

@@ -7,20 +7,19 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..catalog import name_of
-from ..checkpoints.keras_files import is_keras
 from ..config import Recipe, Spec
 from ..errors import UsageError, UserError
 from ..game import ImageToImage
 from ..models.cards import embedded_card
 from ..models.folder import model_folder, weights_of
-from ..models.foreign import read_checkpoint
+from ..models.keras_networks import is_of_keras
 from ..networks.label_inputs import LABEL_SIZED
 from ..networks.virtual_norm import ReferenceBatch
 from ..paths import user_path
 from ..run import Run, read_config, read_weights
 from ..saved import check_networks
 from ..tasks.base import Adversary, Task
-from .init_from_file import files_of_players, fit_file, fit_keras, fit_partly, inherit_options, source_file
+from .init_from_file import files_of_players, fit_file, fit_keras, fit_partly, inherit_options, read_player, source_file
 
 STATEFUL = ("loss", "penalties", "augment", "pool")  # parts of an `Adversary` with state of a training
 
@@ -43,7 +42,7 @@ def inherit_defaults(recipe: Recipe, source: str | os.PathLike[str], *, replace:
     """
     if weights := source_file(source):
         for player, file in files_of_players(weights).items():
-            inherit_options(recipe, read_checkpoint(file), replace=replace, player=player)
+            inherit_options(recipe, read_player(file, player), replace=replace, player=player)
         return
     card = embedded_card(source)
     config = (card.locate() if card else user_path(source)) / "config.json"
@@ -69,7 +68,7 @@ def initialize(task: Task, source: str | os.PathLike[str], *, raw: bool = False)
     card = embedded_card(source)
     path = card.locate() if card else user_path(source, "--init-from")
     scale = task.generator.scale if isinstance(task.generator, ImageToImage) else 1
-    if path.is_file() and is_keras(path) and not raw:
+    if path.is_file() and is_of_keras(path) and not raw:
         return fit_keras(task.generator, task.discriminator, files_of_players(str(path)))
     if path.is_file() and not raw:
         players, notices = {}, fit_file(task.generator, str(path), scale)

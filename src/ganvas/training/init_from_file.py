@@ -8,12 +8,11 @@ from torch import Tensor, nn
 
 from ..catalog import name_of
 from ..checkpoints.files import Checkpoint
-from ..checkpoints.keras_files import is_keras
 from ..config import BY_THE_DATA, Recipe, Spec, options
 from ..errors import UsageError
 from ..models.cards import embedded_card
 from ..models.foreign import read_checkpoint
-from ..models.keras_networks import discriminator_beside, weights_for
+from ..models.keras_networks import discriminator_beside, is_of_keras, read_keras_network, weights_for
 from ..paths import user_path
 from ..tasks.base import Adversary
 
@@ -31,8 +30,14 @@ def source_file(source: str | os.PathLike[str]) -> str | None:
 def files_of_players(file: str) -> dict[str, str]:
     """The weight files of both players: the generator's, and of a file of Keras the discriminator's that is beside."""
     beside = discriminator_beside(Path(file))
-    both = is_keras(Path(file)) and beside.is_file()
+    both = is_of_keras(Path(file)) and beside.is_file()
     return {"generator": file, **({"discriminator": str(beside)} if both else {})}
+
+
+def read_player(file: str, player: str) -> Checkpoint:
+    """The network of a weight file; of a file of Keras with both players, that of one."""
+    keras = is_of_keras(Path(file))
+    return read_keras_network(Path(file), player) if keras else read_checkpoint(file)
 
 
 def inherit_options(recipe: Recipe, checkpoint: Checkpoint, *, replace: bool, player: str = "generator") -> None:
@@ -74,14 +79,14 @@ def fit_keras(generator: nn.Module, discriminator: nn.Module | None, files: Mapp
 
     Raises `UsageError` for files of other networks: what differs.
     """
-    generator.load_state_dict(weights_for(generator, Path(files["generator"]), "the recipe's generator"))
+    generator.load_state_dict(weights_for(generator, Path(files["generator"]), "generator"))
     if not isinstance(discriminator, Adversary):
         return []
     if "discriminator" not in files:
         file = Path(files["generator"])
         return [f"{file} is a generator, and there is no {discriminator_beside(file)}; the discriminator begins anew."]
     file = Path(files["discriminator"])
-    discriminator.net.load_state_dict(weights_for(discriminator.net, file, "the recipe's discriminator"))
+    discriminator.net.load_state_dict(weights_for(discriminator.net, file, "discriminator"))
     return [f"The discriminator is that of {file}."]
 
 
