@@ -10,10 +10,12 @@ from typing import Any
 
 from ..config import Spec
 from ..networks.heads import AuxiliaryClassifier, Joint, Plain, Projection
+from ..networks.keras_dcgan import LESSON_OF_FACES
 from .keras_rows import Row
 
 Options = dict[str, Any]
 Facts = Mapping[str, Any]
+FACES = LESSON_OF_FACES["discriminator"]
 STRIDES = {3: (1, 2, 2), 4: (2, 2, 2, 1)}  # of the lessons, for files of weights alone
 
 
@@ -160,17 +162,25 @@ def first_dense(rows: list[Row]) -> int:
 def keras_discriminator(rows: list[Row], facts: Facts) -> Options:
     """Options of `keras_dcgan_discriminator`; one that ends in a sigmoid sees images in [0, 1], as in its lesson."""
     shapes = [row.shapes[0] for row in of_kind(rows, "Conv2D")]
-    n, dropout = len(shapes), facts.get("dropout", [])
-    every = len(dropout) == n if dropout else True
+    n, kernel = len(shapes), shapes[0][0]
+    inside = _of_layers(rows, facts, n) if facts["complete"] else FACES if kernel == FACES["kernel"] else {}
     return {
+        **inside,
         **factored([shape[3] for shape in shapes]),
-        "kernel": shapes[0][0],
-        "slope": first_option(rows, "LeakyReLU", "negative_slope", 0.3),
-        "dropout": dropout[0] if dropout else 0.0 if facts.get("complete") else 0.3,
-        "dropout_every": every,
-        "unit_range": facts.get("unit_range", False),
+        "kernel": kernel,
         **image(rows, facts, shapes[0][2], first_dense(rows) // shapes[-1][3], 2**n),
         **head(rows),
+    }
+
+
+def _of_layers(rows: list[Row], facts: Facts, convolutions: int) -> Options:
+    """Options of `keras_dcgan_discriminator` that its layers without weights give."""
+    dropout = facts["dropout"]
+    return {
+        "slope": first_option(rows, "LeakyReLU", "negative_slope", 0.3),
+        "dropout": dropout[0] if dropout else 0.0,
+        "dropout_every": len(dropout) in (0, convolutions),
+        "unit_range": facts["unit_range"],
     }
 
 

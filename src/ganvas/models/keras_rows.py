@@ -70,9 +70,7 @@ def network_rows(chain: Chain, network: nn.Module, *, complete: bool) -> list[Ro
 def file_rows(file: KerasFile) -> list[Row]:
     """The rows of a file."""
     rows = [row for layer in file.layers for row in _rows(layer) if not row.same(TO_UNIT)]
-    if not file.complete:
-        rows = _weighted(rows)
-    return _end(_transposed(rows))
+    return _end(_transposed(rows)) if file.complete else _last_lesson(_weighted(rows))
 
 
 def _weighted(rows: list[Row]) -> list[Row]:
@@ -127,6 +125,17 @@ def _transposed(rows: list[Row]) -> list[Row]:
     if dense is None or all(row.kind != "Conv2DTranspose" for row in rows):
         return rows
     return [_as_transposed(row) if row.kind == "Conv2D" else row for row in rows]
+
+
+def _last_lesson(rows: list[Row]) -> list[Row]:
+    """Rows of weights alone; a convolution after transposed ones is the last, before a sigmoid, as in keras.io's."""
+    ups = [row for row in rows if row.kind == "Conv2DTranspose"]
+    if not ups:
+        return rows
+    last = [_as_transposed(row) for row in rows if row.kind == "Conv2D"]
+    rest = [row for row in rows if row.kind not in ("Conv2D", "Conv2DTranspose")]
+    halves = [replace(row, weights=[w / 2 for w in row.weights]) for row in last]
+    return sorted([*ups, *halves, *rest], key=lambda row: row.kind)  # stable: the last one stays the last
 
 
 def _as_transposed(row: Row) -> Row:
