@@ -123,6 +123,7 @@ def test_masks_that_do_not_fit_are_refused(case, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_trained_generators_masks_are_binary_and_lie_on_their_discs(tmp_path):
     options = {"batch": 16, "device": "cpu", "precision": "fp32", "seed": 0}
     run = ganvas.train(

@@ -427,6 +427,12 @@ def test_a_model_that_would_run_code_runs_none(client, tmp_path):
     assert canary.exists()
 
 
+@pytest.mark.parametrize("verb", ["remove", "edit-region"])
+def test_a_region_needs_a_mask(client, verb):
+    state = enhance(client, ("a.png", png()), verb=verb, model="", outscale="", status="failed")
+    assert state["problem"] == f"{verb} needs a mask: paint the places to change."
+
+
 # Jobs
 
 

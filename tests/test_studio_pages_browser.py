@@ -300,6 +300,44 @@ def test_enhance_paints_a_mask(opened, tmp_path):
     assert 0 < white() < 50  # the cross alone
 
 
+def test_enhance_removes_and_puts_colours_into_a_region(opened, tmp_path):
+    """A painted square goes, by `inpaint`; then the brush's colour, and last a reference comes into that square."""
+    photo = np.full((64, 64, 3), (40, 60, 120), np.uint8)
+    photo[26:38, 26:38] = 255
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    Image.new("RGB", (9, 9), "yellow").save(tmp_path / "ground.png")
+    page = opened("enhance", 390)
+    page.locator("#pictures").set_input_files([tmp_path / "photo.png"])
+    page.get_by_role("button", name="Remove an object").click()
+    page.get_by_role("button", name="Paint a mask").click()
+    page.locator("canvas.mask").wait_for()
+    colour = page.get_by_label("Colour of the brush")
+    assert colour.is_hidden()
+
+    def result():
+        page.get_by_role("button", name="Start").click()
+        page.locator(".compare").wait_for()
+        address = page.get_by_role("link", name="Download photo.png").get_attribute("href")
+        body = page.request.get(f"{page.url.partition('/enhance')[0]}{address}").body()
+        return np.asarray(Image.open(io.BytesIO(body)).convert("RGB")).astype(int)
+
+    page.get_by_role("button", name="Fill the middle").click()
+    after = result()
+    inside = np.zeros((64, 64), bool)
+    inside[24:40, 24:40] = True
+    assert np.array_equal(after[~inside], photo[~inside])
+    assert np.abs(after - (40, 60, 120)).max() < 24
+    page.get_by_role("button", name="Edit a region").click()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    colour.fill("#20a040")
+    page.get_by_role("button", name="Fill the middle").click()
+    painted = result()
+    assert (painted[inside] == (0x20, 0xA0, 0x40)).all()
+    assert np.array_equal(painted[~inside], photo[~inside])
+    page.get_by_label("Reference image").set_input_files([tmp_path / "ground.png"])
+    assert np.abs(result() - (40, 60, 120)).max() <= 1  # a flat reference, blended, is its surroundings
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_judge_gives_a_number_with_its_protocol(opened, width):
     page = opened("judge", width)

@@ -18,6 +18,7 @@ from ..models.model import load
 from ..models.resolve import resolve, wrong_kind
 from ..policy import Policy, pick_device
 from .batch import Change, FileOptions, Job, Outcome, jobs_for, run_jobs
+from .edit_region import EditOptions, RegionEditor
 from .enhance import EnhanceOptions, Enhancer, Target
 from .gatys import GatysOptions
 from .inpaint import Inpainter
@@ -36,7 +37,9 @@ class ApplyOptions:
     model: str | None = None  # run, model folder, weight file or name; None: embedded, or optimization of styles
     outscale: float | None = None  # of upscale
     strength: float = 1.0  # share of the model, or of the style, in the result
-    mask: Path | None = None  # of restore with an inpaint model: white in holes
+    mask: Path | None = None  # of restore with an inpaint model, of remove and edit-region: white in the places
+    reference: Path | None = None  # of edit-region: an image to put in
+    paint: Path | None = None  # of edit-region: an image whose opaque pixels are put in
     styles: tuple[Path, ...] = ()  # of stylize
     colour: str = "style"  # of stylize: style, luminance or histogram
     iterations: int = 300  # of stylize without a model
@@ -55,12 +58,13 @@ def apply(
     options: ApplyOptions = ApplyOptions(),
     progress: Callable[[Job, float], None] | None = None,
 ) -> list[Outcome]:
-    """Upscale, restore, translate or stylize an image or a folder; returns one outcome for each image.
+    """Do what a command on images does, by its name, for an image or a folder; returns one outcome for each image.
 
     `progress` is called with a job and the share of it that is done; an exception that it raises ends the work.
     Raises `UsageError` for a verb, a model or options that do not go together.
     """
-    makers = {"upscale": _enhancer, "restore": _enhancer, "translate": _translator, "stylize": _stylizer}
+    makers = {"upscale": _enhancer, "restore": _enhancer, "remove": _remover, "edit-region": _editor}
+    makers |= {"translate": _translator, "stylize": _stylizer}
     if verb not in makers:
         raise UsageError(f"{verb!r} is none of {', '.join(makers)}.{did_you_mean(verb, makers)}")
     file_options = FileOptions(form=options.form, quality=options.quality, no_provenance=options.no_provenance)
@@ -92,6 +96,23 @@ def _enhancer(verb: str, options: ApplyOptions) -> Change:
     enhancer = Enhancer(model, policy, choices)
     enhancer.check_channels()
     return enhancer.change
+
+
+def _remover(verb: str, options: ApplyOptions) -> Change:
+    return _inpainter(verb, options).change
+
+
+def _editor(verb: str, options: ApplyOptions) -> Change:
+    inpainter = _inpainter(verb, options)
+    reference, paint = (None if file is None else open_photo(file) for file in (options.reference, options.paint))
+    return RegionEditor(inpainter.region, EditOptions(reference, paint), inpainter).change
+
+
+def _inpainter(verb: str, options: ApplyOptions) -> Inpainter:
+    if options.mask is None:
+        raise UsageError(f"{verb} needs a mask: paint the places to change.")
+    network = resolve(options.model or pick_restorer(masked=True).name, verb="restore")
+    return Inpainter(network, Policy.choose(options.device, "auto", "off"), Region(options.mask))
 
 
 def _translator(verb: str, options: ApplyOptions) -> Change:

@@ -19,7 +19,7 @@ from .security import inside
 router = APIRouter(prefix="/api/enhance", tags=["enhance"])
 MOST_FILES = 500
 PREVIEW = 2048  # pixels of the longer side of a preview
-Verb = Literal["upscale", "restore", "translate", "stylize"]
+Verb = Literal["upscale", "restore", "remove", "edit-region", "translate", "stylize"]
 
 
 @router.post("", status_code=202)
@@ -34,6 +34,8 @@ def start(
     iterations: Annotated[int, Form(ge=1, le=2000)] = 300,
     form: Annotated[str, Form()] = "",
     mask: UploadFile | None = None,
+    reference: UploadFile | None = None,
+    paint: UploadFile | None = None,
     styles: list[UploadFile] = [],  # noqa: B006  FastAPI copies it
 ) -> dict[str, Any]:
     """Start a job that changes images; its files are `sources/NAME` and `results/NAME`."""
@@ -52,6 +54,8 @@ def start(
             iterations=iterations,
             form=form or None,
             mask=store(mask, folder / "mask") if mask else None,
+            reference=store(reference, folder / "reference") if reference else None,
+            paint=store(paint, folder / "paint") if paint else None,
             styles=tuple(store(style, folder / "styles") for style in styles),
         )
     except BaseException:

@@ -6,10 +6,9 @@ import { painter } from "./mask.js";
 
 const VERBS = {
   upscale: ["Upscale", "Larger, with the detail that the model adds."],
-  restore: [
-    "Restore, colourise or fill in",
-    "The model decides which: denoise, deblur, dehaze, colourise; or inpaint with a mask.",
-  ],
+  restore: ["Restore, colourise or fill in", "The model decides: denoise, deblur, colourise, or inpaint with a mask."],
+  remove: ["Remove an object", "Paint over it: what is around it is continued."],
+  "edit-region": ["Edit a region", "Paint colours into the image, or the place that a reference is blended into."],
   translate: ["Translate", "Into the other domain of a model trained with pix2pix, CycleGAN, CUT or StarGAN."],
   stylize: ["Stylize", "With the style of another image."],
 };
@@ -20,12 +19,14 @@ const OPTIONS = [
   ["label", ["translate"], "Target domain, if the model has several", {}],
 ];
 const ITERATIONS = { type: "number", min: 1, max: 2000, value: 300 };
+const FIRST = { stylize: [""], remove: ["inpaint"], "edit-region": ["inpaint"] }; // models before the embedded ones
+const MASKED = ["restore", "remove", "edit-region"];
 const PREVIEWED = /\.(png|jpe?g|webp|gif|avif|bmp)$/i; // what browsers show as it is
 const TAKEN = "image/*,.tif,.tiff,.dcm,.jp2,.ppm,.pgm";
 
 export async function show(place) {
   const models = await get("/models");
-  const state = { verb: "upscale", model: "", files: [], styles: [], mask: null, job: null };
+  const state = { verb: "upscale", model: "", files: [], styles: [], reference: [], mask: null, job: null };
   const ends = [];
   const options = h("div", { class: "options" });
   const chosen = h("ul", { class: "files" });
@@ -48,10 +49,7 @@ export async function show(place) {
 
   function listed() {
     if (state.masked !== state.files[0]) state.mask = null; // a mask belongs to its image
-    const remove = (k) => {
-      state.files.splice(k, 1);
-      listed();
-    };
+    const remove = (k) => { state.files.splice(k, 1); listed(); };
     fill(chosen, state.files.map((file, k) => h("li", {},
       `${file.name} (${Math.ceil(file.size / 1024).toLocaleString()} kB) `,
       button("Remove", () => remove(k), { "aria-label": `Remove ${file.name}` }))));
@@ -68,13 +66,10 @@ export async function show(place) {
     const { verb } = state;
     const own = models.own.map(({ name }) => name);
     const embedded = models.embedded.filter(({ commands }) => commands.includes(verb)).map(({ name }) => name);
-    const names = [...({ stylize: [""] }[verb] || []), ...embedded, ...({ upscale: ["bicubic"] }[verb] || []), ...own];
+    const names = [...(FIRST[verb] || []), ...embedded, ...({ upscale: ["bicubic"] }[verb] || []), ...own];
     if (!names.includes(state.model)) state.model = names[0] ?? "";
     const labels = names.map((name) => ({ name, label: name || "none: optimise the image itself" }));
-    const choose = (model) => {
-      state.model = model;
-      describe();
-    };
+    const choose = (model) => { state.model = model; describe(); };
     fill(options, quiet(VERBS[verb][1]),
       names.length
         ? field("Model", select(labels, state.model, choose))
@@ -82,11 +77,16 @@ export async function show(place) {
       OPTIONS.filter(([, verbs]) => verbs.includes(verb)).map(([name, , ...rest]) => option(name, ...rest)),
       verb === "stylize" && field("Style images", files((list) => { state.styles = list; })),
       verb === "stylize" && !state.model && option("iterations", "Iterations", ITERATIONS),
-      verb === "restore" && state.files.length === 1 && maskTool());
+      verb === "edit-region" &&
+        field("Reference image", files((list) => { state.reference = list; }, { multiple: false })),
+      MASKED.includes(verb) && state.files.length === 1 && maskTool());
   }
 
   function maskTool() {
-    if (state.mask) return state.mask.element;
+    if (state.mask) {
+      state.mask.colour.hidden = state.verb !== "edit-region";
+      return state.mask.element;
+    }
     return button("Paint a mask (inpainting)", async () => {
       try {
         state.mask = await painter(state.files[0]);
@@ -105,8 +105,11 @@ export async function show(place) {
     for (const style of verb === "stylize" ? state.styles : []) result.append("styles", style);
     for (const [name, value] of Object.entries({ verb, model, outscale, strength, label, iterations }))
       if (value) result.append(name, value);
-    const mask = verb === "restore" && (await state.mask?.png());
+    const mask = MASKED.includes(verb) && (await state.mask?.png());
     if (mask) result.append("mask", mask, "mask.png");
+    if (verb !== "edit-region") return result;
+    if (state.reference.length) result.append("reference", state.reference[0]);
+    else if (mask) result.append("paint", await state.mask.paint(), "paint.png");
     return result;
   }
 
@@ -140,10 +143,7 @@ export async function show(place) {
   const paste = (event) => event.clipboardData?.files.length && add(event.clipboardData.files);
   addEventListener("paste", paste);
   drop.ondragover = (event) => event.preventDefault();
-  drop.ondrop = (event) => {
-    event.preventDefault();
-    add(event.dataTransfer.files);
-  };
+  drop.ondrop = (event) => { event.preventDefault(); add(event.dataTransfer.files); };
   const turn = (event, name) => {
     state.verb = name;
     for (const one of verbs.children) one.ariaPressed = one === event.currentTarget;

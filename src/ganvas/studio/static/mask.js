@@ -12,12 +12,14 @@ export async function painter(file) {
   const layer = new OffscreenCanvas(width, height);
   const [context, brush] = [canvas.getContext("2d"), layer.getContext("2d")];
   const size = h("input", { type: "range", min: 2, max: 100, value: 24, "aria-label": "Width of the brush" });
+  const colour = h("input", { type: "color", value: "#c03030", "aria-label": "Colour of the brush" });
+  const ink = () => (colour.hidden ? "#fff" : colour.value);
   let [painted, erasing, cross] = [false, false, null]; // the cross is seen once a key has moved it
 
   function draw(now = true) {
     painted = now;
     context.drawImage(picture, 0, 0);
-    context.globalAlpha = 0.6;
+    context.globalAlpha = colour.hidden ? 0.6 : 1;
     context.drawImage(layer, 0, 0);
     context.globalAlpha = 1;
     if (!cross) return;
@@ -35,7 +37,7 @@ export async function painter(file) {
   function stroke(at, begin) {
     const across = width / canvas.clientWidth;
     brush.globalCompositeOperation = erasing ? "destination-out" : "source-over";
-    Object.assign(brush, { lineCap: "round", lineJoin: "round", strokeStyle: "#fff", lineWidth: size.value * across });
+    Object.assign(brush, { lineCap: "round", lineJoin: "round", strokeStyle: ink(), lineWidth: size.value * across });
     if (begin) {
       brush.beginPath();
       brush.moveTo(...at);
@@ -60,35 +62,31 @@ export async function painter(file) {
     cross = [clamp(cross[0] + step * move[0], width), clamp(cross[1] - step * move[1], height)];
     draw(painted);
   };
-  const erase = () => {
-    erasing = !erasing;
-    eraser.setAttribute("aria-pressed", erasing);
-  };
-  const clear = () => {
-    brush.clearRect(0, 0, width, height);
-    draw(false);
-  };
+  const erase = () => { erasing = !erasing; eraser.setAttribute("aria-pressed", erasing); };
+  const clear = () => { brush.clearRect(0, 0, width, height); draw(false); };
   const middle = () => {
     brush.globalCompositeOperation = "source-over";
-    brush.fillStyle = "#fff";
+    brush.fillStyle = ink();
     brush.fillRect(width * 0.375, height * 0.375, width / 4, height / 4);
     draw();
   };
   const eraser = button("Eraser", erase, { "aria-pressed": "false" });
   draw(false);
 
-  // The mask as a PNG, white in the holes; null if nothing was painted.
+  // The mask as a PNG, white where it is painted in any colour; null if nothing was painted.
   async function png() {
     if (!painted) return null;
     const sheet = new OffscreenCanvas(width, height);
     const paper = sheet.getContext("2d");
-    paper.fillStyle = "#000";
-    paper.fillRect(0, 0, width, height);
     paper.drawImage(layer, 0, 0);
+    for (const [mode, fillStyle] of [["source-in", "#fff"], ["destination-over", "#000"]]) {
+      Object.assign(paper, { globalCompositeOperation: mode, fillStyle });
+      paper.fillRect(0, 0, width, height);
+    }
     return sheet.convertToBlob({ type: "image/png" });
   }
 
-  const tools = row(h("label", { class: "row" }, "Brush", size), eraser, button("Clear", clear),
+  const tools = row(h("label", { class: "row" }, "Brush", size, colour), eraser, button("Clear", clear),
     button("Fill the middle", middle));
-  return { element: h("div", { class: "painter" }, canvas, tools), png };
+  return { element: h("div", { class: "painter" }, canvas, tools), png, colour, paint: () => layer.convertToBlob() };
 }
