@@ -3,6 +3,7 @@
 import ast
 import importlib
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,3 +36,22 @@ def test_a_script_has_help(script, monkeypatch, capsys):
         runpy.run_path(str(script), run_name="__main__")
     assert ended.value.code == 0
     assert "usage" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_figures_of_a_gpu_on_the_cpu():
+    command = [sys.executable, str(TOP / "benchmarks/gpu.py"), "--device", "cpu", "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not [row for row in rows if "failed" in row]
+    for word in (
+        "step of dcgan",
+        "step of wgan_gp",
+        "R1 every 16th",
+        "upscale x4",
+        "pocket",
+        "Frechet",
+        "torchrun of one",
+    ):
+        assert any(word in row for row in rows), word

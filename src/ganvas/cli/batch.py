@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,9 +14,10 @@ from .console import console, print_json, print_table, say
 from .help import option_group
 
 if TYPE_CHECKING:
-    from ..inference.batch import Batch, Job, Outcome
+    from ..inference.batch import Batch, FileOptions, Job, Outcome, Work
 
 option, film_option = option_group("Files"), option_group("Films and animations")
+machine_option = option_group("Machines")
 
 Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, film, stack (.npy, .tif), or a folder.")]
 
@@ -55,11 +57,61 @@ class FileArguments:
         int | None, film_option(help="Quality of the codec: smaller is more faithful.", show_default="16 for h264")
     ] = None
 
-    def jobs(self, source: Path, output: Path, alpha: str | None = None) -> Batch:
-        """List the jobs of an image or a folder: `inference.batch.jobs_for`."""
-        from ..inference.batch import FileOptions, jobs_for
+    on: Annotated[
+        str, machine_option(help="Where a folder is worked on: local, or ray for the workers of a Ray cluster.")
+    ] = "local"
+    workers: Annotated[
+        int | None, machine_option(help="With ray: number of workers.", show_default="one a GPU, or a CPU core")
+    ] = None
 
-        return jobs_for(source, output, FileOptions(**vars(self), alpha=alpha))
+    def options(self, alpha: str | None = None) -> FileOptions:
+        """The options of files."""
+        from ..inference.batch import FileOptions
+
+        values = {name: value for name, value in vars(self).items() if name not in ("on", "workers")}
+        return FileOptions(**values, alpha=alpha)
+
+    def jobs(self, source: Path, output: Path, alpha: str | None = None) -> Batch:
+        """List the jobs of an image or a folder: `inference.batch.jobs_for`; on a cluster it is the workers' task."""
+        from ..inference.batch import Batch, jobs_for
+        from ..sweeps.cluster import check_place
+
+        check_place(self.on, self.workers)
+        if self.on != "ray":
+            return jobs_for(source, output, self.options(alpha))
+        from ..sweeps.bulk import Folder
+
+        Folder(source, output, options := self.options(alpha)).check()
+        return Batch(source, output, [], options=options)
+
+
+def change_files(batch: Batch, files: FileArguments, device: str, open_work: Callable[[], Work], as_json: bool) -> None:
+    """Change every image of a batch, here or on a cluster, and end with the summary."""
+    from ..inference.batch import run_jobs
+
+    if files.on == "ray":
+        return change_on_cluster(batch, files, device, open_work, as_json)
+    work = open_work()
+    with BatchConsole(batch) as display:
+        for outcome in run_jobs(batch, work.change, display.progress, work.size, work.source_type, work.channels):
+            display.show(outcome)
+    display.finish(work.about, as_json=as_json)
+
+
+def change_on_cluster(
+    batch: Batch, files: FileArguments, device: str, open_work: Callable[[], Work], as_json: bool
+) -> None:
+    """Change every image of a folder by the workers of a Ray cluster."""
+    from ..sweeps.bulk import Bulk, Folder
+    from ..sweeps.cluster import choose_workers
+
+    folder, workers = Folder(batch.source, batch.output, batch.options), choose_workers(files.workers, device)
+    bulk = Bulk(folder, open_work, batch.output, batch.options, workers)
+    about = {**bulk.about(), "workers": workers.count}
+    display = ClusterConsole(batch.output)
+    for outcome in bulk.run():
+        display.show(outcome)
+    display.finish(about, as_json=as_json)
 
 
 def changed_options(*groups: Any) -> list[str]:
@@ -151,3 +203,41 @@ class BatchConsole:
 
         source = self.batch.source
         return printable(job.source.relative_to(source) if job.source != source else job.source)
+
+
+class ClusterConsole:
+    """The terminal's view of images on a cluster: their number while they are listed, failures, and the summary."""
+
+    FAILURES = 100  # kept for the summary; all of them are printed
+
+    def __init__(self, output: Path):
+        self.console, self.output, self.milestone = console(), output, 1
+        self.counts = {"done": 0, "skipped": 0, "failed": 0}
+        self.failed: list[dict[str, Any]] = []
+        self.notes: set[str] = set()
+
+    def show(self, outcome: dict[str, Any]) -> None:
+        """Count an image and print its failure and its notes; at 1, 2, 5, 10, 20, ... images print their number."""
+        self.counts[outcome["status"]] += 1
+        if outcome["status"] == "failed":
+            say(f"{outcome['file']}: {outcome['reason']}", "red", on=self.console)
+            self.failed += [outcome] if len(self.failed) < self.FAILURES else []
+        for note in outcome["notes"]:
+            if note not in self.notes:
+                self.notes.add(note)
+                say(f"{outcome['file']}: {note}", "yellow", on=self.console)
+        if sum(self.counts.values()) == self.milestone:
+            say(f"{self.milestone:,} images ...", "dim", on=self.console)
+            self.milestone = self.milestone * 5 // 2 if str(self.milestone)[0] == "2" else self.milestone * 2
+
+    def finish(self, about: dict[str, Any], *, as_json: bool) -> None:
+        """Print the summary, or as JSON with what describes the model, and exit with 1 if an image failed."""
+        from ..errors import UsageError
+
+        if not any(self.counts.values()):
+            raise UsageError("There are no images in the folder (--recursive also looks into its folders).")
+        if as_json:
+            print_json({**about, **self.counts, "failures": self.failed})
+        else:
+            say(f"{', '.join(f'{n:,} {status}' for status, n in self.counts.items() if n)}: {self.output}")
+        raise typer.Exit(1 if self.counts["failed"] else 0)

@@ -1,18 +1,19 @@
 """The commands that improve images: `upscale`, `restore`."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .batch import Alpha, BatchConsole, FileArguments, Input, changed_options
+from .batch import Alpha, FileArguments, Input, change_files, changed_options
 from .console import Device, JsonFlag, Output, say, say_hidden
 from .help import expand_groups, option_group
 from .library import Choice, ModelsFolder, check_name
 
 if TYPE_CHECKING:
-    from ..inference.batch import Batch
+    from ..inference.batch import Work
     from ..inference.enhance import EnhanceOptions, Enhancer
     from ..inference.faces import FaceRestorer
     from ..inference.inpaint import Inpainter
@@ -148,11 +149,10 @@ def upscale(
     """
     from ..models.cards import pick_embedded
 
-    batch = files.jobs(source, output, alpha)
+    batch, name = files.jobs(source, output, alpha), model or pick_embedded(result.outscale)
     check_name(network.models, model)
-    change_images(
-        "upscale", batch, model or pick_embedded(result.outscale), PlaceArguments(), result, tiles, network, as_json
-    )
+    work = partial(open_work, "upscale", name, PlaceArguments(), result, tiles, network, batch.stack)
+    change_files(batch, files, network.device, work, as_json)
 
 
 @expand_groups
@@ -184,22 +184,22 @@ def restore(
         card = pick_restorer(masked=places.masked)
         model = card.name
         say(f"Model: {model}. {card.purpose} Others: ganvas list models.")
-    change_images("restore", batch, model, places, result, tiles, network, as_json)
+    work = partial(open_work, "restore", model, places, result, tiles, network, batch.stack)
+    change_files(batch, files, network.device, work, as_json)
 
 
-def change_images(
+def open_work(
     verb: str,
-    batch: "Batch",
     name: str,
     places: PlaceArguments,
     result: ResultArguments,
     tiles: TileArguments,
     network: NetworkArguments,
-    as_json: bool,
-) -> None:
-    """Enhance every image of a batch, or the places in it."""
+    stack: bool = False,
+) -> "Work":
+    """The enhancement of images, or of places in them."""
     from ..imaging.provenance import COMPOSITE
-    from ..inference.batch import own_size, run_jobs
+    from ..inference.batch import Work, own_size
     from ..inference.engines import choose_engine, convert
     from ..inference.enhance import Enhancer
     from ..inference.side_by_side import SideBySide
@@ -215,18 +215,15 @@ def change_images(
     models = [convert(_resolve(one, choice, network, verb), engine) for one in choice.split(name)]
     base = _resolve(result.psnr_model, choice, NetworkArguments(), verb) if result.psnr_model else None
     worker = _choose_worker(models, base, places, policy, options)
-    if isinstance(worker, Enhancer) and not batch.stack:
+    if isinstance(worker, Enhancer) and not stack:
         worker.check_channels()
     size = worker.size if isinstance(worker, (Enhancer, SideBySide)) else own_size
-    mark = None if name == PLAIN else COMPOSITE
-    with BatchConsole(batch) as display:
-        for outcome in run_jobs(batch, worker.change, display.progress, size, mark, models[0].channels):
-            display.show(outcome)
     about = {"model": name, "scale": worker.scale, "architecture": ", ".join(m.architecture for m in models)}
     about |= {"loader": ", ".join(dict.fromkeys(m.loader for m in models)), "tta": result.tta}
     precision = policy.precision if engine == "torch" else "fp32"
     about |= {"engine": engine, "device": str(policy.device), "precision": precision}
-    display.finish(about | choice.as_json(), as_json=as_json)
+    mark = None if name == PLAIN else COMPOSITE
+    return Work(worker.change, about | choice.as_json(), size, mark, models[0].channels)
 
 
 def _enhance_options(result: ResultArguments, tiles: TileArguments) -> "EnhanceOptions":

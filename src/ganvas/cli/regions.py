@@ -1,16 +1,18 @@
 """The commands that change a region of an image: `remove`, `edit-region`."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .batch import Alpha, BatchConsole, FileArguments, Input
+from .batch import Alpha, FileArguments, Input, change_files
 from .console import Device, JsonFlag, Output, say
 from .help import expand_groups, option_group
 
 if TYPE_CHECKING:
+    from ..inference.batch import Work
     from ..inference.edit_region import EditOptions
 
 content = option_group("What is put into the region")
@@ -79,7 +81,7 @@ def remove(
     Images have any size; pixels outside the region, bit depth, transparency and metadata are kept.
     """
     from ..models.cards import pick_restorer
-    from .images import NetworkArguments, PlaceArguments, ResultArguments, TileArguments, change_images
+    from .images import NetworkArguments, PlaceArguments, ResultArguments, TileArguments, open_work
 
     batch = files.jobs(source, output, alpha)
     places, network = PlaceArguments(mask, box), NetworkArguments(device, precision)
@@ -87,7 +89,8 @@ def remove(
     if model is None:
         model = pick_restorer(masked=True).name
         say(f"Model: {model}.")
-    change_images("restore", batch, model, places, ResultArguments(), TileArguments(), network, as_json)
+    work = partial(open_work, "restore", model, places, ResultArguments(), TileArguments(), network, batch.stack)
+    change_files(batch, files, network.device, work, as_json)
 
 
 @expand_groups
@@ -110,8 +113,19 @@ def edit_region(
     A model trained with --set degradation=guided_holes draws it after the reference, the paint and the sketch.  Without
     one the reference itself is blended into the image, and --model fills what nothing covers.
     """
+    from .images import PlaceArguments
+
+    batch = files.jobs(source, output, alpha)
+    PlaceArguments(mask, box).region().check()
+    change_files(batch, files, device, partial(open_editor, mask, box, what, model, device, precision), as_json)
+
+
+def open_editor(
+    mask: Path | None, box: str | None, what: ContentArguments, model: str | None, device: str, precision: str
+) -> "Work":
+    """The edit of a region of images."""
     from ..imaging.provenance import COMPOSITE
-    from ..inference.batch import run_jobs
+    from ..inference.batch import Work, own_size
     from ..inference.edit_image import find_inpainter
     from ..inference.edit_region import RegionEditor
     from ..inference.inpaint import Inpainter
@@ -119,12 +133,9 @@ def edit_region(
     from .images import PlaceArguments
 
     keep_large_buffers(one_heap=True)
-    batch, region = files.jobs(source, output, alpha), PlaceArguments(mask, box).region()
-    region.check()
+    region = PlaceArguments(mask, box).region()
     network, policy = find_inpainter(model), Policy.choose(device, precision)
     editor = RegionEditor(region, what.read(), Inpainter(network, policy, region))
-    with BatchConsole(batch) as display:
-        for outcome in run_jobs(batch, editor.change, display.progress, source_type=COMPOSITE):
-            display.show(outcome)
     about = {"model": network.name, "method": editor.method}
-    display.finish(about | {"device": str(policy.device), "precision": policy.precision}, as_json=as_json)
+    about |= {"device": str(policy.device), "precision": policy.precision}
+    return Work(editor.change, about, own_size, COMPOSITE)

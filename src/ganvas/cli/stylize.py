@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from .batch import BatchConsole, FileArguments, changed_options
+from .batch import FileArguments, change_files, changed_options
 from .console import Device, JsonFlag, Output, say, say_hidden
 from .help import expand_groups, option_group
 
 if TYPE_CHECKING:
+    from ..inference.batch import Work
     from ..inference.styles import Styles
     from ..inference.stylize import GatysStylizer, NetworkStylizer
 
@@ -77,24 +79,36 @@ def stylize(
 
     Bit depth, transparency and metadata are kept.
     """
+    batch = files.jobs(content, output)
+    _check_method(method, model, options, gatys)
+    work = partial(open_work, style or [], weights, colour, method, model, options, gatys, device)
+    change_files(batch, files, device, work, as_json)
+
+
+def open_work(
+    style: list[Path],
+    weights: str | None,
+    colour: str,
+    method: str,
+    model: str | None,
+    options: NetworkArguments,
+    gatys: GatysArguments,
+    device: str,
+) -> Work:
+    """The style of images for other images."""
     from ..imaging.provenance import COMPOSITE
-    from ..inference.batch import run_jobs
+    from ..inference.batch import Work, own_size
     from ..inference.styles import read_styles
     from ..policy import keep_large_buffers
 
     keep_large_buffers(one_heap=True)
-    batch = files.jobs(content, output)
-    _check_method(method, model, options, gatys)
-    styles = read_styles(style or [], weights, colour)
+    styles = read_styles(style, weights, colour)
     stylizer: GatysStylizer | NetworkStylizer
     if model is None:
-        stylizer, about = _by_gatys(styles, style or [], gatys, device)
+        stylizer, about = _by_gatys(styles, style, gatys, device)
     else:
         stylizer, about = _by_model(styles, method, model, options, device)
-    with BatchConsole(batch) as display:
-        for outcome in run_jobs(batch, stylizer.change, display.progress, source_type=COMPOSITE):
-            display.show(outcome)
-    display.finish(about, as_json=as_json)
+    return Work(stylizer.change, about, own_size, COMPOSITE)
 
 
 def _check_method(method: str, model: str | None, options: NetworkArguments, gatys: GatysArguments) -> None:

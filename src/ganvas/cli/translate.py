@@ -1,15 +1,18 @@
 """The command of image-to-image translation: `translate`."""
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .batch import Alpha, BatchConsole, FileArguments, Input
+from .batch import Alpha, FileArguments, Input, change_files
 from .console import Device, JsonFlag, Output, check_model
 from .help import expand_groups
 from .library import Choice, ModelsFolder, check_name
 
 if TYPE_CHECKING:
+    from ..inference.batch import Work
     from ..models.model import Model
 
 Precision = Annotated[str, typer.Option(help="Precision: fp32, bf16 or auto.")]
@@ -35,21 +38,33 @@ def translate(
 
     Images have any size; bit depth, transparency and metadata are kept.
     """
+    batch = files.jobs(source, output, alpha)
+    check_name(models, model)
+    work = partial(open_work, model, models, label, back, noise, device, precision, batch.stack)
+    change_files(batch, files, device, work, as_json)
+
+
+def open_work(
+    model: str | None,
+    models: Path | None,
+    label: str | None,
+    back: bool,
+    noise: int | None,
+    device: str,
+    precision: str,
+    stack: bool,
+) -> "Work":
+    """The translation of images by a model."""
     from ..imaging.provenance import COMPOSITE
-    from ..inference.batch import run_jobs
+    from ..inference.batch import Work, own_size
     from ..inference.translate import Translator
     from ..policy import keep_large_buffers
 
     keep_large_buffers(one_heap=True)
-    batch = files.jobs(source, output, alpha)
     network = _load(model, choice := Choice(models), device, precision)
-    (translator := Translator(network, network.read_label(label), back, noise)).check(batch.stack)
-    with BatchConsole(batch) as display:
-        channels = network.input_channels(back)
-        for outcome in run_jobs(batch, translator.change, display.progress, source_type=COMPOSITE, channels=channels):
-            display.show(outcome)
-    about = {"device": str(network.policy.device), "precision": network.policy.precision}
-    display.finish({"model": model, **about, **choice.as_json()}, as_json=as_json)
+    (translator := Translator(network, network.read_label(label), back, noise)).check(stack)
+    about = {"model": model, "device": str(network.policy.device), "precision": network.policy.precision}
+    return Work(translator.change, about | choice.as_json(), own_size, COMPOSITE, network.input_channels(back))
 
 
 def _load(model: str | None, choice: Choice, device: str, precision: str) -> "Model":

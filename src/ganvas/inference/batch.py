@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadImage, UsageError, UserError, printable
 from ..imaging.decode import SUFFIXES as READ
@@ -58,6 +58,14 @@ class FileOptions:
         values = self.start, self.frames, self.codec, self.crf, self.quality, self.lossless
         return FilmOptions(*values, None if self.no_provenance else source_type)
 
+    def check(self) -> None:
+        """Raise `UsageError` for values out of range, of images."""
+        check_quality(self.quality)
+        if self.alpha not in (None, "transparency", "plane"):
+            raise UsageError(f"--alpha is transparency or plane (data, as in game textures), got {self.alpha!r}.")
+        if self.form is not None:
+            format_of(f"_.{self.form.lower().lstrip('.')}")
+
     def check_no_film(self, source: Path) -> None:
         """Raise `UsageError` for options of films with images."""
         values = {"--start": self.start, "--frames": self.frames, "--crf": self.crf}
@@ -95,6 +103,17 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Work:
+    """The change of every image, and what describes it."""
+
+    change: Change
+    about: dict[str, Any]  # of the JSON answer
+    size: Size
+    source_type: str | None  # what the results say of themselves: `imaging.provenance`
+    channels: int = 3  # of the input, for a stack
+
+
+@dataclass(frozen=True)
 class Batch:
     """The jobs of an image or a folder of images."""
 
@@ -110,11 +129,7 @@ class Batch:
 
 def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -> Batch:
     """List the jobs of an image or a folder; raises `UsageError` if there are none or one would replace its input."""
-    check_quality(options.quality)
-    if options.alpha not in (None, "transparency", "plane"):
-        raise UsageError(f"--alpha is transparency or plane (data, as in game textures), got {options.alpha!r}.")
-    if options.form is not None:
-        format_of(f"_.{options.form.lower().lstrip('.')}")
+    options.check()
     if source.is_dir():
         options.check_no_film(source)
         return _folder(source, output, options)
@@ -127,7 +142,7 @@ def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -
         return Batch(source, output, jobs, options=options, frames=whole.frames, stack=whole.stack)
     options.check_no_film(source)
     if output.is_dir() or not output.suffix:
-        file = output / _name(source, options.form)
+        file = output / output_name(source, options.form)
     elif options.form is not None:
         raise UsageError(f"--format is for folders; the suffix of {printable(output)} is the format.")
     else:
@@ -138,36 +153,42 @@ def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -
     return Batch(source, output, [Job(source, file)], options=options)
 
 
-def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
+def check_folders(source: Path, output: Path) -> None:
+    """Raise `UsageError` for an output that is a file, or the folder of the images itself."""
     if output.exists() and not output.is_dir():
         raise UsageError(f"{printable(output)} is a file; images of a folder go into a folder.")
     if _same(source, output):
         raise UsageError("The output folder is the input folder, whose images would be written over; give another.")
-    images, others = _list_images(source, output, options.recursive)
+
+
+def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
+    check_folders(source, output)
+    files = [*walk_files(source, output, options.recursive)]
+    images, others = [f for f in files if is_image(f)], [f for f in files if not is_image(f)]
     if not images:
         deeper = "" if options.recursive else " (--recursive also looks into its folders)"
         kinds = f" It holds {len(others):,} other files; {count_kinds(others)}." if count_kinds(others) else ""
         raise UsageError(f"There are no images in {printable(source)}{deeper}.{kinds}")
-    jobs = [Job(p, output / p.relative_to(source).parent / _name(p, options.form)) for p in images]
+    jobs = [Job(p, output / p.relative_to(source).parent / output_name(p, options.form)) for p in images]
     _check_names(jobs, output)
     return Batch(source, output, jobs, len(others), count_kinds(others), options)
 
 
-def _list_images(source: Path, output: Path, recursive: bool) -> tuple[list[Path], list[Path]]:
-    """List images by their suffix, in order, and the other files; without what systems leave behind."""
-    images: list[Path] = []
-    others: list[Path] = []
+def walk_files(source: Path, output: Path, recursive: bool) -> Iterator[Path]:
+    """Yield the files of a folder in order, without what systems leave behind and without those of the output."""
     for folder, inner, names in os.walk(source):
         inner[:] = sorted(d for d in inner if not is_left_behind(d) and not _same(Path(folder) / d, output))
-        for name in sorted(n for n in names if not is_left_behind(n)):
-            is_image = Path(name).suffix.lower() in READ
-            (images if is_image else others).append(Path(folder) / name)
+        yield from (Path(folder) / name for name in sorted(names) if not is_left_behind(name))
         if not recursive:
             break
-    return images, others
 
 
-def _name(source: Path, form: str | None) -> str:
+def is_image(file: Path) -> bool:
+    """True for a name with the suffix of images that are read."""
+    return file.suffix.lower() in READ
+
+
+def output_name(source: Path, form: str | None) -> str:
     """Name of the output, by the source's name alone: another suffix than its own is added to the whole name.
 
     A name that looks as if one had been added gets its suffix once more, so that two names never become one.

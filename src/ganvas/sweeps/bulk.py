@@ -1,0 +1,193 @@
+"""Images of a folder through a network by the workers of a Ray cluster: `map_batches` of Ray Data."""
+
+import json
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError, UserError
+from ..files import explain_failure
+from ..inference.batch import (
+    Batch,
+    FileOptions,
+    Job,
+    Outcome,
+    Work,
+    check_folders,
+    is_image,
+    output_name,
+    run_jobs,
+    walk_files,
+)
+from .cluster import WorkerOptions, call, connect, quiet_data, reason_of
+
+BATCH = 8  # images of a call: a killed worker repeats what was left of one
+BLOCK = 512  # names of a task at most
+SHARES = 32  # tasks of a worker at least, so that the last ones end together
+
+List = Callable[[], Iterator[Job]]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The images of a folder, listed while they are worked on: memory does not grow with their number."""
+
+    source: Path
+    output: Path
+    options: FileOptions
+
+    def check(self) -> None:
+        """Raise `UsageError` for what is no folder with images, and for options that a folder does not have."""
+        self.options.check()
+        self.options.check_no_film(self.source)
+        if not self.source.is_dir():
+            raise UsageError(f"--on ray is for folders of images, and {self.source} is none; leave it out.")
+        check_folders(self.source, self.output)
+
+    def __call__(self) -> Iterator[Job]:
+        for file in filter(is_image, walk_files(self.source, self.output, self.options.recursive)):
+            name = output_name(file, self.options.form)
+            yield Job(file, self.output / file.relative_to(self.source).parent / name)
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """A job on a cluster: what is listed, what is done with it, and by how many workers."""
+
+    jobs: List
+    open_work: Callable[[], Work]
+    output: Path
+    options: FileOptions
+    workers: WorkerOptions
+
+    def about(self) -> dict[str, Any]:
+        """The description of the model, as a worker has it; raises the `UserError` that loading it ends in."""
+        connect()
+        return call(describe, self.open_work, os.getcwd(), self.workers)
+
+    def run(self) -> Iterator[dict[str, Any]]:
+        """Yield the outcome of every image as the JSON answer has it, in the order in which they are known.
+
+        An image is written whole or not at all, and once: what a lost worker had written is not done again.
+        Raises `UserError` if the cluster cannot go on.
+        """
+        connect()
+        with explain_failure(self.output):
+            self.output.mkdir(parents=True, exist_ok=True)
+            since = time_there(self.output)
+        for block in stream(self.jobs, self.workers, Worker, self.open_work, self.options, since, os.getcwd()):
+            yield from map(json.loads, block["outcome"].to_pylist())
+
+
+def stream(jobs: List, workers: WorkerOptions, worker: type, *arguments: Any) -> Iterator[Any]:
+    """Yield what workers, built from arguments in processes of their own, return for tables of names.
+
+    A lost worker is started again, and does its task again from the beginning.
+    """
+    import ray.data
+
+    quiet_data()
+    names = ray.data.read_datasource(
+        source_of(jobs, workers.count),
+        override_num_blocks=1,
+        num_cpus=0,  # it would wait for the workers, which wait for names
+    )
+    pool = ray.data.ActorPoolStrategy(size=workers.count)
+    options = {"fn_constructor_args": arguments, "batch_size": BATCH, "batch_format": "pyarrow", "compute": pool}
+    done = names.map_batches(worker, **options, **workers.resources())
+    try:
+        with warnings.catch_warnings(action="ignore"):  # it takes the only source of names for the only task
+            yield from done.iter_batches(batch_size=None, batch_format="pyarrow")
+    except (ray.exceptions.RayError, RuntimeError, OSError) as problem:
+        raise UserError(f"The workers cannot go on: {reason_of(problem)}. --resume does what is left.") from None
+
+
+class Worker:
+    """The work, opened once in a process of its own, done for a few images at a time."""
+
+    def __init__(self, open_work: Callable[[], Work], options: FileOptions, since: float, folder: str):
+        os.chdir(folder)
+        self.work, self.options, self.since = open_work(), options, since
+
+    def __call__(self, names: Any) -> Any:
+        import pyarrow
+
+        pairs = zip(names["source"].to_pylist(), names["output"].to_pylist())
+        jobs = [Job(Path(os.fsdecode(source)), Path(os.fsdecode(output))) for source, output in pairs]
+        answers = [json.dumps(outcome.as_dict()) for outcome in self.outcomes(jobs)]
+        return pyarrow.table({"outcome": answers})
+
+    def outcomes(self, jobs: list[Job]) -> Iterator[Outcome]:
+        """The outcomes of images; one that a lost worker wrote is done."""
+        before = [job for job in jobs if is_written(job.output, self.since)]
+        yield from (Outcome(job, "done") for job in before)
+        left = [job for job in jobs if job not in before]
+        batch, work = Batch(Path(), Path(), left, options=self.options), self.work
+        yield from run_jobs(batch, work.change, None, work.size, work.source_type)
+
+
+def describe(open_work: Callable[[], Work]) -> dict[str, Any]:
+    """The description of the work, without the lists that grow while it goes on, empty still."""
+    return {name: value for name, value in open_work().about.items() if value != []}
+
+
+def is_written(file: Path, since: float) -> bool:
+    """True for a file that was written after a time."""
+    try:
+        return file.stat().st_mtime >= since
+    except OSError:
+        return False
+
+
+def time_there(folder: Path) -> float:
+    """The time by the clock that files in a folder are dated by, which may be another machine's.
+
+    It is later than the date of every file that is there already: this waits for the next tick of that clock.
+    """
+
+    def date() -> float:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".ganvas-") as file:
+            return os.stat(file.name).st_mtime
+
+    before = date()
+    while (now := date()) <= before:
+        time.sleep(0.001)
+    return now
+
+
+def source_of(jobs: List, workers: int) -> Any:
+    """Jobs as a source of Ray Data that lists in a task of its own, while the first ones are at work already."""
+    from ray.data.datasource import Datasource, ReadTask
+
+    class Names(Datasource):
+        def estimate_inmemory_data_size(self) -> int | None:
+            return None
+
+        def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[Any]:
+            return [ReadTask(lambda: blocks_of(jobs(), workers), metadata_of_unknown())]
+
+    return Names()
+
+
+def metadata_of_unknown() -> Any:
+    """The metadata of a block before it is listed."""
+    from ray.data.block import BlockMetadata
+
+    return BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
+
+
+def blocks_of(jobs: Iterator[Job], workers: int) -> Iterator[Any]:
+    """Yield the names as tables: small ones at first, larger ones where there are many."""
+    import pyarrow
+
+    listed = 0
+    while part := list(islice(jobs, max(BATCH, min(listed // (SHARES * workers), BLOCK)))):
+        listed += len(part)
+        names = {key: [os.fsencode(getattr(job, key)) for job in part] for key in ("source", "output")}
+        yield pyarrow.table({key: pyarrow.array(values, pyarrow.binary()) for key, values in names.items()})
