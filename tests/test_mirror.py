@@ -189,6 +189,32 @@ def test_addresses_that_cannot_be_written_are_refused(address, sentence, memory)
         train(address)
 
 
+def test_where_files_grow_they_are_renamed_when_they_are_whole(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "one"))
+    place, heard = f"local://{tmp_path}/bucket/run", []
+    first = train(place, images=8)
+    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "two"))
+    monkeypatch.setattr(type(fsspec.filesystem("local")), "mv", lambda self, a, b: (heard.append(b), os.replace(a, b)))
+    assert weights_hash(train(place, images=8, resume=True)) == weights_hash(first)
+    assert any(name.endswith("report.html") for name in heard)
+    assert not list((tmp_path / "bucket").rglob("*.part"))
+
+
+def test_a_start_that_could_not_write_is_no_run(memory, monkeypatch):
+    system, _ = memory
+    pipe = type(system).pipe_file
+
+    def refuse(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(type(system), "pipe_file", refuse)
+    with pytest.raises(UserError, match="not allowed"):
+        train(images=8)
+    monkeypatch.setattr(type(system), "pipe_file", pipe)
+    train(images=8)
+    assert "state/000000000008.pt" in names(system)
+
+
 def test_what_a_storage_answers_is_one_sentence(memory, monkeypatch):
     system, _ = memory
 

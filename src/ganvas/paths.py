@@ -47,7 +47,10 @@ def as_address(given: str | os.PathLike[str]) -> str | None:
     """The address `s3://bucket/run` that a text, or the `Path` made of it, stands for; None for a path."""
     slashes = "/" if isinstance(given, Path) else "//"
     match = re.match(rf"([A-Za-z][A-Za-z0-9+.-]+):{slashes}/*(.*)", os.fspath(given), re.DOTALL)
-    return None if match is None else f"{match[1].lower()}://{match[2]}"
+    if match is None:
+        return None
+    root = "/" if match[1].lower() == "local" else ""  # the only kind whose rest is a path from the root
+    return f"{match[1].lower()}://{root}{match[2]}"
 
 
 def refuse_address(given: str | os.PathLike[str], option: str = "The path") -> None:

@@ -11,6 +11,7 @@ from ..errors import UsageError, UserError, printable
 
 T = TypeVar("T")
 
+OBJECTS = {"s3", "gs", "gcs", "abfs", "az", "oss", "oci", "memory"}  # storage of whole objects
 SECONDS = 10.0  # within which an address has to answer for the first time
 S3_OPTIONS = {"connect_timeout": 3, "read_timeout": 60, "retries": {"max_attempts": 2}}
 NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "TokenRetrievalError"}
@@ -150,25 +151,28 @@ class Store:
     def write(self, name: str, content: bytes) -> None:
         """Write a small file."""
         with explain_remote(f"{self.address}/{name}"):
+            self._make_folder(name)
             self.system.pipe_file(self.path(name), content)
 
     def send(self, names: Iterable[str], folder: Path) -> None:
-        """Write files of a folder, one after another in this order."""
+        """Write files of a folder, one after another in this order; each appears whole."""
         for name in names:
             with explain_remote(f"{self.address}/{name}"):
-                if "memory" not in self.system.protocol and not self._puts_whole():
-                    self.system.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
+                self._make_folder(name)
+                if self._puts_whole():
+                    self.system.put_file(str(folder / name), self.path(name))
+                else:
                     self.system.put_file(str(folder / name), self.path(f"{name}.part"))
                     self.system.mv(self.path(f"{name}.part"), self.path(name))
-                else:
-                    self.system.put_file(str(folder / name), self.path(name))
+
+    def _make_folder(self, name: str) -> None:
+        if not self._puts_whole():
+            self.system.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
 
     def _puts_whole(self) -> bool:
         """True for object storage, where a file appears whole or not at all."""
         protocol = self.system.protocol
-        return bool(
-            {"s3", "gs", "gcs", "abfs", "az", "oss", "oci"} & {*([protocol] if isinstance(protocol, str) else protocol)}
-        )
+        return not OBJECTS.isdisjoint([protocol] if isinstance(protocol, str) else protocol)
 
     def fetch(self, names: Iterable[str], folder: Path) -> None:
         """Read files into a folder."""

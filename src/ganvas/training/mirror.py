@@ -71,7 +71,7 @@ class Mirror:
                 " Nothing was changed."
             )
         mark, here = self.store.read(MARK) if names else None, self._local_mark()
-        if mark == here and Run(self.folder).exists():  # what is here is as new, or newer
+        if mark == here and Run(self.folder).states():  # what is here is as new, or newer
             if not resume:
                 raise UsageError(
                     f"{self.folder} is this run and was not mirrored; add --resume to send it, or remove it."
