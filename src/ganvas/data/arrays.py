@@ -32,12 +32,23 @@ PURPOSE = "an array of numbers"
 CHUNK = 64  # images converted at a time
 
 
+Sizes = tuple[Counter[tuple[int, int]], int]  # how many images of each (height, width), and their channels
+
+
 def write_images(
-    file: Path, images: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type, options: SourceOptions
+    file: Path, images: Iterable[np.ndarray], shape: tuple[int, ...] | Sizes, dtype: type, options: SourceOptions
 ) -> list[str]:
-    """Write images of `shape` (N, H, W, C) to an .npy file at the resolution of `options`; returns notes."""
-    count, height, width, channels = shape
-    size, notes = choose_resolution(Counter({(height, width): count}), options.resolution, options.name)
+    """Write images of `shape` (N, H, W, C), or of several sizes, to an .npy file at the resolution of `options`.
+
+    Returns notes.
+    """
+    if isinstance(shape[0], Counter):
+        sizes, channels = shape[0], shape[1]
+    else:
+        count, height, width, channels = shape
+        sizes = Counter({(height, width): count})
+    count = sizes.total()
+    size, notes = choose_resolution(sizes, options.resolution, options.name)
     with ArrayWriter(file, (*size, channels), dtype) as rows:
         for done, image in enumerate(images, 1):
             scaled = scale_and_crop(image, size)
@@ -59,7 +70,9 @@ def open_arrays(path: Path, options: SourceOptions) -> Dataset:
 
     def build(file: Path) -> Annotations:
         images, notes = _channels_last(_load(path, IMAGE_KEYS), path)
-        dtype, convert, assumptions = _conversion(images, path, options.levels)
+        dtype, convert, assumptions = choose_conversion(
+            images.dtype, images.shape[3], _limits(images), path=path, levels=options.levels
+        )
         annotations = _read_labels(labels, len(images), path)
         converted = (convert(p) for i in range(0, len(images), CHUNK) for p in np.asarray(images[i : i + CHUNK]))
         sized = write_images(file, converted, images.shape, dtype, options)
@@ -131,20 +144,23 @@ def _channels_last(images: np.ndarray | None, path: Path) -> tuple[np.ndarray, l
     return images.transpose(0, 2, 3, 1), [f"the array is read as (N, C, H, W){which}"]
 
 
-def _conversion(images: np.ndarray, path: Path, levels: Levels | None) -> tuple[type, Conversion, list[str]]:
-    """Stored dtype, the function that converts images to it, and notes on what is assumed."""
-    if levels and images.dtype.kind in "iufb":
-        dtype = np.uint16 if images.dtype != np.uint8 and images.shape[3] == 1 else np.uint8
+def choose_conversion(
+    own: np.dtype, channels: int, limits: tuple[float, float], *, path: Path, levels: Levels | None
+) -> tuple[type, Conversion, list[str]]:
+    """Stored dtype, the function that converts images to it, and notes on what is assumed.
+
+    `own` is the type of the numbers, `limits` their smallest and largest.
+    """
+    if levels and own.kind in "iufb":
+        dtype = np.uint16 if own != np.uint8 and channels == 1 else np.uint8
         return dtype, lambda p: stretch(p, levels) if dtype == np.uint16 else to_8bit(stretch(p, levels)), []
-    if images.dtype == np.uint8:
+    if own == np.uint8:
         return np.uint8, lambda p: p, []
-    if images.dtype == np.uint16 and images.shape[3] == 1:
+    if own == np.uint16 and channels == 1:
         return np.uint16, lambda p: p.astype(np.uint16), []
-    if images.dtype == np.uint16:
+    if own == np.uint16:
         return np.uint8, to_8bit, ["16 bits reduced to 8"]
-    kind, low, high = images.dtype.kind, 0.0, 0.0
-    if kind in "iufb":
-        low, high = float(images.min()), float(images.max())
+    kind, (low, high) = own.kind, limits
     if reach := usual_range(kind, low, high):
         name = "levels from 0 to 255" if reach[1] == 255 else f"[{reach[0]:g}, 1] and kept with 8 bits"
         black, step = reach[0], 255 / (reach[1] - reach[0])
@@ -152,11 +168,18 @@ def _conversion(images: np.ndarray, path: Path, levels: Levels | None) -> tuple[
         if reach[1] == 255:
             return np.uint8, _round_levels, [note]
         return np.uint8, lambda p: _round_levels((p.astype(np.float64) - black) * step), [note]
-    content = f"{images.dtype} from {low:g} to {high:g}" if kind in "iufb" else str(images.dtype)
+    content = f"{own} from {low:g} to {high:g}" if kind in "iufb" else str(own)
     raise UserError(
         f"{path} holds {content}; images are uint8, uint16, or numbers in [0, 1] or [-1, 1]; for others"
         " give the range from black to white: --data levels:LOW:HIGH:PATH."
     )
+
+
+def _limits(images: np.ndarray) -> tuple[float, float]:
+    """The smallest and largest number, where these decide how it is read."""
+    if images.dtype.kind not in "iufb" or images.dtype in (np.uint8, np.uint16):
+        return 0.0, 0.0
+    return float(images.min()), float(images.max())
 
 
 def _round_levels(image: np.ndarray) -> np.ndarray:

@@ -170,6 +170,24 @@ def combine(
     return replace(bare, sources=source.images, skipped=skipped, fingerprint=combined)
 
 
+def combine_in_order(source: Dataset, target: Dataset, name: str) -> Dataset | None:
+    """Pair the images of two data sets in their order; None if no whole factor leads from one's size to the other's.
+
+    Raises `UserError` for different numbers of images, aspect ratios, and for points.
+    """
+    if "points" in (source.facts.kind, target.facts.kind):
+        raise UserError(f"{name}: pairs are of images, and one side is points; give images.")
+    if len(source) != len(target):
+        raise UserError(f"{name}: {len(source):,} sources and {len(target):,} targets are no pairs; give equally many.")
+    (height, width), (tall, wide) = source.facts.resolution, target.facts.resolution
+    if abs(height * wide - width * tall) > max(height, width, tall, wide):
+        raise UserError(f"{name}: sources are {width}x{height} and targets {wide}x{tall}, which is another shape.")
+    if tall % height or wide % width or tall // height != wide // width:
+        return None
+    notes = [*dict.fromkeys([*target.notes, *(f"sources: {note}" for note in source.notes)])]
+    return combine("pairs", source, replace(target, paired=True), name, notes, [*source.skipped, *target.skipped])
+
+
 def combine_unpaired(source: Dataset, target: Dataset, *, name: str) -> Dataset:
     """Combine two data sets of one size whose images are not paired.
 

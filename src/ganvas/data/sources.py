@@ -26,12 +26,13 @@ from .hub import HUB, fetch_data
 from .idx import is_idx, open_idx
 from .masks import open_with_masks
 from .mixture import MIX, open_mixture, parse_mixture
-from .pairs import combine_fingerprints, combine_unpaired, open_halves, open_pairs
+from .pairs import combine_fingerprints, combine_in_order, combine_unpaired, open_halves, open_pairs
 from .parquet import open_parquet
 from .patches import open_paired_patches, open_patches
 from .shard_index import LocalShards, open_shards
 from .shards import BRACES, choose_split, expand_braces
 from .stacked_mnist import COUNT, open_stacked
+from .stacks import STACK, SUFFIXES, Pages, open_channels, split_stack
 from .tables import SUFFIXES as TABLES
 from .toy import CURVES, MIXTURES, open_toy
 
@@ -117,8 +118,12 @@ def open_saved(name: str, fingerprint: str | None, labels: int | None, seed: int
 def _open_patches(window: tuple[int, int], options: SourceOptions) -> Dataset | None:
     """Open a folder, a zip, or a pair of them for random crops; None for any other source."""
     name, pair = options.name, re.fullmatch(PAIR, options.name, re.DOTALL)
-    if pair:
+    if pair and _are_files(*pair.groups()):
         return open_paired_patches(open_pair_tree(pair[1], options), open_pair_tree(pair[2], options), window, options)
+    if pair:
+        return None
+    if name.startswith("pages:"):
+        return open_patches(open_pair_tree(name, options), window, options)
     path = _local_path(_split_levels(name)[1], options)
     if not (path.is_dir() and not is_idx(path)) and not (path.is_file() and path.suffix.lower() == ".zip"):
         return None
@@ -171,8 +176,47 @@ def _open_with_masks(options: SourceOptions, image: str, mask: str) -> Dataset:
     return open_with_masks(open_pair_tree(image, options), open_pair_tree(mask, options), options)
 
 
+def _open_stack(options: SourceOptions, kind: str, rest: str) -> Dataset:
+    """Open TIFFs whose pages are images, or channels of one image each."""
+    if kind == "pages":
+        return open_tree(open_pair_tree(f"pages:{rest}", options), options)
+    levels, base = _split_levels(rest)
+    return open_channels(_existing_path(base, options), levels, options)
+
+
+def _are_files(*names: str) -> bool:
+    """True if all names are those of folders, zips or pages, whose images are matched by name."""
+    return not any(map(_is_ordered, names))
+
+
+def _is_ordered(name: str) -> bool:
+    """True for an array, and for another source whose images have no names."""
+    base = _split_levels(name)[1]
+    if stack := split_stack(base):
+        return stack[0] == "channels"
+    combined = any(re.fullmatch(pattern, base, re.DOTALL) for pattern, _ in COMBINATIONS)
+    return combined or base in BUILT_IN or base.lower().endswith((".npy", ".npz"))
+
+
+def _open_pair(options: SourceOptions, source: str, target: str) -> Dataset:
+    """Open pairs from folders, zips or pages by name, or from arrays and other sources in order."""
+    if _are_files(source, target):
+        return open_pairs(open_pair_tree(source, options), open_pair_tree(target, options), options)
+    right = _open_part(target, options)
+    left = _open_part(source, replace(options, resolution=OWN))
+    if combined := combine_in_order(left, right, options.name):
+        return combined
+    size = replace(options, resolution=right.facts.resolution)
+    combined = combine_in_order(_open_part(source, size), right, options.name)
+    assert combined is not None
+    return combined
+
+
 def open_pair_tree(name: str, options: SourceOptions) -> Tree:
-    """Open a folder or a zip as a tree of files."""
+    """Open a folder, a zip or the pages of TIFFs as a tree of files."""
+    if (stack := split_stack(name)) and stack[0] == "pages":
+        levels, base = _split_levels(stack[1])
+        return Pages(_existing_path(base, options), options.name, levels)
     levels, base = _split_levels(name)
     path = _local_path(base, options)
     if path.is_dir():
@@ -189,10 +233,11 @@ COMBINATIONS: list[tuple[str, Callable[..., Dataset]]] = [  # called with the op
     (LEVELS, _open_levels),
     (HUB, lambda o, name, split: _open_hub(o, name, split)),
     (r"stacked:(?:(\d+):)?(.+)", lambda o, n, base: open_stacked(_open_part(base, o), o, count=int(n or COUNT))),
+    (STACK, _open_stack),
     (MIX, lambda o, by_source, parts: open_mixture(o, by_source, parts, _open_part)),
     (rf"({'|'.join(DERIVED_CHANNELS)}):(.+)", _derive),
     (r"(AB|BA):(.+)", lambda o, order, path: open_halves(open_pair_tree(path, o), o, swapped=order == "BA")),
-    (PAIR, lambda o, source, target: open_pairs(open_pair_tree(source, o), open_pair_tree(target, o), o)),
+    (PAIR, _open_pair),
     (r"image=(.+),mask=(.+)", _open_with_masks),
     (r"a=(.+),b=(.+)", _open_unpaired),
 ]
@@ -230,17 +275,22 @@ def _local_path(name: str, options: SourceOptions) -> Path:
     return user_path(name, "--data")
 
 
+def _existing_path(name: str, options: SourceOptions) -> Path:
+    """The path of a source; raises `UsageError` if there is nothing."""
+    path = _local_path(name, options)
+    if not name or not path.exists():
+        near = did_you_mean(name, list(BUILT_IN))
+        raise UsageError(f"There is no data source, folder or file {name!r}.{near} {_WORKS}.")
+    return path
+
+
 def _open_named(name: str, options: SourceOptions) -> Dataset:
     """Open a source that is no combination: a path, an address, or several shards by braces."""
     if _is_remote(name):
         return _open_remote(name, options)
     if BRACES.search(name) and not os.path.exists(name):
         return open_shards(LocalShards([user_path(part, "--data") for part in expand_braces(name)]), options)
-    path = user_path(name, "--data")
-    if not name or not path.exists():
-        near = did_you_mean(name, list(BUILT_IN))
-        raise UsageError(f"There is no data source, folder or file {name!r}.{near} {_WORKS}.")
-    return _open_path(path, options)
+    return _open_path(_existing_path(name, options), options)
 
 
 def _open_remote(address: str, options: SourceOptions) -> Dataset:
@@ -297,6 +347,9 @@ def _open_path(path: Path, options: SourceOptions) -> Dataset:
         return open_parquet([path], options)
     if suffix in TABLES:
         return open_tree(Folder(path.parent, options.levels, options.earlier), options, path.name)
+    if suffix in SUFFIXES:
+        way_out = f"pages:{path} takes its pages as images, channels:{path} as the channels of one"
+        raise UsageError(f"{options.name} is a TIFF: {way_out}.")
     if way_out := conversion([path.name], path.parent):
         raise UsageError(way_out)
     kind = kind_of_file(path)

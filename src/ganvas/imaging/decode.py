@@ -292,7 +292,11 @@ def scale_and_crop(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     def scale(part: np.ndarray) -> np.ndarray:
         return np.asarray(Image.fromarray(part).resize((w, h), Image.Resampling.LANCZOS, box=box))
 
-    if array.dtype == np.uint8:  # Pillow weights colour by alpha, so hidden colours do not bleed in
+    if array.dtype == np.uint8 and array.shape[2] in (
+        1,
+        3,
+        4,
+    ):  # Pillow weights colour by alpha, so hidden colours do not bleed in
         return scale(array[..., 0] if array.shape[2] == 1 else array).reshape(h, w, -1)
     planes = [scale(array[..., c].astype(np.float32)) for c in range(array.shape[2])]
     top_value = np.iinfo(array.dtype).max

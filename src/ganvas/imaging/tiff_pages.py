@@ -1,7 +1,8 @@
-"""The pages of a TIFF: each opened as an image of its own, or read with all its bands; and many written to one file."""
+"""The pages of a TIFF: each opened as a file of one page, or read with all its bands."""
 
 import io
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,9 +10,8 @@ import numpy as np
 
 from ..errors import BadImage
 from .bit_depth import read_samples
-from .decode import MAX_PIXELS, TIFF, apply_orientation, decoding_errors
-from .metadata import metadata_from_tags
-from .photo import Photo, open_photo
+from .decode import MAX_PIXELS, TIFF, apply_orientation, decoding_errors, read_image
+from .metadata import Metadata, metadata_from_tags
 from .quiet import quiet_log
 from .tiff import ORIENTATION, is_full, walk_directories
 
@@ -20,7 +20,7 @@ HEAD = 16  # bytes that hold the offset of the first directory
 
 
 class PageView(io.RawIOBase):
-    """A TIFF whose first directory is that of a chosen page: its header points there."""
+    """A TIFF of one page, a chosen one of another TIFF: the header points to it, and it to no other."""
 
     def __init__(self, stream: BinaryIO, offset: int):
         self.stream, self.place = stream, 0
@@ -28,7 +28,10 @@ class PageView(io.RawIOBase):
         head = bytearray(stream.read(HEAD))
         order, big = "<" if head[:2] == b"II" else ">", head[2:4] in (b"+\0", b"\0+")
         struct.pack_into(order + ("Q" if big else "I"), head, 8 if big else 4, offset)
-        self.head = bytes(head)
+        stream.seek(offset)
+        size, row, letter = (8, 20, "Q") if big else (2, 12, "H")
+        count = struct.unpack(order + letter, stream.read(size).ljust(size, b"\0"))[0]
+        self.changes = {0: bytes(head), offset + size + row * count: bytes(8 if big else 4)}  # bytes by position
 
     def readable(self) -> bool:
         return True
@@ -45,11 +48,18 @@ class PageView(io.RawIOBase):
     def tell(self) -> int:
         return self.place
 
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
+
     def readinto(self, buffer: Any) -> int:
         self.stream.seek(self.place)
         data = self.stream.read(len(buffer))
-        if self.place < HEAD:
-            data = self.head[self.place : self.place + len(data)] + data[max(HEAD - self.place, 0) :]
+        for place, change in self.changes.items():
+            first, last = max(place, self.place), min(place + len(change), self.place + len(data))
+            if first < last:
+                part = change[first - place : last - place]
+                data = data[: first - self.place] + part + data[last - self.place :]
         buffer[: len(data)] = data
         self.place += len(data)
         return len(data)
@@ -67,14 +77,6 @@ def page_offsets(file: Path) -> list[int]:
             return []
 
 
-def open_page(file: Path, offset: int) -> Photo:
-    """Decode a page in its own depth with its metadata, as `open_photo`; raises `BadImage`."""
-    with file.open("rb") as stream:
-        photo = open_photo(io.BufferedReader(PageView(stream, offset)))
-    photo.notes[:] = [note for note in photo.notes if not note.startswith("the first frame of several")]
-    return photo
-
-
 def count_bands(file: Path, offset: int) -> int:
     """The samples of a pixel in a page."""
     page, stream = _open(file, offset)
@@ -82,24 +84,31 @@ def count_bands(file: Path, offset: int) -> int:
         return int(page.samplesperpixel)
 
 
-def read_bands(file: Path, offset: int) -> Photo:
-    """Decode a page with all its bands, of which none is transparency, in the numbers of the file; raises `BadImage`.
+@dataclass(frozen=True)
+class BandPage:
+    """A page with all its bands, of which none is transparency."""
 
-    The array has any type of number, and the levels are not set.
-    """
+    array: np.ndarray  # (H, W, C) upright, of any type of number
+    metadata: Metadata
+    notes: list[str]
+
+
+def read_bands(file: Path, offset: int) -> BandPage:
+    """Decode a page with all its bands in the numbers of the file; raises `BadImage`."""
     with decoding_errors(file):
         page, stream = _open(file, offset)
         with stream:
+            tags = {tag.code: tag.value for tag in page.tags.values()}
             try:
-                array = read_samples(page, stream, MAX_PIXELS)
+                array = apply_orientation(read_samples(page, stream, MAX_PIXELS), int(tags.get(ORIENTATION, 1)))
             except BadImage:
                 if page.samplesperpixel not in (1, 3):
                     raise
-                return open_page(file, offset)  # by Pillow, which knows more codecs and palettes
-            tags = {tag.code: tag.value for tag in page.tags.values()}
+                stream.seek(0)
+                array = read_image(stream).array  # by Pillow, which knows more codecs, and palettes
+            stream.seek(0)
             metadata, notes = metadata_from_tags(tags, stream, array.shape[2], page.offset)
-    array = np.ascontiguousarray(apply_orientation(array, int(tags.get(ORIENTATION, 1))))
-    return Photo(array, neutral=False, metadata=metadata, notes=notes, kind="TIFF", bands=True)
+    return BandPage(np.ascontiguousarray(array), metadata, notes)
 
 
 @quiet_log("tifffile")

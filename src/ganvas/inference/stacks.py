@@ -4,6 +4,7 @@ The result is a file of that kind, with the same type of numbers and the same or
 """
 
 import contextlib
+import io
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -20,8 +21,8 @@ from ..errors import BadImage, UsageError, UserError, printable
 from ..files import atomic_write
 from ..imaging.encode import save_pages
 from ..imaging.levels import Levels, usual_range
-from ..imaging.photo import Photo, as_photo
-from ..imaging.tiff_pages import count_bands, open_page, page_offsets, read_bands
+from ..imaging.photo import Photo, as_photo, open_photo
+from ..imaging.tiff_pages import BandPage, PageView, count_bands, page_offsets, read_bands
 
 ARRAYS, TIFF = (".npy", ".npz"), (".tif", ".tiff")
 USUAL = (1, 3)  # channels of the networks that images, grey or RGB with or without alpha, are given to
@@ -240,18 +241,19 @@ class TiffStack:
         if self.joined:
             check_channels(sum(counts), self.channels, file)
         self.count = 1 if self.joined else len(self.offsets)
-        self.sources: list[Photo] = []
+        self.sources: list[BandPage] = []
 
     def read(self, index: int) -> Photo:
         """One page, or all of them as the channels of one image."""
         if not self.joined and self.channels in USUAL:
-            return open_page(self.file, self.offsets[index])
+            with self.file.open("rb") as stream:
+                return open_photo(io.BufferedReader(PageView(stream, self.offsets[index])))
         chosen = self.offsets if self.joined else [self.offsets[index]]
         self.sources = [read_bands(self.file, offset) for offset in chosen]
-        if len(kinds := {(photo.array.shape[:2], photo.array.dtype.str) for photo in self.sources}) > 1:
+        if len(kinds := {(page.array.shape[:2], page.array.dtype.str) for page in self.sources}) > 1:
             has = " and ".join(f"{width}x{height} {dtype}" for (height, width), dtype in sorted(kinds)[:2])
             raise BadImage(f"has pages of {has}, which are not the channels of one image")
-        array = np.concatenate([photo.array for photo in self.sources], 2)
+        array = np.concatenate([page.array for page in self.sources], 2)
         check_channels(array.shape[2], self.channels, self.file)
         levels, notes = _levels(array)
         photo, first = numbers_as_photo(array, levels, bands=True), self.sources[0]
