@@ -85,7 +85,7 @@ ENTRIES = [
     Entry("fastgan", "FACES"),
     Entry("projected", "EMOJI"),
     Entry("projected_conditional", "CIFAR"),
-    Entry("textgan", "EMOJI", "--resolution 32 --set generator.label_norm=4 --images 100000"),
+    Entry("textgan", "EMOJI", "--resolution 32 --set generator.label_norm=4 --images 70000"),
     Entry("dcgan_small", "EMOJI", "--images 200000", name="emoji"),
     Entry("dcgan_small", "FACES", "--images 100000", name="faces"),
 ]
