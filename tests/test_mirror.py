@@ -18,7 +18,7 @@ from ganvas.errors import UsageError, UserError
 from ganvas.paths import as_address
 from ganvas.run import Run, weights_hash
 from ganvas.training.mirror import HOLDER, MARK, Mirror
-from ganvas.training.recorder import Notice, Snapshot
+from ganvas.training.recorder import Finished, Notice, Snapshot
 from ganvas.training.request import TrainRequest
 
 SMALL = {"generator.width": 4, "discriminator.width": 4}
@@ -112,7 +112,11 @@ def test_states_are_sent_last_and_a_half_sent_run_continues(memory, monkeypatch,
     with pytest.raises(SystemExit):
         train()
     monkeypatch.undo()
-    assert [name.startswith("state/") for name in sent[: sent.index("state/000000000000.pt")]].count(True) == 0
+    before = sent[: sent.index("state/000000000000.pt")]
+    assert {"config.json", "model/generator.safetensors", "samples/000000000000.png"} == {*before} - {
+        "model/README.md",
+        "model/config.json",
+    }
     newest = max(name for name in names(system) if name.startswith("state/"))
     system.pipe_file(f"/bucket/run/{newest}", system.cat_file(f"/bucket/run/{newest}")[:999])
     monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "new"))
@@ -124,6 +128,19 @@ def test_states_are_sent_last_and_a_half_sent_run_continues(memory, monkeypatch,
     session.close()
     assert any("truncated" in sentence for sentence in heard)
     assert weights_hash(session.run) == weights_hash(whole)
+
+
+def test_a_machine_that_comes_back_takes_what_another_has_trained(memory, monkeypatch):
+    _, move = memory
+    stop_at(8)
+    first = os.environ["GANVAS_CACHE"]
+    move()
+    run = train(resume=True)
+    monkeypatch.setenv("GANVAS_CACHE", first)
+    heard = []
+    assert weights_hash(train(resume=True, on_event=heard.append)) == weights_hash(run)
+    assert heard == [Finished("done")]
+    assert first in str(Mirror(ADDRESS, TrainRequest("dcgan", "digits", ADDRESS).folder).folder)
 
 
 def test_whoever_comes_later_has_the_address(memory, monkeypatch, tmp_path):
