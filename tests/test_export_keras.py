@@ -374,6 +374,12 @@ def test_checkpoints_that_cannot_be_read(tmp_path):
     file.with_suffix(".data-00000-of-00001").write_bytes(data[:5000])
     with pytest.raises(UserError, match="is damaged, or its .data file beside it"):
         ganvas.load(file)
+    file.with_suffix(".data-00000-of-00001").write_bytes(data)
+    for broken in (index[100:], index.replace(b"\x12\x04\x12\x02\x08", b"\x10\x04\x12\x02\x08")):  # a shape as a number
+        assert broken != index
+        file.write_bytes(broken)
+        with pytest.raises(UserError, match="is damaged, or its .data file beside it"):
+            ganvas.load(file)
     file.write_bytes(index.replace(b"generator", b"converter"))
     file.with_suffix(".data-00000-of-00001").write_bytes(data)
     with pytest.raises(UserError, match="and no generator with its weights"):

@@ -33,11 +33,14 @@ def read_player(file: Path, player: str) -> KerasFile:
 
     Raises `UserError` for a damaged file and for one that does not have such a player.
     """
+    damage = UserError(f"{file} is damaged, or its .data file beside it; copy both again.")
     try:
         tensors = dict(_tensors(file))
-    except (IndexError, ValueError, OSError, RuntimeError):
-        raise UserError(f"{file} is damaged, or its .data file beside it; copy both again.") from None
+    except Exception:  # bytes that are no table may be read as anything
+        raise damage from None
     trained, averages = _of_player(tensors, player)
+    if trained and trained[0].ndim < 2:
+        raise damage
     if not trained:
         names = ", ".join(sorted({name.partition("/")[0] for name in tensors})) or "nothing"
         raise UserError(f"{file} holds {names}, and no {player} with its weights, which the lessons' checkpoints have.")
