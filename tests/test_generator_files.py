@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import random
@@ -23,6 +24,7 @@ from ganvas.catalog import RECIPES
 from ganvas.checkpoints.files import read_tensors
 from ganvas.checkpoints.pickles import read_generator
 from ganvas.errors import UserError
+from ganvas.imaging.grid import to_pil_images
 from ganvas.training.init_from import inherit_defaults, initialize
 
 PERSISTENCE = "torch_utils.persistence"
@@ -185,6 +187,31 @@ def test_the_command_samples_a_file(published_modules, tmp_path):
     out = CliRunner().invoke(cli.app, ["sample", str(file), "-o", str(tmp_path / "grid.png"), "--seeds", "0-3"])
     assert out.exit_code == 0, out.output
     assert (tmp_path / "grid.png").is_file()
+
+
+@pytest.mark.parametrize("kind", ["ada.pkl", "tensorflow.pkl"])
+def test_a_photo_is_projected_into_a_published_generator(kind, published_modules, tmp_path, command):
+    """An image that the file drew is one that its codes can give; tuned, the model is a folder of ours."""
+    state = {
+        key: value * (0.2 if "torgb" in key else 1) for key, value in published.ada_tensors().items()
+    }  # no clipping
+    file = WRITERS[kind](tmp_path / kind, published_modules, state)
+    own = ganvas.load(file, device="cpu", precision="fp32").sample(1, seed=1000)
+    to_pil_images(own)[0].save(tmp_path / "photo.png")
+    options = ("--steps", "60", "--loss", "pixel", "--json")
+    code, out, err = command("project", file, tmp_path / "photo.png", "-o", tmp_path / "p", *options)
+    assert code == 0, err
+    (row,) = json.loads(out)["images"]
+    assert row["psnr"] > 25
+    images = tmp_path / "edited.png"
+    code, _, err = command("edit", file, "--code", tmp_path / "p" / "codes.safetensors", "-o", images)
+    assert (code, images.is_file()) == (0, True), err
+    code, _, err = command(
+        "project", file, tmp_path / "photo.png", "-o", tmp_path / "t", *options[:4], "--tune", "--tune-steps", "2"
+    )
+    assert code == 0, err
+    tuned = ganvas.load(tmp_path / "t", device="cpu", precision="fp32").sample(1, seed=1000)
+    assert (tuned - own).abs().mean() < 0.05  # two steps from the file's
 
 
 class Calls:

@@ -21,7 +21,7 @@ from ..latent.discover import difference
 from ..latent.photos import codes_of
 from ..latent.project import FRAMES, Projection, ProjectOptions
 from ..latent.project import project as run_projection
-from ..latent.tune import save_tuned, tune
+from ..latent.tune import folder_config, save_tuned, tune
 from ..models.model import Model
 from ..paths import user_path
 from .console import console, print_table, say
@@ -88,6 +88,8 @@ def project_and_save(
     model: Model, images: Tensor, names: list[str], options: ProjectOptions, files: ProjectionFiles, tune_steps: int
 ) -> dict[str, Any]:
     """Project images, perhaps tune the model, write all files; returns what `--json` prints."""
+    if files.tune:
+        folder_config(model)  # refuses what makes no folder before it takes minutes
     stems = [Path(name).stem for name in names]
     if not files.output.suffix and len({*stems}) < len(stems):
         names = [f"{k:03d}_{name}" for k, name in enumerate(names)]

@@ -4,12 +4,17 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ..catalog import RECIPES, name_of
+from ..config import Spec
+from ..errors import UsageError
+from ..export.pth import as_checkpoint
 from ..run import Run
+from ..training.init_from_file import inherit_options
 from .codes import Codes
 from .noise import fixed_noise
 from .project import Loss, Resemblance
@@ -78,6 +83,24 @@ def _adam(
         w.sub_(RATE * (mean / (1 - 0.9**count)) / ((square / (1 - 0.999**count)).sqrt() + 1e-8))
 
 
+def folder_config(model: "Model") -> dict[str, Any]:
+    """The config of a model folder; that of a published StyleGAN2, which has none, is the recipe's with its options.
+
+    Raises `UsageError` for another file that has no config.
+    """
+    if "task" in model.config:
+        return model.config
+    checkpoint = as_checkpoint(model.task.generator)
+    recipe = RECIPES["stylegan2_conditional" if getattr(model.task, "classes", 0) else "stylegan2"]()
+    generator = recipe.task.kwargs["generator"]
+    if not isinstance(generator, Spec) or checkpoint.network != name_of(generator.target):
+        raise UsageError(
+            "A tuned model is a model folder, and this weight file is of no recipe here; leave --tune out."
+        )
+    inherit_options(recipe, checkpoint, replace=True)
+    return {"format": 1, "task": recipe.task.to_dict(), "data": model.config["data"]}
+
+
 def save_tuned(model: "Model", codes: Codes, folder: Path) -> None:
     """Write a tuned model as a model folder: weights, config and a card."""
     names = ", ".join(codes.names[:5]) + (", ..." if len(codes) > 5 else "")
@@ -87,4 +110,4 @@ def save_tuned(model: "Model", codes: Codes, folder: Path) -> None:
         " draws what it drew before, or nearly so.\n"
     )
     folder.mkdir(parents=True, exist_ok=True)
-    Run(folder).save_model(model.task.generator, model.config, card, folder)
+    Run(folder).save_model(model.task.generator, folder_config(model), card, folder)
