@@ -17,15 +17,19 @@ import io
 import itertools
 import json
 import os
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from judge import Judge
 from PIL import Image
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from judge import Judge
 
 import ganvas
 from ganvas.api import grid, open_source
