@@ -120,7 +120,7 @@ def test_a_streamed_run_resumes_exactly(workers, shards, streamed, tmp_path, mon
     monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "cache"))
     small = {"generator.width": 4, "discriminator.width": 4}
     options = {"resolution": 8, "batch": 4, "device": "cpu", "precision": "fp32", "set": small, "workers": workers}
-    options |= {"snapshot_images": 12, "images": 44, "data": str(shards)}
+    options |= {"snapshot_images": 12, "images": 44, "data": f"{shards}/{{0000..0005}}.tar"}
     whole = ganvas.train("dcgan", outdir=tmp_path / "whole", **options)
 
     def die(event):

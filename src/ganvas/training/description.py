@@ -86,7 +86,7 @@ def _config(
 
 
 def model_card(config: dict[str, Any], dataset: Dataset, task: Task) -> str:
-    """The model's README; `{images}` is filled in at every snapshot."""
+    """The model's README; `{images:,}` is filled in at every snapshot."""
     height, width = dataset.facts.resolution
     kind = "image-to-image" if task.translates else "unconditional-image-generation"
     return (

@@ -232,7 +232,7 @@ class Recorder:
         """Write the averaged generator as a model folder."""
         images = self.trainer.images
         config = {**self.model_config, "images": images}
-        self.run.save_model(self.trainer.average, config, self.card.format(images=images), folder)
+        self.run.save_model(self.trainer.average, config, self.card.replace("{images:,}", f"{images:,}"), folder)
 
     def sample(self) -> Tensor:
         """Images of the averaged generator, from the same latents (or the same images) at every snapshot."""
