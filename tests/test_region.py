@@ -324,3 +324,25 @@ def test_the_recipe_learns_from_guided_holes(tmp_path, command):
     code, out, _ = command("edit-region", *line, "--sketch", tmp_path / "s.png")
     assert (code, json.loads(out)["method"]) == (0, "guided")
     assert command("remove", *line)[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_on_guided_holes_follows_painted_colours(tmp_path):
+    """Squares of random colours in holes that hide them: only the paint tells their colour."""
+    random = np.random.default_rng(0)
+    data = np.full((256, 16, 16, 3), 128, np.uint8)
+    data[:, 4:12, 4:12] = random.integers(0, 256, (256, 1, 1, 3))
+    small = {"degradation": "guided_holes(covered=[0.3, 0.5], boxes=1.0, colours=0.8)", "discriminator": "none"}
+    small |= {"generator.net": "residual_unet(widths=[16, 24], blocks=1)", "g_optimizer.lr": 2e-3}
+    options = {"resolution": 16, "images": 16_000, "batch": 16, "device": "cpu", "precision": "fp32", "set": small}
+    run = ganvas.train("inpaint", data=data, outdir=tmp_path / "run", **options)
+    model, square = ganvas.load(run.path, device="cpu", precision="fp32"), (4, 4, 8, 8)
+    errors = {"paint": [], "nothing": []}
+    for colour in random.integers(0, 256, (8, 3)):
+        paint = np.full((16, 16, 3), colour, np.uint8)
+        results = {"paint": ganvas.edit_region(data[0], paint=paint, box=square, model=model, precision="fp32")}
+        results["nothing"] = ganvas.remove(data[0], box=square, model=model, precision="fp32")
+        for name, result in results.items():
+            errors[name].append(np.abs(result[4:12, 4:12].astype(int) - colour).mean())
+    assert np.mean(errors["paint"]) < 0.7 * np.mean(errors["nothing"]), errors
