@@ -19,6 +19,7 @@ from ..training.choice import apply_preset, find_preset
 from ..training.lock import run_holder
 from ..training.recorder import Evaluated
 from ..training.session import find_recipe, train
+from .cluster import check_place, choose_workers
 from .space import Range, defaults_in, read_space
 
 CHECKS = 5  # evaluations of a trial while it trains, by which poor ones are ended
@@ -30,36 +31,88 @@ class Pruned(Exception):
     """The trial is worse than others were at that point."""
 
 
-@dataclass
-class Tuning:
-    """One worker of a study: it draws trials, trains and measures them."""
+@dataclass(frozen=True)
+class Measure:
+    """The training of a trial and its measurement, the same for all trials but for their own options."""
 
-    study: Any
     recipe: str | Recipe
     data: str | Dataset
-    outdir: Path
-    ranges: list[Range]
     metric: str
     samples: int
     images: int | None
     minutes: float | None
     seed: int
-    options: dict[str, Any]  # of `train`, the same for all trials
+    options: dict[str, Any]  # of `train`
+
+    def __call__(self, folder: Path, own: dict[str, Any], resume: bool, report: Callable[[float, int], None]) -> float:
+        """Train a trial's run, or the rest of it, and measure it.  `report` gets the metric, and images, on the way."""
+
+        def watch(event: object) -> None:
+            if isinstance(event, Evaluated):
+                report(float(event.numbers[self.metric]), int(event.numbers.get("trained_images", 0)))
+
+        begins = not (resume and Run(folder).exists())
+        options: dict[str, Any] = {"images": self.images, "minutes": self.minutes, "resume": not begins}
+        if begins:
+            values = {**dict(self.options.get("set", {})), **own}
+            options = {**self.options, **options, "seed": self.seed, "set": values}
+            if self.images:  # by minutes the length is not known before
+                every = max(self.images // CHECKS, 1)
+                options |= {"eval_images": every, "eval_metric": self.metric, "eval_samples": min(self.samples, 1000)}
+        run = train(self.recipe if begins else None, data=self.data, outdir=folder, on_event=watch, **options)
+        numbers = evaluate(self.metric, self.data, str(run.path), samples=self.samples, seed=FIRST_SEED)
+        return float(numbers[self.metric])
+
+
+@dataclass
+class Tuning:
+    """One worker of a study: it draws trials, trains and measures them."""
+
+    study: Any
+    measure: Measure
+    outdir: Path
+    ranges: list[Range]
     notify: Callable[[str], None]
 
     def run(self, trials: int) -> None:
         """Take trials until the study has as many; first those that a killed worker left behind."""
+        for trial in self.leftovers():
+            self.take(trial, resume=True)
+        while trial := self.draw(trials):
+            self.take(trial)
+
+    def run_on(self, place: str, trials: int, workers: int | None) -> None:
+        """Take trials here, or by the workers of a Ray cluster."""
+        if place != "ray":
+            return self.run(trials)
+        from .tune_ray import run_on_ray
+
+        run_on_ray(self, trials, choose_workers(workers, self.measure.options.get("device", "auto")))
+
+    def leftovers(self) -> list[Any]:
+        """The trials that killed workers left behind."""
         from optuna.trial import Trial
 
-        for old in [t for t in self.study.get_trials(deepcopy=False) if t.state.name == "RUNNING" and self.left(t)]:
-            self.take(Trial(self.study, old._trial_id), resume=True)
-        while self.active() < trials:
-            trial = self.study.ask({one.path: one.distribution() for one in self.ranges})
-            trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
-            if self.active(before=trial.number) >= trials:  # another worker was faster
-                self.study.tell(trial, state=state("FAIL"))
-                return
-            self.take(trial)
+        running = [t for t in self.study.get_trials(deepcopy=False) if t.state.name == "RUNNING" and self.left(t)]
+        return [Trial(self.study, old._trial_id) for old in running if self.is_drawn(old)]
+
+    def is_drawn(self, trial: Any) -> bool:
+        """True for a trial with all its options; one whose worker was killed while it drew them ends as failed."""
+        if len(trial.params) < len(self.ranges):
+            self.study.tell(trial.number, state=state("FAIL"))
+            return False
+        return True
+
+    def draw(self, trials: int) -> Any:
+        """A new trial; None if the study has as many as it is to have."""
+        if self.active() >= trials:
+            return None
+        trial = self.study.ask({one.path: one.distribution() for one in self.ranges})
+        trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
+        if self.active(before=trial.number) >= trials:  # another worker was faster
+            self.study.tell(trial, state=state("FAIL"))
+            return None
+        return trial
 
     def active(self, before: int | None = None) -> int:
         """Trials that are done or at work, of those numbered below `before`."""
@@ -82,43 +135,40 @@ class Tuning:
 
     def take(self, trial: Any, resume: bool = False) -> None:
         """Train and measure one trial, and tell the study."""
-        if len(trial.params) < len(self.ranges):  # its worker was killed while it drew them
-            self.study.tell(trial, state=state("FAIL"))
-            return
-        self.notify(f"Trial {trial.number}: {describe_values(trial.params)}")
+
+        def report(value: float, images: int) -> None:
+            trial.report(value, images)
+            if trial.should_prune():
+                raise Pruned
+
+        self.begin(trial)
         try:
-            value = self.measure(trial, resume)
+            value = self.measure(self.folder(trial.number), trial.params, resume, report)
         except Pruned:
-            self.study.tell(trial, state=state("PRUNED"))
-            return self.notify(f"Trial {trial.number}: ended early, worse than the median of the others")
+            return self.prune(trial)
         except UserError as problem:
-            trial.set_user_attr("error", str(problem))
-            self.study.tell(trial, state=state("FAIL"))
-            return self.notify(f"Trial {trial.number} failed: {problem}")
+            return self.fail(trial, str(problem))
+        self.complete(trial, value)
+
+    def begin(self, trial: Any) -> None:
+        """Say which options a trial has."""
+        self.notify(f"Trial {trial.number}: {describe_values(trial.params)}")
+
+    def complete(self, trial: Any, value: float) -> None:
+        """Tell the study the result of a trial."""
         self.study.tell(trial, value)
-        self.notify(f"Trial {trial.number}: {self.metric} {value:.4g}")
+        self.notify(f"Trial {trial.number}: {self.measure.metric} {value:.4g}")
 
-    def measure(self, trial: Any, resume: bool) -> float:
-        """Train a trial's run, or the rest of it, and measure it; raises `Pruned`."""
+    def prune(self, trial: Any) -> None:
+        """Tell the study that a trial ended early."""
+        self.study.tell(trial, state=state("PRUNED"))
+        self.notify(f"Trial {trial.number}: ended early, worse than the median of the others")
 
-        def watch(event: object) -> None:
-            if isinstance(event, Evaluated):
-                trial.report(float(event.numbers[self.metric]), int(event.numbers.get("trained_images", 0)))
-                if trial.should_prune():
-                    raise Pruned
-
-        folder = self.folder(trial.number)
-        begins = not (resume and Run(folder).exists())
-        options: dict[str, Any] = {"images": self.images, "minutes": self.minutes, "resume": not begins}
-        if begins:
-            values = {**dict(self.options.get("set", {})), **trial.params}
-            options = {**self.options, **options, "seed": self.seed, "set": values}
-            if self.images:  # by minutes the length is not known before
-                every = max(self.images // CHECKS, 1)
-                options |= {"eval_images": every, "eval_metric": self.metric, "eval_samples": min(self.samples, 1000)}
-        run = train(self.recipe if begins else None, data=self.data, outdir=folder, on_event=watch, **options)
-        numbers = evaluate(self.metric, self.data, str(run.path), samples=self.samples, seed=FIRST_SEED)
-        return float(numbers[self.metric])
+    def fail(self, trial: Any, reason: str) -> None:
+        """Tell the study why a trial has no result."""
+        trial.set_user_attr("error", reason)
+        self.study.tell(trial, state=state("FAIL"))
+        self.notify(f"Trial {trial.number} failed: {reason}")
 
 
 def tune(
@@ -134,6 +184,8 @@ def tune(
     samples: int = 2000,
     seed: int = 0,
     storage: str | None = None,
+    on: str = "local",
+    workers: int | None = None,
     notify: Callable[[str], None] = lambda sentence: None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -141,24 +193,32 @@ def tune(
 
     `space` are ranges as `g_optimizer.lr=log(1e-4,1e-2)`, by default `tune_space`; the first trial has the recipe's
     own values.  The study is `outdir/study.db`, or in `storage`, any database of Optuna's, which several workers may
-    share; a killed call goes on where it stopped.  Returns the best trial, its options and the number of trials.
+    share; a killed call goes on where it stopped.  `on="ray"` trains `workers` trials at once on a Ray cluster.
+    Returns the best trial, its options and the number of trials.
     `options` are those of `train`.  Raises `UsageError` for a space, a metric or a study that does not fit.
     """
     optuna = import_optuna()
+    check_place(on, workers)
     check_numbers(trials, images, minutes)
     name, built = built_recipe(recipe, options)
     ranges = read_space(built, space)
-    place = user_path(outdir, "--outdir")
-    with explain_failure(place):
-        (place / "trials").mkdir(parents=True, exist_ok=True)
+    place = make_folder(outdir)
     settings: dict[str, Any] = {"recipe": str(name), "metric": metric, "space": [str(one) for one in ranges]}
     settings |= {"data": str(data) if isinstance(data, str) else data.fingerprint, "images": images, "minutes": minutes}
     study = open_study(optuna, storage or f"sqlite:///{place / 'study.db'}", metric, seed, settings)
     if not study.get_trials(deepcopy=False) and (own := defaults_in(built, ranges)):
         study.enqueue_trial(own)
-    fixed = (study, recipe, data, place, ranges, metric, samples, images, minutes, seed, options, notify)
-    Tuning(*fixed).run(trials)
+    measure = Measure(recipe, data, metric, samples, images, minutes, seed, options)
+    Tuning(study, measure, place.absolute(), ranges, notify).run_on(on, trials, workers)
     return summarise(study, place, settings)
+
+
+def make_folder(outdir: str | os.PathLike[str]) -> Path:
+    """The folder of a study, created if need be."""
+    place = user_path(outdir, "--outdir")
+    with explain_failure(place):
+        (place / "trials").mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def check_numbers(trials: int, images: int | None, minutes: float | None) -> None:
