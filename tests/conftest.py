@@ -116,8 +116,11 @@ def s3(monkeypatch):
     given = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
     for name, value in (given | {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}).items():
         monkeypatch.setenv(name, value)
+    import urllib.request
+
     import s3fs
 
+    urllib.request.urlopen(f"{endpoint}/moto-api/reset", data=b"").close()  # servers of a process share their buckets
     s3fs.S3FileSystem(skip_instance_cache=True).mkdir("bucket")
     yield "s3://bucket/run"
     server.stop()
