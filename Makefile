@@ -7,6 +7,9 @@ KERAS_VENV ?= .venv-keras
 TENSORFLOW ?= tensorflow-cpu==2.21.0  # elsewhere than on Linux: TENSORFLOW=tensorflow==2.21.0
 JOBS     ?= 2  # test processes, of one thread each
 
+# Compiled modules are kept even where the environment says otherwise: tests start Python a few hundred times.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo studio test test-slow test-reach test-keras lint lint-pages types check clean
 
 $(VENV)/.ok: pyproject.toml constraints.txt

@@ -101,9 +101,12 @@ def train(entry: Entry, outdir: Path, minutes: float) -> None:
     arguments = [*entry.arguments(data, str(run.path)), "--resume", "--minutes", str(minutes - spent)]
     print(f"ganvas {shlex.join(arguments)}", flush=True)
     environment, before = os.environ | {"OMP_NUM_THREADS": "1"}, of_children()
+    child = subprocess.Popen([sys.executable, "-m", "ganvas", *arguments], env=environment)
     try:
-        subprocess.run([sys.executable, "-m", "ganvas", *arguments], check=True, env=environment)
+        if child.wait():
+            raise SystemExit(f"{entry.key} ended with exit code {child.returncode}.")
     finally:
+        child.wait()  # after Ctrl-C too: it saves, and its time is counted
         computed = processor_seconds(entry, outdir) + of_children() - before
         seconds_file(entry, outdir).write_text(f"{computed:.1f}\n")
 

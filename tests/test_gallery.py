@@ -93,9 +93,9 @@ def test_processor_time_adds_up_over_the_sessions_of_an_entry(scripts, tmp_path,
     gallery = scripts[0]
     entry = next(e for e in gallery.ENTRIES if e.key == "wgan")
     child = ["import time", "while time.process_time() < 0.3: pass"]
-    real = gallery.subprocess.run
+    real = gallery.subprocess.Popen
     monkeypatch.setattr(
-        gallery.subprocess, "run", lambda line, **how: real([sys.executable, "-c", "\n".join(child)], **how)
+        gallery.subprocess, "Popen", lambda line, **how: real([sys.executable, "-c", "\n".join(child)], **how)
     )
     gallery.train(entry, tmp_path, minutes=1.0)
     once = gallery.processor_seconds(entry, tmp_path)

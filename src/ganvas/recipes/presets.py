@@ -39,9 +39,8 @@ PAPER = Preset()
 
 FALL = "lr_schedule=linear(begin=0.5,to=0.1)"
 NO_MOMENTUM = "*.betas=[0.0,0.99]"
-# Bodies, narrow and with batches of 32: DCGAN's, and the residual ones, whose maps widen as they shrink.
+# DCGAN's bodies, narrow and with batches of 32.
 DCGAN = "*.width=32 batch=32"
-RESIDUAL = f"*.width=16 *.growth=4 batch=32 *.lr=1e-3 {NO_MOMENTUM}"
 # At 28 pixels DCGAN's discriminator has two convolutions and sees parts of a digit alone; a fully connected layer sees
 # the whole.  Rates, penalty and average are those of `dcgan_small`.
 D_DENSE = "dcgan_variant_discriminator(hidden=96,norm='none')"
@@ -51,13 +50,15 @@ FAST = f"batch=32 *.lr=2e-3 {NO_MOMENTUM} ema_images=4_000 {FALL}"
 DENSE = f"generator={G_DENSE} discriminator={D_DENSE} *.width=32 {FAST}"
 DENSE_SPECTRAL = f"generator={G_DENSE} discriminator={D_SPECTRAL} *.width=32 {FAST}"
 G_PLAIN = "generator=dcgan_generator(latent=64) generator.width=32"  # by label a dense one may draw one image a class
-LONG = "ema_images=8_000 lr_schedule=linear(begin=0.4,to=0.02) images=180_000"
+RESIDUAL = f"generator.width=16 generator.growth=4 discriminator={D_SPECTRAL} discriminator.width=32 {FAST}"
+LONG = "ema_images=10_000 lr_schedule=linear(begin=0.4,to=0.02) images=300_000"
 LAZY_R1 = "penalties=[r1(gamma=0.5,every=8)]"
 R3 = "penalties=[r1(gamma=0.5,every=8),r2(gamma=0.5,every=8)] augment=[]"
-# R3GAN's blocks and StyleGAN2's discriminator take 3 to 10 times as long a step as DCGAN's bodies of this width.
-ON_DCGAN = "generator=dcgan_generator(width=32) discriminator=dcgan_discriminator(width=32,norm='none') batch=32"
-STYLE = "generator.width=16 generator.max_width=64 generator.mapping=2 generator.mixing=0 g_penalties=[] batch=32"
-STYLE_D = "penalties=[r1(gamma=0.5,every=8)] ema_images=5_000 images=150_000"
+# R3GAN's blocks, residual and StyleGAN2's discriminators take 3 to 10 times as long a step as DCGAN's bodies.
+STYLE = (
+    f"discriminator={D_DENSE} discriminator.width=32 generator.width=16 generator.max_width=64"
+    f" generator.mapping=2 generator.mixing=0 g_penalties=[] batch=32 {LAZY_R1} ema_images=4_000 {FALL}"
+)
 PROJECTED = (
     "generator.width=16 generator.latent=64 discriminator.width=16 discriminator.max_width=64 batch=32 *.lr=5e-4"
     " ema_images=2_000 ema_ramp=0.1"
@@ -69,23 +70,23 @@ GAT = (
 ONE_THREAD = 64  # pixels
 
 TINY = {
-    "gan": "generator.width=512 discriminator.width=120 *.lr=4e-4 batch=64 images=600_000",
-    "dcgan": f"{DENSE} {LAZY_R1} images=140_000",
+    "gan": f"generator.width=512 discriminator.width=120 {FAST} {LAZY_R1} batch=64 *.lr=1e-3 images=300_000",
+    "dcgan": f"{DENSE} {LAZY_R1} {LONG}",
     "dcgan_small": "",
     "keras_dcgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
-    "lsgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
-    "hinge": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
-    "dragan": f"{DCGAN} *.lr=1e-3 penalties.0.every=4 images=150_000 {FALL}",
-    "realness": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
-    "wgan": f"{DCGAN} *.lr=5e-4 d_steps=3 images=400_000",
-    "wgan_gp": f"{ON_DCGAN} *.lr=1e-3 d_steps=2 fakes=1 penalties.0.every=4 images=300_000",
-    "sngan": f"{RESIDUAL} d_steps=1 fakes=1 images=150_000",
-    "sagan": f"{RESIDUAL} *.attention=8 images=100_000 {FALL}",
-    "biggan": "*.width=16 *.growth=4 generator.spectral=false batch=32 d_steps=1 *.lr=4e-4 ema_images=5_000"
-    " images=150_000",
-    "r3gan": f"{DENSE} {R3} {LONG}",
-    "stylegan2": f"{STYLE} discriminator=dcgan_discriminator(width=32,norm='none') {STYLE_D}",
-    "ebgan": f"{DCGAN} *.lr=1e-3 loss.margin=0.3 images=150_000 {FALL}",
+    "lsgan": f"{DENSE} {LAZY_R1} {LONG} images=400_000",
+    "hinge": f"{DENSE} {LAZY_R1} {LONG}",
+    "dragan": f"{DENSE} penalties.0.every=4 {LONG}",
+    "realness": f"{DENSE} {LAZY_R1} {LONG}",
+    "wgan": f"generator={G_DENSE} discriminator=dcgan_variant_discriminator(hidden=96,norm='batch') *.width=32 batch=32"
+    f" *.lr=5e-4 d_steps=2 {LONG}",
+    "wgan_gp": f"{DENSE} d_steps=1 fakes=1 penalties.0.every=2 {LONG} images=400_000",
+    "sngan": f"{DENSE_SPECTRAL} {G_PLAIN} d_steps=1 fakes=1 *.lr=1e-3 {LONG}",
+    "sagan": f"{RESIDUAL} generator.attention=8 *.lr=1e-3 images=80_000",
+    "biggan": f"{RESIDUAL} generator.spectral=false discriminator.head=projection d_steps=1 *.lr=1e-3 images=40_000",
+    "r3gan": f"{DENSE} {R3} {LONG} images=400_000",
+    "stylegan2": f"{STYLE} images=100_000",
+    "ebgan": f"generator={G_DENSE} *.width=32 {FAST} *.lr=1e-3 loss.margin=0.3 {LONG}",
     "began": "*.width=32 *.batch_norm=true discriminator.error=squared *.lr=5e-4 loss.gamma=1.0 loss.rate=5e-3"
     " images=150_000",
     "fastgan": "*.width=16 generator.latent=64 batch=16 *.lr=4e-4 ema_images=2_000 images=60_000",
@@ -97,9 +98,9 @@ TINY = {
     "acgan": f"{DENSE} {G_PLAIN} {LAZY_R1} discriminator.head=auxiliary_classifier images=40_000",
     "projection": f"{DENSE_SPECTRAL} {G_PLAIN} discriminator.head=projection d_steps=1 fakes=1 *.lr=1e-3 images=60_000",
     "r3gan_conditional": f"{DENSE} {G_PLAIN} {R3} discriminator.head=projection images=50_000",
-    "stylegan2_conditional": f"{STYLE} discriminator=dcgan_discriminator(width=32,norm='none',head=projection)"
-    f" {STYLE_D}",
-    "infogan": "*.width=32 *.hidden=512 batch=64 images=300_000",
+    "stylegan2_conditional": f"{STYLE} discriminator.head=projection images=60_000",
+    "infogan": f"{FAST} *.width=32 generator.hidden=0 discriminator.hidden=96 discriminator.norm='none' {LAZY_R1}"
+    f" {LONG}",
     "bigan": f"{DCGAN} encoder.width=32 *.lr=1e-3 images=150_000 {FALL}",
     "textgan": f"{DENSE} {G_PLAIN} {LAZY_R1} discriminator.head=contrastive generator.label_norm=1 text.width=32"
     " images=60_000",
