@@ -87,6 +87,7 @@ def quiet_data() -> None:
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
+    context.target_max_block_size = 1 << 10  # bytes: about ten names a task, not all names in one
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
