@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 import ganvas
 from ganvas.data.pair_files import PairFiles
@@ -108,6 +109,20 @@ def test_pairs_of_pages_by_number(tmp_path):
     assert [np.array_equal(a, b[..., None]) for a, b in zip(pairs.read(1), (small[1], large[1]))] == [True, True]
 
 
+def test_held_out_pairs_of_arrays(tmp_path):
+    """--eval-data in the order of two arrays, each at its own size and with its own channels."""
+    large, small = waves(3, 16, 16), waves(3, 8, 8, 5)
+    np.save(tmp_path / "hr.npy", large)
+    np.save(tmp_path / "lr.npy", small)
+    name = f"source={tmp_path / 'lr.npy'},target={tmp_path / 'hr.npy'}"
+    pairs = PairFiles(name, 2)
+    assert (len(pairs), pairs.names) == (2, ["00000", "00001"])
+    assert [np.array_equal(a, b) for a, b in zip(pairs.read(1), (small[1], large[1][..., None]))] == [True, True]
+    np.save(tmp_path / "lr.npy", small[:2])
+    with pytest.raises(UserError, match="2 sources and 3 targets"):
+        PairFiles(name)
+
+
 def test_training_and_translating_between_channels(tmp_path, command):
     """pix2pix from five channels to one, from arrays and from TIFFs; applied to a stack."""
     for k in range(4):
@@ -116,7 +131,8 @@ def test_training_and_translating_between_channels(tmp_path, command):
     np.save(tmp_path / "out.npy", waves(4, 8, 8))
     small = {"generator.width": 4, "generator.depth": 3, "discriminator.width": 4}
     data = f"source=channels:{tmp_path / 'in'},target={tmp_path / 'out.npy'}"
-    run = ganvas.train("pix2pix", data=data, outdir=tmp_path / "run", set=small, **TINY)
+    run = ganvas.train("pix2pix", data=data, outdir=tmp_path / "run", set=small, eval_data=data, **TINY)
+    assert Image.open(run.path / "validation" / "last.png").mode == "RGB"  # three of the five channels
     source, output = tmp_path / "in" / "0.tif", tmp_path / "b.tif"
     code, _, err = command("translate", "-i", source, "-o", output, "--model", run.path)
     assert code == 0, err

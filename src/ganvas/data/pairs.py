@@ -35,6 +35,11 @@ class FileSelection:
     def open(self, file: str) -> BinaryIO:
         return self.tree.open(file)
 
+    def read(self, index: int) -> np.ndarray:
+        """An image (H, W, C) in its own depth and channels; raises `BadImage` for a damaged file."""
+        with self.open(self.files[index]) as stream:
+            return read_image(stream, levels=self.levels).array
+
     def digest(self, files: Iterable[str] | None = None) -> str:
         return self.tree.digest(files)
 

@@ -118,7 +118,7 @@ def open_saved(name: str, fingerprint: str | None, labels: int | None, seed: int
 def _open_patches(window: tuple[int, int], options: SourceOptions) -> Dataset | None:
     """Open a folder, a zip, or a pair of them for random crops; None for any other source."""
     name, pair = options.name, re.fullmatch(PAIR, options.name, re.DOTALL)
-    if pair and _are_files(*pair.groups()):
+    if pair and are_files(*pair.groups()):
         return open_paired_patches(open_pair_tree(pair[1], options), open_pair_tree(pair[2], options), window, options)
     if pair:
         return None
@@ -184,7 +184,7 @@ def _open_stack(options: SourceOptions, kind: str, rest: str) -> Dataset:
     return open_channels(_existing_path(base, options), levels, options)
 
 
-def _are_files(*names: str) -> bool:
+def are_files(*names: str) -> bool:
     """True if all names are those of folders, zips or pages, whose images are matched by name."""
     return not any(map(_is_ordered, names))
 
@@ -200,7 +200,7 @@ def _is_ordered(name: str) -> bool:
 
 def _open_pair(options: SourceOptions, source: str, target: str) -> Dataset:
     """Open pairs from folders, zips or pages by name, or from arrays and other sources in order."""
-    if _are_files(source, target):
+    if are_files(source, target):
         return open_pairs(open_pair_tree(source, options), open_pair_tree(target, options), options)
     right = _open_part(target, options)
     left = _open_part(source, replace(options, resolution=OWN))

@@ -107,9 +107,12 @@ def _to_levels(array: np.ndarray) -> Tensor:
 
 
 def _crops(source: np.ndarray, result: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The centres of three images at one place, as 8-bit RGB of one size; pixels of a smaller source are repeated."""
+    """The centres of three images at one place, as 8-bit RGB of one size.
+
+    Of more than four channels the first three are shown; pixels of a smaller source are repeated.
+    """
     scale = max(target.shape[0] // source.shape[0], 1)
-    small = [to_channels(to_8bit(x), 3) for x in (source, result, target)]
+    small = [to_channels(to_8bit(x[..., :3] if x.shape[2] > 4 else x), 3) for x in (source, result, target)]
     small[0] = small[0].repeat(scale, 0).repeat(scale, 1)
     height, width = (min(x.shape[axis] for x in small) for axis in (0, 1))
     top, left = max(height - SIDE, 0) // 2 // scale * scale, max(width - SIDE, 0) // 2 // scale * scale

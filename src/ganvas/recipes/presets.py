@@ -79,14 +79,14 @@ TINY = {
     "dragan": f"{DENSE} penalties.0.every=4 {LONG}",
     "realness": f"{DENSE} {LAZY_R1} {LONG}",
     "wgan": f"generator={G_DENSE} discriminator=dcgan_variant_discriminator(hidden=96,norm='batch') *.width=32 batch=32"
-    f" *.lr=5e-4 d_steps=2 {LONG}",
-    "wgan_gp": f"{DENSE} d_steps=1 fakes=1 penalties.0.every=2 {LONG} images=400_000",
+    f" *.lr=5e-4 d_steps=2 ema_images=4_000 {FALL} images=200_000",
+    "wgan_gp": f"{DENSE} d_steps=1 fakes=1 penalties.0.every=2 {LONG}",
     "sngan": f"{DENSE_SPECTRAL} {G_PLAIN} d_steps=1 fakes=1 *.lr=1e-3 {LONG}",
     "sagan": f"{RESIDUAL} generator.attention=8 *.lr=1e-3 images=80_000",
     "biggan": f"{RESIDUAL} generator.spectral=false discriminator.head=projection d_steps=1 *.lr=1e-3 images=40_000",
-    "r3gan": f"{DENSE} {R3} {LONG} images=400_000",
+    "r3gan": f"{DENSE} {R3} {LONG}",
     "stylegan2": f"{STYLE} images=100_000",
-    "ebgan": f"generator={G_DENSE} *.width=32 {FAST} *.lr=1e-3 loss.margin=0.3 {LONG}",
+    "ebgan": f"generator={G_DENSE} *.width=32 {FAST} *.lr=1e-3 loss.margin=0.3 images=150_000",
     "began": "*.width=32 *.batch_norm=true discriminator.error=squared *.lr=5e-4 loss.gamma=1.0 loss.rate=5e-3"
     " images=150_000",
     "fastgan": "*.width=16 generator.latent=64 batch=16 *.lr=4e-4 ema_images=2_000 images=60_000",
