@@ -23,6 +23,7 @@ from ganvas.inference.batch import FileOptions, Job, Work, own_size  # noqa: E40
 from ganvas.sweeps.bulk import Bulk, Folder, blocks_of, stream  # noqa: E402
 from ganvas.sweeps.cluster import WorkerOptions, choose_workers, connect  # noqa: E402
 
+pytestmark = pytest.mark.slow  # run by make test-reach, which installs Ray
 TWO = WorkerOptions(2)
 SMALL = 96 << 20  # bytes that the driver may grow by over a million names, which are 200 MB as objects
 

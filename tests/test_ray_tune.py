@@ -17,6 +17,7 @@ optuna = pytest.importorskip("optuna")
 
 from ganvas.training.lock import run_holder  # noqa: E402
 
+pytestmark = pytest.mark.slow  # run by make test-reach, which installs Ray
 SMALL = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "batch=16", "--samples", "40"]
 LINE = ["tune", "dcgan_small", "--data", "digits", "--on", "ray", "--workers", "2", "--device", "cpu", *SMALL, "--json"]
 
