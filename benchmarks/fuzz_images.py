@@ -96,10 +96,10 @@ def _ours(draw) -> list[tuple[str, bytes]]:
     made = []
     for channels in (2, 3, 4):
         array = draw.integers(0, 65536, (9, 11, channels), np.uint16)
-        for name, write in (("PNG", write_png), ("TIFF", write_tiff)):
-            out = io.BytesIO()
-            write(out, array, Metadata(dpi=(72, 72), xmp=b"<x/>"))
-            made.append((f"{name} 16x{channels}", out.getvalue()))
+        metadata, png, tiff = Metadata(dpi=(72, 72), xmp=b"<x/>"), io.BytesIO(), io.BytesIO()
+        write_png(png, array, metadata)
+        write_tiff(tiff, [(array, metadata, False)])
+        made += [(f"PNG 16x{channels}", png.getvalue()), (f"TIFF 16x{channels}", tiff.getvalue())]
     return made
 
 

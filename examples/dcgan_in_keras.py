@@ -13,7 +13,6 @@ import argparse
 import os
 from pathlib import Path
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 LATENT, RATE = 100, 1e-4
 
 
@@ -78,6 +77,7 @@ def main(arguments=None):
     parser.add_argument("--init-from", type=Path, help="a generator that ganvas exported")
     parser.add_argument("--out", type=Path, default=Path("runs/keras"))
     options = parser.parse_args(arguments)
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # Keras reads it when it is imported
     data, shape = batches(options.data, (options.resolution,) * 2, options.batch)
     generator, discriminator = networks(shape, options.width)
     if options.init_from:

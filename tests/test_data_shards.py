@@ -115,7 +115,7 @@ def test_an_epoch_draws_every_image_once_and_few_shards_at_a_time(monkeypatch):
     assert np.array_equal(Order(200, 7, shards).indices(250, 50), epochs[1][50:100])
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_streamed_run_resumes_exactly(workers, shards, streamed, tmp_path, monkeypatch):
     monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "cache"))
     small = {"generator.width": 4, "discriminator.width": 4}

@@ -155,7 +155,7 @@ def test_networks_that_change_channels_neither_upscale_nor_restore(source, chann
 def test_networks_of_other_channels_before_the_first_image(tmp_path):
     network = cyclegan.Generator(width=4, blocks=1, channels=5, source_channels=5)
     with pytest.raises(UsageError, match="takes images of 5 channels, and these have 1 or 3"):
-        Enhancer(ImageModel(network, 5, "net"), PLACE)
+        Enhancer(ImageModel(network, 5, "net"), PLACE).check_channels()
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
     holes = Inpainter(ImageModel(Holes(resolution=16, channels=1), 1, "grey"), PLACE, Region(tmp_path / "a.png"))
     with pytest.raises(UserError, match="grey is for grey images, and this one has colours"):

@@ -110,7 +110,7 @@ def test_initialisation_by_name(name):
     expected = {
         "normal": 0.02,
         **dict.fromkeys(["kaiming", "he"], math.sqrt(2 / (1 + 0.2**2) / fan_in)),
-        **dict.fromkeys(["xavier", "glorot"], math.sqrt(2 / (fan_in + fan_out))),
+        **dict.fromkeys(["xavier", "glorot", "xavier_uniform"], math.sqrt(2 / (fan_in + fan_out))),
         "orthogonal": 1 / math.sqrt(fan_in),
     }[name]
     assert conv.weight.std().item() == pytest.approx(expected, rel=0.05)
