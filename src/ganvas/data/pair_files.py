@@ -77,9 +77,9 @@ def _open_sides(name: str) -> tuple[Side, Side]:
     if not pair:
         raise UsageError(f"--eval-data takes pairs of images, source=DIR,target=DIR or AB:DIR, not {name!r}.")
     if not are_files(*pair.groups()):
-        left, right = (open_source(side, resolution=OWN) for side in pair.groups())
-        combine_in_order(left, right, name)
-        return DatasetImages(left), DatasetImages(right)
+        first, second = (open_source(side, resolution=OWN) for side in pair.groups())
+        combine_in_order(first, second, name)
+        return DatasetImages(first), DatasetImages(second)
     source, target = (open_pair_tree(side, SourceOptions(name)) for side in pair.groups())
     files = match_pairs(source, target, name)
     return FileSelection(source, [s for s, _ in files]), FileSelection(target, [t for _, t in files])
