@@ -21,6 +21,14 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> None:
         torch.manual_seed(0)
 
 
+LONG = ("test_restart", "test_distributed", "test_studio_play_browser", "test_studio_pages_browser", "test_studio_api")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files whose tests take long, so that no process waits at the end for one of them."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory):
     """Nothing that a test prepares lands in the user's cache; subprocesses inherit it."""

@@ -19,6 +19,8 @@ from ganvas.data.batches import Batches
 from ganvas.data.sources import absolute_source
 from ganvas.errors import UserError
 
+pytestmark = pytest.mark.slow  # run by make test-reach
+
 PIXELS = np.random.RandomState(0).randint(0, 256, (12, 9, 8, 3), np.uint8)
 
 

@@ -90,6 +90,7 @@ def ganvas(*arguments):
     return ["-m", "ganvas", "train", *arguments]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     run = tmp_path / "run"
     common = ["--outdir", str(run), "--device", "cpu", "--precision", "fp32", "--json"]

@@ -29,6 +29,8 @@ from ganvas.models.foreign import build_network  # noqa: E402
 from ganvas.models.keras_networks import discriminator_beside, read_keras_network  # noqa: E402
 from ganvas.models.keras_steps import chain_of  # noqa: E402
 
+pytestmark = pytest.mark.slow  # run by make test-reach
+
 TINY = {"device": "cpu", "precision": "fp32"}
 FACES = {player: {**options, "width": 4} for player, options in LESSON_OF_FACES.items()}
 GENERATORS = [  # class, options: every layer and every way a label comes in

@@ -21,6 +21,8 @@ from ganvas.training.mirror import HOLDER, MARK, Mirror
 from ganvas.training.recorder import Finished, Notice, Snapshot
 from ganvas.training.request import TrainRequest
 
+pytestmark = pytest.mark.slow  # run by make test-reach
+
 SMALL = {"generator.width": 4, "discriminator.width": 4}
 TINY = {"resolution": 8, "batch": 8, "device": "cpu", "precision": "fp32", "set": SMALL, "snapshot_images": 8}
 ADDRESS = "memory://bucket/run"
