@@ -12,6 +12,7 @@ import zipfile
 import fsspec
 import numpy as np
 import pytest
+from fsspec.registry import _registry as opened
 from PIL import Image
 
 from ganvas.data import fetched, open_source, order, shard_index
@@ -145,6 +146,7 @@ def test_without_the_package_it_is_a_sentence(memory, monkeypatch):
         open_source("gs://bucket/pics")
     assert time.perf_counter() - start < 1
     monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(opened, "s3", raising=False)  # where an earlier test has opened a bucket
     with pytest.raises(UserError, match=r"pip install 'ganvas\[remote\]'"):
         open_source("s3://bucket/pics")
 
