@@ -200,7 +200,7 @@ def test_a_storage_that_fails_for_a_while_delays_the_mirror(memory, monkeypatch)
     [
         ("https://host/run", "nothing can be written there"),
         ("nonsense://bucket/run", "no kind of address"),
-        ("file:///tmp/run", "write the path: /tmp/run"),
+        ("file:///folder/run", "write the path: /folder/run"),
     ],
 )
 def test_addresses_that_cannot_be_written_are_refused(address, sentence, memory):
