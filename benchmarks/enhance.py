@@ -205,7 +205,7 @@ def compare(source: Path, output: Path, sheet: Path) -> None:
     box = (0, 0, 320, 360)
     image.paste(old.resize(new.size, Image.Resampling.BICUBIC).crop(box), (0, 0))
     image.paste(new.crop(box), (328, 0))
-    image.save(sheet)
+    image.save(sheet, quality=90)
 
 
 def main() -> None:
