@@ -5,7 +5,7 @@ BIN      := $(VENV)/bin
 PIP_ARGS ?=
 KERAS_VENV ?= .venv-keras
 TENSORFLOW ?= tensorflow-cpu==2.21.0  # elsewhere than on Linux: TENSORFLOW=tensorflow==2.21.0
-JOBS     ?= 2  # test processes, of one thread each
+JOBS     ?= 3  # test processes of one thread each; one more than two cores have, since some wait for browsers and signals
 
 # Compiled modules are kept even where the environment says otherwise: tests start Python a few hundred times.
 export PYTHONDONTWRITEBYTECODE :=

@@ -75,7 +75,7 @@ def test_tiles_are_the_whole_image_with_tta_too(name, size):
     torch.testing.assert_close(tiled, whole, rtol=1e-5, atol=1e-5)
 
 
-def picture(dtype, channels, height=20, width=30):
+def picture(dtype, channels, height=12, width=20):
     top = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
     array = np.random.default_rng(0).random((height, width, channels)) * top
     return Photo(array.astype(dtype), (0.0, float(top)), neutral=channels < 3)
@@ -92,18 +92,18 @@ def test_a_sheet_holds_every_result_as_it_is(dtype, channels, tta, tmp_path):
     assert result.array.shape[:2] == sheet.size(photo)
     assert (result.array.dtype, result.array.shape[2]) == (dtype, channels)
     assert len(shares) == 3
-    strip, place = len(result.array) - 40, 0
+    strip, place = len(result.array) - 24, 0
     for model in models:
         alone = Enhancer(model, CPU, options).photo(photo).array
-        assert np.array_equal(result.array[strip:, place : place + 60], alone)
-        place += 60 + 8
-    assert result.array[:strip, :60, 0].min() < 0.3 * photo.top  # the name
+        assert np.array_equal(result.array[strip:, place : place + 40], alone)
+        place += 40 + 8
+    assert result.array[:strip, :40, 0].min() < 0.3 * photo.top  # the name
 
 
 def test_without_a_size_all_are_as_large_as_the_largest(tmp_path):
     models = [ImageModel(network(name), 3, name) for name in NETWORKS]
     sheet = SideBySide(models, CPU, EnhanceOptions())
-    assert (sheet.scale, sheet.panel_size(picture(np.uint8, 3))) == (4, (80, 120))
+    assert (sheet.scale, sheet.panel_size(picture(np.uint8, 3))) == (4, (48, 80))
 
 
 def test_names_of_models():

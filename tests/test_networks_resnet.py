@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -26,8 +27,7 @@ def count(module):
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize("resolution", SIZES)
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("resolution", "channels"), zip(SIZES, cycle([1, 3, 4])))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_any_size_and_channels(family, resolution, channels):
     options = {"resolution": resolution, "channels": channels, "classes": 3, "width": 8, "attention": 8}

@@ -37,13 +37,13 @@ def tiny(name, folder):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Train a tiny run of 48 images without a stop, once for a recipe and precision: the run and its options."""
+    """Train a tiny run of 32 images without a stop, once for a recipe and precision: the run and its options."""
 
     @cache
     def train(name, precision="fp32"):
         folder = tmp_path_factory.mktemp("whole")
-        options = {**tiny(name, folder), "precision": precision, "snapshot_images": 24}
-        return ganvas.train(name, outdir=folder / "run", images=48, **options), options
+        options = {**tiny(name, folder), "precision": precision, "snapshot_images": 16}
+        return ganvas.train(name, outdir=folder / "run", images=32, **options), options
 
     return train
 
@@ -56,8 +56,8 @@ def test_every_recipe_trains_samples_and_loads(name, whole):
     assert {"images", "seconds", "images_per_second"} <= line.keys()
     assert any(key.startswith("g/") for key in line)
     recipe = catalog.RECIPES[name]()
-    assert line["images"] >= 48  # a step of the game draws a batch for each of the critic's
-    assert line["images"] == 48 or recipe.d_steps != 1
+    assert line["images"] >= 32  # a step of the game draws a batch for each of the critic's
+    assert line["images"] == 32 or recipe.d_steps != 1
     model = ganvas.load(run.path, device="cpu", precision="fp32")
     assert model.task.example in (run.model / "README.md").read_text()
     if not model.task.draws_images:
@@ -99,17 +99,17 @@ ELSEWHERE = ["dcgan", "stylegan2", "semigan", "cyclegan", "real_esrgan", "adain"
     [*((name, "fp32", 0) for name in catalog.RECIPES), *((name, "bf16", 2) for name in ELSEWHERE)],
 )
 def test_stopped_and_resumed_is_never_stopped(name, precision, workers, whole, tmp_path):
-    """A run of 48 images, against 24, a new start from the files, perhaps with worker processes, and 24 more.
+    """A run of 32 images, against 16, a new start from the files, perhaps with worker processes, and 16 more.
 
     That every recipe's trainer resumes in bf16 is tested without files in test_trainer.
     """
     run, options = whole(name, precision)
     torch.manual_seed(99)
     part = tmp_path / "part"
-    session = api.prepare(api.TrainRequest(name, outdir=part, images=48, **options))
+    session = api.prepare(api.TrainRequest(name, outdir=part, images=32, **options))
     for event in session:
-        if isinstance(event, Snapshot) and 24 <= event.images < 48:
-            break  # as kill -9 would: nothing is closed, the state of 24 images is the last
+        if isinstance(event, Snapshot) and 16 <= event.images < 32:
+            break  # as kill -9 would: nothing is closed, the state of 16 images is the last
     session.close()
     torch.manual_seed(123)
     resumed = ganvas.train(outdir=part, resume=True, device="cpu", workers=workers)
