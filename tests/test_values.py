@@ -128,7 +128,8 @@ def test_a_model_takes_them(model):
     assert torch.equal(frames, model.walk([0, 1], steps=2, label=0))
     for call in (lambda: model.sample(2.5), lambda: model.sample(0), lambda: model.sample_seeds(np.array([])),
                  lambda: model.sample_seeds([0.5]), lambda: model.sample_seeds(["1"]), lambda: model.sample_seeds([-1]),
-                 lambda: model.sample_seeds(3)):  # fmt: skip
+                 lambda: model.sample_seeds(3), lambda: model.sample_seeds([2**32]),
+                 lambda: model.sample(2, seed=2**32 - 1)):  # fmt: skip
         with pytest.raises(UsageError, match=r"seed|sample\("):
             call()
 

@@ -54,7 +54,7 @@ def tune(
     for step in range(1, steps + 1):
         rows = torch.randperm(len(codes), generator=source)[:ROWS]
         here = codes[rows.tolist()]
-        far = space.of_seeds(torch.randint(1 << 62, (len(rows),), generator=source).tolist())
+        far = space.of_seeds((torch.randint(1 << 62, (len(rows),), generator=source) % (1 << 32)).tolist())
         points = on_device(model, here.values.lerp(far, NEAR), here.label)
         with torch.no_grad():
             same = before.draw_exactly(*points)

@@ -259,14 +259,14 @@ class Model:
 def check_seeds(seeds: Any) -> Sequence[int]:
     """Seeds from a sequence, an array or a tensor of whole numbers; raises `UsageError` for anything else or nothing.
 
-    Seeds are from 0 to 2^63 - 1.
+    Seeds are from 0 to 2^32 - 1: torch's generator of the processor takes them modulo 2^32.
     """
     numbers = seeds if isinstance(seeds, range) else plain(seeds)
     if not isinstance(numbers, (range, list, tuple)) or not len(numbers):
         raise UsageError(f"There are no seeds to sample from: a list of whole numbers, got {seeds!r}.")
     for seed in (numbers[0], numbers[-1]) if isinstance(numbers, range) else numbers:
-        if not accepts(int, seed) or not 0 <= seed < 1 << 63:
-            raise UsageError(f"A seed is a whole number from 0 to 2^63 - 1, got {seed!r}.")
+        if not accepts(int, seed) or not 0 <= seed < 1 << 32:
+            raise UsageError(f"A seed is a whole number from 0 to 2^32 - 1, got {seed!r}.")
     return numbers
 
 

@@ -49,7 +49,7 @@ MOST_WAITING = 32  # walls that may wait for their turn
 TURNS = ThreadPoolExecutor(1, "explore")  # walls of all pages take turns; no thread of the server waits for one
 Result = TypeVar("Result")
 waiting: set[object] = set()  # requests that wait for a wall, or have it drawn
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Shelf:
