@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import signal
+import time
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -61,6 +62,18 @@ def open_negative(place: Path) -> Work:
         return replace(photo, array=255 - photo.array)
 
     return Work(change, {"model": "negative", "list": []}, own_size, None)
+
+
+def open_slow(place: Path) -> Work:
+    """Copies, which take a while; each worker leaves the names that it had."""
+
+    def change(photo: Photo, output: Path, share: object) -> Photo:
+        with (place / "log" / str(os.getpid())).open("a") as log:
+            log.write(f"{output.name}\n")
+        time.sleep(0.2)
+        return photo
+
+    return Work(change, {"model": "copy"}, own_size, None)
 
 
 def bulk(place: Path) -> Bulk:
@@ -139,6 +152,28 @@ def test_the_command_gives_what_the_local_one_gives(images, command):
     assert {f.name: f.read_bytes() for f in here.iterdir()} == {f.name: f.read_bytes() for f in there.iterdir()}
     again = ["upscale", "-i", images / "in", "-o", there, *options, "--on", "ray", "--workers", 2, "--resume"]
     assert json.loads(command(*again)[1])["skipped"] == 40
+
+
+def test_two_images_of_one_result_are_refused_before_there_is_one(images, command):
+    """Both are 07.png: a suffix is written in small letters."""
+    (images / "in/07.PNG").write_bytes((images / "in/07.png").read_bytes())
+    arguments = ["upscale", "-i", images / "in", "-o", images / "out", "--model", "bicubic"]
+    for place in ([], ["--on", "ray", "--workers", 1]):
+        code, _, err = command(*arguments, *place)
+        assert (code, "would both be written as" in err) == (2, True), err
+        assert not (images / "out").exists()
+
+
+def test_both_workers_get_names(images):
+    """Each image takes a while: one worker alone would have them all only if the other had no share."""
+    options = FileOptions()
+    folder = Folder(images / "in", images / "out", options)
+    (images / "log").mkdir()
+    work = functools.partial(open_slow, images)
+    assert len([*Bulk(folder, work, images / "out", options, TWO).run()]) == 40
+    shares = [len(file.read_text().split()) for file in (images / "log").iterdir()]
+    assert len(shares) == 2
+    assert min(shares) >= 8
 
 
 def test_what_a_worker_refuses_is_one_sentence(images, command):

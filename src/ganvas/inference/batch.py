@@ -170,7 +170,7 @@ def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
         kinds = f" It holds {len(others):,} other files; {count_kinds(others)}." if count_kinds(others) else ""
         raise UsageError(f"There are no images in {printable(source)}{deeper}.{kinds}")
     jobs = [Job(p, output / p.relative_to(source).parent / output_name(p, options.form)) for p in images]
-    _check_names(jobs, output)
+    check_names(jobs, output)
     return Batch(source, output, jobs, len(others), count_kinds(others), options)
 
 
@@ -201,7 +201,7 @@ def output_name(source: Path, form: str | None) -> str:
     return source.name + suffix if looks_added or WRITTEN.get(own) != WRITTEN[suffix] else source.stem + own
 
 
-def _check_names(jobs: Sequence[Job], output: Path) -> None:
+def check_names(jobs: Sequence[Job], output: Path) -> None:
     """Raise `UsageError` if two sources would become one file."""
     folds, sources = _folds_names(output), dict[str, Path]()
     for job in jobs:

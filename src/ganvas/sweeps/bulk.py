@@ -7,7 +7,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,18 @@ from ..inference.batch import (
     Outcome,
     Work,
     check_folders,
+    check_names,
     is_image,
     output_name,
     run_jobs,
     walk_files,
 )
-from .cluster import WorkerOptions, call, connect, quiet_data, reason_of
+from .cluster import WorkerOptions, call, connect, prepare_data, reason_of
 
 BATCH = 8  # images of a call: a killed worker repeats what was left of one
 BLOCK = 512  # names of a task at most
+MANY = 20_000  # names, from which on a task of them is large
+FEW_BYTES, MANY_BYTES = 1 << 10, 1 << 16  # of a task: about ten names, and `BLOCK`
 SHARES = 32  # tasks of a worker at least, so that the last ones end together
 
 List = Callable[[], Iterator[Job]]
@@ -55,21 +59,26 @@ class Folder:
             name = output_name(file, self.options.form)
             yield Job(file, self.output / file.relative_to(self.source).parent / name)
 
+    def check_names(self) -> None:
+        """Raise `UsageError` if two images, which are in one folder then, would become one file."""
+        for _, jobs in groupby(self(), key=lambda job: job.output.parent):
+            check_names([*jobs], self.output)
+
 
 @dataclass(frozen=True)
 class Bulk:
     """A job on a cluster: what is listed, what is done with it, and by how many workers."""
 
-    jobs: List
+    jobs: Folder
     open_work: Callable[[], Work]
     output: Path
     options: FileOptions
     workers: WorkerOptions
 
     def about(self) -> dict[str, Any]:
-        """The description of the model, as a worker has it; raises the `UserError` that loading it ends in."""
+        """The description of the model, as a worker has it; raises the `UserError` that loading or naming ends in."""
         connect()
-        return call(describe, self.open_work, os.getcwd(), self.workers)
+        return call(partial(describe, self.jobs), self.open_work, os.getcwd(), self.workers)
 
     def run(self) -> Iterator[dict[str, Any]]:
         """Yield the outcome of every image as the JSON answer has it, in the order in which they are known.
@@ -92,7 +101,7 @@ def stream(jobs: List, workers: WorkerOptions, worker: type, *arguments: Any) ->
     """
     import ray.data
 
-    quiet_data()
+    prepare_data(FEW_BYTES if sum(1 for _ in islice(jobs(), MANY)) < MANY else MANY_BYTES)
     names = ray.data.read_datasource(
         source_of(jobs, workers.count),
         override_num_blocks=1,
@@ -132,8 +141,12 @@ class Worker:
         yield from run_jobs(batch, work.change, None, work.size, work.source_type)
 
 
-def describe(open_work: Callable[[], Work]) -> dict[str, Any]:
-    """The description of the work, without the lists that grow while it goes on, empty still."""
+def describe(jobs: Folder, open_work: Callable[[], Work]) -> dict[str, Any]:
+    """The description of the work, without the lists that grow while it goes on; names are checked in the worker, too.
+
+    The driver's memory does not grow with them.
+    """
+    jobs.check_names()
     return {name: value for name, value in open_work().about.items() if value != []}
 
 

@@ -81,13 +81,13 @@ def connect() -> None:
         raise UserError(f"The Ray cluster {address} does not answer: {reason_of(problem)}.") from None
 
 
-def quiet_data() -> None:
-    """Turn off the progress bars and the log lines of Ray Data, which is imported."""
+def prepare_data(block: int) -> None:
+    """Turn off the progress bars and log lines of Ray Data, which is imported; `block` is a task's size in bytes."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
-    context.target_max_block_size = 1 << 10  # bytes: about ten names a task, not all names in one
+    context.target_max_block_size = block  # Ray joins smaller tables, and would give all names to one worker
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
