@@ -38,7 +38,7 @@ test-slow: $(VENV)/.ok-dev  ## what takes minutes
 test-reach: $(VENV)/.ok-dev  ## other formats and frameworks, every recipe of the catalogue
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e '.[dev,ray]'
 	$(BIN)/python -m pytest -q tests/test_export_*.py tests/test_mirror.py tests/test_data_remote.py tests/test_data_parquet.py -n $(JOBS) --timeout 900
-	$(BIN)/python -m pytest -q tests/test_ray*.py -k "not million" --timeout 900
+	$(BIN)/python -m pytest -q tests/test_ray*.py --timeout 900
 
 $(KERAS_VENV)/.ok: $(VENV)/.ok-dev
 	$(PY) -m venv $(KERAS_VENV)

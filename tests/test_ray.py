@@ -189,3 +189,38 @@ def test_more_workers_than_there_are_cores():
         choose_workers(cores + 1, "cpu")
     with pytest.raises(UserError, match="has 0 GPUs"):
         choose_workers(1, "cuda")
+
+
+def test_features_are_those_of_one_machine(tmp_path, command):
+    outputs = {}
+    for name, place in {"here": [], "there": ["--on", "ray", "--workers", 2]}.items():
+        code, out, err = command("features", "digits", "-o", tmp_path / f"{name}.npz", "--json", *place)
+        assert code == 0, err
+        outputs[name] = json.loads(out), np.load(tmp_path / f"{name}.npz")
+    (one, local), (two, remote) = outputs["here"], outputs["there"]
+    assert {**one, "output": ""} == {**two, "output": ""}
+    assert np.array_equal(local["labels"], remote["labels"])
+    np.testing.assert_allclose(local["features"], remote["features"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_synthesis_is_that_of_one_machine(tmp_path, command):
+    here, there = tmp_path / "here", tmp_path / "there"
+    options = ["--per-class", 3, "--json"]
+    place = ["--on", "ray", "--workers", 2]
+    assert command("synthesize", "digits", "-o", here, *options)[0] == 0
+    code, out, err = command("synthesize", "digits", "-o", there, *options, *place)
+    assert (code, json.loads(out)["written"]) == (0, 30), err
+    files = {f.relative_to(here): f.read_bytes() for f in here.rglob("*.png")}
+    assert {f.relative_to(there): f.read_bytes() for f in there.rglob("*.png")} == files
+    next(there.rglob("*.png")).unlink()
+    code, out, err = command("synthesize", "digits", "-o", there, *options, *place, "--resume")
+    assert (code, json.loads(out)["written"]) == (0, 1), err
+
+
+def test_a_synthesis_without_classes_is_refused(tmp_path, command):
+    run = tmp_path / "run"
+    train = ["--data", "digits", "--resolution", 8, "--images", 16, "--batch", 8, "--device", "cpu", "--outdir", run]
+    assert command("train", "dcgan_small", *train, "--set", "generator.width=4")[0] == 0
+    arguments = ["synthesize", run, "-o", tmp_path / "out", "--count", 4, "--copies", "--on", "ray", "--workers", 1]
+    code, _, err = command(*arguments)
+    assert (code, "classes" in err) == (2, True), err

@@ -12,12 +12,12 @@ import typer
 
 from .console import console, print_json, print_table, say
 from .help import option_group
+from .machines import On, Workers
 
 if TYPE_CHECKING:
     from ..inference.batch import Batch, FileOptions, Job, Outcome, Work
 
 option, film_option = option_group("Files"), option_group("Films and animations")
-machine_option = option_group("Machines")
 
 Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, film, stack (.npy, .tif), or a folder.")]
 
@@ -57,12 +57,8 @@ class FileArguments:
         int | None, film_option(help="Quality of the codec: smaller is more faithful.", show_default="16 for h264")
     ] = None
 
-    on: Annotated[
-        str, machine_option(help="Where a folder is worked on: local, or ray for the workers of a Ray cluster.")
-    ] = "local"
-    workers: Annotated[
-        int | None, machine_option(help="With ray: number of workers.", show_default="one a GPU, or a CPU core")
-    ] = None
+    on: On = "local"
+    workers: Workers = None
 
     def options(self, alpha: str | None = None) -> FileOptions:
         """The options of files."""

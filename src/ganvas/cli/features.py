@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from .console import Device, JsonFlag, Output, print_json, print_table, say
+from .machines import On, Workers, find_workers
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="Images, as --data of `ganvas train` takes them.")]
 Of = Annotated[str, typer.Option("--of", help="A run, or pocket, inception, vgg16 or vgg19.")]
@@ -17,6 +18,8 @@ def features(
     of: Of = "pocket",
     layers: Annotated[str, typer.Option(help="Stages of a run's discriminator: all or last.")] = "all",
     resolution: Resolution = None,
+    on: On = "local",
+    workers: Workers = None,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
@@ -29,7 +32,13 @@ def features(
 
     if layers not in ("all", "last"):
         raise UsageError(f"--layers is all or last, not {layers!r}.")
-    result = export_features(data, output, of=of, last=layers == "last", resolution=resolution, device=device)
+    options = {"of": of, "last": layers == "last", "resolution": resolution, "device": device}
+    if there := find_workers(on, workers, device):
+        from ..sweeps.parts import export_features_there
+
+        result = export_features_there(data, output, workers=there, **options)
+    else:
+        result = export_features(data, output, **options)  # type: ignore[arg-type]
     if as_json:
         return print_json(result)
     say(

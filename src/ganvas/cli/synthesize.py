@@ -1,13 +1,16 @@
 """The command that writes folders of generated images: `synthesize`."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .console import Device, JsonFlag, NoProvenance, Output, check_model, console, print_json, say
 from .help import expand_groups, option_group
+from .machines import On, Workers, find_workers
 
 option, filter_option = option_group("Images"), option_group("Samples that are refused")
 
@@ -43,6 +46,8 @@ def synthesize(
     filters: FilterArguments,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted command stopped.")] = False,
     no_provenance: NoProvenance = False,
+    on: On = "local",
+    workers: Workers = None,
     device: Device = "auto",
     as_json: JsonFlag = False,
 ) -> None:
@@ -52,12 +57,12 @@ def synthesize(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from ..latent.synthesize import synthesize as write
     from .sample import check_range
 
     check_model(run, "sample")
     check_range("--trunc", images.trunc, 0, 10)
     check_range("--seed", images.seed, 0, 2_000_000_000)
+    write = find_writer(on, workers, device)
     columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, console=console(), disable=not console().is_terminal) as bar:
         task, options = bar.add_task(""), {**vars(images), **vars(filters), "resume": resume, "device": device}
@@ -71,3 +76,15 @@ def synthesize(
         return print_json(result)
     refused = ", ".join(f"{n:,} by {name}" for name, n in result["refused"].items() if n)
     say(f"{result['images']:,} images in {result['output']}{f'; refused {refused}' if refused else ''}")
+
+
+def find_writer(on: str, workers: int | None, device: str) -> Callable[..., dict[str, Any]]:
+    """The function that writes the folder, here or on a cluster."""
+    from ..latent.synthesize import synthesize
+
+    there = find_workers(on, workers, device)
+    if there is None:
+        return synthesize
+    from ..sweeps.parts import synthesize_there
+
+    return functools.partial(synthesize_there, workers=there)

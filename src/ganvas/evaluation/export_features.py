@@ -2,15 +2,18 @@
 
 import json
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..files import atomic_write, explain_failure
 from ..paths import user_path
-from .representation import open_representation
+from .representation import Representation, open_representation
 
 
 def export_features(
@@ -21,11 +24,13 @@ def export_features(
     last: bool = False,
     resolution: str | None = None,
     device: str = "auto",
+    parts: Callable[[Representation, Dataset], Iterator[Tensor]] = Representation.parts,
 ) -> dict[str, Any]:
     """Write the features of all images of a source to an .npz; returns their number and width.
 
     It holds `features` (N, D) float32, `labels` (N,) int64 with `class_names` where there are classes, and `protocol`,
-    JSON.  Memory does not grow with the number of images.  Raises `UsageError` as `open_representation` does.
+    JSON.  Memory does not grow with the number of images.  `parts` computes the features, (n, D) at a time, in order.
+    Raises `UsageError` as `open_representation` does.
     """
     output = user_path(output, "--output")
     if output.suffix.lower() != ".npz":
@@ -40,7 +45,7 @@ def export_features(
     with explain_failure(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(output) as temporary:
-            width = _write(temporary, network.parts(data), len(data), arrays)
+            width = _write(temporary, parts(network, data), len(data), arrays)
     return {"output": str(output), "images": len(data), "width": width, **protocol}
 
 

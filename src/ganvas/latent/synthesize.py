@@ -1,7 +1,7 @@
 """`synthesize`: a folder of generated images for training classifiers, filtered by what the options name."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,9 +20,10 @@ from ..models.model import Model, load
 from ..paths import user_path
 from ..run import Run
 from .filters import ByClassifier, ByDiscriminator, Filter, NoCopies
-from .synthesis import Synthesis
+from .synthesis import Part, Synthesis
 
 PathName = str | os.PathLike[str]
+Progress = Callable[[int, int], None]
 
 
 def synthesize(
@@ -41,7 +42,8 @@ def synthesize(
     resume: bool = False,
     provenance: bool = True,
     device: str = "auto",
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
+    write: Callable[[Synthesis, Sequence[Part], Progress], dict[str, Any]] = Synthesis.write_all,
 ) -> dict[str, Any]:
     """Write generated images into one sub-folder a class; returns their number and how many samples were refused.
 
@@ -49,8 +51,9 @@ def synthesize(
     discriminator accepts (Azadi et al. 2019); `classifier` is a run that has to name the class asked for.  Samples
     that copy an image of `data` (by default, the run's training data) are refused unless `copies`.  `label` is the
     condition of every image, of a model whose labels are no classes.  `provenance`: each says that a model made it.
-    `progress(done, total)` counts images.  An interrupted call goes on with `resume`, and the images are those of an
-    uninterrupted one.  Raises `UsageError` for impossible options, `UserError` if the filters accept nothing.
+    `progress(done, total)` counts images; `write` writes the classes.  An interrupted call goes on with `resume`, and
+    the images are those of an uninterrupted one.  Raises `UsageError` for impossible options, `UserError` if the
+    filters accept nothing.
     """
     model = load(run, device=device)
     options: dict[str, Any] = {"condition": model.read_label(label), "source_type": GENERATED if provenance else None}
@@ -64,7 +67,7 @@ def synthesize(
     work.begin(settings, resume)
     result = {"output": str(work.output), "classes": {part.name: part.count for part in parts if part.name}}
     searched = any(one.name == "copies" for one in work.filters)
-    return {**result, **work.write_all(parts, progress), "copies_refused": searched, "notice": notice}
+    return {**result, **write(work, parts, progress), "copies_refused": searched, "notice": notice}
 
 
 def find_data(run: PathName, model: Model, data: str | None, needed: bool) -> tuple[Dataset | None, str]:

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -94,17 +95,41 @@ def prepare_data(block: int) -> None:
 
 def call(function: Callable[..., Any], argument: Any, folder: str, workers: WorkerOptions) -> Any:
     """The result of a function on a worker; raises the `UserError` that it ends in."""
+    return next(results(function, [argument], folder, workers, retries=3))
+
+
+def results(
+    function: Callable[[Any], Any], items: Iterable[Any], folder: str, workers: WorkerOptions, retries: int = -1
+) -> Iterator[Any]:
+    """Yield the result of a function for every item, in their order, by tasks that begin again where a worker is lost.
+
+    Two tasks a worker are in hand at most.  Raises the `UserError` that one ends in.
+    """
     import ray
 
-    def run() -> tuple[Any, UserError | None]:
+    def run(item: Any) -> tuple[Any, UserError | None]:
         os.chdir(folder)
         try:
-            return function(argument), None
+            return function(item), None
         except UserError as problem:
             return None, problem
 
+    task = ray.remote(max_retries=retries, **workers.resources())(run)
+    waiting: deque[Any] = deque()
+    for item in items:
+        waiting.append(task.remote(item))
+        if len(waiting) >= 2 * workers.count:
+            yield _answer(waiting.popleft())
+    while waiting:
+        yield _answer(waiting.popleft())
+
+
+def _answer(reference: Any) -> Any:
+    """The result of a task; raises the `UserError` that it ended in."""
+    import ray
+
     try:
-        result, problem = ray.get(ray.remote(**workers.resources())(run).remote())
+        result, problem = ray.get(reference)
     except ray.exceptions.RayError as failure:
         raise UserError(f"A worker of the Ray cluster failed: {reason_of(failure)}.") from None
     if problem is not None:
