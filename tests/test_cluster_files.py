@@ -67,7 +67,7 @@ def kill_a_worker(run, launcher):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_torchrun_starts_a_node_again(tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TRAIN]
@@ -75,14 +75,14 @@ def test_torchrun_starts_a_node_again(tmp_path):
     command.insert(command.index("-m", 2), "--max-restarts=3")
     launcher = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     kill_a_worker(run, launcher)
-    assert launcher.wait(timeout=400) == 0
+    assert launcher.wait(timeout=800) == 0
     images = trained(run)
     assert images == sorted(set(images))
     assert images[-1] == 4000
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_the_file_for_slurm_goes_on_after_a_lost_worker(tmp_path):
     """srun and scontrol are stand-ins: two tasks of one process, which end together."""
     (tmp_path / "bin").mkdir()
@@ -104,7 +104,7 @@ def test_the_file_for_slurm_goes_on_after_a_lost_worker(tmp_path):
     with (tmp_path / "err").open("w") as err:
         job = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=err)
         kill_a_worker(run, job)
-        assert job.wait(timeout=400) == 0, (tmp_path / "err").read_text()[-2000:]
+        assert job.wait(timeout=800) == 0, (tmp_path / "err").read_text()[-2000:]
     assert "Attempt 1 ended early." in (tmp_path / "err").read_text()
     images = trained(run)
     assert images == sorted(set(images))

@@ -13,6 +13,10 @@ from torch.autograd import Function
 from ..errors import UserError
 from .players import Group
 
+# Connections of a group that begins again are lost now and then; the process has to end for torchrun to try once more.
+CONNECTION = timedelta(minutes=5)
+WORK = timedelta(days=1)  # the first may decode a large folder meanwhile
+
 
 class Processes(Group):
     """Processes started by `torchrun`.
@@ -27,9 +31,12 @@ class Processes(Group):
         import torch.distributed.nn  # noqa: F401
 
         backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(days=1))  # the first may decode a large folder meanwhile
+        dist.init_process_group(backend, timeout=CONNECTION)
         # votes travel between processors, so that no step waits for a GPU
-        self.votes = dist.new_group(backend="gloo") if backend == "nccl" else None
+        self.votes = dist.new_group(backend="gloo", timeout=CONNECTION) if backend == "nccl" else None
+        for group in (dist.group.WORLD, self.votes):
+            if group is not None:
+                dist.distributed_c10d._set_pg_timeout(WORK, group)
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.device = device
 
