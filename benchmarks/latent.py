@@ -18,9 +18,10 @@ import torch
 import ganvas
 from ganvas.api import Model, open_source
 from ganvas.data.batches import iterate_once
+from ganvas.latent.codes import Codes
 from ganvas.latent.directions import Direction, move
 from ganvas.latent.discover import discover
-from ganvas.latent.project import measured, project
+from ganvas.latent.project import Encodes, measured, project
 from ganvas.latent.tune import tune
 
 DATA = Path(os.environ.get("GANVAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -35,10 +36,29 @@ def own_images(model: Model) -> dict[str, float]:
     return {"own_psnr_median": median(found), "own_psnr_least": min(found)}
 
 
+def held_out(count: int) -> torch.Tensor:
+    """The first test images of MNIST: (N, 1, 28, 28)."""
+    return next(iter(iterate_once(open_source(str(DATA / "mnist" / "t10k-images-idx3-ubyte.gz")), count)))["image"]
+
+
+def encoded_images(model: Model) -> dict[str, float]:
+    """PSNR and perceptual distance of ten held-out images drawn from the encoder's codes, without descent."""
+    images = held_out(10)
+    with torch.inference_mode():
+        values = model.task.encode(images).float()
+    codes = Codes("z", values, model.fingerprint, "the encoder's")
+    found = measured(model, codes, images, codes.check(model), 0)
+    return {
+        "random_psnr": mean(found.random_psnr),
+        "random_distance": mean(found.random_lpips),
+        "encoded_psnr": mean(found.psnr),
+        "encoded_distance": mean(found.lpips),
+    }
+
+
 def real_images(model: Model) -> dict[str, float]:
     """PSNR and perceptual distance of ten held-out images: of random codes, projected, and tuned."""
-    held_out = open_source(str(DATA / "mnist" / "t10k-images-idx3-ubyte.gz"))
-    images = next(iter(iterate_once(held_out, 10)))["image"]
+    images = held_out(10)
     result = project(model, images)
     tuned, codes = tune(model, result.codes, images)
     after = measured(tuned, codes, images, codes.check(tuned), 0)
@@ -82,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--judge", type=Path)
-    parser.add_argument("--only", choices=("own", "real", "labels"))
+    parser.add_argument("--only", choices=("own", "real", "encoder", "labels"))
     arguments = parser.parse_args()
     model = ganvas.load(arguments.run, device="cpu", precision="fp32")
     numbers: dict[str, float] = {}
@@ -90,6 +110,8 @@ def main() -> None:
         numbers |= own_images(model)
     if arguments.only in (None, "real"):
         numbers |= real_images(model)
+    if arguments.only in (None, "encoder") and isinstance(model.task, Encodes):
+        numbers |= encoded_images(model)
     if arguments.judge and arguments.only in (None, "labels"):
         judge = ganvas.load(arguments.judge, device="cpu", precision="fp32")
         (direction,) = discover(model, "labels", classifier=judge, classes=("3", "8"), samples=10_000)
