@@ -21,15 +21,22 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from resident import own_path
 
 CHILD = """
-    import json, sys, time
+    import json, sys, threading, time
     import torch
     from ganvas import api
-    from resident import Resident
+    from ganvas.training.recorder import Stepped
 
-    memory = Resident()
+    peak = 0
+    def watch():
+        global peak
+        while True:
+            with open("/proc/self/status") as status:
+                anonymous = next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
+            peak = max(peak, anonymous)
+            time.sleep(0.02)
+    threading.Thread(target=watch, daemon=True).start()
 
     folder, out, workers = sys.argv[1], sys.argv[2], int(sys.argv[3])
     started = time.perf_counter()
@@ -51,8 +58,7 @@ CHILD = """
     for _ in session: pass
     took = time.perf_counter() - started
     share = sorted(data)[len(data) // 2] / (took / len(data))
-    numbers = {"anonymous_mb": memory.megabytes, "prepare_s": round(prepared, 1), "data_share": round(share, 5)}
-    print(json.dumps(numbers))
+    print(json.dumps({"anonymous_mb": peak // 1024, "prepare_s": round(prepared, 1), "data_share": round(share, 5)}))
 """
 
 
@@ -73,7 +79,7 @@ def fill(folder: Path, count: int, side: int) -> None:
 def measure(count: int, side: int, workers: int) -> dict:
     with tempfile.TemporaryDirectory() as place:
         fill(Path(place, "images"), count, side)
-        environment = {**os.environ, "PYTHONPATH": own_path(), "GANVAS_CACHE": f"{place}/cache"}
+        environment = {**os.environ, "GANVAS_CACHE": f"{place}/cache"}
         arguments = [f"{place}/images", f"{place}/run", str(workers)]
         command = [sys.executable, "-c", textwrap.dedent(CHILD), *arguments]
         started = time.perf_counter()

@@ -7,17 +7,13 @@
 One thread; OUTDIR/NAME.seconds keeps the processor time of an entry.  Data are read from $GANVAS_DATA (mnist,
 emoji.zip, faces.zip, cifar10-train.zip), by default ../shared/data.  Each run ends by the images of its preset or
 after --minutes of training.
-The judge (benchmarks/judge.py) is trained on MNIST first.
+The judges of MNIST and CIFAR (benchmarks/judge.py) are trained first.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,45 +25,37 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import gallery_pairs
 import judge as judges
+from gallery_entry import DATA, FILES, Entry, command_of, processor_seconds, save_grid, train
 
 import ganvas
-from ganvas.api import evaluate, grid, read_records
+from ganvas.api import evaluate, read_records
 from ganvas.models.model import Model, accuracy
-from ganvas.recipes.presets import presets
-from ganvas.run import Run
 
-DATA = Path(os.environ.get("GANVAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = Path(__file__).with_name("gallery.md")  # what docs/gallery.md says before its entries
 SEEDS = range(64)  # of the samples that are shown, not chosen
-LARGEST = 60_000  # bytes of a grid
 SURE, LEAST, MOST = 0.85, 0.04, 0.20  # goals: share that the judge is sure of, shares of a class
 CAPTIONS = ["grinning face", "red heart", "cat face", "rocket", "pizza", "red apple", "blue circle", "sun"]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One row of the gallery: a recipe, the data it learns and what is said beyond its preset."""
+class JudgeRun:
+    """The judge of one data set: its run, and the images that it learns from and is tested on."""
 
-    recipe: str
-    data: str = "MNIST"
-    options: str = ""
-    preset: str = "tiny"
-    name: str = ""  # of the run; the recipe's by default
-    tried: tuple[str, ...] = ()  # what did not reach the goals, for an entry that misses them
+    run: str
+    images: int
+    hold_out: int | None = None  # images to test it on; None: MNIST's test images
 
-    @property
-    def key(self) -> str:
-        return self.name or self.recipe
-
-    def arguments(self, data: str, outdir: str) -> list[str]:
-        """The arguments of `ganvas`."""
-        line = ["train", self.recipe, "--preset", self.preset, "--data", data, "--outdir", outdir]
-        return [*line, *shlex.split(self.options)]
+    def accuracy(self, run: Path) -> float:
+        """Share of the test images that it names correctly."""
+        if self.hold_out:
+            return judges.held_out_accuracy(run)
+        return accuracy(ganvas.load(run), judges.test_images(DATA / FILES["MNIST"]))
 
 
-FILES = {"MNIST": "mnist", "EMOJI": "emoji.zip", "FACES": "faces.zip", "CIFAR": "cifar10-train.zip"}
+JUDGES = {"MNIST": JudgeRun("judge", 240_000), "CIFAR": JudgeRun("judge_cifar", 600_000, hold_out=5_000)}
 DENSE = (  # of dcgan_small with fully connected layers, after 100,000 images, by a judge that had seen half as many
     "`dcgan_small`'s networks with layers of 512 units and 62 latents: 81.0 % after 164 s",
     "the same with 256 and 128 units and 32 latents: 80.0 % after 127 s",
@@ -76,9 +64,27 @@ ENTRIES = [
     Entry("gan", tried=("the published size, 400,000 images: 1, 7 and 9 dominate",)),
     Entry("dcgan"),
     Entry("dcgan_small", options="--images 100000", tried=("three minutes, 224,032 images: 67.7 %", *DENSE)),
-    *map(Entry, ("keras_dcgan", "lsgan", "hinge", "dragan")),
+    *map(Entry, ("keras_dcgan", "lsgan", "hinge")),
+    Entry(
+        "dragan",
+        tried=(
+            "`hinge`'s networks, penalty every fourth step, 300,000 images: 73.5 %, classes missing, FD 514",
+            "the same at half the rate, penalty at every step, 60,000 images: one class",
+            "weight 1 in place of 10, 60,000 images: classes missing",
+            "Adam of 0.5 and 0.99 at a fifth of the rate, 60,000 images: one class",
+            "R1 beside it, 60,000 images: one class",
+        ),
+    ),
     Entry("realness", tried=("spectral norm in place of R1: 31.7 %, one class missing",)),
-    Entry("wgan", tried=("DCGAN's networks of 32 channels, three steps of the discriminator, 192,000 images: 42.5 %",)),
+    Entry(
+        "wgan",
+        tried=(
+            "DCGAN's networks of 32 channels, three steps of the discriminator, 192,000 images: 42.5 %",
+            "400,000 images with a rate that falls from 160,000 on to a fiftieth: 70.2 %",
+            "three steps of the discriminator, 100,000 images: 68.6 %",
+            "twice the rate, 100,000 images: 62.0 %",
+        ),
+    ),
     Entry("wgan_gp", tried=("DCGAN's networks of 32 channels, 172,160 images: a quarter could be digits",)),
     Entry("sngan", tried=("residual networks of 16 channels, 85,632 images: about half are clear",)),
     Entry("sagan", tried=("residual networks of 16 channels, 79,040 images: a tenth are digits",)),
@@ -87,55 +93,24 @@ ENTRIES = [
         "r3gan",
         tried=("180,000 images: 83.0 %", "DCGAN's networks, 60,000 images: 53.5 % by an earlier judge"),
     ),
-    Entry("stylegan2"),
+    Entry("stylegan2", tried=("a rate that falls from the half on to a tenth, 40,000 images: 29.1 %",)),
     Entry("ebgan", tried=("a generator without a dense layer, 60,000 images: 59.2 %",)),
     Entry("began"),
     *map(Entry, ("cgan", "acgan", "projection", "r3gan_conditional", "stylegan2_conditional", "infogan")),
     Entry("gat_small_conditional"),
     Entry("fastgan", "FACES"),
     Entry("projected", "EMOJI"),
-    Entry("projected_conditional", "CIFAR"),
+    Entry(
+        "projected_conditional",
+        "CIFAR",
+        "--images 20000",
+        seen="Airplanes, automobiles, birds and horses are recognisable, deer and frogs by their ground, cats and dogs"
+        " hardly; images of a class are alike, under a grain that repeats.",
+    ),
     Entry("textgan", "EMOJI", "--resolution 32 --set generator.label_norm=4 --images 70000"),
     Entry("dcgan_small", "EMOJI", "--images 200000", name="emoji"),
     Entry("dcgan_small", "FACES", "--images 100000", name="faces"),
 ]
-
-
-def train(entry: Entry, outdir: Path, minutes: float) -> None:
-    """Train one entry for at most so many minutes in all, or go on with it."""
-    run = Run(outdir / entry.key)
-    spent = read_records([run.path])[0].seconds / 60 if run.exists() else 0.0
-    if spent >= minutes:
-        return
-    data = str(DATA / FILES[entry.data])
-    arguments = [*entry.arguments(data, str(run.path)), "--resume", "--minutes", str(minutes - spent)]
-    print(f"ganvas {shlex.join(arguments)}", flush=True)
-    environment, before = os.environ | {"OMP_NUM_THREADS": "1"}, of_children()
-    child = subprocess.Popen([sys.executable, "-m", "ganvas", *arguments], env=environment)
-    try:
-        if child.wait():
-            raise SystemExit(f"{entry.key} ended with exit code {child.returncode}.")
-    finally:
-        child.wait()  # after Ctrl-C too: it saves, and its time is counted
-        computed = processor_seconds(entry, outdir) + of_children() - before
-        seconds_file(entry, outdir).write_text(f"{computed:.1f}\n")
-
-
-def of_children() -> float:
-    """Seconds of processor time of the processes that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def seconds_file(entry: Entry, outdir: Path) -> Path:
-    """Where the processor time of an entry is kept."""
-    return outdir / f"{entry.key}.seconds"
-
-
-def processor_seconds(entry: Entry, outdir: Path) -> float:
-    """Seconds of processor time of all trainings of an entry."""
-    file = seconds_file(entry, outdir)
-    return float(file.read_text()) if file.is_file() else 0.0
 
 
 def measure(entry: Entry, outdir: Path, judge: judges.Judge | None) -> dict[str, Any]:
@@ -148,7 +123,7 @@ def measure(entry: Entry, outdir: Path, judge: judges.Judge | None) -> dict[str,
         "minutes": round(processor_seconds(entry, outdir) / 60, 1),
     }
     found["diversity"] = evaluate("diversity", str(run), samples=1000)["diversity"]
-    if judge and entry.data == "MNIST":
+    if judge:
         found |= judge.measure(*judges.samples(model, judges.SAMPLES))
     return found
 
@@ -163,31 +138,12 @@ def shown(model: Model) -> Tensor:
     return torch.cat(parts)
 
 
-def save_grid(images: Tensor, file: Path) -> None:
-    """Write an 8x8 grid as WebP: lossless, or with the highest quality that fits into `LARGEST` bytes."""
-    sheet = grid(images, columns=8)
-    for quality in (None, 90, 75, 60, 45, 30, 15, 1):
-        options = {"lossless": True} if quality is None else {"quality": quality}
-        sheet.save(file, "WEBP", method=4, **options)
-        if file.stat().st_size <= LARGEST:
-            return
-    raise SystemExit(f"{file} has {file.stat().st_size} bytes, more than {LARGEST}.")
-
-
 def misses(found: dict[str, Any]) -> list[str]:
     """The goals that an entry misses, in words."""
     if "sure" not in found:
         return []
     rows = [("sure", found["sure"] >= SURE), ("least class", found["least_class"] >= LEAST)]
     return [name for name, reached in [*rows, ("most frequent class", found["most_class"] <= MOST)] if not reached]
-
-
-def command_of(entry: Entry, found: dict[str, Any]) -> str:
-    """The command of a run, with its length if that is not the preset's."""
-    line = f"ganvas {shlex.join(entry.arguments(entry.data, f'runs/{entry.key}'))}"
-    usual = presets(entry.recipe)[entry.preset].changes.get("images", "").replace("_", "")
-    shorter = "--images" not in line and usual and int(usual) != found["planned"]
-    return f"{line} --images {found['planned']}" if shorter else line
 
 
 def row(entry: Entry, found: dict[str, Any]) -> str:
@@ -214,7 +170,11 @@ def write(outdir: Path, docs: Path) -> None:
     """Write the page and its grids from what is measured."""
     (docs / "gallery").mkdir(exist_ok=True)
     results = {e: json.loads(f.read_text()) for e in ENTRIES if (f := outdir / f"{e.key}.json").is_file()}
-    lines = [PAGE.read_text(encoding="utf-8").format(**json.loads((outdir / "judge.json").read_text()))]
+    lines = [
+        PAGE.read_text(encoding="utf-8").format(
+            **{name: json.loads((outdir / f"{judge.run}.json").read_text()) for name, judge in JUDGES.items()}
+        )
+    ]
     lines += ["| | command | images | minutes | sure | classes | FD | as asked | diversity |", "|---" * 9 + "|"]
     lines += [row(entry, found) for entry, found in results.items()]
     if rest := [f"`{entry.key}`" for entry in ENTRIES if entry not in results]:
@@ -224,7 +184,9 @@ def write(outdir: Path, docs: Path) -> None:
         missing = f"Goals not reached: {', '.join(misses(found))}." if misses(found) else ""
         missing += f" Tried: {'; '.join(entry.tried)}." if missing and entry.tried else ""
         image = f"![64 samples of {entry.key}](gallery/{entry.key}.webp)"
-        lines += ["", f"## `{entry.key}`", "", image, "", missing]
+        lines += ["", f"## `{entry.key}`", "", image]
+        lines += [line for text in (missing.strip(), entry.seen) if text for line in ("", text)]
+    lines += gallery_pairs.section(outdir, docs / "gallery")
     text = "\n".join(lines).replace("\n\n\n", "\n\n").rstrip() + "\n"
     (docs / "gallery.md").write_text(text, encoding="utf-8")
 
@@ -245,21 +207,24 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="of training, for each entry")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    chosen, mnist, run = choose(asked.entries), DATA / FILES["MNIST"], asked.outdir / "judge"
+    chosen = choose(asked.entries)
+    needed = {name: judge for name, judge in JUDGES.items() if any(entry.data == name for entry in chosen)}
     if asked.command == "run":
-        judges.train(str(mnist), run)
+        for name, judge in needed.items():
+            judges.train(str(DATA / FILES[name]), asked.outdir / judge.run, judge.images, judge.hold_out)
         for entry in chosen:
             train(entry, asked.outdir, asked.minutes)
     if asked.command == "measure":
-        share = accuracy(ganvas.load(run), judges.test_images(mnist))
-        (asked.outdir / "judge.json").write_text(
-            json.dumps({"accuracy": 100 * share, "images": read_records([run])[0].planned})
-        )
-        judge = judges.Judge(run, str(mnist))
+        found = {
+            name: judges.Judge(asked.outdir / judge.run, str(DATA / FILES[name])) for name, judge in needed.items()
+        }
+        for judge in needed.values():
+            shares = {"accuracy": 100 * judge.accuracy(asked.outdir / judge.run), "images": judge.images}
+            (asked.outdir / f"{judge.run}.json").write_text(json.dumps(shares))
         for entry in (e for e in trained(asked.outdir) if e in chosen):
-            found = measure(entry, asked.outdir, judge)
-            (asked.outdir / f"{entry.key}.json").write_text(json.dumps(found))
-            print(entry.key, json.dumps(found), *misses(found), flush=True)
+            figures = measure(entry, asked.outdir, found.get(entry.data))
+            (asked.outdir / f"{entry.key}.json").write_text(json.dumps(figures))
+            print(entry.key, json.dumps(figures), *misses(figures), flush=True)
     if asked.command == "write":
         write(asked.outdir, DOCS)
 

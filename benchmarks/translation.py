@@ -93,13 +93,18 @@ def domains(place: Path, source: str) -> None:
         written(place / "held" / name, look(held))
 
 
-def pairs(run: str) -> str:
-    """Mean absolute error, in [-1, 1], and FD on the images that the run never saw."""
-    config, model = Run(Path(run)).config(), ganvas.load(run, precision="fp32", device="cpu")
+def held_pairs(run: str) -> dict[str, Tensor]:
+    """The pairs that a run held out, as it sees them."""
+    config = Run(Path(run)).config()
     data = config["data"]
     dataset = open_source(data["path"] or data["source"], resolution=tuple(data["resolution"]))
     batches = Batches(dataset, seed=config["seed"], hold_out=data["held_out"], needs={"image", "source"})
-    shown = batches.preview(range(data["held_out"]))
+    return batches.preview(range(data["held_out"]))
+
+
+def pairs(run: str) -> str:
+    """Mean absolute error, in [-1, 1], and FD on the images that the run never saw."""
+    shown, model = held_pairs(run), ganvas.load(run, precision="fp32", device="cpu")
     made = model(shown["source"])
     features = Features("pocket")
     found, real = (Gaussian.of(features(on_white(x))) for x in (made, shown["image"]))

@@ -136,6 +136,10 @@ def test_weights():
     layer.bias.grad = torch.zeros(4)
     assert weights.dead_unit_share(list(layer.parameters())).item() == 0.25
     assert weights.dead_unit_share([torch.zeros(3, requires_grad=True)]) is None
+    layer.zero_grad(set_to_none=False)
+    assert weights.dead_unit_share(list(layer.parameters())) is None  # a player that sits out
+    layer.bias.grad[0] = 1
+    assert weights.dead_unit_share(list(layer.parameters())).item() == 1
 
 
 def test_spectral_norms():

@@ -16,7 +16,12 @@ def update_ratio(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
 
 
 def dead_unit_share(weights: Sequence[Tensor]) -> Tensor | None:
-    """The share of units that no gradient reached in the last step: rows of weight matrices whose gradient is zero."""
+    """The share of units that no gradient reached in the last step: rows of weight matrices whose gradient is zero.
+
+    None where there was no gradient at all, not even of a bias: the player's objective was constant, as in a warm-up.
+    """
+    if not any(p.grad is not None and p.grad.any() for p in weights):
+        return None
     rows = [p.grad.flatten(1).abs().amax(1) == 0 for p in weights if p.grad is not None and p.dim() > 1]
     return torch.cat(rows).float().mean() if rows else None
 

@@ -67,6 +67,11 @@ GAT = (
     "*.width=96 *.depth=4 *.heads=4 *.patch=7 *.stages=2 generator.tanh=true discriminator.embed=64 batch=32 *.lr=5e-5"
     " penalties=[r1(gamma=1,every=4),r2(gamma=1,every=4)] ema_images=5_000"
 )
+# Instance norm takes the colour of a small image away; without norm the weights begin as He et al. 2015.
+UNPAIRED = (
+    "generator.norm=none generator.init=kaiming discriminator.width=32 discriminator.field=16 g_optimizer.lr=4e-4"
+)
+
 ONE_THREAD = 64  # pixels
 
 TINY = {
@@ -76,7 +81,7 @@ TINY = {
     "keras_dcgan": f"{DCGAN} *.lr=1e-3 images=150_000 {FALL}",
     "lsgan": f"{DENSE} {LAZY_R1} {LONG} images=400_000",
     "hinge": f"{DENSE} {LAZY_R1} {LONG}",
-    "dragan": f"{DENSE} penalties.0.every=4 {LONG}",
+    "dragan": f"{DENSE} {G_PLAIN} penalties.0.spread=1 g_optimizer.lr=1e-3 d_optimizer.lr=4e-4 {LONG} images=200_000",
     "realness": f"{DENSE} {LAZY_R1} {LONG}",
     "wgan": f"generator={G_DENSE} discriminator=dcgan_variant_discriminator(hidden=96,norm='batch') *.width=32 batch=32"
     f" *.lr=5e-4 d_steps=2 ema_images=4_000 {FALL} images=200_000",
@@ -84,8 +89,8 @@ TINY = {
     "sngan": f"{DENSE_SPECTRAL} {G_PLAIN} d_steps=1 fakes=1 *.lr=1e-3 {LONG}",
     "sagan": f"{RESIDUAL} generator.attention=8 *.lr=1e-3 images=80_000",
     "biggan": f"{RESIDUAL} generator.spectral=false discriminator.head=projection d_steps=1 *.lr=1e-3 images=40_000",
-    "r3gan": f"{DENSE} {R3} {LONG}",
-    "stylegan2": f"{STYLE} images=100_000",
+    "r3gan": f"{DENSE} {R3} {LONG} images=400_000",
+    "stylegan2": f"{STYLE} {LONG} images=200_000",
     "ebgan": f"generator={G_DENSE} *.width=32 {FAST} *.lr=1e-3 loss.margin=0.3 images=150_000",
     "began": "*.width=32 *.batch_norm=true discriminator.error=squared *.lr=5e-4 loss.gamma=1.0 loss.rate=5e-3"
     " images=150_000",
@@ -105,11 +110,12 @@ TINY = {
     "textgan": f"{DENSE} {G_PLAIN} {LAZY_R1} discriminator.head=contrastive generator.label_norm=1 text.width=32"
     " images=60_000",
     "pix2pix": "*.width=32 discriminator.field=34 batch=16 images=16_000",
-    "cyclegan": "*.width=16 generator.blocks=3 discriminator.field=34 batch=4 *.lr=4e-4 images=30_000",
+    "cyclegan": f"generator.width=16 generator.blocks=1 {UNPAIRED} batch=8 identity=0 discriminator.norm=none"
+    " penalties=[r1(gamma=0.02,every=4)] g_optimizer.lr=8e-4 d_optimizer.lr=4e-4 lr_schedule.begin=0.9 images=72_000",
     "cut": "*.width=16 generator.blocks=3 discriminator.field=34 batch=4 *.lr=4e-4 images=30_000",
     "stargan": "generator.width=16 generator.blocks=3 discriminator.width=32 discriminator.depth=4 d_steps=2 *.lr=4e-4"
     " images=100_000",
-    "cartoon": "*.width=16 generator.blocks=3 g_optimizer.lr=4e-4 images=20_000",
+    "cartoon": f"generator.width=16 generator.blocks=2 {UNPAIRED} batch=8 warmup=0.14 images=30_000",
     "srresnet": "generator.width=32 generator.blocks=4 g_optimizer.lr=1e-3 patch=48 images=60_000",
     "srgan": "generator.width=32 generator.blocks=4 discriminator.width=32 *.lr=2e-4 patch=48 images=20_000",
     "esrgan_psnr": "generator.width=32 generator.growth=16 generator.blocks=2 g_optimizer.lr=1e-3 patch=64"
