@@ -18,7 +18,7 @@ yaml = pytest.importorskip("yaml")
 TOP = Path(__file__).parents[1]
 SMALL = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "sync_batch_norm=true"]
 TINY = ["dcgan", "--data", "digits", "--resolution", "8", "--batch", "8", "--device", "cpu", "--precision", "fp32"]
-LENGTH = ["--images", "4000", "--snapshot-images", "400"]
+LENGTH = ["--images", "1600", "--snapshot-images", "200"]
 TRAIN = ["-m", "ganvas", "train", *TINY, *SMALL, *LENGTH, "--resume"]
 
 
@@ -68,17 +68,25 @@ def kill_a_worker(run, launcher):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_torchrun_starts_a_node_again(tmp_path):
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_torchrun_starts_processes_again(tmp_path, nodes):
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TRAIN]
-    command += ["--outdir", str(run)]
-    command.insert(command.index("-m", 2), "--max-restarts=3")
-    launcher = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    kill_a_worker(run, launcher)
-    assert launcher.wait(timeout=800) == 0
+    port = free_port()
+    place = ["--rdzv-backend", "c10d", "--rdzv-id", "test", "--rdzv-endpoint", f"127.0.0.1:{port}"]
+    size = ["--nnodes", str(nodes), "--nproc-per-node", str(2 // nodes)]
+    command = [sys.executable, "-m", "torch.distributed.run", *size, *place, "--max-restarts", "3", *TRAIN]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    launchers = [subprocess.Popen([*command, "--outdir", str(run)], **quiet) for _ in range(nodes)]
+    try:
+        kill_a_worker(run, launchers[0])
+        assert [launcher.wait(timeout=400) for launcher in launchers] == [0] * nodes
+    finally:
+        for launcher in launchers:
+            launcher.terminate()  # ends its processes
+            launcher.wait()
     images = trained(run)
     assert images == sorted(set(images))
-    assert images[-1] == 4000
+    assert images[-1] == 1600
 
 
 @pytest.mark.slow
@@ -108,4 +116,4 @@ def test_the_file_for_slurm_goes_on_after_a_lost_worker(tmp_path):
     assert "Attempt 1 ended early." in (tmp_path / "err").read_text()
     images = trained(run)
     assert images == sorted(set(images))
-    assert images[-1] == 4000
+    assert images[-1] == 1600

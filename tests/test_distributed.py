@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 
 import processes
 from ganvas import catalog
+from ganvas.training import distributed
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
@@ -48,6 +50,28 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def start_of(store, ranks, world):
+    """What the processes of a start, in threads here, take for their part of the store."""
+    with ThreadPoolExecutor(len(ranks)) as threads:
+        return [*threads.map(lambda rank: distributed.own_store(store, rank, world), ranks)]
+
+
+def test_processes_of_a_start_see_nothing_of_an_earlier_one():
+    """As after a restart by torchrun, whose store keeps what dead processes wrote."""
+    store = torch.distributed.HashStore()
+    first = start_of(store, [0, 1, 2], 3)
+    first[2].set("address", "of the first start")
+    assert {part.get("address") for part in first} == {b"of the first start"}
+    second = start_of(store, [2, 1, 0], 3)
+    assert not any(part.check(["address"]) for part in second)
+    second[0].set("address", "of the second start")
+    assert {part.get("address") for part in second} == {b"of the second start"}
+    store.set("ganvas/asks/1", "a process that died while it asked")
+    third = start_of(store, [1, 0], 2)
+    third[1].set("address", "of the third start")
+    assert {part.get("address") for part in third} == {b"of the third start"}
 
 
 NAMES = ["dcgan", "dcgan_small"]

@@ -1,9 +1,11 @@
 """Several processes that train as one: no wrapper, gradients are averaged flat after accumulation."""
 
 import os
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -13,9 +15,9 @@ from torch.autograd import Function
 from ..errors import UserError
 from .players import Group
 
-# Connections of a group that begins again are lost now and then; the process has to end for torchrun to try once more.
-CONNECTION = timedelta(minutes=5)
+CONNECTION = timedelta(minutes=5)  # a connection that is lost meanwhile ends the process: torchrun tries once more
 WORK = timedelta(days=1)  # the first may decode a large folder meanwhile
+POLL = 0.02  # seconds between two looks for the other processes
 
 
 class Processes(Group):
@@ -31,7 +33,9 @@ class Processes(Group):
         import torch.distributed.nn  # noqa: F401
 
         backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=CONNECTION)
+        shared, rank, world = next(dist.rendezvous("env://", timeout=CONNECTION))
+        store = own_store(shared, rank, world)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=CONNECTION)
         # votes travel between processors, so that no step waits for a GPU
         self.votes = dist.new_group(backend="gloo", timeout=CONNECTION) if backend == "nccl" else None
         for group in (dist.group.WORLD, self.votes):
@@ -67,6 +71,30 @@ class Processes(Group):
 
     def close(self) -> None:
         dist.destroy_process_group()
+
+
+def own_store(shared: dist.Store, rank: int, world: int) -> dist.Store:
+    """A part of a store that only the processes of this start use.
+
+    The store of torchrun outlives processes that it starts again, and they would take the addresses of the dead ones
+    for those of their neighbours (pytorch/pytorch#135712).  Its restart count cannot tell starts apart: nodes differ
+    in it.  So the first process names the start, and every other one asks for that name by a key that is new.
+    """
+    own = uuid4().hex
+    if rank:
+        shared.set(f"ganvas/asks/{rank}", own)
+        while not shared.check([f"ganvas/answer/{own}"]):
+            time.sleep(POLL)
+        start = shared.get(f"ganvas/answer/{own}").decode()
+        shared.set(f"ganvas/{start}/{rank}", "")
+        return dist.PrefixStore(f"ganvas/{start}", shared)
+    waiting = set(range(1, world))
+    while waiting := {other for other in waiting if not shared.check([f"ganvas/{own}/{other}"])}:
+        for other in waiting:
+            if shared.check([f"ganvas/asks/{other}"]):  # of this start, or of a dead process
+                shared.set(f"ganvas/answer/{shared.get(f'ganvas/asks/{other}').decode()}", own)
+        time.sleep(POLL)
+    return dist.PrefixStore(f"ganvas/{own}", shared)
 
 
 def under_torchrun() -> bool:
