@@ -21,22 +21,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from resident import own_path
 
 CHILD = """
-    import json, sys, threading, time
+    import json, sys, time
     import torch
     from ganvas import api
-    from ganvas.training.recorder import Stepped
+    from resident import Resident
 
-    peak = 0
-    def watch():
-        global peak
-        while True:
-            with open("/proc/self/status") as status:
-                anonymous = next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
-            peak = max(peak, anonymous)
-            time.sleep(0.02)
-    threading.Thread(target=watch, daemon=True).start()
+    memory = Resident()
 
     folder, out, workers = sys.argv[1], sys.argv[2], int(sys.argv[3])
     started = time.perf_counter()
@@ -58,7 +51,8 @@ CHILD = """
     for _ in session: pass
     took = time.perf_counter() - started
     share = sorted(data)[len(data) // 2] / (took / len(data))
-    print(json.dumps({"anonymous_mb": peak // 1024, "prepare_s": round(prepared, 1), "data_share": round(share, 5)}))
+    numbers = {"anonymous_mb": memory.megabytes, "prepare_s": round(prepared, 1), "data_share": round(share, 5)}
+    print(json.dumps(numbers))
 """
 
 
@@ -79,7 +73,7 @@ def fill(folder: Path, count: int, side: int) -> None:
 def measure(count: int, side: int, workers: int) -> dict:
     with tempfile.TemporaryDirectory() as place:
         fill(Path(place, "images"), count, side)
-        environment = {**os.environ, "GANVAS_CACHE": f"{place}/cache"}
+        environment = {**os.environ, "PYTHONPATH": own_path(), "GANVAS_CACHE": f"{place}/cache"}
         arguments = [f"{place}/images", f"{place}/run", str(workers)]
         command = [sys.executable, "-c", textwrap.dedent(CHILD), *arguments]
         started = time.perf_counter()

@@ -22,22 +22,15 @@ import time
 from pathlib import Path
 
 from PIL import Image
+from resident import own_path
 
 PER_SHARD = 1000
 CHILD = """
-    import json, sys, threading, time
+    import json, sys, time
     import numpy as np
     from ganvas import api
     from ganvas.data.streamed import Streamed
-
-    peak = 0
-    def watch():
-        global peak
-        while True:
-            with open("/proc/self/status") as status:
-                anonymous = next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
-            peak = max(peak, anonymous)
-            time.sleep(0.02)
+    from resident import Resident
 
     shards, out, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
     from ganvas.data import open_source
@@ -45,7 +38,7 @@ CHILD = """
     data = open_source(shards)
     index = time.perf_counter() - started
     assert isinstance(data.images, Streamed) and len(data) == int(sys.argv[4]), data
-    threading.Thread(target=watch, daemon=True).start()
+    memory = Resident()
     session = api.prepare(api.TrainRequest("dcgan", shards, out, images=64 * steps, snapshot_images=10**9))
     started = time.perf_counter()
     for _ in session:
@@ -58,7 +51,7 @@ CHILD = """
         batches.at(64 * k, 64)
         took.append(time.perf_counter() - started)
     session.close()
-    numbers = {"anonymous_mb": peak // 1024, "index_s": round(index, 1), "step_s": round(step, 3)}
+    numbers = {"anonymous_mb": memory.megabytes, "index_s": round(index, 1), "step_s": round(step, 3)}
     numbers |= {"wait_share": round(float(np.median(waits)), 4)}
     numbers |= {"decode_share": round(float(np.median(took)) / step, 4)}
     print(json.dumps(numbers))
@@ -87,7 +80,7 @@ def fill(folder: Path, count: int) -> None:
 def measure(count: int, steps: int) -> dict:
     with tempfile.TemporaryDirectory() as place:
         fill(Path(place, "shards"), count)
-        environment = {**os.environ, "GANVAS_CACHE": f"{place}/cache", "GANVAS_CACHE_GB": "0"}
+        environment = {**os.environ, "PYTHONPATH": own_path(), "GANVAS_CACHE": f"{place}/cache", "GANVAS_CACHE_GB": "0"}
         arguments = [f"{place}/shards", f"{place}/run", str(steps), str(count)]
         command = [sys.executable, "-c", textwrap.dedent(CHILD), *arguments]
         started = time.perf_counter()
