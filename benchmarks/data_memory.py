@@ -21,6 +21,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))
+
 from resident import own_path
 
 CHILD = """

@@ -22,6 +22,9 @@ import time
 from pathlib import Path
 
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))
+
 from resident import own_path
 
 PER_SHARD = 1000

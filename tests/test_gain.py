@@ -70,6 +70,7 @@ def test_classes_are_matched_by_name():
         matching(Dataset(np.zeros((4, 16, 16, 1), np.uint8), np.arange(4) % 2, ("left", "right")), real)
 
 
+@pytest.mark.slow
 def test_wrong_labels_hurt_and_right_ones_do_not():
     options = {"held_out": bars(100, 3), "labels": 8, "train_images": 384, "repeats": 2, "augment": "noise"}
     results = [evaluate("gain", bars(40, 1), bars(100, 2, wrong), device="cpu", **options) for wrong in (False, True)]

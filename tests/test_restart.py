@@ -482,6 +482,7 @@ def test_an_ignored_hangup_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow  # test_training kills runs by each signal
 def test_kills_at_random_moments(tmp_path):
     """A few of `benchmarks/kills.py`."""
     script = Path(__file__).parents[1] / "benchmarks/kills.py"

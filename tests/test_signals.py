@@ -156,7 +156,13 @@ def test_spectral_norms():
 # --- listening -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", catalog.RECIPES)
+KINDS = ["dcgan", "wgan_gp", "stylegan2", "biggan", "infogan", "semigan", "textgan", "cyclegan", "real_esrgan", "adain"]
+KINDS += ["gan_points", "ebgan", "realness", "projected_conditional"]
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in KINDS else pytest.param(name, marks=pytest.mark.slow) for name in catalog.RECIPES]
+)
 def test_every_recipe_can_be_listened_to(name, tmp_path):
     options = {**TINY, "data": source(name, tmp_path), "set": narrow(name)}
     with_held = {} if "points" in name else {"hold_out": 10}

@@ -338,7 +338,7 @@ def test_enhance_removes_and_puts_colours_into_a_region(opened, tmp_path):
     assert np.abs(result() - (40, 60, 120)).max() <= 1  # a flat reference, blended, is its surroundings
 
 
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("width", [pytest.param(1440, marks=pytest.mark.slow), 390])
 def test_judge_gives_a_number_with_its_protocol(opened, width):
     page = opened("judge", width)
     page.get_by_label("Metric").select_option("diversity")

@@ -235,7 +235,7 @@ def test_a_finger_draws(opened):
     screen.until(lambda: page.locator("select[name=data]").input_value() == "drawn")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_it_fits_a_telephone(opened, scheme):
     screen = opened(390, color_scheme=scheme, has_touch=True, is_mobile=True)
     page = screen.page

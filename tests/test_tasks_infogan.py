@@ -188,6 +188,7 @@ def test_set_and_recipe():
     assert recipe.task.get("generator").get("latent") == 62
 
 
+@pytest.mark.slow
 def test_the_code_is_learnt(tmp_path):
     """On two kinds of image a category of two values ends up naming the kind."""
     from ganvas.data import Dataset

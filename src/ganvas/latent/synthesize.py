@@ -48,12 +48,11 @@ def synthesize(
     """Write generated images into one sub-folder a class; returns their number and how many samples were refused.
 
     `count` images in all, or `per_class` of every class, drawn from `seed` on.  `keep` is the share that the run's
-    discriminator accepts (Azadi et al. 2019); `classifier` is a run that has to name the class asked for.  Samples
-    that copy an image of `data` (by default, the run's training data) are refused unless `copies`.  `label` is the
-    condition of every image, of a model whose labels are no classes.  `provenance`: each says that a model made it.
-    `progress(done, total)` counts images; `write` writes the classes.  An interrupted call goes on with `resume`, and
-    the images are those of an uninterrupted one.  Raises `UsageError` for impossible options, `UserError` if the
-    filters accept nothing.
+    discriminator accepts (Azadi et al. 2019); `classifier` is a run that has to name the class asked for.  Copies of
+    images of `data` (by default, the run's training data) are refused unless `copies`.  `label` is the condition where
+    labels are no classes.  `provenance`: each says that a model made it.  An interrupted call goes on with `resume`.
+    `progress(done, total)` counts images; `write` writes classes.  Raises `UsageError`, and `UserError` if the filters
+    accept nothing.
     """
     model = load(run, device=device)
     options: dict[str, Any] = {"condition": model.read_label(label), "source_type": GENERATED if provenance else None}
@@ -62,12 +61,12 @@ def synthesize(
     real, notice = (None, "") if copies and keep is None else find_data(run, model, data, needed=keep is not None)
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given their own
         work.filters = [*build_filters(run, model, real, keep, classifier, copies, device)]
-    settings = {"seed": seed, "trunc": trunc, "keep": keep, "copies": copies, "label": label}
-    settings |= {"model": _digest(run), "classifier": _digest(classifier), "data": real.fingerprint if real else None}
+    settings = {"seed": seed, "trunc": trunc, "keep": keep, "copies": copies, "label": label, "model": _digest(run)}
+    settings |= {"classifier": _digest(classifier), "data": real.fingerprint if real else None}
     work.begin(settings, resume)
     result = {"output": str(work.output), "classes": {part.name: part.count for part in parts if part.name}}
-    searched = any(one.name == "copies" for one in work.filters)
-    return {**result, **write(work, parts, progress), "copies_refused": searched, "notice": notice}
+    copying = {"copies_refused": any(one.name == "copies" for one in work.filters), "notice": notice}
+    return result | write(work, parts, progress) | copying
 
 
 def find_data(run: PathName, model: Model, data: str | None, needed: bool) -> tuple[Dataset | None, str]:
