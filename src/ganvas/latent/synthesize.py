@@ -51,8 +51,7 @@ def synthesize(
     discriminator accepts (Azadi et al. 2019); `classifier` is a run that has to name the class asked for.  Copies of
     images of `data` (by default, the run's training data) are refused unless `copies`.  `label` is the condition where
     labels are no classes.  `provenance`: each says that a model made it.  An interrupted call goes on with `resume`.
-    `progress(done, total)` counts images; `write` writes classes.  Raises `UsageError`, and `UserError` if the filters
-    accept nothing.
+    `progress(done, total)` counts images; `write` writes them.  Raises `UserError` if the filters accept nothing.
     """
     model = load(run, device=device)
     options: dict[str, Any] = {"condition": model.read_label(label), "source_type": GENERATED if provenance else None}
