@@ -11,15 +11,21 @@ from ganvas.catalog import RECIPES
 from ganvas.errors import UsageError
 from ganvas.evaluation.representation import open_representation
 from ganvas.game import Encodes, Progress
-from small import FACTS, narrow
+from ganvas.policy import Policy
+from ganvas.training.trainer import Trainer
+from small import FACTS, Fixed, narrow
+
+
+def narrow_recipe(**changes):
+    recipe = RECIPES["bigan"]()
+    for path, value in {**narrow("bigan"), **changes}.items():
+        recipe.set(path, str(value))
+    return recipe
 
 
 @pytest.fixture
 def task():
-    recipe = RECIPES["bigan"]()
-    for path, value in narrow("bigan").items():
-        recipe.set(path, str(value))
-    return recipe.task.build(**FACTS).eval()  # batch norm with fixed statistics, so that rows are independent
+    return narrow_recipe().task.build(**FACTS).eval()  # batch norm with fixed statistics, so that rows are independent
 
 
 def test_both_players_minimise_the_paper_s_value(task):
@@ -45,6 +51,13 @@ def test_gradients_reach_who_learns(task):
     task.g_loss(batch, Progress()).total.backward()
     for part in ("images", "encoder"):
         assert all(p.grad is not None and p.grad.any() for p in task.generator[part].parameters() if p.ndim > 1), part
+
+
+def test_penalties_take_the_codes_of_an_encoder_in_bf16():
+    recipe = narrow_recipe(penalties="r1")
+    trainer = Trainer(recipe.task.build(**FACTS), recipe, Fixed(channels=1), Policy(torch.device("cpu"), bf16=True))
+    trainer.advance()
+    assert all(abs(v) < float("inf") for v in trainer.read().values())
 
 
 @pytest.fixture(scope="module")

@@ -48,8 +48,8 @@ class BiGAN(Generation):
         return self.generator["images"]  # type: ignore[index]
 
     def encode(self, images: Tensor) -> Tensor:
-        """Codes (N, latent) of images (N, C, H, W) in [-1, 1]."""
-        return self.generator["encoder"](images)  # type: ignore[index]
+        """Codes (N, latent) of images (N, C, H, W) in [-1, 1], float32: penalties use them outside autocast."""
+        return self.generator["encoder"](images).float()  # type: ignore[index]
 
     def feature_network(self) -> Any:
         return self.generator["encoder"]  # type: ignore[index]
