@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -238,6 +239,27 @@ def test_codes_know_their_model(planted):
         planted.edit(0, [(one, 1.0)], [1])
 
 
+DAMAGED = {
+    "no codes": ("gan", {"values": torch.zeros(0, 6)}, "holds no codes"),
+    "not finite": ("gan", {"values": torch.full((2, 6), torch.nan)}, "not all of its numbers are finite"),
+    "another width": ("gan", {"values": torch.zeros(2, 5)}, "A code in z is"),
+    "labels where there are none": ("gan", {"label": torch.tensor([0, 1])}, "labels of another form"),
+    "a class that there is none of": ("cgan", {"label": torch.tensor([0, 3])}, "not all of the classes 0 to 2"),
+    "vectors in place of classes": ("cgan", {"label": torch.zeros(2, 3)}, "labels of another form"),
+    "noise of another size": ("stylegan2", {"noise": (torch.ones(2, 1, 3, 3),)}, "noise maps .* this generator adds"),
+    "noise where there is none": ("gan", {"noise": (torch.ones(2, 1, 4, 4),)}, "this generator adds none"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_codes_are_refused(case, tmp_path):
+    name, changes, words = DAMAGED[case]
+    model = untrained(name)
+    replace(model.codes([0, 1], space="z"), **changes).save(tmp_path / "codes.npz")
+    with pytest.raises(UserError, match=words):
+        Codes.read(tmp_path / "codes.npz").draw(model)
+
+
 def test_own_images_are_projected_exactly(planted):
     images = planted.spaces()["z"].draw(0.5 * planted.codes(range(10, 13)).values)
     result = project(planted, images, ProjectOptions(steps=120, loss="pixel", starts=2))
@@ -371,17 +393,27 @@ WRONG = [
     (["project", "RUN", "a.png", "-o", "o", "--starts", "0"], 2, "from 1 to 64"),
     (["project", "RUN", "a.png", "-o", "o.png", "--tune"], 2, "writes a model"),
     (["project", "RUN", "a.png", "-o", "o.bmp"], 2, "not o.bmp"),
+    (["project", "RUN", "a.png", "-o", "a.safetensors"], 2, "a.png would be written over"),
+    (["project", "RUN", "a.png", "-o", "."], 2, "a.png would be written over"),
+    (["project", "RUN", "a.png", "-o", "o", "--film", "a.png"], 2, "a.png would be written over"),
+    (["project", "RUN", "a.png", "-o", "text.png/o.png"], 2, "text.png is a file and no folder"),
     (["directions", "RUN", "-o", "d", "--from", "sefo"], 2, "--from is sefa, pca, labels"),
     (["directions", "RUN", "-o", "d", "--from", "labels"], 2, "no classes; give --classifier"),
     (["directions", "RUN", "-o", "d", "--from", "gone,a.png"], 2, "does not exist"),
+    (["directions", "RUN", "-o", "d", "--classes", "3,8"], 2, "go with --from labels, not with sefa"),
+    (["directions", "RUN", "-o", "d", "--from", "a.png,a.png", "--classes", "3,8"], 2, "not with two sets"),
     (["edit", "RUN", "-o", "e.png"], 2, "either --code FILE or --seed N"),
     (["edit", "RUN", "--code", "other.npz", "-o", "e.png"], 2, "of another model"),
     (["edit", "RUN", "--code", "a.png", "-o", "e.png"], 1, "holds no codes"),
+    (["edit", "RUN", "--code", ".", "-o", "e.png"], 2, "is a folder; give a file of codes"),
+    (["edit", "RUN", "--code", "junk.npz", "-o", "e.png"], 1, "junk.npz holds no codes"),
     (["edit", "RUN", "--seed", "1", "--direction", "d", "-o", "e.png"], 2, "FILE=STEP"),
     (["edit", "RUN", "--seed", "1", "--direction", "other=1", "-o", "e.png"], 2, "of another model"),
     (["edit", "RUN", "--seed", "1", "--layers", "1", "-o", "e.png"], 2, "--layers does not apply"),
     (["edit", "RUN", "--seed", "1", "--layers", "x", "-o", "e.png"], 2, "--layers takes numbers"),
     (["mix", "RUN", "-o", "m.gif"], 2, "takes a .png"),
+    (["mix", "RUN", "-o", "m.png", "--rows", "0-20000"], 2, "must be from 1 to 10000, got 20001"),
+    (["mix", "RUN", "-o", "m.png", "--rows", "0-200", "--columns", "0-99"], 2, "must be from 1 to 10000, got 20100"),
     (["interpolate", "RUN", "-o", "w.png", "--space", "w"], 2, "no latent space 'w'"),
     (["eval", "ppl", "RUN", "--samples", "4", "--epsilon", "1"], 2, "--epsilon"),
 ]  # fmt: skip
@@ -395,6 +427,7 @@ def test_mistakes_are_sentences(arguments, code, said, run, planted, tmp_path, m
     Image.new("L", (8, 8)).save("a.png")
     Image.new("L", (400, 8)).save("narrow.png")
     (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "junk.npz").write_bytes(b"PK")
     planted.codes([0]).save(tmp_path / "other.npz")
     discover(planted, "sefa", count=1, samples=10)[0].save(tmp_path / "other.safetensors")
     before = {p.name for p in tmp_path.iterdir()}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Run = Annotated[str, typer.Argument(help="Run, model folder, or embedded.")]
 Space = Annotated[str | None, typer.Option(help="Latent space: z, y, w or w+.", show_default="the widest")]
+MOST_MIXTURES = 10_000  # of one table, which is kept in memory
 Layers = Annotated[
     str | None, typer.Option(help="Layers that the change reaches, as 4-7; the first is 0.", show_default="all")
 ]
@@ -62,10 +63,11 @@ def project(
     model = load(run, device=device, precision="fp32")
     model.spaces()  # refuses what is no generator before images are read
     paths = image_files(photos)
+    files.check_photos(paths)
     images, notes = read_photos(model, paths)
     for note in notes:
         say(note, "yellow")
-    result = project_and_save(model, images, [path.name for path in paths], options, files, tune_steps)
+    result = project_and_save(model, images, files.names(paths), options, files, tune_steps)
     print_json(result) if as_json else show_projection(result)
 
 
@@ -110,6 +112,8 @@ def directions(
         raise UsageError(f"--output is a folder for directions, not {output.name}.")
     model = load(run, device=device)
     if "," in source:
+        if classifier or classes:
+            raise UsageError("--classifier and --classes go with --from labels, not with two sets.")
         listed = [difference_of(model, source, discovery.space)]
     else:
         names = load(classifier, device=device) if classifier else None
@@ -210,6 +214,7 @@ def mix(
     model = load(run, device=device)
     place = space or mixing_space(model)
     sides = [read_side(model, text, label, place) for text in (rows, columns)]
+    check_range("The number of mixtures", len(sides[0]) * len(sides[1]), 1, MOST_MIXTURES)
     table = mixture(model, sides[0], sides[1], parse_layers(layers))
     save_table(table, sides[0].draw(model), sides[1].draw(model), output)
     if as_json:
@@ -221,6 +226,7 @@ def mix(
 def read_side(model: "Model", text: str, label: str | None, space: str) -> "Codes":
     """The codes of seeds, or those in a file."""
     if re.fullmatch(r"[\d\s,-]+", text):
+        check_range("The number of mixtures", len(parse_seeds(text)), 1, MOST_MIXTURES)
         return read_codes(model, text, None, label, space)
     return read_codes(model, None, Path(text), label, space)
 

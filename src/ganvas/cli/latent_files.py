@@ -10,8 +10,8 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from ..errors import UsageError
-from ..files import atomic_write, write_json
+from ..errors import UsageError, printable
+from ..files import atomic_write, explain_failure, write_json
 from ..imaging.decode import save_png, to_uint8
 from ..imaging.grid import grid, save_walk
 from ..imaging.provenance import COMPOSITE, png_mark
@@ -27,6 +27,7 @@ from ..paths import user_path
 from .console import console, print_table, say
 
 FPS = 12  # of the film
+SHEET = Path("sheet.png")  # in a folder of projections: all images below those that they stand for
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,33 @@ class ProjectionFiles:
             return self.output / "codes.safetensors"
         return self.output if suffix in SUFFIXES else self.output.with_suffix(".safetensors")
 
+    def names(self, photos: Sequence[Path]) -> list[str]:
+        """The names of the photos, numbered where images of two, or one and the sheet, would become one file."""
+        stems = [photo.stem for photo in photos]
+        numbered = not self.output.suffix and len({*stems, SHEET.stem}) <= len(stems)
+        return [f"{k:03d}_{photo.name}" if numbered else photo.name for k, photo in enumerate(photos)]
+
+    def check_photos(self, photos: Sequence[Path]) -> None:
+        """Raise `UsageError` if one of the photos would be replaced, or a folder is a file."""
+        if self.output.suffix:
+            images = [self.output.with_suffix(".png")]
+        else:
+            images = [self.output / SHEET, *(self.output / f"{Path(name).stem}.png" for name in self.names(photos))]
+        written = {file.resolve() for file in (*images, *([self.film] if self.film else []))}
+        for photo in photos:
+            if photo.resolve() in written:
+                raise UsageError(f"{printable(photo)} would be written over; give another --output.")
+        for file in filter(None, (self.codes, self.film)):
+            nearest = next(folder for folder in file.absolute().parents if folder.exists())
+            if not nearest.is_dir():
+                raise UsageError(f"{printable(nearest)} is a file and no folder; give another --output or --film.")
+
     def save_images(self, result: Projection, targets: Tensor) -> Path:
         """Write the images: in a folder each by its name, and a sheet of them below those that they stand for."""
         if not self.output.suffix:
             for name, image in zip(result.codes.names, to_uint8(result.images)):
                 save_png(image, self.output / f"{Path(name).stem}.png")
-            save_sheet(torch.cat([targets, result.images]), self.output / "sheet.png", len(targets))
+            save_sheet(torch.cat([targets, result.images]), self.output / SHEET, len(targets))
             return self.output
         place = self.output.with_suffix(".png")
         if len(targets) == 1:
@@ -90,9 +112,6 @@ def project_and_save(
     """Project images, perhaps tune the model, write all files; returns what `--json` prints."""
     if files.tune:
         folder_config(model)  # refuses what makes no folder before it takes minutes
-    stems = [Path(name).stem for name in names]
-    if not files.output.suffix and len({*stems}) < len(stems):
-        names = [f"{k:03d}_{name}" for k, name in enumerate(names)]
     frames: list[Tensor] = []
     every = max(1, options.steps // FRAMES)
     with bar("projecting", options.steps) as update:
@@ -103,7 +122,9 @@ def project_and_save(
                 frames.append(now)
 
         result = run_projection(model, images, options, names=names, progress=progress)
-    files.codes.parent.mkdir(parents=True, exist_ok=True)
+    for file in filter(None, (files.codes, files.film)):
+        with explain_failure(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
     extra: dict[str, Any] = {}
     if files.tune:
         model, result = tune_and_measure(model, result, images, options, tune_steps)
@@ -152,7 +173,6 @@ def save_film(frames: Sequence[Tensor], targets: Tensor, file: Path) -> None:
     if file.suffix.lower() == ".png":
         frames = [frames[round(k)] for k in torch.linspace(0, len(frames) - 1, 10).tolist()]
     whole = [frame for frame in frames if len(frame) == len(targets)] or [frames[-1]]
-    file.parent.mkdir(parents=True, exist_ok=True)
     pairs = [(targets if len(f) == len(targets) else targets[: len(f)], f) for f in whole]
     save_walk([grid(torch.cat(pair), len(pair[1])) for pair in pairs], file, FPS)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from ..errors import UsageError, UserError, printable
 from ..files import atomic_write, text_name
 from ..tasks.base import Label
-from .noise import fixed_noise
+from .noise import fixed_noise, noise_shapes
 from .spaces import LatentSpace, find_space
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Codes:
         check_model(model, self.model, "These codes are")
         space = find_space(model, self.space)
         space.check(self.values)
+        if self.label is not None:
+            space.check_labels(self.label)
+        shapes = noise_shapes(model.task.maker, len(self))
+        if self.noise and (found := [tuple(maps.shape) for maps in self.noise]) != shapes:
+            raise UsageError(f"These codes have noise maps {found}; this generator adds {shapes or 'none'}.")
         return space
 
     def draw(self, model: "Model") -> Tensor:
@@ -77,7 +83,7 @@ class Codes:
         """The codes in a file; raises `UserError` for a file that holds none."""
         tensors, meta = read_tensors(file, "codes")
         values, label = tensors.get("codes"), tensors.get("label")
-        if values is None or values.ndim != 2 or (label is not None and len(label) != len(values)):
+        if values is None or values.ndim != 2 or not len(values) or (label is not None and len(label) != len(values)):
             raise UserError(f"{printable(file)} is damaged: it holds no codes (N, D).")
         noise = tuple(tensors[f"noise{k}"] for k in range(sum(name.startswith("noise") for name in tensors)))
         names = [str(name) for name in meta.get("names") or []]
@@ -121,6 +127,8 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], meta: Meta) -> None
 
 def read_tensors(file: Path, kind: str) -> tuple[dict[str, Tensor], Meta]:
     """The tensors and facts of a file that `write_tensors` wrote; raises `UserError` for one of another kind."""
+    if file.is_dir():
+        raise UsageError(f"{printable(file)} is a folder; give a file of {kind}.")
     tensors: dict[str, Tensor] = {}
     try:
         if file.suffix.lower() == ".npz":
@@ -134,8 +142,10 @@ def read_tensors(file: Path, kind: str) -> tuple[dict[str, Tensor], Meta]:
         meta = json.loads(text)
     except FileNotFoundError:
         raise UsageError(f"{printable(file)} does not exist; give a file of {kind}.") from None
-    except (OSError, ValueError, KeyError, SafetensorError, EOFError) as problem:
+    except (OSError, ValueError, KeyError, SafetensorError, EOFError, BadZipFile) as problem:
         raise UserError(f"{printable(file)} holds no {kind} of ganvas: {str(problem).splitlines()[0]}.") from None
     if not isinstance(meta, dict) or meta.get("kind") != kind:
         raise UserError(f"{printable(file)} holds no {kind} of ganvas.")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise UserError(f"{printable(file)} is damaged: not all of its numbers are finite.")
     return tensors, meta

@@ -37,6 +37,8 @@ def discover(
     """
     if not 1 <= count <= 1000 or samples < 2:
         raise UsageError(f"--count is from 1 to 1000 and --samples at least 2, got {count} and {samples}.")
+    if source != "labels" and (classifier is not None or classes):
+        raise UsageError(f"--classifier and --classes go with --from labels, not with {source}.")
     place = _space_for(model, source, space, classifier)
     codes = place.sample(samples, seed)
     if source == "sefa":

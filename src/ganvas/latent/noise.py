@@ -27,13 +27,17 @@ def fixed_noise(network: nn.Module, maps: Sequence[Tensor]) -> Iterator[None]:
             layer.fixed = noise
 
 
-def draw_noise(network: nn.Module, rows: int, seed: int = 0) -> list[Tensor]:
-    """Normal noise maps (rows, 1, h, w) for each layer that adds noise; none for a generator without."""
+def noise_shapes(network: nn.Module, rows: int) -> list[tuple[int, ...]]:
+    """The shapes (rows, 1, h, w) of the noise maps of each layer that adds noise; none for a generator without."""
     if not isinstance(network, HasNoise):
         return []
+    return [(rows, 1, *layer.fixed.shape[2:]) for layer in network.noise_layers()]
+
+
+def draw_noise(network: nn.Module, rows: int, seed: int = 0) -> list[Tensor]:
+    """Normal noise maps (rows, 1, h, w) for each layer that adds noise; none for a generator without."""
     source = torch.Generator().manual_seed(seed)
-    shapes = [(rows, 1, *layer.fixed.shape[2:]) for layer in network.noise_layers()]
-    return [torch.randn(shape, generator=source) for shape in shapes]
+    return [torch.randn(shape, generator=source) for shape in noise_shapes(network, rows)]
 
 
 def noise_penalty(maps: Sequence[Tensor]) -> Tensor:

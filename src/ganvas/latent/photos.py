@@ -31,7 +31,8 @@ def read_photos(model: "Model", files: Sequence[Path]) -> tuple[Tensor, list[str
         array = to_8bit(read_image(file).array)
         (h, w), present = array.shape[:2], array.shape[2]
         if max(h * width, w * height) > LONGEST * min(h * width, w * height):
-            raise UsageError(f"{printable(file)} is {w}x{h}: too narrow to be cropped to {width}x{height}.")
+            reason = f"too narrow to be cropped to {width}x{height}; crop it first"
+            raise UsageError(f"{printable(file)} is {w}x{h}: {reason}.")
         changes = []
         if (h, w) != (height, width):
             crop = "cropped to the centre and " if h * width != w * height else ""

@@ -112,6 +112,15 @@ class LatentSpace:
                 f"A code in {self.name} is {self.size} numbers: (N, {self.size}), got {tuple(codes.shape)}."
             )
 
+    def check_labels(self, label: Tensor) -> None:
+        """Raise `UsageError` unless labels (N,) or (N, L) are of a form and a class that this generator takes."""
+        own, form = self.labels(range(1)), self.model.task.label_form()
+        alike = own is not None and label.dtype == own.dtype and label.shape[1:] == own.shape[1:]
+        if not alike:
+            raise UsageError("These codes have labels of another form than this generator takes.")
+        if form["kind"] == "class" and not 0 <= int(label.min()) <= int(label.max()) < form["size"]:
+            raise UsageError(f"The labels of these codes are not all of the classes 0 to {form['size'] - 1}.")
+
 
 def spaces_of(model: "Model") -> dict[str, LatentSpace]:
     """The latent spaces of a model by name; raises `UsageError` for one that does not generate from noise."""
