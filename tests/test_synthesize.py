@@ -169,12 +169,26 @@ def test_a_classifier_has_to_agree(run, tmp_path):
         ({"count": 5, "keep": 1.5}, "--keep is a share between 0 and 1"),
         ({"count": 5, "label": "x"}, "There is no class 'x'"),
         ({"count": 5, "data": "no/such"}, "There is no data source"),
+        ({"count": 5, "data": "photos"}, "--data photos holds RGB images, and the model draws grey ones"),
     ],
 )
 def test_options_that_cannot_be_met(run, tmp_path, options, sentence):
     with pytest.raises(ganvas.UserError, match=sentence):
         synthesize(run, tmp_path / "out", device="cpu", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_draws_no_images_leaves_no_folder(tmp_path):
+    class Points:
+        def sample_seeds(self, seeds, **more):
+            return torch.zeros(len(seeds), 2, 1, 1)
+
+    with pytest.raises(ganvas.UserError, match="Points are not images"):
+        Synthesis(Points(), tmp_path / "out").check()
+    (tmp_path / "file").touch()
+    with pytest.raises(ganvas.UserError, match="file is a file; give a new folder"):
+        Synthesis(Points(), tmp_path / "file").begin({}, resume=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_model_without_its_discriminator_cannot_reject(run, tmp_path):

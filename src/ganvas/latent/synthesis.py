@@ -66,6 +66,11 @@ class Synthesis:
         counts = [per_class or given // total + (k < given % total) for k in range(total)]
         return [Part(base / f, k, n, name) for k, (f, n, name) in enumerate(zip(folders, counts, names))]
 
+    def check(self) -> None:
+        """Raise `UsageError` for a model that draws points, or nothing from seeds."""
+        if is_points(self.model.sample_seeds([self.seed], label=self.condition)):
+            raise UsageError("Points are not images; `ganvas sample` writes them as .npz.")
+
     def begin(self, settings: dict[str, Any], resume: bool) -> None:
         """Create the folder, or go on in one of these settings; raises `UsageError` for any other folder with files."""
         file = self.output / MANIFEST
@@ -78,7 +83,9 @@ class Synthesis:
                 both = f"{key} {before.get(key)!r}, and now it is {settings[key]!r}"
                 raise UsageError(f"{self.output} was made with {both}; give a new folder.")
             return
-        if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
+        if self.output.exists() and not self.output.is_dir():
+            raise UsageError(f"{self.output} is a file; give a new folder.")
+        if self.output.exists() and any(self.output.iterdir()):
             raise UsageError(f"{self.output} holds other files; give a new folder.")
         with explain_failure(self.output):
             self.output.mkdir(parents=True, exist_ok=True)
@@ -139,8 +146,6 @@ class Synthesis:
     def _accepted(self, seeds: range, label: int | None, refused: Counter[str]) -> Iterator[tuple[int, Tensor]]:
         """The seeds of a batch that pass every filter, each with its image (C, H, W)."""
         images = self.model.sample_seeds(seeds, label=self.condition if label is None else label, trunc=self.trunc)
-        if is_points(images):
-            raise UsageError("Points are not images; `ganvas sample` writes them as .npz.")
         numbers = list(seeds)
         for one in self.filters:
             keep = one(images, numbers, label).tolist()

@@ -8,7 +8,7 @@ import torch
 
 from ..config import Recipe
 from ..data.cache import file_digest
-from ..data.dataset import Dataset
+from ..data.dataset import CHANNEL_NAMES, Dataset
 from ..data.sources import open_source
 from ..errors import UsageError, UserError
 from ..evaluation.discriminator import load_adversary
@@ -56,6 +56,7 @@ def synthesize(
     model = load(run, device=device)
     options: dict[str, Any] = {"condition": model.read_label(label), "source_type": GENERATED if provenance else None}
     work = Synthesis(model, user_path(output, "--output"), seed=seed, trunc=trunc, **options)
+    work.check()
     parts = work.parts(count, per_class)
     real, notice = (None, "") if copies and keep is None else find_data(run, model, data, needed=keep is not None)
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given their own
@@ -75,8 +76,12 @@ def find_data(run: PathName, model: Model, data: str | None, needed: bool) -> tu
     """
     try:
         if data is not None:
-            height, width = model.config["data"]["resolution"]
-            return open_source(data, resolution=(height, width)), ""
+            (height, width), channels = model.config["data"]["resolution"], model.config["data"]["channels"]
+            images = open_source(data, resolution=(height, width))
+            if images.facts.channels != channels:
+                drawn, given = (CHANNEL_NAMES.get(n, str(n)) for n in (channels, images.facts.channels))
+                raise UsageError(f"--data {images.name} holds {given} images, and the model draws {drawn} ones.")
+            return images, ""
         if not is_run(run):
             raise UserError("The model is no run, so its training data are not known.")
         config = Run(user_path(run)).config()
