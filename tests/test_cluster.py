@@ -12,8 +12,9 @@ from PIL import Image
 
 from ganvas.errors import UsageError
 from ganvas.inference.batch import FileOptions, jobs_for
+from ganvas.inference.places import Places, time_there
 from ganvas.sweeps import cluster
-from ganvas.sweeps.bulk import Folder, is_written, time_there
+from ganvas.sweeps.bulk import Folder
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_what_was_written_since_the_beginning_is_known(tmp_path):
     os.utime(old, (1e9, 1e9))
     since = time_there(tmp_path)
     new.write_bytes(b"1")
-    assert [is_written(file, since) for file in (old, new, tmp_path / "none.png")] == [False, True, False]
+    assert [Places().is_written(file, since) for file in (old, new, tmp_path / "none.png")] == [False, True, False]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["new.png", "old.png"]
 
 

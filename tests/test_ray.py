@@ -21,7 +21,7 @@ pyarrow = pytest.importorskip("pyarrow")
 from ganvas.errors import UserError  # noqa: E402
 from ganvas.imaging.photo import Photo  # noqa: E402
 from ganvas.inference.batch import FileOptions, Job, Work, own_size  # noqa: E402
-from ganvas.sweeps.bulk import Bulk, Folder, blocks_of, stream  # noqa: E402
+from ganvas.sweeps.bulk import Bulk, Folder, blocks_of, plan_tasks, stream  # noqa: E402
 from ganvas.sweeps.cluster import WorkerOptions, choose_workers, connect  # noqa: E402
 
 pytestmark = pytest.mark.slow  # run by make test-reach, which installs Ray
@@ -80,7 +80,7 @@ def bulk(place: Path) -> Bulk:
     (place / "log").mkdir(exist_ok=True)
     options = FileOptions()
     folder = Folder(place / "in", place / "out", options)
-    return Bulk(folder, functools.partial(open_negative, place), place / "out", options, TWO)
+    return Bulk(folder, functools.partial(open_negative, place), TWO)
 
 
 def test_a_lost_worker_loses_nothing_and_nothing_is_written_twice(images):
@@ -128,15 +128,33 @@ def test_a_million_names_cost_the_driver_no_memory():
 
 
 def test_tasks_grow_with_the_names():
-    sizes = [len(table) for table in blocks_of(repeat(Job(Path("a"), Path("b")), 200), 2)]
+    sizes = [len(table) for table in blocks_of(repeat(Job(Path("a"), Path("b")), 200), 2, 8)]
     assert (sum(sizes), set(sizes)) == (200, {8})
-    sizes = [len(table) for table in blocks_of(repeat(Job(Path("a"), Path("b")), 100_000), 2)]
+    sizes = [len(table) for table in blocks_of(repeat(Job(Path("a"), Path("b")), 100_000), 2, 8)]
     assert (sum(sizes), max(sizes)) == (100_000, 512)
+
+
+def names_of_length(count, length):
+    return lambda: (Job(Path(f"/{k:0{length}}.png"), Path("/out.png")) for k in range(count))
+
+
+@pytest.mark.parametrize(("count", "workers", "size"), [(200, 2, 10), (40, 2, 10), (16, 2, 8), (6, 2, 3), (3, 4, 1)])
+def test_few_names_are_divided_equally(count, workers, size):
+    assert plan_tasks(names_of_length(count, 9), workers)[0] == size
+
+
+@pytest.mark.parametrize("length", [1, 90])
+def test_a_task_has_as_many_names_as_planned(length):
+    """Ray would join short names, and divide long ones."""
+    sizes = []
+    for block in stream(names_of_length(40, length), TWO, Count):
+        sizes += block["count"].to_pylist()
+    assert sizes == [10, 10, 10, 10]
 
 
 def test_names_that_are_no_text(tmp_path):
     job = Job(Path(os.fsdecode(b"/a/\xff.png")), Path("b"))
-    [table] = blocks_of(iter([job]), 2)
+    [table] = blocks_of(iter([job]), 2, 8)
     assert os.fsdecode(table["source"][0].as_py()) == str(job.source)
 
 
@@ -164,16 +182,17 @@ def test_two_images_of_one_result_are_refused_before_there_is_one(images, comman
         assert not (images / "out").exists()
 
 
-def test_both_workers_get_names(images):
+@pytest.mark.parametrize("count", [40, 6])
+def test_both_workers_get_names(images, count):
     """Each image takes a while: one worker alone would have them all only if the other had no share."""
+    for file in sorted((images / "in").iterdir())[count:]:
+        file.unlink()
     options = FileOptions()
     folder = Folder(images / "in", images / "out", options)
     (images / "log").mkdir()
     work = functools.partial(open_slow, images)
-    assert len([*Bulk(folder, work, images / "out", options, TWO).run()]) == 40
-    shares = [len(file.read_text().split()) for file in (images / "log").iterdir()]
-    assert len(shares) == 2
-    assert min(shares) >= 8
+    assert len([*Bulk(folder, work, TWO).run()]) == count
+    assert [len(file.read_text().split()) for file in (images / "log").iterdir()] == [count // 2] * 2
 
 
 def test_what_a_worker_refuses_is_one_sentence(images, command):

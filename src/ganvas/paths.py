@@ -43,6 +43,12 @@ def user_path(given: str | os.PathLike[str], option: str = "The path") -> Path:
     return path
 
 
+def user_place(given: str | os.PathLike[str], option: str) -> Path:
+    """As `user_path`; an address of a storage is kept, as the `Path` that `as_address` understands."""
+    address = as_address(given)
+    return Path(address) if address and not address.startswith("file:") else user_path(given, option)
+
+
 def as_address(given: str | os.PathLike[str]) -> str | None:
     """The address `s3://bucket/run` that a text, or the `Path` made of it, stands for; None for a path."""
     slashes = "/" if isinstance(given, Path) else "//"
@@ -51,6 +57,11 @@ def as_address(given: str | os.PathLike[str]) -> str | None:
         return None
     root = "/" if match[1].lower() == "local" else ""  # the only kind whose rest is a path from the root
     return f"{match[1].lower()}://{root}{match[2]}"
+
+
+def path_text(path: Path) -> str:
+    """A path, or the address that it stands for, as a message shows it."""
+    return printable(as_address(path) or path)
 
 
 def refuse_address(given: str | os.PathLike[str], option: str = "The path") -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 option, film_option = option_group("Files"), option_group("Films and animations")
 
-Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, film, stack (.npy, .tif), or a folder.")]
+Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, film, stack (.npy, .tif), or a folder, also at s3://...")]
 
 Alpha = Annotated[
     str,
@@ -102,7 +102,7 @@ def change_on_cluster(
     from ..sweeps.cluster import choose_workers
 
     folder, workers = Folder(batch.source, batch.output, batch.options), choose_workers(files.workers, device)
-    bulk = Bulk(folder, open_work, batch.output, batch.options, workers)
+    bulk = Bulk(folder, open_work, workers)
     about = {**bulk.about(), "workers": workers.count}
     display = ClusterConsole(batch.output)
     for outcome in bulk.run():
@@ -175,10 +175,11 @@ class BatchConsole:
         The error of a single image is raised instead.
         """
         from ..errors import UserError
+        from ..paths import path_text
 
-        problem = self.outcomes[-1].problem
-        if not self.batch.source.is_dir() and isinstance(problem, UserError):
-            raise problem
+        last = self.outcomes[-1]
+        if last.job.source == self.batch.source and isinstance(last.problem, UserError):
+            raise last.problem
         counts = {s: sum(o.status == s for o in self.outcomes) for s in ("done", "skipped", "failed")}
         others = self.batch.other_files
         if as_json:
@@ -190,7 +191,7 @@ class BatchConsole:
             summary = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
             kinds = f" ({self.batch.other_kinds})" if self.batch.other_kinds else ""
             also = f"; {others} other files were left alone{kinds}" if others else ""
-            say(f"{summary}{also}: {self.batch.output}")
+            say(f"{summary}{also}: {path_text(self.batch.output)}")
         raise typer.Exit(1 if counts["failed"] else 0)
 
     def _name(self, job: Job) -> str:
@@ -228,12 +229,10 @@ class ClusterConsole:
 
     def finish(self, about: dict[str, Any], *, as_json: bool) -> None:
         """Print the summary, or as JSON with what describes the model, and exit with 1 if an image failed."""
-        from ..errors import UsageError
+        from ..paths import path_text
 
-        if not any(self.counts.values()):
-            raise UsageError("There are no images in the folder (--recursive also looks into its folders).")
         if as_json:
             print_json({**about, **self.counts, "failures": self.failed})
         else:
-            say(f"{', '.join(f'{n:,} {status}' for status, n in self.counts.items() if n)}: {self.output}")
+            say(f"{', '.join(f'{n:,} {status}' for status, n in self.counts.items() if n)}: {path_text(self.output)}")
         raise typer.Exit(1 if self.counts["failed"] else 0)

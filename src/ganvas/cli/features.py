@@ -41,9 +41,8 @@ def features(
         result = export_features(data, output, **options)  # type: ignore[arg-type]
     if as_json:
         return print_json(result)
-    say(
-        f"Features of {result['images']:,} images, {result['width']:,} numbers each ({result['features']}), in {output}"
-    )
+    numbers = f"{result['width']:,} numbers each ({result['features']})"
+    say(f"Features of {result['images']:,} images, {numbers}, in {result['output']}")
 
 
 def cluster(

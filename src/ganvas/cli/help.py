@@ -12,15 +12,16 @@ from typing import Any, Protocol, get_type_hints
 from typer import Option, style
 from typer.core import TyperCommand, TyperGroup
 
-from ..paths import refuse_address, user_path
+from ..paths import as_address, refuse_address, user_path
 
 FREE_TEXT = {"label", "set"}  # a caption may hold an address
-REMOTE = {
-    ("train", "outdir"),
-    ("train", "data"),
-    ("train", "eval_data"),
-    ("tune", "data"),
-}  # options that take addresses, by their commands
+CHANGES = ("upscale", "restore", "remove", "edit-region", "translate", "stylize")  # images of a folder
+REMOTE = {  # options that take addresses, by their commands
+    *(("train", name) for name in ("outdir", "data", "eval_data")),
+    *(("tune", "data"), ("stylize", "content"), ("synthesize", "output")),
+    *(("features", name) for name in ("data", "output")),
+    *((command, name) for command in CHANGES for name in ("source", "output")),
+}
 WIDEST = 26  # characters of a name beside its help; a longer name has a line of its own
 
 # `ctx: Any` below is click's Context, which newer versions of typer bring along under another name.
@@ -105,18 +106,22 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Expand `~` in paths and refuse addresses, in every argument and option but free text."""
         for param in self.params:
-            if param.name not in FREE_TEXT and (self.name, param.name) not in REMOTE:
+            if param.name not in FREE_TEXT:
                 option = max(param.opts, key=len) if param.opts[0][:1] == "-" else str(param.metavar or param.name)
-                ctx.params[param.name] = _user_value(ctx.params.get(param.name), option)
+                remote = (self.name, param.name) in REMOTE
+                ctx.params[param.name] = _user_value(ctx.params.get(param.name), option, remote)
         return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Formatter) -> None:
         write_sections(formatter, _options(self, ctx))
 
 
-def _user_value(value: Any, option: str) -> Any:
+def _user_value(value: Any, option: str, remote: bool) -> Any:
     if isinstance(value, (list, tuple)):
-        return type(value)(_user_value(part, option) for part in value)
+        return type(value)(_user_value(part, option, remote) for part in value)
+    address = as_address(value) if remote and isinstance(value, (str, Path)) else None
+    if address and not address.startswith("file:"):
+        return value
     if isinstance(value, Path):
         return user_path(value, option)
     if isinstance(value, str):

@@ -19,6 +19,10 @@ SILENT = {"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorErro
 SILENT |= {"FSTimeoutError", "ClientConnectorDNSError", "gaierror"}
 
 
+class NoAnswer(UserError):
+    """A storage that does not answer, or not to these credentials: what comes next will not be answered either."""
+
+
 def open_system(address: str) -> tuple[Any, str]:
     """The file system of an address, by fsspec, and the path in it; raises `UserError` without the package it needs."""
     import fsspec
@@ -63,10 +67,11 @@ def explain_remote(address: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as problem:  # of any file system, and of the libraries below it
-        raise UserError(f"{printable(address)} {_reason(problem)}") from problem
+        raise _failure(printable(address), problem) from problem
 
 
-def _reason(problem: BaseException) -> str:
+def _failure(address: str, problem: BaseException) -> UserError:
+    """The error with a sentence on what a storage answered, or that it did not."""
     chain: list[BaseException] = []
     link: BaseException | None = problem
     while link is not None and link not in chain:
@@ -75,17 +80,16 @@ def _reason(problem: BaseException) -> str:
     names = {type(link).__name__ for link in chain}
     if names & NO_CREDENTIALS:
         way_out = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in as the tools of that storage ask"
-        return f"cannot be opened: credentials are missing; {way_out}."
+        return NoAnswer(f"{address} cannot be opened: credentials are missing; {way_out}.")
     if names & SILENT or any(isinstance(link, TimeoutError) for link in chain):
-        return (
-            "does not answer; look at the connection, the name, and AWS_ENDPOINT_URL where the storage is not Amazon's."
-        )
+        way_out = "look at the connection, the name, and AWS_ENDPOINT_URL where the storage is not Amazon's"
+        return NoAnswer(f"{address} does not answer; {way_out}.")
     if isinstance(problem, PermissionError):
-        return "cannot be opened: these credentials are not allowed to."
+        return UserError(f"{address} cannot be opened: these credentials are not allowed to.")
     if isinstance(problem, FileNotFoundError):
-        return "does not exist; make the bucket, or write its name as it is."
+        return UserError(f"{address} does not exist; make the bucket, or write its name as it is.")
     lines = str(problem).strip().splitlines()
-    return f"failed: {(lines[0] if lines else type(problem).__name__).rstrip('.')}."
+    return UserError(f"{address} failed: {(lines[0] if lines else type(problem).__name__).rstrip('.')}.")
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
@@ -139,6 +143,54 @@ class Store:
     def path(self, name: str) -> str:
         """The path of a file in its file system."""
         return f"{self.root}/{name}"
+
+    def entries(self, folder: str = "") -> Iterator[tuple[str, bool]]:
+        """Yield the names in a folder, sorted, each with whether it is a folder; S3 lists them a page at a time.
+
+        Names that lead out of a folder are left out.
+        """
+        path = self.path(folder) if folder else self.root
+        pages = self._s3_pages(path) if hasattr(self.system, "call_s3") else iter([self._children(path)])
+        while True:
+            with explain_remote(self.address):
+                page = within(6 * SECONDS, lambda: next(pages, None))
+            if page is None:
+                return
+            names = ((path[len(self.root) + 1 :], is_folder) for path, is_folder in page)
+            yield from sorted(entry for entry in names if is_inside(entry[0]))
+
+    def _children(self, path: str) -> list[tuple[str, bool]]:
+        try:
+            listed = self.system.ls(path, detail=True)
+            return [(facts["name"].rstrip("/"), facts["type"] == "directory") for facts in listed]
+        except FileNotFoundError:
+            self._find()  # raises where there is no bucket
+            return []
+
+    def _s3_pages(self, path: str) -> Iterator[list[tuple[str, bool]]]:
+        """The names below a path, a thousand at a time: fsspec would first list all of them."""
+        bucket, key, _ = self.system.split_path(path)
+        options = {"Bucket": bucket, "Prefix": f"{key}/" if key else "", "Delimiter": "/"}
+        while True:
+            page = self.system.call_s3("list_objects_v2", **options)
+            files = [(f"{bucket}/{one['Key']}", False) for one in page.get("Contents", [])]
+            yield files + [(f"{bucket}/{one['Prefix'][:-1]}", True) for one in page.get("CommonPrefixes", [])]
+            if not page.get("IsTruncated"):
+                return
+            options["ContinuationToken"] = page["NextContinuationToken"]
+
+    def is_file(self) -> bool:
+        """True if the address is that of a single file."""
+        with explain_remote(self.address):
+            return bool(within(SECONDS, lambda: self.system.isfile(self.root)))
+
+    def date(self, name: str) -> float | None:
+        """The time at which a file was written, by the storage's clock; None if there is none."""
+        with explain_remote(f"{self.address}/{name}"):
+            try:
+                return float(within(6 * SECONDS, lambda: self.system.modified(self.path(name))).timestamp())
+            except FileNotFoundError:
+                return None
 
     def read(self, name: str) -> bytes | None:
         """The content of a small file; None if there is none."""

@@ -12,7 +12,8 @@ from torch import Tensor
 from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..files import atomic_write, explain_failure
-from ..paths import user_path
+from ..inference.places import Places
+from ..paths import path_text, user_place
 from .representation import Representation, open_representation
 
 
@@ -26,15 +27,17 @@ def export_features(
     device: str = "auto",
     parts: Callable[[Representation, Dataset], Iterator[Tensor]] = Representation.parts,
 ) -> dict[str, Any]:
-    """Write the features of all images of a source to an .npz; returns their number and width.
+    """Write the features of all images of a source to an .npz, here or at an address; returns their number and width.
 
     It holds `features` (N, D) float32, `labels` (N,) int64 with `class_names` where there are classes, and `protocol`,
     JSON.  Memory does not grow with the number of images.  `parts` computes the features, (n, D) at a time, in order.
     Raises `UsageError` as `open_representation` does.
     """
-    output = user_path(output, "--output")
+    output = user_place(output, "--output")
     if output.suffix.lower() != ".npz":
         raise UsageError(f"--output takes an .npz for features, not {output.name}.")
+    places = Places(output=output.parent)
+    next(places.names(output.parent), None)  # a storage that does not answer ends it here
     network = open_representation(of, last=last, device=device)
     data = network.open(source, resolution)
     protocol = {**network.features.protocol, "data": data.name, "images": len(data)}
@@ -42,11 +45,11 @@ def export_features(
     arrays = {"protocol": np.array(json.dumps(protocol))}
     if data.labels is not None:
         arrays |= {"labels": data.labels, "class_names": np.array(data.class_names)}
-    with explain_failure(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(output) as temporary:
+    with places, explain_failure(output):
+        with atomic_write(places.part(output)) as temporary:
             width = _write(temporary, parts(network, data), len(data), arrays)
-    return {"output": str(output), "images": len(data), "width": width, **protocol}
+        places.finish(output)
+    return {"output": path_text(output), "images": len(data), "width": width, **protocol}
 
 
 def _write(file: Path, parts: Any, count: int, arrays: dict[str, np.ndarray]) -> int:

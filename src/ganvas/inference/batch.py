@@ -7,11 +7,12 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data.remote import NoAnswer
 from ..errors import BadImage, UsageError, UserError, printable
 from ..imaging.decode import SUFFIXES as READ
 from ..imaging.decode import read_header
@@ -20,8 +21,9 @@ from ..imaging.encode import check_quality, check_size, format_of, save
 from ..imaging.file_kinds import count_kinds
 from ..imaging.photo import Photo, open_photo, treat_alpha
 from ..imaging.provenance import mark_photo
-from ..paths import is_left_behind
+from ..paths import as_address, is_left_behind, path_text
 from ..policy import give_back_buffers
+from .places import Places, check_addresses, walk_store
 from .whole_files import find_whole, work_on
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class Outcome:
 
     def as_dict(self) -> dict[str, object]:
         """The outcome as the JSON answer has it."""
-        files = {"file": printable(self.job.source), "output": printable(self.job.output), "status": self.status}
+        files = {"file": path_text(self.job.source), "output": path_text(self.job.output), "status": self.status}
         frames = {} if self.frames is None else {"frames": self.frames}
         return {**files, "reason": self.reason, "notes": self.notes, "seconds": round(self.seconds, 3), **frames}
 
@@ -125,12 +127,13 @@ class Batch:
     options: FileOptions = FileOptions()
     frames: int | None = None  # of a film, 0 if unknown; None: images
     stack: bool = False  # an array or a TIFF of several pages: `inference.stacks`
+    places: Places = field(default_factory=Places)
 
 
 def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -> Batch:
     """List the jobs of an image or a folder; raises `UsageError` if there are none or one would replace its input."""
     options.check()
-    if source.is_dir():
+    if source.is_dir() or as_address(source) or as_address(output):
         options.check_no_film(source)
         return _folder(source, output, options)
     if not source.exists():
@@ -155,6 +158,8 @@ def jobs_for(source: Path, output: Path, options: FileOptions = FileOptions()) -
 
 def check_folders(source: Path, output: Path) -> None:
     """Raise `UsageError` for an output that is a file, or the folder of the images itself."""
+    if as_address(source) or as_address(output):
+        check_addresses(source, output)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{printable(output)} is a file; images of a folder go into a folder.")
     if _same(source, output):
@@ -168,14 +173,17 @@ def _folder(source: Path, output: Path, options: FileOptions) -> Batch:
     if not images:
         deeper = "" if options.recursive else " (--recursive also looks into its folders)"
         kinds = f" It holds {len(others):,} other files; {count_kinds(others)}." if count_kinds(others) else ""
-        raise UsageError(f"There are no images in {printable(source)}{deeper}.{kinds}")
+        raise UsageError(f"There are no images in {path_text(source)}{deeper}.{kinds}")
     jobs = [Job(p, output / p.relative_to(source).parent / output_name(p, options.form)) for p in images]
     check_names(jobs, output)
-    return Batch(source, output, jobs, len(others), count_kinds(others), options)
+    return Batch(source, output, jobs, len(others), count_kinds(others), options, places=Places(source, output))
 
 
 def walk_files(source: Path, output: Path, recursive: bool) -> Iterator[Path]:
     """Yield the files of a folder in order, without what systems leave behind and without those of the output."""
+    if as_address(source):
+        yield from walk_store(source, output, recursive)
+        return
     for folder, inner, names in os.walk(source):
         inner[:] = sorted(d for d in inner if not is_left_behind(d) and not _same(Path(folder) / d, output))
         yield from (Path(folder) / name for name in sorted(names) if not is_left_behind(name))
@@ -208,13 +216,15 @@ def check_names(jobs: Sequence[Job], output: Path) -> None:
         name = str(job.output)
         name = unicodedata.normalize("NFC", name).casefold() if folds else name
         if name in sources:
-            both = f"{printable(sources[name])} and {printable(job.source)}"
-            raise UsageError(f"{both} would both be written as {printable(job.output)}; rename one of them.")
+            both = f"{path_text(sources[name])} and {path_text(job.source)}"
+            raise UsageError(f"{both} would both be written as {path_text(job.output)}; rename one of them.")
         sources[name] = job.source
 
 
 def _folds_names(folder: Path) -> bool:
     """True if names that differ in case alone are one file at a folder; found by looking, nothing is written."""
+    if as_address(folder):
+        return False
     whole = folder.resolve()
     for place in (whole, *whole.parents):
         other = place.with_name(place.name.swapcase())
@@ -249,21 +259,34 @@ def run_jobs(
     `size` gives the result's, which is refused before where its format does not hold it.  `source_type` is what results
     say of themselves (`imaging.provenance`), unless the options say no, `channels` those of the input, for a stack.
     """
-    ready = {job for job in batch.jobs if batch.options.resume and _is_up_to_date(job)}
-    yield from (Outcome(job, "skipped", "exists already") for job in batch.jobs if job in ready)
-    left = [job for job in batch.jobs if job not in ready]
-    if work := work_on(batch, change, progress, source_type, channels):
-        yield from (_change_whole(job, work) for job in left)
-        return
-    write = partial(_save, batch.options, None if batch.options.no_provenance else source_type)
-    writing: deque[tuple[Outcome, Future[list[str]]]] = deque()
+    with batch.places as places:
+        ready = {job for job in batch.jobs if batch.options.resume and places.is_up_to_date(job.source, job.output)}
+        yield from (Outcome(job, "skipped", "exists already") for job in batch.jobs if job in ready)
+        left = [job for job in batch.jobs if job not in ready]
+        if work := work_on(batch, change, progress, source_type, channels):
+            yield from (_change_whole(job, work) for job in left)
+        else:
+            mark = None if batch.options.no_provenance else source_type
+            yield from _change_images(replace(batch, jobs=left), change, progress, size, mark)
+
+
+def _change_images(
+    batch: Batch,
+    change: Change,
+    progress: Callable[[Job, float], None] | None,
+    size: Size,
+    source_type: str | None,
+) -> Iterator[Outcome]:
+    """Change images one after the other: `run_jobs`."""
+    places, writing = batch.places, deque[tuple[Outcome, Future[list[str]]]]()
+    write = partial(_save, batch.options, places, source_type)
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        for outcome, photos in _read_ahead(left, reader):
+        for outcome, photos in _read_ahead(batch.jobs, places, reader):
             while writing and (len(writing) > 1 or outcome.large):
                 yield _wait(*writing.popleft())
             if batch.options.alpha:
                 photos[:] = [treat_alpha(photos.pop(), batch.options.alpha) for _ in photos[:]]
-            result = _change(outcome, photos, change, progress, size) if photos else None
+            result = _change(outcome, photos, places, change, progress, size) if photos else None
             if result is None:
                 yield outcome
                 continue
@@ -277,10 +300,12 @@ def run_jobs(
             yield _wait(*writing.popleft())
 
 
-def _save(options: FileOptions, source_type: str | None, photo: Photo, file: Path) -> list[str]:
+def _save(options: FileOptions, places: Places, source_type: str | None, photo: Photo, file: Path) -> list[str]:
     """Write a result with its mark; returns notes."""
     photo = mark_photo(photo, file, source_type)
-    return save(photo, file, quality=options.quality, lossless=options.lossless)
+    notes = save(photo, places.part(file), quality=options.quality, lossless=options.lossless)
+    places.finish(file)
+    return notes
 
 
 def _change_whole(job: Job, work: Callable[[Outcome], None]) -> Outcome:
@@ -294,7 +319,7 @@ def _change_whole(job: Job, work: Callable[[Outcome], None]) -> Outcome:
     return outcome
 
 
-def _read_ahead(jobs: Sequence[Job], reader: Executor) -> Iterator[tuple[Outcome, list[Photo]]]:
+def _read_ahead(jobs: Sequence[Job], places: Places, reader: Executor) -> Iterator[tuple[Outcome, list[Photo]]]:
     """Yield (outcome, [photo]); the next photo is decoded meanwhile.
 
     Pop it from the list: no other reference then keeps it alive.  The list is empty if decoding failed.
@@ -303,35 +328,34 @@ def _read_ahead(jobs: Sequence[Job], reader: Executor) -> Iterator[tuple[Outcome
     for k, job in enumerate(jobs):
         outcome, photos = Outcome(job, "done"), []
         try:
-            photos.append((following.result() if following else None) or open_photo(job.source))
+            photos.append((following.result() if following else None) or _open(job.source, places))
             outcome.large = math.prod(photos[0].array.shape[:2]) > LARGE
         except Exception as problem:
             _fail(outcome, problem)
         ahead = k + 1 < len(jobs) and not outcome.large
-        following = reader.submit(_open_unless_large, jobs[k + 1].source) if ahead else None
+        following = reader.submit(_open_unless_large, jobs[k + 1].source, places) if ahead else None
         yield outcome, photos
 
 
-def _is_up_to_date(job: Job) -> bool:
-    try:
-        output = job.output.stat()
-        return output.st_size > 0 and output.st_mtime >= job.source.stat().st_mtime
-    except OSError:
-        return False
+def _open(file: Path, places: Places) -> Photo:
+    with places.reading(file) as part:
+        return open_photo(part)
 
 
-def _open_unless_large(file: Path) -> Photo | None:
+def _open_unless_large(file: Path, places: Places) -> Photo | None:
     """Decode an image ahead; None if it is too large for that."""
-    try:
-        size = read_header(file).size
-    except BadImage:  # `open_photo` knows more kinds, and gives the reason if it does not know this one
-        return None
-    return open_photo(file) if math.prod(size) <= LARGE else None
+    with places.reading(file) as part:
+        try:
+            size = read_header(part).size
+        except BadImage:  # `open_photo` knows more kinds, and gives the reason if it does not know this one
+            return None
+        return open_photo(part) if math.prod(size) <= LARGE else None
 
 
 def _change(
     outcome: Outcome,
     photos: list[Photo],
+    places: Places,
     change: Change,
     progress: Callable[[Job, float], None] | None,
     size: Size,
@@ -340,8 +364,8 @@ def _change(
     job, start = outcome.job, time.perf_counter()
     try:
         check_size(job.output, *size(photos[0]))
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        result = change(photos.pop(), job.output, lambda share: progress(job, share) if progress else None)
+        part = places.part(job.output)
+        result = change(photos.pop(), part, lambda share: progress(job, share) if progress else None)
     except Exception as problem:
         _fail(outcome, problem)
         return None
@@ -358,7 +382,12 @@ def _wait(outcome: Outcome, saving: Future[list[str]]) -> Outcome:
 
 
 def _fail(outcome: Outcome, problem: Exception) -> None:
-    """Mark an outcome as failed, with the error's sentence, or its type where it has none."""
+    """Mark an outcome as failed, with the error's sentence, or its type where it has none.
+
+    A storage that does not answer ends the batch, instead of each image after its own wait.
+    """
+    if isinstance(problem, NoAnswer):
+        raise problem
     outcome.status, outcome.problem = "failed", problem
     if isinstance(problem, BadImage):
         outcome.reason = problem.reason

@@ -1,10 +1,10 @@
 """A labelled folder of generated images that classifiers train from; it is resumed, and needs little memory."""
 
-import os
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from ..errors import UsageError, UserError
 from ..files import atomic_write, explain_failure, read_json, write_json
 from ..imaging.grid import is_points, split_mask, to_pil_images
 from ..imaging.provenance import GENERATED, png_mark
+from ..inference.places import Places
 from ..models.model import Model
+from ..paths import path_text
 from ..run import has_mask
 from .filters import Filter
 
@@ -37,7 +39,7 @@ class Part:
 
 @dataclass
 class Synthesis:
-    """A model, the filters of its samples, and the folder they are written to.
+    """A model, the filters of its samples, and the folder, here or at an address, that they are written to.
 
     The image with the number s in its name is drawn from the seed s; the classes take turns in the seeds.
     """
@@ -49,6 +51,10 @@ class Synthesis:
     trunc: float = 1.0
     condition: Any = None  # a label for all images, of a model whose labels are no classes
     source_type: str | None = GENERATED  # what the images say of themselves
+    places: Places = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = Places(output=self.output)
 
     def parts(self, count: int | None, per_class: int | None) -> list[Part]:
         """The classes with the number of images of each; `UsageError` for numbers that the model cannot meet."""
@@ -73,23 +79,32 @@ class Synthesis:
 
     def begin(self, settings: dict[str, Any], resume: bool) -> None:
         """Create the folder, or go on in one of these settings; raises `UsageError` for any other folder with files."""
-        file = self.output / MANIFEST
-        if file.exists():
+        if before := self._manifest():
             if not resume:
-                raise UsageError(f"{self.output} holds generated images; add --resume, or give a new folder.")
-            before = read_json(file)
+                raise UsageError(
+                    f"{path_text(self.output)} holds generated images; add --resume, or give a new folder."
+                )
             if changed := [k for k in settings if before.get(k) != settings[k]]:
                 key = changed[0]
                 both = f"{key} {before.get(key)!r}, and now it is {settings[key]!r}"
-                raise UsageError(f"{self.output} was made with {both}; give a new folder.")
+                raise UsageError(f"{path_text(self.output)} was made with {both}; give a new folder.")
             return
         if self.output.exists() and not self.output.is_dir():
             raise UsageError(f"{self.output} is a file; give a new folder.")
-        if self.output.exists() and any(self.output.iterdir()):
-            raise UsageError(f"{self.output} holds other files; give a new folder.")
+        if any(self.places.names(self.output)):
+            raise UsageError(f"{path_text(self.output)} holds other files; give a new folder.")
+        if self.places.output:
+            return self.places.output.write(MANIFEST, json.dumps(settings).encode())
         with explain_failure(self.output):
             self.output.mkdir(parents=True, exist_ok=True)
-            write_json(file, settings)
+            write_json(self.output / MANIFEST, settings)
+
+    def _manifest(self) -> dict[str, Any]:
+        """The settings of the images that are there; nothing without any."""
+        if self.places.output:
+            return dict(json.loads(self.places.output.read(MANIFEST) or b"{}"))
+        file = self.output / MANIFEST
+        return read_json(file) if file.exists() else {}
 
     def write_all(self, parts: Sequence[Part], progress: Callable[[int, int], None]) -> dict[str, Any]:
         """Write every class; returns the number of new images, and of samples by the filter that refused them."""
@@ -110,9 +125,9 @@ class Synthesis:
         `step` is the number of classes; `refused` counts samples by the filter that refused them.
         """
         first = self.seed + (part.label or 0)
-        done, last = written(part.folder)
+        done, last = self.written(part.folder)
         if done and (last < first or (last - first) % step):
-            raise UserError(f"{part.folder} holds the image {last}.png, which has no seed of this class.")
+            raise UserError(f"{path_text(part.folder)} holds the image {last}.png, which has no seed of this class.")
         progress(done)
         start, in_a_row, before = (last + step if done else first), 0, done
         while done < part.count:
@@ -130,6 +145,14 @@ class Synthesis:
             progress(accepted)
         return done - before
 
+    def written(self, folder: Path) -> tuple[int, int]:
+        """Number of images in the folder of a class and the largest seed among them; (0, -1) without any."""
+        count, last = 0, -1
+        for name in self.places.names(folder):
+            if match := IMAGE.fullmatch(name):
+                count, last = count + 1, max(last, int(match[1]))
+        return count, last
+
     def _save(self, part: Part, seed: int, image: Tensor) -> None:
         """Write an image (C, H, W); of one with a mask the mask first: an interruption leaves none without."""
         layers = [(part.folder, image[None])]
@@ -138,10 +161,11 @@ class Synthesis:
             masks = self.output / MASKS / part.folder.relative_to(self.output / IMAGES)
             layers = [(masks, mask), (part.folder, colours)]
         for folder, layer in layers:
-            with explain_failure(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                with atomic_write(folder / f"{seed:08d}.png") as temporary:
+            file = folder / f"{seed:08d}.png"
+            with self.places as places, explain_failure(folder):
+                with atomic_write(places.part(file)) as temporary:
                     to_pil_images(layer)[0].save(temporary, "PNG", **png_mark(self.source_type))
+                places.finish(file)
 
     def _accepted(self, seeds: range, label: int | None, refused: Counter[str]) -> Iterator[tuple[int, Tensor]]:
         """The seeds of a batch that pass every filter, each with its image (C, H, W)."""
@@ -166,17 +190,6 @@ def refusal(part: Part, count: int, refused: Counter[str]) -> str:
     way_out = {"copies": "--copies", "classifier": "no --classifier", "discriminator": "a larger --keep"}
     most = refused.most_common(1)[0][0] if refused else ""
     return f"None of {count:,} samples{which} in a row was accepted (refused by: {by}); give {way_out.get(most, by)}."
-
-
-def written(folder: Path) -> tuple[int, int]:
-    """Number of images in the folder of a class and the largest seed among them; (0, -1) without any."""
-    count, last = 0, -1
-    if folder.is_dir():
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if match := IMAGE.fullmatch(entry.name):
-                    count, last = count + 1, max(last, int(match[1]))
-    return count, last
 
 
 def folder_names(names: Sequence[str]) -> list[str]:

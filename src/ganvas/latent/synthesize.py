@@ -17,7 +17,7 @@ from ..imaging.provenance import GENERATED
 from ..models.cards import embedded_card
 from ..models.folder import model_folder, weights_of
 from ..models.model import Model, load
-from ..paths import user_path
+from ..paths import path_text, user_path, user_place
 from ..run import Run
 from .filters import ByClassifier, ByDiscriminator, Filter, NoCopies
 from .synthesis import Part, Synthesis
@@ -55,7 +55,7 @@ def synthesize(
     """
     model = load(run, device=device)
     options: dict[str, Any] = {"condition": model.read_label(label), "source_type": GENERATED if provenance else None}
-    work = Synthesis(model, user_path(output, "--output"), seed=seed, trunc=trunc, **options)
+    work = Synthesis(model, user_place(output, "--output"), seed=seed, trunc=trunc, **options)
     work.check()
     parts = work.parts(count, per_class)
     real, notice = (None, "") if copies and keep is None else find_data(run, model, data, needed=keep is not None)
@@ -64,7 +64,7 @@ def synthesize(
     settings = {"seed": seed, "trunc": trunc, "keep": keep, "copies": copies, "label": label, "model": _digest(run)}
     settings |= {"classifier": _digest(classifier), "data": real.fingerprint if real else None}
     work.begin(settings, resume)
-    result = {"output": str(work.output), "classes": {part.name: part.count for part in parts if part.name}}
+    result = {"output": path_text(work.output), "classes": {part.name: part.count for part in parts if part.name}}
     copying = {"copies_refused": any(one.name == "copies" for one in work.filters), "notice": notice}
     return result | write(work, parts, progress) | copying
 

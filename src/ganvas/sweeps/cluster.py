@@ -138,6 +138,7 @@ def _answer(reference: Any) -> Any:
 
 
 def reason_of(problem: BaseException) -> str:
-    """The last line of an error, which names the cause where Ray adds the traceback of a worker."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    """The last line of an error, or of the first of several: it names the cause where Ray adds tracebacks."""
+    first = str(problem).partition("The above exception was the direct cause")[0]
+    lines = [line.strip() for line in first.splitlines() if line.strip()]
     return (lines[-1] if lines else type(problem).__name__).rstrip(".")

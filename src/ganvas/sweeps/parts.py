@@ -13,7 +13,7 @@ from ..data.dataset import Dataset
 from ..errors import UsageError
 from ..evaluation.export_features import export_features
 from ..evaluation.representation import Representation, open_representation
-from ..latent.synthesis import Part, Synthesis, written
+from ..latent.synthesis import Part, Synthesis
 from ..latent.synthesize import synthesize
 from .cluster import WorkerOptions, connect, results
 
@@ -57,7 +57,7 @@ def synthesize_there(run: Any, output: Any, *, workers: WorkerOptions, **options
     def write(work: Synthesis, parts: Sequence[Part], progress: Callable[[int, int], None]) -> dict[str, Any]:
         if len(parts) < 2:
             raise UsageError("--on ray divides the classes among workers, and this model draws none; leave it out.")
-        total, before, done = sum(p.count for p in parts), sum(written(p.folder)[0] for p in parts), 0
+        total, before, done = sum(p.count for p in parts), sum(work.written(p.folder)[0] for p in parts), 0
         refused = Counter[str]()
         shared = {name: value for name, value in options.items() if name not in ("progress", "resume")}
         task = partial(write_class, run, output, shared)
