@@ -65,7 +65,11 @@ def open_negative(place: Path) -> Work:
 
 
 def open_slow(place: Path) -> Work:
-    """Copies, which take a while; each worker leaves the names that it had."""
+    """Copies, which take a while; each worker leaves the names that it had, and waits for the other one."""
+    (place / "log" / str(os.getpid())).touch()
+    until = time.monotonic() + 120
+    while len([*(place / "log").iterdir()]) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
 
     def change(photo: Photo, output: Path, share: object) -> Photo:
         with (place / "log" / str(os.getpid())).open("a") as log:
@@ -138,9 +142,13 @@ def names_of_length(count, length):
     return lambda: (Job(Path(f"/{k:0{length}}.png"), Path("/out.png")) for k in range(count))
 
 
-@pytest.mark.parametrize(("count", "workers", "size"), [(200, 2, 10), (40, 2, 10), (16, 2, 8), (6, 2, 3), (3, 4, 1)])
-def test_few_names_are_divided_equally(count, workers, size):
-    assert plan_tasks(names_of_length(count, 9), workers)[0] == size
+@pytest.mark.parametrize(
+    ("count", "workers", "size", "ahead"),
+    [(200, 2, 10, 2), (40, 2, 10, 1), (16, 2, 8, 1), (6, 2, 3, 1), (3, 4, 1, 1), (20_000, 2, 8, 2)],
+)
+def test_few_names_are_divided_equally(count, workers, size, ahead):
+    planned, _, at_once = plan_tasks(names_of_length(count, 9), workers)
+    assert (planned, at_once) == (size, ahead)
 
 
 @pytest.mark.parametrize("length", [1, 90])

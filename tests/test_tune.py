@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -17,6 +18,7 @@ from ganvas.sweeps import tune as module  # noqa: E402
 from ganvas.sweeps.page import axis  # noqa: E402
 from ganvas.sweeps.space import defaults_in, parse_range, read_space, tune_space  # noqa: E402
 from ganvas.sweeps.tune import tune  # noqa: E402
+from ganvas.training.lock import run_holder  # noqa: E402
 from ganvas.training.session import find_recipe  # noqa: E402
 
 SPACE = ("g_optimizer.lr=log(1e-5,1e-1)", "batch=int(8,64)")
@@ -198,3 +200,32 @@ def test_real_trials_by_the_command(tmp_path, command):
     assert Run(result["best"]["run"]).exists()
     code, _, err = command("tune", "dcgan_small", *arguments, "--trials", 2, "--set-space", "lr=5")
     assert (code, "--set-space takes" in err) == (2, True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_processes_share_a_study_and_one_is_killed(tmp_path):
+    """No trial is lost or done twice; the one that the killed process had goes on from its last snapshot."""
+    small = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "batch=16", "--device", "cpu"]
+    line = ["tune", "dcgan_small", "--data", "digits", "--outdir", str(tmp_path), "--images", "1600", "--samples", "40"]
+    command = [sys.executable, "-m", "ganvas", *line, "--trials", "5", *small, "--json"]
+
+    def begin():
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    first, second = begin(), begin()
+    until = time.monotonic() + 300
+    while first.pid not in [run_holder(folder)[0] for folder in tmp_path.glob("trials/*") if run_holder(folder)]:
+        assert (first.poll(), time.monotonic() < until) == (None, True), first.communicate()
+        time.sleep(0.05)
+    first.kill()
+    first.communicate()
+    assert second.communicate(timeout=300)[1] is not None
+    assert second.returncode == 0
+    third = begin()
+    out, err = third.communicate(timeout=300)
+    assert (third.returncode, json.loads(out)["trials"], json.loads(out)["fail"]) == (0, 5, 0), err
+    assert {trial.state.name for trial in study_of(tmp_path).trials} <= {"COMPLETE", "PRUNED"}
+    for log in tmp_path.glob("trials/*/log.jsonl"):
+        images = [json.loads(line)["images"] for line in log.read_text().splitlines()]
+        assert images == sorted(set(images))

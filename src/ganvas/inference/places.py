@@ -1,4 +1,4 @@
-"""Where images are read and results are written: folders here, or addresses such as `s3://bucket/images`."""
+"""Places that images are read from and results written to: folders here, or addresses such as `s3://bucket/in`."""
 
 import contextlib
 import os
@@ -88,8 +88,8 @@ class Places:
         written = date_of(self.output, output)
         if written is None:
             return False
-        begun = date_of(self.source, source)
-        return begun is not None and written >= begun
+        changed = date_of(self.source, source)
+        return changed is not None and written >= changed
 
     def is_written(self, output: Path, since: float) -> bool:
         """True for a result that was written after a time."""

@@ -111,14 +111,14 @@ def stream(jobs: List, workers: WorkerOptions, worker: type, *arguments: Any) ->
     """
     import ray.data
 
-    size, task_bytes = plan_tasks(jobs, workers.count)
+    size, task_bytes, ahead = plan_tasks(jobs, workers.count)
     prepare_data(task_bytes)
     names = ray.data.read_datasource(
         source_of(jobs, workers.count, size),
         override_num_blocks=1,
         num_cpus=0,  # it would wait for the workers, which wait for names
     )
-    pool = ray.data.ActorPoolStrategy(size=workers.count)
+    pool = ray.data.ActorPoolStrategy(size=workers.count, max_tasks_in_flight_per_actor=ahead)
     options = {"fn_constructor_args": arguments, "batch_size": size, "batch_format": "pyarrow", "compute": pool}
     done = names.map_batches(worker, **options, **workers.resources())
     try:
@@ -128,17 +128,21 @@ def stream(jobs: List, workers: WorkerOptions, worker: type, *arguments: Any) ->
         raise UserError(f"The workers cannot go on: {reason_of(problem)}. --resume does what is left.") from None
 
 
-def plan_tasks(jobs: List, workers: int) -> tuple[int, int]:
-    """Names of a task, and its bytes; few names are divided among the workers as equally as tasks of a size allow."""
+def plan_tasks(jobs: List, workers: int) -> tuple[int, int, int]:
+    """Names of a task, its bytes, and the tasks that a worker is given at once.
+
+    Few names are divided among the workers as equally as tasks of a size allow.  Of few tasks a worker is given one,
+    since the one that is ready first would take those of the others; of many two, so that none waits for its next.
+    """
     lengths = [len(os.fsencode(job.source)) + len(os.fsencode(job.output)) + 8 for job in islice(jobs(), MANY)]
     count = len(lengths)
     if count in (0, MANY):
-        return BATCH, MANY_BYTES
+        return BATCH, MANY_BYTES, 2
     size = -(-count // workers)
     if size > BATCH:
         size = min(range(BATCH, BATCH * 3 // 2 + 1), key=lambda n: largest_share(count, n, workers))
     # Ray joins smaller tables and divides those of more than 1.5 times as many bytes: either would make other tasks.
-    return size, max(1, sum(lengths) * size // count * 4 // 5)
+    return size, max(1, sum(lengths) * size // count * 4 // 5), 1 if count <= 2 * workers * size else 2
 
 
 def largest_share(count: int, size: int, workers: int) -> int:

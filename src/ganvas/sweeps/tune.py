@@ -16,7 +16,7 @@ from ..files import explain_failure, write_json
 from ..paths import user_path
 from ..run import Run
 from ..training.choice import apply_preset, find_preset
-from ..training.lock import run_holder
+from ..training.lock import folder_lock, run_holder
 from ..training.recorder import Evaluated
 from ..training.session import find_recipe, train
 from .cluster import check_place, choose_workers
@@ -205,9 +205,9 @@ def tune(
     place = make_folder(outdir)
     settings: dict[str, Any] = {"recipe": str(name), "metric": metric, "space": [str(one) for one in ranges]}
     settings |= {"data": str(data) if isinstance(data, str) else data.fingerprint, "images": images, "minutes": minutes}
-    study = open_study(optuna, storage or f"sqlite:///{place / 'study.db'}", metric, seed, settings)
-    if not study.get_trials(deepcopy=False) and (own := defaults_in(built, ranges)):
-        study.enqueue_trial(own)
+    with folder_lock(place):  # two that began the same study at once would fail, or both try the recipe's own values
+        study = open_study(optuna, storage or f"sqlite:///{place / 'study.db'}", metric, seed, settings)
+        enqueue_defaults(study, built, ranges)
     measure = Measure(recipe, data, metric, samples, images, minutes, seed, options)
     Tuning(study, measure, place.absolute(), ranges, notify).run_on(on, trials, workers)
     return summarise(study, place, settings)
@@ -265,6 +265,12 @@ def open_study(optuna: Any, storage: str, metric: str, seed: int, settings: dict
         both = f"{changed} {before.get(changed)!r}, and now it is {settings[changed]!r}"
         raise UsageError(f"The study is of {both}; give a new --outdir.")
     return study
+
+
+def enqueue_defaults(study: Any, built: Recipe, ranges: list[Range]) -> None:
+    """Let the first trial of a new study have the recipe's own values."""
+    if not study.get_trials(deepcopy=False) and (own := defaults_in(built, ranges)):
+        study.enqueue_trial(own)
 
 
 def state(name: str) -> Any:
