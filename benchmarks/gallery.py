@@ -2,7 +2,9 @@
 
     python benchmarks/gallery.py run [RECIPE ...]      trains them one after another; run again, it goes on
     python benchmarks/gallery.py measure               judges what is trained, into OUTDIR/NAME.json
-    python benchmarks/gallery.py write                 docs/gallery.md and docs/gallery/NAME.webp
+    python benchmarks/gallery.py write                 gallery.json, docs/gallery.md and docs/gallery/NAME.webp
+
+`write` replaces what OUTDIR has measured and keeps the other figures and images: entries may be trained one at a time.
 
 One thread; OUTDIR/NAME.seconds keeps the processor time of an entry.  Data are read from $GANVAS_DATA (mnist,
 emoji.zip, faces.zip, cifar10-train.zip), by default ../shared/data.  Each run ends by the images of its preset or
@@ -31,10 +33,11 @@ from gallery_entry import DATA, FILES, Entry, command_of, processor_seconds, sav
 
 import ganvas
 from ganvas.api import evaluate, read_records
-from ganvas.models.model import Model, accuracy
+from ganvas.models.model import accuracy
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = Path(__file__).with_name("gallery.md")  # what docs/gallery.md says before its entries
+FIGURES = Path(__file__).with_name("gallery.json")  # of every entry that was measured
 SEEDS = range(64)  # of the samples that are shown, not chosen
 SURE, LEAST, MOST = 0.85, 0.04, 0.20  # goals: share that the judge is sure of, shares of a class
 CAPTIONS = ["grinning face", "red heart", "cat face", "rocket", "pizza", "red apple", "blue circle", "sun"]
@@ -128,8 +131,9 @@ def measure(entry: Entry, outdir: Path, judge: judges.Judge | None) -> dict[str,
     return found
 
 
-def shown(model: Model) -> Tensor:
+def shown(entry: Entry, outdir: Path) -> Tensor:
     """Samples of seeds 0 to 63; with labels, a row (of eight) of each class or caption, without the last two of ten."""
+    model = ganvas.load(outdir / entry.key)
     form = model.abilities()["label"]
     if form["kind"] == "none":
         return model.sample_seeds(SEEDS)
@@ -167,28 +171,34 @@ def trained(outdir: Path) -> Iterator[Entry]:
 
 
 def write(outdir: Path, docs: Path) -> None:
-    """Write the page and its grids from what is measured."""
+    """Write the figures, the grids of what is measured in OUTDIR, and the page of all figures."""
     (docs / "gallery").mkdir(exist_ok=True)
-    results = {e: json.loads(f.read_text()) for e in ENTRIES if (f := outdir / f"{e.key}.json").is_file()}
-    lines = [
-        PAGE.read_text(encoding="utf-8").format(
-            **{name: json.loads((outdir / f"{judge.run}.json").read_text()) for name, judge in JUDGES.items()}
-        )
-    ]
-    lines += ["| | command | images | minutes | sure | classes | FD | as asked | diversity |", "|---" * 9 + "|"]
+    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+    both = [(entry, shown) for entry in ENTRIES] + [(entry, gallery_pairs.shown) for entry in gallery_pairs.ENTRIES]
+    for entry, images in both:
+        if (measured := outdir / f"{entry.key}.json").is_file():
+            figures[entry.key] = json.loads(measured.read_text())
+            save_grid(images(entry, outdir), docs / "gallery" / f"{entry.key}.webp")
+    rows = [f'"{entry.key}": {json.dumps(figures[entry.key])}' for entry, _ in both if entry.key in figures]
+    FIGURES.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+    (docs / "gallery.md").write_text(page(figures), encoding="utf-8")
+
+
+def page(figures: dict[str, dict[str, Any]]) -> str:
+    """The text of docs/gallery.md."""
+    results = {entry: figures[entry.key] for entry in ENTRIES if entry.key in figures}
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    lines += ["", "| | command | images | minutes | sure | classes | FD | as asked | diversity |", "|---" * 9 + "|"]
     lines += [row(entry, found) for entry, found in results.items()]
     if rest := [f"`{entry.key}`" for entry in ENTRIES if entry not in results]:
         lines += ["", f"Not trained yet: {', '.join(rest)}."]
     for entry, found in results.items():
-        save_grid(shown(ganvas.load(outdir / entry.key)), docs / "gallery" / f"{entry.key}.webp")
         missing = f"Goals not reached: {', '.join(misses(found))}." if misses(found) else ""
         missing += f" Tried: {'; '.join(entry.tried)}." if missing and entry.tried else ""
         image = f"![64 samples of {entry.key}](gallery/{entry.key}.webp)"
         lines += ["", f"## `{entry.key}`", "", image]
         lines += [line for text in (missing.strip(), entry.seen) if text for line in ("", text)]
-    lines += gallery_pairs.section(outdir, docs / "gallery")
-    text = "\n".join(lines).replace("\n\n\n", "\n\n").rstrip() + "\n"
-    (docs / "gallery.md").write_text(text, encoding="utf-8")
+    return "\n".join([*lines, *gallery_pairs.section(figures)]).rstrip() + "\n"
 
 
 def choose(names: list[str]) -> list[Entry]:
@@ -219,8 +229,7 @@ def main() -> None:
             name: judges.Judge(asked.outdir / judge.run, str(DATA / FILES[name])) for name, judge in needed.items()
         }
         for judge in needed.values():
-            shares = {"accuracy": 100 * judge.accuracy(asked.outdir / judge.run), "images": judge.images}
-            (asked.outdir / f"{judge.run}.json").write_text(json.dumps(shares))
+            print(f"{judge.run}: {100 * judge.accuracy(asked.outdir / judge.run):.2f} % of the test images", flush=True)
         for entry in (e for e in trained(asked.outdir) if e in chosen):
             figures = measure(entry, asked.outdir, found.get(entry.data))
             (asked.outdir / f"{entry.key}.json").write_text(json.dumps(figures))

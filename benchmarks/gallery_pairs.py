@@ -24,7 +24,7 @@ from torch.nn.functional import interpolate
 sys.path.insert(0, str(Path(__file__).parent))
 
 import translation
-from gallery_entry import DATA, Entry, command_of, processor_seconds, save_grid, train
+from gallery_entry import DATA, Entry, command_of, processor_seconds, train
 
 import ganvas
 from ganvas.api import read_records
@@ -141,18 +141,21 @@ def measure(entry: PairEntry, outdir: Path) -> dict[str, Any]:
     return {"images": record.images, "planned": record.planned, "minutes": minutes, "figure": figure}
 
 
-def section(outdir: Path, grids: Path) -> list[str]:
+def shown(entry: PairEntry, outdir: Path) -> Tensor:
+    """The images of an entry, row by row, small ones enlarged."""
+    images = torch.cat(entry.rows(outdir / entry.key, entry.place(outdir)))
+    return interpolate(images, scale_factor=max(round(WIDE / images.shape[3]), 1), mode="nearest")
+
+
+def section(figures: dict[str, dict[str, Any]]) -> list[str]:
     """The lines of the page: a table, then the images of each entry that is measured."""
-    results = {e: json.loads(f.read_text()) for e in ENTRIES if (f := outdir / f"{e.key}.json").is_file()}
+    results = {entry: figures[entry.key] for entry in ENTRIES if entry.key in figures}
     lines = ["", *PAGE.read_text(encoding="utf-8").splitlines(), ""]
     lines += ["| | command | images | minutes | on held-out images |", "|---" * 5 + "|"]
     for entry, found in results.items():
-        figures = f"{found['images']:,} | {found['minutes']:g} | {found['figure']}"
-        lines.append(f"| [`{entry.key}`](#{entry.key}) | `{command_of(entry, found)}` | {figures} |")
+        cells = f"{found['images']:,} | {found['minutes']:g} | {found['figure']}"
+        lines.append(f"| [`{entry.key}`](#{entry.key}) | `{command_of(entry, found)}` | {cells} |")
     for entry in results:
-        images = torch.cat(entry.rows(outdir / entry.key, entry.place(outdir)))
-        wide = max(round(WIDE / images.shape[3]), 1)
-        save_grid(interpolate(images, scale_factor=wide, mode="nearest"), grids / f"{entry.key}.webp")
         lines += ["", f"### `{entry.key}`", "", f"![{entry.legend}](gallery/{entry.key}.webp)", ""]
         lines.append(f"From above: {entry.legend}. {entry.seen}".rstrip())
     return lines

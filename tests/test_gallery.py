@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,14 @@ def test_batches_are_an_epoch_without_repetition_padded_with_black(scripts):
 )
 def test_goals(scripts, found, missed):
     assert scripts[0].misses(found) == missed
+
+
+def test_the_page_is_that_of_the_figures(scripts):
+    gallery = scripts[0]
+    figures = json.loads(gallery.FIGURES.read_text(encoding="utf-8"))
+    assert gallery.page(figures) == (gallery.DOCS / "gallery.md").read_text(encoding="utf-8")
+    entries = [*gallery.ENTRIES, *gallery.gallery_pairs.ENTRIES]
+    assert set(figures) == {file.stem for file in (gallery.DOCS / "gallery").iterdir()} <= {e.key for e in entries}
 
 
 def test_every_recipe_that_generates_has_an_entry(scripts):
