@@ -150,6 +150,22 @@ def test_the_generator_is_judged_by_the_discriminators_reading():
     assert terms["adversarial"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_a_caption_is_tied_to_its_image_unless_it_is_hidden():
+    """Isola et al. 2017, eq. 3: the mean distance in a pixel, of the images whose caption is shown."""
+    t = grown(task(pixel=2.5))
+    b = batch("a red cat", "", "two birds", "a dog")
+    torch.manual_seed(5)
+    terms = t.g_loss(dict(b), Progress()).terms
+    torch.manual_seed(5)
+    torch.rand(4)
+    fake = t.generator["images"](torch.randn(4, 5), t.generator["text"](b["text"]))
+    shown = [0, 2, 3]
+    expected = 2.5 * (fake.double() - b["image"].double()).abs()[shown].mean()
+    assert terms["pixel"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert terms.keys() == {"adversarial", "pixel"}
+    assert t.g_loss(batch("", ""), Progress()).terms.keys() == {"adversarial"}
+
+
 def test_equal_captions_take_no_part_in_mismatches():
     """All are judged, so that heads that compare a batch see a whole one, but only the others are paid for."""
     t = grown(task())

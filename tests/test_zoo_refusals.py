@@ -49,6 +49,7 @@ IMPOSSIBLE = [
     ("stylegan2", "plain", {"generator.mixing": 3}, "mixing is a share"),
     ("textgan", "told", {"matching": 2}, "matching is a share"),
     ("textgan", "told", {"hidden": -1}, "hidden is a share"),
+    ("textgan", "told", {"pixel": -1}, "pixel is a weight"),
 ]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import l1_loss
 
 from ..config import Spec
 from ..errors import UsageError
@@ -23,6 +24,9 @@ class TextGeneration(Generation):
 
     The wrong texts are those of the batch, moved on by a random number of places.  An image without a caption goes with
     every text: it is made for the empty one and takes no part in mismatches, and neither do equal captions.
+
+    Where a caption has one image, `pixel` ties them together as in paired translation, with the caption as source
+    (Isola et al. 2017, eq. 3 and 4): the generator learns those images, and draws others for captions between them.
     """
 
     needs = frozenset({"image", "text"})
@@ -38,6 +42,7 @@ class TextGeneration(Generation):
         text: Spec,  # text encoder from captions (a list of N) to vectors (N, E); one is built for each player
         matching: float = 0.5,  # share of the mismatch term in the discriminator's objective, 0 to 1
         hidden: float = 0.1,  # share of captions hidden in training, 0 to 1; above 0, samples need no caption
+        pixel: float = 0.0,  # weight of the L1 distance of a caption's fake to its image
         **base: Any,
     ):
         d_text, g_text = text.build(), text.build()
@@ -49,6 +54,9 @@ class TextGeneration(Generation):
         for name, share in (("matching", matching), ("hidden", hidden)):
             if not 0 <= share <= 1:
                 raise UsageError(f"{name} is a share, from 0 to 1, got {share:g}.")
+        if pixel < 0:
+            raise UsageError(f"pixel is a weight of at least 0, got {pixel:g}.")
+        self.pixel = pixel
         self.matching, self.hidden, self.needs = matching, hidden, frozenset({"image", "text"})
 
     @property
@@ -78,7 +86,11 @@ class TextGeneration(Generation):
         captions = batch["captions"] if "captions" in batch else self.captions(batch, progress)
         draw = self.take_fakes(batch, lambda: self.constrain_and_draw(batch["image"], progress, captions))
         vectors = self.read(captions)
-        return self.g_objective(draw._replace(label=vectors), batch["image"], vectors, progress)
+        objective = self.g_objective(draw._replace(label=vectors), batch["image"], vectors, progress)
+        shown = [k for k, caption in enumerate(captions) if caption]
+        if self.pixel and shown:
+            objective.terms["pixel"] = self.pixel * l1_loss(draw.image.float()[shown], batch["image"][shown])
+        return objective
 
     def probe(self, batch: dict[str, Any]) -> Probe:
         captions = [text.strip() for text in batch["text"]]
