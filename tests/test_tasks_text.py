@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from ganvas.losses.adversarial import NonSaturating
 from ganvas.networks import dcgan
 from ganvas.networks.heads import Joint, Projection
 from ganvas.networks.label_inputs import Embedded
-from ganvas.networks.text_encoder import ByteEncoder
+from ganvas.networks.text_encoder import ByteEncoder, WordEncoder
 from ganvas.tasks.text_to_image import TextGeneration, mismatch_captions
 from small import FACTS, narrow, source
 
@@ -53,8 +54,9 @@ FOUR = ("a red cat", "a dog", "two birds", "nothing at all")
 # --- the encoder ------------------------------------------------------------------------------------------
 
 
-def test_a_caption_is_read_alike_in_any_company():
-    encoder = ByteEncoder(width=16, size=7)
+@pytest.mark.parametrize("encoder", [Spec(ByteEncoder, width=16, size=7), Spec(WordEncoder, size=7)])
+def test_a_caption_is_read_alike_in_any_company(encoder):
+    encoder = encoder.build()
     texts = ["red", "", "a much longer caption with many words", "日本語 😀", "red"]
     together = encoder(texts)
     assert together.shape == (5, 7)
@@ -63,6 +65,21 @@ def test_a_caption_is_read_alike_in_any_company():
     assert not torch.allclose(together[0], together[1])
     assert not torch.allclose(together[0], together[3])
     assert not torch.allclose(encoder(["dog cat"]), encoder(["tac god"]))  # order counts
+
+
+def test_words_are_read_with_their_neighbours_and_their_parts():
+    """By hand, as in Bojanowski et al. 2017, section 3.2; the vector is the mean of theirs."""
+    torch.manual_seed(0)
+    encoder = WordEncoder(size=256, part=4)
+    parts = ["<red>", "<birds>", "<red> <birds>", "<red", "red>", "<bir", "bird", "irds", "rds>"]
+    assert encoder.parts("Red  birds") == [part.encode() for part in parts]
+    assert encoder.parts(" ") == [b""]
+    rows = torch.tensor([zlib.crc32(part.encode()) % 8192 for part in parts]) + 1
+    assert encoder.tokens(["red birds", ""])[0].tolist() == rows.tolist()
+    torch.testing.assert_close(encoder(["red birds"])[0], encoder.embed.weight[rows].double().mean(0).float())
+    near, far = (torch.cosine_similarity(*encoder(["a red bird", other]), dim=0) for other in ("two red birds", "sun"))
+    assert near > 0.3 > far.abs()
+    assert WordEncoder(size=4, length=2).tokens(["one two three"]).shape == (1, 2)
 
 
 def test_bytes_beyond_the_length_are_ignored():

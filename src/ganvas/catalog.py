@@ -130,7 +130,7 @@ NETWORKS = Shelf(
     networks.autoencoder: autoencoder=Autoencoder autoencoder_generator=Decoder
     networks.classifier: small_classifier=Classifier
     networks.encoder: image_encoder=Encoder
-    networks.text_encoder: byte_encoder=ByteEncoder
+    networks.text_encoder: byte_encoder=ByteEncoder word_encoder=WordEncoder
     networks.srresnet: srresnet=SRResNet msrresnet=MSRResNet
     networks.rrdb: rrdb=RRDBNet
     networks.compact: compact=Compact

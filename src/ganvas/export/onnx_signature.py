@@ -74,7 +74,7 @@ def _from_noise(model: Model) -> Signature:
     about = {"z": f"(N, {given['z'].shape[1]}), {prior}", "image": "(N, C, H, W) in [-1, 1]"}
     if isinstance(task, TextGeneration):
         encoder: Any = task.generator["text"]  # type: ignore[index]
-        about["text"] = "(N, L) int64: the bytes of a caption in UTF-8 plus one, zeros at its end"
+        about["text"] = f"(N, L) int64: {encoder.reads}"
         inputs = {"z": given["z"], "text": encoder.tokens(["a caption", "another"])}
         call = lambda z, text: task.truncated(z, encoder.encode(text), 1.0)  # noqa: E731
         return Signature(call, inputs, "image", about, sequences=("text",))
