@@ -70,6 +70,13 @@ TRAININGS: dict[str, Training] = {
         {"seed": 0},
     ),
     "judge": Training("classifier", "mnist", 100_000, {}, {"seed": 0}),  # measures digits; not in the pack
+    "emoji": Training(
+        "textgan",
+        "emoji",
+        160_000,
+        {"text": "word_encoder", "generator.latent": 16, "generator.label_norm": 8, "pixel": 50},
+        {"preset": "tiny", "resolution": 64, "seed": 0},
+    ),
     "clean_start": Training(  # `clean` begins from it, with fewer noisy images
         "denoise",
         "photos",

@@ -80,4 +80,15 @@ CARDS: dict[str, dict[str, Any]] = {
         "data": "60,000 training images of MNIST (LeCun, Cortes and Burges 1998; CC BY-SA 3.0)",
         "limits": ["28x28 pixels, grey, one digit; a GAN of 0.5 million weights."],
     },
+    "emoji": {
+        "purpose": "Draws emoji of 64x64 pixels with transparency, by caption.",
+        "commands": ["sample"],
+        "license": f"{WEIGHTS}; drawings: Noto emoji, Apache-2.0",
+        "data": "3,545 Noto emoji with their captions in English (Google; Apache-2.0)",
+        "limits": [
+            "It knows its training images nearly by heart and draws those; noise changes little.",
+            "A caption of words that it never saw gets a blot in likely colours.",
+            "By caption only: the data name no categories.",
+        ],
+    },
 }

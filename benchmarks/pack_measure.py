@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import text_retrieval
 import torch
 from pack import DATA, RUNS
 from pack_baselines import Judge, Way, biharmonic, dark_channel, gamma, nl_means, tensor, variation
@@ -194,6 +195,19 @@ def measure_digits(name: str) -> list[Row]:
     ]
 
 
+def measure_emoji(name: str) -> list[Row]:
+    """Whether an encoder of real pairs finds the caption of a sample (text_retrieval.py train)."""
+    found = text_retrieval.measure(ganvas.load(name, device="cpu"), RUNS / "encoder.pt")
+    return [
+        (
+            f"samples whose own caption of {found['captions']:,} is {title}",
+            f"{100 * found['samples'][key]:.1f} %",
+            f"{100 * found['chance'] * count:.2f} % (chance), {100 * found['real'][key]:.1f} % (real images)",
+        )
+        for key, count, title in (("r1", 1, "the nearest"), ("r10", 10, "among the ten nearest"))
+    ]
+
+
 MEASURES: dict[str, Callable[[str], list[Row]]] = {
     "clean": measure_clean,
     "inpaint": measure_inpaint,
@@ -202,6 +216,7 @@ MEASURES: dict[str, Callable[[str], list[Row]]] = {
     "lowlight": measure_lowlight,
     "x4_sharp": measure_sharp,
     "digits": measure_digits,
+    "emoji": measure_emoji,
     **dict.fromkeys(("paint_ink", "paint_watercolor", "paint_mosaic", "paint_oil"), measure_paint),
 }
 
@@ -264,6 +279,14 @@ BEFORE: dict[str, tuple[str, int, int, Way]] = {  # photograph, its part, and ho
 }
 
 
+EMOJI = [  # captions on the page: sixteen of emoji, and eight that no emoji has
+    *("grinning face", "red heart", "cat face", "rocket", "slice of pizza", "red apple", "large blue circle"),
+    *("sun with face", "waving hand sign", "dog face", "soccer ball", "party popper", "bicycle", "crying face"),
+    *("rose", "ghost", "purple rocket", "grinning dog", "sad cat", "yellow car", "red cow", "snowy house"),
+    *("green ghost", "blue rose"),
+]
+
+
 def images(asked: argparse.Namespace) -> None:
     """Write before and after, side by side, as docs/models/NAME.webp."""
     folder = Path(asked.docs) / "models"
@@ -271,6 +294,8 @@ def images(asked: argparse.Namespace) -> None:
     for name in asked.names:
         if name == "digits":
             sheet = grid(ganvas.load(name).sample(40), 10)
+        elif name == "emoji":
+            sheet = grid(torch.cat([ganvas.load(name).sample(1, seed=0, label=caption) for caption in EMOJI]), 8)
         elif name.startswith("paint_"):
             image = photograph("coffee", 0, 20)
             sheet = grid(torch.cat([image, painted(name)(image)]), 2)

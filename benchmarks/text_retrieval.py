@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 
 import ganvas
 from ganvas.api import open_source
+from ganvas.models.model import Model
 from ganvas.networks.text_encoder import ByteEncoder
 
 DATA = Path(os.environ.get("GANVAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -101,17 +103,16 @@ def recall(pairs: Pairs, images: Tensor, captions: list[str]) -> dict[str, float
     return {f"r{k}": (rank < k).double().mean().item() for k in (1, 10)}
 
 
-def measure(run: Path, file: Path) -> None:
-    """Print the figures of real images, of the samples of a run, and of chance."""
+def measure(model: Model, file: Path) -> dict[str, Any]:
+    """The figures of real images, of the samples of a model, and of chance."""
     pairs = Pairs().eval()
     pairs.load_state_dict(torch.load(file, weights_only=True))
     images, captions = real()
-    model = ganvas.load(run, device="cpu")
+    drawn = torch.cat([opaque(model.sample(1, seed=0, label=text)) for text in captions])
     found = {"captions": len(captions), "chance": 1 / len(captions), "real": recall(pairs, images, captions)}
-    drawn = [model.sample(1, seed=0, label=text) for text in captions]
-    found["samples"] = recall(pairs, torch.cat([opaque(image) for image in drawn]), captions)
+    found["samples"] = recall(pairs, drawn, captions)
     found["times_chance"] = found["samples"]["r1"] * len(captions)
-    print(json.dumps({"run": str(run), **found}))
+    return found
 
 
 def main() -> None:
@@ -129,7 +130,7 @@ def main() -> None:
     if asked.command == "train":
         train(asked.encoder, asked.epochs)
     else:
-        measure(asked.run, asked.encoder)
+        print(json.dumps({"run": str(asked.run), **measure(ganvas.load(asked.run, device="cpu"), asked.encoder)}))
 
 
 if __name__ == "__main__":
