@@ -134,12 +134,15 @@ def test_weights():
     layer.weight.grad = torch.ones(4, 5)
     layer.weight.grad[1] = 0
     layer.bias.grad = torch.zeros(4)
-    assert weights.dead_unit_share(list(layer.parameters())).item() == 0.25
-    assert weights.dead_unit_share([torch.zeros(3, requires_grad=True)]) is None
+    assert weights.dead_unit_share(layer).item() == 0.25
+    table = nn.Embedding(100, 5)  # of whose rows a batch needs few
+    layer(table(torch.tensor([1]))).sum().backward()
+    assert weights.dead_unit_share(nn.ModuleList([layer, table])).item() == 0
+    assert weights.dead_unit_share(nn.LayerNorm(3)) is None
     layer.zero_grad(set_to_none=False)
-    assert weights.dead_unit_share(list(layer.parameters())) is None  # a player that sits out
+    assert weights.dead_unit_share(layer) is None  # a player that sits out
     layer.bias.grad[0] = 1
-    assert weights.dead_unit_share(list(layer.parameters())).item() == 1
+    assert weights.dead_unit_share(layer).item() == 1
 
 
 def test_spectral_norms():

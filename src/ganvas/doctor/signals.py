@@ -70,7 +70,8 @@ class Signals:
         with torch.no_grad():
             for name, player in trainer.players.items():
                 trainer.tally.add(f"{PREFIX}{name}_update_ratio", weights.update_ratio(before[name], player.weights))
-                dead = weights.dead_unit_share(player.weights)
+            for name, network in networks_of(trainer).items():
+                dead = weights.dead_unit_share(network)
                 if dead is not None:
                     trainer.tally.add(f"{PREFIX}{name}_dead_unit_share", dead)
             for name, value in {**norms, **self.measure(trainer, thorough)}.items():
@@ -153,10 +154,15 @@ def value_statistics(images: Tensor) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
+def networks_of(trainer: Trainer) -> dict[str, torch.nn.Module]:
+    """The network of each player by its name in the log."""
+    networks = {"g": trainer.task.generator, "d": trainer.task.discriminator}
+    return {name: network for name, network in networks.items() if network}
+
+
 def spectral_norms(trainer: Trainer) -> dict[str, Tensor]:
     """The largest singular value among each player's weights."""
-    networks = {"g": trainer.task.generator, "d": trainer.task.discriminator}
-    norms = {name: weights.largest_spectral_norm(network) for name, network in networks.items() if network}
+    norms = {name: weights.largest_spectral_norm(network) for name, network in networks_of(trainer).items()}
     return {f"{name}_spectral_norm": norm for name, norm in norms.items() if norm is not None}
 
 

@@ -15,14 +15,17 @@ def update_ratio(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
     return change.norm() / torch.stack(torch._foreach_norm(list(before))).norm().clamp_min(1e-12)
 
 
-def dead_unit_share(weights: Sequence[Tensor]) -> Tensor | None:
+def dead_unit_share(network: nn.Module) -> Tensor | None:
     """The share of units that no gradient reached in the last step: rows of weight matrices whose gradient is zero.
 
-    None where there was no gradient at all, not even of a bias: the player's objective was constant, as in a warm-up.
+    Tables of embeddings have no units: a batch needs few of their rows.  None where there was no gradient at all, not
+    even of a bias: the player's objective was constant, as in a warm-up.
     """
-    if not any(p.grad is not None and p.grad.any() for p in weights):
+    tables = {id(part.weight) for part in network.modules() if isinstance(part, (nn.Embedding, nn.EmbeddingBag))}
+    gradients = [p.grad for p in network.parameters() if p.grad is not None and id(p) not in tables]
+    if not any(gradient.any() for gradient in gradients):
         return None
-    rows = [p.grad.flatten(1).abs().amax(1) == 0 for p in weights if p.grad is not None and p.dim() > 1]
+    rows = [gradient.flatten(1).abs().amax(1) == 0 for gradient in gradients if gradient.dim() > 1]
     return torch.cat(rows).float().mean() if rows else None
 
 
