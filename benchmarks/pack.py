@@ -74,7 +74,13 @@ TRAININGS: dict[str, Training] = {
         "textgan",
         "emoji",
         160_000,
-        {"text": "word_encoder", "generator.latent": 16, "generator.label_norm": 8, "pixel": 50},
+        {
+            "text": "word_encoder",
+            "pixel": 50,
+            "generator.latent": 16,
+            "generator.label_norm": 8,
+            "d_optimizer.lr": 5e-4,
+        },
         {"preset": "tiny", "resolution": 64, "seed": 0},
     ),
     "clean_start": Training(  # `clean` begins from it, with fewer noisy images

@@ -15,7 +15,7 @@ from PIL import Image
 WIDTH, GAP, QUALITY = 1000, 6, 80
 ROWS: tuple[tuple[tuple[str, float], ...], ...] = (  # image, and which share of its height from the top
     (("models/clean", 1.0), ("models/lowlight", 1.0)),
-    (("gallery/r3gan", 0.5), ("models/digits", 1.0), ("models/paint_ink", 1.0)),
+    (("gallery/r3gan", 0.5), ("models/digits", 1.0), ("models/emoji", 1.0), ("models/paint_ink", 1.0)),
 )
 
 

@@ -108,7 +108,9 @@ def measure(model: Model, file: Path) -> dict[str, Any]:
     pairs = Pairs().eval()
     pairs.load_state_dict(torch.load(file, weights_only=True))
     images, captions = real()
-    drawn = torch.cat([opaque(model.sample(1, seed=0, label=text)) for text in captions])
+    z = model.task.inputs([0])["z"]
+    batches = (captions[k : k + 64] for k in range(0, len(captions), 64))
+    drawn = torch.cat([opaque(model.task.sample({"z": z.expand(len(b), -1), "text": b}).float()) for b in batches])
     found = {"captions": len(captions), "chance": 1 / len(captions), "real": recall(pairs, images, captions)}
     found["samples"] = recall(pairs, drawn, captions)
     found["times_chance"] = found["samples"]["r1"] * len(captions)

@@ -109,6 +109,20 @@ def test_commands_refuse_a_model_in_one_sentence(line, sentence, command, tmp_pa
     assert not Path("out.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("caption", "channel"), [("red heart", 0), ("large blue circle", 2), ("large red square", 0), ("green heart", 1)]
+)
+def test_emoji_are_sampled_by_caption(caption, channel):
+    """Most of the shape has the colour that was asked for; the corners are transparent."""
+    images = ganvas.load("emoji", device="cpu", precision="fp32").sample_seeds(range(4), label=caption)
+    assert images.shape == (4, 4, 64, 64)
+    shape = images[:, 3:] > 0.5
+    others = [k for k in range(3) if k != channel]
+    leads = (images[:, [channel]] > images[:, others].amax(1, keepdim=True) + 0.2) & shape
+    assert leads.sum() > 0.6 * shape.sum() > 500
+    assert (images[:, 3, :2, :2] < -0.8).all()
+
+
 def test_digits_are_sampled_by_label(command, tmp_path):
     code, out, _ = command("sample", "digits", "--label", "7", "--seeds", "0-3", "-o", tmp_path / "x", "--json")
     assert (code, json.loads(out)["images"]) == (0, 4)
