@@ -105,7 +105,7 @@ ENTRIES = [
     *map(Entry, ("cgan", "acgan", "projection", "r3gan_conditional", "stylegan2_conditional", "infogan")),
     Entry("gat_small_conditional"),
     Entry("fastgan", "FACES"),
-    Entry("projected", "EMOJI"),
+    Entry("projected", "EMOJI", seen="Shapes in colour under a grain of lines; no emoji yet."),
     Entry(
         "projected_conditional",
         "CIFAR",

@@ -61,6 +61,9 @@ def degraded(noise: float, jpeg: float) -> str:
 
 RESTORE: dict[str, Any] = {"batch": 8, "resolution": 128, "seed": 0}
 
+EMOJI: dict[str, Any] = {"text": "word_encoder", "pixel": 50, "generator.latent": 16, "generator.label_norm": 8}
+EMOJI_RUN: dict[str, Any] = {"preset": "tiny", "resolution": 64}
+
 TRAININGS: dict[str, Training] = {
     "digits": Training(
         "dcgan_small",
@@ -70,18 +73,13 @@ TRAININGS: dict[str, Training] = {
         {"seed": 0},
     ),
     "judge": Training("classifier", "mnist", 100_000, {}, {"seed": 0}),  # measures digits; not in the pack
-    "emoji": Training(
+    "emoji_start": Training("textgan", "emoji", 160_000, EMOJI | {"d_optimizer.lr": 5e-4}, {**EMOJI_RUN, "seed": 0}),
+    "emoji": Training(  # goes on from `emoji_start` with a rate that falls to nearly nothing
         "textgan",
         "emoji",
-        160_000,
-        {
-            "text": "word_encoder",
-            "pixel": 50,
-            "generator.latent": 16,
-            "generator.label_norm": 8,
-            "d_optimizer.lr": 5e-4,
-        },
-        {"preset": "tiny", "resolution": 64, "seed": 0},
+        80_000,
+        {**EMOJI, "d_optimizer.lr": 2e-4, "g_optimizer.lr": 1e-3, "lr_schedule": "linear(begin=0.2,to=0.02)"},
+        {**EMOJI_RUN, "seed": 1},
     ),
     "clean_start": Training(  # `clean` begins from it, with fewer noisy images
         "denoise",

@@ -87,9 +87,9 @@ class TextGeneration(Generation):
         draw = self.take_fakes(batch, lambda: self.constrain_and_draw(batch["image"], progress, captions))
         vectors = self.read(captions)
         objective = self.g_objective(draw._replace(label=vectors), batch["image"], vectors, progress)
-        shown = [k for k, caption in enumerate(captions) if caption]
-        if self.pixel and shown:
-            objective.terms["pixel"] = self.pixel * l1_loss(draw.image.float()[shown], batch["image"][shown])
+        told = [k for k, caption in enumerate(captions) if caption]
+        if self.pixel and told:
+            objective.terms["pixel"] = self.pixel * l1_loss(draw.image.float()[told], batch["image"][told])
         return objective
 
     def probe(self, batch: dict[str, Any]) -> Probe:
