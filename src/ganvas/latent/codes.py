@@ -56,8 +56,8 @@ class Codes:
         if self.label is not None:
             space.check_labels(self.label)
         shapes = noise_shapes(model.task.maker, len(self))
-        if self.noise and (found := [tuple(maps.shape) for maps in self.noise]) != shapes:
-            raise UsageError(f"These codes have noise maps {found}; this generator adds {shapes or 'none'}.")
+        if self.noise and (sizes := [tuple(maps.shape) for maps in self.noise]) != shapes:
+            raise UsageError(f"These codes have noise maps {sizes}; this generator adds {shapes or 'none'}.")
         return space
 
     def draw(self, model: "Model") -> Tensor:
