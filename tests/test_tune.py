@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import time
+from threading import Thread
 
 import pytest
 
@@ -18,7 +19,7 @@ from ganvas.sweeps import tune as module  # noqa: E402
 from ganvas.sweeps.page import axis  # noqa: E402
 from ganvas.sweeps.space import defaults_in, parse_range, read_space, tune_space  # noqa: E402
 from ganvas.sweeps.tune import tune  # noqa: E402
-from ganvas.training.lock import run_holder  # noqa: E402
+from ganvas.training.lock import folder_lock, run_holder  # noqa: E402
 from ganvas.training.session import find_recipe  # noqa: E402
 
 SPACE = ("g_optimizer.lr=log(1e-5,1e-1)", "batch=int(8,64)")
@@ -147,6 +148,17 @@ def test_a_trial_at_work_elsewhere_is_left_alone_and_counts(quick, tmp_path):
     trial.set_user_attr("worker", f"{module.socket.gethostname()}:{module.os.getpid()}")
     assert search(tmp_path, 3)["trials"] == 3
     assert [name for name, _ in quick] == ["0000", "0002"]
+
+
+def test_processes_begin_a_study_one_after_the_other(quick, tmp_path):
+    """Two that make its tables at once fail."""
+    other = Thread(target=search, args=(tmp_path, 1))
+    with folder_lock(tmp_path):
+        other.start()
+        other.join(1)
+        assert not (tmp_path / "study.db").exists()
+    other.join()
+    assert len(study_of(tmp_path).trials) == 1
 
 
 def test_a_trial_that_fails_is_told_and_the_search_goes_on(quick, tmp_path, monkeypatch):
