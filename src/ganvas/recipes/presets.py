@@ -106,7 +106,8 @@ TINY = {
     "stylegan2_conditional": f"{STYLE} discriminator.head=projection images=60_000",
     "infogan": f"{FAST} *.width=32 generator.hidden=0 discriminator.hidden=96 discriminator.norm='none' {LAZY_R1}"
     f" {LONG}",
-    "bigan": f"{DCGAN} encoder.width=32 *.lr=1e-3 images=150_000 {FALL}",
+    "bigan": f"{DENSE_SPECTRAL} generator=dcgan_generator(latent=20) discriminator.head=joint encoder.width=32"
+    " encoder.init=kaiming *.lr=1e-3 images=150_000",
     "textgan": f"{DENSE} {G_PLAIN} {LAZY_R1} discriminator.head=contrastive generator.label_norm=1 text.width=32"
     " images=60_000",
     "pix2pix": "*.width=32 discriminator.field=34 batch=16 images=16_000",
