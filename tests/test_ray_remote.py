@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import signal
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,7 @@ def dates(system):
 
 def open_copies(place: Path, fault: str) -> Work:
     """Copies; the worker with image 13 dies of it, once, or its storage no longer answers."""
+    tempfile.tempdir = str(place)  # what a killed process leaves
 
     def change(photo: Photo, output: Path, share: object) -> Photo:
         with (place / "changed").open("a") as log:
