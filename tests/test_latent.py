@@ -427,7 +427,7 @@ def test_mistakes_are_sentences(arguments, code, said, run, planted, tmp_path, m
     Image.new("L", (8, 8)).save("a.png")
     Image.new("L", (400, 8)).save("narrow.png")
     (tmp_path / "text.png").write_text("no image")
-    (tmp_path / "junk.npz").write_bytes(b"PK")
+    (tmp_path / "junk.npz").write_bytes(b"PK\x03\x04 no archive")
     planted.codes([0]).save(tmp_path / "other.npz")
     discover(planted, "sefa", count=1, samples=10)[0].save(tmp_path / "other.safetensors")
     before = {p.name for p in tmp_path.iterdir()}
