@@ -120,22 +120,27 @@ TRAININGS: dict[str, Training] = {
         },
         {"batch": 8, "resolution": 96, "seed": 0},
     ),
-    "colorize": Training(
+    "colorize": Training(  # no larger than a scene is recognised at; `generator.side` is chosen afterwards
         "colorize",
-        "half",
-        4_000,
-        {"generator.net": unet(32, 64, 96, 128, blocks=1), "g_optimizer.lr": 5e-4, "discriminator.width": 32},
-        RESTORE,
+        "colour",
+        160_000,
+        {
+            "generator.net": unet(32, 64, 96, 128, blocks=1),
+            "discriminator": "none",
+            "d_optimizer": "none",
+            "loss": "none",
+            "terms": "[mse]",
+            "g_optimizer.lr": 5e-4,
+            "clip_norm": 0.03,  # beyond sRGB's colours there is no gradient
+        },
+        {"batch": 64, "resolution": 32, "seed": 0},
     ),
-    "dehaze_start": Training(
-        "dehaze", "half", 4_000, {"generator": unet(32, 64, 96, 128, blocks=1), "g_optimizer.lr": 5e-4}, RESTORE
-    ),
-    "dehaze": Training(  # from `dehaze_start`, with larger patches, in which haze changes as slowly as in photographs
+    "dehaze": Training(
         "dehaze",
         "half",
-        1_200,
-        {"generator": unet(32, 64, 96, 128, blocks=1), "g_optimizer.lr": 3e-4},
-        {"batch": 4, "resolution": 256, "seed": 1},
+        16_000,
+        {"generator": "dehazer", "transforms": "[flip]", "g_optimizer.lr": 1e-3},
+        {"batch": 8, "resolution": 256, "seed": 0},
     ),
     "lowlight": Training(
         "denoise",
@@ -183,6 +188,7 @@ def data(asked: argparse.Namespace) -> None:
             image = Image.fromarray(array)
             small = image.resize((image.width // factor, image.height // factor), Image.Resampling.LANCZOS)
             small.save(folder / place / f"{name}.png")
+    prepare_colour(folder)
     (folder / "styles").mkdir(exist_ok=True)
     for name in STYLES:
         Image.fromarray(draw(name)).save(folder / "styles" / f"{name}.png")
@@ -190,6 +196,19 @@ def data(asked: argparse.Namespace) -> None:
     (folder / "mnist").symlink_to((DATA / "mnist").resolve())
     with zipfile.ZipFile(DATA / "emoji.zip") as archive:
         archive.extractall(folder / "emoji")
+
+
+def prepare_colour(folder: Path) -> None:
+    """CIFAR-10's images and photographs reduced to a shorter side of 32 to 128 pixels, for crops of 32."""
+    with zipfile.ZipFile(DATA / "cifar10-train.zip") as archive:
+        archive.extractall(folder / "colour")
+    (folder / "colour" / "photographs").mkdir(exist_ok=True)
+    for file in sorted((folder / "photos").iterdir()):
+        image = Image.open(file)
+        for side in range(32, 129, 8):
+            size = [round(n * side / min(image.size)) for n in image.size]
+            small = image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+            small.save(folder / "colour" / "photographs" / f"{file.stem}_{side}.png")
 
 
 def train(asked: argparse.Namespace) -> None:

@@ -62,17 +62,16 @@ CARDS: dict[str, dict[str, Any]] = {
     ),
     "dehaze": restores(
         "Removes haze and fog.",
-        "Learnt from synthetic haze, which grows with height in the image.",
-        "On synthetic haze over unseen images the dark channel prior is nearer to the truth by 0.8 dB.",
+        "Learnt from synthetic haze, which changes slowly and grows with height in the image.",
     ),
     "lowlight": restores(
         "Brightens photographs that are underexposed by 1 to 4 stops, and removes their noise.",
         "The right brightness is a guess from the image alone; night scenes become grey days.",
     ),
     "paint_ink": paints("ink hatching on paper"),
-    "paint_watercolor": paints("a watercolour of transparent washes"),
     "paint_mosaic": paints("a mosaic of small stones"),
     "paint_oil": paints("an oil painting of whirling strokes"),
+    "paint_pointillism": paints("dots of unmixed colours"),
     "digits": {
         "purpose": "Generates handwritten digits 0 to 9 of 28x28 pixels, by class.",
         "commands": ["sample"],

@@ -2,6 +2,7 @@
 
     python benchmarks/pack_measure.py measure NAME [--write]     figures; --write puts them into the model's card
     python benchmarks/pack_measure.py measure NAME --tuning      on the images that settings are chosen by
+    python benchmarks/pack_measure.py measure NAME --tuning --run RUN    of a run that is not written yet
     python benchmarks/pack_measure.py table                      the table of docs/models.md, from the cards
     python benchmarks/pack_measure.py images DOCS NAME...        before and after, docs/models/NAME.webp
 
@@ -42,6 +43,7 @@ from ganvas.tasks.fast_style import load_style
 HELD_OUT = (("BSD100", slice(7, 27)),)  # set, and which of its images in the order of their names
 TUNING = (("Set5", slice(5)), ("BSD100", slice(7)))
 sets = [*HELD_OUT]  # that `held_out` reads
+runs: dict[str, str] = {}  # measured instead of the embedded model of that name
 SEED = 1_000
 COMMAND = "python benchmarks/pack_measure.py measure {}"
 FEATURES = "distance in EfficientNet-Lite0's features"
@@ -69,7 +71,8 @@ def decibels(x: Tensor, y: Tensor) -> float:
 
 
 def model_way(name: str) -> Way:
-    network = resolve(name, verb=EMBEDDED[name].commands[0]).network
+    verb = "upscale" if name in ("x2", "x4", "x4_sharp") else "restore"
+    network = resolve(runs.get(name, name), verb=verb).network
 
     def way(x: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -170,7 +173,8 @@ def measure_sharp(name: str) -> list[Row]:
 def measure_paint(name: str) -> list[Row]:
     """Style loss of painted photographs as a share of that of the photographs, through the features of the training."""
     style = load_style(str(RUNS / "data" / "styles" / f"{name.removeprefix('paint_')}.png"), 192)
-    perception, model = Perception(style=["relu1", "relu2", "relu3"]), ganvas.load(name, precision="fp32")
+    perception = Perception(style=["relu1", "relu2", "relu3"])
+    model = ganvas.load(runs.get(name, name), precision="fp32")
     target, shares = perception(style), []
     for image in held_out(256):
         losses = [float(perception.style_loss(perception(x), target)) for x in (model(image), image)]
@@ -217,12 +221,13 @@ MEASURES: dict[str, Callable[[str], list[Row]]] = {
     "x4_sharp": measure_sharp,
     "digits": measure_digits,
     "emoji": measure_emoji,
-    **dict.fromkeys(("paint_ink", "paint_watercolor", "paint_mosaic", "paint_oil"), measure_paint),
+    **dict.fromkeys(("paint_ink", "paint_pointillism", "paint_mosaic", "paint_oil"), measure_paint),
 }
 
 
 def measure(asked: argparse.Namespace) -> None:
     sets[:] = TUNING if asked.tuning else HELD_OUT
+    runs.update({asked.name: asked.run} if asked.run else {})
     rows = MEASURES[asked.name](asked.name)
     for what, value, baseline in rows:
         print(f"{asked.name}: {what}: {value}; {baseline}")
@@ -265,7 +270,7 @@ def small(image: Tensor) -> Tensor:
 
 
 def painted(name: str) -> Way:
-    model = ganvas.load(name, precision="fp32")
+    model = ganvas.load(runs.get(name, name), precision="fp32")
     return lambda x: model(x)
 
 
@@ -291,6 +296,7 @@ def images(asked: argparse.Namespace) -> None:
     """Write before and after, side by side, as docs/models/NAME.webp."""
     folder = Path(asked.docs) / "models"
     folder.mkdir(exist_ok=True)
+    runs.update(dict.fromkeys(asked.names, asked.run) if asked.run else {})
     for name in asked.names:
         if name == "digits":
             sheet = grid(ganvas.load(name).sample(40), 10)
@@ -317,12 +323,14 @@ def main() -> None:
     look.add_argument("name", choices=MEASURES)
     look.add_argument("--write", action="store_true")
     look.add_argument("--tuning", action="store_true")
+    look.add_argument("--run", metavar="RUN")
     look.set_defaults(run_it=measure)
     tabulate = commands.add_parser("table")
     tabulate.set_defaults(run_it=table)
     draw = commands.add_parser("images")
     draw.add_argument("docs")
     draw.add_argument("names", nargs="+")
+    draw.add_argument("--run", metavar="RUN", help="of the one model instead")
     draw.set_defaults(run_it=images)
     asked = parser.parse_args()
     asked.run_it(asked)

@@ -1,4 +1,4 @@
-"""Style images of the `paint_*` models, drawn from seeded random numbers: ink, watercolour, mosaic, oil.
+"""Style images of the `paint_*` models, drawn from seeded random numbers: ink, mosaic, oil, pointillism.
 
     python benchmarks/pack_styles.py FOLDER     512x512 PNGs, equal on every machine with the same NumPy and Pillow
 
@@ -58,25 +58,6 @@ def draw_ink(random: np.random.Generator) -> Image.Image:
     return canvas
 
 
-WATER = ((64, 120, 168), (120, 170, 190), (210, 120, 90), (235, 190, 110), (110, 150, 100), (150, 110, 150))
-
-
-def draw_watercolor(random: np.random.Generator) -> Image.Image:
-    """Transparent washes with dark rims and granulation on rough paper."""
-    grain = random.normal(0, 1, (SIDE, SIDE))
-    paper = np.stack([np.full((SIDE, SIDE), v) for v in (0.975, 0.965, 0.935)], 2) + 0.008 * grain[..., None]
-    for k in range(24):
-        field = smooth(random, int(random.integers(4, 9))) + 0.05 * smooth(random, 60)
-        level = np.quantile(field, random.uniform(0.8, 0.93))
-        inside = np.clip((field - level) / 0.02, 0, 1)
-        rim = np.exp(-(((field - level - 0.015) / 0.02) ** 2))
-        cover = inside * (0.25 + 0.3 * smooth(random, 6)) + 0.25 * rim * inside
-        cover = np.clip(cover * (1 + 0.12 * grain * smooth(random, 20)), 0, 0.9)
-        pigment = np.array(WATER[k % len(WATER)]) / 255
-        paper = paper * (1 - 0.8 * cover[..., None] * (1 - pigment))
-    return Image.fromarray((np.clip(paper, 0, 1) * 255).astype(np.uint8))
-
-
 TILES = ((24, 70, 120), (40, 130, 150), (230, 200, 140), (200, 90, 50), (120, 40, 40), (240, 235, 220), (70, 110, 60))
 
 
@@ -122,17 +103,36 @@ def draw_oil(random: np.random.Generator) -> Image.Image:
     return canvas.filter(ImageFilter.UnsharpMask(2, 80))
 
 
+DOTS = ((30, 50, 130), (50, 120, 190), (60, 140, 80), (150, 180, 70), (240, 205, 90), (230, 130, 60), (190, 60, 70))
+
+
+def draw_pointillism(random: np.random.Generator) -> Image.Image:
+    """Dots of unmixed colours on a pale canvas, closer and larger where it is dark, with a tenth of other colours."""
+    canvas = Image.new("RGB", (BOLD * SIDE, BOLD * SIDE), (244, 238, 222))
+    pen, tone, hue = ImageDraw.Draw(canvas), smooth(random, 6), smooth(random, 5)
+    for _ in range(7_500):
+        x, y = random.random(2) * SIDE
+        dark = 1 - tone[int(y), int(x)]
+        if random.random() < 0.25 + 0.75 * dark:
+            near = hue[int(y), int(x)] + random.normal(0, 0.08) + (0.5 if random.random() < 0.1 else 0)
+            colour = np.array(DOTS[int(near * len(DOTS)) % len(DOTS)]) * (1.25 - 0.5 * dark) * random.uniform(0.9, 1.1)
+            radius = BOLD * random.uniform(3.2, 4.8 + 2.4 * dark)
+            box = [BOLD * x - radius, BOLD * y - radius, BOLD * x + radius, BOLD * y + radius]
+            pen.ellipse(box, fill=tuple(colour.clip(0, 255).astype(int)))
+    return canvas
+
+
 DRAWINGS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
     "ink": draw_ink,
-    "watercolor": draw_watercolor,
     "mosaic": draw_mosaic,
     "oil": draw_oil,
+    "pointillism": draw_pointillism,
 }
 STYLES: dict[str, dict[str, Any]] = {  # changes of the training of each
     "ink": {"style_weight": 300.0},
-    "watercolor": {"style_weight": 60.0},
     "mosaic": {"style_weight": 300.0},
     "oil": {"style_weight": 300.0},
+    "pointillism": {"style_weight": 300.0},
 }
 
 

@@ -143,6 +143,7 @@ NETWORKS = Shelf(
     networks.patchgan: patch_discriminator=Discriminator
     networks.stargan: stargan_generator=Generator stargan_discriminator=Discriminator
     networks.colorize_inpaint: colouriser=Colorizer inpainter=Inpainter
+    networks.dehazer: dehazer=Dehazer
     features.content: content=Content
     networks.transformer_net: transformer_net=TransformerNet
     networks.overpainting: overpainting_net=ResidualStyleNet

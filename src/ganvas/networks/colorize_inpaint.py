@@ -9,12 +9,14 @@ from ..imaging.colour import merge_lab, to_lab
 from ..imaging.fill import diffuse
 from . import unet
 from .layers import to_float32
+from .reduced import check_side, enlarge_to, reduce_side
 
 
 class Colorizer(ImageToImage):
     """Colorizer: lightness (N, 1, H, W) in [-1, 1] to sRGB images (N, 3, H, W), by chroma in Lab (Zhang et al. 2016).
 
-    The lightness is kept exactly, except for colours outside sRGB.
+    The lightness is kept exactly, except for colours outside sRGB.  With `side` the network sees the lightness reduced,
+    and its chroma is enlarged, since colours change more slowly and a scene is recognised as a whole.
     """
 
     def __init__(
@@ -22,12 +24,14 @@ class Colorizer(ImageToImage):
         *,
         resolution: int | tuple[int, int],
         net: Spec = Spec(unet.Generator, norm="instance", dropout=0.0),  # lightness to two chroma maps in [-1, 1]
+        side: int = 0,  # shorter side of the reduced lightness, in pixels; 0: it is seen at its own size
     ):
         super().__init__()
+        self.side = check_side(side, 0)
         self.net = net.build(resolution=resolution, channels=2, source_channels=1, scale=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return merge_lab(x, self.net(x))
+        return merge_lab(x, enlarge_to(self.net(reduce_side(x, self.side)), x))
 
     def on_images(self) -> ImageToImage:
         """The network for images (N, 3, H, W) with or without colours."""
