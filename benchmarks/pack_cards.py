@@ -59,6 +59,7 @@ CARDS: dict[str, dict[str, Any]] = {
     "colorize": restores(
         "Gives grey photographs plausible colours; the lightness is kept.",
         "Colours are guesses, mostly of skies, plants, stone and skin, and often pale.",
+        data=f"CIFAR-10's training images (Krizhevsky 2009), and {PHOTOGRAPHS}, reduced and made grey",
     ),
     "dehaze": restores(
         "Removes haze and fog.",
