@@ -12,7 +12,7 @@ from ganvas.networks.layers import LINEAR, initialise
 from ganvas.networks.stylegan2 import EqualConv, EqualLinear, Modulated
 
 FROZEN = {"content", "perception", "normalised_vgg"}  # with weights of their own, which are never trained
-THROUGH = {"colouriser": "net", "inpainter": "net"}  # a network whose weights are those of another one
+THROUGH = {"colouriser": "net", "dehazer": "net", "inpainter": "net"}  # their weights are those of another network
 BODIES = sorted(catalog.NETWORKS.addresses.keys() - FROZEN - THROUGH.keys())
 FACTS = {"resolution": (16, 16), "channels": 3, "classes": 4, "source_channels": 3, "attributes": 0, "scale": 2}
 SMALL = {
