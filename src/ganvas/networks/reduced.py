@@ -15,7 +15,7 @@ def reduce_side(images: Tensor, side: int) -> Tensor:
     shorter = min(height, width)
     if not side or shorter <= side:
         return images
-    return F.adaptive_avg_pool2d(images, [round(height * side / shorter), round(width * side / shorter)])
+    return F.adaptive_avg_pool2d(images, (round(height * side / shorter), round(width * side / shorter)))
 
 
 def enlarge_to(maps: Tensor, image: Tensor) -> Tensor:
