@@ -87,9 +87,9 @@ class TextGeneration(Generation):
         draw = self.take_fakes(batch, lambda: self.constrain_and_draw(batch["image"], progress, captions))
         vectors = self.read(captions)
         objective = self.g_objective(draw._replace(label=vectors), batch["image"], vectors, progress)
-        told = [k for k, caption in enumerate(captions) if caption]
-        if self.pixel and told:
-            objective.terms["pixel"] = self.pixel * l1_loss(draw.image.float()[told], batch["image"][told])
+        rows = [k for k, caption in enumerate(captions) if caption]
+        if self.pixel and rows:
+            objective.terms["pixel"] = self.pixel * l1_loss(draw.image.float()[rows], batch["image"][rows])
         return objective
 
     def probe(self, batch: dict[str, Any]) -> Probe:
