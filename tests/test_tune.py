@@ -20,6 +20,7 @@ from ganvas.sweeps.page import axis  # noqa: E402
 from ganvas.sweeps.space import defaults_in, parse_range, read_space, tune_space  # noqa: E402
 from ganvas.sweeps.tune import tune  # noqa: E402
 from ganvas.training.lock import folder_lock, run_holder  # noqa: E402
+from ganvas.training.recorder import Evaluated  # noqa: E402
 from ganvas.training.session import find_recipe  # noqa: E402
 
 SPACE = ("g_optimizer.lr=log(1e-5,1e-1)", "batch=int(8,64)")
@@ -118,6 +119,26 @@ def test_the_first_trial_is_the_recipes_own_and_the_search_improves(quick, tmp_p
     assert all(word in page for word in ("Importance", "polyline", "g_optimizer.lr"))
 
 
+@pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
+def test_poor_trials_are_ended_early(quick, tmp_path, monkeypatch, pruner):
+    """The metric is known on the way: those that are ended are worse than the best, and had not the whole length."""
+    train = module.train
+
+    def watched(recipe, *, outdir, on_event, **options):
+        run = train(recipe, outdir=outdir, on_event=on_event, **options)
+        for images in range(200, 1001, 200):
+            on_event(Evaluated({**module.evaluate("fd", "", str(run.path)), "trained_images": images}, best=False))
+        return run
+
+    monkeypatch.setattr(module, "train", watched)
+    result = tune("dcgan", data="digits", outdir=tmp_path, trials=20, images=1000, space=SPACE, pruner=pruner)
+    ended = [t for t in study_of(tmp_path).get_trials() if t.state.name == "PRUNED"]
+    assert bool(ended) == (pruner != "none")
+    assert result["pruned"] == len(ended) < 20
+    assert all(max(t.intermediate_values) < 1000 for t in ended)
+    assert all(min(t.intermediate_values.values()) > result["best"]["value"] for t in ended)
+
+
 def test_a_second_call_adds_what_is_missing(quick, tmp_path):
     assert search(tmp_path, 3)["trials"] == 3
     assert search(tmp_path, 5)["trials"] == 5
@@ -183,6 +204,8 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(quick, tmp_path, monk
         ({"trials": 0}, "at least 1"),
         ({"metric": "nothing"}, "no metric"),
         ({"storage": "nothing://x"}, "cannot be opened"),
+        ({"pruner": "medain"}, "one of median, hyperband, none, got 'medain'. Did you mean 'median'"),
+        ({"pruner": "hyperband", "images": None, "minutes": 1.0}, "hyperband needs .* --images"),
     ],
 )
 def test_refused_in_a_sentence(quick, tmp_path, options, words):

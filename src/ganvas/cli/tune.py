@@ -23,6 +23,7 @@ class TrialArguments:
     samples: Annotated[int, option(help="Samples that a trial is measured by.")] = 2000
     seed: Annotated[int, option(help="Seed of every trial, and of the search.")] = 0
     preset: Annotated[str | None, option(help="Preset of the recipe: tiny, small or paper.")] = None
+    pruner: Annotated[str, option(help="Ends poor trials early: median, hyperband or none.")] = "median"
     on: Annotated[str, option(help="Where trials are trained: local, or ray for a Ray cluster.")] = "local"
     workers: Annotated[
         int | None, option(help="With ray: trials at once.", show_default="one a GPU, or a CPU core")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import Recipe
 from ..data.dataset import Dataset
-from ..errors import UsageError, UserError
+from ..errors import UsageError, UserError, did_you_mean
 from ..evaluation.evaluate import evaluate, find_metric
 from ..files import explain_failure, write_json
 from ..paths import user_path
@@ -24,6 +24,7 @@ from .space import Range, defaults_in, read_space
 
 CHECKS = 5  # evaluations of a trial while it trains, by which poor ones are ended
 YOUNG = 60.0  # seconds in which another worker's new trial may not have begun its run
+PRUNERS = ("median", "hyperband", "none")  # which trials are ended early
 FIRST_SEED = 1_000_000  # of the samples that are measured, far from those seen while training
 
 
@@ -162,7 +163,7 @@ class Tuning:
     def prune(self, trial: Any) -> None:
         """Tell the study that a trial ended early."""
         self.study.tell(trial, state=state("PRUNED"))
-        self.notify(f"Trial {trial.number}: ended early, worse than the median of the others")
+        self.notify(f"Trial {trial.number}: ended early, worse than others at that point")
 
     def fail(self, trial: Any, reason: str) -> None:
         """Tell the study why a trial has no result."""
@@ -184,6 +185,7 @@ def tune(
     samples: int = 2000,
     seed: int = 0,
     storage: str | None = None,
+    pruner: str = "median",
     on: str = "local",
     workers: int | None = None,
     notify: Callable[[str], None] = lambda sentence: None,
@@ -193,23 +195,22 @@ def tune(
 
     `space` are ranges as `g_optimizer.lr=log(1e-4,1e-2)`, by default `tune_space`; the first trial has the recipe's
     own values.  The study is `outdir/study.db`, or in `storage`, any database of Optuna's, which several workers may
-    share; a killed call goes on where it stopped.  `on="ray"` trains `workers` trials at once on a Ray cluster.
-    Returns the best trial, its options and the number of trials.
-    `options` are those of `train`.  Raises `UsageError` for a space, a metric or a study that does not fit.
+    share; a killed call goes on where it stopped.  `pruner` ends poor trials early: median, hyperband or none.
+    `on="ray"` trains `workers` trials at once on a Ray cluster; `options` are those of `train`.
+    Returns the best trial and numbers of trials.  Raises `UsageError` for a space, metric or study that does not fit.
     """
-    optuna = import_optuna()
-    check_place(on, workers)
     check_numbers(trials, images, minutes)
+    check_place(on, workers)
+    prune = find_pruner(pruner, images)
     name, built = built_recipe(recipe, options)
-    ranges = read_space(built, space)
-    place = make_folder(outdir)
-    settings: dict[str, Any] = {"recipe": str(name), "metric": metric, "space": [str(one) for one in ranges]}
-    settings |= {"data": str(data) if isinstance(data, str) else data.fingerprint, "images": images, "minutes": minutes}
+    ranges, place = read_space(built, space), make_folder(outdir)
+    lengths, source = {"images": images, "minutes": minutes}, data if isinstance(data, str) else data.fingerprint
+    settings = {"recipe": name, "metric": metric, "space": [str(one) for one in ranges], "data": source, **lengths}
     with folder_lock(place):  # two that began the same study at once would fail, or both try the recipe's own values
-        study = open_study(optuna, storage or f"sqlite:///{place / 'study.db'}", metric, seed, settings)
+        study = open_study(storage or f"sqlite:///{place / 'study.db'}", metric, seed, settings, prune)
         enqueue_defaults(study, built, ranges)
-    measure = Measure(recipe, data, metric, samples, images, minutes, seed, options)
-    Tuning(study, measure, place.absolute(), ranges, notify).run_on(on, trials, workers)
+    each = Measure(recipe, data, metric, samples, images, minutes, seed, options)
+    Tuning(study, each, place.absolute(), ranges, notify).run_on(on, trials, workers)
     return summarise(study, place, settings)
 
 
@@ -248,13 +249,29 @@ def import_optuna() -> Any:
     return optuna
 
 
-def open_study(optuna: Any, storage: str, metric: str, seed: int, settings: dict[str, Any]) -> Any:
+def find_pruner(name: str, images: int | None) -> Any:
+    """The pruner of a name; raises `UsageError` for an unknown one, and for hyperband without `images`.
+
+    `median` ends trials that are worse than the median of the others at that point (after `CHECKS` trials).
+    `hyperband` gives brackets of trials a third, a ninth ... of the images first (Li et al. 2018).
+    """
+    pruners = import_optuna().pruners
+    if name not in PRUNERS:
+        raise UsageError(f"--pruner must be one of {', '.join(PRUNERS)}, got {name!r}.{did_you_mean(name, PRUNERS)}")
+    if name != "hyperband":
+        return pruners.MedianPruner(CHECKS) if name == "median" else pruners.NopPruner()
+    if not images:
+        raise UsageError("The pruner hyperband needs the length of a trial in images: --images.")
+    return pruners.HyperbandPruner(min_resource=max(images // CHECKS, 1), max_resource=images)
+
+
+def open_study(storage: str, metric: str, seed: int, settings: dict[str, Any], pruner: Any) -> Any:
     """The study in a storage, new or of the same settings; raises `UsageError` for another one."""
+    optuna = import_optuna()
     direction = "minimize" if metric in find_metric(metric).less else "maximize"
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=CHECKS)
     try:
         storing = {"storage": storage, "study_name": "ganvas", "load_if_exists": True}
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=CHECKS)
         study = optuna.create_study(direction=direction, sampler=sampler, pruner=pruner, **storing)
     except Exception as problem:  # of SQLAlchemy, of its drivers, of Optuna
         raise UserError(f"The study in {storage} cannot be opened: {str(problem).splitlines()[0]}.") from None
