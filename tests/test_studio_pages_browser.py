@@ -241,6 +241,29 @@ def test_explore_seeds_truncation_class_and_film(opened, width):
         assert image.n_frames > 20
 
 
+def test_explore_moves_mixes_and_projects(opened, tmp_path):
+    """A direction changes the wall and 0 gives it back; kept seeds are mixed; an image is found."""
+    page = opened("explore/runs/a", 1440)
+    first = page.locator(".wall .cell canvas").first
+    first.wait_for()
+    before = first.evaluate("(c) => c.toDataURL()")
+    direction = page.get_by_label("Direction").first
+    direction.fill("2.5")
+    wait(page, f"document.querySelector('.cell canvas').toDataURL() !== '{before}'")
+    assert "=2.5" in page.locator(".command").inner_text()
+    direction.fill("0")
+    wait(page, f"document.querySelector('.cell canvas').toDataURL() === '{before}'")
+    for seed in (1, 2):
+        page.get_by_role("button", name=f"Seed {seed}", exact=True).click()
+    page.get_by_role("button", name="Mix the kept seeds").click()
+    page.get_by_role("img", name="Mixtures of the kept seeds").wait_for()
+    wait(page, "document.querySelector('figure img[alt^=Mixtures]').naturalWidth > 64")
+    Image.new("L", (40, 32), 90).save(tmp_path / "mine.png")
+    page.get_by_label("Find an image of yours").set_input_files(tmp_path / "mine.png")
+    page.get_by_role("img", name="Your image, and the nearest").wait_for()
+    wait(page, "document.querySelector('figure img[alt^=Your]').naturalWidth > 32")
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_enhance_upscales_compares_and_downloads(opened, address, tmp_path, width):
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)

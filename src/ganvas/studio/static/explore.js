@@ -131,7 +131,7 @@ async function explore(place, name) {
     project: () => field("Find an image of yours", files(project, { multiple: false })),
     path: (kinds) => row(path, field("as", select(kinds, state.film, (kind) => { state.film = kind; })), bar),
   };
-  const panel = Object.entries(able.tools).map(([tool, facts]) => tools[tool]?.(facts));
+  const panel = Object.entries(able.tools).flatMap(([tool, facts]) => tools[tool]?.(facts));
   const controls = h("section", { class: "panel options" }, ...label(able, change("label")),
     row(button("Earlier seeds", turn(-COUNT)), button("More seeds", turn(COUNT))), panel);
   place.append(
