@@ -86,8 +86,8 @@ TINY = {
     "wgan": f"generator={G_DENSE} discriminator=dcgan_variant_discriminator(hidden=96,norm='batch') *.width=32 batch=32"
     f" *.lr=5e-4 d_steps=2 ema_images=4_000 {FALL} images=200_000",
     "wgan_gp": f"{DENSE} d_steps=1 fakes=1 penalties.0.every=2 {LONG}",
-    "sngan": f"{DENSE_SPECTRAL} {G_PLAIN} d_steps=1 fakes=1 *.lr=1e-3 {LONG}",
-    "sagan": f"{RESIDUAL} generator.attention=8 *.lr=1e-3 images=80_000",
+    "sngan": f"{RESIDUAL} d_steps=1 fakes=1 *.lr=1e-3 {LONG}",
+    "sagan": f"{RESIDUAL} generator.attention=8 *.lr=1e-3 {LONG}",
     "biggan": f"{RESIDUAL} generator.spectral=false discriminator.head=projection d_steps=1 *.lr=1e-3 images=40_000",
     "r3gan": f"{DENSE} {R3} {LONG} images=400_000",
     "stylegan2": f"{STYLE} {LONG} images=200_000",
