@@ -13,7 +13,8 @@ from ganvas.networks.stylegan2 import EqualConv, EqualLinear, Modulated
 
 FROZEN = {"content", "perception", "normalised_vgg"}  # with weights of their own, which are never trained
 THROUGH = {"colouriser": "net", "dehazer": "net", "inpainter": "net"}  # their weights are those of another network
-BODIES = sorted(catalog.NETWORKS.addresses.keys() - FROZEN - THROUGH.keys())
+TABLES = {"word_encoder"}  # of vectors alone, without a layer that a scheme is for
+BODIES = sorted(catalog.NETWORKS.addresses.keys() - FROZEN - TABLES - THROUGH.keys())
 FACTS = {"resolution": (16, 16), "channels": 3, "classes": 4, "source_channels": 3, "attributes": 0, "scale": 2}
 SMALL = {
     "width": 8,

@@ -50,8 +50,7 @@ def synthesize(
     `count` images in all, or `per_class` of every class, drawn from `seed` on.  `keep` is the share that the run's
     discriminator accepts (Azadi et al. 2019); `classifier` is a run that has to name the class asked for.  Copies of
     images of `data` (by default, the run's training data) are refused unless `copies`.  `label` is the condition where
-    labels are no classes.  `provenance`: each says that a model made it.  An interrupted call goes on with `resume`.
-    `progress(done, total)` counts images; `write` writes them.  Raises `UserError` if the filters accept nothing.
+    labels are no classes.  `provenance`: each says that a model made it.  Raises `UserError` if none is accepted.
     """
     model = load(run, device=device)
     options: dict[str, Any] = {"condition": model.read_label(label), "source_type": GENERATED if provenance else None}
@@ -65,8 +64,8 @@ def synthesize(
     settings |= {"classifier": _digest(classifier), "data": real.fingerprint if real else None}
     work.begin(settings, resume)
     result = {"output": path_text(work.output), "classes": {part.name: part.count for part in parts if part.name}}
-    copying = {"copies_refused": any(one.name == "copies" for one in work.filters), "notice": notice}
-    return result | write(work, parts, progress) | copying
+    result |= {"copies_refused": any(one.name == "copies" for one in work.filters), "notice": notice}
+    return result | write(work, parts, progress)
 
 
 def find_data(run: PathName, model: Model, data: str | None, needed: bool) -> tuple[Dataset | None, str]:

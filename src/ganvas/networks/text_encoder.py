@@ -69,13 +69,11 @@ class WordEncoder(nn.Module):
         vectors: int = 8192,  # of all parts
         part: int = 4,  # characters of a part of a word
         length: int = 200,  # parts that are read; the rest of a longer caption is ignored
-        init: Init | None = None,  # initialisation of the weights; none: PyTorch's
     ):
         super().__init__()
         self.part, self.length = part, length
         self.reads = f"the hashes of the parts of a caption (WordEncoder.tokens, {vectors} of them), zeros at its end"
         self.embed = nn.Embedding(vectors + 1, size, padding_idx=0)
-        initialise(self, init)
 
     def forward(self, captions: Sequence[str]) -> Tensor:
         return self.encode(self.tokens(captions).to(self.embed.weight.device))
