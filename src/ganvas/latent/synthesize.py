@@ -64,8 +64,8 @@ def synthesize(
     settings |= {"classifier": _digest(classifier), "data": real.fingerprint if real else None}
     work.begin(settings, resume)
     result = {"output": path_text(work.output), "classes": {part.name: part.count for part in parts if part.name}}
-    result |= {"copies_refused": any(one.name == "copies" for one in work.filters), "notice": notice}
-    return result | write(work, parts, progress)
+    checked = {"copies_refused": any(one.name == "copies" for one in work.filters), "notice": notice}
+    return result | checked | write(work, parts, progress)
 
 
 def find_data(run: PathName, model: Model, data: str | None, needed: bool) -> tuple[Dataset | None, str]:
