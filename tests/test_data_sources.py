@@ -341,6 +341,7 @@ def test_long_lists_are_shortened_in_a_summary() -> None:
     assert rows["skipped"] == "4 files; is empty (0 bytes): 3 (0.png, ...); is not an image: 1 (x.txt)"
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_real_data(shared_data: Path) -> None:
     mnist = open_source(str(shared_data / "mnist" / "t10k-images-idx3-ubyte.gz"))

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from ganvas.data.batches import Batches, iterate_once
-from ganvas.data.patches import tile_starts
+from ganvas.data.patches import choose_tile, tile_starts
 from ganvas.data.sources import open_source
 from ganvas.errors import UserError
 
@@ -42,6 +42,22 @@ def pairs(tmp_path):
 
 def opened(name, tmp_path, patch=16, **more):
     return open_source(str(name), cache=tmp_path / "cache", patch=patch, **more)
+
+
+PHOTOGRAPHS = [(340, 512)] * 12 + [(512, 340)] * 8  # (height, width), both orientations
+CUT = [  # sizes of images, window, the tile, how many images are too small
+    (PHOTOGRAPHS, 256, (340, 340), 0),
+    (PHOTOGRAPHS, 96, (192, 192), 0),
+    ([*PHOTOGRAPHS, (200, 400)], 256, (340, 340), 1),  # below the window
+    ([*PHOTOGRAPHS, (260, 512)], 256, (340, 340), 1),  # one among many does not shrink the tiles of all
+    ([(100, 100)], 64, (100, 100), 0),
+]
+
+
+@pytest.mark.parametrize(("sizes", "side", "tile", "dropped"), CUT)
+def test_tiles_are_of_a_size_that_most_images_have(sizes, side, tile, dropped):
+    chosen, small = choose_tile({f"{k}.png": size for k, size in enumerate(sizes)}, (side, side))
+    assert (chosen, len(small)) == (tile, dropped)
 
 
 def test_tiles_cover_every_pixel_once_where_they_can():
@@ -158,9 +174,9 @@ def test_what_is_seen_whole_is_not_cut(folder, tmp_path):
     assert open_source("digits", patch=16).images.shape[1:3] == (32, 32)
 
 
-def test_images_that_no_tile_fits_are_refused_and_not_scaled(tmp_path):
+def test_strips_of_both_orientations_are_cut_by_their_shorter_side(tmp_path):
     (tmp_path / "strips").mkdir()
     for name, size in {"wide.png": (100, 20), "tall.png": (20, 100)}.items():
         Image.new("RGB", size).save(tmp_path / "strips" / name)
-    with pytest.raises(UserError, match="no patches can be cut from its 2 files: .*20x100, smaller than the 32x32"):
-        opened(tmp_path / "strips", tmp_path)
+    data = opened(tmp_path / "strips", tmp_path)
+    assert (data.images.shape[1:3], len(data), data.skipped) == ((20, 20), 10, [])

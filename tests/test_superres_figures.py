@@ -15,7 +15,8 @@ from ganvas.imaging.resize import resize
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize(
-    ("name", "count", "published", "within"), [("Set5", 5, 28.42, 0.02), ("BSD100", 100, 25.96, 0.01)]
+    ("name", "count", "published", "within"),
+    [("Set5", 5, 28.42, 0.02), pytest.param("BSD100", 100, 25.96, 0.01, marks=pytest.mark.slow)],
 )
 def test_bicubic_has_its_published_figure(name, count, published, within, shared_data, tmp_path, command):
     """x4, the small images enlarged by bicubic, PSNR on Y of BT.601, four pixels of border cut off."""

@@ -169,7 +169,7 @@ def unkilled(tmp_path_factory):
     return weights_hash(ganvas.train("dcgan", outdir=outdir, images=2400, **TINY, snapshot_images=2400))
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_killed_at_any_moment(how, unkilled, tmp_path):
     """The real command, really killed, resumed to the end: the same weights as without."""
     run = tmp_path / "killed"

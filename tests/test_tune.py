@@ -119,7 +119,9 @@ def test_the_first_trial_is_the_recipes_own_and_the_search_improves(quick, tmp_p
     assert all(word in page for word in ("Importance", "polyline", "g_optimizer.lr"))
 
 
-@pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
+@pytest.mark.parametrize(
+    "pruner", ["median", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hyperband", "none"))]
+)
 def test_poor_trials_are_ended_early(quick, tmp_path, monkeypatch, pruner):
     """The metric is known on the way: those that are ended are worse than the best, and had not the whole length."""
     train = module.train

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 option, film_option = option_group("Files"), option_group("Films and animations")
 
-Input = Annotated[Path, typer.Option("-i", "--input", help="Input image, film, stack (.npy, .tif), or a folder, also at s3://...")]
+Input = Annotated[
+    Path, typer.Option("-i", "--input", help="Input image, film, stack (.npy, .tif), or a folder, also at s3://...")
+]
 
 Alpha = Annotated[
     str,
