@@ -37,12 +37,16 @@ def paints(style: str) -> dict[str, Any]:
 
 CARDS: dict[str, dict[str, Any]] = {
     "x4_sharp": {
-        "purpose": "Enlarges photographs by 4 with crisp, partly invented texture.",
+        "purpose": "Enlarges photographs by 4, sharper than x4; fine texture is partly invented.",
         "commands": ["upscale"],
         "scale": 4,
         "license": f"{WEIGHTS}; photographs: Sun and Hays 2012, for research",
-        "data": f"{PHOTOGRAPHS}, reduced by MATLAB's bicubic",
-        "limits": ["Texture is invented: not for measurements or evidence.", "Expects clean images."],
+        "data": f"{PHOTOGRAPHS}, reduced by MATLAB's bicubic; seen by the loss through EfficientNet-Lite1 (Apache-2.0)",
+        "limits": [
+            "Farther from the truth in pixels than x4; texture is invented: not for measurements or evidence.",
+            "Expects clean images: noise and JPEG artefacts are enlarged, too.",
+            "Edges may be faintly dotted.",
+        ],
     },
     "clean": restores(
         "Removes noise and JPEG artefacts of any strength, and leaves clean images nearly as they are.",

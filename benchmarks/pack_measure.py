@@ -310,7 +310,8 @@ def images(asked: argparse.Namespace) -> None:
             photo, top, left, degrade = BEFORE[name]
             source = degrade(photograph(photo, top, left))
             after = model_way(name)(source)
-            before = torch.nn.functional.interpolate(source[:, :3], after.shape[2:], mode="nearest")
+            plain = model_way("x4")(source) if name == "x4_sharp" else source[:, :3]
+            before = torch.nn.functional.interpolate(plain, after.shape[2:], mode="nearest")
             sheet = grid(torch.cat([before, after]), 2)
         sheet.save(folder / f"{name}.webp", quality=80)
         print(f"{folder / name}.webp: {(folder / name).with_suffix('.webp').stat().st_size:,} bytes")

@@ -73,7 +73,7 @@ def test_the_package_stays_small():
 @pytest.mark.parametrize(
     ("name", "command", "sentence"),
     [
-        ("digits", "upscale", "digits cannot upscale; embedded models that can: x2, x4"),
+        ("digits", "upscale", "digits cannot upscale; embedded models that can: x2, x4, x4_sharp"),
         ("digits", "restore", "It is for `ganvas sample`: Generates handwritten digits"),
         ("x4", "restore", "x4 cannot restore"),
         ("compact-x4", "restore", "x4 cannot restore"),
@@ -97,7 +97,10 @@ def test_a_model_is_refused_where_it_cannot_work(name, command, sentence):
         ("restore -i in.png -o out.png --model x2", "x2 cannot restore"),
         ("restore -i in.png -o out.png --model inpaint", "--mask"),
         ("restore -i in.png -o out.png --model clean --mask in.png", "clean takes no --mask"),
-        ("upscale -i in.png -o out.png --model clean", "clean cannot upscale; embedded models that can: x2, x4."),
+        (
+            "upscale -i in.png -o out.png --model clean",
+            "clean cannot upscale; embedded models that can: x2, x4, x4_sharp.",
+        ),
         ("list modls", "Did you mean 'models'?"),
     ],
 )
