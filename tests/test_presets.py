@@ -20,7 +20,7 @@ from ganvas.run import Run
 from ganvas.training import choice
 from ganvas.training.request import TrainRequest
 
-WITHOUT = {name for name in catalog.RECIPES if name.endswith("_points")} | {"semigan", "classifier"}  # no images
+WITHOUT = {name for name in catalog.RECIPES if name.endswith("_points")} | {"classifier"}  # no images
 WITHOUT |= {"fast_style", "adain", "compact"}  # sized for a processor
 TINY = {"data": "digits", "resolution": 8, "device": "cpu", "precision": "fp32"}
 NARROW = ["generator.width=4", "discriminator.width=4"]
