@@ -89,7 +89,7 @@ TINY = {
     "lsgan": f"{DENSE} {LAZY_R1} {LONG} images=400_000",
     "hinge": f"{DENSE} {LAZY_R1} {LONG}",
     "dragan": f"{DENSE} {G_PLAIN} penalties.0.spread=1 g_optimizer.lr=1e-3 d_optimizer.lr=4e-4 {LONG} images=200_000",
-    "realness": f"{DENSE} {LAZY_R1} {LONG}",
+    "realness": f"{DENSE} {G_PLAIN} {LAZY_R1} {LONG} images=500_000",
     "wgan": f"generator={G_DENSE} discriminator=dcgan_variant_discriminator(hidden=96,norm='batch') *.width=32 batch=32"
     f" *.lr=5e-4 d_steps=2 ema_images=4_000 {FALL} images=200_000",
     "wgan_gp": f"{DENSE} d_steps=1 fakes=1 penalties.0.every=2 {LONG} images=450_000",
