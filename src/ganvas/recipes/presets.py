@@ -39,8 +39,6 @@ PAPER = Preset()
 
 FALL = "lr_schedule=linear(begin=0.5,to=0.1)"
 NO_MOMENTUM = "*.betas=[0.0,0.99]"
-# DCGAN's bodies, narrow and with batches of 32.
-DCGAN = "*.width=32 batch=32"
 # At 28 pixels DCGAN's discriminator has two convolutions and sees parts of a digit alone; a fully connected layer sees
 # the whole.  Rates, penalty and average are those of `dcgan_small`.
 D_DENSE = "dcgan_variant_discriminator(hidden=96,norm='none')"
@@ -85,7 +83,7 @@ TINY = {
     "gan": f"generator.width=512 discriminator.width=240 {FAST} {LAZY_R1} batch=64 *.lr=1e-3 images=400_000",
     "dcgan": f"{DENSE} {LAZY_R1} {LONG}",
     "dcgan_small": "",
-    "keras_dcgan": f"{DCGAN} *.lr=1e-3 {LONG}",
+    "keras_dcgan": f"*.width=32 {FAST} {LAZY_R1} {LONG}",
     "lsgan": f"{DENSE} {LAZY_R1} {LONG} images=400_000",
     "hinge": f"{DENSE} {LAZY_R1} {LONG}",
     "dragan": f"{DENSE} {G_PLAIN} penalties.0.spread=1 g_optimizer.lr=1e-3 d_optimizer.lr=4e-4 {LONG} images=200_000",
@@ -93,7 +91,7 @@ TINY = {
     "wgan": f"generator={G_DENSE} discriminator=dcgan_variant_discriminator(hidden=96,norm='batch') *.width=32 batch=32"
     f" *.lr=5e-4 d_steps=2 ema_images=4_000 {FALL} images=200_000",
     "wgan_gp": f"{DENSE} d_steps=1 fakes=1 penalties.0.every=2 {LONG} images=450_000",
-    "sngan": f"{RESIDUAL} d_steps=1 fakes=1 *.lr=1e-3 {LONG}",
+    "sngan": f"{RESIDUAL} d_steps=1 fakes=1 *.lr=1e-3 {LONG} images=450_000",
     "sagan": f"{RESIDUAL} generator.attention=8 *.lr=1e-3 {LONG}",
     "biggan": f"{RESIDUAL} generator.spectral=false discriminator.head=projection d_steps=1 *.lr=1e-3 images=40_000",
     "r3gan": f"{DENSE} {R3} {LONG} images=400_000",
