@@ -11,8 +11,8 @@ lesson    the networks and the loop of PyTorch's DCGAN lesson (Radford et al. 20
           stage less, a fifth of the work an image, so more images in the time
 wgan_gp   Gulrajani et al. 2017, algorithm 1, on the lesson's networks without batch norm in the critic
 light     a GAN of lightweight-gan's kind (Liu et al. 2021, without its decoder of the discriminator's maps): skip-layer
-          excitation, gated units, hinge loss, a gradient penalty of 10 at every fourth step (without which it collapses
-          here), DiffAugment, averaged weights
+          excitation, gated units, hinge loss, a gradient penalty of 10 at every fourth step, DiffAugment, averaged
+          weights
 """
 
 from __future__ import annotations
