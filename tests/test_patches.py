@@ -9,7 +9,7 @@ from PIL import Image
 
 from ganvas.data.batches import Batches, iterate_once
 from ganvas.data.patches import choose_tile, tile_starts
-from ganvas.data.sources import open_source
+from ganvas.data.sources import open_saved, open_source
 from ganvas.errors import UserError
 
 SIZES = {"a.png": (70, 50), "b.png": (64, 64), "c.png": (33, 90)}  # (width, height)
@@ -58,6 +58,21 @@ CUT = [  # sizes of images, window, the tile, how many images are too small
 def test_tiles_are_of_a_size_that_most_images_have(sizes, side, tile, dropped):
     chosen, small = choose_tile({f"{k}.png": size for k, size in enumerate(sizes)}, (side, side))
     assert (chosen, len(small)) == (tile, dropped)
+
+
+EARLIER = "27b8923d609a1d2562db84a4b70e13c2"  # of the folder below, by the version of df9150c
+
+
+def test_a_run_of_an_earlier_version_finds_its_tiles(tmp_path):
+    """Those were limited by the medians of heights and of widths, and left the portraits out."""
+    (tmp_path / "in").mkdir()
+    for k in range(20):
+        size = (60, 40) if k < 12 else (40, 60)
+        Image.fromarray(ramp(*size, k)).save(tmp_path / "in" / f"{k:02}.png")
+    options = {"cache": tmp_path / "cache", "patch": 32}
+    assert len(open_source(str(tmp_path / "in"), **options).skipped) == 0
+    found = open_saved(str(tmp_path / "in"), EARLIER, None, 0, **options)
+    assert (found.fingerprint, found.images.shape[1:3], len(found.skipped)) == (EARLIER, (40, 60), 8)
 
 
 def test_tiles_cover_every_pixel_once_where_they_can():

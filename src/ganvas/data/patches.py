@@ -71,18 +71,23 @@ def iterate_tiles(array: np.ndarray, size: Size) -> Iterator[np.ndarray]:
             yield array[top : top + h, left : left + w]
 
 
-def choose_tile(sizes: dict[str, Size], window: Size, scale: int = 1) -> tuple[Size, dict[str, str]]:
+def choose_tile(
+    sizes: dict[str, Size], window: Size, scale: int = 1, earlier: bool = False
+) -> tuple[Size, dict[str, str]]:
     """Choose the size of tiles, a multiple of `scale`; returns with it the files that are too small, with reasons.
 
     It is twice the window, limited to a shorter side that four fifths of the images have, and at least the window:
-    images of both orientations are used, and a few small ones among many do not make all tiles small.
+    images of both orientations are used, and a few small ones among many do not make all tiles small.  `earlier`:
+    limited to the medians of heights and of widths, as earlier versions did.
     """
     small = {f: _too_small(size, window) for f, size in sizes.items() if not fits(size, window)}
     large = {f: size for f, size in sizes.items() if f not in small}
     if not large:
         return window, small
-    most = int(np.quantile([min(size) for size in large.values()], 0.2, method="nearest"))
-    h, w = (max(side, min(2 * side, most)) // scale * scale for side in window)
+    sides = np.array(list(large.values()))
+    shorter = np.quantile(sides.min(1), 0.2, method="nearest")
+    most = np.median(sides, axis=0) if earlier else (shorter, shorter)
+    h, w = (max(side, min(2 * side, int(usual))) // scale * scale for side, usual in zip(window, most))
     return (h, w), small | {f: _too_small(size, (h, w)) for f, size in large.items() if not fits(size, (h, w))}
 
 
@@ -93,7 +98,7 @@ def open_patches(tree: Tree, window: Size, options: SourceOptions) -> Dataset:
     """
     files = [f for f in tree.files if is_image(f)]
     headers = survey(tree, files)
-    tile, small = choose_tile(headers.size_of, window)
+    tile, small = choose_tile(headers.size_of, window, earlier=options.earlier)
     bad = [*headers.bad, *small.items()]
     large = [f for f in headers.files if f not in small]
     if not large:
@@ -125,7 +130,7 @@ def open_paired_patches(source: Tree, target: Tree, window: Size, options: Sourc
     readable = [(s, t) for s, t in pairs if s not in bad and t not in bad]
     scale = common_scale([(sides[0].size_of[s], sides[1].size_of[t], s, t) for s, t in readable], name)
     window = (-(-window[0] // scale) * scale, -(-window[1] // scale) * scale)
-    tile, small = choose_tile({t: sides[1].size_of[t] for _, t in readable}, window, scale)
+    tile, small = choose_tile({t: sides[1].size_of[t] for _, t in readable}, window, scale, options.earlier)
     large = [(s, t) for s, t in readable if t not in small]
     if not large:
         reasons = summarize_skipped([*bad.items(), *small.items()]) or "there is no pair"
