@@ -18,6 +18,7 @@ light     a GAN of lightweight-gan's kind (Liu et al. 2021, without its decoder 
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import json
 import os
@@ -172,9 +173,7 @@ class Light(Lesson):
 
     def __init__(self) -> None:
         super().__init__()
-        self.average = torch.optim.swa_utils.AveragedModel(
-            self.g, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999), use_buffers=True
-        )
+        self.average = copy.deepcopy(self.g).eval()
         self.augment, self.steps = DiffAugment(), 0
 
     def networks(self) -> tuple[nn.Module, nn.Module]:
@@ -197,13 +196,22 @@ class Light(Lesson):
         self.g_optimizer.zero_grad()
         (-self.d(self.augment(fake)).mean()).backward()
         self.g_optimizer.step()
-        self.average.update_parameters(self.g)
+        self.follow()
         return self.batch
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Draw the averaged weights towards the present ones, faster at first; buffers are the present ones."""
+        share = max(1 - 0.999, 9 / (10 + self.steps))
+        for kept, now in zip(self.average.parameters(), self.g.parameters()):
+            kept.lerp_(now, share)
+        for kept, now in zip(self.average.buffers(), self.g.buffers()):
+            kept.copy_(now)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int) -> Tensor:
         z = torch.randn(count, NOISE, 1, 1, generator=torch.Generator().manual_seed(seed))
-        return self.average.eval()(z)[..., 2:30, 2:30]
+        return self.average(z)[..., 2:30, 2:30]
 
 
 def changed(recipe: str) -> Recipe:

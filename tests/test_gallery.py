@@ -51,6 +51,19 @@ def test_a_baseline_moves_both_players(scripts, way, images):
     assert peer.sample(3, 5).shape == (3, 1, 28, 28)
 
 
+@pytest.mark.parametrize(("steps", "share"), [(0, 0.9), (80, 0.1), (10**6, 0.001)])
+def test_the_average_of_a_baseline_leaves_the_first_weights_and_keeps_no_old_statistics(scripts, steps, share):
+    peer = scripts[2].Light()
+    peer.steps = steps
+    before = [p.clone() for p in peer.average.parameters()]
+    for tensor in peer.g.state_dict().values():
+        tensor.fill_(2)
+    peer.follow()
+    for old, kept in zip(before, peer.average.parameters()):
+        torch.testing.assert_close(kept, old + share * (2 - old))
+    assert all((kept == 2).all() for kept in peer.average.buffers())
+
+
 def test_batches_are_an_epoch_without_repetition_padded_with_black(scripts):
     images = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 1, 28, 28) / 8
     batches = scripts[2].batches_of(images, 4, 0)
