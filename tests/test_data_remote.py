@@ -87,7 +87,7 @@ def test_every_source_of_files_may_be_an_address(memory):
     with system.open("/bucket/x.zip", "wb") as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr("0.png", png(PIXELS[0]))
     assert len(open_source("memory://bucket/x.zip")) == 1
-    assert len(open_source("memory://bucket/x.zip", patch=8)) == 1
+    assert len(open_source("memory://bucket/x.zip", patch=8)) == 2  # 9x8 pixels: rows 0 to 7 and 1 to 8
     assert absolute_source("edges:memory://bucket/pics") == "edges:memory://bucket/pics"
     assert absolute_source("hf:user/set:test") == "hf:user/set:test"
 
