@@ -64,6 +64,14 @@ def test_a_card_is_complete(name):
     assert card.license.startswith("Apache-2.0") or name in {"digits"}
 
 
+@pytest.mark.parametrize("name", [name for name in EMBEDDED if (FOLDER / name / "config.json").is_file()])
+def test_settings_name_components_of_the_package_alone(name):
+    """A class of a benchmark, `module:name`, would not be there for who applies the model."""
+    text = (FOLDER / name / "config.json").read_text()
+    assert not re.search(r'"\(\)": "[^"]*:', text)
+    assert re.search(r'"\(\)": "\w+"', text)
+
+
 def test_the_package_stays_small():
     files = [file for file in PACKAGE.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
     assert sum(file.stat().st_size for file in files) < 25_000_000
