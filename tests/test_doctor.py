@@ -7,7 +7,7 @@ import re
 import pytest
 
 from ganvas import catalog
-from ganvas.doctor import Doctor, diagnose
+from ganvas.doctor import Doctor, diagnose, symptoms
 from ganvas.doctor.log import Setup
 from ganvas.doctor.rules import RULES
 from ganvas.run import Run
@@ -482,6 +482,8 @@ def test_every_remedy_can_be_typed(name):
             recipe = catalog.RECIPES[name]()
             if setup.get("discriminator") is None and path in NEEDS_A_GAME:
                 continue  # no sign of it can show
+            if path == "generator.norm" and setup.component("generator") not in symptoms.OF_ONE_IMAGE:
+                continue
             recipe.set(path, value)
             assert recipe.to_dict() != catalog.RECIPES[name]().to_dict(), option
 
@@ -491,6 +493,25 @@ def test_remedies_know_the_variant_of_dcgan(name):
     remedies = {rule.symptom.__name__: rule.remedy(Setup(config(name))) for rule in RULES}
     assert "generator=resnet_generator" in remedies["shows_checkerboard"]
     assert "dcgan_generator" not in remedies["misses_range"]  # its generator ends with tanh
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "expected"),
+    [
+        ("pix2pix", {"batch": "16"}, ["batch norm mismatch"]),
+        ("pix2pix", {}, []),  # as published: one image a batch
+        ("pix2pix", {"batch": "16", "generator.norm": "batch_running"}, []),
+        ("pix2pix", {"batch": "16", "generator.norm": "instance"}, []),
+        ("cyclegan", {"batch": "8", "generator.norm": "batch"}, ["batch norm mismatch"]),
+        ("dcgan", {"batch": "16"}, []),
+    ],
+)
+def test_batch_norm_is_applied_with_the_statistics_of_training(recipe, changes, expected):
+    chosen = catalog.RECIPES[recipe]()
+    for path, value in changes.items():
+        chosen.set(path, value)
+    doctor = Doctor({"recipe": chosen.to_dict(), "data": {"images": 1000}})
+    assert [finding.trouble for finding in doctor.add({"images": 500, "seconds": 1.0})] == expected
 
 
 def test_what_was_said_is_not_said_again():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 import published_translation as published
 from ganvas.errors import UsageError, UserError
@@ -85,6 +86,39 @@ def test_batch_norm_in_use_is_that_of_a_batch_of_one(name):
     """pix2pix tests with the statistics of the image at hand, which in training were the batch's."""
     net, x = GENERATORS[name](dropout=0.0), torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(net.eval()(x), net.train()(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (unet.Generator, {"resolution": 32}),
+        (translation.Generator, {}),
+        (patch.Discriminator, {"resolution": 32}),
+    ],
+)
+def test_running_batch_norm_is_pytorchs_own_with_the_same_weights(make, options):
+    options |= {"width": 4}
+    layers = [m for m in make(**options, norm="batch_running").modules() if isinstance(m, nn.BatchNorm2d)]
+    assert layers
+    assert {type(m) for m in layers} == {nn.BatchNorm2d}
+    names = [set(make(**options, norm=norm).state_dict()) for norm in ("batch", "batch_running")]
+    assert names[0] == names[1]
+
+
+def test_running_batch_norm_draws_in_use_what_it_drew_in_training():
+    net = unet.Generator(resolution=32, width=4, norm="batch_running", dropout=0.0)
+    x = torch.randn(8, 3, 32, 32) + torch.arange(8).view(8, 1, 1, 1) / 4
+    for _ in range(100):
+        trained = net(x)
+    torch.testing.assert_close(net.eval()(x), trained, rtol=1e-2, atol=0.05)
+
+
+def test_running_batch_norm_is_not_written_for_tools_that_have_none(tmp_path):
+    options = {"resolution": 32, "width": 4, "norm": "batch_running"}
+    for k, network in enumerate((unet.Generator(**options), translation.Generator(width=4, norm="batch_running"))):
+        with pytest.raises(UsageError, match="statistics of each image"):
+            save_network(network, tmp_path / f"{k}.pth")
+    assert not list(tmp_path.iterdir())
 
 
 def test_batch_norm_still_remembers_for_the_files_of_others():

@@ -257,4 +257,9 @@ def _layout(checkpoint: Checkpoint, name: str | None) -> Layout:
         raise UsageError(f"The {chosen.name} layout cannot say x3 (its files are read as x2); use the new one.")
     if chosen.name.startswith("cyclegan") and checkpoint.options["up"] == "resize":
         raise UsageError("CycleGAN's layout has transposed convolutions, and this network repeats pixels instead.")
+    if checkpoint.options.get("norm") == "batch_running":
+        raise UsageError(
+            "Such files are read with the statistics of each image, and this network (norm=batch_running) uses those of"
+            " its training; export ONNX or a folder."
+        )
     return chosen

@@ -141,6 +141,10 @@ def desaturate(setup: Setup) -> str:
     return f"lower the generator's learning rate with {rate(setup, 'g', 0.5)}, or clip with {clip(setup)}"
 
 
+def keep_statistics(_: Setup) -> str:
+    return "apply the statistics of training with --set generator.norm=batch_running in a new run, or use --batch 1"
+
+
 def load_faster(setup: Setup) -> str:
     return "load data in more processes with --workers 4, or use cheaper transforms with --augment"
 
@@ -165,5 +169,6 @@ RULES = [
     Rule("output range mismatch", "trouble", symptoms.misses_range, fit_range),
     Rule("output range mismatch", "warning", symptoms.data_are_narrow, stretch),
     Rule("saturated output", "warning", symptoms.saturates, desaturate, {"g": 0.5}),
+    Rule("batch norm mismatch", "warning", symptoms.applies_other_statistics, keep_statistics),
     Rule("data loader bound", "warning", symptoms.waits_for_data, load_faster),
 ]

@@ -18,6 +18,7 @@ SHIFT = 0.4  # of the mean sample between measurements, in mean distances of rea
 SPECTRAL_GROWTH = 40  # largest growth of the largest singular value
 IDLE = 0.02  # the discriminator's gradient norm over the generator's, below which it learns nothing
 
+OF_ONE_IMAGE = ("unet_generator", "translation_generator")  # whose `norm=batch` is that of published batches of one
 PLAYERS = {"g": "generator", "d": "discriminator"}
 AUC = "discriminator's AUC for real against generated images"
 
@@ -240,6 +241,13 @@ def data_are_narrow(log: History) -> str:
     low, high = log.recent("real_percentile_1", 1), log.recent("real_percentile_99", 1)
     if high - low < 0.3 and log.setup.has_images:
         return f"the real images use only the values from {low:.2f} to {high:.2f} of the range from -1 to 1"
+    return ""
+
+
+def applies_other_statistics(log: History) -> str:
+    setup, batch = log.setup, log.setup.get("batch", 1)
+    if setup.component("generator") in OF_ONE_IMAGE and setup.get("generator.norm") == "batch" and batch > 1:
+        return f"batch norm is trained on {batch} images at once and applied to each image alone"
     return ""
 
 

@@ -40,7 +40,7 @@ def as_checkpoint(network: nn.Module) -> Checkpoint:
     if layout is None:
         return Checkpoint(name, {}, state)
     options = layout.infer({k: tuple(v.shape) for k, v in state.items()})
-    for option in ("scale", "activation"):  # shapes do not tell them
+    for option in ("scale", "activation", "norm"):  # shapes do not tell them
         options |= {option: getattr(network, option)} if option in options else {}
     return Checkpoint(name, options, state, layout.title)
 

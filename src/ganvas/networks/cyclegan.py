@@ -8,7 +8,7 @@ from torch.nn.functional import relu
 
 from ..game import ImageToImage
 from .layers import Init, crop_center, initialise, pad_for_reflection, reflect_conv
-from .norms import ImageNorm, image_norm
+from .norms import ImageNorm, has_shift, image_norm
 from .strided_conv import UpsampleConv
 
 HALVED = 2  # times
@@ -30,7 +30,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, norm: ImageNorm, dropout: float):
         super().__init__()
-        self.conv1, self.conv2 = (reflect_conv(channels, channels, 3, bias=norm != "batch") for _ in "12")
+        self.conv1, self.conv2 = (reflect_conv(channels, channels, 3, bias=not has_shift(norm)) for _ in "12")
         self.norm1, self.norm2 = (image_norm(channels, norm) for _ in "12")
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
 
@@ -54,12 +54,13 @@ class Generator(ImageToImage):
         width: int = 64,  # channels of the largest map; doubled with both halvings
         blocks: int = 9,  # residual blocks
         up: Literal["transposed", "resize"] = "transposed",  # upsampling of maps
-        norm: ImageNorm = "instance",  # after the convolutions; in evaluation, by each image alone
+        norm: ImageNorm = "instance",  # after the convolutions; in evaluation by each image alone, but batch_running
         dropout: float = 0.0,  # share of a map dropped inside the blocks in training
         init: Init = "normal",  # initialisation of the weights
     ):
         super().__init__()
-        bias, widths = norm != "batch", [width << k for k in range(HALVED + 1)]
+        self.norm = norm
+        bias, widths = not has_shift(norm), [width << k for k in range(HALVED + 1)]
         down = [nn.Conv2d(i, o, 3, 2, 1, bias=bias) for i, o in zip(widths, widths[1:])]
         back = list(zip(widths[::-1], widths[-2::-1]))
         doubling: list[nn.Module] = [nn.ConvTranspose2d(i, o, 3, 2, 1, 1, bias=bias) for i, o in back]

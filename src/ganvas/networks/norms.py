@@ -12,7 +12,7 @@ from .label_inputs import JoinImage, JoinNoise, embedding
 from .layers import Init, initialise, raw_weight, to_float32
 
 M = TypeVar("M", bound=nn.Module)
-ImageNorm = Literal["batch", "instance", "none"]
+ImageNorm = Literal["batch", "batch_running", "instance", "none"]
 
 WARM_UP = 100  # power iterations before the first step; then one a step
 
@@ -132,8 +132,8 @@ class ConditionalBatchNorm2d(nn.Module):
 class ImageBatchNorm2d(nn.BatchNorm2d):
     """Batch norm that in evaluation uses each image's own statistics (Isola et al. 2017, section 3).
 
-    With the published batch of one, evaluation so equals training; the running statistics are kept, because published
-    files hold them, but unused.
+    With the published batch of one, evaluation so equals training; after larger batches it does not (`batch_running` of
+    `image_norm`).  The running statistics are kept, because published files hold them, but unused.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,7 +143,17 @@ class ImageBatchNorm2d(nn.BatchNorm2d):
 
 
 def image_norm(channels: int, norm: ImageNorm) -> nn.Module:
-    """The norm layer of an image-to-image network: `batch`, `instance` (without weights) or none."""
+    """The norm layer of an image-to-image network, by name.
+
+    `batch`: evaluated by each image's own statistics, for training with batches of one; `batch_running`: by the running
+    statistics, for larger batches; `instance`: without weights; or none.
+    """
     if norm == "none":
         return nn.Identity()
-    return ImageBatchNorm2d(channels) if norm == "batch" else nn.InstanceNorm2d(channels)
+    kinds = {"batch": ImageBatchNorm2d, "batch_running": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
+    return kinds[norm](channels)
+
+
+def has_shift(norm: ImageNorm) -> bool:
+    """True if a norm has a learned shift, so that the layer before it needs no bias."""
+    return norm in ("batch", "batch_running")

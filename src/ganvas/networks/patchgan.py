@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..game import BaseDiscriminator, Scores
 from .layers import Init, as_size, halvings, initialise
-from .norms import ImageNorm, image_norm
+from .norms import ImageNorm, has_shift, image_norm
 
 HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # by receptive field
 LEAST = 3  # pixels that the last halved map must keep for the two convolutions after it
@@ -46,10 +46,10 @@ class Discriminator(BaseDiscriminator):
         for k, (i, o) in enumerate(zip([channels, *widths], widths)):
             size, stride, padding = (4, 2 if k < downs else 1, 1) if downs else (1, 1, 0)
             normed = norm if k else "none"
-            conv = nn.Conv2d(i, o, size, stride, padding, bias=normed != "batch")
+            conv = nn.Conv2d(i, o, size, stride, padding, bias=not has_shift(normed))
             self.body.extend([conv, image_norm(o, normed), nn.LeakyReLU(0.2)])
         size, padding = (4, 1) if downs else (1, 0)
-        self.score = nn.Conv2d(widths[-1], 1, size, 1, padding, bias=bool(downs) or norm != "batch")
+        self.score = nn.Conv2d(widths[-1], 1, size, 1, padding, bias=bool(downs) or not has_shift(norm))
         initialise(self, init)
 
     def stages(self) -> list[nn.Module]:

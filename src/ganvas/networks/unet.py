@@ -6,7 +6,7 @@ from torch.nn.functional import leaky_relu, relu
 
 from ..game import ImageToImage
 from .layers import Init, as_size, crop_center, halvings, initialise, pad_to_multiple
-from .norms import ImageNorm, image_norm
+from .norms import ImageNorm, has_shift, image_norm
 from .strided_conv import DownConv, UpConv
 
 DEEPEST = 8  # halvings of the published network for 256 pixels
@@ -28,7 +28,7 @@ class Generator(ImageToImage):
         source_channels: int = 0,
         width: int = 64,  # channels of the first map; doubled with every halving up to 8 times as many
         depth: int = 0,  # halvings; 0: down to a single pixel, at most 8
-        norm: ImageNorm = "batch",  # after the convolutions; in evaluation, by each image alone
+        norm: ImageNorm = "batch",  # after the convolutions; in evaluation by each image alone, but batch_running
         dropout: float = 0.5,  # share of a map dropped in training
         init: Init = "normal",  # initialisation of the weights
     ):
@@ -36,8 +36,8 @@ class Generator(ImageToImage):
         depth = depth or max(2, min(halvings(as_size(resolution), 1), DEEPEST))
         widths = [width * min(2**k, 2 ** (FURTHER - 1)) for k in range(depth)]
         outer = [source_channels or channels, *widths[:-1]]
-        bias = norm != "batch"
-        self.multiple = 2**depth
+        bias = not has_shift(norm)
+        self.multiple, self.norm = 2**depth, norm
         self.downs = nn.ModuleList(DownConv(i, o, bias=bias) for i, o in zip(outer, widths))
         self.down_norms = nn.ModuleList(
             image_norm(o, norm if 0 < k < depth - 1 else "none") for k, o in enumerate(widths)

@@ -92,7 +92,7 @@ TINY = {
     f" *.lr=5e-4 d_steps=2 ema_images=4_000 {FALL} images=200_000",
     "wgan_gp": f"{DENSE} d_steps=1 fakes=1 penalties.0.every=2 {LONG} images=450_000",
     "sngan": f"{RESIDUAL} d_steps=1 fakes=1 *.lr=1e-3 {LONG} images=450_000",
-    "sagan": f"{RESIDUAL} generator.attention=8 *.lr=1e-3 {LONG}",
+    "sagan": f"{RESIDUAL} generator.attention=8 *.lr=1e-3 {LONG} images=450_000",
     "biggan": f"{RESIDUAL} generator.spectral=false discriminator.head=projection d_steps=1 *.lr=1e-3 images=40_000",
     "r3gan": f"{DENSE} {R3} {LONG} images=400_000",
     # weights that are scaled where they are used move little at the rates of the others
@@ -117,7 +117,8 @@ TINY = {
     "semigan": SEMI.format(width=32, hidden=256) + " images=400_000",
     "textgan": f"{DENSE} {G_PLAIN} {LAZY_R1} discriminator.head=contrastive generator.label_norm=1 text.width=32"
     " images=60_000",
-    "pix2pix": "*.width=32 discriminator.field=34 batch=16 images=16_000",
+    "pix2pix": "*.width=32 generator.norm=batch_running discriminator.field=34 batch=16 g_optimizer.lr=8e-4"
+    " d_optimizer.lr=4e-4 images=40_000",
     "cyclegan": f"generator.width=16 generator.blocks=1 {UNPAIRED} batch=8 identity=0 discriminator.norm=none"
     " penalties=[r1(gamma=0.02,every=4)] g_optimizer.lr=8e-4 d_optimizer.lr=4e-4 lr_schedule.begin=0.9 images=72_000",
     "cut": "*.width=16 generator.blocks=3 discriminator.field=34 batch=4 *.lr=4e-4 images=30_000",
@@ -174,7 +175,7 @@ SMALL = {
     "bigan": "*.width=48 encoder.width=48 *.lr=4e-4 images=500_000",
     "textgan": "*.width=48 *.lr=4e-4 images=1_000_000",
     "semigan": SEMI.format(width=64, hidden=512) + " images=1_500_000",
-    "pix2pix": "*.width=48 batch=4 images=60_000",
+    "pix2pix": "*.width=48 generator.norm=batch_running batch=4 images=60_000",
     "cyclegan": "*.width=32 generator.blocks=6 images=120_000",
     "cut": "*.width=32 generator.blocks=6 images=240_000",
     "stargan": "*.width=48 d_steps=2 images=800_000",
