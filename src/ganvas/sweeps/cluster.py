@@ -114,7 +114,8 @@ def results(
         except UserError as problem:
             return None, problem
 
-    task = ray.remote(max_retries=retries, **workers.resources())(run)
+    options: dict[str, Any] = {"max_retries": retries, **workers.resources()}
+    task = ray.remote(**options)(run)
     waiting: deque[Any] = deque()
     for item in items:
         waiting.append(task.remote(item))
