@@ -76,7 +76,11 @@ ENTRIES = [
         ),
     ),
     Entry("dcgan"),
-    Entry("dcgan_small", options="--images 100000", tried=("three minutes, 224,032 images: 67.7 %", *DENSE)),
+    Entry(
+        "dcgan_small",
+        options="--images 400000 --set lr_schedule=linear(begin=0.4,to=0.02)",
+        tried=("100,000 images by its own schedule: 68.0 %, FD 60", "224,032 images: 67.7 %", *DENSE),
+    ),
     Entry(
         "keras_dcgan",
         tried=(

@@ -90,7 +90,7 @@ ENTRIES = [
         figure=lambda run, place: translation.pairs(str(run)),
         rows=against_pairs,
         legend="outlines that were held out, results, the emoji",
-        seen="Regions are filled, with few colours of their own and a checkerboard.",
+        seen="Faces are yellow, hands and jackets have their colours; small parts blur, under a fine checkerboard.",
     ),
     PairEntry(
         "cyclegan",
