@@ -102,7 +102,9 @@ WORKS = {
 }
 
 
-@pytest.mark.parametrize("name", WORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n == "fd, all of it" else ()) for n in WORKS]
+)
 def test_every_measure_answers(name, command, place):
     metric = name.split()[0].strip(",")
     if name == "ms_ssim":

@@ -191,7 +191,7 @@ def test_export_writes_both_players(run, exported, command, tmp_path):
 def test_a_model_trained_in_keras_comes_back_and_samples(run, exported, keras, tmp_path):
     file, _ = exported
     model = keras.saving.load_model(file)
-    model.compile("sgd", "mse")
+    model.compile(keras.optimizers.SGD(3.0), "mse")
     z = np.random.default_rng(0).standard_normal((32, 100)).astype(np.float32)
     model.fit(z, np.zeros((32, 8, 8, 1), np.float32), epochs=1, verbose=0)
     model.save(tmp_path / "trained.keras")
@@ -201,7 +201,7 @@ def test_a_model_trained_in_keras_comes_back_and_samples(run, exported, keras, t
         loaded = ganvas.load(tmp_path / name, **TINY)
         images = loaded.generate({"z": torch.from_numpy(z)})
         np.testing.assert_allclose(images.numpy(), expected, atol=1e-5)
-    assert not torch.allclose(loaded.sample(3), ganvas.load(run).sample(3), atol=1e-3)
+    assert (loaded.sample(3) - ganvas.load(run).sample(3)).abs().max() > 1e-2  # it has learnt
 
 
 def test_a_run_begins_with_both_players(exported, tmp_path):

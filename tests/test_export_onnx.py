@@ -135,6 +135,7 @@ class Fickle(ImageToImage):
         return x * (0.5 if torch.compiler.is_exporting() else 0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "said"),
     [
@@ -148,6 +149,7 @@ def test_what_cannot_be_exported_is_a_sentence(network, said, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, command):
     code, out, err = command("export", "bicubic", "-o", tmp_path / "m.onnx", "--layout", "old")
     assert (code, "--layout is for weight files" in err) == (2, True)

@@ -48,6 +48,7 @@ fuzz.main(["--images", "7", "--files", "0", "--state", {state!r}])
 """
 
 
+@pytest.mark.slow
 def test_the_watch_sees_what_it_is_for(tmp_path):
     script = PLANTED.format(folder=str(FUZZ.parent), elsewhere=str(tmp_path / "x"), state=str(tmp_path / "state.json"))
     subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)

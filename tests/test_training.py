@@ -132,7 +132,10 @@ def test_two_starts_have_the_same_weights(name):
     torch.testing.assert_close(one.state_dict(), two.state_dict(), rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", ["dcgan", "stylegan2", "semigan", "cyclegan", "real_esrgan", "adain"])  # of each kind
+@pytest.mark.parametrize(  # of each kind
+    "name",
+    ["dcgan", "stylegan2", "semigan", "cyclegan", pytest.param("real_esrgan", marks=pytest.mark.slow), "adain"],
+)
 def test_a_second_start_and_worker_processes_change_nothing(name, whole, tmp_path):
     """A run of 32 images in bf16, against 16, a new start from the files with worker processes, and 16 more."""
     run, options = whole(name, "bf16")
@@ -169,7 +172,9 @@ def unkilled(tmp_path_factory):
     return weights_hash(ganvas.train("dcgan", outdir=outdir, images=2400, **TINY, snapshot_images=2400))
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, *(pytest.param(how, marks=pytest.mark.slow) for how in (signal.SIGINT, signal.SIGTERM))]
+)
 def test_killed_at_any_moment(how, unkilled, tmp_path):
     """The real command, really killed, resumed to the end: the same weights as without."""
     run = tmp_path / "killed"

@@ -208,7 +208,13 @@ def test_few_images_make_small_subsets(tmp_path):
     assert run.evaluations()[0]["subset_size"] == 40
 
 
-@pytest.mark.parametrize("metric", sorted(watchable().keys() - {"fid"}))
+@pytest.mark.parametrize(
+    "metric",
+    [
+        pytest.param(m, marks=pytest.mark.slow if m in ("kid", "prdc") else ())
+        for m in sorted(watchable().keys() - {"fid"})
+    ],
+)
 def test_what_is_watched_is_there(metric, tmp_path):
     """Every number that can be a goal is among those that the measure gives."""
     if metric == "modes":
