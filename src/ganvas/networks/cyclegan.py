@@ -54,7 +54,7 @@ class Generator(ImageToImage):
         width: int = 64,  # channels of the largest map; doubled with both halvings
         blocks: int = 9,  # residual blocks
         up: Literal["transposed", "resize"] = "transposed",  # upsampling of maps
-        norm: ImageNorm = "instance",  # after the convolutions; in evaluation by each image alone, but batch_running
+        norm: ImageNorm = "instance",  # in evaluation, batch: statistics of each image; batch_running: of training
         dropout: float = 0.0,  # share of a map dropped inside the blocks in training
         init: Init = "normal",  # initialisation of the weights
     ):

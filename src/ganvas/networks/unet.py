@@ -28,7 +28,7 @@ class Generator(ImageToImage):
         source_channels: int = 0,
         width: int = 64,  # channels of the first map; doubled with every halving up to 8 times as many
         depth: int = 0,  # halvings; 0: down to a single pixel, at most 8
-        norm: ImageNorm = "batch",  # after the convolutions; in evaluation by each image alone, but batch_running
+        norm: ImageNorm = "batch",  # in evaluation, batch: statistics of each image; batch_running: of training
         dropout: float = 0.5,  # share of a map dropped in training
         init: Init = "normal",  # initialisation of the weights
     ):
